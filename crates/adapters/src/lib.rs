@@ -1,0 +1,1 @@
+//! Implementations of the engine's ports: identity by token, credentials, the recorder over the log, the dialer, the clock.

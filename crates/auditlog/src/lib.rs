@@ -1,0 +1,1 @@
+//! The tamper-evident log as a library: entries, segments, recovery, index, reader.

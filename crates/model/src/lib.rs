@@ -1,0 +1,1 @@
+//! Nouns of the gateway: identity, target, command, decision, outcome, event. No IO, no async, no clock.

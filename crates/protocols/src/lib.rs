@@ -1,0 +1,1 @@
+//! Drivers (IO shells) and dialects (protocol logic), one folder per protocol.

@@ -1,0 +1,1 @@
+//! The engine: a command asks once and gets a Permit; protocol- and storage-independent.

@@ -1,0 +1,1 @@
+//! What an SQL statement does: its pieces, tag, effects, tables named, secrets in it.
