@@ -1,1 +1,16 @@
-//! Nouns of the gateway: identity, target, command, decision, outcome, event. No IO, no async, no clock.
+//! Nouns of the gateway: identity, target, command, decision, outcome, event.
+//!
+//! In scope: plain data and the restricted JSON text that the record is made of. Out of scope: IO, async, the clock,
+//! randomness, serde: edges do those. Everything above depends on this crate; it depends on nothing.
+
+pub mod command;
+pub mod decision;
+pub mod event;
+pub mod id;
+pub mod identity;
+pub mod json;
+pub mod limits;
+pub mod outcome;
+pub mod session;
+pub mod target;
+pub mod time;

@@ -1,0 +1,197 @@
+//! The whole vocabulary of the record, administrative acts included. An event becomes an entry in the log crate.
+
+use std::sync::Arc;
+
+use crate::command::Command;
+use crate::decision::Decision;
+use crate::id::{CommandNumber, SessionId};
+use crate::identity::{Claim, ClientFacts, Link};
+use crate::json::Json;
+use crate::outcome::{AbandonReason, Outcome, Transaction};
+use crate::session::SessionFacts;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// `session.opened`.
+    SessionOpened(Box<SessionOpened>),
+    /// `session.closed`.
+    SessionClosed(Box<SessionClosed>),
+    /// `session.noted`: something that belongs to no command: a cancel request, a notification, a parameter change.
+    SessionNoted(Box<SessionNoted>),
+    /// `command.decided`: the intent.
+    CommandDecided(Box<CommandDecided>),
+    /// `command.rows`: a piece of the rows as the client got them.
+    CommandRows(Box<CommandRows>),
+    /// `command.completed`.
+    CommandCompleted(Box<CommandCompleted>),
+    /// `command.abandoned`.
+    CommandAbandoned(Box<CommandAbandoned>),
+    /// `stream`: progress of a long transfer.
+    Stream(Box<StreamProgress>),
+    /// `identity.refused`, `session.refused`: somebody was not let in.
+    Refused(Box<AdmissionRefused>),
+    /// `admin.*`, `identity.*`, `record.*`: what an administrator (or the gateway itself) did.
+    Administered(Box<Administered>),
+    /// `log.*`: what the log says of itself.
+    Log(Box<LogEvent>),
+}
+
+/// A session began.
+#[derive(Debug)]
+pub struct SessionOpened {
+    /// Its constant facts.
+    pub facts: Arc<SessionFacts>,
+    /// The connection it came over.
+    pub client: ClientFacts,
+    /// What the client says of itself.
+    pub claims: Vec<Claim>,
+    /// Startup parameters passed on: JSON object, or absent.
+    pub parameters: Json,
+    /// What this session cannot observe: `replication`, …
+    pub coverage: Vec<&'static str>,
+}
+
+/// A session ended.
+#[derive(Debug)]
+pub struct SessionClosed {
+    /// Its constant facts.
+    pub facts: Arc<SessionFacts>,
+    /// Why: `client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `crash`.
+    pub why: &'static str,
+    /// More of why, for people. May hold personal data: payload only.
+    pub detail: String,
+    /// Microseconds from opened to closed.
+    pub duration_us: u64,
+    /// Commands asked in it.
+    pub commands: u64,
+}
+
+/// Something that belongs to no command.
+#[derive(Debug)]
+pub struct SessionNoted {
+    /// The session's facts.
+    pub facts: Arc<SessionFacts>,
+    /// What: `cancel`, `notification`, `parameter`, `notice`, `role`.
+    pub what: &'static str,
+    /// What it says: JSON object (payload).
+    pub detail: Json,
+}
+
+/// The intent of a command, with the decision.
+#[derive(Debug)]
+pub struct CommandDecided {
+    /// The session's facts.
+    pub facts: Arc<SessionFacts>,
+    /// Its number in the session.
+    pub number: CommandNumber,
+    /// What was asked.
+    pub command: Command,
+    /// What policy said.
+    pub decision: Decision,
+    /// The approval that was spent, if there was one.
+    pub approval: Option<String>,
+}
+
+/// A piece of the rows.
+#[derive(Debug)]
+pub struct CommandRows {
+    /// The session's facts.
+    pub facts: Arc<SessionFacts>,
+    /// The command.
+    pub number: CommandNumber,
+    /// First row's number in the result, from 0.
+    pub first_row: u64,
+    /// Rows in this piece.
+    pub rows: u64,
+    /// Columns: JSON array, or absent when an earlier piece has them.
+    pub columns: Json,
+    /// The rows: JSON array of arrays (or, for copy data, of strings).
+    pub values: Json,
+}
+
+/// A command ran to its end.
+#[derive(Debug)]
+pub struct CommandCompleted {
+    /// The session's facts after it.
+    pub facts: Arc<SessionFacts>,
+    /// The command.
+    pub number: CommandNumber,
+    /// Position of its intent in the log.
+    pub intent: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// State of the transaction before it.
+    pub before: Transaction,
+    /// Microseconds from asked to ended.
+    pub duration_us: u64,
+}
+
+/// A permitted command without an answer of the target.
+#[derive(Debug)]
+pub struct CommandAbandoned {
+    /// The session's facts, unless the gateway that knew them is gone.
+    pub facts: Option<Arc<SessionFacts>>,
+    /// The session (also when `facts` is gone).
+    pub session: SessionId,
+    /// The command.
+    pub number: CommandNumber,
+    /// Position of its intent in the log.
+    pub intent: u64,
+    /// Why.
+    pub why: AbandonReason,
+    /// Whether its bytes had gone to the target: `None` when not known.
+    pub forwarded: Option<bool>,
+}
+
+/// Progress of a long transfer.
+#[derive(Debug)]
+pub struct StreamProgress {
+    /// The session's facts.
+    pub facts: Arc<SessionFacts>,
+    /// The command.
+    pub number: CommandNumber,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// Rows or messages so far.
+    pub rows: u64,
+}
+
+/// Somebody was not let in.
+#[derive(Debug)]
+pub struct AdmissionRefused {
+    /// True when the proof failed (`identity.refused`); false when the target could not be reached (`session.refused`).
+    pub identity: bool,
+    /// Why, one word: `proof`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unreachable`, `credential`.
+    pub why: &'static str,
+    /// The login name as presented (payload).
+    pub login: String,
+    /// The target as asked for (payload).
+    pub target: String,
+    /// The connection.
+    pub client: ClientFacts,
+    /// More for people (payload); never a credential.
+    pub detail: String,
+}
+
+/// What an administrator did.
+#[derive(Debug)]
+pub struct Administered {
+    /// The kind: `identity.token_created`, `admin.reloaded`, `record.read`, …
+    pub kind: &'static str,
+    /// Who did it: for local commands the operating system's user (verified by the socket).
+    pub by: Link,
+    /// Facts without personal data: JSON object for the leaf, or absent.
+    pub leaf: Json,
+    /// The rest: JSON object for the payload, or absent.
+    pub payload: Json,
+}
+
+/// What the log says of itself.
+#[derive(Debug)]
+pub struct LogEvent {
+    /// The kind: `log.started`, `log.recovered`, `log.heartbeat`, `log.stopped`, …
+    pub kind: &'static str,
+    /// Facts: JSON object for the leaf.
+    pub leaf: Json,
+}

@@ -1,0 +1,122 @@
+//! Who: the chain human → agent → token → session → target role, and how each link is known.
+
+use crate::id::SessionId;
+
+/// How a fact about the actor is known (invariant 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// Checked against a key or an identity provider.
+    Verified,
+    /// Configured together with the token.
+    Bound,
+    /// Said by the client. Recorded and indexed; never grants anything.
+    Claimed,
+}
+
+impl Trust {
+    /// The word used in the record.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Bound => "bound",
+            Self::Claimed => "claimed",
+        }
+    }
+}
+
+/// What a link of the chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IdentityKind {
+    /// A person.
+    Human,
+    /// An AI agent.
+    Agent,
+    /// A job or another program.
+    Service,
+    /// A token that Firsthand issued.
+    Token,
+}
+
+impl IdentityKind {
+    /// The word used in the record and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Agent => "agent",
+            Self::Service => "service",
+            Self::Token => "token",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Human, Self::Agent, Self::Service, Self::Token].into_iter().find(|k| k.word() == word)
+    }
+}
+
+/// One link: a stable pseudonymous id (free of personal data, it stands in leaves) and the readable name (payload only).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What it is.
+    pub kind: IdentityKind,
+    /// Pseudonym such as `h-3f09…`, the same for the same name in one data folder.
+    pub id: String,
+    /// The name people know.
+    pub name: String,
+    /// How it is known.
+    pub trust: Trust,
+}
+
+/// The established identity of a session: outermost first (human, agent, token).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Human → agent → token. Never empty.
+    pub chain: Vec<Link>,
+    /// The login name that was presented.
+    pub login: String,
+    /// Which link's keys seal this session's payloads (the human's where there is one, else the actor's).
+    pub subject: String,
+    /// Targets that the token may reach.
+    pub targets: Vec<String>,
+}
+
+impl Identity {
+    /// The link that acts: the agent or service if there is one, else the human.
+    pub fn actor(&self) -> Option<&Link> {
+        let acts = |l: &&Link| matches!(l.kind, IdentityKind::Agent | IdentityKind::Service);
+        self.chain.iter().find(acts).or_else(|| self.chain.iter().find(|l| l.kind == IdentityKind::Human))
+    }
+}
+
+/// Something that the client said of itself: recorded, searchable, never trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What it is about: `application_name`, `traceparent`…
+    pub name: String,
+    /// What was said.
+    pub value: String,
+}
+
+/// Where the client came from and how: facts of the connection, all verified by the gateway itself.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ClientFacts {
+    /// `address:port` as the socket says.
+    pub address: String,
+    /// `TLSv1.3`, … or `None` for clear text.
+    pub tls: Option<String>,
+    /// How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`.
+    pub method: &'static str,
+    /// Protocol spoken, such as `postgres 3.0`.
+    pub protocol: String,
+}
+
+/// A session as administrators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionLine {
+    /// Its id.
+    pub id: SessionId,
+    /// The login name.
+    pub login: String,
+    /// The target's name.
+    pub target: String,
+}

@@ -1,0 +1,46 @@
+//! A named server behind the gateway, as the engine sees it.
+
+use crate::limits::RecordLimits;
+
+/// Whether refusals are enforced (invariant 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Decide, record, refuse.
+    #[default]
+    Enforce,
+    /// Decide and record, refuse nothing; every entry says so.
+    Observe,
+}
+
+/// When an entry counts as recorded (invariants 1 and 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// `fdatasync` has returned before the client or the target goes on.
+    #[default]
+    Strict,
+    /// Nothing waits; `fdatasync` follows within 5 ms; entries say so.
+    Relaxed,
+}
+
+/// What the engine needs to know of a target. Address, TLS and credential are the driver's and the adapters' business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The name clients use.
+    pub name: String,
+    /// The registry's name of its protocol.
+    pub protocol: String,
+    /// `host:port` of the server.
+    pub address: String,
+    /// Enforce or observe.
+    pub mode: Mode,
+    /// Strict or relaxed.
+    pub durability: Durability,
+    /// How much of results is kept.
+    pub record: RecordLimits,
+    /// Whether sessions that cannot be observed (replication) are let through, recorded as unobserved.
+    pub allow_unobserved: bool,
+    /// Databases that may be named behind the target's name; empty: only the configured one.
+    pub databases: Vec<String>,
+    /// The database used when the client names none.
+    pub database: String,
+}
