@@ -1,2 +1,26 @@
-//! Chores of the project: tidy, bench, docs.
-fn main() {}
+//! Chores of the project, run as `cargo xtask NAME`: `tidy` (the project's own rules), `docs` (documents against
+//! the code).
+
+mod docs;
+mod tidy;
+
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+
+const USAGE: &str = "usage: cargo xtask tidy | docs [--check]";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    match arguments.first().map(String::as_str) {
+        Some("tidy") => tidy::run(&workspace_root()),
+        Some("docs") => docs::run(&workspace_root(), rest),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// The folder of the workspace, known from where this crate was compiled: chores work from any folder.
+fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
