@@ -1,0 +1,11 @@
+//! PostgreSQL's frontend/backend protocol, versions 3.0 and 3.2 (PostgreSQL docs, chapter 55), as bytes only.
+//!
+//! Read [`frame`] first: it finds messages. [`startup`] reads the untagged first packets, [`frontend`] and [`backend`]
+//! the bodies of messages. What the messages *mean* to a session is no matter of this crate.
+
+pub mod encode;
+pub mod field;
+pub mod frame;
+
+pub use field::{DecodeError, Format};
+pub use frame::{Frame, FrameError, Frames, Header, Rules, Scan, Sender};
