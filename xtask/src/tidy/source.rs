@@ -298,12 +298,13 @@ fn test_attribute_end(tokens: &[Token], at: usize) -> Option<usize> {
     }
     let close = closing(tokens, at + 1)?;
     let words: Vec<&str> = tokens.get(at + 2..close)?.iter().map(|t| t.text.as_str()).collect();
-    let is_test = match words.as_slice() {
-        ["test"] | ["cfg", "(", "test", ")"] => true,
-        ["cfg", "(", "any", "(", "test", ..] | ["cfg", "(", "all", "(", "test", ..] => true,
-        ["tokio", ":", ":", "test", ..] => true,
-        _ => false,
-    };
+    let is_test = matches!(
+        words.as_slice(),
+        ["test"]
+            | ["cfg", "(", "test", ")"]
+            | ["cfg", "(", "any" | "all", "(", "test", ..]
+            | ["tokio", ":", ":", "test", ..]
+    );
     is_test.then_some(close + 1)
 }
 
