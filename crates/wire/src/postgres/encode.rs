@@ -59,3 +59,14 @@ pub(crate) fn prose(out: &mut BytesMut, text: &str) {
 pub(crate) fn no_nul(text: &[u8], field: &'static str) -> Result<(), EncodeError> {
     if memchr::memchr(0, text).is_some() { Err(EncodeError::Nul { field }) } else { Ok(()) }
 }
+
+/// Appends a value: its length and bytes, or -1 for NULL. Callers keep values below 2 GiB.
+pub(crate) fn value(out: &mut BytesMut, value: Option<&[u8]>) {
+    match value {
+        None => out.put_i32(-1),
+        Some(bytes) => {
+            out.put_i32(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
+            out.put_slice(bytes);
+        }
+    }
+}

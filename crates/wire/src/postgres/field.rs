@@ -102,15 +102,12 @@ impl Format {
         }
     }
 
-    /// The format with this code.
+    /// The format with this code. PostgreSQL knows 0 and 1 and refuses others only when it uses them, so any other is
+    /// taken as binary: bytes whose text we do not know.
     #[must_use]
     #[inline]
-    pub fn from_code(code: u16) -> Option<Self> {
-        match code {
-            0 => Some(Self::Text),
-            1 => Some(Self::Binary),
-            _ => None,
-        }
+    pub fn from_code(code: u16) -> Self {
+        if code == 0 { Self::Text } else { Self::Binary }
     }
 }
 
@@ -232,14 +229,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A format code: 0 or 1.
+    /// A format code.
     ///
     /// # Errors
-    /// When the body ends before, or for another code.
+    /// When the body ends before.
     #[inline]
     pub fn format(&mut self) -> Result<Format, DecodeError> {
-        let code = self.u16("a format code")?;
-        Format::from_code(code).ok_or_else(|| self.bad("a format code", code))
+        self.u16("a format code").map(Format::from_code)
     }
 
     /// All that is left.

@@ -6,6 +6,8 @@
 pub mod encode;
 pub mod field;
 pub mod frame;
+pub mod frontend;
+pub mod startup;
 
 pub use field::{DecodeError, Format};
 pub use frame::{Frame, FrameError, Frames, Header, Rules, Scan, Sender};
