@@ -1,1 +1,6 @@
-//! Drivers (IO shells) and dialects (protocol logic), one folder per protocol.
+//! Drivers (IO shells, one per family) and dialects (protocol logic, one folder per protocol).
+//!
+//! Read first: `dialect.rs` (what a protocol must say), then `drive/stream.rs` (who owns sockets, time and limits) and
+//! `registry.rs` (the only list of protocols).
+
+pub mod dialect;

@@ -1,1 +1,23 @@
-//! The engine: a command asks once and gets a Permit; protocol- and storage-independent.
+//! The engine: who may open a session, and the way of every command: authorize, hold, record the intent, permit,
+//! record the outcome. Independent of protocols and of how the log is stored.
+//!
+//! Read first: `pipeline.rs`. Then `permit.rs` (why nothing can go around it) and `port.rs` (what the engine needs from
+//! outside). Out of scope: bytes of any protocol, sockets, files.
+
+pub mod admission;
+pub mod breaker;
+pub mod limiter;
+pub mod permit;
+pub mod pipeline;
+pub mod port;
+pub mod refusal;
+pub mod secret;
+pub mod tally;
+
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+
+pub use admission::{Admission, Admitted, Bound, Engine, Wanted};
+pub use permit::{Completed, Forward, Permit, Reply, RowsPiece};
+pub use pipeline::{Answer, Session};
+pub use refusal::{Refusal, RefusalKind};

@@ -1,0 +1,96 @@
+//! The contract between a byte-stream protocol and the driver that runs it. A dialect is a pure state machine: bytes,
+//! verdicts and time come in, actions go out. It owns no socket, no clock, no lock, and makes no byte for anybody
+//! except through a `Permit` or its `Admission`.
+
+use std::any::Any;
+
+use bytes::{Bytes, BytesMut};
+use firsthand_model::id::CommandNumber;
+use firsthand_model::json::Json;
+use firsthand_model::outcome::{AbandonReason, Outcome};
+use firsthand_model::time::MonoMicros;
+use firsthand_session::{Answer, Forward, Permit, Refusal, Reply, RowsPiece};
+use firsthand_model::command::Command;
+
+/// What a dialect wants done, in order. The driver carries them out one after the other.
+#[derive(Debug)]
+pub enum Action {
+    /// Write to the target.
+    ToServer(Forward),
+    /// Write to the client, once what it waits for is durable. Order is kept.
+    ToClient(Reply),
+    /// Ask for these commands. At most one ask is unanswered; the answer comes by [`Dialect::answered`].
+    Ask(Vec<Command>),
+    /// Something that takes long (parsing a large text): done elsewhere; the result comes by [`Dialect::thought`].
+    /// At most one is unanswered.
+    Think(Thinking),
+    /// Record the outcome of this command, then write `last` (the message that ends it) to the client.
+    Complete {
+        /// The command's permit, used up by it.
+        permit: Permit,
+        /// How it ended.
+        outcome: Box<Outcome>,
+        /// The bytes that tell the client; may be empty.
+        last: Bytes,
+    },
+    /// Record a piece of a command's rows.
+    Rows(CommandNumber, RowsPiece),
+    /// Record how far a long transfer is: rows and bytes so far.
+    Progress(CommandNumber, u64, u64),
+    /// Record something that belongs to no command, then write `reply` to the client.
+    Note {
+        /// What: `notification`, `parameter`, `notice`…
+        what: &'static str,
+        /// What it says: JSON object.
+        detail: Json,
+        /// The bytes that tell the client; may be empty.
+        reply: Bytes,
+    },
+    /// The role in force at the target has changed.
+    Role(String),
+    /// Nothing more will come: flush to both sides and end the session.
+    Close {
+        /// The word for `session.closed`.
+        why: &'static str,
+        /// More for people.
+        detail: String,
+    },
+}
+
+/// Work for another thread (with a stack of `firsthand_sql::STACK_BYTES`).
+pub struct Thinking(pub Box<dyn FnOnce() -> Thought + Send>);
+
+/// What came of it; the dialect that asked knows the type.
+pub type Thought = Box<dyn Any + Send>;
+
+impl std::fmt::Debug for Thinking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Thinking")
+    }
+}
+
+/// One connection's protocol logic after the handshake.
+///
+/// Reading is consuming: a dialect splits off what it has understood from `input` and leaves the unfinished rest; it is
+/// called again with the same buffer, grown. It must give the same actions however the bytes are split.
+pub trait Dialect: Send {
+    /// Bytes from the client. Not called while [`Dialect::wants_client`] is false.
+    fn from_client(&mut self, input: &mut BytesMut, now: MonoMicros, out: &mut Vec<Action>);
+    /// Bytes from the target. Called at any time, also while an ask is unanswered.
+    fn from_server(&mut self, input: &mut BytesMut, now: MonoMicros, out: &mut Vec<Action>);
+    /// The answers to the last ask, one per command, in order. Afterwards the driver calls `from_client` again with what
+    /// it has.
+    fn answered(&mut self, answers: Vec<Answer>, now: MonoMicros, out: &mut Vec<Action>);
+    /// The result of the last [`Action::Think`]. Afterwards the driver calls `from_client` again.
+    fn thought(&mut self, thought: Thought, now: MonoMicros, out: &mut Vec<Action>);
+    /// Whether it can take client bytes now (false while an ask or a thought is unanswered, or too much is in flight).
+    fn wants_client(&self) -> bool;
+    /// Whether a command runs or waits at this moment: a drain waits for it, a cancel request concerns it.
+    fn is_busy(&self) -> bool;
+    /// The gateway stops: finish what runs, refuse what comes, close as soon as nothing runs.
+    fn drain(&mut self, now: MonoMicros, out: &mut Vec<Action>);
+    /// End now: tell the client why in the protocol (`None`: it has gone), abandon what runs for `why`, close with `word`.
+    fn end(&mut self, refusal: Option<Refusal>, why: AbandonReason, word: &'static str, out: &mut Vec<Action>);
+    /// The target has closed its side. The dialect tells the client, abandons what ran, closes.
+    fn server_closed(&mut self, now: MonoMicros, out: &mut Vec<Action>);
+}

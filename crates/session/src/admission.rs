@@ -1,0 +1,273 @@
+//! Who may open a session. A connection is anonymous until its proof is accepted; what it gets then is an `Admitted`,
+//! which becomes a `Session` once the target has answered and the opening is recorded.
+
+use std::future::poll_fn;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use firsthand_model::event::{AdmissionRefused, Event, SessionOpened};
+use firsthand_model::id::SessionId;
+use firsthand_model::identity::{Claim, ClientFacts, Identity};
+use firsthand_model::json::Json;
+use firsthand_model::session::SessionFacts;
+use firsthand_model::target::{Durability, Target};
+
+use crate::limiter::{FailureLimiter, Try};
+use crate::permit::{Forward, Reply};
+use crate::pipeline::Session;
+use crate::port::{
+    Approver, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, IdentityProvider, Ids, Masker, Need,
+    Policy, Proof, Recorder, Targets, ByteStream,
+};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::tally::Tally;
+
+/// The ports, wired together once at the start. No global state: everything that needs it is handed it.
+pub struct Engine {
+    /// Turns proofs into identities.
+    pub identity: Box<dyn IdentityProvider>,
+    /// Decides commands.
+    pub policy: Box<dyn Policy>,
+    /// Asks people.
+    pub approver: Box<dyn Approver>,
+    /// Finds credentials.
+    pub credentials: Box<dyn CredentialSource>,
+    /// Plans masking.
+    pub masker: Box<dyn Masker>,
+    /// Writes the record.
+    pub recorder: Arc<dyn Recorder>,
+    /// Reaches targets.
+    pub dialer: Box<dyn Dialer>,
+    /// Knows targets.
+    pub targets: Box<dyn Targets>,
+    /// Tells time.
+    pub clock: Box<dyn Clock>,
+    /// Makes session ids.
+    pub ids: Box<dyn Ids>,
+    /// Slows guessing down.
+    pub failures: Mutex<FailureLimiter>,
+    /// Counts.
+    pub tally: Tally,
+}
+
+/// What a connection asks for, as it says itself.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The login name.
+    pub login: String,
+    /// The target's name.
+    pub target: String,
+    /// The database behind the target's name (`TARGET/dbname`), if it names one.
+    pub database: Option<String>,
+    /// The client asks for a session that cannot be observed (replication).
+    pub unobserved: bool,
+}
+
+/// Let in, not yet connected to the target.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Leave to do the handshake.
+    pub admission: Admission,
+    /// The session's id.
+    pub id: SessionId,
+    /// Who.
+    pub identity: Arc<Identity>,
+    /// Where to.
+    pub target: Arc<Target>,
+    /// The database to open there.
+    pub database: String,
+    /// What to present there.
+    pub credential: Credential,
+}
+
+/// Leave to exchange bytes that ask for nothing: the handshake, and a protocol's bookkeeping. `cargo xtask tidy` lists
+/// the files that may use it. Not `Clone`.
+#[derive(Debug)]
+pub struct Admission(());
+
+impl Admission {
+    /// Bytes toward the target that run no command.
+    pub fn forward(&self, bytes: Bytes) -> Forward {
+        Forward(bytes)
+    }
+
+    /// Bytes toward the client that tell no outcome. They keep their place behind replies that wait.
+    pub fn reply(&self, bytes: Bytes) -> Reply {
+        Reply { bytes, after: None }
+    }
+}
+
+/// What the target said of the connection it accepted.
+#[derive(Debug)]
+pub struct Bound {
+    /// The connection of the client.
+    pub client: ClientFacts,
+    /// What the client said of itself.
+    pub claims: Vec<Claim>,
+    /// The role that authenticated at the target.
+    pub role: String,
+    /// The backend's process id.
+    pub backend_pid: u32,
+    /// The server's version.
+    pub server_version: String,
+    /// Startup parameters passed on: JSON object, or absent.
+    pub parameters: Json,
+    /// What this session cannot observe.
+    pub coverage: Vec<&'static str>,
+}
+
+impl Engine {
+    /// What to ask of this login (SCRAM).
+    pub fn challenge(&self, login: &str) -> Challenge {
+        self.identity.challenge(login)
+    }
+
+    /// Looks at the proof and at the target. Every no is recorded; what the client reads is the same for all of them.
+    ///
+    /// # Errors
+    /// The refusal to answer with.
+    pub fn admit(&self, proof: &Proof, wanted: &Wanted, client: &ClientFacts) -> Result<Admitted, Refusal> {
+        let login = &wanted.login;
+        if let Try::Wait { first } = self.failures().check(&client.address, login, self.clock.mono()) {
+            if first {
+                self.record_refused(true, "rate", wanted, client, "too many failures; further tries wait");
+            }
+            return Err(Refusal::identity(login));
+        }
+        let identity = match self.identity.identify(proof, self.clock.now()) {
+            Ok(identity) => identity,
+            Err(e) => return Err(self.refuse_identity(e.word(), wanted, client, &e.to_string())),
+        };
+        let target = match self.targets.find(&wanted.target) {
+            Some(target) if identity.targets.iter().any(|t| *t == target.name) => target,
+            Some(_) => return Err(self.refuse_identity("target", wanted, client, "the token does not name this target")),
+            None => return Err(self.refuse_identity("target", wanted, client, "there is no such target")),
+        };
+        let database = match &wanted.database {
+            None => target.database.clone(),
+            Some(d) if *d == target.database || target.databases.contains(d) => d.clone(),
+            Some(_) => {
+                return Err(self.refuse_identity("target", wanted, client, "the target does not offer this database"));
+            }
+        };
+        self.failures().succeeded(&client.address, login);
+        if wanted.unobserved && !target.allow_unobserved {
+            self.record_refused(false, "unobserved", wanted, client, "replication is not allowed on this target");
+            return Err(Refusal::new(
+                RefusalKind::Unsupported,
+                "Firsthand refuses replication connections to this target, because it cannot record what they carry",
+            )
+            .hint("An operator can allow them with allow_unobserved = true on the target."));
+        }
+        let credential = match self.credentials.credential(&identity, &target) {
+            Ok(credential) => credential,
+            Err(e) => {
+                self.record_refused(false, "credential", wanted, client, &e.to_string());
+                return Err(unavailable());
+            }
+        };
+        let (admission, id, identity) = (Admission(()), self.ids.session(), Arc::new(identity));
+        Ok(Admitted { admission, id, identity, target, database, credential })
+    }
+
+    /// Connects to the target; a failure is recorded.
+    ///
+    /// # Errors
+    /// The refusal to answer with.
+    pub async fn dial(
+        &self,
+        admitted: &Admitted,
+        wanted: &Wanted,
+        client: &ClientFacts,
+    ) -> Result<Box<dyn ByteStream>, Refusal> {
+        match self.dialer.dial(&admitted.target).await {
+            Ok(stream) => Ok(stream),
+            Err(e @ (DialError::Unreachable(_) | DialError::TimedOut)) => {
+                Err(self.target_failed(wanted, client, &e.to_string()))
+            }
+        }
+    }
+
+    /// The target was reached but did not accept: recorded; the client learns only that it cannot be served.
+    pub fn target_failed(&self, wanted: &Wanted, client: &ClientFacts, detail: &str) -> Refusal {
+        self.record_refused(false, "unreachable", wanted, client, detail);
+        unavailable()
+    }
+
+    /// Records the opening and waits until that is durable; only then is there a session.
+    ///
+    /// # Errors
+    /// The refusal to answer with, when the log does not take it.
+    pub async fn open(self: &Arc<Self>, admitted: Admitted, bound: Bound) -> Result<(Session, Admission), Refusal> {
+        let Admitted { admission, id, identity, target, database, .. } = admitted;
+        let facts = Arc::new(SessionFacts {
+            id,
+            identity,
+            target: target.name.clone(),
+            database,
+            session_role: bound.role.clone(),
+            role: bound.role,
+            backend_pid: bound.backend_pid,
+            server_version: bound.server_version,
+            durability: target.durability,
+            mode: target.mode,
+            encoded: OnceLock::new(),
+        });
+        let event = Event::SessionOpened(Box::new(SessionOpened {
+            facts: Arc::clone(&facts),
+            client: bound.client,
+            claims: bound.claims,
+            parameters: bound.parameters,
+            coverage: bound.coverage,
+        }));
+        let ticket = self
+            .recorder
+            .append(event, Need::Intent, facts.durability)
+            .map_err(|_| Refusal::not_recorded())?;
+        if facts.durability == Durability::Strict {
+            poll_fn(|cx| self.recorder.poll_durable(ticket, cx)).await.map_err(|_| Refusal::not_recorded())?;
+        }
+        Tally::one(&self.tally.sessions_opened);
+        let (opened, limits, asked) = (self.clock.mono(), target.record, AtomicU64::new(0));
+        let breaker = Arc::default();
+        Ok((Session { engine: Arc::clone(self), facts, limits, opened, asked, breaker }, admission))
+    }
+
+    fn refuse_identity(&self, why: &'static str, wanted: &Wanted, client: &ClientFacts, detail: &str) -> Refusal {
+        self.failures().failed(&client.address, &wanted.login, self.clock.mono());
+        self.record_refused(true, why, wanted, client, detail);
+        Refusal::identity(&wanted.login)
+    }
+
+    /// Records that somebody was not let in.
+    pub fn record_refused(
+        &self,
+        identity: bool,
+        why: &'static str,
+        wanted: &Wanted,
+        client: &ClientFacts,
+        detail: &str,
+    ) {
+        Tally::one(&self.tally.admissions_refused);
+        let event = Event::Refused(Box::new(AdmissionRefused {
+            identity,
+            why,
+            login: wanted.login.chars().take(256).collect(),
+            target: wanted.target.chars().take(256).collect(),
+            client: client.clone(),
+            detail: detail.to_owned(),
+        }));
+        // Nobody is let in either way; a log that cannot take it has health red already.
+        let _ = self.recorder.append(event, Need::Fact, Durability::Relaxed);
+    }
+
+    fn failures(&self) -> std::sync::MutexGuard<'_, FailureLimiter> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unavailable() -> Refusal {
+    Refusal::new(RefusalKind::Unavailable, "Firsthand cannot reach this target at the moment")
+        .hint("Ask the operator: the gateway's record says why (session.refused).")
+}

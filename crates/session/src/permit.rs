@@ -1,0 +1,170 @@
+//! The proofs that the order was kept. Only a `Permit` makes bytes for the target; bytes for the client carry the log
+//! position they must wait for; recording the outcome consumes the permit. None of these can be made anywhere else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use firsthand_model::event::{CommandAbandoned, Event};
+use firsthand_model::id::CommandNumber;
+use firsthand_model::json::Json;
+use firsthand_model::limits::RecordLimits;
+use firsthand_model::outcome::{AbandonReason, Transaction};
+use firsthand_model::session::SessionFacts;
+use firsthand_model::target::Durability;
+use firsthand_model::time::MonoMicros;
+
+use crate::admission::Engine;
+use crate::port::{MaskPlan, Need, Ticket};
+use crate::tally::Tally;
+
+/// Bytes allowed toward the target. Made by [`Permit::forward`] and `Admission::forward` only.
+#[derive(Debug)]
+pub struct Forward(pub(crate) Bytes);
+
+impl Forward {
+    /// The bytes, for the driver that writes them.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+/// Bytes for the client, and the log position that must be durable before they leave (invariants 1 and 2).
+#[derive(Debug)]
+pub struct Reply {
+    pub(crate) bytes: Bytes,
+    pub(crate) after: Option<Ticket>,
+}
+
+impl Reply {
+    /// The bytes and what they wait for, for the driver that writes them.
+    pub fn into_parts(self) -> (Bytes, Option<Ticket>) {
+        (self.bytes, self.after)
+    }
+}
+
+/// Leave to run one command. Not `Clone`; dropping it unused records `command.abandoned`.
+#[must_use = "a permit ends in complete() or abandon()"]
+pub struct Permit {
+    pub(crate) inner: Option<Box<Inner>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) facts: Arc<SessionFacts>,
+    pub(crate) number: CommandNumber,
+    pub(crate) intent: Ticket,
+    pub(crate) asked: MonoMicros,
+    pub(crate) before: Transaction,
+    pub(crate) limits: RecordLimits,
+    pub(crate) plan: MaskPlan,
+    pub(crate) forwarded: bool,
+}
+
+impl Permit {
+    /// Bytes of this command that may go to the target.
+    pub fn forward(&mut self, bytes: Bytes) -> Forward {
+        if let Some(inner) = &mut self.inner {
+            inner.forwarded = true;
+        }
+        Forward(bytes)
+    }
+
+    /// A piece of the answer that is not its end (rows, copy data): it waits for the intent.
+    pub fn reply(&self, bytes: Bytes) -> Reply {
+        let after = self.inner.as_ref().and_then(|i| wait_for(&i.facts, i.intent));
+        Reply { bytes, after }
+    }
+
+    /// The command's number in its session.
+    pub fn number(&self) -> CommandNumber {
+        self.inner.as_ref().map_or(CommandNumber(0), |i| i.number)
+    }
+
+    /// How much of its rows is to be kept.
+    pub fn limits(&self) -> RecordLimits {
+        self.inner.as_ref().map(|i| i.limits).unwrap_or_default()
+    }
+
+    /// How values of its reply are to be masked.
+    pub fn mask_plan(&self) -> Option<&MaskPlan> {
+        self.inner.as_ref().map(|i| &i.plan)
+    }
+
+    /// Ends it without an answer of the target. A record that fails here is found at the next start: an intent without
+    /// an outcome.
+    pub fn abandon(mut self, why: AbandonReason) {
+        if let Some(inner) = self.inner.take() {
+            inner.abandon(why);
+        }
+    }
+
+    pub(crate) fn take(mut self) -> Option<Box<Inner>> {
+        self.inner.take()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.abandon(AbandonReason::Dropped);
+        }
+    }
+}
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Permit(#{})", self.number().0)
+    }
+}
+
+impl Inner {
+    fn abandon(self, why: AbandonReason) {
+        Tally::one(&self.engine.tally.commands_abandoned);
+        let durability = self.facts.durability;
+        let event = Event::CommandAbandoned(Box::new(CommandAbandoned {
+            session: self.facts.id,
+            facts: Some(self.facts),
+            number: self.number,
+            intent: self.intent.0,
+            why,
+            forwarded: Some(self.forwarded),
+        }));
+        // An error is not lost: the log is stopped then, health is red, and recovery reports the orphan.
+        let _ = self.engine.recorder.append(event, Need::Fact, durability);
+    }
+}
+
+/// Rows for the record.
+#[derive(Debug)]
+pub struct RowsPiece {
+    /// First row's number in the result, from 0.
+    pub first_row: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Columns: JSON array, or absent.
+    pub columns: Json,
+    /// The rows: JSON array.
+    pub values: Json,
+}
+
+/// The outcome is recorded (or, when strict, on its way to be durable): now the client may be told.
+#[must_use = "the end of the answer is still to be sent"]
+#[derive(Debug)]
+pub struct Completed {
+    pub(crate) after: Option<Ticket>,
+}
+
+impl Completed {
+    /// The message that ends the command: it waits for the outcome.
+    pub fn reply(&self, bytes: Bytes) -> Reply {
+        Reply { bytes, after: self.after }
+    }
+}
+
+/// What has to be waited for: nothing when relaxed.
+pub(crate) fn wait_for(facts: &SessionFacts, ticket: Ticket) -> Option<Ticket> {
+    match facts.durability {
+        Durability::Strict => Some(ticket),
+        Durability::Relaxed => None,
+    }
+}

@@ -1,0 +1,302 @@
+//! READ FIRST. The way of every command: authorize → hold → record the intent → permit … record the outcome.
+//!
+//! Straight-line code on purpose: the order is the security property. Each stage takes what the stage before it made, so
+//! leaving one out does not compile. There is no other way to a `Permit`, and without one no byte reaches a target.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use firsthand_model::command::Command;
+use firsthand_model::decision::{Decision, Verdict};
+use firsthand_model::event::{
+    CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed, SessionNoted, StreamProgress,
+};
+use firsthand_model::id::CommandNumber;
+use firsthand_model::json::Json;
+use firsthand_model::limits::RecordLimits;
+use firsthand_model::outcome::Outcome;
+use firsthand_model::session::SessionFacts;
+use firsthand_model::target::Mode;
+use firsthand_model::time::MonoMicros;
+
+use crate::admission::Engine;
+use crate::breaker::{Broken, HoldBreaker};
+use crate::permit::{Completed, Inner, Permit, RowsPiece, wait_for};
+use crate::port::{ApprovalError, Ask, Hold, Need, RecordError, Ticket};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::tally::Tally;
+
+/// The answer to one command: leave to run it, or what to tell the client.
+pub type Answer = Result<Permit, Refusal>;
+
+/// An admitted session. Commands are asked here.
+pub struct Session {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) facts: Arc<SessionFacts>,
+    pub(crate) limits: RecordLimits,
+    pub(crate) opened: MonoMicros,
+    pub(crate) asked: AtomicU64,
+    pub(crate) breaker: Arc<HoldBreaker>,
+}
+
+/// Stage 1 done: policy has spoken.
+struct Authorized {
+    number: CommandNumber,
+    asked: MonoMicros,
+    command: Command,
+    decision: Decision,
+}
+
+/// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
+struct Cleared {
+    authorized: Authorized,
+    approval: Option<String>,
+    refusal: Option<Refusal>,
+}
+
+/// Stage 3 done: the intent (or the refusal) is in the log's queue, its place fixed.
+struct Recorded {
+    ticket: Ticket,
+    must_be_durable_first: bool,
+    permit: Answer,
+}
+
+impl Session {
+    /// Asks for a batch of commands: each is decided by itself, in order; one wait makes all their intents durable.
+    /// The answers come in the same order. The future owns what it needs, so the session can go on completing earlier
+    /// commands meanwhile.
+    ///
+    /// Not cancel-safe in effect: a dropped future leaves intents that are recorded as abandoned.
+    pub fn submit(&self, commands: Vec<Command>) -> impl Future<Output = Vec<Answer>> + Send + use<> {
+        let first = self.asked.fetch_add(commands.len() as u64, Relaxed) + 1;
+        let (engine, facts, limits) = (Arc::clone(&self.engine), Arc::clone(&self.facts), self.limits);
+        let breaker = Arc::clone(&self.breaker);
+        async move {
+            let mut recorded = Vec::with_capacity(commands.len());
+            for (number, command) in (first..).map(CommandNumber).zip(commands) {
+                let authorized = authorize(&engine, &facts, number, command);
+                let cleared = hold(&engine, &facts, &breaker, authorized).await;
+                recorded.push(record_intent(&engine, &facts, limits, cleared));
+            }
+            make_durable(&engine, recorded).await
+        }
+    }
+
+    /// Records how a command ended; the permit is used up. The message that ends it can only be made from what this
+    /// returns, and waits for the entry.
+    ///
+    /// # Errors
+    /// When the log does not take the outcome: the client must not be told how it ended.
+    pub fn complete(&self, permit: Permit, outcome: Outcome) -> Result<Completed, RecordError> {
+        let Some(inner) = permit.take() else { return Ok(Completed { after: None }) };
+        let Inner { number, intent, asked, before, .. } = *inner;
+        let tally = &self.engine.tally;
+        Tally::add(&tally.rows, outcome.rows);
+        Tally::add(&tally.bytes, outcome.bytes);
+        if outcome.code.is_some() {
+            Tally::one(&tally.commands_failed);
+        }
+        let duration_us = self.engine.clock.mono().since(asked);
+        let event = Event::CommandCompleted(Box::new(CommandCompleted {
+            facts: Arc::clone(&self.facts),
+            number,
+            intent: intent.0,
+            outcome,
+            before,
+            duration_us,
+        }));
+        let ticket = self.engine.recorder.append(event, Need::Fact, self.facts.durability)?;
+        Ok(Completed { after: wait_for(&self.facts, ticket) })
+    }
+
+    /// Records a piece of a command's rows.
+    ///
+    /// # Errors
+    /// When the log does not take it: the command must then end without its reply.
+    pub fn record_rows(&self, number: CommandNumber, piece: RowsPiece) -> Result<(), RecordError> {
+        let RowsPiece { first_row, rows, columns, values } = piece;
+        let facts = Arc::clone(&self.facts);
+        let event = Event::CommandRows(Box::new(CommandRows { facts, number, first_row, rows, columns, values }));
+        self.engine.recorder.append(event, Need::Fact, self.facts.durability).map(drop)
+    }
+
+    /// Records how far a long transfer is.
+    ///
+    /// # Errors
+    /// When the log does not take it.
+    pub fn record_progress(&self, number: CommandNumber, rows: u64, bytes: u64) -> Result<(), RecordError> {
+        let facts = Arc::clone(&self.facts);
+        let event = Event::Stream(Box::new(StreamProgress { facts, number, bytes, rows }));
+        self.engine.recorder.append(event, Need::Fact, self.facts.durability).map(drop)
+    }
+
+    /// Ends the waiting of a held command, if there is one: the client cancelled it or has left. The command is then
+    /// refused and recorded as such.
+    pub fn break_hold(&self, why: Broken) {
+        self.breaker.break_now(why);
+    }
+
+    /// Records something that belongs to no command. What it returns may be used to tell the client of it.
+    ///
+    /// # Errors
+    /// When the log does not take it.
+    pub fn note(&self, what: &'static str, detail: Json) -> Result<Completed, RecordError> {
+        let event = Event::SessionNoted(Box::new(SessionNoted { facts: Arc::clone(&self.facts), what, detail }));
+        let ticket = self.engine.recorder.append(event, Need::Fact, self.facts.durability)?;
+        Ok(Completed { after: wait_for(&self.facts, ticket) })
+    }
+
+    /// The role in force has changed: entries from now on say so.
+    pub fn set_role(&mut self, role: &str) {
+        if self.facts.role != role {
+            self.facts = Arc::new(self.facts.with_role(role));
+        }
+    }
+
+    /// The session's facts.
+    pub fn facts(&self) -> &Arc<SessionFacts> {
+        &self.facts
+    }
+
+    /// The engine it runs in.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Records its end.
+    pub fn close(self, why: &'static str, detail: String) {
+        Tally::one(&self.engine.tally.sessions_closed);
+        let durability = self.facts.durability;
+        let event = Event::SessionClosed(Box::new(SessionClosed {
+            duration_us: self.engine.clock.mono().since(self.opened),
+            commands: self.asked.load(Relaxed),
+            facts: self.facts,
+            why,
+            detail,
+        }));
+        // An error is not lost: recovery closes sessions that have no end.
+        let _ = self.engine.recorder.append(event, Need::Fact, durability);
+    }
+}
+
+/// Stage 1. Policy decides; an identity that no longer holds is denied whatever policy says.
+fn authorize(engine: &Engine, facts: &Arc<SessionFacts>, number: CommandNumber, command: Command) -> Authorized {
+    let (now, asked) = (engine.clock.now(), engine.clock.mono());
+    let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now });
+    if let Err(e) = engine.identity.recheck(&facts.identity, now) {
+        decision.verdict = Verdict::Deny;
+        decision.rule = Arc::from("identity");
+        decision.reason = Arc::from(e.to_string());
+    }
+    Authorized { number, asked, command, decision }
+}
+
+/// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused.
+async fn hold(
+    engine: &Engine,
+    facts: &Arc<SessionFacts>,
+    breaker: &HoldBreaker,
+    authorized: Authorized,
+) -> Cleared {
+    if authorized.decision.verdict != Verdict::Hold {
+        return Cleared { authorized, approval: None, refusal: None };
+    }
+    let question = Hold {
+        session: Arc::clone(facts),
+        decision: authorized.decision.clone(),
+        text: authorized.command.text.clone(),
+    };
+    let answer = breaker.unless_broken(engine.approver.approve(&question)).await;
+    match answer.unwrap_or_else(|broken| Err(ApprovalError::Broken(broken))) {
+        Ok(approval) => Cleared { authorized, approval: Some(approval.id), refusal: None },
+        Err(e) => {
+            let refusal = held_in_vain(&authorized.decision, &e);
+            Cleared { authorized, approval: None, refusal: Some(refusal) }
+        }
+    }
+}
+
+/// Stage 3. The intent and the decision go into the log. Nothing is forwarded that the log did not take.
+fn record_intent(engine: &Arc<Engine>, facts: &Arc<SessionFacts>, limits: RecordLimits, cleared: Cleared) -> Recorded {
+    let Cleared { authorized: Authorized { number, asked, command, decision }, approval, refusal } = cleared;
+    let refusal = match decision.verdict {
+        Verdict::Deny => Some(denied(&decision)),
+        Verdict::Allow | Verdict::Hold => refusal,
+    };
+    let refusal = refusal.filter(|_| facts.mode == Mode::Enforce);
+    let must_be_durable_first = refusal.is_some() || !command.shape.plain_read;
+    let before = command.transaction;
+    let plan = engine.masker.plan(&decision.obligations);
+    let event = Event::CommandDecided(Box::new(CommandDecided {
+        facts: Arc::clone(facts),
+        number,
+        command,
+        decision,
+        approval,
+    }));
+    let ticket = match engine.recorder.append(event, Need::Intent, facts.durability) {
+        Ok(ticket) => ticket,
+        Err(_) => {
+            Tally::one(&engine.tally.commands_refused);
+            let permit = Err(Refusal::not_recorded());
+            return Recorded { ticket: Ticket(0), must_be_durable_first: false, permit };
+        }
+    };
+    if let Some(refusal) = refusal {
+        Tally::one(&engine.tally.commands_refused);
+        let must = wait_for(facts, ticket).is_some();
+        return Recorded { ticket, must_be_durable_first: must, permit: Err(refusal) };
+    }
+    Tally::one(&engine.tally.commands_permitted);
+    let must_be_durable_first = must_be_durable_first && wait_for(facts, ticket).is_some();
+    let (engine, facts) = (Arc::clone(engine), Arc::clone(facts));
+    let inner =
+        Inner { engine, facts, number, intent: ticket, asked, before, limits, plan, forwarded: false };
+    Recorded { ticket, must_be_durable_first, permit: Ok(Permit { inner: Some(Box::new(inner)) }) }
+}
+
+/// Stage 4. One wait for the whole batch: what can change something is durable before its permit exists for the caller.
+async fn make_durable(engine: &Engine, recorded: Vec<Recorded>) -> Vec<Answer> {
+    let last = recorded.iter().filter(|r| r.must_be_durable_first).map(|r| r.ticket).max();
+    let Some(last) = last else { return recorded.into_iter().map(|r| r.permit).collect() };
+    let durable = poll_fn(|cx| engine.recorder.poll_durable(last, cx)).await;
+    if durable.is_ok() {
+        return recorded.into_iter().map(|r| r.permit).collect();
+    }
+    // Not durable in time, or the log has stopped: nothing of the batch may run (a permit dropped here is recorded as
+    // abandoned and not forwarded, should the log come back).
+    recorded.into_iter().map(|r| r.permit.and(Err(Refusal::not_recorded()))).collect()
+}
+
+fn denied(decision: &Decision) -> Refusal {
+    let mut refusal = Refusal::new(
+        RefusalKind::Denied,
+        format!("Firsthand refused this command: {} (rule {})", decision.reason, decision.rule),
+    );
+    refusal.rule = Arc::clone(&decision.rule);
+    refusal
+}
+
+fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
+    let rule = &decision.rule;
+    let mut refusal = match e {
+        ApprovalError::Pending(id) => Refusal::new(
+            RefusalKind::Pending,
+            format!("approval {id} is pending (rule {rule}); send the same command again once it is approved"),
+        ),
+        ApprovalError::Refused => {
+            Refusal::new(RefusalKind::Denied, format!("an approver refused this command (rule {rule})"))
+        }
+        ApprovalError::Broken(_) => {
+            Refusal::new(RefusalKind::Cancelled, "canceling statement due to user request while it waited for approval")
+        }
+        ApprovalError::NobodyToAsk => Refusal::new(
+            RefusalKind::Denied,
+            format!("this command needs an approval (rule {rule}), and no approver is configured"),
+        ),
+    };
+    refusal.rule = Arc::clone(rule);
+    refusal
+}
+

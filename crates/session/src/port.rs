@@ -1,0 +1,292 @@
+//! Everything the engine needs from outside. All of it fails closed: an error refuses.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use firsthand_model::command::Command;
+use firsthand_model::decision::{Decision, Obligations};
+use firsthand_model::event::Event;
+use firsthand_model::id::SessionId;
+use firsthand_model::identity::Identity;
+use firsthand_model::session::SessionFacts;
+use firsthand_model::target::{Durability, Target};
+use firsthand_model::time::{MonoMicros, UnixMicros};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::secret::Secret;
+
+/// A future that can be kept in a struct.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a client must be asked to prove itself by SCRAM (RFC 5802). For an unknown login it is made up, always the same
+/// for the same name, so that asking tells nothing.
+#[derive(Clone, Debug)]
+pub struct Challenge {
+    /// Salt of the verifier.
+    pub salt: Vec<u8>,
+    /// Iterations of the verifier.
+    pub iterations: u32,
+    /// StoredKey of RFC 5802.
+    pub stored_key: [u8; 32],
+    /// ServerKey of RFC 5802.
+    pub server_key: [u8; 32],
+    /// The token it belongs to; `None` for a made-up one.
+    pub token: Option<String>,
+}
+
+/// What a client presents.
+#[derive(Debug)]
+pub enum Proof {
+    /// The SCRAM exchange over this challenge succeeded: the client knows the token's secret.
+    Scram {
+        /// The login name of the startup message.
+        login: String,
+        /// The challenge that was answered.
+        challenge: Challenge,
+    },
+    /// The token itself, sent over TLS.
+    ClearText {
+        /// The login name of the startup message.
+        login: String,
+        /// The token.
+        secret: Secret,
+    },
+    /// A proof that failed before it could be looked up (a wrong SCRAM proof): to be counted and recorded.
+    Failed {
+        /// The login name of the startup message.
+        login: String,
+    },
+}
+
+/// Why somebody is not let in; the client is told the same for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// No token of that name.
+    #[error("no token has this login name")]
+    Unknown,
+    /// The secret is wrong.
+    #[error("the token's secret is wrong")]
+    Proof,
+    /// The token was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// The token has ended.
+    #[error("the token has expired")]
+    Expired,
+    /// The store cannot be read.
+    #[error("the token store cannot be read")]
+    Store,
+}
+
+impl IdentityError {
+    /// The word used in the record.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Proof => "proof",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// Turns a proof into an identity.
+pub trait IdentityProvider: Send + Sync {
+    /// What to ask of this login. Never fails: unknown logins get a made-up challenge.
+    fn challenge(&self, login: &str) -> Challenge;
+    /// Who it is. Constant-time in the secret.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    fn identify(&self, proof: &Proof, now: UnixMicros) -> Result<Identity, IdentityError>;
+    /// Whether an identity established earlier still holds (not revoked, not ended): asked on every batch of commands.
+    ///
+    /// # Errors
+    /// See [`IdentityError`].
+    fn recheck(&self, identity: &Identity, now: UnixMicros) -> Result<(), IdentityError>;
+}
+
+/// What policy is asked.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// Who, at which target, in which role.
+    pub session: &'a SessionFacts,
+    /// What.
+    pub command: &'a Command,
+    /// When.
+    pub now: UnixMicros,
+}
+
+/// Decides. Pure: no IO, no clock.
+pub trait Policy: Send + Sync {
+    /// Allow, deny or hold, with the rule and the reason.
+    fn decide(&self, ask: &Ask<'_>) -> Decision;
+}
+
+/// A command that waits for a person.
+#[derive(Debug)]
+pub struct Hold {
+    /// The session.
+    pub session: Arc<SessionFacts>,
+    /// The decision that holds it.
+    pub decision: Decision,
+    /// SHA-256 of the command's text as recorded.
+    pub text: String,
+}
+
+/// An approval that was given.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    /// Its id.
+    pub id: String,
+}
+
+/// Why a hold did not end in an approval.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApprovalError {
+    /// Nobody can approve: no approver is configured.
+    #[error("no approver is configured")]
+    NobodyToAsk,
+    /// It was refused.
+    #[error("the approver refused")]
+    Refused,
+    /// The client cancelled or left while it waited.
+    #[error("the wait was broken off")]
+    Broken(crate::breaker::Broken),
+    /// Still waiting; the id is for the client.
+    #[error("approval {0} is pending")]
+    Pending(String),
+}
+
+/// Asks a person.
+pub trait Approver: Send + Sync {
+    /// Waits for the answer. Dropping the future withdraws the question (cancel-safe).
+    fn approve<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<Approval, ApprovalError>>;
+}
+
+/// What is presented to a target.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The role to log in as.
+    pub user: String,
+    /// Its password, if one is needed.
+    pub password: Option<Secret>,
+}
+
+/// Why there is no credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// The place where it should be does not have it. The text names the place, never the value.
+    #[error("no credential: {0}")]
+    Missing(String),
+}
+
+/// Finds the credential for a target; the actor never sees it.
+pub trait CredentialSource: Send + Sync {
+    /// The credential to present.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    fn credential(&self, identity: &Identity, target: &Target) -> Result<Credential, CredentialError>;
+}
+
+/// How values are masked on the way back. Until masking exists the only plan is "nothing".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaskPlan {
+    /// True when some value must be masked: then a dialect that cannot do so must refuse.
+    pub masks_anything: bool,
+}
+
+/// Plans the masking of a reply.
+pub trait Masker: Send + Sync {
+    /// The plan for these obligations.
+    fn plan(&self, obligations: &Obligations) -> MaskPlan;
+}
+
+/// An entry's place in the log, known when it is queued; it counts once it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// How badly an entry is needed when room is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The intent of something that has not happened yet: may be turned away.
+    Intent,
+    /// What has already happened: may use the reserve.
+    Fact,
+}
+
+/// Why an entry is not recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// No room: intents are turned away until there is.
+    #[error("the log has no room: {0}")]
+    Full(String),
+    /// Too much is queued already.
+    #[error("the log cannot keep up")]
+    Overloaded,
+    /// The log stopped and stays stopped until the gateway is restarted.
+    #[error("the log has stopped: {0}")]
+    Stopped(String),
+    /// It did not become durable in time.
+    #[error("the log did not become durable in time")]
+    TimedOut,
+}
+
+/// The one place to which sessions write.
+pub trait Recorder: Send + Sync {
+    /// Queues an entry; its order against all others is fixed now. Does not block.
+    ///
+    /// # Errors
+    /// See [`RecordError`]: the entry is not in the log and will not be.
+    fn append(&self, event: Event, need: Need, durability: Durability) -> Result<Ticket, RecordError>;
+    /// Whether everything up to `ticket` is durable by now. One atomic load.
+    fn is_durable(&self, ticket: Ticket) -> bool;
+    /// Waits until everything up to `ticket` is durable; wakes `cx`. Resolves with `TimedOut` when it takes longer than
+    /// the recorder's own limit. Cancel-safe.
+    fn poll_durable(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>>;
+}
+
+/// A connection to a target.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
+
+/// Why a target cannot be reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// With the operating system's reason.
+    #[error("cannot reach the target: {0}")]
+    Unreachable(String),
+    /// It took too long.
+    #[error("the target did not answer in time")]
+    TimedOut,
+}
+
+/// Opens a connection to a target, directly or through a connector.
+pub trait Dialer: Send + Sync {
+    /// Connects. Has its own timeout. Cancel-safe.
+    fn dial<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Box<dyn ByteStream>, DialError>>;
+}
+
+/// The configured targets; a reload replaces them for sessions to come.
+pub trait Targets: Send + Sync {
+    /// The target of that name.
+    fn find(&self, name: &str) -> Option<Arc<Target>>;
+}
+
+/// Time.
+pub trait Clock: Send + Sync {
+    /// Wall clock.
+    fn now(&self) -> UnixMicros;
+    /// Monotonic clock.
+    fn mono(&self) -> MonoMicros;
+}
+
+/// New session ids.
+pub trait Ids: Send + Sync {
+    /// A new one, sortable by time.
+    fn session(&self) -> SessionId;
+}
