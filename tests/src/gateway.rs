@@ -1,0 +1,295 @@
+//! The real gateway binary as a child process, its configuration, its tokens and its command line.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::place::Place;
+use crate::process::{self, Daemon};
+use crate::record::Record;
+
+/// Characters of a token's secret after `fh_`: 32 bytes in base64url.
+const SECRET_CHARS: usize = 43;
+
+/// One `[[target]]` of the configuration.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its name, what clients give as database.
+    pub name: String,
+    /// Port of the server on 127.0.0.1.
+    pub port: u16,
+    /// Database there.
+    pub database: String,
+    /// Role that the gateway logs in as.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// `tls` towards it.
+    pub tls: &'static str,
+    /// Further lines of the table, TOML.
+    pub more: String,
+}
+
+impl Target {
+    /// A target for a direct place, of the same name as its database, so that clients see the same name on both ways.
+    #[must_use]
+    pub fn of(place: &Place) -> Self {
+        Self {
+            name: place.database.clone(),
+            port: place.port,
+            database: place.database.clone(),
+            user: place.user.clone(),
+            password: place.password.clone(),
+            tls: "disable",
+            more: String::new(),
+        }
+    }
+
+    /// The same target under another name.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// With another `tls` mode.
+    #[must_use]
+    pub fn tls(self, tls: &'static str) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// With further TOML lines.
+    #[must_use]
+    pub fn more(self, more: &str) -> Self {
+        Self { more: more.to_owned(), ..self }
+    }
+}
+
+/// What the gateway is told.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Its targets.
+    pub targets: Vec<Target>,
+    /// Certificate and key of its listener.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Another place for the data folder (a small file system, say).
+    pub data_dir: Option<PathBuf>,
+    /// Further top-level TOML.
+    pub more: String,
+}
+
+/// A running gateway with its folder.
+#[derive(Debug)]
+pub struct Gateway {
+    daemon: Option<Daemon>,
+    settings: Settings,
+    folder: TempDir,
+    port: u16,
+    http: u16,
+}
+
+impl Gateway {
+    /// Writes the configuration and starts `firsthand serve`; returns when it is ready.
+    pub fn start(settings: Settings) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("firsthand-gw-").tempdir()?;
+        let (port, http) = (process::free_port()?, process::free_port()?);
+        let mut gateway = Self { daemon: None, settings, folder, port, http };
+        gateway.write_config()?;
+        gateway.serve()?;
+        Ok(gateway)
+    }
+
+    /// Starts it again, after it was stopped or killed.
+    pub fn serve(&mut self) -> Result<()> {
+        let mut command = Command::new(binary()?);
+        command.arg("serve").arg("--config").arg(self.config()).current_dir(self.folder.path());
+        for (number, target) in self.settings.targets.iter().enumerate() {
+            command.env(password_variable(number), &target.password);
+        }
+        let mut daemon = Daemon::start("firsthand", &command, None)?;
+        daemon.wait_line(says_ready)?;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// The way in with a token.
+    #[must_use]
+    pub fn place(&self, name: &str, secret: &str, target: &str) -> Place {
+        Place {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            user: name.to_owned(),
+            password: secret.to_owned(),
+            database: target.to_owned(),
+            sslmode: "disable",
+            root: None,
+        }
+    }
+
+    /// Port of the HTTP listener.
+    #[must_use]
+    pub fn http_port(&self) -> u16 {
+        self.http
+    }
+
+    /// Port of the PostgreSQL listener.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("firsthand.toml")
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.settings.data_dir.clone().unwrap_or_else(|| self.folder.path().join("data"))
+    }
+
+    /// The process.
+    pub fn daemon(&mut self) -> Result<&mut Daemon> {
+        self.daemon.as_mut().context("the gateway is not running")
+    }
+
+    /// Changes the settings on disk (SIGHUP makes the gateway read them).
+    pub fn rewrite(&mut self, change: impl FnOnce(&mut Settings)) -> Result<()> {
+        change(&mut self.settings);
+        self.write_config()
+    }
+
+    /// Ends it as a power cut would end the process.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut daemon = self.daemon.take().context("the gateway is not running")?;
+        daemon.signal(Signal::KILL);
+        daemon.wait().map(drop)
+    }
+
+    /// SIGTERM, and waits for a clean end.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut daemon = self.daemon.take().context("the gateway is not running")?;
+        daemon.signal(Signal::TERM);
+        let status = daemon.wait()?;
+        if !status.success() {
+            bail!("the gateway ended with {status}:\n{}", daemon.said());
+        }
+        Ok(())
+    }
+
+    /// Runs `firsthand ARGS --config …` and returns its stdout.
+    pub fn cli(&self, args: &[&str]) -> Result<String> {
+        process::run(&mut self.command(args)?)
+    }
+
+    /// `firsthand ARGS --config …`, ready to run.
+    pub fn command(&self, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary()?);
+        command.args(args).arg("--config").arg(self.config()).current_dir(self.folder.path());
+        for (number, target) in self.settings.targets.iter().enumerate() {
+            command.env(password_variable(number), &target.password);
+        }
+        Ok(command)
+    }
+
+    /// Creates a token for an agent acting for a person, and returns its secret.
+    pub fn token(&self, name: &str, targets: &[&str]) -> Result<String> {
+        let mut args = vec!["token", "create", name, "--kind", "agent", "--on-behalf-of", "ada@example.com"];
+        for target in targets {
+            args.extend(["--target", target]);
+        }
+        let printed = self.cli(&args)?;
+        secret_in(&printed).with_context(|| format!("no secret in:\n{printed}"))
+    }
+
+    /// The record so far.
+    pub fn record(&self) -> Result<Record> {
+        Record::parse(&self.cli(&["log", "cat", "--json"])?)
+    }
+
+    /// Asks the HTTP listener for a path; returns the status and the body.
+    pub fn http(&self, path: &str) -> Result<(u16, String)> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.http))?;
+        stream.set_read_timeout(Some(process::PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).context("no status line")?;
+        Ok((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
+    }
+
+    fn write_config(&self) -> Result<()> {
+        std::fs::write(self.config(), config_text(&self.settings, &self.data_dir(), self.port, self.http)?)?;
+        Ok(())
+    }
+}
+
+/// The line of stderr after which every listener accepts.
+fn says_ready(line: &str) -> bool {
+    line.contains("listening") || line.contains("ready")
+}
+
+fn password_variable(number: usize) -> String {
+    format!("FIRSTHAND_TEST_PASSWORD_{number}")
+}
+
+fn config_text(settings: &Settings, data: &Path, port: u16, http: u16) -> Result<String> {
+    let mut text = format!("data_dir = {:?}\n{}\n[listen]\n", data.display().to_string(), settings.more);
+    writeln!(text, "postgres = \"127.0.0.1:{port}\"\nhttp = \"127.0.0.1:{http}\"")?;
+    if let Some((cert, key)) = &settings.tls {
+        writeln!(
+            text,
+            "tls = {{ cert = {:?}, key = {:?} }}",
+            cert.display().to_string(),
+            key.display().to_string()
+        )?;
+    }
+    for (number, target) in settings.targets.iter().enumerate() {
+        let Target { name, port, database, user, tls, more, .. } = target;
+        let host = if *tls == "disable" { "127.0.0.1" } else { "localhost" };
+        writeln!(text, "[[target]]\nname = {name:?}\nprotocol = \"postgres\"\naddress = \"{host}:{port}\"")?;
+        writeln!(text, "database = {database:?}\ntls = {tls:?}")?;
+        let variable = password_variable(number);
+        writeln!(text, "credential = {{ user = {user:?}, password = {{ env = {variable:?} }} }}\n{more}")?;
+    }
+    Ok(text)
+}
+
+fn secret_in(printed: &str) -> Option<String> {
+    let start = printed.find("fh_")?;
+    let secret: String = printed.get(start..)?.chars().take("fh_".len() + SECRET_CHARS).collect();
+    (secret.len() == "fh_".len() + SECRET_CHARS).then_some(secret)
+}
+
+/// The gateway binary of this build: `FIRSTHAND_BIN`, or built now beside the running test (cargo does nothing when it is
+/// fresh; without this a test would run the binary of an older build).
+pub fn binary() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| find_or_build().map_err(|why| format!("{why:#}")))
+        .clone()
+        .map_err(|why| anyhow!(why))
+}
+
+fn find_or_build() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("FIRSTHAND_BIN") {
+        return Ok(PathBuf::from(path));
+    }
+    let dir = process::binaries()?;
+    let target = dir.parent().context("no target folder")?;
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "--package", "firsthand-gateway", "--bin", "firsthand", "--target-dir"]);
+    build.arg(target).current_dir(process::workspace());
+    if dir.ends_with("release") {
+        build.arg("--release");
+    }
+    process::run(&mut build)?;
+    Ok(dir.join("firsthand"))
+}
