@@ -1,0 +1,222 @@
+//! The payload of each kind: text, parameters, rows, names, addresses: what is sealed. Nothing is written when there is
+//! nothing to seal.
+//!
+//! Whatever does not fit under the limits is left out or cut, and named in `cut`: an entry is never refused for its size.
+
+use firsthand_model::event::{
+    AdmissionRefused, Administered, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed, SessionNoted,
+    SessionOpened,
+};
+use firsthand_model::identity::Link;
+use firsthand_model::json::{Json, Object, write_hex, write_string};
+
+use super::leaf::is_clean_tag;
+use super::limits::{
+    CHAIN_LINKS_KEPT, CLAIMS_KEPT, FACTS_BYTES_KEPT, SECTION_BYTES_MAX, SHORT_TEXT_KEPT, TEXT_RENDERED_MAX,
+};
+use super::session_text::cut;
+
+/// Appends the payload; leaves `out` as it is when the event has none.
+pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
+    match event {
+        Event::SessionOpened(e) => opened(e, out),
+        Event::SessionClosed(e) => closed(e, out),
+        Event::SessionNoted(e) => noted(e, out),
+        Event::CommandDecided(e) => decided(e, out),
+        Event::CommandRows(e) => rows(e, out),
+        Event::CommandCompleted(e) => completed(e, out),
+        Event::Refused(e) => refused(e, out),
+        Event::Administered(e) => administered(e, out),
+        Event::CommandAbandoned(_) | Event::Stream(_) | Event::Log(_) => {}
+    }
+}
+
+fn fits(section: &Json) -> bool {
+    section.len() <= SECTION_BYTES_MAX
+}
+
+/// Writes a section that fits; `cut` names the others.
+fn section(o: &mut Object<'_>, key: &str, value: &Json) {
+    if fits(value) {
+        o.json(key, value);
+    }
+}
+
+/// `"cut":[…]`: the names of what is not here in full. Nothing when all is.
+fn cut_list(o: &mut Object<'_>, sections: &[(&str, bool)]) {
+    if sections.iter().all(|(_, whole)| *whole) {
+        return;
+    }
+    let names: Vec<&str> = sections.iter().filter(|(_, whole)| !whole).map(|(name, _)| *name).collect();
+    o.strings("cut", &names);
+}
+
+fn short(text: &str) -> &str {
+    cut(text, SHORT_TEXT_KEPT)
+}
+
+fn opened(e: &SessionOpened, out: &mut Vec<u8>) {
+    let mut o = Object::open(out);
+    o.string("address", short(&e.client.address));
+    if !e.claims.is_empty() {
+        let list = o.key("claims");
+        let mut before = b'[';
+        for claim in e.claims.iter().take(CLAIMS_KEPT) {
+            list.push(before);
+            before = b',';
+            let mut c = Object::open(list);
+            c.string("name", short(&claim.name));
+            c.string("value", short(&claim.value));
+            c.close();
+        }
+        list.push(b']');
+    }
+    cut_list(&mut o, &[("claims", e.claims.len() <= CLAIMS_KEPT), ("parameters", fits(&e.parameters))]);
+    o.string("login", short(&e.facts.identity.login));
+    names(&mut o, &e.facts.identity.chain);
+    section(&mut o, "parameters", &e.parameters);
+    o.close();
+}
+
+/// Which name each pseudonym of the chain stands for.
+fn names(o: &mut Object<'_>, chain: &[Link]) {
+    let list = o.key("names");
+    list.push(b'[');
+    for (i, link) in chain.iter().take(CHAIN_LINKS_KEPT).enumerate() {
+        if i > 0 {
+            list.push(b',');
+        }
+        let mut n = Object::open(list);
+        n.string("id", short(&link.id));
+        n.string("kind", link.kind.word());
+        n.string("name", short(&link.name));
+        n.close();
+    }
+    list.push(b']');
+}
+
+fn closed(e: &SessionClosed, out: &mut Vec<u8>) {
+    if e.detail.is_empty() {
+        return;
+    }
+    let mut o = Object::open(out);
+    o.string("detail", short(&e.detail));
+    o.close();
+}
+
+fn noted(e: &SessionNoted, out: &mut Vec<u8>) {
+    if e.detail.is_absent() {
+        return;
+    }
+    let mut o = Object::open(out);
+    cut_list(&mut o, &[("detail", fits(&e.detail))]);
+    section(&mut o, "detail", &e.detail);
+    o.close();
+}
+
+fn decided(e: &CommandDecided, out: &mut Vec<u8>) {
+    let command = &e.command;
+    let text = renderable(&command.text);
+    let mut o = Object::open(out);
+    cut_list(
+        &mut o,
+        &[
+            ("names", fits(&command.names)),
+            ("parameters", fits(&command.parameters)),
+            ("text", text.len() == command.text.len()),
+        ],
+    );
+    section(&mut o, "names", &command.names);
+    section(&mut o, "parameters", &command.parameters);
+    if !e.decision.reason.is_empty() {
+        o.string("reason", short(&e.decision.reason));
+    }
+    o.string("text", text);
+    if let Some(digest) = &command.original_digest {
+        digest_text(&mut o, "text_digest", digest);
+    }
+    o.close();
+}
+
+/// The beginning of `text` that stays below the limit once it is escaped.
+fn renderable(text: &str) -> &str {
+    /// The longest escape, `\u0000`.
+    const ESCAPE_MAX: usize = 6;
+    if text.len() <= TEXT_RENDERED_MAX / ESCAPE_MAX {
+        return text;
+    }
+    let mut rendered = 0;
+    for (at, c) in text.char_indices() {
+        rendered += if c < ' ' || c == '"' || c == '\\' { ESCAPE_MAX } else { c.len_utf8() };
+        if rendered > TEXT_RENDERED_MAX {
+            return text.get(..at).unwrap_or("");
+        }
+    }
+    text
+}
+
+fn digest_text(o: &mut Object<'_>, key: &str, digest: &[u8; 32]) {
+    let out = o.key(key);
+    out.push(b'"');
+    write_hex(out, digest);
+    out.push(b'"');
+}
+
+fn rows(e: &CommandRows, out: &mut Vec<u8>) {
+    let mut o = Object::open(out);
+    section(&mut o, "columns", &e.columns);
+    cut_list(&mut o, &[("columns", fits(&e.columns)), ("rows", fits(&e.values))]);
+    section(&mut o, "rows", &e.values);
+    o.close();
+}
+
+fn completed(e: &CommandCompleted, out: &mut Vec<u8>) {
+    let outcome = &e.outcome;
+    let odd_tag = !outcome.tag.is_empty() && !is_clean_tag(&outcome.tag);
+    let sections = [&outcome.columns, &outcome.error, &outcome.notices, &outcome.inline_rows];
+    if sections.iter().all(|s| s.is_absent()) && outcome.digest.is_none() && !odd_tag {
+        return;
+    }
+    let mut o = Object::open(out);
+    section(&mut o, "columns", &outcome.columns);
+    cut_list(
+        &mut o,
+        &[
+            ("columns", fits(&outcome.columns)),
+            ("error", fits(&outcome.error)),
+            ("notices", fits(&outcome.notices)),
+            ("rows", fits(&outcome.inline_rows)),
+        ],
+    );
+    if let Some(digest) = &outcome.digest {
+        digest_text(&mut o, "digest", digest);
+    }
+    section(&mut o, "error", &outcome.error);
+    section(&mut o, "notices", &outcome.notices);
+    section(&mut o, "rows", &outcome.inline_rows);
+    if odd_tag {
+        o.string("tag", short(&outcome.tag));
+    }
+    o.close();
+}
+
+fn refused(e: &AdmissionRefused, out: &mut Vec<u8>) {
+    let mut o = Object::open(out);
+    o.string("address", short(&e.client.address));
+    o.string("detail", short(&e.detail));
+    o.string("login", short(&e.login));
+    o.string("target", short(&e.target));
+    o.close();
+}
+
+fn administered(e: &Administered, out: &mut Vec<u8>) {
+    let mut o = Object::open(out);
+    write_string(o.key("by"), short(&e.by.name));
+    let facts_here = e.leaf.len() > FACTS_BYTES_KEPT;
+    cut_list(&mut o, &[("detail", fits(&e.payload)), ("facts", !facts_here || fits(&e.leaf))]);
+    section(&mut o, "detail", &e.payload);
+    if facts_here {
+        section(&mut o, "facts", &e.leaf);
+    }
+    o.close();
+}
