@@ -112,7 +112,7 @@ impl Format {
 }
 
 /// Reads fields off the front of a body. Public for other dialect code that walks bodies itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fields<'a> {
     rest: &'a [u8],
     message: &'static str,

@@ -1,12 +1,15 @@
 //! PostgreSQL's frontend/backend protocol, versions 3.0 and 3.2 (PostgreSQL docs, chapter 55), as bytes only.
 //!
 //! Read [`frame`] first: it finds messages. [`startup`] reads the untagged first packets, [`frontend`] and [`backend`]
-//! the bodies of messages. What the messages *mean* to a session is no matter of this crate.
+//! the bodies of messages; [`reply`] writes what a gateway says in a server's place. What the messages *mean* to a session
+//! is no matter of this crate.
 
+pub mod backend;
 pub mod encode;
 pub mod field;
 pub mod frame;
 pub mod frontend;
+pub mod reply;
 pub mod startup;
 
 pub use field::{DecodeError, Format};
