@@ -72,6 +72,11 @@ impl Encoder {
     pub fn leaf(&mut self, event: &Event, stamp: Stamp, payload: Option<&Commitment>, out: &mut Vec<u8>) {
         leaf::write(event, &mut leaf::Common { stamp, payload, time: &mut self.time }, out);
     }
+
+    /// Appends the leaf of a `session.closed` for a session that a crash ended: its facts are gone, so there is no `who`.
+    pub fn closed_by_crash(&mut self, session: SessionId, stamp: Stamp, out: &mut Vec<u8>) {
+        leaf::closed_by_crash(session, &mut leaf::Common { stamp, payload: None, time: &mut self.time }, out);
+    }
 }
 
 /// Whose key seals the payload of `event`.

@@ -66,30 +66,31 @@ pub const SESSION: &[Field] = &[
 
 const CMD: Field = field("cmd", "number", "The command's number in its session, from 1.");
 const INTENT: Field = field("intent", "number", "Position of the command's `command.decided`.");
-const COVERAGE: Field = field("coverage", "list of text", "What could not be observed; absent: nothing is known to be missing.");
-const METHOD: Field = field("method", "text", "How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`.");
+const COVERAGE: Field =
+    field("coverage", "list of text", "What could not be observed; absent: nothing is known to be missing.");
+const METHOD: Field =
+    field("method", "text", "How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`.");
 const PROTO: Field = field("proto", "text", "Protocol and version.");
 const TLS: Field = field("tls", "text", "TLS version of the client's connection; absent: clear text.");
 const ADDRESS: Field = field("address", "text", "The client's address and port.");
 const LOGIN: Field = field("login", "text", "The login name presented.");
 const CUT: Field = field("cut", "list of text", "Fields that were too long and are missing or cut.");
 const COLUMNS: Field = field("columns", "list", "The columns, as the dialect describes them.");
-const ROWS: Field = field("rows", "list", "Rows as the client got them: a list of values each, or text for copied data.");
+const ROWS: Field =
+    field("rows", "list", "Rows as the client got them: a list of values each, or text for copied data.");
 const BY: Field = field("by", "object", "Who did it: `id`, `kind`, `trust`.");
 const BY_NAME: Field = field("by", "text", "The name behind `by`.");
 const FACTS: Field = field("facts", "object", "What was done, without personal data.");
 const DETAIL: Field = field("detail", "object", "The rest of what was done.");
+const LONG_FACTS: Field = field("facts", "object", "The facts, where they were too long for the leaf.");
+const WHY_REFUSED: Field = field("why", "text", "Why, one word.");
+const DETAIL_REFUSED: Field = field("detail", "text", "More of why; never a credential.");
+const TARGET_ASKED: Field = field("target", "text", "The target asked for.");
 const LOG_FACTS: Field = field("facts", "object", "What the log says of itself.");
 const FACTS_CUT: Field = field("facts_cut", "true", "The facts were too long for a leaf and are missing.");
 
 const fn administered(name: &'static str, means: &'static str) -> Kind {
-    Kind {
-        name,
-        means,
-        of_session: false,
-        leaf: &[BY, FACTS],
-        payload: &[BY_NAME, CUT, DETAIL, field("facts", "object", "The facts, where they were too long for the leaf.")],
-    }
+    Kind { name, means, of_session: false, leaf: &[BY, FACTS], payload: &[BY_NAME, CUT, DETAIL, LONG_FACTS] }
 }
 
 const fn log(name: &'static str, means: &'static str) -> Kind {
@@ -101,13 +102,8 @@ const fn refusal(name: &'static str, means: &'static str) -> Kind {
         name,
         means,
         of_session: false,
-        leaf: &[METHOD, PROTO, TLS, field("why", "text", "Why, one word.")],
-        payload: &[
-            ADDRESS,
-            field("detail", "text", "More of why; never a credential."),
-            LOGIN,
-            field("target", "text", "The target asked for."),
-        ],
+        leaf: &[METHOD, PROTO, TLS, WHY_REFUSED],
+        payload: &[ADDRESS, DETAIL_REFUSED, LOGIN, TARGET_ASKED],
     }
 }
 
@@ -126,7 +122,11 @@ pub const KINDS: &[Kind] = &[
         of_session: true,
         leaf: &[
             CMD,
-            field("forwarded", "true or false", "Whether its bytes had gone to the target; absent: not known."),
+            field(
+                "forwarded",
+                "true or false",
+                "Whether its bytes had gone to the target; absent: not known.",
+            ),
             INTENT,
             field(
                 "why",
@@ -149,7 +149,11 @@ pub const KINDS: &[Kind] = &[
             INTENT,
             field("kept", "number", "Rows kept in the record."),
             field("rows", "number", "Rows delivered, kept or not."),
-            field("suspended", "true", "The client asked for some rows only; the rest may follow in another command."),
+            field(
+                "suspended",
+                "true",
+                "The client asked for some rows only; the rest may follow in another command.",
+            ),
             field("tag", "text", "The completion tag, where it is plain."),
             field("tx", "text", "State of the transaction after it: `idle`, `open`, `failed`."),
             field("tx_from", "text", "State of the transaction before it."),
@@ -158,7 +162,11 @@ pub const KINDS: &[Kind] = &[
         payload: &[
             COLUMNS,
             CUT,
-            field("digest", "text", "SHA-256, in hexadecimal, of all row or copy messages delivered, in order."),
+            field(
+                "digest",
+                "text",
+                "SHA-256, in hexadecimal, of all row or copy messages delivered, in order.",
+            ),
             field("error", "object", "The error as the client got it."),
             field("notices", "list", "Notices that came with it."),
             ROWS,
@@ -196,7 +204,11 @@ pub const KINDS: &[Kind] = &[
             field("parameters", "list", "Typed parameters, as the dialect describes them."),
             field("reason", "text", "The operator's sentence of a refusal."),
             field("text", "text", "The text, secrets replaced."),
-            field("text_digest", "text", "SHA-256, in hexadecimal, of the text as asked, where `text` differs from it."),
+            field(
+                "text_digest",
+                "text",
+                "SHA-256, in hexadecimal, of the text as asked, where `text` differs from it.",
+            ),
         ],
     },
     Kind {
@@ -216,7 +228,10 @@ pub const KINDS: &[Kind] = &[
     log("log.clock", "The wall clock jumped."),
     log("log.gap", "An operator declared that entries are missing; a new epoch begins."),
     log("log.heartbeat", "Nothing happened for a while, and the log was alive."),
-    log("log.recovered", "After a stop without a word: what was found at the end of the log, and what was cut."),
+    log(
+        "log.recovered",
+        "After a stop without a word: what was found at the end of the log, and what was cut.",
+    ),
     log("log.sealed", "A segment is complete: its root and size."),
     log("log.started", "A writer opened the log."),
     log("log.stopped", "A writer closed the log in order."),
@@ -227,8 +242,8 @@ pub const KINDS: &[Kind] = &[
         means: "A session ended.",
         of_session: true,
         leaf: &[
-            field("commands", "number", "Commands asked in it."),
-            field("us", "number", "Microseconds from opened to closed."),
+            field("commands", "number", "Commands asked in it; absent after a crash."),
+            field("us", "number", "Microseconds from opened to closed; absent after a crash."),
             field(
                 "why",
                 "text",
@@ -251,7 +266,11 @@ pub const KINDS: &[Kind] = &[
         leaf: &[COVERAGE, METHOD, PROTO, field("server", "text", "The target's version as it says."), TLS],
         payload: &[
             ADDRESS,
-            field("claims", "list", "What the client says of itself (`name`, `value`): claimed, never trusted."),
+            field(
+                "claims",
+                "list",
+                "What the client says of itself (`name`, `value`): claimed, never trusted.",
+            ),
             CUT,
             LOGIN,
             field("names", "list", "The names behind the ids of the chain (`id`, `kind`, `name`)."),

@@ -5,9 +5,10 @@
 
 use firsthand_model::command::{Command, Shape};
 use firsthand_model::event::{
-    AdmissionRefused, Administered, CommandAbandoned, CommandCompleted, CommandDecided, CommandRows, Event, LogEvent,
-    SessionClosed, SessionNoted, SessionOpened, StreamProgress,
+    Administered, AdmissionRefused, CommandAbandoned, CommandCompleted, CommandDecided, CommandRows, Event,
+    LogEvent, SessionClosed, SessionNoted, SessionOpened, StreamProgress,
 };
+use firsthand_model::id::SessionId;
 use firsthand_model::json::{Object, write_string, write_u64};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::{Durability, Mode};
@@ -142,6 +143,18 @@ fn closed(e: &SessionClosed, common: &mut Common<'_>, out: &mut Vec<u8>) {
     o.number("us", e.duration_us);
     version_and_who(&mut o, &text);
     o.string("why", e.why);
+    o.close();
+}
+
+/// What recovery writes for a session without an end: how long it lasted and how much it asked is not known.
+pub(super) fn closed_by_crash(session: SessionId, common: &mut Common<'_>, out: &mut Vec<u8>) {
+    let mut o = Object::open(out);
+    o.string("k", "session.closed");
+    common.place(&mut o, None);
+    o.string("sid", &session.to_string());
+    common.time(&mut o);
+    version(&mut o);
+    o.string("why", "crash");
     o.close();
 }
 
