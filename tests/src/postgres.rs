@@ -126,6 +126,12 @@ impl Postgres {
     }
 }
 
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
 fn psql(socket: &Path, port: u16, database: &str) -> Result<Command> {
     let mut command = Command::new(program("psql")?);
     command.args([

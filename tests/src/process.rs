@@ -179,7 +179,8 @@ pub fn is_root() -> bool {
 fn as_owner(command: &Command, owner: Option<&str>, dies_with_parent: bool) -> Command {
     let mut setpriv = Command::new("setpriv");
     if dies_with_parent {
-        setpriv.args(["--pdeathsig", "KILL"]);
+        // A PostgreSQL server takes QUIT as "stop at once", and then takes its children and shared memory with it.
+        setpriv.args(["--pdeathsig", if owner.is_some() { "QUIT" } else { "KILL" }]);
     }
     if let Some(owner) = owner.filter(|_| is_root()) {
         setpriv.args(["--reuid", owner, "--regid", owner, "--init-groups"]);
