@@ -1,6 +1,7 @@
-//! Chores of the project, run as `cargo xtask NAME`: `tidy` (the project's own rules), `docs` (documents against
-//! the code).
+//! Chores of the project, run as `cargo xtask NAME`: `tidy` (the project's own rules), `bench` (the budgets),
+//! `docs` (documents against the code).
 
+mod bench;
 mod docs;
 mod tidy;
 
@@ -10,7 +11,7 @@ use std::{
     process::ExitCode,
 };
 
-const USAGE: &str = "usage: cargo xtask tidy | docs [--check]";
+const USAGE: &str = "usage: cargo xtask tidy | bench [--quick] [--only CELL,…] | docs [--check]";
 
 #[expect(clippy::print_stderr, reason = "a chore says why it failed")]
 fn main() -> ExitCode {
@@ -28,6 +29,9 @@ fn run() -> Result<()> {
     let rest = arguments.get(1..).unwrap_or_default();
     match arguments.first().map(String::as_str) {
         Some("tidy") => tidy::run(&workspace_root()),
+        Some("bench") => bench::run(&workspace_root(), rest),
+        // Started by `bench`, as the thing to compare with.
+        Some("relay") => bench::relay::run(rest),
         Some("docs") => docs::run(&workspace_root(), rest),
         _ => bail!("{USAGE}"),
     }

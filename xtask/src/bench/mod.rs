@@ -1,0 +1,466 @@
+//! `cargo xtask bench`: the budgets, measured against a direct connection, a bare relay, HAProxy and pgbouncer in
+//! interleaved rounds of one run. Writes `docs/performance.md`.
+
+mod bed;
+mod cells;
+mod client;
+mod proc;
+pub(crate) mod relay;
+mod report;
+mod subject;
+
+use anyhow::{Context, Result, bail};
+use bed::{Bed, Peer};
+use cells::{CELLS, Cell, Rows};
+use report::{Runs, Verdict};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use subject::Subject;
+
+/// The order of rows in tables.
+const PEER_ORDER: &[&str] = &["direct", "relay", "haproxy", "pgbouncer", "relaxed", "strict"];
+/// Cells that are not run in rounds.
+const SINGLE_CELLS: &[&str] = &["writes", "busy32", "idle1000", "append", "start"];
+/// A log of this size is on disk when the start is measured.
+const LARGE_LOG_BYTES: u64 = 1 << 30;
+
+const USAGE: &str = "usage: cargo xtask bench [--quick] [--only CELL,…] [--rounds N] [--seconds N] \
+                     [--peers-only] [--firsthand PROGRAM] [--no-write]";
+
+struct Options {
+    only: Vec<String>,
+    rounds: u32,
+    seconds: u32,
+    quick: bool,
+    /// Leave Firsthand out: what the peers do on this machine.
+    peers_only: bool,
+    /// A built program; otherwise the release build is made first.
+    firsthand: Option<PathBuf>,
+    write: bool,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self {
+            only: Vec::new(),
+            rounds: 7,
+            seconds: 2,
+            quick: false,
+            peers_only: false,
+            firsthand: None,
+            write: true,
+        };
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let mut value = || rest.next().with_context(|| format!("{argument} needs a value\n{USAGE}"));
+            match argument.as_str() {
+                "--quick" => (options.quick, options.rounds, options.seconds) = (true, 2, 1),
+                "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+                "--rounds" => options.rounds = value()?.parse()?,
+                "--seconds" => options.seconds = value()?.parse()?,
+                "--peers-only" => options.peers_only = true,
+                "--firsthand" => options.firsthand = Some(value()?.into()),
+                "--no-write" => options.write = false,
+                other => bail!("unknown option {other}\n{USAGE}"),
+            }
+        }
+        let known = |name: &str| CELLS.iter().any(|c| c.name == name) || SINGLE_CELLS.contains(&name);
+        if let Some(name) = options.only.iter().find(|name| !known(name)) {
+            let cells: Vec<_> = CELLS.iter().map(|c| c.name).chain(SINGLE_CELLS.iter().copied()).collect();
+            bail!("no cell `{name}`; cells: {}", cells.join(", "));
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, cell: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == cell)
+    }
+}
+
+/// Everything one run needs.
+struct Bench {
+    root: PathBuf,
+    options: Options,
+    /// Dropped before the bed: the gateway ends before its server.
+    subject: Option<Subject>,
+    bed: Bed,
+    runs: Runs,
+    verdicts: Vec<Verdict>,
+    notes: Vec<String>,
+    /// Median µs of a small write and fdatasync, a figure per round.
+    syncs: Vec<f64>,
+    /// On the disk whose fdatasync counts.
+    folder: PathBuf,
+}
+
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    let options = Options::parse(arguments)?;
+    let target = build(root, &options)?;
+    let folder = target.join("bench");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    progress("starting PostgreSQL and the peers");
+    let dir = std::env::temp_dir().join(format!("firsthand-bench-{}", std::process::id()));
+    let bed = Bed::start(&dir, &target.join("release/xtask"))?;
+    let subject = if options.peers_only {
+        None
+    } else {
+        let program = options.firsthand.clone().unwrap_or_else(|| target.join("release/firsthand"));
+        Some(Subject::start(&bed, &program, &folder)?)
+    };
+    let notes = bed.missing.iter().map(|m| format!("Not compared with {m}: not installed here.")).collect();
+    let mut bench = Bench {
+        root: root.to_owned(),
+        options,
+        subject,
+        bed,
+        runs: Runs::default(),
+        verdicts: Vec::new(),
+        notes,
+        syncs: Vec::new(),
+        folder,
+    };
+    bench.rounds()?;
+    bench.judge_rounds();
+    bench.singles();
+    bench.finish(arguments)
+}
+
+/// Builds the programs that are measured. Returns the target folder.
+fn build(root: &Path, options: &Options) -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root).args(["build", "--release", "--quiet", "--package", "xtask"]);
+    if !options.peers_only && options.firsthand.is_none() {
+        command.args(["--package", "firsthand-gateway"]);
+    }
+    progress("building for release");
+    bed::finish(command, "cargo build --release")?;
+    Ok(target)
+}
+
+impl Bench {
+    /// Every peer in every cell, round by round, in a random order between two direct runs.
+    fn rounds(&mut self) -> Result<()> {
+        let rows = Rows::make();
+        let mut dice = Dice::new();
+        let wanted: Vec<_> = CELLS.iter().filter(|cell| self.options.wants(cell.name)).collect();
+        for cell in wanted {
+            for round in 1..=self.options.rounds {
+                self.syncs.push(cells::sync_micros(&self.folder)?);
+                let mut peers = self.bed.peers.clone();
+                if let Some(subject) = &self.subject {
+                    peers.extend([subject.peer("relaxed")?, subject.peer("strict")?]);
+                }
+                dice.shuffle(&mut peers);
+                let direct = self.bed.direct.clone();
+                let first = self.one(&direct, cell, round, &rows);
+                for peer in &peers {
+                    let sample = self.one(peer, cell, round, &rows);
+                    self.runs.add(cell.name, peer.name, sample);
+                }
+                let last = self.one(&direct, cell, round, &rows);
+                self.runs.add(cell.name, direct.name, first.zip(last).map(mean));
+            }
+        }
+        Ok(())
+    }
+
+    /// A run that fails is said and left out; the others count.
+    fn one(&mut self, peer: &Peer, cell: &Cell, round: u32, rows: &Rows) -> Option<cells::Sample> {
+        match cells::run(&self.bed, peer, cell, self.options.seconds, rows) {
+            Ok(sample) => {
+                let (rate, cpu) = (sample.rate, sample.cpu);
+                let name = peer.name;
+                progress(&format!(
+                    "{} {round} {name:10} {rate:10.0}/s  cpu {cpu:6.2}  p50 {:.0}",
+                    cell.name, sample.p50
+                ));
+                Some(sample)
+            }
+            Err(error) => {
+                progress(&format!("{} {round} {} failed: {error:#}", cell.name, peer.name));
+                let note = format!("{} through {} failed: {error:#}", cell.name, peer.name);
+                if !self.notes.contains(&note) {
+                    self.notes.push(note);
+                }
+                None
+            }
+        }
+    }
+
+    fn sync_micros(&self) -> f64 {
+        let mut sorted = self.syncs.clone();
+        sorted.sort_by(f64::total_cmp);
+        cells::percentile(&sorted, 0.5)
+    }
+
+    fn judge_rounds(&mut self) {
+        let runs = &self.runs;
+        let cpu = |cell, peer| runs.against(cell, peer, "relay", |p, r| p.cpu / r.cpu);
+        let added = |cell, peer| runs.against(cell, peer, "direct", |p, d| p.p50 - d.p50);
+        let rate = |cell, peer| runs.against(cell, peer, "direct", |p, d| p.rate / d.rate);
+        let sync = self.sync_micros();
+        let mut verdicts = Vec::new();
+        if runs.has("s8") {
+            let what = "CPU per `pgbench -S` transaction, 8 clients";
+            verdicts.push(Verdict::at_most(
+                &format!("{what}, relaxed"),
+                "≤ 1.6 × relay (goal 1.25)",
+                1.6,
+                cpu("s8", "relaxed"),
+                "×",
+            ));
+            verdicts.push(Verdict::at_most(
+                &format!("{what}, strict"),
+                "≤ 2.0 × relay (goal 1.6)",
+                2.0,
+                cpu("s8", "strict"),
+                "×",
+            ));
+        }
+        if runs.has("s1") {
+            verdicts.push(Verdict::at_most(
+                "added p50, 1 client, relaxed",
+                "≤ 10 µs",
+                10.0,
+                added("s1", "relaxed"),
+                "µs",
+            ));
+            let limit = sync + 15.0;
+            let budget = format!("≤ one fdatasync + 15 µs = {limit:.0} µs");
+            verdicts.push(Verdict::at_most(
+                "added p50, 1 client, strict read",
+                &budget,
+                limit,
+                added("s1", "strict"),
+                "µs",
+            ));
+        }
+        if runs.has("w1") {
+            let limit = 2.0 * sync + 20.0;
+            let budget = format!("≤ two fdatasync + 20 µs = {limit:.0} µs");
+            verdicts.push(Verdict::at_most(
+                "added p50, 1 client, strict write",
+                &budget,
+                limit,
+                added("w1", "strict"),
+                "µs",
+            ));
+        }
+        let bulk = [
+            ("rawsel", "1,000,000-row SELECT"),
+            ("copyout", "COPY to the client"),
+            ("copyin", "COPY to the server"),
+        ];
+        for (cell, what) in bulk.into_iter().filter(|(cell, _)| runs.has(cell)) {
+            for peer in ["relaxed", "strict"] {
+                let what = format!("{what}, {peer}");
+                verdicts.push(Verdict::at_least(&what, "≥ 0.90 × direct MB/s", 0.9, rate(cell, peer), "×"));
+            }
+        }
+        self.verdicts.extend(verdicts);
+    }
+
+    /// Cells of their own shape. What cannot be measured here is said and left out.
+    fn singles(&mut self) {
+        type Single = fn(&mut Bench) -> Result<()>;
+        let all: [(&str, Single); 5] = [
+            ("writes", Bench::writes),
+            ("busy32", Bench::busy),
+            ("idle1000", Bench::idle),
+            ("append", Bench::append),
+            ("start", Bench::start),
+        ];
+        for (name, measure) in all {
+            if !self.options.wants(name) || (self.subject.is_none() && name != "writes") {
+                continue;
+            }
+            progress(name);
+            if let Err(error) = measure(self) {
+                progress(&format!("{name} failed: {error:#}"));
+                self.notes.push(format!("{name} was not measured: {error:#}"));
+            }
+        }
+    }
+
+    fn writes(&mut self) -> Result<()> {
+        let mut counts = Vec::new();
+        let mut peers = self.bed.peers.clone();
+        if let Some(subject) = &self.subject {
+            peers.extend([subject.peer("relaxed")?, subject.peer("strict")?]);
+        }
+        for peer in &peers {
+            counts.push((peer.name, cells::socket_writes(&self.bed, peer)?));
+        }
+        let list: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count:.0}")).collect();
+        self.notes.push(format!("Socket writes for a result of 10,000 rows: {}.", list.join(", ")));
+        let of = |wanted: &str| counts.iter().find(|(name, _)| *name == wanted).map(|(_, count)| *count);
+        if let Some(reference) = of("haproxy").or_else(|| of("relay")) {
+            for peer in ["relaxed", "strict"] {
+                let what = format!("socket writes for a 10,000-row result, {peer}");
+                let budget = format!("≤ 2 × HAProxy's = {:.0}", 2.0 * reference);
+                self.verdicts.push(Verdict::at_most(&what, &budget, 2.0 * reference, of(peer), ""));
+            }
+        }
+        Ok(())
+    }
+
+    /// A new process: what earlier cells left in its heap would count otherwise.
+    fn fresh(&mut self) -> Result<&Subject> {
+        let subject = self.subject.as_mut().context("Firsthand is left out")?;
+        subject.stop_process(false);
+        subject.start_process(&self.bed)?;
+        Ok(subject)
+    }
+
+    fn busy(&mut self) -> Result<()> {
+        let seconds = self.options.seconds.max(2) + 1;
+        let peer = self.fresh()?.peer("relaxed")?;
+        let peak = cells::busy_peak_mib(&self.bed, &peer, seconds)?;
+        self.verdicts.push(Verdict::at_most("memory, 32 busy clients", "≤ 40 MiB", 40.0, Some(peak), "MiB"));
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        let count = if self.options.quick { 200 } else { 1000 };
+        let peer = self.fresh()?.peer("strict")?;
+        let each = cells::idle_session_kib(&peer, count)?;
+        let what = format!("memory, each of {count} idle sessions");
+        self.verdicts.push(Verdict::at_most(&what, "≤ 24 KiB", 24.0, Some(each), "KiB"));
+        Ok(())
+    }
+
+    /// Runs the log's own benchmark, whose last line with `entries/s` counts.
+    fn append(&mut self) -> Result<()> {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.root).args([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "firsthand-auditlog",
+        ]);
+        command.args(["--example", "append", "--"]).arg(self.folder.join("append"));
+        let output = command.output().context("run the log's example `append`")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let figure = text.lines().rev().find_map(|line| {
+            let (before, _) = line.split_once(" entries/s")?;
+            before.rsplit(' ').next()?.replace([',', '_'], "").parse::<f64>().ok()
+        });
+        let figure = figure
+            .with_context(|| format!("no entries/s in: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
+        let what = "log append, one core, group commit, hashed, entries of 350 B";
+        self.verdicts.push(Verdict::at_least(
+            what,
+            "≥ 500,000 entries/s",
+            500_000.0,
+            Some(figure),
+            "entries/s",
+        ));
+        Ok(())
+    }
+
+    /// The start with a large log: after a proper end, and after a crash.
+    fn start(&mut self) -> Result<()> {
+        let subject = self.subject.as_mut().context("Firsthand is left out")?;
+        let wanted = if self.options.quick { LARGE_LOG_BYTES / 8 } else { LARGE_LOG_BYTES };
+        let mut client = client::Client::connect(&subject.peer("bulk")?.login)?;
+        while folder_bytes(&subject.data)? < wanted {
+            let before = folder_bytes(&subject.data)?;
+            client.drain("select * from pgbench_accounts")?;
+            if folder_bytes(&subject.data)? == before {
+                bail!("the log does not grow");
+            }
+        }
+        drop(client);
+        for (crash, what) in [(false, "start with a log of"), (true, "start after a crash with a log of")] {
+            let mut took = Vec::new();
+            for _ in 0..5 {
+                subject.stop_process(crash);
+                took.push(subject.start_process(&self.bed)?.as_secs_f64() * 1e3);
+                client::Client::connect(&subject.peer("relaxed")?.login)?.drain("select 1")?;
+            }
+            took.sort_by(f64::total_cmp);
+            let what =
+                format!("{what} {:.2} GiB", folder_bytes(&subject.data)? as f64 / LARGE_LOG_BYTES as f64);
+            let median = Some(cells::percentile(&took, 0.5));
+            self.verdicts.push(Verdict::at_most(&what, "≤ 150 ms", 150.0, median, "ms"));
+        }
+        Ok(())
+    }
+
+    fn finish(self, arguments: &[String]) -> Result<()> {
+        let command = format!("cargo xtask bench {}", arguments.join(" ")).trim().to_owned();
+        let machine = proc::Machine::look();
+        let about = report::About {
+            machine: &machine,
+            bed: &self.bed,
+            command,
+            rounds: self.options.rounds,
+            seconds: self.options.seconds,
+            sync_micros: self.sync_micros(),
+        };
+        print(&report::budgets(&self.verdicts));
+        self.notes.iter().for_each(|note| print(&format!("- {note}")));
+        if self.options.write {
+            let path = self.root.join("docs/performance.md");
+            report::write(&path, &about, &self.verdicts, &self.runs, &self.notes)?;
+            progress(&format!("wrote {}", path.display()));
+        }
+        fs::remove_dir_all(&self.folder).context("remove the benchmark's folder")
+    }
+}
+
+/// The two direct runs of a round as one.
+fn mean((a, b): (cells::Sample, cells::Sample)) -> cells::Sample {
+    let half = |a: f64, b: f64| (a + b) / 2.0;
+    cells::Sample {
+        rate: half(a.rate, b.rate),
+        cpu: half(a.cpu, b.cpu),
+        p50: half(a.p50, b.p50),
+        p99: half(a.p99, b.p99),
+    }
+}
+
+fn folder_bytes(folder: &Path) -> Result<u64> {
+    let mut total = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        total += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.len() };
+    }
+    Ok(total)
+}
+
+/// Enough chance for the order of runs: xorshift, seeded by the clock.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(u64::from(now.subsec_nanos()) | 1)
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            items.swap(last, (self.0 % (last as u64 + 1)) as usize);
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "progress is talk")]
+fn progress(text: &str) {
+    eprintln!("bench: {text}");
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+fn print(text: &str) {
+    println!("{text}");
+}

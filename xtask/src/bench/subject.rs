@@ -1,0 +1,198 @@
+//! Firsthand itself on the bed: its configuration, its process, its tokens.
+
+use super::{
+    bed::{Bed, Peer, free_port, listens, stop, wait_until},
+    client::{Client, Login},
+};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+/// `(target, its record settings)`: the same server three times. `bulk` keeps whole results, to make a large log.
+const TARGETS: &[(&str, &str)] = &[
+    ("relaxed", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
+    ("strict", r#"{ rows = 1000, bytes = "1MiB", durability = "strict" }"#),
+    ("bulk", r#"{ rows = 1000000, bytes = "256MiB", durability = "relaxed" }"#),
+];
+/// The name of the token, and of who acts.
+const TOKEN: &str = "bench";
+
+pub(super) struct Subject {
+    program: PathBuf,
+    config: PathBuf,
+    /// The data folder, on the disk whose fdatasync counts.
+    pub(super) data: PathBuf,
+    port: u16,
+    logins: Vec<(&'static str, Login)>,
+    running: Option<Child>,
+}
+
+impl Subject {
+    /// Writes the configuration, makes the token and starts the gateway.
+    pub(super) fn start(bed: &Bed, program: &Path, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let port = free_port()?;
+        let (config, data) = (folder.join("firsthand.toml"), folder.join("data"));
+        fs::write(&config, configuration(bed, &data, port, free_port()?))?;
+        let mut subject =
+            Self { program: program.to_owned(), config, data, port, logins: Vec::new(), running: None };
+        subject.logins = subject.create_token()?;
+        subject.start_process(bed)?;
+        for (name, login) in &subject.logins {
+            Client::connect(login).with_context(|| format!("log in to {name} through the gateway"))?;
+        }
+        Ok(subject)
+    }
+
+    /// Starts the process. Returns how long it took until the first connection was accepted.
+    pub(super) fn start_process(&mut self, bed: &Bed) -> Result<Duration> {
+        let mut command = Command::new(&self.program);
+        command.args(["serve", "--config"]).arg(&self.config);
+        let began = Instant::now();
+        let mut child = bed.spawn(command, "firsthand")?;
+        let patience = Duration::from_secs(60);
+        while !listens(self.port) {
+            if child.try_wait()?.is_some() || began.elapsed() > patience {
+                let said = fs::read_to_string(bed.dir.join("firsthand.out")).unwrap_or_default();
+                bail!("firsthand serve did not start:\n{said}");
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        let took = began.elapsed();
+        self.running = Some(child);
+        Ok(took)
+    }
+
+    /// Ends the process: by SIGTERM as an operator would, or by SIGKILL as a crash would.
+    pub(super) fn stop_process(&mut self, crash: bool) {
+        let Some(mut child) = self.running.take() else { return };
+        if crash {
+            let _ = child.kill();
+            let _ = child.wait();
+            return;
+        }
+        if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if wait_until(|| !matches!(child.try_wait(), Ok(None)), "the gateway to end").is_err() {
+            stop(&mut child);
+        }
+    }
+
+    pub(super) fn pid(&self) -> Result<u32> {
+        Ok(self.running.as_ref().context("the gateway does not run")?.id())
+    }
+
+    /// A target of the gateway as something to connect to.
+    pub(super) fn peer(&self, target: &str) -> Result<Peer> {
+        let (name, login) = self.logins.iter().find(|(name, _)| *name == target).context("no such target")?;
+        Ok(Peer { name, login: login.clone(), pid: Some(self.pid()?) })
+    }
+
+    fn create_token(&self) -> Result<Vec<(&'static str, Login)>> {
+        let mut command = Command::new(&self.program);
+        command.args([
+            "token",
+            "create",
+            TOKEN,
+            "--kind",
+            "agent",
+            "--on-behalf-of",
+            "someone@example.org",
+            "--json",
+        ]);
+        for (target, _) in TARGETS {
+            command.args(["--target", target]);
+        }
+        let output =
+            command.arg("--config").arg(&self.config).output().context("run firsthand token create")?;
+        if !output.status.success() {
+            bail!("firsthand token create failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        }
+        let answer: Value = serde_json::from_slice(&output.stdout).context("token create --json")?;
+        let mut addresses = Vec::new();
+        strings(&answer, &mut addresses);
+        let login = |target: &str| {
+            addresses.iter().filter_map(|a| parse_address(a)).find(|login| login.database == target)
+        };
+        TARGETS
+            .iter()
+            .map(|(target, _)| {
+                Ok((*target, login(target).with_context(|| format!("no DSN for {target} in {answer}"))?))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        self.stop_process(false);
+    }
+}
+
+fn configuration(bed: &Bed, data: &Path, port: u16, http: u16) -> String {
+    let server = &bed.direct.login;
+    let mut text = format!(
+        "data_dir = \"{}\"\n[listen]\npostgres = \"127.0.0.1:{port}\"\nhttp = \"127.0.0.1:{http}\"\n",
+        data.display()
+    );
+    let password = bed.dir.join("password");
+    for (name, record) in TARGETS {
+        text.push_str(&format!(
+            "[[target]]\nname = \"{name}\"\nprotocol = \"postgres\"\naddress = \"{}:{}\"\ndatabase = \"{}\"\n\
+             tls = \"disable\"\ncredential = {{ user = \"{}\", password = {{ file = \"{}\" }} }}\nrecord = {record}\n",
+            server.host,
+            server.port,
+            server.database,
+            server.user,
+            password.display()
+        ));
+    }
+    text
+}
+
+/// Every string in a JSON value.
+fn strings(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::String(text) => into.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|v| strings(v, into)),
+        Value::Object(fields) => fields.values().for_each(|v| strings(v, into)),
+        _ => {}
+    }
+}
+
+/// `postgresql://NAME:TOKEN@HOST:PORT/TARGET`, with or without parameters behind.
+fn parse_address(text: &str) -> Option<Login> {
+    let rest = text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://"))?;
+    let (who, place) = rest.rsplit_once('@')?;
+    let (user, password) = who.split_once(':')?;
+    let (address, database) = place.split_once('/')?;
+    let (host, port) = address.rsplit_once(':')?;
+    let database = database.split('?').next()?;
+    Some(Login {
+        host: host.to_owned(),
+        port: port.parse().ok()?,
+        user: user.to_owned(),
+        password: password.to_owned(),
+        database: database.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_string_is_taken_apart() {
+        let login =
+            parse_address("postgresql://bench:fh_x-y@127.0.0.1:6432/relaxed?sslmode=disable").unwrap();
+        assert_eq!((login.user.as_str(), login.password.as_str()), ("bench", "fh_x-y"));
+        assert_eq!((login.port, login.database.as_str()), (6432, "relaxed"));
+        assert!(parse_address("fh_secret").is_none());
+    }
+}
