@@ -11,6 +11,7 @@ pub mod frame;
 pub mod frontend;
 pub mod reply;
 pub mod startup;
+pub mod value;
 
 pub use field::{DecodeError, Format};
 pub use frame::{Frame, FrameError, Frames, Header, Rules, Scan, Sender};
