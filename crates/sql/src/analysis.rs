@@ -1,0 +1,183 @@
+//! A text as a client sends it, taken apart: its statements, and what each does.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use firsthand_model::command::{Effect, Effects, Shape};
+
+use crate::split;
+use crate::walk::shape_of;
+
+/// The stack that [`analyze`] needs, in bytes: PostgreSQL's grammar, the decoding of its tree and the tree's drop recurse
+/// with the depth of the text. With 2 MiB a hostile statement of 100 KiB ends the process; with 32 MiB every nesting that
+/// fits in [`TEXT_BYTES_MAX`] ends in a tree or in the parser's own "stack depth limit exceeded".
+pub const STACK_BYTES: usize = 32 << 20;
+
+/// Longest text that is parsed, in bytes. Parsing costs some 200 times the text in time and memory; dumps go through COPY.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Texts longer than this should be analysed where waiting some milliseconds holds up nobody else.
+pub const SMALL_TEXT_BYTES: usize = 8 << 10;
+
+/// Coverage fact of a text that could not be parsed.
+pub const UNPARSED: &str = "unparsed";
+
+/// What the session's state means for reading a text. Both are reported by the server (ParameterStatus).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `standard_conforming_strings`: off, a backslash in `'…'` escapes, and the text parses to something else.
+    pub standard_conforming_strings: bool,
+    /// Whether `client_encoding` is UTF8. Otherwise bytes above 0x7F mean something else, perhaps a quote's second half.
+    pub utf8: bool,
+}
+
+impl Default for Settings {
+    /// As every server since PostgreSQL 9.1 starts.
+    fn default() -> Self {
+        Self { standard_conforming_strings: true, utf8: true }
+    }
+}
+
+/// Why a text was not parsed. Never quotes the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unparsed {
+    /// Longer than [`TEXT_BYTES_MAX`].
+    #[error("the text has {0} bytes, more than the {TEXT_BYTES_MAX} that are parsed")]
+    TooLong(usize),
+    /// Not valid UTF-8, or not ASCII while the session speaks another encoding.
+    #[error("the text is not in UTF-8")]
+    Encoding,
+    /// A NUL byte; the protocol ends a text there.
+    #[error("the text holds a NUL byte")]
+    Nul,
+    /// Backslashes while `standard_conforming_strings` is off.
+    #[error("standard_conforming_strings is off and the text holds a backslash")]
+    Backslash,
+    /// PostgreSQL's parser refused it: the kind of error, without what it quotes.
+    #[error("{0}")]
+    Syntax(String),
+}
+
+/// Whether a text should be analysed apart from latency-sensitive work (see [`SMALL_TEXT_BYTES`]).
+pub const fn is_large(text: &[u8]) -> bool {
+    text.len() > SMALL_TEXT_BYTES
+}
+
+/// What a text does. Shared between repetitions of the same statement, also with other literals; so it holds nothing
+/// that depends on a literal's value, and the places of its statements are found with the text at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Analysis {
+    pub(crate) statements: Vec<Statement>,
+    unparsed: Option<Unparsed>,
+}
+
+/// One statement of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Tag, effects, tables, whether it only reads.
+    pub shape: Arc<Shape>,
+    pub(crate) place: Place,
+}
+
+/// Where a statement stands in its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// These bytes.
+    At(Range<usize>),
+    /// All of the text but white space and semicolons around it: for what is shared between texts of different length.
+    Trimmed,
+}
+
+impl Analysis {
+    /// The statements, in the order of the text. None: the text is empty (white space and comments); it does nothing.
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    /// Why the text was not parsed, if it was not. It then counts as one statement of unknown effects.
+    pub fn unparsed(&self) -> Option<&Unparsed> {
+        self.unparsed.as_ref()
+    }
+
+    /// Whether all of the text is proven to only read (an empty text is).
+    pub fn plain_read(&self) -> bool {
+        self.statements.iter().all(|statement| statement.shape.plain_read)
+    }
+
+    /// A text that was not parsed: one statement, of which nothing is known.
+    fn opaque(reason: Unparsed, text: &[u8]) -> Self {
+        let shape = Shape {
+            tag: String::new(),
+            effects: Effects::only(Effect::Unknown),
+            tables: Vec::new(),
+            plain_read: false,
+            coverage: vec![UNPARSED.to_owned()],
+        };
+        let statement = Statement { shape: Arc::new(shape), place: Place::At(0..text.len()) };
+        Self { statements: vec![statement], unparsed: Some(reason) }
+    }
+}
+
+impl Statement {
+    /// Where this statement stands in `text`, which must be the text it was analysed from: from its first comment or
+    /// word to its last, without the semicolon.
+    pub fn range(&self, text: &[u8]) -> Range<usize> {
+        match &self.place {
+            Place::At(range) => range.start.min(text.len())..range.end.min(text.len()),
+            Place::Trimmed => split::trimmed(text),
+        }
+    }
+}
+
+/// Parses and classifies a text. Never fails: what cannot be parsed is one statement of unknown effects. Costs some 10 µs
+/// for a small statement, 20 ms for 100 KiB; call it on a thread with [`STACK_BYTES`] of stack.
+pub fn analyze(text: &[u8], settings: Settings) -> Analysis {
+    let parsed = readable(text, settings).and_then(parse);
+    match parsed {
+        Ok(statements) => Analysis { statements, unparsed: None },
+        Err(reason) => Analysis::opaque(reason, text),
+    }
+}
+
+/// The text as PostgreSQL's parser would read it in this session.
+fn readable(text: &[u8], settings: Settings) -> Result<&str, Unparsed> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Unparsed::TooLong(text.len()));
+    }
+    if !settings.utf8 && !text.is_ascii() {
+        return Err(Unparsed::Encoding);
+    }
+    if !settings.standard_conforming_strings && memchr::memchr(b'\\', text).is_some() {
+        return Err(Unparsed::Backslash);
+    }
+    if memchr::memchr(0, text).is_some() {
+        return Err(Unparsed::Nul);
+    }
+    str::from_utf8(text).map_err(|_| Unparsed::Encoding)
+}
+
+fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
+    let parsed = pg_query::parse(text, 0).map_err(|error| Unparsed::Syntax(without_quotes(&error)))?;
+    let mut statements = Vec::with_capacity(parsed.protobuf.stmts.len());
+    let mut from = 0;
+    for raw in &parsed.protobuf.stmts {
+        let place = split::statement(text.as_bytes(), from, raw.stmt_location, raw.stmt_len);
+        from = place.end;
+        let node = raw.stmt.as_ref().and_then(|stmt| stmt.node.as_ref());
+        let shape = node.map(|node| shape_of(node.to_ref()));
+        let shape =
+            shape.ok_or_else(|| Unparsed::Syntax("the parser gave a statement without a tree".to_owned()))?;
+        statements.push(Statement { shape: Arc::new(shape), place: Place::At(place) });
+    }
+    Ok(statements)
+}
+
+/// The parser's message up to where it quotes the text, which may hold a secret.
+fn without_quotes(error: &pg_query::Error) -> String {
+    let message = match error {
+        pg_query::Error::Parse(message) => message.as_str(),
+        _ => "the parser's tree could not be read",
+    };
+    let kind = message.split('"').next().unwrap_or_default().trim_end();
+    kind.strip_suffix("at or near").unwrap_or(kind).trim_end().to_owned()
+}
