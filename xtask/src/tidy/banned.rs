@@ -92,6 +92,26 @@ const BANS: &[Ban] = &[
         why: "use `#![expect(lint, reason = \"…\")]`, which complains when it is no longer needed",
     },
     Ban {
+        pattern: &["tokio", ":", ":", "net"],
+        place: Where::Code(&["crates/session/src/"]),
+        why: "the engine does no IO and owns no time: that is behind a port",
+    },
+    Ban {
+        pattern: &["tokio", ":", ":", "time"],
+        place: Where::Code(&["crates/session/src/"]),
+        why: "the engine does no IO and owns no time: that is behind a port",
+    },
+    Ban {
+        pattern: &["tokio", ":", ":", "fs"],
+        place: Where::Code(&["crates/session/src/"]),
+        why: "the engine does no IO and owns no time: that is behind a port",
+    },
+    Ban {
+        pattern: &["tokio", ":", ":", "spawn"],
+        place: Where::Code(&["crates/session/src/"]),
+        why: "the engine does no IO and owns no time: that is behind a port",
+    },
+    Ban {
         pattern: &["Permit", ":", ":", "issue"],
         place: Where::CodeExcept(&["crates/session/src/pipeline.rs", "crates/session/src/permit.rs"]),
         why: "only the pipeline gives leave to run a command (invariant 1)",
