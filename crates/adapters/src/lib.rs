@@ -1,1 +1,14 @@
-//! Implementations of the engine's ports: identity by token, credentials, the recorder over the log, the dialer, the clock.
+//! What stands behind the engine's ports: identity by token, credentials, the recorder over the log, the dialler, the
+//! clock; and the plainest honest form of what comes later (policy, approvals, masking).
+//!
+//! In scope: files, sockets, clocks, randomness. Out of scope: protocols, configuration syntax, the command line.
+
+pub mod approver;
+pub mod clock;
+pub mod credentials;
+pub mod dialer;
+pub mod identity;
+pub mod ids;
+pub mod masking;
+pub mod policy;
+pub mod targets;

@@ -1,0 +1,7 @@
+//! Identity by token: `token` (what a token is), `scram` (what is kept of its secret), `store` (the file), `provider`
+//! (the port).
+
+pub mod provider;
+pub mod scram;
+pub mod store;
+pub mod token;

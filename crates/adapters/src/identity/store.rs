@@ -1,0 +1,437 @@
+//! The file of all tokens, `data/tokens.json`: read whole, replaced whole, so that a crash leaves the old one or the new
+//! one. In memory a snapshot that readers take without waiting.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::rand;
+use firsthand_model::time::UnixMicros;
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::scram::{CryptoError, Verifier, b64, new_secret};
+use super::token::{BadToken, NewToken, State, Token};
+
+/// The form of the file.
+const VERSION: u32 = 1;
+/// A larger file is not one of ours: some 400 bytes per token.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file operation failed.
+    #[error("token store {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not what we write.
+    #[error("token store {}: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A valid token of this name is there.
+    #[error("there is a valid token `{0}` already")]
+    Taken(String),
+    /// No such token.
+    #[error("there is no token `{0}`")]
+    NotFound(String),
+    /// It was revoked before.
+    #[error("token `{0}` is revoked already")]
+    RevokedBefore(String),
+    /// It cannot be made as asked.
+    #[error(transparent)]
+    Bad(#[from] BadToken),
+    /// No random bytes.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// The file's content.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    version: u32,
+    /// Key of the made-up verifiers.
+    #[serde(with = "b64")]
+    decoy: [u8; 32],
+    tokens: Vec<Token>,
+}
+
+/// What readers see: the content and two ways to find a token in it.
+pub(super) struct Snapshot {
+    decoy: [u8; 32],
+    tokens: Vec<Arc<Token>>,
+    by_id: HashMap<String, Arc<Token>>,
+    by_name: HashMap<String, Arc<Token>>,
+}
+
+impl Snapshot {
+    fn of(content: Content) -> Self {
+        let tokens: Vec<_> = content.tokens.into_iter().map(Arc::new).collect();
+        let by_id = tokens.iter().map(|t| (t.id.clone(), Arc::clone(t))).collect();
+        let mut by_name: HashMap<String, Arc<Token>> = HashMap::new();
+        for token in &tokens {
+            // The newest that is not revoked counts; a revoked one is found only so that the record can say so.
+            let held = by_name.get(&token.name).is_some_and(|other| other.revoked.is_none());
+            if !(held && token.revoked.is_some()) {
+                by_name.insert(token.name.clone(), Arc::clone(token));
+            }
+        }
+        Self { decoy: content.decoy, tokens, by_id, by_name }
+    }
+
+    fn content(&self) -> Content {
+        Content {
+            version: VERSION,
+            decoy: self.decoy,
+            tokens: self.tokens.iter().map(|t| Token::clone(t)).collect(),
+        }
+    }
+
+    pub(super) fn by_id(&self, id: &str) -> Option<&Arc<Token>> {
+        self.by_id.get(id)
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<&Arc<Token>> {
+        self.by_name.get(name)
+    }
+
+    pub(super) fn made_up(&self, name: &str) -> Verifier {
+        Verifier::made_up(&self.decoy, name)
+    }
+}
+
+/// A new token with its secret: the only time the secret is seen.
+#[derive(Debug)]
+pub struct Created {
+    /// What was stored.
+    pub token: Arc<Token>,
+    /// What the holder presents.
+    pub secret: firsthand_session::secret::Secret,
+}
+
+/// The store of a data folder.
+pub struct TokenStore {
+    path: PathBuf,
+    snapshot: ArcSwap<Snapshot>,
+    writing: Mutex<()>,
+}
+
+impl std::fmt::Debug for TokenStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenStore({})", self.path.display())
+    }
+}
+
+impl TokenStore {
+    /// Opens the store of this data folder; makes an empty one on first use.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Damaged`].
+    pub fn open(data: &Path) -> Result<Self, StoreError> {
+        let path = data.join("tokens.json");
+        let content = match read(&path)? {
+            Some(content) => content,
+            None => {
+                let _lock = lock(&path)?;
+                match read(&path)? {
+                    Some(content) => content,
+                    None => {
+                        let mut decoy = [0; 32];
+                        rand::fill(&mut decoy).map_err(|_| CryptoError)?;
+                        let content = Content { version: VERSION, decoy, tokens: Vec::new() };
+                        write(&path, &content)?;
+                        content
+                    }
+                }
+            }
+        };
+        let snapshot = ArcSwap::from_pointee(Snapshot::of(content));
+        Ok(Self { path, snapshot, writing: Mutex::default() })
+    }
+
+    /// Reads the file again.
+    ///
+    /// # Errors
+    /// When it cannot be read: then what was known stays.
+    pub fn reload(&self) -> Result<(), StoreError> {
+        let content = read(&self.path)?.ok_or_else(|| StoreError::Io {
+            path: self.path.clone(),
+            source: io::ErrorKind::NotFound.into(),
+        })?;
+        self.snapshot.store(Arc::new(Snapshot::of(content)));
+        Ok(())
+    }
+
+    /// All tokens, oldest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Token>> {
+        self.snapshot.load().tokens.clone()
+    }
+
+    pub(super) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Makes a token without storing it, so that the record can come first.
+    ///
+    /// # Errors
+    /// [`StoreError::Bad`], [`StoreError::Taken`], [`StoreError::Crypto`].
+    pub fn prepare(&self, new: &NewToken, by: &str, now: UnixMicros) -> Result<Created, StoreError> {
+        new.check()?;
+        let created = timestamp(now);
+        let expires = new.expires(created)?;
+        self.check_free(&new.name, now)?;
+        let secret = new_secret()?;
+        let mut id = [0u8; 8];
+        rand::fill(&mut id).map_err(|_| CryptoError)?;
+        let token = Arc::new(Token {
+            id: format!("tok-{:016x}", u64::from_be_bytes(id)),
+            name: new.name.clone(),
+            kind: new.kind,
+            on_behalf_of: new.on_behalf_of.clone(),
+            targets: new.targets.clone(),
+            created,
+            created_by: by.to_owned(),
+            expires,
+            revoked: None,
+            scram: Verifier::of(&secret)?,
+        });
+        let secret = firsthand_session::secret::Secret::new(String::clone(&secret));
+        Ok(Created { token, secret })
+    }
+
+    /// Stores a prepared token; it can be used once this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another took the name since, [`StoreError::Io`].
+    pub fn add(&self, token: &Arc<Token>) -> Result<(), StoreError> {
+        self.change(|content| {
+            let now = micros(token.created);
+            if content.tokens.iter().any(|t| t.name == token.name && t.state(now) == State::Valid) {
+                return Err(StoreError::Taken(token.name.clone()));
+            }
+            content.tokens.push(Token::clone(token));
+            Ok(())
+        })
+    }
+
+    /// The token that `revoke` would end: by id, or the valid (else newest) one of that name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::RevokedBefore`].
+    pub fn to_revoke(&self, name_or_id: &str) -> Result<Arc<Token>, StoreError> {
+        let snapshot = self.snapshot.load();
+        let found = snapshot.by_id(name_or_id).or_else(|| snapshot.by_name(name_or_id));
+        match found {
+            None => Err(StoreError::NotFound(name_or_id.to_owned())),
+            Some(token) if token.revoked.is_some() => Err(StoreError::RevokedBefore(token.name.clone())),
+            Some(token) => Ok(Arc::clone(token)),
+        }
+    }
+
+    /// Ends a token: no session opens with it, and commands of open ones are refused, once this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Io`].
+    pub fn revoke(&self, id: &str, now: UnixMicros) -> Result<(), StoreError> {
+        self.change(|content| match content.tokens.iter_mut().find(|t| t.id == id) {
+            Some(token) => {
+                token.revoked.get_or_insert(timestamp(now));
+                Ok(())
+            }
+            None => Err(StoreError::NotFound(id.to_owned())),
+        })
+    }
+
+    fn check_free(&self, name: &str, now: UnixMicros) -> Result<(), StoreError> {
+        let snapshot = self.snapshot.load();
+        match snapshot.by_name(name).filter(|t| t.state(now) == State::Valid) {
+            Some(_) => Err(StoreError::Taken(name.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads, changes, writes: alone among threads (mutex) and processes (lock file).
+    fn change(&self, change: impl FnOnce(&mut Content) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let _thread = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _process = lock(&self.path)?;
+        let mut content = match read(&self.path)? {
+            Some(content) => content,
+            None => self.snapshot.load().content(),
+        };
+        change(&mut content)?;
+        write(&self.path, &content)?;
+        self.snapshot.store(Arc::new(Snapshot::of(content)));
+        Ok(())
+    }
+}
+
+fn timestamp(at: UnixMicros) -> Timestamp {
+    // Milliseconds are plenty for people, and make equal what is written and what is read.
+    let millis = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
+}
+
+fn micros(at: Timestamp) -> UnixMicros {
+    UnixMicros(u64::try_from(at.as_microsecond()).unwrap_or(0))
+}
+
+fn read(path: &Path) -> Result<Option<Content>, StoreError> {
+    let fail = |source| StoreError::Io { path: path.to_owned(), source };
+    let damaged = |what: String| StoreError::Damaged { path: path.to_owned(), what };
+    match fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(fail(e)),
+        Ok(about) if about.len() > FILE_BYTES_MAX => {
+            return Err(damaged(format!("{} bytes are too many", about.len())));
+        }
+        Ok(_) => {}
+    }
+    let text = fs::read(path).map_err(fail)?;
+    let content: Content = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+    if content.version != VERSION {
+        return Err(damaged(format!(
+            "version {} was written by another version of Firsthand",
+            content.version
+        )));
+    }
+    Ok(Some(content))
+}
+
+fn write(path: &Path, content: &Content) -> Result<(), StoreError> {
+    let fail = |source| StoreError::Io { path: path.to_owned(), source };
+    let text = Zeroizing::new(serde_json::to_vec_pretty(content).map_err(|e| fail(e.into()))?);
+    let temporary = path.with_extension("json.tmp");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(fail)?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(fail)?;
+    fs::rename(&temporary, path).map_err(fail)?;
+    // The name is durable only once the folder is.
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    File::open(folder).and_then(|f| f.sync_all()).map_err(fail)
+}
+
+/// Waits for the lock of writers; it ends with the returned file. The token file itself cannot carry it, being replaced.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let path = path.with_extension("lock");
+    let fail = |source| StoreError::Io { path: path.clone(), source };
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fail)?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|e| fail(e.into()))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token::TokenKind;
+    use super::*;
+
+    const NOW: UnixMicros = UnixMicros(1_795_000_000_000_000);
+
+    fn new(name: &str) -> NewToken {
+        NewToken {
+            name: name.to_owned(),
+            kind: TokenKind::Agent,
+            on_behalf_of: Some("ada@example.com".to_owned()),
+            targets: vec!["shop".to_owned()],
+            ttl_seconds: Some(60),
+        }
+    }
+
+    fn create(store: &TokenStore, name: &str) -> Created {
+        let created = store.prepare(&new(name), "root", NOW).unwrap();
+        store.add(&created.token).unwrap();
+        created
+    }
+
+    #[test]
+    fn the_file_holds_no_secret_and_reads_back_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(dir.path()).unwrap();
+        let made = create(&store, "bot");
+        let text = fs::read_to_string(dir.path().join("tokens.json")).unwrap();
+        assert!(!text.contains(made.secret.expose()));
+        assert!(!text.contains(made.secret.expose().trim_start_matches("fh_")));
+        let again = TokenStore::open(dir.path()).unwrap();
+        assert_eq!(again.list(), store.list());
+        assert!(again.list()[0].scram.fits(made.secret.expose()));
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(dir.path().join("tokens.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_name_is_taken_until_its_token_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(dir.path()).unwrap();
+        let first = create(&store, "bot");
+        assert!(matches!(store.prepare(&new("bot"), "root", NOW), Err(StoreError::Taken(_))));
+        store.revoke(&first.token.id, NOW).unwrap();
+        assert!(matches!(store.to_revoke("bot"), Err(StoreError::RevokedBefore(_))));
+        let second = create(&store, "bot");
+        assert_eq!(store.to_revoke("bot").unwrap().id, second.token.id);
+        let later = UnixMicros(NOW.0 + 61_000_000);
+        assert_eq!(second.token.state(later), State::Expired);
+        store.prepare(&new("bot"), "root", later).unwrap();
+    }
+
+    #[test]
+    fn writers_of_several_processes_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        // Each store is what a process has: its own snapshot and its own mutex.
+        let stores: Vec<_> = (0..4).map(|_| TokenStore::open(dir.path()).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for (i, store) in stores.iter().enumerate() {
+                scope.spawn(move || (0..5).for_each(|n| drop(create(store, &format!("bot-{i}-{n}")))));
+            }
+        });
+        assert_eq!(TokenStore::open(dir.path()).unwrap().list().len(), 20);
+    }
+
+    #[test]
+    fn a_write_that_was_cut_off_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(dir.path()).unwrap();
+        create(&store, "bot");
+        fs::write(dir.path().join("tokens.json.tmp"), b"{\"version\":1,").unwrap();
+        let again = TokenStore::open(dir.path()).unwrap();
+        assert_eq!(again.list().len(), 1);
+        create(&again, "bot2");
+        store.reload().unwrap();
+        assert_eq!(store.list().len(), 2);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_and_a_reload_keeps_what_was_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(dir.path()).unwrap();
+        create(&store, "bot");
+        let path = dir.path().join("tokens.json");
+        for bad in ["", "{", "[]", "{\"version\":2,\"decoy\":\"\",\"tokens\":[]}"] {
+            fs::write(&path, bad).unwrap();
+            let e = store.reload().unwrap_err().to_string();
+            assert!(e.starts_with("token store ") && e.contains("tokens.json"), "{e}");
+            assert_eq!(store.list().len(), 1);
+        }
+    }
+}

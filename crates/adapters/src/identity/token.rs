@@ -1,0 +1,212 @@
+//! What a token is: a login name, whom it names, what it may reach, until when.
+
+use std::str::FromStr;
+
+use firsthand_model::identity::{IdentityKind, Link, Trust};
+use firsthand_model::time::UnixMicros;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::scram::Verifier;
+
+/// Longest login name: PostgreSQL's clients cut names at 63 bytes.
+pub const NAME_BYTES_MAX: usize = 63;
+/// Longest name of a person or service that a token acts for.
+const WHO_BYTES_MAX: usize = 256;
+/// Targets in one token.
+const TARGETS_MAX: usize = 256;
+
+/// Makes the stable pseudonym of a name, for leaves: the key store's business.
+pub type Pseudonym = dyn Fn(IdentityKind, &str) -> String + Send + Sync;
+
+/// Whom a token names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// An AI agent.
+    Agent,
+    /// A person.
+    Human,
+    /// A job or another program.
+    Service,
+}
+
+impl TokenKind {
+    /// The kind of the link it makes in the chain.
+    #[must_use]
+    pub const fn identity(self) -> IdentityKind {
+        match self {
+            Self::Agent => IdentityKind::Agent,
+            Self::Human => IdentityKind::Human,
+            Self::Service => IdentityKind::Service,
+        }
+    }
+}
+
+impl FromStr for TokenKind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "agent" => Ok(Self::Agent),
+            "human" => Ok(Self::Human),
+            "service" => Ok(Self::Service),
+            other => Err(format!("`{other}` is not one of agent, human, service")),
+        }
+    }
+}
+
+/// A token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Its own name, never used again: `tok-` and 16 hexadecimal digits.
+    pub id: String,
+    /// The login name.
+    pub name: String,
+    /// Whom it names.
+    pub kind: TokenKind,
+    /// The person it acts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
+    /// The targets it may reach.
+    pub targets: Vec<String>,
+    /// Since when.
+    pub created: Timestamp,
+    /// Who made it.
+    pub created_by: String,
+    /// Until when; absent: until it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
+    /// What is kept of its secret.
+    pub scram: Verifier,
+}
+
+/// Whether a token may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It may.
+    Valid,
+    /// It was revoked.
+    Revoked,
+    /// It has ended.
+    Expired,
+}
+
+impl State {
+    /// The word shown in lists.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl Token {
+    /// Whether it may be used at `now`.
+    #[must_use]
+    pub fn state(&self, now: UnixMicros) -> State {
+        let now = i64::try_from(now.0).unwrap_or(i64::MAX);
+        if self.revoked.is_some() {
+            State::Revoked
+        } else if self.expires.is_some_and(|end| end.as_microsecond() <= now) {
+            State::Expired
+        } else {
+            State::Valid
+        }
+    }
+
+    /// The identity chain it establishes: the person it acts for (bound), whom it names, and itself (verified).
+    #[must_use]
+    pub fn chain(&self, pseudonym: &Pseudonym) -> Vec<Link> {
+        let link =
+            |kind, name: &str, trust| Link { kind, id: pseudonym(kind, name), name: name.to_owned(), trust };
+        let person = self.on_behalf_of.as_ref().map(|who| link(IdentityKind::Human, who, Trust::Bound));
+        person
+            .into_iter()
+            .chain([
+                link(self.kind.identity(), &self.name, Trust::Verified),
+                link(IdentityKind::Token, &self.id, Trust::Verified),
+            ])
+            .collect()
+    }
+}
+
+/// What is asked of a new token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// The login name.
+    pub name: String,
+    /// Whom it names.
+    pub kind: TokenKind,
+    /// The person it acts for.
+    pub on_behalf_of: Option<String>,
+    /// The targets it may reach.
+    pub targets: Vec<String>,
+    /// Seconds until it ends; absent: until it is revoked.
+    pub ttl_seconds: Option<u64>,
+}
+
+/// Why a token cannot be made as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadToken {
+    /// The name is not fit for a login name.
+    #[error(
+        "`{0}` is not fit for a login name: 1 to 63 of the letters a-z and A-Z, digits, `-`, `_` and `.`, starting with a letter or digit"
+    )]
+    Name(String),
+    /// The person's name is not fit.
+    #[error("the name of who it acts for must have 1 to 256 bytes and no control characters")]
+    OnBehalfOf,
+    /// No target.
+    #[error("a token must name at least one target")]
+    NoTarget,
+    /// Too many.
+    #[error("a token names at most {TARGETS_MAX} targets")]
+    TooManyTargets,
+    /// No time at all, or more than the calendar holds.
+    #[error("a token cannot end after {0} seconds")]
+    Ttl(u64),
+}
+
+impl NewToken {
+    /// Checks what does not need the store.
+    ///
+    /// # Errors
+    /// See [`BadToken`].
+    pub fn check(&self) -> Result<(), BadToken> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let starts = self.name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+        if !starts || self.name.len() > NAME_BYTES_MAX || !self.name.chars().all(fits) {
+            return Err(BadToken::Name(self.name.chars().take(NAME_BYTES_MAX).collect()));
+        }
+        if self.on_behalf_of.as_ref().is_some_and(|who| {
+            who.is_empty() || who.len() > WHO_BYTES_MAX || who.chars().any(char::is_control)
+        }) {
+            return Err(BadToken::OnBehalfOf);
+        }
+        match self.targets.len() {
+            0 => Err(BadToken::NoTarget),
+            n if n > TARGETS_MAX => Err(BadToken::TooManyTargets),
+            _ => Ok(()),
+        }
+    }
+
+    /// When it ends, counted from `now`.
+    ///
+    /// # Errors
+    /// [`BadToken::Ttl`].
+    pub fn expires(&self, now: Timestamp) -> Result<Option<Timestamp>, BadToken> {
+        let Some(seconds) = self.ttl_seconds else { return Ok(None) };
+        let length = i64::try_from(seconds).ok().filter(|s| *s > 0).map(jiff::SignedDuration::from_secs);
+        let end = length.and_then(|length| now.checked_add(length).ok());
+        end.map(Some).ok_or(BadToken::Ttl(seconds))
+    }
+}
