@@ -7,6 +7,7 @@
 //! [`kinds::KINDS`], against which `docs/record.md` and the golden files are tested.
 
 pub(crate) mod base64;
+pub mod fields;
 pub mod kinds;
 mod leaf;
 pub(crate) mod limits;
@@ -19,6 +20,7 @@ use firsthand_model::id::SessionId;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::time::{MonoMicros, UnixMicros};
 
+use crate::keys::KeyError;
 use moment::TimeText;
 
 /// The subject under which payloads of `admin.*`, `identity.*` and `record.*` entries are sealed.
@@ -51,17 +53,55 @@ pub struct Commitment {
 pub enum Sealer<'a> {
     /// The session's own, derived from its subject's key of the month.
     Session(&'a SessionFacts),
-    /// One of the subjects above.
+    /// One of the subjects above, with the writer's [`Run`] in place of a session.
     Subject(&'static str),
+}
+
+/// Names one run of a writer. Stands in place of a session's id where keys for payloads without a session are derived:
+/// positions make the nonces of seals, and after a crash the next run may reach a position again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Run(pub [u8; 8]);
+
+impl Run {
+    /// A new name, at random.
+    pub fn new() -> Result<Self, KeyError> {
+        let mut run = Self::default();
+        aws_lc_rs::rand::fill(&mut run.0).map_err(|_| KeyError::Crypto)?;
+        Ok(run)
+    }
+
+    /// What stands for a session's id when keys are derived.
+    #[must_use]
+    pub fn as_session(self) -> [u8; 16] {
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(self.0) {
+            *to = from;
+        }
+        id
+    }
+
+    /// Reads the 16 hexadecimal digits in a leaf.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        fits.then(|| u64::from_str_radix(text, 16).ok().map(|n| Self(n.to_be_bytes())))?
+    }
 }
 
 /// Writes entries. Keeps what makes writing many of them cheap; one per writer.
 #[derive(Debug, Default)]
 pub struct Encoder {
     time: TimeText,
+    run: Run,
 }
 
 impl Encoder {
+    /// The encoder of one run of a writer.
+    #[must_use]
+    pub fn new(run: Run) -> Self {
+        Self { time: TimeText::default(), run }
+    }
+
     /// Appends the payload. Appends nothing when the event has none: then nothing is sealed and the leaf has no `pay`.
     /// Never more than `limits::PAYLOAD_BYTES_MAX`: what does not fit is cut, and named in `cut`.
     pub fn payload(event: &Event, out: &mut Vec<u8>) {
@@ -70,12 +110,12 @@ impl Encoder {
 
     /// Appends the leaf, at most `limits::LEAF_BYTES_MAX` bytes.
     pub fn leaf(&mut self, event: &Event, stamp: Stamp, payload: Option<&Commitment>, out: &mut Vec<u8>) {
-        leaf::write(event, &mut leaf::Common { stamp, payload, time: &mut self.time }, out);
+        leaf::write(event, &mut leaf::Common { stamp, payload, time: &mut self.time, run: self.run }, out);
     }
 
     /// Appends the leaf of a `session.closed` for a session that a crash ended: its facts are gone, so there is no `who`.
     pub fn closed_by_crash(&mut self, session: SessionId, stamp: Stamp, out: &mut Vec<u8>) {
-        leaf::closed_by_crash(session, &mut leaf::Common { stamp, payload: None, time: &mut self.time }, out);
+        leaf::closed_by_crash(session, &mut leaf::Common { stamp, payload: None, time: &mut self.time, run: self.run }, out);
     }
 }
 

@@ -41,9 +41,10 @@ pub const COMMON: &[Field] = &[
     field(
         "pay",
         "object",
-        "The payload's commitment, where there is a payload: `h` SHA-256(\"firsthand/payload/v1\" ‖ 0x00 ‖ salt ‖ payload) in \
-         base64, `len` its bytes, `key` the subject whose key seals it (absent: the first link of `who.chain`, or, in an \
-         entry without `who`, `admin` where there is `by` and else `gateway`).",
+        "The payload's commitment, where there is a payload: `h` SHA-256(\"firsthand/payload/v1\" ‖ 0x00 ‖ salt ‖ \
+         payload) in base64, `len` its bytes, `key` the subject whose key seals it (absent: the first link of \
+         `who.chain`, or, in an entry without `who`, `admin` where there is `by` and else `gateway`), `run` the writer's \
+         run, from which keys are derived where there is no session.",
     ),
     field("t", "time", "Wall clock, RFC 3339, UTC, microseconds."),
     field("v", "number", "Version of this format: 1."),
@@ -144,11 +145,11 @@ pub const KINDS: &[Kind] = &[
             field("affected", "number", "Rows affected, where the target says."),
             field("bytes", "number", "Bytes of the row or copy messages delivered (copy in: taken)."),
             CMD,
-            field("code", "text", "SQLSTATE of the error, or the protocol's own code; absent: it succeeded."),
             COVERAGE,
             INTENT,
             field("kept", "number", "Rows kept in the record."),
             field("rows", "number", "Rows delivered, kept or not."),
+            field("sqlstate", "text", "SQLSTATE of the error, or the protocol's own code; absent: it succeeded."),
             field(
                 "suspended",
                 "true",

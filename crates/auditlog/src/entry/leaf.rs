@@ -9,20 +9,21 @@ use firsthand_model::event::{
     LogEvent, SessionClosed, SessionNoted, SessionOpened, StreamProgress,
 };
 use firsthand_model::id::SessionId;
-use firsthand_model::json::{Object, write_string, write_u64};
+use firsthand_model::json::{Object, write_hex, write_string, write_u64};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::{Durability, Mode};
 
 use super::limits::{COVERAGE_KEPT, FACTS_BYTES_KEPT, TABLES_BYTES_KEPT};
 use super::moment::TimeText;
 use super::session_text::{SessionText, kept, write_link};
-use super::{Commitment, Stamp, base64};
+use super::{Commitment, Run, Stamp, base64};
 
 /// What every kind writes, and the state for writing it fast.
 pub(super) struct Common<'a> {
     pub(super) stamp: Stamp,
     pub(super) payload: Option<&'a Commitment>,
     pub(super) time: &'a mut TimeText,
+    pub(super) run: Run,
 }
 
 /// Appends the leaf.
@@ -61,6 +62,11 @@ impl Common<'_> {
         }
         out.extend_from_slice(b",\"len\":");
         write_u64(out, payload.bytes);
+        if session.is_none() {
+            out.extend_from_slice(b",\"run\":\"");
+            write_hex(out, &self.run.0);
+            out.push(b'"');
+        }
         out.push(b'}');
     }
 
@@ -273,9 +279,6 @@ fn completed(e: &CommandCompleted, common: &mut Common<'_>, out: &mut Vec<u8>) {
     }
     o.number("bytes", outcome.bytes);
     o.number("cmd", e.number.0);
-    if let Some(code) = outcome.code.as_deref() {
-        o.string("code", if is_code(code) { code } else { "unreadable" });
-    }
     coverage(&mut o, outcome.coverage.iter().copied());
     durability(&mut o, &e.facts);
     o.number("intent", e.intent);
@@ -284,6 +287,9 @@ fn completed(e: &CommandCompleted, common: &mut Common<'_>, out: &mut Vec<u8>) {
     common.place(&mut o, Some((&e.facts, &text)));
     o.number("rows", outcome.rows);
     session(&mut o, &text);
+    if let Some(code) = outcome.code.as_deref() {
+        o.string("sqlstate", if is_code(code) { code } else { "unreadable" });
+    }
     if outcome.suspended {
         o.boolean("suspended", true);
     }

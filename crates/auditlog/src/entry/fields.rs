@@ -1,0 +1,251 @@
+//! A leaf read back: the fields that searches and views need. Reading is serde's job; writing is not.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
+use serde_json::value::RawValue;
+
+/// The fields of a leaf. Absent ones are empty, as `docs/record.md` says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Fields<'a> {
+    /// The kind.
+    #[serde(borrow)]
+    pub k: Cow<'a, str>,
+    /// Position.
+    pub n: u64,
+    /// Wall clock.
+    #[serde(borrow)]
+    pub t: Cow<'a, str>,
+    /// The payload's commitment.
+    #[serde(borrow)]
+    pub pay: Option<PayloadFields<'a>>,
+    /// The session.
+    #[serde(borrow)]
+    pub sid: Cow<'a, str>,
+    /// The command's number.
+    #[serde(deserialize_with = "optional_count")]
+    pub cmd: Option<u64>,
+    /// Who and where.
+    #[serde(borrow)]
+    pub who: Option<WhoFields<'a>>,
+    /// Who did it (administrative entries).
+    #[serde(borrow)]
+    pub by: Option<LinkFields<'a>>,
+    /// Facts of administrative and log entries.
+    #[serde(borrow)]
+    pub facts: Option<&'a RawValue>,
+    /// `relaxed`, or empty.
+    #[serde(borrow)]
+    pub dur: Cow<'a, str>,
+    /// `observe`, or empty.
+    #[serde(borrow)]
+    pub mode: Cow<'a, str>,
+    /// What was not observed.
+    pub coverage: Vec<Cow<'a, str>>,
+    /// What the command does.
+    pub effects: Vec<Cow<'a, str>>,
+    /// Tables named.
+    pub tables: Vec<Cow<'a, str>>,
+    /// Tables that did not fit.
+    #[serde(deserialize_with = "optional_count")]
+    pub tables_more: Option<u64>,
+    /// Statement or completion tag.
+    #[serde(borrow)]
+    pub tag: Cow<'a, str>,
+    /// `allow`, `deny`, `hold`.
+    #[serde(borrow)]
+    pub verdict: Cow<'a, str>,
+    /// The rule.
+    #[serde(borrow)]
+    pub rule: Cow<'a, str>,
+    /// The policy's version.
+    #[serde(borrow)]
+    pub policy: Cow<'a, str>,
+    /// The approval spent.
+    #[serde(borrow)]
+    pub approval: Cow<'a, str>,
+    /// `run` or `prepare`.
+    #[serde(borrow)]
+    pub step: Cow<'a, str>,
+    /// How it was asked.
+    #[serde(borrow)]
+    pub via: Cow<'a, str>,
+    /// Proven to read only.
+    pub read: bool,
+    /// Position of the intent.
+    #[serde(deserialize_with = "optional_count")]
+    pub intent: Option<u64>,
+    /// SQLSTATE.
+    #[serde(borrow)]
+    pub sqlstate: Cow<'a, str>,
+    /// Rows delivered, or in this piece.
+    #[serde(deserialize_with = "optional_count")]
+    pub rows: Option<u64>,
+    /// Rows kept.
+    #[serde(deserialize_with = "optional_count")]
+    pub kept: Option<u64>,
+    /// First row's number in this piece.
+    #[serde(deserialize_with = "optional_count")]
+    pub first: Option<u64>,
+    /// Rows affected.
+    #[serde(deserialize_with = "optional_count")]
+    pub affected: Option<u64>,
+    /// Bytes.
+    #[serde(deserialize_with = "optional_count")]
+    pub bytes: Option<u64>,
+    /// State of the transaction.
+    #[serde(borrow)]
+    pub tx: Cow<'a, str>,
+    /// State before.
+    #[serde(borrow)]
+    pub tx_from: Cow<'a, str>,
+    /// Microseconds.
+    #[serde(deserialize_with = "optional_count")]
+    pub us: Option<u64>,
+    /// The portal was suspended.
+    pub suspended: bool,
+    /// Why.
+    #[serde(borrow)]
+    pub why: Cow<'a, str>,
+    /// What was noted.
+    #[serde(borrow)]
+    pub what: Cow<'a, str>,
+    /// Whether it had gone to the target.
+    pub forwarded: Option<bool>,
+    /// Commands of a session.
+    #[serde(deserialize_with = "optional_count")]
+    pub commands: Option<u64>,
+    /// How the proof was given.
+    #[serde(borrow)]
+    pub method: Cow<'a, str>,
+    /// Protocol.
+    #[serde(borrow)]
+    pub proto: Cow<'a, str>,
+    /// TLS version.
+    #[serde(borrow)]
+    pub tls: Cow<'a, str>,
+    /// Server version.
+    #[serde(borrow)]
+    pub server: Cow<'a, str>,
+}
+
+/// `pay`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PayloadFields<'a> {
+    /// The commitment in base64.
+    #[serde(borrow)]
+    pub h: Cow<'a, str>,
+    /// The subject whose key seals it, where it is not the first link of the chain.
+    #[serde(borrow)]
+    pub key: Cow<'a, str>,
+    /// Bytes before sealing.
+    pub len: u64,
+    /// The writer's run, in entries without a session.
+    #[serde(borrow)]
+    pub run: Cow<'a, str>,
+}
+
+/// `who`.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub struct WhoFields<'a> {
+    /// The id that acts.
+    #[serde(borrow)]
+    pub agent: Cow<'a, str>,
+    /// The chain.
+    #[serde(borrow)]
+    pub chain: Vec<LinkFields<'a>>,
+    /// Database.
+    #[serde(borrow)]
+    pub db: Cow<'a, str>,
+    /// The target's process.
+    pub pid: u64,
+    /// Role in force.
+    #[serde(borrow)]
+    pub role: Cow<'a, str>,
+    /// The role that authenticated, where it differs.
+    #[serde(borrow)]
+    pub srole: Cow<'a, str>,
+    /// Target.
+    #[serde(borrow)]
+    pub target: Cow<'a, str>,
+    /// Token.
+    #[serde(borrow)]
+    pub tok: Cow<'a, str>,
+}
+
+/// A link of the chain, and `by`.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub struct LinkFields<'a> {
+    /// The pseudonym.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// human, agent, service, token.
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    /// verified, bound, claimed.
+    #[serde(borrow)]
+    pub trust: Cow<'a, str>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a leaf.
+    pub fn read(leaf: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(leaf)
+    }
+
+    /// Microseconds since 1970; 0 when there is no readable time.
+    pub fn micros(&self) -> u64 {
+        super::moment::parse(&self.t).unwrap_or(0)
+    }
+
+    /// The subject whose key seals the payload.
+    pub fn subject(&self) -> &str {
+        let named = self.pay.as_ref().map_or("", |pay| &pay.key);
+        let first = self.who.as_ref().and_then(|who| who.chain.first()).map(|link| &*link.id);
+        match first {
+            _ if !named.is_empty() => named,
+            Some(id) => id,
+            None if self.by.is_some() => super::SUBJECT_ADMIN,
+            None => super::SUBJECT_GATEWAY,
+        }
+    }
+}
+
+/// A number, or the text that stands for one above 2^53.
+fn optional_count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    struct Count;
+    impl Visitor<'_> for Count {
+        type Value = Option<u64>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number")
+        }
+        fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+            Ok(Some(value))
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(text.parse().ok())
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+    from.deserialize_any(Count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_beyond_doubles_are_read_from_their_text() {
+        let fields = Fields::read(br#"{"affected":"18446744073709551615","cmd":3,"k":"x","new":[1],"rows":"?"}"#).unwrap();
+        assert_eq!((fields.affected, fields.cmd, fields.rows), (Some(u64::MAX), Some(3), None));
+        assert_eq!(fields.subject(), "gateway");
+    }
+}

@@ -1,0 +1,262 @@
+//! One event of every kind, with fixed facts: the golden files and the documentation are tested with them.
+
+use std::sync::{Arc, OnceLock};
+
+use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
+use firsthand_model::decision::{Decision, Obligations, Verdict};
+use firsthand_model::event::*;
+use firsthand_model::id::{CommandNumber, SessionId};
+use firsthand_model::identity::{Claim, ClientFacts, Identity, IdentityKind, Link, Trust};
+use firsthand_model::json::Json;
+use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
+use firsthand_model::session::SessionFacts;
+use firsthand_model::target::{Durability, Mode};
+
+pub(crate) const SESSION: SessionId = SessionId(0x019a_b27c_6e11_7abc_8def_0123_4567_89ab);
+
+pub(crate) fn json(text: &str) -> Json {
+    Json::from_written(text.as_bytes().to_vec())
+}
+
+pub(crate) fn link(kind: IdentityKind, id: &str, name: &str, trust: Trust) -> Link {
+    Link { kind, id: id.to_owned(), name: name.to_owned(), trust }
+}
+
+pub(crate) fn identity() -> Identity {
+    Identity {
+        chain: vec![
+            link(IdentityKind::Human, "h-1f0a6c2b9d3e4f50", "ada@example.com", Trust::Bound),
+            link(IdentityKind::Agent, "a-77aa0c1d2e3f4051", "triage-bot", Trust::Bound),
+            link(IdentityKind::Token, "t-0123456789abcdef", "triage-bot", Trust::Verified),
+        ],
+        login: "triage-bot".to_owned(),
+        subject: "h-1f0a6c2b9d3e4f50".to_owned(),
+        targets: vec!["orders".to_owned()],
+    }
+}
+
+pub(crate) fn facts() -> SessionFacts {
+    SessionFacts {
+        id: SESSION,
+        identity: Arc::new(identity()),
+        target: "orders".to_owned(),
+        database: "orders".to_owned(),
+        session_role: "orders_rw".to_owned(),
+        role: "orders_rw".to_owned(),
+        backend_pid: 4711,
+        server_version: "15.8".to_owned(),
+        durability: Durability::Strict,
+        mode: Mode::Enforce,
+        encoded: OnceLock::new(),
+    }
+}
+
+/// Facts in which every optional field shows.
+pub(crate) fn odd_facts() -> SessionFacts {
+    let mut facts = facts().with_role("auditor");
+    facts.durability = Durability::Relaxed;
+    facts.mode = Mode::Observe;
+    let mut identity = identity();
+    identity.subject = "a-77aa0c1d2e3f4051".to_owned();
+    facts.identity = Arc::new(identity);
+    facts
+}
+
+pub(crate) fn client() -> ClientFacts {
+    ClientFacts {
+        address: "192.0.2.7:50123".to_owned(),
+        tls: Some("TLSv1.3".to_owned()),
+        method: "scram-sha-256-plus",
+        protocol: "postgres 3.0".to_owned(),
+    }
+}
+
+pub(crate) fn shape() -> Shape {
+    Shape {
+        tag: "DELETE".to_owned(),
+        effects: Effects::only(Effect::Write),
+        tables: vec!["payments".to_owned()],
+        plain_read: false,
+        coverage: vec!["function-bodies".to_owned()],
+    }
+}
+
+pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
+    CommandDecided {
+        facts,
+        number: CommandNumber(7),
+        command: Command {
+            step: Step::Run,
+            via: "extended",
+            shape: Arc::new(shape()),
+            text: "delete from payments where id = $1 -- \"nächtlich\"".to_owned(),
+            original_digest: None,
+            original_bytes: 51,
+            parameters: json(r#"[{"type":"int4","value":"42"}]"#),
+            names: json(r#"{"statement":"s1"}"#),
+            transaction: Transaction::Open,
+            coverage: vec![],
+        },
+        decision: Decision {
+            verdict: Verdict::Allow,
+            rule: "token-targets".into(),
+            reason: "".into(),
+            policy: "built-in-1".into(),
+            obligations: Arc::new(Obligations::default()),
+        },
+        approval: None,
+    }
+}
+
+fn refused_decision(facts: Arc<SessionFacts>) -> CommandDecided {
+    let mut e = decided(facts);
+    e.number = CommandNumber(8);
+    e.approval = Some("ap-12".to_owned());
+    e.decision.verdict = Verdict::Deny;
+    e.decision.reason = "Deletions need a ticket.".into();
+    let mut shape = shape();
+    shape.plain_read = true;
+    shape.tables = (0..100).map(|i| format!("\"{}{i}\"", "\u{1}".repeat(40))).collect();
+    e.command.shape = Arc::new(shape);
+    e.command.step = Step::Prepare;
+    e.command.coverage = vec!["text-cut"];
+    e.command.original_digest = Some([0xab; 32]);
+    e.command.text = "\u{1}".repeat(200_000);
+    e
+}
+
+pub(crate) fn completed(facts: Arc<SessionFacts>) -> CommandCompleted {
+    CommandCompleted {
+        facts,
+        number: CommandNumber(7),
+        intent: 1_000_006,
+        outcome: Outcome {
+            tag: "DELETE 1".to_owned(),
+            rows: 1,
+            bytes: 31,
+            affected: Some(1),
+            transaction: Transaction::Open,
+            digest: Some([0xcd; 32]),
+            columns: json(r#"[{"name":"id","type":"int4"},{"name":"note","type":"text"}]"#),
+            inline_rows: json(r#"[["42",null]]"#),
+            rows_kept: 1,
+            notices: json(r#"[{"message":"one row","severity":"NOTICE"}]"#),
+            ..Outcome::default()
+        },
+        before: Transaction::Open,
+        duration_us: 1234,
+    }
+}
+
+fn failed(facts: Arc<SessionFacts>) -> CommandCompleted {
+    CommandCompleted {
+        facts,
+        number: CommandNumber(9),
+        intent: 1_000_009,
+        outcome: Outcome {
+            tag: "delete, sort of".to_owned(),
+            code: Some("42P01".to_owned()),
+            error: json(r#"{"message":"relation \"paymnts\" does not exist","severity":"ERROR"}"#),
+            transaction: Transaction::Failed,
+            suspended: true,
+            inline_rows: json(&format!("[[\"{}\"]]", "x".repeat(400_000))),
+            coverage: vec!["rows-past-cap"],
+            ..Outcome::default()
+        },
+        before: Transaction::Open,
+        duration_us: 99,
+    }
+}
+
+fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpened {
+    SessionOpened {
+        facts,
+        client: client(),
+        claims: vec![Claim { name: "application_name".to_owned(), value: "mcp-postgres".to_owned() }],
+        parameters: json(r#"{"client_encoding":"UTF8"}"#),
+        coverage,
+    }
+}
+
+fn refused(identity: bool) -> AdmissionRefused {
+    AdmissionRefused {
+        identity,
+        why: if identity { "proof" } else { "unreachable" },
+        login: "triage-bot".to_owned(),
+        target: "orders".to_owned(),
+        client: client(),
+        detail: "connection refused".to_owned(),
+    }
+}
+
+fn administered(kind: &'static str) -> Event {
+    Event::Administered(Box::new(Administered {
+        kind,
+        by: link(IdentityKind::Human, "h-9999999999999999", "root", Trust::Verified),
+        leaf: json(r#"{"entries":12}"#),
+        payload: json(r#"{"expression":"table:payments"}"#),
+    }))
+}
+
+fn log(kind: &'static str) -> Event {
+    Event::Log(Box::new(LogEvent { kind, leaf: json(r#"{"epoch":3}"#) }))
+}
+
+/// Every kind once (`golden file name`, event), then the variants that show the rest of the fields.
+pub(crate) fn all() -> Vec<(String, Event)> {
+    let f = || Arc::new(facts());
+    let odd = || Arc::new(odd_facts());
+    let abandoned = |facts| {
+        Event::CommandAbandoned(Box::new(CommandAbandoned {
+            facts,
+            session: SESSION,
+            number: CommandNumber(10),
+            intent: 1_000_010,
+            why: AbandonReason::TargetLost,
+            forwarded: Some(true),
+        }))
+    };
+    let noted = SessionNoted { facts: f(), what: "role", detail: json(r#"{"role":"auditor"}"#) };
+    let closed = SessionClosed {
+        facts: f(),
+        why: "client",
+        detail: "the client said goodbye".to_owned(),
+        duration_us: 5_000_000,
+        commands: 12,
+    };
+    let rows = CommandRows {
+        facts: f(),
+        number: CommandNumber(7),
+        first_row: 100,
+        rows: 2,
+        columns: json(r#"[{"name":"id","type":"int4"}]"#),
+        values: json(r#"[["1"],["2"]]"#),
+    };
+    let stream = StreamProgress { facts: f(), number: CommandNumber(7), bytes: 16 << 20, rows: 100_000 };
+    let mut all = vec![
+        ("command.abandoned".to_owned(), abandoned(Some(f()))),
+        ("command.abandoned-crash".to_owned(), abandoned(None)),
+        ("command.completed".to_owned(), Event::CommandCompleted(Box::new(completed(f())))),
+        ("command.completed-failed".to_owned(), Event::CommandCompleted(Box::new(failed(odd())))),
+        ("command.decided".to_owned(), Event::CommandDecided(Box::new(decided(f())))),
+        ("command.decided-refused".to_owned(), Event::CommandDecided(Box::new(refused_decision(odd())))),
+        ("command.rows".to_owned(), Event::CommandRows(Box::new(rows))),
+        ("identity.refused".to_owned(), Event::Refused(Box::new(refused(true)))),
+        ("session.closed".to_owned(), Event::SessionClosed(Box::new(closed))),
+        ("session.noted".to_owned(), Event::SessionNoted(Box::new(noted))),
+        ("session.opened".to_owned(), Event::SessionOpened(Box::new(opened(f(), vec![])))),
+        ("session.opened-unobserved".to_owned(), Event::SessionOpened(Box::new(opened(odd(), vec!["replication"])))),
+        ("session.refused".to_owned(), Event::Refused(Box::new(refused(false)))),
+        ("stream".to_owned(), Event::Stream(Box::new(stream))),
+    ];
+    for kind in firsthand_auditlog::entry::kinds::KINDS {
+        let event = match kind.name.split_once('.') {
+            Some(("log", _)) => log(kind.name),
+            Some(("admin" | "record", _)) => administered(kind.name),
+            Some(("identity", what)) if what != "refused" => administered(kind.name),
+            _ => continue,
+        };
+        all.push((kind.name.to_owned(), event));
+    }
+    all
+}
