@@ -85,21 +85,39 @@ fn float<F: LowerExp + FromStr + PartialEq + Copy>(
     shortest(f, &binary, layout)?.print(out, layout.fixed_below)
 }
 
-/// The shortest decimal strictly between the midpoints to the neighbouring floats, and of these the closest.
-/// Rust's is that too, except that it takes a midpoint itself when reading would round it back (1e23); the server does not.
+/// The shortest decimal strictly between the midpoints to the neighbouring floats; of these the closest; of two equally
+/// close the even one. Rust's differs in two rare cases: it takes a midpoint itself when reading would round it back
+/// (1e23), and of two equally close the upper one (985801919813365.25).
 fn shortest<F: LowerExp + FromStr + PartialEq + Copy>(
     f: F,
     binary: &Binary,
     layout: &Layout,
 ) -> Option<Decimal> {
     let (decimal, _) = Decimal::of(f, None)?;
-    if !binary.has_edge(&decimal) {
-        return Some(decimal);
+    if binary.has_edge(&decimal) {
+        return (decimal.count..layout.max_digits)
+            .filter_map(|precision| Decimal::of(f, Some(precision)))
+            .find(|(decimal, back)| *back == Some(f) && !binary.has_edge(decimal))
+            .map(|(decimal, _)| decimal);
     }
-    (decimal.count..layout.max_digits)
-        .filter_map(|precision| Decimal::of(f, Some(precision)))
-        .find(|(decimal, back)| *back == Some(f) && !binary.has_edge(decimal))
-        .map(|(decimal, _)| decimal)
+    if decimal.digits % 2 == 1 {
+        let even = [decimal.digits - 1, decimal.digits + 1].map(|digits| Decimal { digits, ..decimal });
+        // Two decimals are equally close when the float is exactly their middle: half a unit between odd and even.
+        let is_middle = |even: &Decimal| {
+            binary.is(&Decimal {
+                digits: (decimal.digits + even.digits) * 5,
+                count: 0,
+                exponent: decimal.exponent - 1,
+            })
+        };
+        let back = |even: &Decimal| format!("{}e{}", even.digits, even.exponent).parse().ok() == Some(f);
+        if let Some(even) =
+            even.into_iter().find(|even| is_middle(even) && !binary.has_edge(even) && back(even))
+        {
+            return Some(even);
+        }
+    }
+    Some(decimal)
 }
 
 /// A finite float as `mantissa * 2^exponent`.
@@ -122,6 +140,13 @@ impl Binary {
         Self { mantissa, exponent, exponent_field, lower_is_nearer: fraction == 0 && exponent_field > 1 }
     }
 
+    /// Whether the decimal is exactly this float.
+    fn is(&self, decimal: &Decimal) -> bool {
+        let twos = self.mantissa.trailing_zeros();
+        let own = (u128::from(self.mantissa >> twos), self.exponent + twos.cast_signed());
+        decimal.odd_and_twos() == Some(own)
+    }
+
     /// Whether the decimal is exactly the midpoint to a neighbouring float.
     fn has_edge(&self, decimal: &Decimal) -> bool {
         let Some((odd, twos)) = decimal.odd_and_twos() else { return false };
@@ -132,6 +157,7 @@ impl Binary {
 }
 
 /// `digits * 10^exponent`, without zeros at the end.
+#[derive(Clone, Copy)]
 struct Decimal {
     digits: u64,
     /// How many digits.
