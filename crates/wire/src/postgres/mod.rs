@@ -10,6 +10,7 @@ pub mod field;
 pub mod frame;
 pub mod frontend;
 pub mod reply;
+pub mod scram;
 pub mod startup;
 pub mod value;
 
