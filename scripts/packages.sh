@@ -82,8 +82,11 @@ need_bench_peers() {
   install_packages haproxy pgbouncer strace
 }
 
-# Drivers and MCP servers of the end-to-end tests: tests/clients says what it needs.
+# Drivers and MCP servers of the end-to-end tests: tests/clients says what it needs from apt, and fetches the rest.
 need_clients() {
   [ -x tests/clients/setup ] || return 0
+  local packages
+  mapfile -t packages < <(grep -v '^#' tests/clients/apt.txt)
+  install_packages "${packages[@]}"
   tests/clients/setup
 }

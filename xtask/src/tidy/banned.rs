@@ -112,9 +112,14 @@ const BANS: &[Ban] = &[
         why: "the engine does no IO and owns no time: that is behind a port",
     },
     Ban {
-        pattern: &["Permit", ":", ":", "issue"],
+        pattern: &["Permit", "{", "inner"],
         place: Where::CodeExcept(&["crates/session/src/pipeline.rs", "crates/session/src/permit.rs"]),
         why: "only the pipeline gives leave to run a command (invariant 1)",
+    },
+    Ban {
+        pattern: &["Forward", "("],
+        place: Where::CodeExcept(&["crates/session/src/permit.rs", "crates/session/src/admission.rs"]),
+        why: "bytes for the target come from a Permit, or from the Admission that opens the session (invariant 1)",
     },
     Ban {
         pattern: &["admission", ".", "forward"],
@@ -200,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_permit_made_elsewhere_is_found() {
-        let text = "fn f() { Permit::issue(1); admission.forward(b) }";
-        assert_eq!(found("crates/protocols/src/postgres/query.rs", text), 2);
+        let text = "fn f() { Permit { inner: x }; Forward(b); admission.forward(b) }";
+        assert_eq!(found("crates/protocols/src/postgres/query.rs", text), 3);
+        assert_eq!(found("crates/session/src/permit.rs", "fn f() { Permit { inner: x }; Forward(b) }"), 0);
     }
 }
