@@ -1,3 +1,5 @@
+//! Each type both ways: text as the server writes it, binary as drivers send it.
+
 use super::*;
 
 fn shown(oid: u32, format: Format, value: Option<&[u8]>) -> String {
