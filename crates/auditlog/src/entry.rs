@@ -7,6 +7,7 @@
 //! [`kinds::KINDS`], against which `docs/record.md` and the golden files are tested.
 
 pub(crate) mod base64;
+pub mod codec;
 pub mod fields;
 pub mod kinds;
 mod leaf;
@@ -14,6 +15,8 @@ pub(crate) mod limits;
 pub mod moment;
 mod payload;
 pub(crate) mod session_text;
+
+use std::sync::Arc;
 
 use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
@@ -39,6 +42,19 @@ pub struct Stamp {
     pub mono: MonoMicros,
 }
 
+/// What a leaf says of its payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealing<'a> {
+    /// What binds the two.
+    pub commitment: &'a Commitment,
+    /// The subject whose key seals it, where it is not the one that readers take without being told.
+    pub key: Option<&'a str>,
+    /// The month of that key, where it is not the entry's own.
+    pub month: Option<&'a str>,
+    /// The writer's run, where keys were derived from it instead of a session.
+    pub run: Option<Run>,
+}
+
 /// What binds a payload to its leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commitment {
@@ -46,15 +62,6 @@ pub struct Commitment {
     pub digest: [u8; 32],
     /// Bytes of the payload before sealing.
     pub bytes: u64,
-}
-
-/// Whose key seals an entry's payload.
-#[derive(Clone, Copy, Debug)]
-pub enum Sealer<'a> {
-    /// The session's own, derived from its subject's key of the month.
-    Session(&'a SessionFacts),
-    /// One of the subjects above, with the writer's [`Run`] in place of a session.
-    Subject(&'static str),
 }
 
 /// Names one run of a writer. Stands in place of a session's id where keys for payloads without a session are derived:
@@ -92,16 +99,9 @@ impl Run {
 #[derive(Debug, Default)]
 pub struct Encoder {
     time: TimeText,
-    run: Run,
 }
 
 impl Encoder {
-    /// The encoder of one run of a writer.
-    #[must_use]
-    pub fn new(run: Run) -> Self {
-        Self { time: TimeText::default(), run }
-    }
-
     /// Appends the payload. Appends nothing when the event has none: then nothing is sealed and the leaf has no `pay`.
     /// Never more than `limits::PAYLOAD_BYTES_MAX`: what does not fit is cut, and named in `cut`.
     pub fn payload(event: &Event, out: &mut Vec<u8>) {
@@ -109,27 +109,27 @@ impl Encoder {
     }
 
     /// Appends the leaf, at most `limits::LEAF_BYTES_MAX` bytes.
-    pub fn leaf(&mut self, event: &Event, stamp: Stamp, payload: Option<&Commitment>, out: &mut Vec<u8>) {
-        leaf::write(event, &mut leaf::Common { stamp, payload, time: &mut self.time, run: self.run }, out);
+    pub fn leaf(&mut self, event: &Event, stamp: Stamp, payload: Option<&Sealing<'_>>, out: &mut Vec<u8>) {
+        leaf::write(event, &mut self.common(stamp, payload), out);
     }
 
     /// Appends the leaf of a `session.closed` for a session that a crash ended: its facts are gone, so there is no `who`.
     pub fn closed_by_crash(&mut self, session: SessionId, stamp: Stamp, out: &mut Vec<u8>) {
-        leaf::closed_by_crash(session, &mut leaf::Common { stamp, payload: None, time: &mut self.time, run: self.run }, out);
+        leaf::closed_by_crash(session, &mut self.common(stamp, None), out);
     }
-}
 
-/// Whose key seals the payload of `event`.
-pub fn sealer(event: &Event) -> Sealer<'_> {
-    match facts(event) {
-        Some(facts) => Sealer::Session(facts),
-        None if matches!(event, Event::Administered(_)) => Sealer::Subject(SUBJECT_ADMIN),
-        None => Sealer::Subject(SUBJECT_GATEWAY),
+    /// Appends the leaf that stands in place of an entry over a frame's limits, which the limits here do not let happen.
+    pub fn too_large(&mut self, event: &Event, stamp: Stamp, out: &mut Vec<u8>) {
+        leaf::too_large(event, &mut self.common(stamp, None), out);
+    }
+
+    fn common<'a>(&'a mut self, stamp: Stamp, payload: Option<&'a Sealing<'a>>) -> leaf::Common<'a> {
+        leaf::Common { stamp, payload, time: &mut self.time }
     }
 }
 
 /// The facts of the session that `event` belongs to, if any.
-pub fn facts(event: &Event) -> Option<&SessionFacts> {
+pub fn facts(event: &Event) -> Option<&Arc<SessionFacts>> {
     match event {
         Event::SessionOpened(e) => Some(&e.facts),
         Event::SessionClosed(e) => Some(&e.facts),
@@ -137,7 +137,7 @@ pub fn facts(event: &Event) -> Option<&SessionFacts> {
         Event::CommandDecided(e) => Some(&e.facts),
         Event::CommandRows(e) => Some(&e.facts),
         Event::CommandCompleted(e) => Some(&e.facts),
-        Event::CommandAbandoned(e) => e.facts.as_deref(),
+        Event::CommandAbandoned(e) => e.facts.as_ref(),
         Event::Stream(e) => Some(&e.facts),
         Event::Refused(_) | Event::Administered(_) | Event::Log(_) => None,
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use firsthand_auditlog::entry::kinds::{self, Field, Kind};
-use firsthand_auditlog::entry::{Commitment, Encoder, Run, Stamp};
+use firsthand_auditlog::entry::{self, Commitment, Encoder, Run, Sealing, Stamp};
 use firsthand_model::event::Event;
 use firsthand_model::limits::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -27,13 +27,20 @@ fn encode(encoder: &mut Encoder, event: &Event, position: u64) -> (Vec<u8>, Vec<
     Encoder::payload(event, &mut payload);
     let commitment = Commitment { digest: [0x5a; 32], bytes: payload.len() as u64 };
     let stamp = Stamp { position, time: UnixMicros(1_795_456_800_123_456), mono: MonoMicros(8_123_441) };
-    encoder.leaf(event, stamp, (!payload.is_empty()).then_some(&commitment), &mut leaf);
+    let odd = payload.len() % 2 == 1;
+    let sealing = Sealing {
+        commitment: &commitment,
+        key: odd.then_some("a-77aa0c1d2e3f4051"),
+        month: odd.then_some("2026-10"),
+        run: entry::facts(event).is_none().then_some(Run([0x0f; 8])),
+    };
+    encoder.leaf(event, stamp, (!payload.is_empty()).then_some(&sealing), &mut leaf);
     (leaf, payload)
 }
 
 #[test]
 fn every_kind_is_written_as_its_golden_file() {
-    let mut encoder = Encoder::new(Run([0x0f; 8]));
+    let mut encoder = Encoder::default();
     let mut seen = BTreeSet::new();
     for (i, (name, event)) in samples::all().iter().enumerate() {
         let (leaf, payload) = encode(&mut encoder, event, 1_000_000 + i as u64);
@@ -48,13 +55,27 @@ fn every_kind_is_written_as_its_golden_file() {
         let golden = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         assert_eq!(String::from_utf8_lossy(&now), String::from_utf8_lossy(&golden), "{name}");
     }
+    let mut leaf = Vec::new();
+    let stamp = Stamp { position: 9, time: UnixMicros(1_795_456_800_123_456), mono: MonoMicros(8_123_441) };
+    encoder.too_large(&samples::all()[0].1, stamp, &mut leaf);
+    encoder.closed_by_crash(samples::SESSION, stamp, &mut leaf);
+    assert_eq!(
+        String::from_utf8(leaf).unwrap(),
+        concat!(
+            r#"{"k":"log.oversize","mono":8123441,"n":9,"sid":"019ab27c-6e11-7abc-8def-0123456789ab","#,
+            r#""t":"2026-11-23T18:00:00.123456Z","v":1}"#,
+            r#"{"k":"session.closed","mono":8123441,"n":9,"sid":"019ab27c-6e11-7abc-8def-0123456789ab","#,
+            r#""t":"2026-11-23T18:00:00.123456Z","v":1,"why":"crash"}"#
+        )
+    );
+    seen.insert("log.oversize".to_owned());
     let known: BTreeSet<String> = kinds::KINDS.iter().map(|k| k.name.to_owned()).collect();
     assert_eq!(seen, known, "a sample of every kind");
 }
 
 #[test]
 fn entries_stay_below_their_limits_and_are_json() {
-    let mut encoder = Encoder::new(Run([0x0f; 8]));
+    let mut encoder = Encoder::default();
     for (name, event) in samples::all() {
         let (leaf, payload) = encode(&mut encoder, &event, 1);
         assert!(leaf.len() <= LEAF_BYTES_MAX, "{name}: leaf of {}", leaf.len());
@@ -68,7 +89,7 @@ fn entries_stay_below_their_limits_and_are_json() {
 
 #[test]
 fn every_key_written_is_documented_and_every_documented_key_is_written() {
-    let mut encoder = Encoder::new(Run([0x0f; 8]));
+    let mut encoder = Encoder::default();
     let mut written: BTreeSet<String> = BTreeSet::new();
     for (_, event) in samples::all() {
         let (leaf, payload) = encode(&mut encoder, &event, 1);
@@ -94,7 +115,7 @@ fn every_key_written_is_documented_and_every_documented_key_is_written() {
     for kind in kinds::KINDS {
         for (part, fields) in [("leaf", kind.leaf), ("payload", kind.payload)] {
             for field in fields {
-                let rare = matches!(field.key, "cut" | "facts" | "facts_cut" | "coverage");
+                let rare = kind.name == "log.oversize" || matches!(field.key, "cut" | "facts" | "facts_cut" | "coverage");
                 let name = format!("{} {part} {}", kind.name, field.key);
                 assert!(rare || written.contains(&name), "no sample shows {name}");
             }

@@ -144,7 +144,10 @@ pub struct PayloadFields<'a> {
     pub key: Cow<'a, str>,
     /// Bytes before sealing.
     pub len: u64,
-    /// The writer's run, in entries without a session.
+    /// The month of that key, where it is not the entry's.
+    #[serde(borrow)]
+    pub month: Cow<'a, str>,
+    /// The writer's run, where keys are derived from it.
     #[serde(borrow)]
     pub run: Cow<'a, str>,
 }
@@ -204,16 +207,11 @@ impl<'a> Fields<'a> {
         super::moment::parse(&self.t).unwrap_or(0)
     }
 
-    /// The subject whose key seals the payload.
+    /// The subject whose key seals the payload; empty when there is none.
     pub fn subject(&self) -> &str {
         let named = self.pay.as_ref().map_or("", |pay| &pay.key);
-        let first = self.who.as_ref().and_then(|who| who.chain.first()).map(|link| &*link.id);
-        match first {
-            _ if !named.is_empty() => named,
-            Some(id) => id,
-            None if self.by.is_some() => super::SUBJECT_ADMIN,
-            None => super::SUBJECT_GATEWAY,
-        }
+        let first = self.who.as_ref().and_then(|who| who.chain.first()).map_or("", |link| &link.id);
+        if named.is_empty() { first } else { named }
     }
 }
 
@@ -246,6 +244,6 @@ mod tests {
     fn numbers_beyond_doubles_are_read_from_their_text() {
         let fields = Fields::read(br#"{"affected":"18446744073709551615","cmd":3,"k":"x","new":[1],"rows":"?"}"#).unwrap();
         assert_eq!((fields.affected, fields.cmd, fields.rows), (Some(u64::MAX), Some(3), None));
-        assert_eq!(fields.subject(), "gateway");
+        assert_eq!(fields.subject(), "");
     }
 }

@@ -43,8 +43,9 @@ pub const COMMON: &[Field] = &[
         "object",
         "The payload's commitment, where there is a payload: `h` SHA-256(\"firsthand/payload/v1\" ‖ 0x00 ‖ salt ‖ \
          payload) in base64, `len` its bytes, `key` the subject whose key seals it (absent: the first link of \
-         `who.chain`, or, in an entry without `who`, `admin` where there is `by` and else `gateway`), `run` the writer's \
-         run, from which keys are derived where there is no session.",
+         `who.chain`), `month` the \
+         month of that key (absent: the month of `t`), `run` the writer's run, where keys are derived from it instead of \
+         the session.",
     ),
     field("t", "time", "Wall clock, RFC 3339, UTC, microseconds."),
     field("v", "number", "Version of this format: 1."),

@@ -16,14 +16,13 @@ use firsthand_model::target::{Durability, Mode};
 use super::limits::{COVERAGE_KEPT, FACTS_BYTES_KEPT, TABLES_BYTES_KEPT};
 use super::moment::TimeText;
 use super::session_text::{SessionText, kept, write_link};
-use super::{Commitment, Run, Stamp, base64};
+use super::{Sealing, Stamp, base64};
 
 /// What every kind writes, and the state for writing it fast.
 pub(super) struct Common<'a> {
     pub(super) stamp: Stamp,
-    pub(super) payload: Option<&'a Commitment>,
+    pub(super) payload: Option<&'a Sealing<'a>>,
     pub(super) time: &'a mut TimeText,
-    pub(super) run: Run,
 }
 
 /// Appends the leaf.
@@ -45,26 +44,30 @@ pub(super) fn write(event: &Event, common: &mut Common<'_>, out: &mut Vec<u8>) {
 
 impl Common<'_> {
     /// `mode`, `mono`, `n`, `pay`.
-    fn place(&self, o: &mut Object<'_>, session: Option<(&SessionFacts, &SessionText)>) {
-        if session.is_some_and(|(facts, _)| facts.mode == Mode::Observe) {
+    fn place(&self, o: &mut Object<'_>, session: Option<&SessionFacts>) {
+        if session.is_some_and(|facts| facts.mode == Mode::Observe) {
             o.string("mode", "observe");
         }
         o.number("mono", self.stamp.mono.0);
         o.number("n", self.stamp.position);
-        let Some(payload) = self.payload else { return };
+        let Some(sealing) = self.payload else { return };
         let out = o.key("pay");
         out.extend_from_slice(b"{\"h\":\"");
-        base64::write_digest(&payload.digest, out);
+        base64::write_digest(&sealing.commitment.digest, out);
         out.push(b'"');
-        if let Some(subject) = session.and_then(|(_, text)| text.subject.as_ref()) {
+        if let Some(subject) = sealing.key {
             out.extend_from_slice(b",\"key\":");
-            out.extend_from_slice(subject);
+            write_string(out, kept(subject));
         }
         out.extend_from_slice(b",\"len\":");
-        write_u64(out, payload.bytes);
-        if session.is_none() {
+        write_u64(out, sealing.commitment.bytes);
+        if let Some(month) = sealing.month {
+            out.extend_from_slice(b",\"month\":");
+            write_string(out, month);
+        }
+        if let Some(run) = sealing.run {
             out.extend_from_slice(b",\"run\":\"");
-            write_hex(out, &self.run.0);
+            write_hex(out, &run.0);
             out.push(b'"');
         }
         out.push(b'}');
@@ -125,7 +128,7 @@ fn opened(e: &SessionOpened, common: &mut Common<'_>, out: &mut Vec<u8>) {
     durability(&mut o, &e.facts);
     o.string("k", "session.opened");
     o.string("method", e.client.method);
-    common.place(&mut o, Some((&e.facts, &text)));
+    common.place(&mut o, Some(&e.facts));
     o.string("proto", kept(&e.client.protocol));
     o.string("server", kept(&e.facts.server_version));
     session(&mut o, &text);
@@ -143,7 +146,7 @@ fn closed(e: &SessionClosed, common: &mut Common<'_>, out: &mut Vec<u8>) {
     o.number("commands", e.commands);
     durability(&mut o, &e.facts);
     o.string("k", "session.closed");
-    common.place(&mut o, Some((&e.facts, &text)));
+    common.place(&mut o, Some(&e.facts));
     session(&mut o, &text);
     common.time(&mut o);
     o.number("us", e.duration_us);
@@ -164,12 +167,25 @@ pub(super) fn closed_by_crash(session: SessionId, common: &mut Common<'_>, out: 
     o.close();
 }
 
+/// Where an entry should stand that was too large for a frame.
+pub(super) fn too_large(event: &Event, common: &mut Common<'_>, out: &mut Vec<u8>) {
+    let mut o = Object::open(out);
+    o.string("k", "log.oversize");
+    common.place(&mut o, None);
+    if let Some(session) = super::session(event) {
+        o.string("sid", &session.to_string());
+    }
+    common.time(&mut o);
+    version(&mut o);
+    o.close();
+}
+
 fn noted(e: &SessionNoted, common: &mut Common<'_>, out: &mut Vec<u8>) {
     let text = SessionText::of(&e.facts);
     let mut o = Object::open(out);
     durability(&mut o, &e.facts);
     o.string("k", "session.noted");
-    common.place(&mut o, Some((&e.facts, &text)));
+    common.place(&mut o, Some(&e.facts));
     session(&mut o, &text);
     common.time(&mut o);
     version(&mut o);
@@ -191,7 +207,7 @@ fn decided(e: &CommandDecided, common: &mut Common<'_>, out: &mut Vec<u8>) {
     durability(&mut o, &e.facts);
     effects(&mut o, shape);
     o.string("k", "command.decided");
-    common.place(&mut o, Some((&e.facts, &text)));
+    common.place(&mut o, Some(&e.facts));
     o.string("policy", kept(&e.decision.policy));
     if shape.plain_read {
         o.boolean("read", true);
@@ -262,7 +278,7 @@ fn rows(e: &CommandRows, common: &mut Common<'_>, out: &mut Vec<u8>) {
     durability(&mut o, &e.facts);
     o.number("first", e.first_row);
     o.string("k", "command.rows");
-    common.place(&mut o, Some((&e.facts, &text)));
+    common.place(&mut o, Some(&e.facts));
     o.number("rows", e.rows);
     session(&mut o, &text);
     common.time(&mut o);
@@ -284,7 +300,7 @@ fn completed(e: &CommandCompleted, common: &mut Common<'_>, out: &mut Vec<u8>) {
     o.number("intent", e.intent);
     o.string("k", "command.completed");
     o.number("kept", outcome.rows_kept);
-    common.place(&mut o, Some((&e.facts, &text)));
+    common.place(&mut o, Some(&e.facts));
     o.number("rows", outcome.rows);
     session(&mut o, &text);
     if let Some(code) = outcome.code.as_deref() {
@@ -329,7 +345,7 @@ fn abandoned(e: &CommandAbandoned, common: &mut Common<'_>, out: &mut Vec<u8>) {
     }
     o.number("intent", e.intent);
     o.string("k", "command.abandoned");
-    common.place(&mut o, text);
+    common.place(&mut o, e.facts.as_deref());
     o.string("sid", &e.session.to_string());
     common.time(&mut o);
     version(&mut o);
@@ -347,7 +363,7 @@ fn stream(e: &StreamProgress, common: &mut Common<'_>, out: &mut Vec<u8>) {
     o.number("cmd", e.number.0);
     durability(&mut o, &e.facts);
     o.string("k", "stream");
-    common.place(&mut o, Some((&e.facts, &text)));
+    common.place(&mut o, Some(&e.facts));
     o.number("rows", e.rows);
     session(&mut o, &text);
     common.time(&mut o);

@@ -1,13 +1,14 @@
 //! What every entry of a session repeats, rendered once per session and then copied.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use firsthand_model::identity::Link;
 use firsthand_model::json::{Object, write_string};
 use firsthand_model::session::SessionFacts;
 
 use super::limits::{CHAIN_LINKS_KEPT, NAME_BYTES_KEPT};
+use crate::keys::SessionKeys;
 
 /// The parts of a leaf that are the same for every entry of a session.
 pub(crate) struct SessionText {
@@ -15,8 +16,21 @@ pub(crate) struct SessionText {
     pub(crate) sid: Vec<u8>,
     /// The `who` object.
     pub(crate) who: Vec<u8>,
-    /// The sealing subject as a JSON string, unless it is the first link of the chain (then readers find it there).
-    pub(crate) subject: Option<Vec<u8>>,
+    /// The keys that seal this session's payloads, of the month in which they were last needed.
+    pub(crate) keys: Mutex<Option<Arc<Prepared>>>,
+}
+
+/// Keys ready for sealing, and what a reader must be told to find them again.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The keys.
+    pub(crate) keys: SessionKeys,
+    /// The month of the subject's key.
+    pub(crate) month: String,
+    /// The subject, where readers cannot tell it from the rest of the leaf.
+    pub(crate) subject: Option<String>,
+    /// Derived from the writer's run instead of the session.
+    pub(crate) run: bool,
 }
 
 impl SessionText {
@@ -25,13 +39,7 @@ impl SessionText {
         write_string(&mut sid, &facts.id.to_string());
         let mut who = Vec::with_capacity(400);
         write_who(facts, &mut who);
-        let first = facts.identity.chain.first().is_some_and(|link| link.id == facts.identity.subject);
-        let subject = (!first).then(|| {
-            let mut out = Vec::new();
-            write_string(&mut out, kept(&facts.identity.subject));
-            out
-        });
-        Self { sid, who, subject }
+        Self { sid, who, keys: Mutex::default() }
     }
 
     /// The text of this session: from its slot, or rendered anew where a foreign encoder has taken the slot.

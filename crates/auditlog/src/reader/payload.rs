@@ -1,0 +1,127 @@
+//! Opening payloads: finding the key, checking the commitment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use firsthand_model::id::SessionId;
+
+use super::cursor::Stored;
+use crate::entry::fields::Fields;
+use crate::entry::{Run, base64};
+use crate::keys::{KeyError, KeyStore, SessionKeys};
+
+/// Prepared keys kept; past it the cache starts afresh. A thousand sessions are read side by side at most, and each
+/// costs a kilobyte.
+const KEYS_KEPT: usize = 4096;
+
+/// What stands in place of a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// The entry has none.
+    None,
+    /// Opened, and it is what the leaf commits to.
+    Clear(Vec<u8>),
+    /// Its key was destroyed.
+    Erased,
+    /// There is no key store beside this log.
+    Sealed,
+    /// It does not open, or is not what the leaf commits to.
+    Unreadable(String),
+}
+
+impl Payload {
+    /// The payload's JSON, where it could be opened.
+    #[must_use]
+    pub fn clear(&self) -> Option<&[u8]> {
+        match self {
+            Self::Clear(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Key {
+    Here(Arc<SessionKeys>),
+    Gone,
+    Broken(String),
+}
+
+/// Opens payloads, keeping prepared keys.
+#[derive(Debug)]
+pub struct Opener {
+    store: Option<Arc<KeyStore>>,
+    keys: HashMap<[u8; 16], (String, String, Key)>,
+}
+
+impl Opener {
+    pub(super) fn new(store: Option<Arc<KeyStore>>) -> Self {
+        Self { store, keys: HashMap::new() }
+    }
+
+    /// The payload of an entry, whose leaf was read as `fields`.
+    pub fn open(&mut self, entry: &Stored<'_>, fields: &Fields<'_>) -> Payload {
+        if entry.sealed.is_empty() {
+            return match &fields.pay {
+                None => Payload::None,
+                Some(_) => Payload::Unreadable("the payload is missing".to_owned()),
+            };
+        }
+        let Some(pay) = &fields.pay else {
+            return Payload::Unreadable("there is a payload that the leaf does not name".to_owned());
+        };
+        let Some(session) = session_of(fields) else {
+            return Payload::Unreadable("the leaf does not say which session's key sealed it".to_owned());
+        };
+        let keys = match self.key(entry, fields, session) {
+            Key::Here(keys) => keys,
+            Key::Gone if self.store.is_none() => return Payload::Sealed,
+            Key::Gone => return Payload::Erased,
+            Key::Broken(why) => return Payload::Unreadable(why),
+        };
+        let position = entry.place.position;
+        match keys.open(position, entry.sealed) {
+            Err(why) => Payload::Unreadable(why.to_string()),
+            Ok(clear) => {
+                let committed = base64::read_digest(pay.h.as_bytes());
+                if committed == Some(keys.commit(position, &clear)) {
+                    Payload::Clear(clear)
+                } else {
+                    Payload::Unreadable("the payload is not what the leaf commits to".to_owned())
+                }
+            }
+        }
+    }
+
+    fn key(&mut self, entry: &Stored<'_>, fields: &Fields<'_>, session: [u8; 16]) -> Key {
+        let Some(store) = &self.store else { return Key::Gone };
+        let named = fields.pay.as_ref().map_or("", |pay| &*pay.month);
+        // `2026-11` is how times begin and how the folders of keys are named.
+        let month = if named.is_empty() { fields.t.get(..7).unwrap_or_default() } else { named };
+        let subject = fields.subject();
+        if let Some((m, s, key)) = self.keys.get(&session)
+            && m == month
+            && s == subject
+        {
+            return key.clone();
+        }
+        let key = match store.existing_session_keys(subject, month, &session, &entry.log_id) {
+            Ok(keys) => Key::Here(Arc::new(keys)),
+            Err(KeyError::Gone { .. }) => Key::Gone,
+            Err(why) => Key::Broken(why.to_string()),
+        };
+        if self.keys.len() >= KEYS_KEPT {
+            self.keys.clear();
+        }
+        self.keys.insert(session, (month.to_owned(), subject.to_owned(), key.clone()));
+        key
+    }
+}
+
+fn session_of(fields: &Fields<'_>) -> Option<[u8; 16]> {
+    let run = &fields.pay.as_ref()?.run;
+    if run.is_empty() {
+        return SessionId::parse(&fields.sid).map(|id| id.0.to_be_bytes());
+    }
+    Run::parse(run).map(Run::as_session)
+}
