@@ -1,7 +1,8 @@
 //! Runs any program against a scratch PostgreSQL, directly or through the gateway, with libpq's variables set.
 //!
-//! `lab [--direct] [--super] [--tls] [--database NAME] [--seed SQL] [--record FILE] -- PROGRAM ARGS…`: for a driver's own
-//! test suite, PostgreSQL's regression tests, or a shell (`lab -- bash`). The record of it goes to FILE.
+//! `lab [--direct] [--super] [--database NAME [--create-with SQL]] [--seed SQL] [--target TOML] [--record FILE] -- PROGRAM
+//! ARGS…`: for a driver's own test suite, PostgreSQL's regression tests, or a shell (`lab -- bash`). TOML is added to the
+//! target's table; the record goes to FILE.
 
 use std::process::{Command, ExitCode};
 
@@ -17,6 +18,7 @@ struct Options {
     seed: String,
     record: Option<String>,
     target: String,
+    create_with: String,
     program: Vec<String>,
 }
 
@@ -29,6 +31,7 @@ fn options() -> Result<Options> {
         seed: String::new(),
         record: None,
         target: String::new(),
+        create_with: String::new(),
         program: Vec::new(),
     };
     while let Some(arg) = args.next() {
@@ -37,6 +40,7 @@ fn options() -> Result<Options> {
             "--direct" => options.direct = true,
             "--super" => "postgres".clone_into(&mut options.role),
             "--database" => options.database = next()?,
+            "--create-with" => options.create_with = next()?,
             "--seed" => options.seed = next()?,
             "--record" => options.record = Some(next()?),
             "--target" => options.target = next()?,
@@ -55,7 +59,8 @@ fn main() -> Result<ExitCode> {
     let options = options()?;
     let server = Postgres::start(None)?;
     if options.database != DATABASE {
-        server.sql("postgres", &format!("CREATE DATABASE \"{}\" OWNER {}", options.database, options.role))?;
+        let Options { database, role, create_with, .. } = &options;
+        server.sql("postgres", &format!("CREATE DATABASE \"{database}\" OWNER {role} {create_with}"))?;
     }
     if !options.seed.is_empty() {
         server.sql(&options.database, &options.seed)?;
