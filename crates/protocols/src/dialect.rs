@@ -5,12 +5,12 @@
 use std::any::Any;
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::command::Command;
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::time::MonoMicros;
 use firsthand_session::{Answer, Forward, Permit, Refusal, Reply, RowsPiece};
-use firsthand_model::command::Command;
 
 /// What a dialect wants done, in order. The driver carries them out one after the other.
 #[derive(Debug)]
@@ -90,7 +90,13 @@ pub trait Dialect: Send {
     /// The gateway stops: finish what runs, refuse what comes, close as soon as nothing runs.
     fn drain(&mut self, now: MonoMicros, out: &mut Vec<Action>);
     /// End now: tell the client why in the protocol (`None`: it has gone), abandon what runs for `why`, close with `word`.
-    fn end(&mut self, refusal: Option<Refusal>, why: AbandonReason, word: &'static str, out: &mut Vec<Action>);
+    fn end(
+        &mut self,
+        refusal: Option<Refusal>,
+        why: AbandonReason,
+        word: &'static str,
+        out: &mut Vec<Action>,
+    );
     /// The target has closed its side. The dialect tells the client, abandons what ran, closes.
     fn server_closed(&mut self, now: MonoMicros, out: &mut Vec<Action>);
 }

@@ -4,3 +4,7 @@
 //! `registry.rs` (the only list of protocols).
 
 pub mod dialect;
+pub mod drive;
+pub mod postgres;
+pub mod protocol;
+pub mod registry;

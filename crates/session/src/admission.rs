@@ -17,8 +17,8 @@ use crate::limiter::{FailureLimiter, Try};
 use crate::permit::{Forward, Reply};
 use crate::pipeline::Session;
 use crate::port::{
-    Approver, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, IdentityProvider, Ids, Masker, Need,
-    Policy, Proof, Recorder, Targets, ByteStream,
+    Approver, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer,
+    IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
@@ -141,19 +141,37 @@ impl Engine {
         };
         let target = match self.targets.find(&wanted.target) {
             Some(target) if identity.targets.iter().any(|t| *t == target.name) => target,
-            Some(_) => return Err(self.refuse_identity("target", wanted, client, "the token does not name this target")),
+            Some(_) => {
+                return Err(self.refuse_identity(
+                    "target",
+                    wanted,
+                    client,
+                    "the token does not name this target",
+                ));
+            }
             None => return Err(self.refuse_identity("target", wanted, client, "there is no such target")),
         };
         let database = match &wanted.database {
             None => target.database.clone(),
             Some(d) if *d == target.database || target.databases.contains(d) => d.clone(),
             Some(_) => {
-                return Err(self.refuse_identity("target", wanted, client, "the target does not offer this database"));
+                return Err(self.refuse_identity(
+                    "target",
+                    wanted,
+                    client,
+                    "the target does not offer this database",
+                ));
             }
         };
         self.failures().succeeded(&client.address, login);
         if wanted.unobserved && !target.allow_unobserved {
-            self.record_refused(false, "unobserved", wanted, client, "replication is not allowed on this target");
+            self.record_refused(
+                false,
+                "unobserved",
+                wanted,
+                client,
+                "replication is not allowed on this target",
+            );
             return Err(Refusal::new(
                 RefusalKind::Unsupported,
                 "Firsthand refuses replication connections to this target, because it cannot record what they carry",
@@ -199,7 +217,11 @@ impl Engine {
     ///
     /// # Errors
     /// The refusal to answer with, when the log does not take it.
-    pub async fn open(self: &Arc<Self>, admitted: Admitted, bound: Bound) -> Result<(Session, Admission), Refusal> {
+    pub async fn open(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        bound: Bound,
+    ) -> Result<(Session, Admission), Refusal> {
         let Admitted { admission, id, identity, target, database, .. } = admitted;
         let facts = Arc::new(SessionFacts {
             id,
@@ -226,7 +248,9 @@ impl Engine {
             .append(event, Need::Intent, facts.durability)
             .map_err(|_| Refusal::not_recorded())?;
         if facts.durability == Durability::Strict {
-            poll_fn(|cx| self.recorder.poll_durable(ticket, cx)).await.map_err(|_| Refusal::not_recorded())?;
+            poll_fn(|cx| self.recorder.poll_durable(ticket, cx))
+                .await
+                .map_err(|_| Refusal::not_recorded())?;
         }
         Tally::one(&self.tally.sessions_opened);
         let (opened, limits, asked) = (self.clock.mono(), target.record, AtomicU64::new(0));
@@ -234,7 +258,13 @@ impl Engine {
         Ok((Session { engine: Arc::clone(self), facts, limits, opened, asked, breaker }, admission))
     }
 
-    fn refuse_identity(&self, why: &'static str, wanted: &Wanted, client: &ClientFacts, detail: &str) -> Refusal {
+    fn refuse_identity(
+        &self,
+        why: &'static str,
+        wanted: &Wanted,
+        client: &ClientFacts,
+        detail: &str,
+    ) -> Refusal {
         self.failures().failed(&client.address, &wanted.login, self.clock.mono());
         self.record_refused(true, why, wanted, client, detail);
         Refusal::identity(&wanted.login)

@@ -25,13 +25,15 @@ struct Slot {
 pub struct HoldBreaker(Mutex<Slot>);
 
 impl HoldBreaker {
-    /// Breaks the wait that is on, if one is.
-    pub fn break_now(&self, why: Broken) {
+    /// Breaks the wait that is on. False when none is.
+    pub fn break_now(&self, why: Broken) -> bool {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(waker) = slot.waiting.take() {
             slot.broken = Some(why);
             waker.wake();
+            return true;
         }
+        false
     }
 
     /// Runs `future` unless the wait is broken first. Cancel-safe.

@@ -117,7 +117,8 @@ impl Session {
     pub fn record_rows(&self, number: CommandNumber, piece: RowsPiece) -> Result<(), RecordError> {
         let RowsPiece { first_row, rows, columns, values } = piece;
         let facts = Arc::clone(&self.facts);
-        let event = Event::CommandRows(Box::new(CommandRows { facts, number, first_row, rows, columns, values }));
+        let event =
+            Event::CommandRows(Box::new(CommandRows { facts, number, first_row, rows, columns, values }));
         self.engine.recorder.append(event, Need::Fact, self.facts.durability).map(drop)
     }
 
@@ -142,9 +143,19 @@ impl Session {
     /// # Errors
     /// When the log does not take it.
     pub fn note(&self, what: &'static str, detail: Json) -> Result<Completed, RecordError> {
-        let event = Event::SessionNoted(Box::new(SessionNoted { facts: Arc::clone(&self.facts), what, detail }));
+        let event =
+            Event::SessionNoted(Box::new(SessionNoted { facts: Arc::clone(&self.facts), what, detail }));
         let ticket = self.engine.recorder.append(event, Need::Fact, self.facts.durability)?;
         Ok(Completed { after: wait_for(&self.facts, ticket) })
+    }
+
+    /// What a cancel request, which comes over a connection of its own, may do to this session.
+    pub fn canceller(&self) -> Canceller {
+        Canceller {
+            engine: Arc::clone(&self.engine),
+            facts: Arc::clone(&self.facts),
+            breaker: Arc::clone(&self.breaker),
+        }
     }
 
     /// The role in force has changed: entries from now on say so.
@@ -180,8 +191,39 @@ impl Session {
     }
 }
 
+/// Reaches a session's held command from the connection that carries the cancel request.
+#[derive(Clone)]
+pub struct Canceller {
+    engine: Arc<Engine>,
+    facts: Arc<SessionFacts>,
+    breaker: Arc<HoldBreaker>,
+}
+
+impl Canceller {
+    /// Records the request and breaks the hold, if a command is held. True when one was: then the target has nothing to
+    /// cancel.
+    pub fn cancel(&self, from: &str) -> bool {
+        let held = self.breaker.break_now(Broken::Cancelled);
+        let mut detail = Vec::new();
+        let mut o = firsthand_model::json::Object::open(&mut detail);
+        o.string("from", from);
+        o.boolean("held", held);
+        o.close();
+        let (facts, detail) = (Arc::clone(&self.facts), Json::from_written(detail));
+        let event = Event::SessionNoted(Box::new(SessionNoted { facts, what: "cancel", detail }));
+        // A cancel is a request to do less: it goes on even when the log cannot say so.
+        let _ = self.engine.recorder.append(event, Need::Fact, self.facts.durability);
+        held
+    }
+}
+
 /// Stage 1. Policy decides; an identity that no longer holds is denied whatever policy says.
-fn authorize(engine: &Engine, facts: &Arc<SessionFacts>, number: CommandNumber, command: Command) -> Authorized {
+fn authorize(
+    engine: &Engine,
+    facts: &Arc<SessionFacts>,
+    number: CommandNumber,
+    command: Command,
+) -> Authorized {
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
     let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now });
     if let Err(e) = engine.identity.recheck(&facts.identity, now) {
@@ -218,7 +260,12 @@ async fn hold(
 }
 
 /// Stage 3. The intent and the decision go into the log. Nothing is forwarded that the log did not take.
-fn record_intent(engine: &Arc<Engine>, facts: &Arc<SessionFacts>, limits: RecordLimits, cleared: Cleared) -> Recorded {
+fn record_intent(
+    engine: &Arc<Engine>,
+    facts: &Arc<SessionFacts>,
+    limits: RecordLimits,
+    cleared: Cleared,
+) -> Recorded {
     let Cleared { authorized: Authorized { number, asked, command, decision }, approval, refusal } = cleared;
     let refusal = match decision.verdict {
         Verdict::Deny => Some(denied(&decision)),
@@ -283,14 +330,17 @@ fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
     let mut refusal = match e {
         ApprovalError::Pending(id) => Refusal::new(
             RefusalKind::Pending,
-            format!("approval {id} is pending (rule {rule}); send the same command again once it is approved"),
+            format!(
+                "approval {id} is pending (rule {rule}); send the same command again once it is approved"
+            ),
         ),
         ApprovalError::Refused => {
             Refusal::new(RefusalKind::Denied, format!("an approver refused this command (rule {rule})"))
         }
-        ApprovalError::Broken(_) => {
-            Refusal::new(RefusalKind::Cancelled, "canceling statement due to user request while it waited for approval")
-        }
+        ApprovalError::Broken(_) => Refusal::new(
+            RefusalKind::Cancelled,
+            "canceling statement due to user request while it waited for approval",
+        ),
         ApprovalError::NobodyToAsk => Refusal::new(
             RefusalKind::Denied,
             format!("this command needs an approval (rule {rule}), and no approver is configured"),
@@ -299,4 +349,3 @@ fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
     refusal.rule = Arc::clone(rule);
     refusal
 }
-

@@ -70,9 +70,12 @@ impl Refusal {
 
     /// The record cannot be written: the command did not run (invariant 3).
     pub fn not_recorded() -> Self {
-        Self::new(RefusalKind::NotRecorded, "Firsthand could not record this command, so it was not run; try again later")
-            .detail("The gateway's log cannot be written at the moment.")
-            .hint("Ask the operator to look at the gateway's health (/readyz).")
+        Self::new(
+            RefusalKind::NotRecorded,
+            "Firsthand could not record this command, so it was not run; try again later",
+        )
+        .detail("The gateway's log cannot be written at the moment.")
+        .hint("Ask the operator to look at the gateway's health (/readyz).")
     }
 
     /// The outcome could not be recorded: what the target did is not told (invariant 2).

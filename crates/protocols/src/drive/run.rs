@@ -1,0 +1,454 @@
+//! A session's loop: one task, both sockets, never blocked on either. Reads feed the dialect, its actions are carried
+//! out in order, writes leave when the log allows. Two pumps in effect: a full socket stops only the direction that
+//! feeds it.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use firsthand_model::outcome::AbandonReason;
+use firsthand_model::time::MonoMicros;
+use firsthand_session::breaker::Broken;
+use firsthand_session::port::{BoxFuture, ByteStream, RecordError};
+use firsthand_session::{Answer, Refusal, Session};
+use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Sleep};
+
+use super::outbox::Outbox;
+use super::sessions::Handle;
+use crate::dialect::{Action, Dialect, Thought};
+
+/// The first size of a read; what an idle session keeps per direction.
+const READ_MIN: usize = 4 << 10;
+/// The largest size of a read: beyond it a system call costs little of what copying does.
+const READ_MAX: usize = 128 << 10;
+/// Client bytes taken in while the dialect waits for an answer: read on, so that a client that leaves is noticed.
+const CLIENT_AHEAD_MAX: usize = 64 << 10;
+/// Rounds before the task gives way to others.
+const ROUNDS: usize = 32;
+/// How often time limits are looked at, and memory of an idle session given back.
+const TICK: Duration = Duration::from_secs(5);
+
+/// How long the last words of a session may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What a session loop is given.
+pub struct Parts {
+    /// The session.
+    pub session: Session,
+    /// Its protocol logic.
+    pub dialect: Box<dyn Dialect>,
+    /// The client's stream, and what was read from it already.
+    pub client: (Box<dyn ByteStream>, BytesMut),
+    /// The target's stream, and what was read from it already.
+    pub server: (Box<dyn ByteStream>, BytesMut),
+    /// For signals from outside.
+    pub handle: Arc<Handle>,
+    /// Time limits.
+    pub limits: TimeLimits,
+}
+
+/// Time limits of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeLimits {
+    /// A client that takes nothing of what waits for it for this long is given up.
+    pub stall: Duration,
+    /// A session without any traffic for this long is ended; `None`: never.
+    pub idle: Option<Duration>,
+    /// How long a drain lets a command run.
+    pub drain: Duration,
+}
+
+/// How a session ended: the word and more for `session.closed`.
+type End = (&'static str, String);
+
+/// One direction's unread input.
+struct Inlet {
+    buf: BytesMut,
+    size: usize,
+    open: bool,
+}
+
+impl Inlet {
+    fn new(buf: BytesMut) -> Self {
+        Self { buf, size: READ_MIN, open: true }
+    }
+
+    /// Reads once. `Ready(Ok(0))` at the end.
+    fn poll_read(&mut self, stream: &mut dyn ByteStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buf.capacity() - self.buf.len() < self.size / 2 {
+            self.buf.reserve(self.size);
+        }
+        let room = self.buf.capacity() - self.buf.len();
+        let read = pin!(stream.read_buf(&mut self.buf)).poll(cx);
+        if let Poll::Ready(Ok(n)) = read
+            && n == room
+        {
+            self.size = (self.size * 2).min(READ_MAX);
+        }
+        read
+    }
+
+    fn give_back(&mut self) {
+        if self.buf.is_empty() && self.buf.capacity() > READ_MIN {
+            (self.buf, self.size) = (BytesMut::new(), READ_MIN);
+        }
+    }
+}
+
+struct Running {
+    session: Session,
+    dialect: Box<dyn Dialect>,
+    client: Box<dyn ByteStream>,
+    server: Box<dyn ByteStream>,
+    from_client: Inlet,
+    from_server: Inlet,
+    to_client: Outbox,
+    to_server: Outbox,
+    actions: Vec<Action>,
+    due: VecDeque<Action>,
+    asking: Option<BoxFuture<'static, Vec<Answer>>>,
+    thinking: Option<JoinHandle<Thought>>,
+    handle: Arc<Handle>,
+    limits: TimeLimits,
+    tick: Pin<Box<Sleep>>,
+    now: MonoMicros,
+    last_traffic: MonoMicros,
+    last_taken: MonoMicros,
+    draining_since: Option<MonoMicros>,
+    fed: bool,
+    shut_server: bool,
+    end: Option<End>,
+    ending_since: Option<MonoMicros>,
+}
+
+/// Runs a session to its end and records that.
+pub async fn run(parts: Parts) {
+    let now = parts.session.engine().clock.mono();
+    let mut running = Box::new(Running {
+        session: parts.session,
+        dialect: parts.dialect,
+        client: parts.client.0,
+        server: parts.server.0,
+        from_client: Inlet::new(parts.client.1),
+        from_server: Inlet::new(parts.server.1),
+        to_client: Outbox::default(),
+        to_server: Outbox::default(),
+        actions: Vec::with_capacity(8),
+        due: VecDeque::new(),
+        asking: None,
+        thinking: None,
+        handle: parts.handle,
+        limits: parts.limits,
+        tick: Box::pin(tokio::time::sleep(TICK)),
+        now,
+        last_traffic: now,
+        last_taken: now,
+        draining_since: None,
+        fed: false,
+        shut_server: false,
+        end: None,
+        ending_since: None,
+    });
+    let (why, detail) = poll_fn(|cx| running.poll(cx)).await;
+    let Running { session, mut client, mut server, dialect, .. } = *running;
+    drop(dialect);
+    session.close(why, detail);
+    // The last words are written; closing politely lets the other side read them before the socket is gone.
+    let polite = async {
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut client).await;
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut server).await;
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), polite).await;
+}
+
+impl Running {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.handle.listen(cx.waker());
+        self.now = self.session.engine().clock.mono();
+        for _ in 0..ROUNDS {
+            let mut progress = self.signals();
+            progress |= self.answers(cx);
+            progress |= self.read_server(cx);
+            progress |= self.read_client(cx);
+            progress |= self.write(cx);
+            progress |= self.time(cx);
+            if let Some(end) = self.finished() {
+                return Poll::Ready(end);
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ended, with everything said that could be said in time.
+    fn finished(&mut self) -> Option<End> {
+        self.end.as_ref()?;
+        let since = *self.ending_since.get_or_insert(self.now);
+        let late = u128::from(self.now.since(since)) > LAST_WORDS.as_micros();
+        let said = self.to_client.is_done() && self.to_server.is_done();
+        if said || late { self.end.take() } else { None }
+    }
+
+    fn signals(&mut self) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        if self.handle.is_killed() {
+            let refusal = Refusal::new(
+                firsthand_session::RefusalKind::Draining,
+                "terminating connection due to administrator command",
+            );
+            self.finish(Some(refusal), AbandonReason::Killed, "killed");
+            return true;
+        }
+        if self.handle.is_draining() && self.draining_since.is_none() {
+            self.draining_since = Some(self.now);
+            self.session.break_hold(Broken::Cancelled);
+            self.dialect.drain(self.now, &mut self.actions);
+            self.carry_out();
+            return true;
+        }
+        false
+    }
+
+    /// Ends the session from this side.
+    fn finish(&mut self, refusal: Option<Refusal>, why: AbandonReason, word: &'static str) {
+        self.asking = None;
+        self.to_client.drop_gated();
+        self.to_server = Outbox::default();
+        self.dialect.end(refusal, why, word, &mut self.actions);
+        self.carry_out();
+        self.end.get_or_insert((word, String::new()));
+    }
+
+    /// The log failed under this session: what waits for it is never told (invariant 2).
+    fn record_failed(&mut self, e: &RecordError) {
+        tracing::error!(session = %self.session.facts().id, error = %e, "the log does not take an entry; the session ends");
+        self.finish(Some(Refusal::outcome_not_recorded()), AbandonReason::Dropped, "record");
+    }
+
+    fn answers(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(asking) = &mut self.asking
+            && let Poll::Ready(answers) = asking.as_mut().poll(cx)
+        {
+            self.asking = None;
+            self.fed = false;
+            self.dialect.answered(answers, self.now, &mut self.actions);
+            self.carry_out();
+            return true;
+        }
+        if let Some(thinking) = &mut self.thinking
+            && let Poll::Ready(thought) = Pin::new(thinking).poll(cx)
+        {
+            self.thinking = None;
+            self.fed = false;
+            match thought {
+                Ok(thought) => self.dialect.thought(thought, self.now, &mut self.actions),
+                Err(_) => self.dialect.end(
+                    Some(Refusal::new(
+                        firsthand_session::RefusalKind::Limit,
+                        "Firsthand could not analyse this statement",
+                    )),
+                    AbandonReason::Dropped,
+                    "limit",
+                    &mut self.actions,
+                ),
+            }
+            self.carry_out();
+            return true;
+        }
+        false
+    }
+
+    fn read_server(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.from_server.open || !self.to_client.has_room() || self.end.is_some() {
+            return false;
+        }
+        match self.from_server.poll_read(&mut *self.server, cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.last_traffic = self.now;
+                self.dialect.from_server(&mut self.from_server.buf, self.now, &mut self.actions);
+                self.carry_out();
+                true
+            }
+            Poll::Ready(_) => {
+                self.from_server.open = false;
+                self.dialect.server_closed(self.now, &mut self.actions);
+                self.carry_out();
+                self.end.get_or_insert(("target", String::new()));
+                true
+            }
+        }
+    }
+
+    fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        let mut progress = false;
+        let wants = self.dialect.wants_client() && self.to_server.has_room();
+        if self.from_client.open && (wants || self.from_client.buf.len() < CLIENT_AHEAD_MAX) {
+            match self.from_client.poll_read(&mut *self.client, cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    (progress, self.fed, self.last_traffic) = (true, false, self.now);
+                }
+                Poll::Ready(Ok(_)) => {
+                    // The client has said all it will say: as PostgreSQL does, finish what was asked, then end.
+                    progress = true;
+                    self.from_client.open = false;
+                    self.session.break_hold(Broken::ClientLeft);
+                }
+                Poll::Ready(Err(_)) => {
+                    self.client_lost();
+                    return true;
+                }
+            }
+        }
+        if wants && !self.fed && !self.from_client.buf.is_empty() {
+            self.fed = true;
+            self.dialect.from_client(&mut self.from_client.buf, self.now, &mut self.actions);
+            progress |= self.carry_out();
+        }
+        progress
+    }
+
+    fn client_lost(&mut self) {
+        self.from_client.open = false;
+        self.to_client = Outbox::default();
+        self.finish(None, AbandonReason::ClientLeft, "client");
+        self.to_client = Outbox::default();
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        if let Poll::Ready(wrote) = self.to_server.poll_write(&mut *self.server, cx) {
+            match wrote {
+                Ok(wrote) => progress |= wrote,
+                // The target is gone; reading will say so, after what it said last.
+                Err(_) => self.to_server = Outbox::default(),
+            }
+        }
+        if !self.from_client.open && self.asking.is_none() && self.to_server.is_done() && !self.shut_server {
+            let unread = self.dialect.wants_client() && !self.fed && !self.from_client.buf.is_empty();
+            if !unread && Pin::new(&mut *self.server).poll_shutdown(cx).is_ready() {
+                self.shut_server = true;
+            }
+        }
+        if let Some(ticket) = self.to_client.gate() {
+            let recorder = Arc::clone(&self.session.engine().recorder);
+            self.to_client.open_gates(|t| recorder.is_durable(t));
+            if self.to_client.gate().is_some()
+                && let Poll::Ready(durable) = recorder.poll_durable(ticket, cx)
+            {
+                progress = true;
+                match durable {
+                    Ok(()) => self.to_client.open_gates(|t| t <= ticket || recorder.is_durable(t)),
+                    Err(e) => self.record_failed(&e),
+                }
+            }
+        }
+        match self.to_client.poll_write(&mut *self.client, cx) {
+            Poll::Ready(Ok(wrote)) => {
+                if wrote || self.to_client.is_done() {
+                    self.last_taken = self.now;
+                }
+                progress | wrote
+            }
+            Poll::Ready(Err(_)) => {
+                if self.end.is_none() {
+                    self.client_lost();
+                }
+                self.to_client = Outbox::default();
+                true
+            }
+            Poll::Pending => progress,
+        }
+    }
+
+    fn time(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.tick.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.tick.as_mut().reset(Instant::now() + TICK);
+        let over = |since: MonoMicros, limit: Duration| u128::from(self.now.since(since)) > limit.as_micros();
+        if !self.to_client.is_done()
+            && self.to_client.gate().is_none()
+            && over(self.last_taken, self.limits.stall)
+        {
+            self.client_lost();
+            self.end = Some(("limit", "the client took nothing of what waited for it".to_owned()));
+        } else if self.draining_since.is_some_and(|since| over(since, self.limits.drain)) {
+            self.finish(Some(Refusal::draining()), AbandonReason::Drained, "drained");
+        } else if let Some(idle) = self.limits.idle
+            && over(self.last_traffic, idle)
+            && !self.dialect.is_busy()
+        {
+            let refusal = Refusal::new(
+                firsthand_session::RefusalKind::Limit,
+                "terminating connection due to idle-session timeout",
+            );
+            self.finish(Some(refusal), AbandonReason::Dropped, "idle");
+        } else {
+            self.from_client.give_back();
+            self.from_server.give_back();
+        }
+        true
+    }
+
+    /// Carries out what the dialect wants, in order. False when it wanted nothing.
+    fn carry_out(&mut self) -> bool {
+        if self.actions.is_empty() {
+            return false;
+        }
+        self.due.extend(self.actions.drain(..));
+        while let Some(action) = self.due.pop_front() {
+            if let Err(e) = self.one(action) {
+                self.due.clear();
+                self.record_failed(&e);
+                break;
+            }
+        }
+        true
+    }
+
+    fn one(&mut self, action: Action) -> Result<(), RecordError> {
+        match action {
+            Action::ToServer(forward) => self.to_server.push(forward.into_bytes(), None),
+            Action::ToClient(reply) => {
+                let (bytes, after) = reply.into_parts();
+                self.to_client.push(bytes, after);
+            }
+            Action::Ask(commands) => self.asking = Some(Box::pin(self.session.submit(commands))),
+            Action::Think(work) => self.thinking = Some(tokio::task::spawn_blocking(work.0)),
+            Action::Complete { permit, outcome, last } => {
+                let completed = self.session.complete(permit, *outcome)?;
+                let (bytes, after) = completed.reply(last).into_parts();
+                self.to_client.push(bytes, after);
+            }
+            Action::Rows(number, piece) => self.session.record_rows(number, piece)?,
+            Action::Progress(number, rows, bytes) => self.session.record_progress(number, rows, bytes)?,
+            Action::Note { what, detail, reply } => {
+                let noted = self.session.note(what, detail)?;
+                let (bytes, after) = noted.reply(reply).into_parts();
+                self.to_client.push(bytes, after);
+            }
+            Action::Role(role) => self.session.set_role(&role),
+            Action::Close { why, detail } => {
+                self.end.get_or_insert((why, detail));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! The sessions that run now: listed, ended, drained, and reached by cancel requests.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use firsthand_model::id::SessionId;
+use firsthand_model::session::SessionFacts;
+use firsthand_model::time::UnixMicros;
+use firsthand_session::pipeline::Canceller;
+use firsthand_session::port::BoxFuture;
+use futures_util::task::AtomicWaker;
+
+/// What reaches a running session from outside its own task.
+pub struct Handle {
+    /// The session's facts when it was opened.
+    pub facts: Arc<SessionFacts>,
+    /// When it was opened.
+    pub opened: UnixMicros,
+    /// The client's address.
+    pub client: String,
+    killed: AtomicBool,
+    draining: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Handle {
+    /// For a session about to run.
+    pub fn new(facts: Arc<SessionFacts>, opened: UnixMicros, client: String) -> Self {
+        let (killed, draining) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { facts, opened, client, killed, draining, waker: AtomicWaker::new() }
+    }
+
+    /// Ends the session now.
+    pub fn kill(&self) {
+        self.killed.store(true, SeqCst);
+        self.waker.wake();
+    }
+
+    /// Lets what runs finish, then ends the session.
+    pub fn drain(&self) {
+        self.draining.store(true, SeqCst);
+        self.waker.wake();
+    }
+
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(SeqCst)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(SeqCst)
+    }
+}
+
+/// How a cancel request reaches what a session runs: breaks a hold, or asks the target.
+#[derive(Clone)]
+pub struct CancelRoute {
+    /// Breaks a hold and records the request.
+    pub canceller: Canceller,
+    /// Sends the protocol's own cancel to the target; resolves when the target has taken it.
+    pub forward: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Inner {
+    running: HashMap<SessionId, Arc<Handle>>,
+    cancels: HashMap<Vec<u8>, CancelRoute>,
+}
+
+/// All running sessions.
+#[derive(Default)]
+pub struct Sessions(Mutex<Inner>);
+
+impl Sessions {
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many run.
+    pub fn count(&self) -> usize {
+        self.inner().running.len()
+    }
+
+    /// All of them, oldest first.
+    pub fn list(&self) -> Vec<Arc<Handle>> {
+        let mut all: Vec<_> = self.inner().running.values().cloned().collect();
+        all.sort_by_key(|h| h.facts.id);
+        all
+    }
+
+    /// Ends one. False when it does not run.
+    pub fn kill(&self, id: SessionId) -> bool {
+        let handle = self.inner().running.get(&id).cloned();
+        handle.is_some_and(|h| {
+            h.kill();
+            true
+        })
+    }
+
+    /// Drains all of them.
+    pub fn drain(&self) {
+        for handle in self.list() {
+            handle.drain();
+        }
+    }
+
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        handle: Arc<Handle>,
+        cancel: Option<(Vec<u8>, CancelRoute)>,
+    ) -> Entered {
+        let id = handle.facts.id;
+        let key = cancel.as_ref().map(|(key, _)| key.clone());
+        let mut inner = self.inner();
+        inner.running.insert(id, handle);
+        if let Some((key, route)) = cancel {
+            inner.cancels.insert(key, route);
+        }
+        drop(inner);
+        Entered { sessions: Arc::clone(self), id, key }
+    }
+
+    pub(crate) fn cancel_route(&self, key: &[u8]) -> Option<CancelRoute> {
+        self.inner().cancels.get(key).cloned()
+    }
+}
+
+/// A session's place in the list; leaves when dropped.
+pub(crate) struct Entered {
+    sessions: Arc<Sessions>,
+    id: SessionId,
+    key: Option<Vec<u8>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut inner = self.sessions.inner();
+        inner.running.remove(&self.id);
+        if let Some(key) = &self.key {
+            inner.cancels.remove(key);
+        }
+    }
+}

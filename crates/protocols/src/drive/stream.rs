@@ -1,0 +1,208 @@
+//! Listens for a byte-stream protocol: accepts, bounds what is half open, leads each connection to a session, runs it.
+//! Sockets, TLS, time and limits are handled here, once for every such protocol.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use firsthand_model::identity::ClientFacts;
+use firsthand_session::Engine;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::line::Line;
+use super::run::{Parts, run};
+use super::sessions::{Handle, Sessions};
+use super::tls::ServerTls;
+use crate::protocol::{Beginning, Begun, Links, ListenLimits, Ready, StreamProtocol, TurnedAway};
+
+/// Rest after `accept` failed for want of descriptors or memory: the loop must not spin, and soon tries again.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// How long a cancel request may take to reach the target.
+const CANCEL_TIME: Duration = Duration::from_secs(10);
+/// How long a turned-away client is given to read why.
+const TURN_AWAY_TIME: Duration = Duration::from_secs(2);
+/// Idle time after which the kernel probes whether the other side still lives.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// One listener's server. Shared by its connections.
+pub struct StreamServer {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The protocol.
+    pub protocol: &'static dyn StreamProtocol,
+    /// Its limits.
+    pub limits: ListenLimits,
+    /// The certificate in force; a reload replaces it.
+    pub tls: ArcSwapOption<ServerTls>,
+    /// How targets are reached.
+    pub links: Arc<dyn Links>,
+    /// The sessions that run.
+    pub sessions: Arc<Sessions>,
+    /// Connections not yet let in, oldest first.
+    pub half_open: HalfOpen,
+}
+
+/// What the gateway is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Serving.
+    Serving,
+    /// Finishing what runs, accepting nothing.
+    Draining,
+}
+
+/// Connections that have not been let in yet: dropping the sender of one ends it.
+#[derive(Default)]
+pub struct HalfOpen(Mutex<VecDeque<(u64, oneshot::Sender<()>)>>);
+
+impl HalfOpen {
+    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<(u64, oneshot::Sender<()>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.queue().len()
+    }
+
+    fn enter(&self, number: u64, max: usize) -> oneshot::Receiver<()> {
+        let (keep, dropped) = oneshot::channel();
+        let mut queue = self.queue();
+        while queue.len() >= max.max(1) {
+            // The oldest has had the most time: whoever means it is through in milliseconds.
+            queue.pop_front();
+        }
+        queue.push_back((number, keep));
+        dropped
+    }
+
+    fn leave(&self, number: u64) {
+        self.queue().retain(|(n, _)| *n != number);
+    }
+}
+
+impl StreamServer {
+    /// Accepts until the phase is draining; then drains the sessions and returns when the last has ended.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
+        let mut tasks = JoinSet::new();
+        let mut number = 0u64;
+        while *phase.borrow_and_update() == Phase::Serving {
+            tokio::select! {
+                _ = phase.changed() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, peer)) => {
+                        number += 1;
+                        let server = Arc::clone(&self);
+                        let dropped = self.half_open.enter(number, self.limits.handshakes);
+                        tasks.spawn(async move { server.connection(number, socket, peer, dropped).await });
+                    }
+                    Err(e) => {
+                        tracing::warn!(error = %e, "cannot accept a connection; trying again");
+                        tokio::time::sleep(ACCEPT_REST).await;
+                    }
+                },
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+        drop(listener);
+        self.half_open.queue().clear();
+        self.sessions.drain();
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        number: u64,
+        socket: TcpStream,
+        peer: SocketAddr,
+        dropped: oneshot::Receiver<()>,
+    ) {
+        let begun = tokio::select! {
+            begun = Box::pin(self.begin(socket, peer)) => begun,
+            _ = dropped => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "dropped: too many were half open")),
+        };
+        self.half_open.leave(number);
+        match begun {
+            Ok((line, Begun::Session(ready), client)) => self.session(line, *ready, client).await,
+            Ok((mut line, Begun::Cancel(key), client)) => {
+                let _ = tokio::time::timeout(CANCEL_TIME, self.cancel(&key, &client)).await;
+                line.finish().await;
+            }
+            Ok((mut line, Begun::Ended, _)) => line.finish().await,
+            Err(e) => tracing::debug!(%peer, error = %e, "a connection ended before it was let in"),
+        }
+    }
+
+    async fn begin(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<(Line, Begun, ClientFacts)> {
+        socket.set_nodelay(true)?;
+        let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+        socket2::SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
+        let mut line = Line::new(Box::new(socket));
+        let client = ClientFacts { address: peer.to_string(), ..ClientFacts::default() };
+        if self.sessions.count() >= self.limits.sessions {
+            let away = self.protocol.turn_away(&mut line, TurnedAway::TooMany);
+            let _ = tokio::time::timeout(TURN_AWAY_TIME, away).await;
+            return Ok((line, Begun::Ended, client));
+        }
+        let tls = self.tls.load_full();
+        let with = Beginning {
+            engine: &self.engine,
+            tls: tls.as_deref(),
+            allow_clear_text: peer.ip().is_loopback() || self.limits.clear_text_off_loopback,
+            ask_for_secret: self.limits.ask_for_secret,
+            client: client.clone(),
+            links: &self.links,
+            random: &random,
+        };
+        let begun = tokio::time::timeout(self.limits.startup, self.protocol.begin(&mut line, &with)).await;
+        match begun {
+            Ok(begun) => Ok((line, begun, client)),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    async fn session(&self, mut line: Line, ready: Ready, client: ClientFacts) {
+        let Ready { session, dialect, target, greeting, cancel } = ready;
+        let opened = self.engine.clock.now();
+        let handle = Arc::new(Handle::new(Arc::clone(session.facts()), opened, client.address));
+        let entered = self.sessions.enter(Arc::clone(&handle), cancel);
+        if let Err(e) = line.send(&greeting).await {
+            session.close("client", e.to_string());
+            return;
+        }
+        let (Some(client), client_input) = line.into_parts() else { return };
+        let (Some(server), server_input) = target.into_parts() else { return };
+        run(Parts {
+            session,
+            dialect,
+            client: (client, client_input),
+            server: (server, server_input),
+            handle,
+            limits: self.limits.time,
+        })
+        .await;
+        drop(entered);
+    }
+
+    /// A cancel request is never answered; the connection is closed when it has been passed on.
+    async fn cancel(&self, key: &[u8], client: &ClientFacts) {
+        let Some(route) = self.sessions.cancel_route(key) else { return };
+        if !route.canceller.cancel(&client.address) {
+            (route.forward)().await;
+        }
+    }
+}
+
+/// Fills with random bytes. A failing source of randomness ends the process: nothing safe can be done without.
+fn random(bytes: &mut [u8]) {
+    #[expect(
+        clippy::expect_used,
+        reason = "aws-lc's source fails only when the kernel has none; going on would be unsafe"
+    )]
+    aws_lc_rs::rand::fill(bytes).expect("the kernel gives random bytes");
+}

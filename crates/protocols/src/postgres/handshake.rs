@@ -1,0 +1,212 @@
+//! How a PostgreSQL connection begins, from the first byte to a running session: greet the client, admit it, log in to the
+//! target with the gateway's own credential, record the opening, pass the target's greeting on.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use firsthand_model::identity::{Claim, ClientFacts};
+use firsthand_model::json::{Json, Object, write_lossy};
+use firsthand_session::port::BoxFuture;
+use firsthand_session::{Admission, Admitted, Bound, Refusal, RefusalKind};
+use firsthand_wire::postgres::backend::Authentication;
+use firsthand_wire::postgres::reply;
+use firsthand_wire::postgres::startup::{self, ProtocolVersion};
+
+use super::handshake_client::{self as client, Hello, Opening};
+use super::handshake_target::{self as target, Accepted, TargetError};
+use super::refuse;
+use crate::dialect::Dialect;
+use crate::drive::line::Line;
+use crate::drive::sessions::CancelRoute;
+use crate::protocol::{Beginning, Begun, Ready, TurnedAway};
+
+/// Bytes of a cancel key in protocol 3.0 (fixed) and from 3.2 on (PostgreSQL 18 uses 32).
+const CANCEL_KEY_3_0: usize = 4;
+const CANCEL_KEY_3_2: usize = 32;
+
+/// Leads a connection to a session.
+pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>) -> Begun {
+    let hello = match client::open(line, with).await {
+        Ok(Opening::Startup(hello)) => hello,
+        Ok(Opening::Cancel(key)) => return Begun::Cancel(key),
+        Err(_) => return Begun::Ended,
+    };
+    let Ok(proven) = client::prove(line, with, &hello).await else { return Begun::Ended };
+    let facts = ClientFacts {
+        tls: line.tls.as_ref().map(|t| t.version.clone()),
+        method: proven.method,
+        protocol: format!("postgres {}", hello.version),
+        ..with.client.clone()
+    };
+    let admitted = match with.engine.admit(&proven.proof, &hello.wanted, &facts) {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            client::refuse(line, &refusal).await;
+            return Begun::Ended;
+        }
+    };
+    match connect(with, &hello, &facts, admitted, proven.on_success).await {
+        Ok(ready) => Begun::Session(Box::new(ready)),
+        Err(told) => {
+            let _ = line.send(&told).await;
+            Begun::Ended
+        }
+    }
+}
+
+/// Admitted: log in to the target and open the session. The error is what the client is told.
+async fn connect(
+    with: &Beginning<'_>,
+    hello: &Hello,
+    facts: &ClientFacts,
+    admitted: Admitted,
+    on_success: Bytes,
+) -> Result<Ready, Bytes> {
+    let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
+    let (target, accepted) = match reach(with, hello, facts, &admitted).await {
+        Ok(reached) => reached,
+        Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
+        Err(Unreached::Target(e)) => {
+            let refusal = with.engine.target_failed(&hello.wanted, facts, &e.to_string());
+            return Err(e.relay().map_or_else(|| told(&refusal), |relay| greeted(&on_success, &relay)));
+        }
+    };
+    let forward = cancel_route(with, &admitted, &accepted);
+    let (role, database) = (admitted.credential.user.clone(), admitted.database.clone());
+    let bound = Bound {
+        client: facts.clone(),
+        claims: claims(hello),
+        role,
+        backend_pid: accepted.backend.0,
+        server_version: accepted.parameter("server_version").to_owned(),
+        parameters: passed_on(hello),
+        coverage: if hello.wanted.unobserved { vec!["unobserved"] } else { Vec::new() },
+    };
+    let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
+    tracing::debug!(session = %session.facts().id, database, "session opened");
+    let mut key =
+        vec![0; if hello.version >= ProtocolVersion::V3_2 { CANCEL_KEY_3_2 } else { CANCEL_KEY_3_0 }];
+    (with.random)(&mut key);
+    let pid = accepted.backend.0;
+    let mut greeting = BytesMut::from(&greeted(&on_success, &accepted.before_key)[..]);
+    reply::encode_backend_key_data(&mut greeting, pid, &key);
+    greeting.extend_from_slice(&accepted.after_key);
+    let route = CancelRoute { canceller: session.canceller(), forward };
+    let dialect = open_dialect(admission, &accepted, hello);
+    let cancel = Some((client::cancel_key(pid, &key), route));
+    Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
+}
+
+/// SASL's last word and AuthenticationOk come before anything else the admitted client is told.
+fn greeted(on_success: &[u8], then: &[u8]) -> Bytes {
+    let mut out = BytesMut::from(on_success);
+    reply::encode_authentication(&mut out, Authentication::Ok);
+    out.extend_from_slice(then);
+    out.freeze()
+}
+
+enum Unreached {
+    Refused(Refusal),
+    Target(TargetError),
+}
+
+async fn reach(
+    with: &Beginning<'_>,
+    hello: &Hello,
+    facts: &ClientFacts,
+    admitted: &Admitted,
+) -> Result<(Line, Accepted), Unreached> {
+    let Some(link) = with.links.link(&admitted.target.name) else {
+        // Removed by a reload between the admission and now.
+        let refusal = Refusal::new(RefusalKind::Unavailable, "Firsthand no longer knows this target");
+        return Err(Unreached::Refused(refusal));
+    };
+    let stream = with.engine.dial(admitted, &hello.wanted, facts).await.map_err(Unreached::Refused)?;
+    let mut line = Line::new(stream);
+    let login = async {
+        target::secure(&mut line, &link).await?;
+        target::log_in(&mut line, &admitted.credential, &admitted.database, &hello.parameters).await
+    };
+    match tokio::time::timeout(link.timeout, login).await {
+        Ok(Ok(accepted)) => Ok((line, accepted)),
+        Ok(Err(e)) => Err(Unreached::Target(e)),
+        Err(_) => Err(Unreached::Target(TargetError::Io(std::io::ErrorKind::TimedOut.into()))),
+    }
+}
+
+/// A cancel request of the client becomes one of the gateway at the target, over the same kind of connection.
+fn cancel_route(
+    with: &Beginning<'_>,
+    admitted: &Admitted,
+    accepted: &Accepted,
+) -> Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync> {
+    let (engine, links) = (Arc::clone(with.engine), Arc::clone(with.links));
+    let (at, (pid, key)) = (Arc::clone(&admitted.target), accepted.backend.clone());
+    Arc::new(move || {
+        let (engine, links) = (Arc::clone(&engine), Arc::clone(&links));
+        let (at, key) = (Arc::clone(&at), key.clone());
+        Box::pin(async move {
+            let mut request = BytesMut::new();
+            let (Some(link), Ok(stream), Ok(())) = (
+                links.link(&at.name),
+                engine.dialer.dial(&at).await,
+                startup::encode_cancel(&mut request, pid, &key),
+            ) else {
+                return;
+            };
+            let mut line = Line::new(stream);
+            if target::secure(&mut line, &link).await.is_ok() && line.send(&request).await.is_ok() {
+                // The server closes when it has passed the signal on; then the client may be told by closing, too.
+                while line.fill().await.is_ok() {}
+            }
+        })
+    })
+}
+
+fn claims(hello: &Hello) -> Vec<Claim> {
+    let claim = |value: &String| Claim { name: "application_name".to_owned(), value: value.clone() };
+    hello.application_name.iter().map(claim).collect()
+}
+
+/// The startup parameters that went to the target, as a JSON object for the record.
+fn passed_on(hello: &Hello) -> Json {
+    if hello.parameters.is_empty() {
+        return Json::default();
+    }
+    let mut sorted: Vec<(String, &Vec<u8>)> =
+        hello.parameters.iter().map(|(n, v)| (String::from_utf8_lossy(n).into_owned(), v)).collect();
+    sorted.sort();
+    sorted.dedup_by(|a, b| a.0 == b.0);
+    let mut out = Vec::new();
+    out.push(b'[');
+    for (i, (name, value)) in sorted.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        let mut o = Object::open(&mut out);
+        o.string("name", name);
+        write_lossy(o.key("value"), value);
+        o.close();
+    }
+    out.push(b']');
+    Json::from_written(out)
+}
+
+/// Says no before anything was read.
+pub(super) async fn turn_away(line: &mut Line, why: TurnedAway) {
+    let refusal = match why {
+        TurnedAway::TooMany => Refusal::new(
+            RefusalKind::Limit,
+            "Firsthand has as many sessions as it is allowed; try again later",
+        ),
+        TurnedAway::Draining => Refusal::draining(),
+    };
+    // The client speaks first in this protocol; an error before its startup is understood by every driver.
+    let _ = line.send(&refuse::fatal(&refusal)).await;
+}
+
+/// The dialect that speaks from here on.
+fn open_dialect(admission: Admission, accepted: &Accepted, hello: &Hello) -> Box<dyn Dialect> {
+    let _ = (admission, accepted, hello);
+    unreachable!()
+}

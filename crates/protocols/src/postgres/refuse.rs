@@ -1,0 +1,56 @@
+//! A `Refusal` as PostgreSQL's own error: the one place where refusals become bytes.
+
+use bytes::{Bytes, BytesMut};
+use firsthand_session::{Refusal, RefusalKind};
+use firsthand_wire::postgres::reply::{Notice, Severity};
+
+/// The SQLSTATE of a family (PostgreSQL docs, appendix A; class RF is private, as those from I to Z are free for
+/// implementers).
+pub const fn sqlstate(kind: RefusalKind) -> &'static str {
+    match kind {
+        RefusalKind::Denied => "42501",
+        RefusalKind::Cancelled => "57014",
+        RefusalKind::Pending => "RF001",
+        RefusalKind::NotRecorded => "RF002",
+        RefusalKind::Limit => "RF003",
+        RefusalKind::Identity => "28P01",
+        RefusalKind::Unavailable => "57P03",
+        RefusalKind::Draining => "57P01",
+        RefusalKind::Protocol => "08P01",
+        RefusalKind::Unsupported => "0A000",
+    }
+}
+
+/// The ErrorResponse after which the session lives on.
+pub fn error(refusal: &Refusal) -> Bytes {
+    response(refusal, Severity::Error, sqlstate(refusal.kind))
+}
+
+/// The ErrorResponse with which the session ends.
+pub fn fatal(refusal: &Refusal) -> Bytes {
+    response(refusal, Severity::Fatal, sqlstate(refusal.kind))
+}
+
+/// The last word when the target is gone: as a client library itself would say it (SQLSTATE 08006).
+pub fn target_lost() -> Bytes {
+    let refusal = Refusal::new(
+        RefusalKind::Unavailable,
+        "the target closed the connection unexpectedly; what ran may or may not have taken effect",
+    );
+    response(&refusal, Severity::Fatal, "08006")
+}
+
+fn response(refusal: &Refusal, severity: Severity, sqlstate: &str) -> Bytes {
+    let mut out = BytesMut::with_capacity(128 + refusal.message.len());
+    let text = |s: &'_ str| (!s.is_empty()).then(|| s.to_owned());
+    let (detail, hint) = (text(&refusal.detail), text(&refusal.hint));
+    Notice {
+        severity,
+        sqlstate,
+        message: &refusal.message,
+        detail: detail.as_deref(),
+        hint: hint.as_deref(),
+    }
+    .encode(&mut out);
+    out.freeze()
+}

@@ -1,0 +1,150 @@
+//! What a byte-stream protocol must offer to be listened for: how a connection begins. After that its dialect speaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use firsthand_model::identity::ClientFacts;
+use firsthand_session::port::BoxFuture;
+use firsthand_session::{Engine, Session};
+
+use crate::dialect::Dialect;
+use crate::drive::line::Line;
+use crate::drive::run::TimeLimits;
+use crate::drive::sessions::CancelRoute;
+use crate::drive::tls::{ClientTls, ServerTls};
+
+/// A protocol spoken over a byte stream.
+pub trait StreamProtocol: Send + Sync {
+    /// Its name in configurations and in the record.
+    fn name(&self) -> &'static str;
+    /// Application protocol names (RFC 7301) for its TLS.
+    fn alpn(&self) -> &'static [&'static [u8]];
+    /// Leads a new connection to a session: greeting, proof, target. The driver has a time limit around it.
+    fn begin<'a>(&'a self, line: &'a mut Line, with: &'a Beginning<'a>) -> BoxFuture<'a, Begun>;
+    /// Refuses a connection before anything was read.
+    fn turn_away<'a>(&'a self, line: &'a mut Line, why: TurnedAway) -> BoxFuture<'a, ()>;
+    /// Connects to a target, logs in, and says what it found: for `firsthand check`. The text is for the operator.
+    fn probe<'a>(&'a self, with: Probe<'a>) -> BoxFuture<'a, Result<Vec<String>, String>>;
+}
+
+/// What a beginning may use.
+pub struct Beginning<'a> {
+    /// The engine.
+    pub engine: &'a Arc<Engine>,
+    /// The listener's certificate, if it has one.
+    pub tls: Option<&'a ServerTls>,
+    /// Whether this client may go on without TLS.
+    pub allow_clear_text: bool,
+    /// Ask for the token itself (over TLS only) instead of a SCRAM exchange.
+    pub ask_for_secret: bool,
+    /// The connection's facts so far.
+    pub client: ClientFacts,
+    /// How each target is reached.
+    pub links: &'a Arc<dyn Links>,
+    /// Random bytes for nonces and cancel keys.
+    pub random: &'a (dyn Fn(&mut [u8]) + Send + Sync),
+}
+
+/// Why a connection is turned away at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// As many sessions run as are allowed.
+    TooMany,
+    /// The gateway is stopping.
+    Draining,
+}
+
+/// What a beginning came to.
+pub enum Begun {
+    /// A session to run.
+    Session(Box<Ready>),
+    /// A request to cancel what another connection runs.
+    Cancel(Vec<u8>),
+    /// Nothing more to do: refused (and said so), or gone.
+    Ended,
+}
+
+/// All that a session's loop needs.
+pub struct Ready {
+    /// The session.
+    pub session: Session,
+    /// Its protocol logic.
+    pub dialect: Box<dyn Dialect>,
+    /// The connection to the target.
+    pub target: Line,
+    /// The last bytes of the greeting, for the client.
+    pub greeting: Bytes,
+    /// How it can be cancelled.
+    pub cancel: Option<(Vec<u8>, CancelRoute)>,
+}
+
+/// How TLS is used toward a target (libpq's sslmode).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsUse {
+    /// Never.
+    Disable,
+    /// If the target offers it.
+    Prefer,
+    /// Always.
+    Require,
+}
+
+/// How one target is reached.
+#[derive(Clone)]
+pub struct Link {
+    /// Whether TLS is used.
+    pub tls_use: TlsUse,
+    /// How, when it is used.
+    pub tls: Option<ClientTls>,
+    /// How long the target's greeting may take.
+    pub timeout: Duration,
+}
+
+/// Knows how targets are reached; a reload replaces them for sessions to come.
+pub trait Links: Send + Sync {
+    /// The way to the target of that name.
+    fn link(&self, target: &str) -> Option<Link>;
+}
+
+/// What a probe may use.
+pub struct Probe<'a> {
+    /// The stream to the target.
+    pub stream: Box<dyn firsthand_session::port::ByteStream>,
+    /// How it is reached.
+    pub link: Link,
+    /// What to present.
+    pub credential: &'a firsthand_session::port::Credential,
+    /// The database to open.
+    pub database: &'a str,
+}
+
+/// Limits of a listener. Every one has a default and a place in the configuration.
+#[derive(Clone, Debug)]
+pub struct ListenLimits {
+    /// Sessions at a time.
+    pub sessions: usize,
+    /// Connections that have not yet been let in; when there are more, the oldest is dropped.
+    pub handshakes: usize,
+    /// Time from accepting a connection to the running session.
+    pub startup: Duration,
+    /// Limits of a running session.
+    pub time: TimeLimits,
+    /// Clients off loopback may go on without TLS.
+    pub clear_text_off_loopback: bool,
+    /// Ask for the token itself (over TLS only) instead of a SCRAM exchange.
+    pub ask_for_secret: bool,
+}
+
+impl Default for ListenLimits {
+    fn default() -> Self {
+        Self {
+            sessions: 10_000,
+            handshakes: 512,
+            startup: Duration::from_secs(15),
+            time: TimeLimits { stall: Duration::from_secs(3600), idle: None, drain: Duration::from_secs(30) },
+            clear_text_off_loopback: false,
+            ask_for_secret: false,
+        }
+    }
+}
