@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn every_size_to_300_agrees_with_the_definition() {
-        let leaves: Vec<Vec<u8>> = (0..300u32).map(|i| vec![(i % 251) as u8; (i * 7 % 90) as usize]).collect();
+        let leaves: Vec<Vec<u8>> =
+            (0..300u32).map(|i| vec![(i % 251) as u8; (i * 7 % 90) as usize]).collect();
         let mut tree = Frontier::new();
         for n in 0..=leaves.len() {
             assert_eq!(tree.root(), definition(&leaves[..n]), "size {n}");
