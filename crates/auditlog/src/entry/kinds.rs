@@ -230,6 +230,13 @@ pub const KINDS: &[Kind] = &[
     log("log.clock", "The wall clock jumped."),
     log("log.gap", "An operator declared that entries are missing; a new epoch begins."),
     log("log.heartbeat", "Nothing happened for a while, and the log was alive."),
+    Kind {
+        name: "log.oversize",
+        means: "In this place should stand an entry that was too large to be recorded; the limits of entries forbid it.",
+        of_session: false,
+        leaf: &[field("sid", "text", "The session it belonged to.")],
+        payload: &[],
+    },
     log(
         "log.recovered",
         "After a stop without a word: what was found at the end of the log, and what was cut.",
