@@ -1,1 +1,401 @@
-//! Test doubles of the ports, for the tests of this crate and of the dialects.
+//! Test doubles of the ports, for the tests of this crate and of the dialects: a log whose durability the test moves by
+//! hand, a policy that reads its verdict from the command's text, an approver that answers when told.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
+use firsthand_model::decision::{Decision, Obligations, Verdict};
+use firsthand_model::event::Event;
+use firsthand_model::id::SessionId;
+use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Trust};
+use firsthand_model::json::Json;
+use firsthand_model::outcome::Transaction;
+use firsthand_model::target::{Durability, Mode, Target};
+use firsthand_model::time::{MonoMicros, UnixMicros};
+
+use crate::admission::{Admission, Bound, Engine, Wanted};
+use crate::pipeline::Session;
+use crate::port::{
+    Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential, CredentialError,
+    CredentialSource, DialError, Dialer, Hold, IdentityError, IdentityProvider, Ids, MaskPlan, Masker, Need, Policy,
+    Proof, RecordError, Recorder, Targets, Ticket,
+};
+use crate::secret::Secret;
+
+/// How the log behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Everything is durable as soon as it is queued.
+    Instant,
+    /// Durable when the test says so.
+    ByHand,
+    /// Intents are turned away, facts are taken.
+    Full,
+    /// Nothing is taken, nothing becomes durable.
+    Stopped,
+}
+
+#[derive(Debug)]
+struct LogState {
+    disk: Disk,
+    events: Vec<Event>,
+    durable: u64,
+    waiters: Vec<Waker>,
+}
+
+/// A log in memory.
+#[derive(Debug)]
+pub struct FakeLog(Mutex<LogState>);
+
+impl FakeLog {
+    /// An empty log on such a disk.
+    pub fn new(disk: Disk) -> Self {
+        Self(Mutex::new(LogState { disk, events: Vec::new(), durable: 0, waiters: Vec::new() }))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, LogState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk changes.
+    pub fn set(&self, disk: Disk) {
+        let mut s = self.state();
+        s.disk = disk;
+        if s.disk == Disk::Instant {
+            s.durable = s.events.len() as u64;
+        }
+        s.waiters.drain(..).for_each(Waker::wake);
+    }
+
+    /// Everything queued up to now is durable.
+    pub fn sync(&self) {
+        let mut s = self.state();
+        s.durable = s.events.len() as u64;
+        s.waiters.drain(..).for_each(Waker::wake);
+    }
+
+    /// Entries that are durable.
+    pub fn durable(&self) -> u64 {
+        self.state().durable
+    }
+
+    /// Looks at all entries queued so far.
+    pub fn with<R>(&self, look: impl FnOnce(&[Event]) -> R) -> R {
+        look(&self.state().events)
+    }
+
+    /// A word per entry: `opened`, `decided 1 allow`, `completed 1`, `abandoned 2 skipped`, …
+    pub fn words(&self) -> Vec<String> {
+        self.with(|events| events.iter().map(word).collect())
+    }
+}
+
+/// One entry in a few words.
+pub fn word(event: &Event) -> String {
+    match event {
+        Event::SessionOpened(_) => "opened".to_owned(),
+        Event::SessionClosed(e) => format!("closed {}", e.why),
+        Event::SessionNoted(e) => format!("noted {}", e.what),
+        Event::CommandDecided(e) => format!("decided {} {}", e.number.0, e.decision.verdict.word()),
+        Event::CommandRows(e) => format!("rows {} {}", e.number.0, e.rows),
+        Event::CommandCompleted(e) => {
+            format!("completed {}{}", e.number.0, e.outcome.code.as_ref().map_or(String::new(), |c| format!(" {c}")))
+        }
+        Event::CommandAbandoned(e) => format!("abandoned {} {}", e.number.0, e.why.word()),
+        Event::Stream(e) => format!("stream {} {}", e.number.0, e.bytes),
+        Event::Refused(e) => format!("refused {}", e.why),
+        Event::Administered(e) => e.kind.to_owned(),
+        Event::Log(e) => e.kind.to_owned(),
+    }
+}
+
+impl Recorder for FakeLog {
+    fn append(&self, event: Event, need: Need, _: Durability) -> Result<Ticket, RecordError> {
+        let mut s = self.state();
+        match (&s.disk, need) {
+            (Disk::Stopped, _) => return Err(RecordError::Stopped("told to".to_owned())),
+            (Disk::Full, Need::Intent) => return Err(RecordError::Full("told to be".to_owned())),
+            _ => {}
+        }
+        s.events.push(event);
+        if s.disk == Disk::Instant {
+            s.durable = s.events.len() as u64;
+        }
+        Ok(Ticket(s.events.len() as u64 - 1))
+    }
+
+    fn is_durable(&self, ticket: Ticket) -> bool {
+        self.state().durable > ticket.0
+    }
+
+    fn poll_durable(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
+        let mut s = self.state();
+        if s.durable > ticket.0 {
+            return Poll::Ready(Ok(()));
+        }
+        if s.disk == Disk::Stopped {
+            return Poll::Ready(Err(RecordError::Stopped("told to".to_owned())));
+        }
+        s.waiters.push(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest.
+pub struct TextPolicy;
+
+impl Policy for TextPolicy {
+    fn decide(&self, ask: &Ask<'_>) -> Decision {
+        let text = &ask.command.text;
+        let (verdict, reason) = match () {
+            () if text.contains("DENY") => (Verdict::Deny, "it says so"),
+            () if text.contains("HOLD") => (Verdict::Hold, ""),
+            () => (Verdict::Allow, ""),
+        };
+        Decision {
+            verdict,
+            rule: Arc::from("text"),
+            reason: Arc::from(reason),
+            policy: Arc::from("fake"),
+            obligations: Arc::new(Obligations::default()),
+        }
+    }
+}
+
+/// Answers holds with what the test has put in; waits while that is nothing.
+#[derive(Clone, Default)]
+pub struct FakeApprover(Arc<Mutex<(Option<Result<Approval, ApprovalError>>, Option<Waker>)>>);
+
+impl FakeApprover {
+    /// Gives the answer.
+    pub fn answer(&self, answer: Result<Approval, ApprovalError>) {
+        let mut s = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        s.0 = Some(answer);
+        if let Some(waker) = s.1.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Approver for FakeApprover {
+    fn approve<'a>(&'a self, _: &'a Hold) -> BoxFuture<'a, Result<Approval, ApprovalError>> {
+        Box::pin(std::future::poll_fn(|cx| {
+            let mut s = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match s.0.take() {
+                Some(answer) => Poll::Ready(answer),
+                None => {
+                    s.1 = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        }))
+    }
+}
+
+/// Lets in `bot` with the secret `right`; everybody else is unknown. Can be told to revoke.
+#[derive(Clone, Default)]
+pub struct FakeIdentity(Arc<Mutex<bool>>);
+
+impl FakeIdentity {
+    /// From now on the token is revoked.
+    pub fn revoke(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
+
+impl IdentityProvider for FakeIdentity {
+    fn challenge(&self, login: &str) -> Challenge {
+        Challenge {
+            salt: vec![7; 16],
+            iterations: 4096,
+            stored_key: [1; 32],
+            server_key: [2; 32],
+            token: (login == "bot").then(|| "t-1".to_owned()),
+        }
+    }
+
+    fn identify(&self, proof: &Proof, _: UnixMicros) -> Result<Identity, IdentityError> {
+        match proof {
+            Proof::Scram { login, .. } if login == "bot" => Ok(identity()),
+            Proof::ClearText { login, secret } if login == "bot" && secret.expose() == "right" => Ok(identity()),
+            Proof::ClearText { login, .. } if login == "bot" => Err(IdentityError::Proof),
+            Proof::Failed { .. } => Err(IdentityError::Proof),
+            _ => Err(IdentityError::Unknown),
+        }
+    }
+
+    fn recheck(&self, _: &Identity, _: UnixMicros) -> Result<(), IdentityError> {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            true => Err(IdentityError::Revoked),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The chain ada → billing-bot → token.
+pub fn identity() -> Identity {
+    let link = |kind, id: &str, name: &str, trust| Link { kind, id: id.to_owned(), name: name.to_owned(), trust };
+    Identity {
+        chain: vec![
+            link(IdentityKind::Human, "h-1", "ada", Trust::Bound),
+            link(IdentityKind::Agent, "a-1", "billing-bot", Trust::Verified),
+            link(IdentityKind::Token, "t-1", "bot", Trust::Verified),
+        ],
+        login: "bot".to_owned(),
+        subject: "h-1".to_owned(),
+        targets: vec!["orders".to_owned()],
+    }
+}
+
+struct Rest;
+
+impl CredentialSource for Rest {
+    fn credential(&self, _: &Identity, _: &Target) -> Result<Credential, CredentialError> {
+        Ok(Credential { user: "orders_rw".to_owned(), password: Some(Secret::new("pg".to_owned())) })
+    }
+}
+
+impl Masker for Rest {
+    fn plan(&self, obligations: &Obligations) -> MaskPlan {
+        MaskPlan { masks_anything: !obligations.mask.is_empty() }
+    }
+}
+
+impl Dialer for Rest {
+    fn dial<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Result<Box<dyn ByteStream>, DialError>> {
+        Box::pin(std::future::ready(Err(DialError::Unreachable("no network in tests".to_owned()))))
+    }
+}
+
+struct OneTarget(Arc<Target>);
+
+impl Targets for OneTarget {
+    fn find(&self, name: &str) -> Option<Arc<Target>> {
+        (name == self.0.name).then(|| Arc::clone(&self.0))
+    }
+}
+
+/// A clock that moves a millisecond each time it is looked at.
+#[derive(Default)]
+pub struct TickingClock(AtomicU64);
+
+impl Clock for TickingClock {
+    fn now(&self) -> UnixMicros {
+        UnixMicros(1_700_000_000_000_000 + self.0.fetch_add(1000, SeqCst))
+    }
+
+    fn mono(&self) -> MonoMicros {
+        MonoMicros(self.0.fetch_add(1000, SeqCst))
+    }
+}
+
+struct CountingIds(AtomicU64);
+
+impl Ids for CountingIds {
+    fn session(&self) -> SessionId {
+        SessionId(u128::from(self.0.fetch_add(1, SeqCst)))
+    }
+}
+
+/// An engine of doubles, with handles to move them.
+pub struct Fakes {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// Its log.
+    pub log: Arc<FakeLog>,
+    /// Its approver.
+    pub approver: FakeApprover,
+    /// Its identity provider.
+    pub identity: FakeIdentity,
+}
+
+/// A target as tests want it.
+pub fn target(durability: Durability, mode: Mode) -> Target {
+    Target {
+        name: "orders".to_owned(),
+        protocol: "postgres".to_owned(),
+        address: "127.0.0.1:5432".to_owned(),
+        mode,
+        durability,
+        record: firsthand_model::limits::RecordLimits::default(),
+        allow_unobserved: false,
+        databases: Vec::new(),
+        database: "orders".to_owned(),
+    }
+}
+
+/// Wires the doubles together.
+pub fn fakes(disk: Disk, target: Target) -> Fakes {
+    let (log, approver) = (Arc::new(FakeLog::new(disk)), FakeApprover::default());
+    let identity = FakeIdentity::default();
+    let engine = Engine {
+        identity: Box::new(identity.clone()),
+        policy: Box::new(TextPolicy),
+        approver: Box::new(approver.clone()),
+        credentials: Box::new(Rest),
+        masker: Box::new(Rest),
+        recorder: Arc::clone(&log) as Arc<dyn Recorder>,
+        dialer: Box::new(Rest),
+        targets: Box::new(OneTarget(Arc::new(target))),
+        clock: Box::new(TickingClock::default()),
+        ids: Box::new(CountingIds(AtomicU64::new(1))),
+        failures: Mutex::default(),
+        tally: crate::tally::Tally::default(),
+    };
+    Fakes { engine: Arc::new(engine), log, approver, identity }
+}
+
+impl Fakes {
+    /// Opens a session for `bot` on `orders`. The log must let it (use `Disk::Instant` at first).
+    #[expect(clippy::expect_used, reason = "a test double: a test that cannot open its session must fail at once")]
+    pub fn open(&self) -> (Session, Admission) {
+        let proof = Proof::ClearText { login: "bot".to_owned(), secret: Secret::new("right".to_owned()) };
+        let wanted = Wanted { login: "bot".to_owned(), target: "orders".to_owned(), ..Wanted::default() };
+        let admitted = self.engine.admit(&proof, &wanted, &ClientFacts::default()).expect("bot is admitted");
+        let bound = Bound {
+            client: ClientFacts::default(),
+            claims: Vec::new(),
+            role: "orders_rw".to_owned(),
+            backend_pid: 4711,
+            server_version: "15.0".to_owned(),
+            parameters: Json::default(),
+            coverage: Vec::new(),
+        };
+        let mut opening = Box::pin(self.engine.open(admitted, bound));
+        match opening.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(opened) => opened.expect("the session is opened"),
+            Poll::Pending => unreachable_pending(),
+        }
+    }
+}
+
+#[expect(clippy::panic, reason = "a test double: a test that cannot open its session must fail at once")]
+fn unreachable_pending() -> (Session, Admission) {
+    panic!("the log is not instant: open the session first, change the disk afterwards")
+}
+
+/// A command with this text; a plain read if it begins with SELECT.
+pub fn command(text: &str) -> Command {
+    let read = text.starts_with("SELECT");
+    let effect = if read { Effect::Read } else { Effect::Write };
+    Command {
+        step: Step::Run,
+        via: "simple",
+        shape: Arc::new(Shape {
+            tag: text.split(' ').next().unwrap_or_default().to_owned(),
+            effects: Effects::only(effect),
+            tables: Vec::new(),
+            plain_read: read,
+            coverage: Vec::new(),
+        }),
+        text: text.to_owned(),
+        original_digest: None,
+        original_bytes: text.len() as u64,
+        parameters: Json::default(),
+        names: Json::default(),
+        transaction: Transaction::Idle,
+        coverage: Vec::new(),
+    }
+}
