@@ -277,7 +277,7 @@ impl Running {
         match self.from_server.poll_read(&mut *self.server, cx) {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
-                self.last_traffic = self.now;
+                (self.last_traffic, self.fed) = (self.now, false);
                 self.dialect.from_server(&mut self.from_server.buf, self.now, &mut self.actions);
                 self.carry_out();
                 true
@@ -317,6 +317,7 @@ impl Running {
             }
         }
         if wants && !self.fed && !self.from_client.buf.is_empty() {
+            // Again only once there are more bytes, or the dialect has heard something else.
             self.fed = true;
             self.dialect.from_client(&mut self.from_client.buf, self.now, &mut self.actions);
             progress |= self.carry_out();
@@ -335,7 +336,10 @@ impl Running {
         let mut progress = false;
         if let Poll::Ready(wrote) = self.to_server.poll_write(&mut *self.server, cx) {
             match wrote {
-                Ok(wrote) => progress |= wrote,
+                Ok(wrote) => {
+                    progress |= wrote;
+                    self.fed &= !wrote;
+                }
                 // The target is gone; reading will say so, after what it said last.
                 Err(_) => self.to_server = Outbox::default(),
             }
