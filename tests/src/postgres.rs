@@ -55,6 +55,11 @@ host tls_only all 127.0.0.1/32 reject
 host all all 127.0.0.1/32 scram-sha-256
 ";
 
+/// The rules without those for TLS when it is off: the server calls them errors then.
+fn rules(tls: bool) -> String {
+    HBA.lines().filter(|rule| tls || !rule.starts_with("hostssl")).flat_map(|rule| [rule, "\n"]).collect()
+}
+
 /// A running server; stopped and removed on drop.
 #[derive(Debug)]
 pub struct Postgres {
@@ -79,6 +84,7 @@ impl Postgres {
             settings.push_str("ssl = on\nssl_ca_file = 'ca.crt'\n");
         }
         fs::write(data.join("postgresql.auto.conf"), settings)?;
+        fs::write(data.join("pg_hba.conf"), rules(certificates.is_some()))?;
         let mut command = Command::new(program("postgres")?);
         command.arg("-D").arg(&data).current_dir(dir.path());
         let mut daemon = Daemon::start("postgres", &command, Some("postgres"))?;
