@@ -5,6 +5,7 @@ mod cache;
 mod harmless;
 mod kinds;
 mod outline;
+mod secrets;
 mod split;
 mod tables;
 mod tree;
@@ -15,5 +16,6 @@ pub use analysis::{
     analyze, is_large,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
+pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message};
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};
 pub use walk::TABLES_CUT;

@@ -1,0 +1,89 @@
+//! Which names stand for credentials, and the quick look whether a text can hold any.
+
+/// Parts of names of settings and options that hold credentials.
+const PARTS: [&str; 8] = ["passw", "pwd", "secret", "token", "passph", "credential", "apikey", "passcode"];
+
+/// Names with such a part that hold none.
+const HARMLESS: [&str; 4] =
+    ["password_required", "password_encryption", "password_valid_until", "token_limit"];
+
+/// Whether an option or setting of this name holds a credential: `password`, `aws_secret_access_key`, `sslkey`…
+pub(super) fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    (PARTS.iter().any(|part| name.contains(part)) || name.ends_with("key"))
+        && !HARMLESS.contains(&name.as_str())
+}
+
+/// Which arguments of a function are credentials: bit 0 for the first, and so on.
+pub(super) fn secret_arguments(function: &str) -> u8 {
+    match function.to_ascii_lowercase().as_str() {
+        "crypt" | "create_secret" => 0b001,
+        "pgp_sym_encrypt"
+        | "pgp_sym_encrypt_bytea"
+        | "pgp_sym_decrypt"
+        | "pgp_sym_decrypt_bytea"
+        | "encrypt"
+        | "decrypt"
+        | "encrypt_iv"
+        | "decrypt_iv"
+        | "hmac"
+        | "update_secret" => 0b010,
+        "pgp_pub_decrypt" | "pgp_pub_decrypt_bytea" => 0b110,
+        _ => 0,
+    }
+}
+
+/// A word by which a text with a secret is told from the many without, and its least frequent letter.
+struct Needle {
+    word: &'static [u8],
+    rare: usize,
+}
+
+/// Each secret that [`super::mask`] finds stands near one of these.
+const NEEDLES: [Needle; 12] = [
+    Needle { word: b"passw", rare: 4 },
+    Needle { word: b"passph", rare: 5 },
+    Needle { word: b"passcode", rare: 4 },
+    Needle { word: b"pwd", rare: 1 },
+    Needle { word: b"secret", rare: 2 },
+    Needle { word: b"token", rare: 2 },
+    Needle { word: b"credential", rare: 0 },
+    Needle { word: b"key", rare: 0 },
+    Needle { word: b"://", rare: 0 },
+    Needle { word: b"identified", rare: 6 },
+    Needle { word: b"crypt", rare: 2 },
+    Needle { word: b"hmac", rare: 0 },
+];
+
+/// The needles a byte may be the rare letter of, one bit each.
+const RARE: [u16; 256] = rare();
+
+#[expect(clippy::indexing_slicing, reason = "at compile time")]
+const fn rare() -> [u16; 256] {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < NEEDLES.len() {
+        let letter = NEEDLES[index].word[NEEDLES[index].rare];
+        table[letter as usize] |= 1 << index;
+        table[letter.to_ascii_uppercase() as usize] |= 1 << index;
+        index += 1;
+    }
+    table
+}
+
+/// Whether the text holds any word near which a secret may stand. Some 50 ns for a short statement.
+pub(super) fn may_hold_secret(text: &[u8]) -> bool {
+    text.iter().enumerate().any(|(at, byte)| {
+        let needles = RARE.get(usize::from(*byte)).copied().unwrap_or_default();
+        needles != 0 && near(text, at, needles)
+    })
+}
+
+#[cold]
+fn near(text: &[u8], at: usize, needles: u16) -> bool {
+    NEEDLES.iter().enumerate().filter(|(index, _)| needles >> index & 1 == 1).any(|(_, needle)| {
+        at.checked_sub(needle.rare)
+            .and_then(|start| text.get(start..start + needle.word.len()))
+            .is_some_and(|found| found.eq_ignore_ascii_case(needle.word))
+    })
+}
