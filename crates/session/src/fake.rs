@@ -18,9 +18,9 @@ use firsthand_model::time::{MonoMicros, UnixMicros};
 use crate::admission::{Admission, Bound, Engine, Wanted};
 use crate::pipeline::Session;
 use crate::port::{
-    Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential, CredentialError,
-    CredentialSource, DialError, Dialer, Hold, IdentityError, IdentityProvider, Ids, MaskPlan, Masker, Need, Policy,
-    Proof, RecordError, Recorder, Targets, Ticket,
+    Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
+    CredentialError, CredentialSource, DialError, Dialer, Hold, IdentityError, IdentityProvider, Ids,
+    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket,
 };
 use crate::secret::Secret;
 
@@ -101,7 +101,11 @@ pub fn word(event: &Event) -> String {
         Event::CommandDecided(e) => format!("decided {} {}", e.number.0, e.decision.verdict.word()),
         Event::CommandRows(e) => format!("rows {} {}", e.number.0, e.rows),
         Event::CommandCompleted(e) => {
-            format!("completed {}{}", e.number.0, e.outcome.code.as_ref().map_or(String::new(), |c| format!(" {c}")))
+            format!(
+                "completed {}{}",
+                e.number.0,
+                e.outcome.code.as_ref().map_or(String::new(), |c| format!(" {c}"))
+            )
         }
         Event::CommandAbandoned(e) => format!("abandoned {} {}", e.number.0, e.why.word()),
         Event::Stream(e) => format!("stream {} {}", e.number.0, e.bytes),
@@ -219,7 +223,9 @@ impl IdentityProvider for FakeIdentity {
     fn identify(&self, proof: &Proof, _: UnixMicros) -> Result<Identity, IdentityError> {
         match proof {
             Proof::Scram { login, .. } if login == "bot" => Ok(identity()),
-            Proof::ClearText { login, secret } if login == "bot" && secret.expose() == "right" => Ok(identity()),
+            Proof::ClearText { login, secret } if login == "bot" && secret.expose() == "right" => {
+                Ok(identity())
+            }
             Proof::ClearText { login, .. } if login == "bot" => Err(IdentityError::Proof),
             Proof::Failed { .. } => Err(IdentityError::Proof),
             _ => Err(IdentityError::Unknown),
@@ -236,7 +242,8 @@ impl IdentityProvider for FakeIdentity {
 
 /// The chain ada → billing-bot → token.
 pub fn identity() -> Identity {
-    let link = |kind, id: &str, name: &str, trust| Link { kind, id: id.to_owned(), name: name.to_owned(), trust };
+    let link =
+        |kind, id: &str, name: &str, trust| Link { kind, id: id.to_owned(), name: name.to_owned(), trust };
     Identity {
         chain: vec![
             link(IdentityKind::Human, "h-1", "ada", Trust::Bound),
@@ -349,7 +356,10 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
 
 impl Fakes {
     /// Opens a session for `bot` on `orders`. The log must let it (use `Disk::Instant` at first).
-    #[expect(clippy::expect_used, reason = "a test double: a test that cannot open its session must fail at once")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a test double: a test that cannot open its session must fail at once"
+    )]
     pub fn open(&self) -> (Session, Admission) {
         let proof = Proof::ClearText { login: "bot".to_owned(), secret: Secret::new("right".to_owned()) };
         let wanted = Wanted { login: "bot".to_owned(), target: "orders".to_owned(), ..Wanted::default() };
