@@ -12,7 +12,7 @@ use firsthand_wire::postgres::{Format, FrameError, Frames, Rules, reply, value};
 
 /// Small limits, so that passing them is common.
 fn rules(data: &[u8]) -> Rules {
-    if data.len() % 2 == 0 { Rules::frontend(300, 1000) } else { Rules::backend(300, 1000) }
+    if data.len().is_multiple_of(2) { Rules::frontend(300, 1000) } else { Rules::backend(300, 1000) }
 }
 
 /// The messages of `data`, found in one go: tag and range, then how it ended.
