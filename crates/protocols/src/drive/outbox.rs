@@ -146,3 +146,135 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::*;
+
+    /// Takes what its turns allow: a number of bytes, or nothing.
+    #[derive(Default)]
+    struct Socket {
+        taken: Vec<u8>,
+        turns: VecDeque<usize>,
+        writes: usize,
+    }
+
+    impl AsyncRead for Socket {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let me = self.get_mut();
+            match me.turns.pop_front().unwrap_or(0) {
+                0 => Poll::Pending,
+                n => {
+                    let n = n.min(buf.len());
+                    me.writes += 1;
+                    me.taken.extend_from_slice(&buf[..n]);
+                    Poll::Ready(Ok(n))
+                }
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = bufs.iter().flat_map(|b| b.iter().copied()).collect();
+            self.poll_write(cx, &all)
+        }
+    }
+
+    fn write(outbox: &mut Outbox, socket: &mut Socket) {
+        let _ = outbox.poll_write(socket, &mut Context::from_waker(Waker::noop()));
+    }
+
+    #[test]
+    fn order_is_kept_and_nothing_passes_a_closed_gate() {
+        for seed in 0..500u64 {
+            let mut at = seed;
+            let mut next = |below: u64| {
+                at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (at >> 33) % below
+            };
+            let (mut outbox, mut socket) = (Outbox::default(), Socket::default());
+            let (mut all, mut gates, mut durable, mut ticket) = (Vec::new(), Vec::new(), 0, 0);
+            for _ in 0..200 {
+                match next(4) {
+                    0 => {
+                        let piece = vec![next(256) as u8; next(1500) as usize];
+                        let after = (next(2) == 0).then(|| {
+                            ticket += next(3);
+                            ticket
+                        });
+                        if let (Some(after), false) = (after, piece.is_empty()) {
+                            gates.push((all.len(), after));
+                        }
+                        all.extend_from_slice(&piece);
+                        outbox.push(Bytes::from(piece), after.map(Ticket));
+                    }
+                    1 => {
+                        durable = durable.max(next(ticket + 2));
+                        outbox.open_gates(|t| t.0 < durable);
+                    }
+                    _ => {
+                        socket.turns.extend((0..next(4)).map(|_| next(3000) as usize));
+                        write(&mut outbox, &mut socket);
+                    }
+                }
+                assert_eq!(socket.taken, all[..socket.taken.len()]);
+                assert_eq!(outbox.waiting(), all.len() - socket.taken.len());
+                for (at, gate) in &gates {
+                    assert!(socket.taken.len() <= *at || *gate < durable, "seed {seed}: a byte passed its gate");
+                }
+            }
+            outbox.open_gates(|_| true);
+            while !outbox.is_done() {
+                socket.turns.push_back(1000);
+                write(&mut outbox, &mut socket);
+            }
+            assert_eq!(socket.taken, all);
+        }
+    }
+
+    #[test]
+    fn small_pieces_share_a_write_and_large_ones_are_not_copied() {
+        let (mut outbox, mut socket) = (Outbox::default(), Socket::default());
+        for _ in 0..5 {
+            outbox.push(Bytes::from_static(&[1; 90]), None);
+        }
+        let large = Bytes::from(vec![2; 64 << 10]);
+        outbox.push(large.clone(), None);
+        assert_eq!(outbox.pieces.back().unwrap().bytes.as_ptr(), large.as_ptr());
+        socket.turns.push_back(1 << 20);
+        write(&mut outbox, &mut socket);
+        assert_eq!((socket.writes, socket.taken.len()), (1, 450 + (64 << 10)));
+    }
+
+    #[test]
+    fn what_waits_for_a_log_that_failed_is_forgotten() {
+        let mut outbox = Outbox::default();
+        outbox.push(Bytes::from(vec![1; 600]), None);
+        outbox.push(Bytes::from(vec![2; 600]), Some(Ticket(3)));
+        outbox.push(Bytes::from(vec![3; 600]), None);
+        outbox.drop_gated();
+        assert_eq!((outbox.waiting(), outbox.gate()), (600, None));
+    }
+}
