@@ -74,7 +74,7 @@ impl Lab {
         let mut settings = Settings::default();
         if let Some(certificates) = &certificates {
             let ca = certificates.crt("ca").display().to_string();
-            target = target.tls("verify-full").more(&format!("ca = {ca:?}\n{}", plan.more));
+            target = target.tls("verify-full").more(&format!("tls_ca = {ca:?}\n{}", plan.more));
             settings.tls = Some((certificates.crt("server"), certificates.key("server")));
         }
         settings.targets.push(target);

@@ -38,7 +38,8 @@ fn differences(direct: &Place, through: &Place) -> Vec<String> {
             }
             Err(why) => {
                 let why = format!("{why:#}");
-                let end: String = why.chars().rev().take(1500).collect::<Vec<_>>().into_iter().rev().collect();
+                let end: String =
+                    why.chars().rev().take(1500).collect::<Vec<_>>().into_iter().rev().collect();
                 differences.push(format!("{name}: {end}"));
             }
         }
@@ -64,5 +65,10 @@ fn the_gateway_answers_byte_for_byte_like_the_server() {
     let wrong = record.unbalanced();
     assert!(wrong.is_empty(), "commands without exactly one outcome:\n{}", wrong.join("\n"));
     assert!(record.contiguous());
-    assert!(record.texts().iter().any(|text| text == "select 1 as one, null as nothing, '' as empty, 'ü世界🦀' as text"));
+    assert!(
+        record
+            .texts()
+            .iter()
+            .any(|text| text == "select 1 as one, null as nothing, '' as empty, 'ü世界🦀' as text")
+    );
 }

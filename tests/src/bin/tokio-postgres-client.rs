@@ -21,7 +21,9 @@ fn failing<T: Debug>(step: &str, result: Result<T, Error>) {
         Err(why) => say(
             step,
             &match why.as_db_error() {
-                Some(e) => json!({ "code": e.code().code(), "message": e.message(), "detail": e.detail(), "hint": e.hint() }),
+                Some(e) => {
+                    json!({ "code": e.code().code(), "message": e.message(), "detail": e.detail(), "hint": e.hint() })
+                }
                 None => json!(why.to_string()),
             },
         ),
@@ -138,7 +140,10 @@ async fn copies(client: &Client) -> Result<()> {
     failing("copy failed", sink.finish().await);
     let abandoned = client.copy_in::<_, Bytes>("copy c from stdin").await?;
     drop(abandoned);
-    say("after a dropped copy", &json!(client.query_one("select count(*) from c", &[]).await?.get::<_, i64>(0)));
+    say(
+        "after a dropped copy",
+        &json!(client.query_one("select count(*) from c", &[]).await?.get::<_, i64>(0)),
+    );
     Ok(())
 }
 
@@ -146,7 +151,8 @@ async fn cancel(client: &Client, other: &Client) -> Result<()> {
     let running = client.batch_execute("select pg_sleep(60)");
     let token = client.cancel_token();
     let cancelling = async {
-        let active = "select 1 from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'";
+        let active =
+            "select 1 from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'";
         while other.query_opt(active, &[]).await?.is_none() {}
         token.cancel_query(NoTls).await
     };
