@@ -26,11 +26,6 @@ pub trait Codec: Send + 'static {
     /// What is queued.
     type Entry: Send + 'static;
 
-    /// The log is open: its id, which all seals authenticate. Called once, before anything else.
-    fn opened(&mut self, log_id: &[u8; 16]) {
-        let _ = log_id;
-    }
-
     /// The keys that seal this entry's payload; `None` when the entry has none.
     fn keys(&mut self, entry: &Self::Entry) -> Option<&SessionKeys>;
 

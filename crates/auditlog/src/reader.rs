@@ -147,17 +147,15 @@ impl Reader {
 
     /// Entries from the first segment that is `name` or comes after it.
     pub fn from_segment(&self, name: SegmentName) -> Result<Cursor, ReadError> {
-        let first = self.segments()?.into_iter().find(|s| *s >= name);
-        Ok(Cursor::new(Arc::clone(&self.io), self.log.clone(), first))
+        Ok(Cursor::new(Arc::clone(&self.io), self.log.clone(), name))
     }
 
     /// Entries from a place on. What stands before it in its segment is read over, checked.
     pub fn from_place(&self, place: Place) -> Result<Cursor, ReadError> {
         let wanted = SegmentName { epoch: place.epoch, first: place.position };
         let segments = self.segments()?;
-        let before = segments.iter().rev().find(|s| **s <= wanted).filter(|s| s.epoch == place.epoch);
-        let first = before.copied().or_else(|| segments.into_iter().find(|s| *s >= wanted));
-        let mut cursor = Cursor::new(Arc::clone(&self.io), self.log.clone(), first);
+        let within = segments.iter().rev().find(|s| **s <= wanted).filter(|s| s.epoch == place.epoch);
+        let mut cursor = self.from_segment(within.copied().unwrap_or(wanted))?;
         cursor.skip_to(place)?;
         Ok(cursor)
     }

@@ -134,6 +134,7 @@ pub struct Object<'a> {
 
 impl<'a> Object<'a> {
     /// Opens `{`.
+    #[inline]
     pub fn open(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self {
@@ -145,6 +146,7 @@ impl<'a> Object<'a> {
     }
 
     /// Writes `"key":` and hands out the buffer for the value.
+    #[inline]
     pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
         #[cfg(debug_assertions)]
         {
@@ -163,11 +165,13 @@ impl<'a> Object<'a> {
     }
 
     /// `"key":"text"`.
+    #[inline]
     pub fn string(&mut self, key: &str, text: &str) {
         write_string(self.key(key), text);
     }
 
     /// `"key":123`.
+    #[inline]
     pub fn number(&mut self, key: &str, value: u64) {
         write_u64(self.key(key), value);
     }
@@ -202,6 +206,7 @@ impl<'a> Object<'a> {
     }
 
     /// Closes `}`.
+    #[inline]
     pub fn close(self) {
         self.out.push(b'}');
     }

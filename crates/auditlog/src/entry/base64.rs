@@ -5,17 +5,22 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Appends the 44 characters of a digest.
 pub(crate) fn write_digest(digest: &[u8; 32], out: &mut Vec<u8>) {
     let mut text = [b'='; 44];
-    for (chunk, slots) in digest.chunks(3).zip(text.chunks_mut(4)) {
-        let mut bytes = chunk.iter().copied();
-        let first = bytes.next().map_or(0, u32::from);
-        let (second, third) = (bytes.next(), bytes.next());
-        let bits = first << 16 | u32::from(second.unwrap_or(0)) << 8 | u32::from(third.unwrap_or(0));
-        let used = 2 + usize::from(second.is_some()) + usize::from(third.is_some());
-        for (i, slot) in slots.iter_mut().enumerate().take(used) {
-            *slot = ALPHABET.get((bits >> (18 - 6 * i) & 63) as usize).copied().unwrap_or(b'=');
-        }
+    let (whole, rest) = digest.as_chunks::<3>();
+    for ([a, b, c], slots) in whole.iter().zip(text.as_chunks_mut::<4>().0) {
+        let bits = u32::from(*a) << 16 | u32::from(*b) << 8 | u32::from(*c);
+        *slots = [letter(bits >> 18), letter(bits >> 12), letter(bits >> 6), letter(bits)];
+    }
+    // 32 bytes are ten groups of three and two more.
+    if let ([a, b], Some(slots)) = (rest, text.as_chunks_mut::<4>().0.last_mut()) {
+        let bits = u32::from(*a) << 16 | u32::from(*b) << 8;
+        *slots = [letter(bits >> 18), letter(bits >> 12), letter(bits >> 6), b'='];
     }
     out.extend_from_slice(&text);
+}
+
+/// The letter of the lowest six bits.
+fn letter(bits: u32) -> u8 {
+    ALPHABET.get((bits & 63) as usize).copied().unwrap_or(b'=')
 }
 
 /// Reads 44 characters back. `None` when they are not what [`write_digest`] writes.

@@ -77,11 +77,9 @@ impl Month {
 }
 
 impl EventCodec {
-    /// A codec for one run of a writer. `now` is the wall clock in microseconds.
-    pub fn new(store: Arc<KeyStore>, now: u64) -> Result<Self, KeyError> {
+    /// A codec for one run of the writer of the log `log_id`. `now` is the wall clock in microseconds.
+    pub fn new(store: Arc<KeyStore>, log_id: [u8; 16], now: u64) -> Result<Self, KeyError> {
         let run = Run::new()?;
-        // The log's id is told when the log is open; by then the subjects' keys are in the store's memory.
-        let log_id = [0; 16];
         let month = Month::of(now);
         let admin = Arc::new(for_run(&store, SUBJECT_ADMIN, &month.name, run, &log_id)?);
         let gateway = Arc::new(for_run(&store, SUBJECT_GATEWAY, &month.name, run, &log_id)?);
@@ -112,10 +110,6 @@ impl EventCodec {
             return;
         }
         self.key_month.clone_from(&self.month.name);
-        self.renew_own_keys();
-    }
-
-    fn renew_own_keys(&mut self) {
         for (subject, slot) in [(SUBJECT_ADMIN, &mut self.admin), (SUBJECT_GATEWAY, &mut self.gateway)] {
             if let Ok(keys) = for_run(&self.store, subject, &self.key_month, self.run, &self.log_id) {
                 *slot = Arc::new(keys);
@@ -160,12 +154,6 @@ fn for_run(store: &KeyStore, subject: &str, month: &str, run: Run, log_id: &[u8;
 
 impl Codec for EventCodec {
     type Entry = LogEntry;
-
-    fn opened(&mut self, log_id: &[u8; 16]) {
-        self.log_id = *log_id;
-        self.renew_own_keys();
-        self.given = Arc::clone(&self.gateway);
-    }
 
     fn keys(&mut self, entry: &LogEntry) -> Option<&SessionKeys> {
         let LogEntry::Event(event) = entry else { return None };

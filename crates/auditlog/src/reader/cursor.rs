@@ -62,15 +62,15 @@ struct Open {
 pub struct Cursor {
     io: Arc<dyn Io>,
     log: PathBuf,
-    /// The segment to open next.
-    wanted: Option<SegmentName>,
+    /// Segments before this one are of no interest.
+    floor: SegmentName,
     open: Option<Open>,
     torn: Option<(SegmentName, u64, FrameError)>,
 }
 
 impl Cursor {
-    pub(super) fn new(io: Arc<dyn Io>, log: PathBuf, first: Option<SegmentName>) -> Self {
-        Self { io, log, wanted: first, open: None, torn: None }
+    pub(super) fn new(io: Arc<dyn Io>, log: PathBuf, floor: SegmentName) -> Self {
+        Self { io, log, floor, open: None, torn: None }
     }
 
     /// The next entry; `None` at the end of what is there now. Call it again to follow a log that grows.
@@ -108,25 +108,21 @@ impl Cursor {
 
     /// Reads over what stands before `place`.
     pub(super) fn skip_to(&mut self, place: Place) -> Result<(), ReadError> {
-        loop {
-            let before = match (&self.open, self.wanted) {
-                (Some(open), _) => Place { epoch: open.name.epoch, position: open.next.position } < place,
-                (None, Some(name)) => Place { epoch: name.epoch, position: name.first } < place,
-                (None, None) => false,
-            };
-            if !before || !self.advance()? {
-                return Ok(());
-            }
+        if self.open.is_none() {
+            let Some(first) = self.successor(None)? else { return Ok(()) };
+            self.open = Some(self.open_segment(first)?);
         }
+        let before = |open: &Open| Place { epoch: open.name.epoch, position: open.next.position } < place;
+        while self.open.as_ref().is_some_and(before) && self.advance()? {}
+        Ok(())
     }
 
     /// Moves over one frame, into the next segment if need be. `false` at the end.
     fn advance(&mut self) -> Result<bool, ReadError> {
         loop {
             if self.open.is_none() {
-                let Some(name) = self.wanted.or(self.successor(None)?) else { return Ok(false) };
+                let Some(name) = self.successor(None)? else { return Ok(false) };
                 self.open = Some(self.open_segment(name)?);
-                self.wanted = None;
             }
             let Some(open) = &mut self.open else { return Ok(false) };
             let why = match open.step()? {
@@ -188,11 +184,11 @@ impl Cursor {
         Ok(())
     }
 
-    /// The segment after `name` (or the first) that is there now.
+    /// The segment after `name` (or the first of interest) that is there now.
     fn successor(&self, name: Option<SegmentName>) -> Result<Option<SegmentName>, ReadError> {
         let list = segment::list(&*self.io, &self.log)
             .map_err(|source| ReadError::Io { path: self.log.clone(), source })?;
-        Ok(list.into_iter().find(|s| name.is_none_or(|name| *s > name)))
+        Ok(list.into_iter().find(|s| name.map_or(*s >= self.floor, |name| *s > name)))
     }
 
     fn open_segment(&self, name: SegmentName) -> Result<Open, ReadError> {

@@ -261,3 +261,31 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     }
     all
 }
+
+/// A command as `pgbench -S` asks them.
+pub(crate) fn bench_decided(facts: Arc<SessionFacts>) -> CommandDecided {
+    let mut e = decided(facts);
+    e.command.via = "simple";
+    e.command.shape = Arc::new(Shape {
+        tag: "SELECT".to_owned(),
+        effects: Effects::only(Effect::Read),
+        tables: vec!["pgbench_accounts".to_owned()],
+        plain_read: true,
+        coverage: vec![],
+    });
+    e.command.text = "SELECT abalance FROM pgbench_accounts WHERE aid = 1234567;".to_owned();
+    e.command.parameters = Json::default();
+    e.command.names = Json::default();
+    e
+}
+
+/// And its outcome.
+pub(crate) fn bench_completed(facts: Arc<SessionFacts>) -> CommandCompleted {
+    let mut e = completed(facts);
+    e.outcome.tag = "SELECT 1".to_owned();
+    e.outcome.affected = None;
+    e.outcome.columns = json(r#"[{"name":"abalance","type":"int4"}]"#);
+    e.outcome.inline_rows = json(r#"[["0"]]"#);
+    e.outcome.notices = Json::default();
+    e
+}
