@@ -143,6 +143,7 @@ impl KeyStore {
             None => store.make("", "id")?,
         };
         store.id = hmac_key(&*id);
+        store.io.sync_dir(&store.dir).map_err(fail(&store.dir))?;
         Ok(store)
     }
 
@@ -232,6 +233,9 @@ impl KeyStore {
         }
         let loaded = self.load(month, subject)?;
         if let Some(key) = &loaded {
+            // Whoever made it may have been stopped between naming the file and making the name durable.
+            let dir = self.dir.join(month);
+            self.io.sync_dir(&dir).map_err(|source| KeyError::Io { path: dir, source })?;
             if cache.len() >= MAX_CACHED {
                 cache.clear();
             }

@@ -13,5 +13,11 @@ pub mod queue;
 pub mod reader;
 pub mod recover;
 pub mod segment;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod tree;
+#[cfg(test)]
+mod trials;
 pub mod writer;
+
+pub use step::Step;

@@ -67,6 +67,9 @@ pub enum OpenError {
     },
 }
 
+/// The least that a disk stores or loses as one.
+const SECTOR: usize = 512;
+
 const HINT: &str =
     "restore the data folder from a copy, or keep a copy of it and run `firsthand log declare-gap`";
 
@@ -215,56 +218,72 @@ fn judge(bytes: &[u8], end: usize, next: u64, seed: u32) -> Tail {
     let used = last + 1;
     // No more frames than this can stand in the tail, so no higher position either.
     let most = next + (tail.len() / (frame::HEADER + frame::MIN_LEN)) as u64 + 1;
+    // The frame after the last good one may be broken and still carry its checksum.
+    let broken = tail.get(4..).and_then(|b| b.first_chunk()).map(|b| u32::from_le_bytes(*b));
+    let mut seeds = [(next, Some(seed)), (next + 1, broken), (0, None)];
     let mut at = 0;
     while at < used {
-        let Some(found) = candidate(tail, at, used, (next, most), seed) else {
+        let Some((found, trust)) = candidate(tail, at, (end, used), most, &seeds) else {
             at += 1;
             continue;
         };
-        let misplaced = found.seq < next || (found.seq == next && at != 0);
-        if misplaced {
+        if found.seq < next || (found.seq == next && at != 0) {
             return Tail::Damaged(end + at, format!("the entry of position {} stands here", found.seq));
         }
-        if found.seq - u64::from(found.group).min(found.seq) > next {
+        if trust == Trust::Whole && found.seq - u64::from(found.group).min(found.seq) > next {
             let why =
                 format!("entries before position {} are missing, and it was written after them", found.seq);
             return Tail::Damaged(end + at, why);
         }
+        seeds[2] = (found.seq + 1, Some(found.crc));
         at += found.size;
     }
     Tail::Torn(end + used)
 }
 
-/// The frame that starts at `tail[at]`, if there is reason to believe that one does.
+/// How much of a frame found in a tail can be believed.
+#[derive(Debug, PartialEq, Eq)]
+enum Trust {
+    /// All of it.
+    Whole,
+    /// Where it stands and its position, by the frame that follows it.
+    Place,
+}
+
+/// The frame that starts at `tail[at]`, if there is reason to believe that one does. `seeds` are the checksums that the
+/// frames of some positions could follow; `end` is where the tail begins in the file, `used` where its zeros do.
 fn candidate<'a>(
     tail: &'a [u8],
     at: usize,
-    used: usize,
-    (next, most): (u64, u64),
-    seed: u32,
-) -> Option<frame::Frame<'a>> {
+    (end, used): (usize, usize),
+    most: u64,
+    seeds: &[(u64, Option<u32>)],
+) -> Option<(frame::Frame<'a>, Trust)> {
     let bytes = tail.get(at..)?;
     let seq = u64::from_le_bytes(*bytes.get(8..)?.first_chunk()?);
     if seq > most {
         return None;
     }
     let found = frame::parse(bytes).ok()?;
-    // It follows the last good frame, or the broken one after it by the checksum that one carries.
-    let broken = tail.get(4..).and_then(|b| b.first_chunk()).map(|b| u32::from_le_bytes(*b));
-    let follows = (seq == next && frame::chains(bytes, &found, seed))
-        || (seq == next + 1 && broken.is_some_and(|seed| frame::chains(bytes, &found, seed)));
-    // Or another frame follows it.
-    let followed = || {
-        bytes.get(found.size..).is_some_and(|rest| {
-            frame::parse(rest).is_ok_and(|g| g.seq == seq + 1 && frame::chains(rest, &g, found.crc))
-        })
-    };
-    // Or it looks like one and ends where the zeros begin; a seal may end in a zero or two.
-    let ends = || {
-        let end = at + found.size;
-        end >= used && end - used <= 3 && found.leaf.starts_with(b"{\"") && found.leaf.ends_with(b"}")
-    };
-    (follows || followed() || ends()).then_some(found)
+    let follows =
+        |(n, seed): &(u64, Option<u32>)| *n == seq && seed.is_some_and(|s| frame::chains(bytes, &found, s));
+    if seeds.iter().any(follows) {
+        return Some((found, Trust::Whole));
+    }
+    let after = bytes.get(found.size..).unwrap_or_default();
+    if frame::parse(after).is_ok_and(|g| g.seq == seq + 1 && frame::chains(after, &g, found.crc)) {
+        return Some((found, Trust::Place));
+    }
+    // The last of all can only look like a frame, and end where the zeros begin (a seal may end in a zero or two). What
+    // it says of its write is believed because its leaf comes after that and is there, unless the two lie in
+    // different sectors of the disk.
+    let stop = at + found.size;
+    let looks = stop >= used
+        && stop - used <= 3
+        && found.leaf.starts_with(b"{\"")
+        && found.leaf.ends_with(b"}")
+        && (end + at + frame::HEADER + 2) / SECTOR == (end + at + frame::OVERHEAD) / SECTOR;
+    looks.then_some((found, Trust::Whole))
 }
 
 fn fail(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
@@ -273,7 +292,12 @@ fn fail(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError 
 }
 
 /// Opens the log in `log`, making it on first use.
-pub(crate) fn open<C: Codec>(io: &dyn Io, log: &Path, known: Option<KnownSize>) -> Result<Start, OpenError> {
+pub(crate) fn open<C: Codec>(
+    io: &dyn Io,
+    log: &Path,
+    known: Option<KnownSize>,
+    first_bytes: u64,
+) -> Result<Start, OpenError> {
     io.create_dir(log).map_err(fail("making the folder", log))?;
     if let Some(data) = log.parent() {
         io.sync_dir(data).map_err(fail("fsync of the folder", data))?;
@@ -291,7 +315,7 @@ pub(crate) fn open<C: Codec>(io: &dyn Io, log: &Path, known: Option<KnownSize>) 
         if let Some(bound) = bounds.into_iter().flatten().find(|b| b.size > 0) {
             return Err(missing(log, bound, 0));
         }
-        return begin_epoch(io, log, random_id()?, 1, Vec::new());
+        return begin_epoch(io, log, (random_id()?, 1), Vec::new(), first_bytes);
     };
     if names.iter().any(|n| *n == format!("{newest}.idx")) {
         return Err(OpenError::Corrupt {
@@ -436,9 +460,9 @@ fn settle(file: &dyn File, bytes: &[u8], scan: &Scan, torn: Option<usize>) -> io
 fn begin_epoch(
     io: &dyn Io,
     log: &Path,
-    log_id: [u8; 16],
-    epoch: u64,
+    (log_id, epoch): ([u8; 16], u64),
     open: Vec<OpenItem>,
+    bytes: u64,
 ) -> Result<Start, OpenError> {
     let seed = segment::first_seed(&log_id, epoch);
     let frontier = Frontier::new();
@@ -446,7 +470,7 @@ fn begin_epoch(
     let name = header.name();
     let path = name.path(log);
     let make = || -> io::Result<Live> {
-        let mut next = create(io, log, FIRST, FIRST_SEGMENT_BYTES)?;
+        let mut next = create(io, log, FIRST, bytes.max(header.size() as u64))?;
         zero_fill(&*next.file, 0, next.capacity)?;
         place_first(io, log, &mut next, &header)?;
         let at = header.size() as u64;
@@ -507,6 +531,6 @@ pub fn declare_gap<C: Codec>(io: &dyn Io, data: &Path) -> Result<Gap, OpenError>
         Some(id) => id,
         None => random_id()?,
     };
-    begin_epoch(io, &log, log_id, epoch, open)?;
+    begin_epoch(io, &log, (log_id, epoch), open, FIRST_SEGMENT_BYTES)?;
     Ok(Gap { epoch, segment: newest, byte, position })
 }

@@ -16,7 +16,7 @@ use crate::queue::{
     AppendError, Counters, Health, Item, LINGER, Patience, Registration, Shared, Ticket, WaitError, lock,
 };
 use crate::recover::{self, KnownSize, OpenError, Recovered};
-use crate::segment::{Index, SEGMENT_BYTES};
+use crate::segment::{FIRST_SEGMENT_BYTES, Index, SEGMENT_BYTES};
 use crate::step::{Core, Step, Work};
 use crate::tree::Frontier;
 
@@ -25,7 +25,9 @@ use crate::tree::Frontier;
 pub struct Options {
     /// The lock on the data folder, held as long as the log is open. `None` only where nobody else can be, as in tests.
     pub lock: Option<DataLock>,
-    /// Length of segments after the first, in bytes.
+    /// Length of an epoch's first segment, in bytes. Start-up waits until it is written full of zeros.
+    pub first_segment_bytes: u64,
+    /// Length of the segments after it, in bytes.
     pub segment_bytes: u64,
     /// Makes the sidecars of sealed segments.
     pub index: Option<Arc<dyn Index>>,
@@ -35,7 +37,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lock: None, segment_bytes: SEGMENT_BYTES, index: None, known: None }
+        Self {
+            lock: None,
+            first_segment_bytes: FIRST_SEGMENT_BYTES,
+            segment_bytes: SEGMENT_BYTES,
+            index: None,
+            known: None,
+        }
     }
 }
 
@@ -120,7 +128,7 @@ impl<C: Codec> Log<C> {
         io: Arc<dyn Io>,
     ) -> Result<(Self, Core<C>, Recovered), OpenError> {
         let folder = data.join("log");
-        let start = recover::open::<C>(&*io, &folder, options.known)?;
+        let start = recover::open::<C>(&*io, &folder, options.known, options.first_segment_bytes)?;
         let shared = Arc::new(Shared::new(io.clone(), start.frontier.clone(), start.open.len()));
         let keeper = Keeper::new(shared.clone(), folder.clone(), options.segment_bytes, options.index);
         let mut live = start.live;
