@@ -1,0 +1,184 @@
+//! Who is let in: one answer for every wrong way in, limits after failures, and each failure in the record.
+
+use firsthand_tests::gateway::{Gateway, Settings, Target};
+use firsthand_tests::lab::AGENT;
+use firsthand_tests::place::Place;
+use firsthand_tests::postgres::{APP_PASSWORD, Postgres};
+use firsthand_tests::raw::{CANCEL_REQUEST, Raw};
+use firsthand_tests::record::Record;
+use std::io::{Read, Write};
+use std::path::Path;
+
+struct Rig {
+    /// Held for its life only: the target of every login here.
+    _server: Postgres,
+    gateway: Gateway,
+    secret: String,
+}
+
+fn rig(more: &str) -> Rig {
+    let server = Postgres::start(None).unwrap();
+    let target = Target::of(&server.place("app", "shop"));
+    let other = Target::of(&server.place("app", "other"));
+    let gateway = Gateway::start(Settings {
+        targets: vec![target, other],
+        more: more.to_owned(),
+        ..Settings::default()
+    })
+    .unwrap();
+    let secret = gateway.token(AGENT, &["shop"]).unwrap();
+    Rig { _server: server, gateway, secret }
+}
+
+impl Rig {
+    fn place(&self, user: &str, secret: &str, target: &str) -> Place {
+        self.gateway.place(user, secret, target)
+    }
+}
+
+fn refusal(place: &Place) -> String {
+    match Raw::login(place, &[]) {
+        Ok(_) => panic!("let in: {place:?}"),
+        Err(why) => format!("{why:#}").replace(&place.user, "USER").replace(&place.database, "TARGET"),
+    }
+}
+
+/// The reasons of all refusals, in order.
+fn reasons(record: &Record) -> Vec<String> {
+    record
+        .of_kind("identity.refused")
+        .map(|e| e.leaf("why").as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_wrong_way_in_gets_the_same_answer() {
+    let rig = rig("");
+    Raw::login(&rig.place(AGENT, &rig.secret, "shop"), &[]).unwrap();
+    let wrong = format!("fh_{}", "A".repeat(43));
+    let answers = [
+        refusal(&rig.place(AGENT, &wrong, "shop")),
+        refusal(&rig.place("nobody", &wrong, "shop")),
+        refusal(&rig.place(AGENT, &rig.secret, "no-such-target")),
+        refusal(&rig.place(AGENT, &rig.secret, "other")),
+    ];
+    assert!(answers.iter().all(|a| a.contains("C28P01") || a.contains("C28000")), "{answers:#?}");
+    assert!(answers.iter().all(|a| a == &answers[0]), "the answer tells which part was wrong: {answers:#?}");
+    let record = rig.gateway.record().unwrap();
+    let why = reasons(&record);
+    assert_eq!(why.len(), 4, "{why:?}");
+    assert_eq!(&why[..2], ["proof", "unknown"]);
+    let entry = record.of_kind("identity.refused").last().unwrap();
+    assert_eq!(entry.payload("login").as_str(), Some(AGENT));
+    assert_eq!(entry.payload("target").as_str(), Some("other"));
+    assert!(entry.payload("address").as_str().is_some_and(|a| a.starts_with("127.0.0.1:")));
+    assert_eq!(record.of_kind("session.opened").count(), 1, "only the right one was let in");
+}
+
+#[test]
+fn failures_are_limited_and_then_forgiven() {
+    let rig = rig("");
+    let wrong = rig.place(AGENT, "fh_wrong", "shop");
+    let mut tries = 0;
+    while !reasons(&rig.gateway.record().unwrap()).iter().any(|why| why == "rate") {
+        for _ in 0..5 {
+            refusal(&wrong);
+            tries += 1;
+        }
+        assert!(tries < 200, "two hundred wrong proofs in a row, and never a limit");
+    }
+    let kept = reasons(&rig.gateway.record().unwrap()).len();
+    assert!(kept <= tries, "one entry for each refusal, at most");
+}
+
+#[test]
+fn a_revoked_token_opens_nothing() {
+    let rig = rig("");
+    let place = rig.place(AGENT, &rig.secret, "shop");
+    let mut open = Raw::login(&place, &[]).unwrap();
+    rig.gateway.cli(&["token", "revoke", AGENT]).unwrap();
+    refusal(&place);
+    open.query("select 1").ok();
+    let record = rig.gateway.record().unwrap();
+    assert_eq!(record.of_kind("identity.token_revoked").count(), 1);
+    assert!(!reasons(&record).is_empty());
+}
+
+#[test]
+fn an_unreachable_target_is_told_apart_only_to_those_who_may_use_it() {
+    let mut rig = rig("");
+    rig._server.kill().unwrap();
+    let told = refusal(&rig.place(AGENT, &rig.secret, "shop"));
+    assert!(!told.contains("C28P01"), "{told}");
+    let hidden = refusal(&rig.place(AGENT, "fh_wrong", "shop"));
+    assert!(hidden.contains("C28P01") || hidden.contains("C28000"), "{hidden}");
+    let record = rig.gateway.record().unwrap();
+    let refused = record.of_kind("session.refused").next().unwrap();
+    assert_eq!(refused.leaf("why").as_str(), Some("unreachable"), "{}", refused.0);
+}
+
+/// Every file under `dir` that holds `needle`.
+fn holding(dir: &Path, needle: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(holding(&path, needle));
+        } else if kind.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            if bytes.windows(needle.len()).any(|window| window == needle.as_bytes()) {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_secret_is_ever_written_down() {
+    let mut rig = rig("");
+    let mut raw = Raw::login(&rig.place(AGENT, &rig.secret, "shop"), &[]).unwrap();
+    raw.query("create role secretive password 'hunter2-hunter2'").unwrap();
+    raw.query("alter role app password 'hunter2-hunter2'").unwrap();
+    refusal(&rig.place(AGENT, "fh_almost-right", "shop"));
+    let printed = rig.gateway.cli(&["log", "cat", "--json"]).unwrap();
+    let folder = rig.gateway.data_dir();
+    let said = rig.gateway.daemon().unwrap().said();
+    let metrics = rig.gateway.http("/metrics").unwrap().1;
+    for secret in [rig.secret.as_str(), APP_PASSWORD, "hunter2-hunter2", "fh_almost-right"] {
+        assert_eq!(holding(&folder, secret), Vec::<String>::new(), "{secret}");
+        for place in [&printed, &said, &metrics] {
+            assert!(!place.contains(secret), "{secret} was printed");
+        }
+    }
+    let record = Record::parse(&printed).unwrap();
+    let masked = record.intents("create role secretive").next().unwrap();
+    assert!(
+        masked.payload("text_digest").as_str().is_some(),
+        "the digest stays that of the original: {}",
+        masked.0
+    );
+}
+
+#[test]
+fn a_cancel_with_a_guessed_key_cancels_nothing() {
+    let rig = rig("");
+    let place = rig.place(AGENT, &rig.secret, "shop");
+    let mut raw = Raw::login(&place, &[]).unwrap();
+    raw.send(b'Q', b"do $$ begin raise notice 'running'; perform pg_sleep(0.5); end $$\0").unwrap();
+    raw.until(b'N').unwrap();
+    let mut guess = raw.key.clone();
+    let last = guess.last_mut().unwrap();
+    *last = last.wrapping_add(1);
+    let mut stranger = Raw::connect(&place).unwrap();
+    let mut bytes = u32::try_from(8 + guess.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend(CANCEL_REQUEST.to_be_bytes());
+    bytes.extend(&guess);
+    stranger.stream.write_all(&bytes).unwrap();
+    let mut rest = Vec::new();
+    stranger.stream.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty(), "a cancel request gets no answer: {rest:?}");
+    let seen = raw.until(b'Z').unwrap();
+    assert!(seen.iter().all(|m| m.tag != b'E'), "{seen:?}");
+}

@@ -1,0 +1,213 @@
+//! TLS on both sides: requests, direct TLS, channel binding, verification of the target, client certificates.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use firsthand_tests::certificates::Certificates;
+use firsthand_tests::clients::{installed, script, setup};
+use firsthand_tests::gateway::{Gateway, Settings, Target};
+use firsthand_tests::lab::{AGENT, Lab, Plan, first_difference};
+use firsthand_tests::place::Place;
+use firsthand_tests::postgres::Postgres;
+use firsthand_tests::process;
+use firsthand_tests::raw::{GSSENC_REQUEST, PROTOCOL_3_0, Raw};
+
+fn lab() -> (Lab, PathBuf) {
+    let lab = Lab::start(Plan { tls: true, ..Plan::default() }).unwrap();
+    let root = lab.certificates.as_ref().unwrap().crt("ca");
+    (lab, root)
+}
+
+fn login_over_tls(place: &Place, root: &std::path::Path) -> Raw {
+    let mut raw = Raw::connect(place).unwrap();
+    raw.upgrade(root).unwrap();
+    raw.start(place, PROTOCOL_3_0, &[]).unwrap();
+    raw
+}
+
+#[test]
+fn ssl_request_gss_request_and_direct_tls() {
+    let (lab, root) = lab();
+    let place = lab.through();
+    let mut raw = login_over_tls(&place, &root);
+    raw.query("select 1").unwrap();
+    // GSS is declined, and then TLS is asked for on the same socket (libpq does just that).
+    let mut raw = Raw::connect(&place).unwrap();
+    raw.send_code(GSSENC_REQUEST).unwrap();
+    assert_eq!(raw.read_byte().unwrap(), b'N');
+    raw.upgrade(&root).unwrap();
+    raw.start(&place, PROTOCOL_3_0, &[]).unwrap();
+    // Direct TLS: no request, and ALPN is required (PostgreSQL 17 docs, 55.2.11).
+    let mut raw = Raw::connect(&place).unwrap();
+    raw.handshake(&root, &[b"postgresql"]).unwrap();
+    raw.start(&place, PROTOCOL_3_0, &[]).unwrap();
+    raw.query("select 1").unwrap();
+    for alpn in [&[][..], &[b"h2".as_slice()]] {
+        let mut raw = Raw::connect(&place).unwrap();
+        let refused = raw.handshake(&root, alpn).and_then(|()| raw.start(&place, PROTOCOL_3_0, &[]));
+        assert!(refused.is_err(), "direct TLS without the protocol's name: {alpn:?}");
+    }
+    let record = lab.gateway.record().unwrap();
+    let versions: Vec<_> =
+        record.of_kind("session.opened").map(|e| e.leaf("tls").as_str().unwrap_or_default()).collect();
+    assert!(versions.iter().all(|v| v.starts_with("TLSv1.")), "{versions:?}");
+}
+
+#[test]
+fn libpq_binds_the_channel_and_speaks_3_2_and_direct_tls() {
+    setup("python").unwrap();
+    let (lab, root) = lab();
+    let place = lab.through().over_tls("verify-full", Some(root));
+    let program = "
+import psycopg
+for more in ('channel_binding=require', 'channel_binding=disable', 'sslnegotiation=direct', 'max_protocol_version=3.2',
+             'min_protocol_version=3.2 max_protocol_version=3.2 channel_binding=require', 'ssl_max_protocol_version=TLSv1.2 channel_binding=require'):
+    with psycopg.connect(more, autocommit=True) as c:
+        key = c.info.backend_pid == c.execute('select pg_backend_pid()').fetchone()[0]
+        try:
+            c.execute('set statement_timeout = 20000')
+            import threading
+            t = threading.Timer(0, c.cancel_safe)
+            c.execute('select 1')
+            t.start(); t.join()
+        except psycopg.errors.QueryCanceled:
+            pass
+        print(more, c.pgconn.ssl_in_use, c.execute('select 1').fetchone(), key)
+";
+    let python = installed().join("python").join("bin").join("python");
+    let printed = process::run(Command::new(python).args(["-c", program]).envs(place.environment())).unwrap();
+    assert_eq!(printed.lines().filter(|line| line.ends_with("True (1,) True")).count(), 6, "{printed}");
+    let record = lab.gateway.record().unwrap();
+    let methods: Vec<_> =
+        record.of_kind("session.opened").map(|e| e.leaf("method").as_str().unwrap_or_default()).collect();
+    assert_eq!(methods.first(), Some(&"scram-sha-256-plus"), "{methods:?}");
+    assert_eq!(methods.get(1), Some(&"scram-sha-256"), "{methods:?}");
+    let spoken: Vec<_> =
+        record.of_kind("session.opened").map(|e| e.leaf("proto").as_str().unwrap_or_default()).collect();
+    assert!(spoken.iter().any(|p| p.ends_with("3.2")), "{spoken:?}");
+}
+
+#[test]
+fn drivers_over_tls_see_what_they_see_directly_over_tls() {
+    for set in ["python", "npm", "pgjdbc"] {
+        setup(set).unwrap();
+    }
+    let (lab, root) = lab();
+    for client in ["psql", "psycopg3", "psycopg2", "asyncpg", "node-postgres", "postgresjs", "pgjdbc"] {
+        let run = |place: Place| {
+            let place = place.over_tls("verify-full", Some(root.clone()));
+            process::run(script(client).unwrap().envs(place.environment())).unwrap()
+        };
+        let (direct, through) = (run(lab.direct()), run(lab.through()));
+        if let Some(difference) = first_difference(&direct, &through) {
+            panic!("{client}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn a_token_in_clear_is_asked_for_over_tls_only() {
+    let (mut lab, root) = lab();
+    lab.gateway.stop().unwrap();
+    let config = std::fs::read_to_string(lab.gateway.config()).unwrap();
+    std::fs::write(
+        lab.gateway.config(),
+        config.replacen("[listen]\n", "[listen]\nproof = \"clear-text\"\n", 1),
+    )
+    .unwrap();
+    lab.gateway.serve().unwrap();
+    login_over_tls(&lab.through(), &root).query("select 1").unwrap();
+    let mut raw = Raw::connect(&lab.through()).unwrap();
+    let method = match raw.start(&lab.through(), PROTOCOL_3_0, &[]) {
+        Ok(()) => "let in",
+        Err(_) => "refused",
+    };
+    let record = lab.gateway.record().unwrap();
+    let methods: Vec<_> =
+        record.of_kind("session.opened").map(|e| (e.leaf("method"), e.leaf("tls"))).collect();
+    assert!(
+        methods.iter().all(|(method, tls)| method.as_str() != Some("clear-text") || !tls.is_null()),
+        "{method}: {methods:?}"
+    );
+    assert_eq!(methods[0].0.as_str(), Some("clear-text"));
+}
+
+/// A gateway in front of one target, with `change` applied to it; what a login says.
+fn login_at(target: Target, name: &str) -> (Gateway, Result<Raw, String>) {
+    let gateway =
+        Gateway::start(Settings { targets: vec![target.named(name)], ..Settings::default() }).unwrap();
+    let secret = gateway.token(AGENT, &[name]).unwrap();
+    let outcome = Raw::login(&gateway.place(AGENT, &secret, name), &[]).map_err(|why| format!("{why:#}"));
+    (gateway, outcome)
+}
+
+#[test]
+fn the_target_is_verified_as_far_as_its_mode_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::write(folder.path()).unwrap();
+    let server = Postgres::start(Some(&certificates)).unwrap();
+    let place = server.place("app", "shop");
+    let ca = |name: &str| format!("tls_ca = {:?}", certificates.crt(name).display().to_string());
+    let cases = [
+        ("disable", "", true),
+        ("prefer", "", true),
+        ("require", "", true),
+        ("verify-ca", &*ca("ca"), true),
+        ("verify-full", &ca("ca"), true),
+        ("verify-ca", &ca("stranger"), false),
+        ("verify-full", &ca("stranger"), false),
+        ("verify-full", "", false),
+    ];
+    for (mode, more, works) in cases {
+        let (gateway, outcome) = login_at(Target::of(&place).tls(mode).more(more), "shop");
+        assert_eq!(outcome.is_ok(), works, "{mode} {more}: {:?}", outcome.err());
+        let record = gateway.record().unwrap();
+        if works {
+            let mut raw = outcome.unwrap();
+            let seen =
+                raw.query("select 'tls ' || ssl from pg_stat_ssl where pid = pg_backend_pid()").unwrap();
+            let expected = format!("tls {}", mode != "disable");
+            assert!(seen.iter().any(|m| m.line().contains(&expected)), "{mode}: {seen:?}");
+        } else {
+            assert_eq!(record.of_kind("session.refused").count(), 1, "{mode} {more}");
+        }
+    }
+}
+
+#[test]
+fn every_way_to_prove_oneself_to_the_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::write(folder.path()).unwrap();
+    let server = Postgres::start(Some(&certificates)).unwrap();
+    for (user, more) in [
+        ("app", String::new()),
+        ("md5_user", String::new()),
+        ("clear_user", String::new()),
+        (
+            "cert_user",
+            format!(
+                "tls_cert = {:?}\ntls_key = {:?}",
+                certificates.crt("cert_user").display().to_string(),
+                certificates.key("cert_user").display().to_string()
+            ),
+        ),
+    ] {
+        let ca = format!("tls_ca = {:?}\n{more}", certificates.crt("ca").display().to_string());
+        let target = Target::of(&server.place(user, "shop")).tls("verify-full").more(&ca);
+        let (gateway, outcome) = login_at(target, "shop");
+        let mut raw = outcome.unwrap_or_else(|why| panic!("{user}: {why}"));
+        let seen = raw.query("select session_user").unwrap();
+        assert!(seen.iter().any(|m| m.line().contains(user)), "{user}: {seen:?}");
+        let record = gateway.record().unwrap();
+        let opened = record.of_kind("session.opened").next().unwrap();
+        assert_eq!(opened.leaf("who")["role"].as_str(), Some(user), "{}", opened.0);
+    }
+    // A wrong credential is the operator's mistake: the client learns that it was not its own, and no more.
+    let mut wrong = Target::of(&server.place("app", "shop"));
+    "wrong password of the target".clone_into(&mut wrong.password);
+    let (gateway, outcome) = login_at(wrong, "shop");
+    let why = outcome.unwrap_err();
+    assert!(!why.contains("wrong password of the target") && !why.contains("C28P01"), "{why}");
+    let record = gateway.record().unwrap();
+    assert_eq!(record.of_kind("session.refused").next().unwrap().leaf("why").as_str(), Some("credential"));
+}
