@@ -11,154 +11,25 @@
     reason = "a test"
 )]
 
+mod server;
+
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use bytes::BytesMut;
-use firsthand_wire::postgres::backend::Message;
-use firsthand_wire::postgres::frontend::{self, Object};
-use firsthand_wire::postgres::startup::{ProtocolVersion, encode_startup};
-use firsthand_wire::postgres::{Format, Frames, Rules, value};
+use firsthand_wire::postgres::{Format, value};
+use server::{Server, Session};
 
-/// A server of our own in a directory of our own, on a Unix socket; stopped and removed in the end.
-struct Server {
-    dir: PathBuf,
-    bin: PathBuf,
-}
-
-impl Server {
-    fn start() -> Self {
-        let bin = server_programs().expect("PostgreSQL's server programs: apt install postgresql");
-        let dir = std::env::temp_dir().join(format!("firsthand-wire-values-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let server = Self { dir, bin };
-        if is_root() {
-            let owned = Command::new("chown").arg("postgres").arg(&server.dir).status().unwrap();
-            assert!(owned.success(), "chown to postgres");
-        }
-        server.run(
-            "initdb",
-            &["-D", "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N"],
-        );
-        let options =
-            format!("-k {} -c listen_addresses= -c fsync=off -c timezone=UTC", server.dir.display());
-        server.run("pg_ctl", &["-D", "data", "-l", "log", "-w", "-o", &options, "start"]);
-        server
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) {
-        let path = self.bin.join(program);
-        // postgres refuses to run as root.
-        let mut command = if is_root() {
-            let mut as_postgres = Command::new("setpriv");
-            as_postgres.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
-            as_postgres
-        } else {
-            Command::new(path)
-        };
-        let status = command.args(arguments).current_dir(&self.dir).stdout(Stdio::null()).status().unwrap();
-        assert!(status.success(), "{program} {arguments:?}: {status}");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.run("pg_ctl", &["-D", "data", "-m", "immediate", "stop"]);
-        fs::remove_dir_all(&self.dir).unwrap();
-    }
-}
-
-fn is_root() -> bool {
-    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
-}
-
-fn server_programs() -> Option<PathBuf> {
-    let on_path =
-        std::env::var_os("PATH").into_iter().flat_map(|p| std::env::split_paths(&p).collect::<Vec<_>>());
-    let debian =
-        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path().join("bin"));
-    on_path.chain(debian).find(|dir| dir.join("initdb").exists())
-}
-
-/// A session that knows one thing: the extended protocol, one statement at a time.
-struct Session {
-    stream: UnixStream,
-    input: BytesMut,
-}
-
-/// A result: the columns' types, and the rows.
-type Rows = (Vec<u32>, Vec<Vec<Option<Vec<u8>>>>);
-
-impl Session {
-    fn open(dir: &Path) -> Self {
-        let stream = UnixStream::connect(dir.join(".s.PGSQL.5432")).unwrap();
-        let mut session = Self { stream, input: BytesMut::new() };
-        let mut out = BytesMut::new();
-        let parameters = [(&b"user"[..], &b"postgres"[..]), (b"client_encoding", b"UTF8")];
-        encode_startup(&mut out, ProtocolVersion::V3_0, parameters).unwrap();
-        session.exchange(&out).unwrap();
-        session
-    }
-
-    fn ask(&mut self, text: &str, parameters: &[Option<&[u8]>], result: Format) -> Result<Rows, String> {
-        let mut out = BytesMut::new();
-        frontend::encode_parse(&mut out, b"", text.as_bytes(), &[]).unwrap();
-        frontend::encode_bind(&mut out, (b"", b""), (Format::Binary, parameters), result).unwrap();
-        frontend::encode_describe(&mut out, Object::Portal(b"")).unwrap();
-        frontend::encode_execute(&mut out, b"", 0).unwrap();
-        frontend::encode_sync(&mut out);
-        self.exchange(&out)
-    }
-
-    /// Sends, and reads up to ReadyForQuery.
-    fn exchange(&mut self, out: &[u8]) -> Result<Rows, String> {
-        self.stream.write_all(out).unwrap();
-        let (mut types, mut rows, mut error) = (Vec::new(), Vec::new(), None);
-        loop {
-            let buffer = self.input.split().freeze();
-            let mut frames = Frames::new(&buffer, &Rules::backend(u32::MAX, u32::MAX));
-            let mut ready = false;
-            while let Some(frame) = frames.next().unwrap() {
-                match Message::read(frame.tag, frame.body).unwrap() {
-                    Message::RowDescription(d) => types = d.columns().map(|c| c.type_oid).collect(),
-                    Message::DataRow(row) => {
-                        rows.push(row.values().map(|v| v.unwrap().map(<[u8]>::to_vec)).collect())
-                    }
-                    Message::ErrorResponse(r) => {
-                        error = Some(String::from_utf8_lossy(r.message()).into_owned())
-                    }
-                    Message::ReadyForQuery(_) => ready = true,
-                    Message::Unknown(tag) => panic!("unknown message {tag}"),
-                    _ => {}
-                }
-            }
-            self.input.extend_from_slice(&buffer[frames.consumed()..]);
-            if ready {
-                return error.map_or(Ok((types, rows)), Err);
-            }
-            let mut chunk = [0; 65_536];
-            let n = self.stream.read(&mut chunk).unwrap();
-            assert!(n > 0, "the server closed: {error:?}");
-            self.input.extend_from_slice(&chunk[..n]);
+/// Runs the same query in both formats and compares all values. The query must return the same rows again.
+fn compare(session: &mut Session, query: &str) -> usize {
+    let (types, binary) = session.ask(query, &[], Format::Binary).unwrap_or_else(|e| panic!("{query}: {e}"));
+    let (_, text) = session.ask(query, &[], Format::Text).unwrap();
+    assert_eq!(binary.len(), text.len());
+    for (binary, text) in binary.iter().zip(&text) {
+        for ((oid, b), t) in types.iter().zip(binary).zip(text) {
+            let ours = shown(*oid, Format::Binary, b.as_deref());
+            assert_eq!(ours, shown(*oid, Format::Text, t.as_deref()), "{query}: type {oid}, {b:02x?}");
         }
     }
-
-    /// Runs the same query in both formats and compares all values. The query must return the same rows again.
-    fn compare(&mut self, query: &str) -> usize {
-        let (types, binary) = self.ask(query, &[], Format::Binary).unwrap_or_else(|e| panic!("{query}: {e}"));
-        let (_, text) = self.ask(query, &[], Format::Text).unwrap();
-        assert_eq!(binary.len(), text.len());
-        for (binary, text) in binary.iter().zip(&text) {
-            for ((oid, b), t) in types.iter().zip(binary).zip(text) {
-                let ours = shown(*oid, Format::Binary, b.as_deref());
-                assert_eq!(ours, shown(*oid, Format::Text, t.as_deref()), "{query}: type {oid}, {b:02x?}");
-            }
-        }
-        text.len()
-    }
+    text.len()
 }
 
 fn shown(oid: u32, format: Format, value: Option<&[u8]>) -> String {
@@ -178,7 +49,7 @@ fn every_listed_value_reads_as_the_server_writes_it() {
     for line in include_str!("values.txt").lines().filter(|l| !l.starts_with('#')) {
         let (kind, literal) = line.split_once(' ').unwrap();
         let query = format!("select {literal}::{kind}");
-        session.compare(&query);
+        compare(&mut session, &query);
         let (types, binary) = session.ask(&query, &[], Format::Binary).unwrap();
         let (_, text) = session.ask(&query, &[], Format::Text).unwrap();
         let hex: String = binary[0][0].as_ref().unwrap().iter().map(|b| format!("{b:02x}")).collect();
@@ -191,14 +62,23 @@ fn every_listed_value_reads_as_the_server_writes_it() {
     for (name, query) in RANDOM {
         // Kept in a table, so that both formats are asked of the same values.
         session.ask(&format!("create temp table \"random {name}\" as {query}"), &[], Format::Text).unwrap();
-        assert!(session.compare(&format!("select * from \"random {name}\"")) >= 500, "{name}");
+        assert!(compare(&mut session, &format!("select * from \"random {name}\"")) >= 500, "{name}");
     }
     floats(&mut session);
-    session.compare("select row(1, null, 'a,b', row('x y', 1.5), array[1,2])");
-    session.compare("select array[row(1, 'a \"q\"')], row(array['a b', null]), row(), row(''), row('\\')");
-    session.compare("select null::int4, ''::text, (select array_agg(x) from pg_class x where false)");
-    session.compare("select row(chr(n % 127 + 1), n, null, chr(n % 93 + 33)) from generate_series(1, 600) n");
-    session.compare("select oid, typname, typlen, typbyval, typtype, typarray, typdefault from pg_type");
+    compare(&mut session, "select row(1, null, 'a,b', row('x y', 1.5), array[1,2])");
+    compare(
+        &mut session,
+        "select array[row(1, 'a \"q\"')], row(array['a b', null]), row(), row(''), row('\\')",
+    );
+    compare(&mut session, "select null::int4, ''::text, (select array_agg(x) from pg_class x where false)");
+    compare(
+        &mut session,
+        "select row(chr(n % 127 + 1), n, null, chr(n % 93 + 33)) from generate_series(1, 600) n",
+    );
+    compare(
+        &mut session,
+        "select oid, typname, typlen, typbyval, typtype, typarray, typdefault from pg_type",
+    );
 }
 
 /// Random values by type, made by the server.

@@ -59,6 +59,7 @@ impl DecodeError {
     #[must_use]
     pub fn server_words(&self) -> String {
         match *self {
+            Self::Truncated { field: "the kind", .. } => "no data left in message".into(),
             Self::Truncated { .. } => "insufficient data left in message".into(),
             Self::Unterminated { .. } => "invalid string in message".into(),
             Self::Trailing { .. } => "invalid message format".into(),

@@ -73,7 +73,8 @@ pub enum StartupError {
     /// A cancel request of the wrong size; closed without an answer, like every cancel request.
     #[error("cancel request with a key of {0} bytes")]
     CancelKey(usize),
-    /// A protocol that is not version 3.
+    /// A protocol that is not version 3. The server answers versions 1 and 2 in their own form: `E`, `FATAL:  `, this text,
+    /// a line feed, a zero byte.
     #[error("unsupported frontend protocol {0}: server supports 3.0 to 3.2")]
     Version(ProtocolVersion),
     /// Parameters that do not end where the packet ends.
