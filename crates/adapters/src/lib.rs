@@ -11,4 +11,5 @@ pub mod identity;
 pub mod ids;
 pub mod masking;
 pub mod policy;
+pub mod recorder;
 pub mod targets;

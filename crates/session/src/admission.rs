@@ -248,7 +248,7 @@ impl Engine {
             .append(event, Need::Intent, facts.durability)
             .map_err(|_| Refusal::not_recorded())?;
         if facts.durability == Durability::Strict {
-            poll_fn(|cx| self.recorder.poll_durable(ticket, cx))
+            poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Intent, cx))
                 .await
                 .map_err(|_| Refusal::not_recorded())?;
         }

@@ -134,7 +134,7 @@ impl Recorder for FakeLog {
         self.state().durable > ticket.0
     }
 
-    fn poll_durable(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
+    fn poll_durable(&self, ticket: Ticket, _: Need, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
         let mut s = self.state();
         if s.durable > ticket.0 {
             return Poll::Ready(Ok(()));

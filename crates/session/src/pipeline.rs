@@ -307,7 +307,7 @@ fn record_intent(
 async fn make_durable(engine: &Engine, recorded: Vec<Recorded>) -> Vec<Answer> {
     let last = recorded.iter().filter(|r| r.must_be_durable_first).map(|r| r.ticket).max();
     let Some(last) = last else { return recorded.into_iter().map(|r| r.permit).collect() };
-    let durable = poll_fn(|cx| engine.recorder.poll_durable(last, cx)).await;
+    let durable = poll_fn(|cx| engine.recorder.poll_durable(last, Need::Intent, cx)).await;
     if durable.is_ok() {
         return recorded.into_iter().map(|r| r.permit).collect();
     }

@@ -245,9 +245,11 @@ pub trait Recorder: Send + Sync {
     fn append(&self, event: Event, need: Need, durability: Durability) -> Result<Ticket, RecordError>;
     /// Whether everything up to `ticket` is durable by now. One atomic load.
     fn is_durable(&self, ticket: Ticket) -> bool;
-    /// Waits until everything up to `ticket` is durable; wakes `cx`. Resolves with `TimedOut` when it takes longer than
-    /// the recorder's own limit. Cancel-safe.
-    fn poll_durable(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>>;
+    /// Waits until everything up to `ticket` is durable; wakes `cx`. Who waits for an intent is told at once when the log
+    /// cannot be written; who waits for a fact goes on waiting while it may still be. Resolves with `TimedOut` when
+    /// polled after longer than the recorder's own limit: whoever waits must poll again from time to time.
+    /// Cancel-safe.
+    fn poll_durable(&self, ticket: Ticket, need: Need, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>>;
 }
 
 /// A connection to a target.
