@@ -1,5 +1,6 @@
 //! Where a client connects, and how that is told to a client script (libpq's environment variables).
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Host, port and proof of one way to a database: direct or through the gateway.
@@ -45,7 +46,12 @@ impl Place {
     pub fn url(&self) -> String {
         format!(
             "postgresql://{}:{}@{}:{}/{}?sslmode={}",
-            self.user, self.password, self.host, self.port, self.database, self.sslmode
+            encoded(&self.user),
+            encoded(&self.password),
+            self.host,
+            self.port,
+            encoded(&self.database),
+            self.sslmode
         )
     }
 
@@ -54,4 +60,17 @@ impl Place {
     pub fn over_tls(&self, sslmode: &'static str, root: Option<PathBuf>) -> Self {
         Self { sslmode, root, ..self.clone() }
     }
+}
+
+/// Percent-encoding of everything but letters, digits and a few marks.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
