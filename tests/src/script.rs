@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::place::Place;
 use crate::raw::{Message, PROTOCOL_3_0, Raw, frame};
 
+/// Bytes written at once above which [`Script::run_in_pieces`] does not cut them.
+const PIECES_MAX: usize = 1 << 16;
+
 /// A parsed script.
 #[derive(Debug, Clone)]
 pub struct Script {
@@ -34,11 +37,17 @@ impl Script {
 
     /// Runs it at `place`; returns one line per message of the server, and per end of a connection.
     pub fn run(&self, place: &Place) -> Result<Vec<String>> {
+        self.run_in_pieces(place, usize::MAX)
+    }
+
+    /// The same, written `piece` bytes at a time, each in a TCP segment of its own.
+    pub fn run_in_pieces(&self, place: &Place, piece: usize) -> Result<Vec<String>> {
         let mut run = Run {
             place,
             transcript: Vec::new(),
             connections: BTreeMap::new(),
             on: "a".to_owned(),
+            piece,
             parameters: Vec::new(),
         };
         for (number, line) in &self.lines {
@@ -55,6 +64,8 @@ struct Run<'a> {
     connections: BTreeMap<String, Talk>,
     on: String,
     parameters: Vec<(String, String)>,
+    /// Most bytes written at once.
+    piece: usize,
 }
 
 /// A connection, and what is to be written at the next `until` or `send`.
@@ -117,9 +128,16 @@ impl Run<'_> {
     }
 
     fn flush(&mut self) -> Result<()> {
+        let piece = self.piece;
         let talk = self.talk()?;
         // A server that has closed already cannot be written to: what it said before is what counts.
-        let _ = talk.raw.stream.write_all(&talk.pending);
+        // Beyond some size the pieces would only take time.
+        let piece = if talk.pending.len() > PIECES_MAX { talk.pending.len() } else { piece };
+        for part in talk.pending.chunks(piece.max(1)) {
+            if talk.raw.stream.write_all(part).is_err() {
+                break;
+            }
+        }
         talk.pending.clear();
         Ok(())
     }

