@@ -1,5 +1,7 @@
 //! A `Refusal` as PostgreSQL's own error: the one place where refusals become bytes.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_wire::postgres::reply::{Notice, Severity};
@@ -21,9 +23,21 @@ pub const fn sqlstate(kind: RefusalKind) -> &'static str {
     }
 }
 
-/// The ErrorResponse after which the session lives on.
-pub fn error(refusal: &Refusal) -> Bytes {
-    response(refusal, Severity::Error, sqlstate(refusal.kind))
+/// The ErrorResponse after which the session lives on. `utf8`: whether the client reads UTF-8; otherwise what is not ASCII
+/// becomes a question mark.
+pub fn error(refusal: &Refusal, utf8: bool) -> Bytes {
+    if utf8 {
+        return response(refusal, Severity::Error, sqlstate(refusal.kind));
+    }
+    let ascii = |text: &str| text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect::<String>();
+    let plain = Refusal {
+        kind: refusal.kind,
+        message: ascii(&refusal.message),
+        detail: ascii(&refusal.detail),
+        hint: ascii(&refusal.hint),
+        rule: Arc::clone(&refusal.rule),
+    };
+    response(&plain, Severity::Error, sqlstate(plain.kind))
 }
 
 /// The ErrorResponse with which the session ends.
@@ -41,15 +55,14 @@ pub fn target_lost() -> Bytes {
 }
 
 fn response(refusal: &Refusal, severity: Severity, sqlstate: &str) -> Bytes {
+    let some = |text: &'_ str| !text.is_empty();
     let mut out = BytesMut::with_capacity(128 + refusal.message.len());
-    let text = |s: &'_ str| (!s.is_empty()).then(|| s.to_owned());
-    let (detail, hint) = (text(&refusal.detail), text(&refusal.hint));
     Notice {
         severity,
         sqlstate,
         message: &refusal.message,
-        detail: detail.as_deref(),
-        hint: hint.as_deref(),
+        detail: Some(refusal.detail.as_str()).filter(|t| some(t)),
+        hint: Some(refusal.hint.as_str()).filter(|t| some(t)),
     }
     .encode(&mut out);
     out.freeze()

@@ -1,0 +1,344 @@
+//! What the client has sent and the target has not been given yet: messages up to the next Sync, Flush, Query or
+//! FunctionCall, and the commands that they make.
+//!
+//! An Execute makes one command of itself, its Bind and its Parse. A Parse or Bind that no Execute claims is a command of
+//! step *prepare*. Describe, Close, Sync and Flush ask for nothing that runs.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use firsthand_model::command::{Command, Shape, Step};
+use firsthand_model::json::{self, Json, Object};
+use firsthand_model::outcome::Transaction;
+use firsthand_session::Refusal;
+use firsthand_sql::Masked;
+
+use super::names::{Portal, Statement};
+use super::role::{self, Change};
+use super::text::{self, Recorded};
+
+/// Commands asked for at once. A longer pipeline is asked for in parts: each costs one wait for the disk.
+pub(super) const COMMANDS_MAX: usize = 256;
+/// Messages held at once; half of what may be in flight.
+pub(super) const ITEMS_MAX: usize = 2048;
+/// Bytes held before they are asked for although no Sync has come.
+pub(super) const BYTES_MAX: usize = 1 << 20;
+
+/// How commands of the extended protocol came.
+const EXTENDED: &str = "extended";
+
+/// Coverage fact: which text a name stands for is not known to the gateway (it was made by SQL's PREPARE or DECLARE).
+pub(super) const TEXT_UNKNOWN: &str = "text-unknown";
+/// Coverage fact: the name may stand for another text by now.
+pub(super) const TEXT_DOUBTFUL: &str = "text-doubtful";
+/// Coverage fact: more parameters than the record keeps.
+pub(super) const PARAMETERS_CUT: &str = "parameters-cut";
+
+/// A message that waits.
+#[derive(Debug)]
+pub(super) enum What {
+    Parse(Arc<Statement>),
+    Bind(Arc<Portal>),
+    DescribeStatement(Option<Arc<Statement>>),
+    DescribePortal(Option<Arc<Portal>>),
+    CloseStatement(Box<[u8]>),
+    ClosePortal(Box<[u8]>),
+    Execute(Option<Arc<Portal>>),
+    /// With the commands it holds.
+    Query(Range<usize>),
+    Function,
+    Sync,
+    Flush,
+    Terminate,
+    /// A message that the gateway itself turns away; it has no bytes here. `simple`: one that gets a ReadyForQuery.
+    Refused {
+        refusal: Box<Refusal>,
+        simple: bool,
+    },
+}
+
+/// A message with its place.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) what: What,
+    /// Its bytes.
+    pub(super) len: usize,
+    /// The command it belongs to.
+    pub(super) owner: Option<usize>,
+}
+
+/// A command to be asked for.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Until it is asked for.
+    pub(super) command: Option<Command>,
+    /// The tag that its completion should have; empty when not known.
+    pub(super) tag: Box<str>,
+    /// The item with which it ends.
+    pub(super) last: usize,
+    pub(super) change: Change,
+    pub(super) unsettles: bool,
+    pub(super) opaque: bool,
+    pub(super) secrets: Option<Arc<Masked>>,
+}
+
+/// What a command is made of.
+pub(super) struct Parts {
+    pub(super) step: Step,
+    pub(super) via: &'static str,
+    pub(super) shape: Arc<Shape>,
+    pub(super) text: Recorded,
+    pub(super) parameters: Json,
+    pub(super) names: Json,
+    pub(super) opaque: bool,
+    pub(super) coverage: Vec<&'static str>,
+}
+
+/// What holds for all commands asked at this moment.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) transaction: Transaction,
+    pub(super) role_unknown: bool,
+    /// The count of names: see `names`.
+    pub(super) epoch: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Batch {
+    /// The messages, back to back.
+    pub(super) bytes: BytesMut,
+    pub(super) items: Vec<Item>,
+    pub(super) plans: Vec<Plan>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.plans.len() >= COMMANDS_MAX || self.items.len() >= ITEMS_MAX || self.bytes.len() >= BYTES_MAX
+    }
+
+    /// Whether a command in it can change how texts are read.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.plans.iter().any(|p| p.unsettles)
+    }
+
+    /// Takes a message in.
+    pub(super) fn add(&mut self, what: What, message: BytesMut) {
+        let len = message.len();
+        if len > 0 {
+            self.bytes.unsplit(message);
+        }
+        self.items.push(Item { what, len, owner: None });
+    }
+
+    /// Takes in a command that ends with the message added last.
+    pub(super) fn plan(&mut self, parts: Parts, moment: Moment) -> usize {
+        let Parts { step, via, shape, text, parameters, names, opaque, mut coverage } = parts;
+        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets } = text;
+        coverage.extend(of_text);
+        if moment.role_unknown {
+            coverage.push(role::ROLE_UNKNOWN);
+        }
+        let runs = step == Step::Run;
+        self.plans.push(Plan {
+            last: self.items.len().saturating_sub(1),
+            change: if runs { role::change_of(&shape, &text) } else { Change::None },
+            unsettles: runs && role::unsettles(&shape, &text),
+            opaque,
+            secrets,
+            tag: if runs { shape.tag.as_str().into() } else { "".into() },
+            command: Some(Command {
+                step,
+                via: if runs && shape.tag == "COPY" { "copy" } else { via },
+                shape,
+                text,
+                original_digest,
+                original_bytes,
+                parameters,
+                names,
+                transaction: moment.transaction,
+                coverage,
+            }),
+        });
+        self.plans.len() - 1
+    }
+
+    /// An Execute of this portal: it, its Bind and its Parse become a command.
+    pub(super) fn execute(
+        &mut self,
+        name: &[u8],
+        portal: Option<Arc<Portal>>,
+        max_rows: i32,
+        message: BytesMut,
+        moment: Moment,
+    ) {
+        self.add(What::Execute(portal.clone()), message);
+        let this = self.items.len() - 1;
+        let parts = execution(name, portal.as_deref(), max_rows, moment);
+        let plan = self.plan(parts, moment);
+        let mut wanted = portal;
+        let mut statement: Option<Arc<Statement>> = None;
+        for (at, item) in self.items.iter_mut().enumerate().rev() {
+            let mine = at == this
+                || match &item.what {
+                    What::Bind(it) => match &wanted {
+                        Some(portal) if Arc::ptr_eq(it, portal) => {
+                            statement.clone_from(&it.statement);
+                            wanted = None;
+                            item.owner.is_none()
+                        }
+                        _ => false,
+                    },
+                    What::Parse(it) => match &statement {
+                        Some(wanted) if Arc::ptr_eq(it, wanted) => {
+                            statement = None;
+                            item.owner.is_none()
+                        }
+                        _ => false,
+                    },
+                    _ => false,
+                };
+            if mine {
+                item.owner = Some(plan);
+            }
+            if wanted.is_none() && statement.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Makes commands of the Parses and Binds that nothing has claimed, and puts all commands in the order in which they
+    /// end.
+    pub(super) fn plan_preparations(&mut self, moment: Moment) {
+        let before = self.plans.len();
+        let mut at = self.items.len();
+        while let Some(index) = at.checked_sub(1) {
+            at = index;
+            let Some(item) = self.items.get(index) else { break };
+            if item.owner.is_some() {
+                continue;
+            }
+            let parts = match &item.what {
+                What::Bind(portal) => preparation_of_portal(portal, moment),
+                What::Parse(statement) => preparation_of_statement(statement),
+                _ => continue,
+            };
+            let statement = match &item.what {
+                What::Bind(portal) => portal.statement.clone(),
+                _ => None,
+            };
+            let plan = self.plan(parts, moment);
+            if let Some(plan) = self.plans.get_mut(plan) {
+                plan.last = index;
+            }
+            self.claim(index, plan, statement.as_ref());
+        }
+        if self.plans.len() > before {
+            self.order();
+        }
+    }
+
+    fn claim(&mut self, index: usize, plan: usize, statement: Option<&Arc<Statement>>) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.owner = Some(plan);
+        }
+        let Some(statement) = statement else { return };
+        let its_parse =
+            |item: &&mut Item| matches!(&item.what, What::Parse(it) if Arc::ptr_eq(it, statement));
+        let before = self.items.get_mut(..index).unwrap_or_default();
+        if let Some(item) = before.iter_mut().rev().find(its_parse) {
+            item.owner.get_or_insert(plan);
+        }
+    }
+
+    /// Sorts the commands by where they end.
+    fn order(&mut self) {
+        let mut order: Vec<usize> = (0..self.plans.len()).collect();
+        order.sort_by_key(|at| self.plans.get(*at).map_or(usize::MAX, |p| p.last));
+        let mut place = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            if let Some(slot) = place.get_mut(*old) {
+                *slot = new;
+            }
+        }
+        let moved = |at: usize| place.get(at).copied().unwrap_or(at);
+        for item in &mut self.items {
+            item.owner = item.owner.map(moved);
+            if let What::Query(range) = &mut item.what {
+                let len = range.len();
+                *range = moved(range.start)..moved(range.start) + len;
+            }
+        }
+        self.plans.sort_by_key(|p| p.last);
+    }
+}
+
+fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment) -> Parts {
+    let mut coverage = Vec::new();
+    let statement = portal.and_then(|p| p.statement.as_deref());
+    let (mut shape, text) = match statement {
+        Some(statement) => (Arc::clone(&statement.shape), statement.text.clone()),
+        None => (text::unknown(TEXT_UNKNOWN), Recorded::default()),
+    };
+    let doubtful = portal.is_some_and(|p| p.epoch != moment.epoch && !p.name.is_empty())
+        || statement.is_some_and(|s| s.epoch != moment.epoch && !s.name.is_empty());
+    if doubtful {
+        coverage.push(TEXT_DOUBTFUL);
+        Arc::make_mut(&mut shape).plain_read = false;
+    }
+    if portal.is_some_and(|p| p.parameters_cut) {
+        coverage.push(PARAMETERS_CUT);
+    }
+    Parts {
+        shape,
+        step: Step::Run,
+        text,
+        parameters: portal.map(|p| p.parameters.clone()).unwrap_or_default(),
+        names: names_json(name, statement.map_or(&[], |s| &s.name), max_rows),
+        via: EXTENDED,
+        opaque: false,
+        coverage,
+    }
+}
+
+fn preparation_of_portal(portal: &Portal, moment: Moment) -> Parts {
+    let parts = execution(&portal.name, Some(portal), 0, moment);
+    Parts { step: Step::Prepare, ..parts }
+}
+
+fn preparation_of_statement(statement: &Statement) -> Parts {
+    Parts {
+        shape: Arc::clone(&statement.shape),
+        step: Step::Prepare,
+        text: statement.text.clone(),
+        parameters: Json::default(),
+        names: names_json(&[], &statement.name, 0),
+        via: EXTENDED,
+        opaque: false,
+        coverage: Vec::new(),
+    }
+}
+
+/// `{"max_rows":…,"portal":…,"statement":…}`, each only where there is one.
+fn names_json(portal: &[u8], statement: &[u8], max_rows: i32) -> Json {
+    if portal.is_empty() && statement.is_empty() && max_rows <= 0 {
+        return Json::default();
+    }
+    let mut out = Vec::with_capacity(portal.len() + statement.len() + 48);
+    let mut o = Object::open(&mut out);
+    if let Ok(max_rows @ 1..) = u64::try_from(max_rows) {
+        o.number("max_rows", max_rows);
+    }
+    if !portal.is_empty() {
+        json::write_lossy(o.key("portal"), portal);
+    }
+    if !statement.is_empty() {
+        json::write_lossy(o.key("statement"), statement);
+    }
+    o.close();
+    Json::from_written(out)
+}

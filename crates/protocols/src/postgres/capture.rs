@@ -1,0 +1,290 @@
+//! What the record keeps of a result: a digest and counts of all of it, rendered rows up to the target's cap.
+//!
+//! Past the cap nothing is rendered and nothing is allocated: messages are counted and hashed, run by run.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use firsthand_model::json::{self, Json};
+use firsthand_model::limits::{INLINE_ROWS_BYTES_MAX, ROWS_CHUNK_BYTES, RecordLimits};
+use firsthand_model::outcome::Outcome;
+use firsthand_session::RowsPiece;
+use firsthand_wire::postgres::Format;
+use firsthand_wire::postgres::backend::DataRow;
+use firsthand_wire::postgres::value::Renderer;
+
+use super::columns::Columns;
+
+/// Coverage fact: more rows than the target's cap; counted and in the digest, not kept.
+pub(super) const ROWS_PAST_CAP: &str = "rows-past-cap";
+/// Coverage fact: rows whose columns the target was never asked to describe.
+pub(super) const COLUMNS_UNKNOWN: &str = "columns-unknown";
+
+/// How often a long transfer says how far it is.
+pub(super) const PROGRESS_BYTES: u64 = 16 << 20;
+
+/// What is kept of the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// Rows as arrays of values.
+    Rows,
+    /// COPY in text format: lines as strings.
+    Lines,
+    /// COPY in binary format: pieces as hex strings.
+    Hex,
+}
+
+/// One command's result under way.
+pub(super) struct Capture {
+    limits: RecordLimits,
+    kept_as: Kept,
+    columns: Option<Arc<Columns>>,
+    columns_told: bool,
+    digest: Option<Context>,
+    rows: u64,
+    bytes: u64,
+    kept: u64,
+    kept_bytes: u64,
+    piece: Vec<u8>,
+    piece_rows: u64,
+    pieces: bool,
+    line: Vec<u8>,
+    past_cap: bool,
+    columns_unknown: bool,
+    told_bytes: u64,
+}
+
+impl Capture {
+    pub(super) fn new(limits: RecordLimits) -> Self {
+        Self {
+            limits,
+            kept_as: Kept::Rows,
+            columns: None,
+            columns_told: false,
+            digest: None,
+            rows: 0,
+            bytes: 0,
+            kept: 0,
+            kept_bytes: 0,
+            piece: Vec::new(),
+            piece_rows: 0,
+            pieces: false,
+            line: Vec::new(),
+            past_cap: limits.rows == 0 || limits.bytes == 0,
+            columns_unknown: false,
+            told_bytes: 0,
+        }
+    }
+
+    /// Rows with these columns follow. A piece with other columns that is under way is handed out.
+    pub(super) fn rows_follow(&mut self, columns: Option<Arc<Columns>>) -> Option<RowsPiece> {
+        let before = self.take_piece();
+        self.columns_unknown = columns.is_none();
+        (self.columns, self.columns_told, self.kept_as) = (columns, false, Kept::Rows);
+        before
+    }
+
+    /// Copy data follows.
+    pub(super) fn copy_follows(&mut self, format: Format) {
+        self.kept_as = if format == Format::Binary { Kept::Hex } else { Kept::Lines };
+    }
+
+    /// Whether rows are still rendered; otherwise [`Capture::passed`] is all there is to do.
+    pub(super) fn keeps(&self) -> bool {
+        !self.past_cap
+    }
+
+    /// Whether columns were ever given.
+    pub(super) fn has_columns(&self) -> bool {
+        self.columns.is_some() || self.columns_unknown
+    }
+
+    /// Messages that were delivered: their number, and all their bytes in order.
+    pub(super) fn passed(&mut self, messages: u64, bytes: &[u8]) {
+        self.rows += messages;
+        self.bytes += bytes.len() as u64;
+        self.digest.get_or_insert_with(|| Context::new(&SHA256)).update(bytes);
+    }
+
+    /// Renders a row, if the cap allows. A full piece is handed out.
+    pub(super) fn row(&mut self, body: &[u8]) -> Option<RowsPiece> {
+        if self.kept >= self.limits.rows {
+            self.past_cap = true;
+        }
+        if self.past_cap {
+            return None;
+        }
+        let start = self.open();
+        self.piece.push(b'[');
+        let plain = Renderer::new(0, Format::Text);
+        if let Ok(row) = DataRow::read(body) {
+            for (i, value) in row.values().enumerate() {
+                if i > 0 {
+                    self.piece.push(b',');
+                }
+                let renderer = self.columns.as_ref().and_then(|c| c.renderer(i)).unwrap_or(&plain);
+                renderer.render(&mut self.piece, value.ok().flatten());
+            }
+        }
+        self.piece.push(b']');
+        self.close(start)
+    }
+
+    /// A row too large to be held: it counts as past the cap.
+    pub(super) fn row_too_large(&mut self) {
+        self.past_cap = true;
+    }
+
+    /// Renders a piece of copy data, if the cap allows. A full piece is handed out.
+    pub(super) fn copy_data(&mut self, mut data: &[u8]) -> Option<RowsPiece> {
+        if self.past_cap {
+            return None;
+        }
+        if self.kept_as == Kept::Hex {
+            let start = self.open();
+            self.piece.push(b'"');
+            let room = usize::try_from(self.limits.bytes).unwrap_or(usize::MAX);
+            json::write_hex(&mut self.piece, data.get(..room).unwrap_or(data));
+            self.piece.push(b'"');
+            return self.close(start);
+        }
+        let mut full = None;
+        while let Some(end) = data.iter().position(|b| *b == b'\n') {
+            let (line, rest) = data.split_at_checked(end + 1).unwrap_or((data, &[]));
+            data = rest;
+            full = self.line(line.strip_suffix(b"\n").unwrap_or(line)).or(full);
+            if self.past_cap {
+                return full;
+            }
+        }
+        if (self.line.len() + data.len()) as u64 > self.limits.bytes {
+            self.past_cap = true;
+            self.line = Vec::new();
+        } else {
+            self.line.extend_from_slice(data);
+        }
+        full
+    }
+
+    fn line(&mut self, end: &[u8]) -> Option<RowsPiece> {
+        if self.kept >= self.limits.rows {
+            self.past_cap = true;
+            return None;
+        }
+        let start = self.open();
+        if self.line.is_empty() {
+            json::write_lossy(&mut self.piece, end);
+        } else {
+            self.line.extend_from_slice(end);
+            json::write_lossy(&mut self.piece, &self.line);
+            self.line.clear();
+        }
+        self.close(start)
+    }
+
+    fn open(&mut self) -> usize {
+        let start = self.piece.len();
+        self.piece.push(if start == 0 { b'[' } else { b',' });
+        start
+    }
+
+    fn close(&mut self, start: usize) -> Option<RowsPiece> {
+        let size = (self.piece.len() - start) as u64;
+        if self.kept_bytes + size > self.limits.bytes {
+            self.piece.truncate(start);
+            self.past_cap = true;
+            return None;
+        }
+        self.kept_bytes += size;
+        self.kept += 1;
+        self.piece_rows += 1;
+        if self.piece.len() >= ROWS_CHUNK_BYTES { self.take_piece() } else { None }
+    }
+
+    fn take_piece(&mut self) -> Option<RowsPiece> {
+        if self.piece_rows == 0 {
+            return None;
+        }
+        self.pieces = true;
+        let mut values = std::mem::take(&mut self.piece);
+        values.push(b']');
+        let rows = std::mem::take(&mut self.piece_rows);
+        Some(RowsPiece {
+            first_row: self.kept - rows,
+            rows,
+            columns: if std::mem::replace(&mut self.columns_told, true) {
+                Json::default()
+            } else {
+                self.columns_json()
+            },
+            values: Json::from_written(values),
+        })
+    }
+
+    fn columns_json(&self) -> Json {
+        self.columns.as_ref().map(|c| Json::from_written(c.json().to_vec())).unwrap_or_default()
+    }
+
+    /// How far it is (rows, bytes), each time another [`PROGRESS_BYTES`] have passed.
+    pub(super) fn progress(&mut self) -> Option<(u64, u64)> {
+        if self.bytes - self.told_bytes < PROGRESS_BYTES {
+            return None;
+        }
+        self.told_bytes = self.bytes;
+        Some((self.rows, self.bytes))
+    }
+
+    /// Puts what is known into the outcome. What does not fit there is handed out as a last piece.
+    pub(super) fn finish(mut self, outcome: &mut Outcome) -> Option<RowsPiece> {
+        if !self.line.is_empty() && !self.past_cap {
+            let rest = std::mem::take(&mut self.line);
+            // A piece that this fills is the last one: it goes with `take_piece` below or is it.
+            if let Some(full) = self.line(&rest) {
+                self.into_outcome(outcome);
+                return Some(full);
+            }
+        }
+        outcome.rows_kept = self.kept;
+        let last = if self.pieces || self.piece.len() >= INLINE_ROWS_BYTES_MAX {
+            self.take_piece()
+        } else {
+            if self.piece_rows > 0 {
+                let mut rows = std::mem::take(&mut self.piece);
+                rows.push(b']');
+                outcome.inline_rows = Json::from_written(rows);
+            }
+            None
+        };
+        self.into_outcome(outcome);
+        last
+    }
+
+    fn into_outcome(self, outcome: &mut Outcome) {
+        outcome.columns = self.columns_json();
+        outcome.rows = self.rows;
+        outcome.bytes = self.bytes;
+        outcome.rows_kept = self.kept;
+        if self.past_cap && self.rows > self.kept {
+            outcome.coverage.push(ROWS_PAST_CAP);
+        }
+        if self.columns_unknown && self.rows > 0 {
+            outcome.coverage.push(COLUMNS_UNKNOWN);
+        }
+        outcome.digest = self.digest.map(|context| {
+            let mut out = [0; 32];
+            for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+                *to = *from;
+            }
+            out
+        });
+    }
+}
+
+impl std::fmt::Debug for Capture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Capture")
+            .field("rows", &self.rows)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}

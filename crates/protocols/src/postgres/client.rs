@@ -1,0 +1,460 @@
+//! From the client: messages into the batch, and the moment at which the batch is asked for.
+
+use bytes::{Buf as _, BytesMut};
+use firsthand_model::command::{Effect, Effects, Shape, Step};
+use firsthand_model::json::Json;
+use firsthand_session::{Refusal, RefusalKind};
+use firsthand_sql::{Settings, is_large};
+use firsthand_wire::postgres::DecodeError;
+use firsthand_wire::postgres::frame::{Frame, FrameError, HEADER_LEN, Header, Passing, Scan, scan};
+use firsthand_wire::postgres::frontend::{self, Message, Object};
+use std::sync::{Arc, OnceLock};
+
+use super::batch::{PARAMETERS_CUT, Parts, What};
+use super::dialect::{Life, PostgresDialect};
+use super::names::{Known, Portal, Statement};
+use super::parameters;
+use super::role;
+use super::text::{Reading, Recorded};
+use crate::dialect::{Action, Dialect as _, Thinking};
+
+/// Copy data longer than this is passed on before it is whole. Below it, one write carries it.
+const PASS_FROM: usize = 64 << 10;
+
+/// What becomes of the message at the front.
+enum Next {
+    /// It was taken.
+    Taken,
+    /// It stays where it is until something else has happened.
+    Waits,
+}
+
+impl PostgresDialect {
+    /// Takes what it can of the client's bytes.
+    pub(super) fn read_client(&mut self, input: &mut BytesMut, out: &mut Vec<Action>) {
+        while self.wants_client() && !input.is_empty() {
+            if self.skipping > 0 {
+                let skipped = self.skipping.min(input.len());
+                input.advance(skipped);
+                self.skipping -= skipped;
+                continue;
+            }
+            if let Some(mut passing) = self.client_passing.take() {
+                let piece = input.split_to(passing.take(input.len()));
+                self.copy_piece(piece, false, passing.is_done(), out);
+                self.client_passing = Some(passing).filter(|p| !p.is_done());
+                continue;
+            }
+            let (header, whole) = match scan(input, &self.client_rules) {
+                Ok(Scan::Frame(Frame { tag, body, .. })) => {
+                    (Header { tag, length: body.len() as u32 + 4 }, true)
+                }
+                Ok(Scan::Partial { header, .. }) => (header, false),
+                Ok(Scan::NeedMore(_)) => return,
+                Err(e) => return self.client_broke(&e, out),
+            };
+            if self.refuse_long(header, out) || (!whole && self.begin_passing(header, input, out)) {
+                continue;
+            }
+            if !whole {
+                return;
+            }
+            let (tag, len) = (header.tag, header.frame_len());
+            if self.life == Life::Draining && !matches!(tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
+                return;
+            }
+            match self.message(tag, len, input, out) {
+                Next::Taken => {}
+                Next::Waits => return,
+            }
+        }
+    }
+
+    /// Copy data that is not whole yet and long goes on in pieces. True when it does.
+    fn begin_passing(&mut self, header: Header, input: &mut BytesMut, out: &mut Vec<Action>) -> bool {
+        if !self.client_rules.is_streamed(header.tag) || header.frame_len() <= PASS_FROM || !self.submit(out)
+        {
+            return false;
+        }
+        let mut passing = Passing::new(header);
+        let piece = input.split_to(passing.take(input.len()));
+        self.copy_piece(piece, true, false, out);
+        self.client_passing = Some(passing);
+        true
+    }
+
+    /// A message that must be held whole and is too long for that is refused, and its bytes are skipped. True then.
+    fn refuse_long(&mut self, header: Header, out: &mut Vec<Action>) -> bool {
+        let len = header.frame_len();
+        if len <= self.message_bytes_max || self.client_rules.is_streamed(header.tag) {
+            return false;
+        }
+        self.skipping = len;
+        let simple = matches!(header.tag, b'Q' | b'F');
+        let most = self.message_bytes_max;
+        let text = format!("Firsthand takes messages of up to {most} bytes; this one has {len}");
+        self.refuse(Refusal::new(RefusalKind::Limit, text), simple);
+        if simple {
+            self.submit(out);
+        }
+        true
+    }
+
+    /// Takes in a refusal of the gateway's own, in the place of a message.
+    fn refuse(&mut self, refusal: Refusal, simple: bool) {
+        self.batch.add(What::Refused { refusal: Box::new(refusal), simple }, BytesMut::new());
+    }
+
+    fn client_broke(&mut self, e: &FrameError, out: &mut Vec<Action>) {
+        // What PostgreSQL says of the same bytes.
+        let message = match e {
+            FrameError::UnknownTag { tag, .. } => format!("invalid frontend message type {tag}"),
+            FrameError::BadLength { .. } | FrameError::TooLong { .. } => "invalid message length".to_owned(),
+        };
+        self.broken = Some(Refusal::new(RefusalKind::Protocol, message));
+        self.submit(out);
+    }
+
+    fn message(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
+        let body = input.get(HEADER_LEN..len).unwrap_or_default();
+        match tag {
+            b'Q' => match frontend::query(body) {
+                Ok(_) if self.must_think(body.get(..body.len() - 1).unwrap_or_default(), out) => Next::Waits,
+                Ok(_) => self.query(len, input, out),
+                Err(e) => self.malformed(&e, true, len, input, out),
+            },
+            b'd' | b'c' | b'f' => {
+                if !self.submit(out) {
+                    return Next::Waits;
+                }
+                if tag == b'd' {
+                    self.copy_run(input, out);
+                } else {
+                    self.copy_end(input.split_to(len), out);
+                }
+                Next::Taken
+            }
+            _ => match Message::read(tag, body) {
+                Ok(Message::Parse(parse)) => {
+                    if self.must_think(parse.text, out) {
+                        return Next::Waits;
+                    }
+                    let statement = self.statement(&parse);
+                    self.parse(statement, input.split_to(len), out)
+                }
+                Ok(Message::Bind(bind)) => match self.portal(&bind) {
+                    Some(portal) => self.bind(portal, input.split_to(len), out),
+                    None => self.stall(out),
+                },
+                Ok(Message::Execute(execute)) => match self.names.portal(execute.portal) {
+                    Known::Uncertain => self.stall(out),
+                    known => {
+                        let (name, max_rows) = (execute.portal.to_vec(), execute.max_rows);
+                        self.execute(&name, known, max_rows, input.split_to(len), out)
+                    }
+                },
+                Ok(Message::Describe(object)) => match self.described(object) {
+                    Some(what) => self.add(what, input.split_to(len), out),
+                    None => self.stall(out),
+                },
+                Ok(Message::Close(object)) => {
+                    let what = self.closed(object);
+                    self.add(what, input.split_to(len), out)
+                }
+                Ok(Message::Sync) => self.sync(input.split_to(len), out),
+                Ok(Message::Flush) => self.last(What::Flush, input.split_to(len), out),
+                Ok(Message::FunctionCall(call)) => {
+                    let parts = function_call(&call);
+                    self.function(parts, input.split_to(len), out)
+                }
+                Ok(Message::Terminate) => self.last(What::Terminate, input.split_to(len), out),
+                Ok(_) => {
+                    // A password message outside a login: PostgreSQL ends the session over it.
+                    self.client_broke(
+                        &FrameError::UnknownTag { sender: self.client_rules.sender(), tag },
+                        out,
+                    );
+                    Next::Waits
+                }
+                Err(e) => self.malformed(&e, tag == b'F', len, input, out),
+            },
+        }
+    }
+
+    /// A message that PostgreSQL would answer with an error: answered in its words, at its place.
+    fn malformed(
+        &mut self,
+        e: &DecodeError,
+        simple: bool,
+        len: usize,
+        input: &mut BytesMut,
+        out: &mut Vec<Action>,
+    ) -> Next {
+        let is_sync = input.first() == Some(&b'S');
+        input.advance(len);
+        self.refuse(Refusal::new(RefusalKind::Protocol, e.server_words()), simple || is_sync);
+        if simple || is_sync {
+            self.submit(out);
+        }
+        Next::Taken
+    }
+
+    /// Waits for the target's answers: what comes next depends on them.
+    fn stall(&mut self, out: &mut Vec<Action>) -> Next {
+        // The answers may hang on what is still held here.
+        self.stalled = self.submit(out) && !self.flight.is_idle();
+        if self.flight.is_idle() && !self.asking {
+            self.names.settle();
+        }
+        Next::Waits
+    }
+
+    /// How texts are to be read now. While something is under way that can change it, a text that would read otherwise
+    /// must not be taken for more than unknown.
+    fn settings(&self) -> Settings {
+        if self.flight.is_unsettled() || self.batch.is_unsettled() {
+            Settings { standard_conforming_strings: false, utf8: false }
+        } else {
+            self.parameters.settings
+        }
+    }
+
+    /// Whether a text must be read elsewhere first. Asks for that.
+    fn must_think(&mut self, text: &[u8], out: &mut Vec<Action>) -> bool {
+        if self.thought.is_some() || !is_large(text) {
+            return false;
+        }
+        let (analyzer, text, settings) = (Arc::clone(&self.analyzer), text.to_vec(), self.settings());
+        self.thinking = true;
+        out.push(Action::Think(Thinking(Box::new(move || {
+            Box::new(Reading::of(&analyzer, &text, settings))
+        }))));
+        true
+    }
+
+    fn read(&mut self, text: &[u8]) -> Reading {
+        match self.thought.take() {
+            Some(reading) => reading,
+            None => Reading::of(&self.analyzer, text, self.settings()),
+        }
+    }
+
+    fn query(&mut self, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
+        let message = input.split_to(len);
+        let text = message.get(HEADER_LEN..len - 1).unwrap_or_default();
+        let reading = self.read(text);
+        let moment = self.moment();
+        let first = self.batch.plans.len();
+        let last = first + reading.pieces.len();
+        self.batch.add(What::Query(first..last), message);
+        for piece in reading.pieces {
+            if role::renames(&piece.shape) {
+                self.names.unsettle();
+            }
+            let parts = Parts {
+                step: Step::Run,
+                via: "simple",
+                shape: piece.shape,
+                text: piece.text,
+                parameters: Json::default(),
+                names: Json::default(),
+                opaque: reading.opaque,
+                coverage: Vec::new(),
+            };
+            self.batch.plan(parts, moment);
+        }
+        if let Some(item) = self.batch.items.last_mut() {
+            item.owner = Some(first);
+        }
+        self.submit(out);
+        Next::Taken
+    }
+
+    fn statement(&mut self, parse: &frontend::Parse<'_>) -> Arc<Statement> {
+        let piece = self.read(parse.text).into_one(parse.text);
+        Arc::new(Statement {
+            name: parse.statement.into(),
+            shape: piece.shape,
+            text: piece.text,
+            asked_types: parse.types().collect(),
+            types: OnceLock::new(),
+            columns: OnceLock::new(),
+            epoch: self.names.epoch(),
+        })
+    }
+
+    fn parse(&mut self, statement: Arc<Statement>, message: BytesMut, out: &mut Vec<Action>) -> Next {
+        if !statement.name.is_empty() && self.names.is_full(statement.text.kept_bytes()) {
+            self.refuse(too_many_names(), false);
+            return Next::Taken;
+        }
+        self.names.parse_sent(&statement);
+        self.add(What::Parse(statement), message, out)
+    }
+
+    /// The portal that a Bind makes; `None`: it has to wait.
+    fn portal(&self, bind: &frontend::Bind<'_>) -> Option<Arc<Portal>> {
+        let statement = match self.names.statement(bind.statement) {
+            Known::Is(statement) => Some(statement),
+            Known::Nothing => None,
+            Known::Uncertain => return None,
+        };
+        if matches!(self.names.portal(bind.portal), Known::Uncertain) && !bind.portal.is_empty() {
+            return None;
+        }
+        let type_of = |index| statement.as_ref().map_or(0, |s| s.parameter_type(index));
+        let (parameters, parameters_cut) = parameters::render(bind.parameters(), type_of);
+        let formats = 0..bind.result_formats.len();
+        Some(Arc::new(Portal {
+            name: bind.portal.into(),
+            statement,
+            parameters,
+            parameters_cut,
+            result_formats: formats.map(|i| bind.result_formats.of(i)).collect(),
+            columns: OnceLock::new(),
+            epoch: self.names.epoch(),
+        }))
+    }
+
+    fn bind(&mut self, portal: Arc<Portal>, message: BytesMut, out: &mut Vec<Action>) -> Next {
+        if !portal.name.is_empty() && self.names.is_full(0) {
+            self.refuse(too_many_names(), false);
+            return Next::Taken;
+        }
+        self.names.bind_sent(&portal);
+        self.add(What::Bind(portal), message, out)
+    }
+
+    fn execute(
+        &mut self,
+        name: &[u8],
+        known: Known<Portal>,
+        max_rows: i32,
+        message: BytesMut,
+        out: &mut Vec<Action>,
+    ) -> Next {
+        let portal = match known {
+            Known::Is(portal) => Some(portal),
+            Known::Nothing | Known::Uncertain => None,
+        };
+        let moment = self.moment();
+        let shape = portal.as_ref().and_then(|p| p.statement.as_ref()).map(|s| Arc::clone(&s.shape));
+        self.batch.execute(name, portal, max_rows, message, moment);
+        if shape.is_none_or(|shape| role::renames(&shape)) {
+            self.names.unsettle();
+        }
+        if self.batch.is_full() {
+            self.submit(out);
+        }
+        Next::Taken
+    }
+
+    fn described(&self, object: Object<'_>) -> Option<What> {
+        Some(match object {
+            Object::Statement(name) => What::DescribeStatement(match self.names.statement(name) {
+                Known::Is(it) => Some(it),
+                Known::Nothing => None,
+                Known::Uncertain => return None,
+            }),
+            Object::Portal(name) => What::DescribePortal(match self.names.portal(name) {
+                Known::Is(it) => Some(it),
+                Known::Nothing => None,
+                Known::Uncertain => return None,
+            }),
+        })
+    }
+
+    fn closed(&mut self, object: Object<'_>) -> What {
+        match object {
+            Object::Statement(name) => {
+                self.names.close_statement_sent(name);
+                What::CloseStatement(name.into())
+            }
+            Object::Portal(name) => {
+                self.names.close_portal_sent(name);
+                What::ClosePortal(name.into())
+            }
+        }
+    }
+
+    fn sync(&mut self, message: BytesMut, out: &mut Vec<Action>) -> Next {
+        let next = self.last(What::Sync, message, out);
+        self.names.end_segment();
+        next
+    }
+
+    fn function(&mut self, parts: Parts, message: BytesMut, out: &mut Vec<Action>) -> Next {
+        self.names.unsettle();
+        self.batch.add(What::Function, message);
+        let moment = self.moment();
+        let plan = self.batch.plan(parts, moment);
+        if let Some(item) = self.batch.items.last_mut() {
+            item.owner = Some(plan);
+        }
+        self.submit(out);
+        Next::Taken
+    }
+
+    fn add(&mut self, what: What, message: BytesMut, out: &mut Vec<Action>) -> Next {
+        self.batch.add(what, message);
+        if self.batch.is_full() {
+            self.submit(out);
+        }
+        Next::Taken
+    }
+
+    /// Adds a message with which the batch is due.
+    fn last(&mut self, what: What, message: BytesMut, out: &mut Vec<Action>) -> Next {
+        self.batch.add(what, message);
+        self.submit(out);
+        Next::Taken
+    }
+
+    /// Asks for what the batch holds; without commands in it, sends it. True when nothing of it waits for an answer.
+    pub(super) fn submit(&mut self, out: &mut Vec<Action>) -> bool {
+        if self.batch.is_empty() {
+            return true;
+        }
+        let moment = self.moment();
+        self.batch.plan_preparations(moment);
+        if self.batch.plans.is_empty() {
+            self.forward(Vec::new(), out);
+            return true;
+        }
+        self.asking = true;
+        let commands = self.batch.plans.iter_mut().filter_map(|p| p.command.take()).collect();
+        out.push(Action::Ask(commands));
+        false
+    }
+}
+
+/// The parts of a FunctionCall as a command: which function runs, only the target knows.
+fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
+    let text = format!("function call {}", call.function);
+    let values = call.arguments.iter().enumerate().map(|(i, v)| (call.formats.of(i), v));
+    let (parameters, cut) = parameters::render(values, |_| 0);
+    let shape = Shape {
+        tag: String::new(),
+        effects: Effects::only(Effect::Execute).and(Effect::Unknown),
+        tables: Vec::new(),
+        plain_read: false,
+        coverage: Vec::new(),
+    };
+    Parts {
+        step: Step::Run,
+        via: "function",
+        shape: Arc::new(shape),
+        text: Recorded { original_bytes: text.len() as u64, text, ..Recorded::default() },
+        parameters,
+        names: Json::default(),
+        opaque: false,
+        coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },
+    }
+}
+
+fn too_many_names() -> Refusal {
+    Refusal::new(
+        RefusalKind::Limit,
+        "Firsthand keeps no more prepared statements and portals for one session; close some of them",
+    )
+}

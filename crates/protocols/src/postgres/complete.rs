@@ -1,0 +1,418 @@
+//! What ends a command, and its outcome.
+//!
+//! The state of the transaction after a command is only certain at ReadyForQuery. Where that is already due (the last
+//! statement of a Query; an Execute whose Sync is under way) the message that ends the command waits for it: PostgreSQL
+//! sends both together. Elsewhere (earlier statements of a Query, pipelines) the state is what the completion tags tell.
+
+use bytes::Bytes;
+use firsthand_model::json::Json;
+use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
+use firsthand_wire::postgres::backend::{CommandTag, Message, Report, TransactionStatus};
+use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
+
+use super::dialect::PostgresDialect;
+use super::flight::{Running, Sent};
+use super::report;
+use super::role::Change;
+use super::server::{Step, Walk};
+use crate::dialect::Action;
+
+/// How much may stand between what ends a command and ReadyForQuery before it is no longer waited for.
+const HELD_BYTES_MAX: usize = 64 << 10;
+
+/// Coverage fact: the target's completion tag is not that of the statement as it was read.
+const TAG_MISMATCH: &str = "tag-mismatch";
+
+/// What ended a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// CommandComplete.
+    Tag,
+    /// EmptyQueryResponse.
+    Empty,
+    /// PortalSuspended.
+    Suspended,
+    /// FunctionCallResponse.
+    Function,
+}
+
+/// What follows the message that ends a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ahead {
+    /// ReadyForQuery, this many bytes after the message's beginning.
+    Ready { end: usize, status: TransactionStatus },
+    /// An error at the implicit commit (its place), then ReadyForQuery.
+    Failed { error: (usize, usize), end: usize, status: TransactionStatus },
+    /// Something else.
+    Other,
+    /// Not here yet.
+    Unknown,
+}
+
+/// Looks for ReadyForQuery behind the first `from` bytes, past what can come at any time.
+fn look_ahead(bytes: &[u8], from: usize, rules: &firsthand_wire::postgres::Rules) -> Ahead {
+    let (mut at, mut error) = (from, None);
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Ok(Scan::Frame(frame)) = scan(rest, rules) else {
+            // A broken frame is found again, and told, when the walk comes to it.
+            let waits = bytes.len() - from <= HELD_BYTES_MAX && !matches!(scan(rest, rules), Err(_));
+            let tag = rest.first().copied();
+            let may_be = matches!(tag, None | Some(b'N' | b'A' | b'S' | b'Z' | b'E'));
+            return if waits && may_be { Ahead::Unknown } else { Ahead::Other };
+        };
+        match frame.tag {
+            b'N' | b'A' | b'S' => {}
+            b'E' if error.is_none() => error = Some((at, at + frame.len())),
+            b'Z' => {
+                let end = at + frame.len();
+                let Ok(status) = TransactionStatus::read(frame.body) else { return Ahead::Other };
+                return match error {
+                    None => Ahead::Ready { end, status },
+                    Some(error) => Ahead::Failed { error, end, status },
+                };
+            }
+            _ => return Ahead::Other,
+        }
+        at += frame.len();
+    }
+}
+
+impl PostgresDialect {
+    /// CommandComplete and its kin.
+    pub(super) fn ends(
+        &mut self,
+        ending: Ending,
+        len: usize,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        let Some(entry) = self.flight.first() else {
+            return Step::Broken("the end of no command".to_owned());
+        };
+        let fits = match entry.sent {
+            Sent::Execute(_) => ending != Ending::Function,
+            Sent::Script => !matches!(ending, Ending::Function | Ending::Suspended),
+            Sent::Function => ending == Ending::Function,
+            _ => false,
+        };
+        let is_script = matches!(entry.sent, Sent::Script);
+        let more = is_script && entry.ends > 1;
+        let Some(running) = self.flight.running.front_mut().filter(|_| fits) else {
+            return Step::Broken("the end of no command".to_owned());
+        };
+        if running.copy_in && ending == Ending::Tag {
+            running.copy_in = false;
+            self.flight.copy_in_ended();
+        }
+        if !more && self.flight.ready_follows() {
+            return match look_ahead(walk.rest(), len, &self.server_rules) {
+                Ahead::Unknown if !walk.closing => Step::Hold,
+                Ahead::Ready { end, status } => self.end_with(ending, len, None, (end, status), walk, out),
+                Ahead::Failed { error, end, status } => {
+                    self.end_with(ending, len, Some(error), (end, status), walk, out)
+                }
+                // More results than the text has statements, as it was read: the command goes on.
+                Ahead::Other if is_script => self.pass(len, true, walk, out),
+                Ahead::Other | Ahead::Unknown => self.end_now(ending, len, walk, out),
+            };
+        }
+        self.end_now(ending, len, walk, out)
+    }
+
+    /// Ends the first command with a message of `len` bytes.
+    fn end_now(&mut self, ending: Ending, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let Some(mut running) = self.flight.end_first() else { return Step::On };
+        self.drop_first_entry();
+        let mut outcome = match outcome(ending, walk.body(len), &running) {
+            Ok(outcome) => outcome,
+            Err(step) => return step,
+        };
+        self.apply(&running.change, &outcome, out);
+        outcome.transaction = self.transaction;
+        let last = walk.cut(len);
+        finish(&mut running, &mut outcome, out);
+        out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
+        Step::On
+    }
+
+    /// Ends the first command with all bytes up to ReadyForQuery.
+    fn end_with(
+        &mut self,
+        ending: Ending,
+        len: usize,
+        error: Option<(usize, usize)>,
+        (end, status): (usize, TransactionStatus),
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        let mut outcome = match self.flight.running.front().map(|r| outcome(ending, walk.body(len), r)) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(step)) => return step,
+            None => return Step::On,
+        };
+        let change = self.flight.running.front_mut().map(|r| std::mem::replace(&mut r.change, Change::None));
+        if let Some((from, to)) = error {
+            let body = walk.rest().get(from + HEADER_LEN..to).unwrap_or_default();
+            let Ok(it) = Report::read(body, "ErrorResponse") else {
+                return Step::Broken("a malformed error".to_owned());
+            };
+            let secrets = self.flight.running.front().and_then(|r| r.secrets.as_ref());
+            fail(&mut outcome, &it, secrets);
+            self.failed = true;
+        } else if let Some(change) = change {
+            self.apply(&change, &outcome, out);
+        }
+        self.asides(len, end, walk, out);
+        let Some(mut running) = self.flight.end_first() else { return Step::On };
+        self.drop_first_entry();
+        self.flight.make_way(b'Z');
+        self.flight.pop();
+        self.ready(status, out);
+        outcome.transaction = self.transaction;
+        let last = walk.cut(end);
+        finish(&mut running, &mut outcome, out);
+        out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
+        Step::On
+    }
+
+    /// What can come at any time and stands between `from` and `to` behind the span: noted, while its bytes stay where
+    /// they are.
+    fn asides(&mut self, from: usize, to: usize, walk: &Walk<'_>, out: &mut Vec<Action>) {
+        let mut at = walk.at + from;
+        while at < walk.at + to {
+            let Ok(Scan::Frame(frame)) = scan(walk.input.get(at..).unwrap_or_default(), &self.server_rules)
+            else {
+                return;
+            };
+            let (tag, len) = (frame.tag, frame.len());
+            if matches!(tag, b'N' | b'A' | b'S')
+                && let Some(aside) = self.aside(tag, at, len, walk, out)
+            {
+                out.push(aside.with(Bytes::new()));
+            }
+            at += len;
+        }
+    }
+
+    /// One command of the entry in front has ended; the last one takes the entry with it.
+    fn drop_first_entry(&mut self) {
+        if let Some(entry) = self.flight.first_mut() {
+            entry.ends = entry.ends.saturating_sub(1);
+            if entry.ends > 0 {
+                return;
+            }
+        }
+        self.flight.pop();
+    }
+
+    /// A statement ended well: follows the role and the transaction by it.
+    fn apply(&mut self, change: &Change, outcome: &Outcome, out: &mut Vec<Action>) {
+        let change = match change {
+            // COMMIT of a failed transaction rolls back, and says so in its tag.
+            Change::End { chain, .. } => Change::End { commit: outcome.tag != "ROLLBACK", chain: *chain },
+            other => other.clone(),
+        };
+        self.transaction = match change {
+            Change::Begin => Transaction::Open,
+            Change::End { chain: true, .. } | Change::RollbackTo => self.transaction_unless_idle(),
+            Change::End { chain: false, .. } => Transaction::Idle,
+            _ => self.transaction,
+        };
+        if self.role.apply(&change) {
+            self.role_touched = true;
+            out.push(Action::Role(self.role.name().to_owned()));
+        }
+    }
+
+    fn transaction_unless_idle(&self) -> Transaction {
+        if self.transaction == Transaction::Idle { Transaction::Idle } else { Transaction::Open }
+    }
+
+    /// A command of step *prepare* has been prepared.
+    pub(super) fn prepared(&mut self, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
+        let Some(mut running) = self.flight.end_first() else {
+            self.pass(len, false, walk, out);
+            return;
+        };
+        let last = walk.cut(len);
+        let mut outcome = Outcome { transaction: self.transaction, ..Outcome::default() };
+        finish(&mut running, &mut outcome, out);
+        out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
+    }
+
+    /// ErrorResponse.
+    pub(super) fn error(&mut self, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let Ok(it) = Report::read(walk.body(len), "ErrorResponse") else {
+            return Step::Broken("a malformed error".to_owned());
+        };
+        let fatal = it.is_fatal();
+        let follows = match self.flight.first().map(|e| &e.sent) {
+            None | Some(Sent::Sync { .. } | Sent::Ready | Sent::CopyEnd) => {
+                return self.error_of_nothing(len, fatal, walk, out);
+            }
+            Some(Sent::Refused(_)) if !fatal => return self.refused(len, walk, out),
+            Some(Sent::Script | Sent::Function) => true,
+            Some(_) => self.flight.sync_follows(),
+        };
+        let ahead =
+            if fatal || !follows { Ahead::Other } else { look_ahead(walk.rest(), len, &self.server_rules) };
+        match ahead {
+            Ahead::Unknown if !walk.closing => return Step::Hold,
+            Ahead::Ready { .. } => {}
+            _ => return self.failed_now(len, fatal, None, walk, out),
+        }
+        let Ahead::Ready { end, status } = ahead else { return Step::On };
+        self.failed_now(len, fatal, Some((end, status)), walk, out)
+    }
+
+    /// The command in front failed; with it goes what the target skips because of it.
+    fn failed_now(
+        &mut self,
+        len: usize,
+        fatal: bool,
+        ready: Option<(usize, TransactionStatus)>,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        let Some(entry) = self.flight.first() else { return Step::On };
+        let (owner, ends) = (entry.owner, entry.ends);
+        let of_script = matches!(entry.sent, Sent::Script | Sent::Function);
+        let Ok(Message::ErrorResponse(it)) = Message::read(b'E', walk.body(len)) else { return Step::On };
+        let failing = self.flight.running.iter().find(|r| r.seq == owner || of_script);
+        let mut outcome = Outcome::default();
+        fail(&mut outcome, &it, failing.and_then(|r| r.secrets.as_ref()));
+        (self.failed, self.target_said_why) = (true, self.target_said_why || fatal);
+        if failing.is_none() {
+            return self.failed_bookkeeping(len, outcome, walk, out);
+        }
+        if self.transaction == Transaction::Open {
+            self.transaction = Transaction::Failed;
+        }
+        if let Some((end, _)) = ready {
+            self.asides(len, end, walk, out);
+        }
+        let last = walk.cut(ready.map_or(len, |(end, _)| end));
+        let mut ended = std::collections::VecDeque::new();
+        if of_script {
+            self.flight.pop();
+            ended.extend((0..ends).map_while(|_| self.flight.end_first()));
+        } else {
+            ended = self.flight.skip(&mut self.names);
+        }
+        if let Some((_, status)) = ready {
+            self.flight.make_way(b'Z');
+            self.flight.pop();
+            self.ready(status, out);
+        }
+        outcome.transaction = self.transaction;
+        let mut told = Some((outcome, last));
+        for mut running in ended {
+            if (running.seq == owner || of_script)
+                && let Some((mut outcome, last)) = told.take()
+            {
+                finish(&mut running, &mut outcome, out);
+                out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
+            } else {
+                running.permit.abandon(AbandonReason::Skipped);
+            }
+        }
+        Step::On
+    }
+
+    /// A Describe or Close failed: no command's error, but what comes after it is skipped.
+    fn failed_bookkeeping(
+        &mut self,
+        len: usize,
+        outcome: Outcome,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        self.flush(walk, out);
+        let reply = walk.cut(len);
+        for running in self.flight.skip(&mut self.names) {
+            running.permit.abandon(AbandonReason::Skipped);
+        }
+        out.push(Action::Note { what: "error", detail: outcome.error, reply });
+        Step::On
+    }
+
+    /// An error that answers nothing in particular: at the commit behind a Sync, or because the session ends.
+    fn error_of_nothing(
+        &mut self,
+        len: usize,
+        fatal: bool,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        let detail = match Report::read(walk.body(len), "ErrorResponse") {
+            Ok(it) => report::json(&it, None),
+            Err(_) => Json::default(),
+        };
+        (self.failed, self.target_said_why) = (true, self.target_said_why || fatal);
+        self.flush(walk, out);
+        out.push(Action::Note { what: "error", detail, reply: walk.cut(len) });
+        Step::On
+    }
+
+    /// The target's error for what stood in a refused message's place: the client reads the refusal instead.
+    fn refused(&mut self, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        self.swallow(len, walk, out);
+        let Some(entry) = self.flight.pop() else { return Step::On };
+        self.failed = true;
+        if let Sent::Refused(told) = entry.sent {
+            out.push(Action::ToClient(self.admission.reply(told)));
+        }
+        if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Ready)) {
+            return Step::On;
+        }
+        for running in self.flight.skip(&mut self.names) {
+            running.permit.abandon(AbandonReason::Skipped);
+        }
+        Step::On
+    }
+}
+
+/// The outcome that the ending message tells.
+fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<Outcome, Step> {
+    let mut outcome = Outcome::default();
+    match ending {
+        Ending::Tag => {
+            let tag = CommandTag::read(body)?;
+            outcome.tag = String::from_utf8_lossy(tag.0).into_owned();
+            let returned =
+                matches!(tag.verb(), b"SELECT" | b"FETCH" | b"MOVE") && &*running.tag != "CREATE TABLE AS";
+            outcome.affected = tag.rows().filter(|_| !returned);
+            if &*running.tag == "SELECT" && tag.verb() != b"SELECT" {
+                outcome.coverage.push(TAG_MISMATCH);
+            }
+        }
+        Ending::Suspended => outcome.suspended = true,
+        Ending::Empty | Ending::Function => {}
+    }
+    Ok(outcome)
+}
+
+/// Puts an error into the outcome.
+fn fail(outcome: &mut Outcome, it: &Report<'_>, secrets: Option<&std::sync::Arc<firsthand_sql::Masked>>) {
+    outcome.code = Some(String::from_utf8_lossy(it.sqlstate()).into_owned());
+    outcome.error = report::json(it, secrets);
+}
+
+/// Puts rows and notices into the outcome; what does not fit there goes before it.
+fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec<Action>) {
+    if let Some(capture) = running.capture.take() {
+        let number = running.permit.number();
+        out.extend(capture.finish(outcome).map(|piece| Action::Rows(number, piece)));
+    }
+    if outcome.tag.starts_with("COPY ")
+        && let Some(rows) = outcome.affected
+    {
+        outcome.rows = rows;
+    }
+    if !running.notices.is_empty() {
+        let mut notices = std::mem::take(&mut running.notices);
+        notices.push(b']');
+        outcome.notices = Json::from_written(notices);
+    }
+}

@@ -1,0 +1,284 @@
+//! READ FIRST. The dialect: what it remembers between bytes, and how the driver's calls reach its parts.
+//!
+//! The way of a command: `client` reads messages into a `batch`; the batch is asked for as a whole; `forward` sends what
+//! was permitted and queues in `flight` what must be answered; `server` matches the target's answers to that queue,
+//! `capture` keeps rows, and `complete` makes the outcome. Refused commands are replaced by a text that PostgreSQL's own
+//! parser refuses: so the target itself fails the transaction and skips the rest of the pipeline (invariant 9), and
+//! every ReadyForQuery that the client sees is the target's.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use firsthand_model::id::SessionId;
+use firsthand_model::outcome::{AbandonReason, Transaction};
+use firsthand_model::time::MonoMicros;
+use firsthand_session::{Admission, Answer, Refusal, RefusalKind};
+use firsthand_sql::Analyzer;
+use firsthand_wire::postgres::Rules;
+use firsthand_wire::postgres::frame::{Passing, SERVER_LIMIT};
+
+use super::batch::{Batch, Moment};
+use super::columns::Columns;
+use super::flight::Flight;
+use super::names::Names;
+use super::parameters::Parameters;
+use super::refuse;
+use super::role::Role;
+use super::text::Reading;
+use crate::dialect::{Action, Dialect, Thought};
+
+/// The longest statement or set of parameters that is taken. PostgreSQL takes 1 GiB, but such a message has to be held
+/// whole here while it is decided; 256 MiB is more than drivers and dump files send. COPY data has no such limit.
+pub const MESSAGE_BYTES_MAX: u32 = 256 << 20;
+
+/// What the dialect is told at the beginning.
+pub struct Setup {
+    /// Analyses statements; shared by all sessions.
+    pub analyzer: Arc<Analyzer>,
+    /// What the target reported while the session was opened (ParameterStatus).
+    pub parameters: Vec<(String, String)>,
+    /// The role that logged in at the target.
+    pub role: String,
+    /// The session, for the target's own log.
+    pub session: SessionId,
+    /// The longest statement or set of parameters, in bytes; see [`MESSAGE_BYTES_MAX`].
+    pub message_bytes_max: u32,
+    /// Nothing can be observed (replication): bytes pass both ways.
+    pub unobserved: bool,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Serving.
+    Open,
+    /// The client has said goodbye: what runs is finished, then it ends.
+    Leaving,
+    /// The gateway stops: what runs is finished, then it ends.
+    Draining,
+    /// Ended.
+    Over,
+}
+
+/// The PostgreSQL dialect. See the module's own words for how it is read.
+pub struct PostgresDialect {
+    pub(super) admission: Admission,
+    pub(super) analyzer: Arc<Analyzer>,
+    pub(super) session: SessionId,
+    pub(super) message_bytes_max: usize,
+    pub(super) unobserved: bool,
+    pub(super) client_rules: Rules,
+    pub(super) server_rules: Rules,
+    pub(super) life: Life,
+    pub(super) transaction: Transaction,
+    pub(super) parameters: Parameters,
+    pub(super) role: Role,
+    pub(super) names: Names,
+    pub(super) batch: Batch,
+    pub(super) flight: Flight,
+    /// Commands asked so far.
+    pub(super) seq: u64,
+    /// An ask is unanswered.
+    pub(super) asking: bool,
+    /// A thought is unanswered.
+    pub(super) thinking: bool,
+    /// The thought that came, for the message at the front of the client's bytes.
+    pub(super) thought: Option<Reading>,
+    /// The next message depends on an answer of the target.
+    pub(super) stalled: bool,
+    /// Bytes of a refused message that are still to be skipped.
+    pub(super) skipping: usize,
+    /// Copy data of the client under way in pieces.
+    pub(super) client_passing: Option<Passing>,
+    /// A row or copy data of the target under way in pieces.
+    pub(super) server_passing: Option<Passing>,
+    /// Answers of the target that wait for what comes after them.
+    pub(super) held: BytesMut,
+    /// The columns described last: most results look like the one before.
+    pub(super) last_columns: Option<(Box<[u8]>, Arc<Columns>)>,
+    /// The client broke the protocol; told once what runs has ended.
+    pub(super) broken: Option<Refusal>,
+    /// The target has said itself that the session ends.
+    pub(super) target_said_why: bool,
+    /// Something failed since the last ReadyForQuery.
+    pub(super) failed: bool,
+    /// A statement since the last ReadyForQuery said that it changes the role.
+    pub(super) role_touched: bool,
+}
+
+impl PostgresDialect {
+    /// A session right after its handshake.
+    pub fn new(admission: Admission, setup: Setup) -> Self {
+        Self {
+            admission,
+            analyzer: setup.analyzer,
+            session: setup.session,
+            message_bytes_max: setup.message_bytes_max as usize,
+            unobserved: setup.unobserved,
+            client_rules: Rules::frontend(SERVER_LIMIT, SERVER_LIMIT),
+            server_rules: Rules::backend(SERVER_LIMIT, SERVER_LIMIT),
+            life: Life::Open,
+            transaction: Transaction::Idle,
+            parameters: Parameters::new(&setup.parameters),
+            role: Role::new(&setup.role),
+            names: Names::default(),
+            batch: Batch::default(),
+            flight: Flight::default(),
+            seq: 0,
+            asking: false,
+            thinking: false,
+            thought: None,
+            stalled: false,
+            skipping: 0,
+            client_passing: None,
+            server_passing: None,
+            held: BytesMut::new(),
+            last_columns: None,
+            broken: None,
+            target_said_why: false,
+            failed: false,
+            role_touched: false,
+        }
+    }
+
+    /// What holds for commands asked now.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            transaction: self.transaction,
+            role_unknown: self.role.is_unknown(),
+            epoch: self.names.epoch(),
+        }
+    }
+
+    /// Ends the session once nothing runs any more, if it is to end.
+    pub(super) fn end_when_idle(&mut self, out: &mut Vec<Action>) {
+        if self.asking || self.thinking || !self.flight.is_idle() {
+            return;
+        }
+        if let Some(refusal) = self.broken.take() {
+            self.say_goodbye(&refusal, "protocol", out);
+            return;
+        }
+        match self.life {
+            Life::Draining => self.say_goodbye(&Refusal::draining(), "drained", out),
+            Life::Leaving => self.close("client", String::new(), out),
+            Life::Open | Life::Over => {}
+        }
+    }
+
+    pub(super) fn say_goodbye(&mut self, refusal: &Refusal, why: &'static str, out: &mut Vec<Action>) {
+        if self.server_passing.is_none() {
+            out.push(Action::ToClient(self.admission.reply(refuse::fatal(refusal))));
+        }
+        self.close(why, refusal.message.clone(), out);
+    }
+
+    pub(super) fn close(&mut self, why: &'static str, detail: String, out: &mut Vec<Action>) {
+        if self.life != Life::Over {
+            self.life = Life::Over;
+            out.push(Action::Close { why, detail });
+        }
+    }
+
+    /// The target broke the protocol: what runs is abandoned, the session ends.
+    pub(super) fn target_broke(&mut self, what: String, out: &mut Vec<Action>) {
+        self.flight.abandon(AbandonReason::Protocol);
+        let refusal =
+            Refusal::new(RefusalKind::Unavailable, "the target broke the protocol; the session ends")
+                .hint("Ask the operator: the gateway's record says what came (session.closed).");
+        if self.server_passing.is_none() {
+            out.push(Action::ToClient(self.admission.reply(refuse::fatal(&refusal))));
+        }
+        self.close("protocol", what, out);
+    }
+}
+
+impl Dialect for PostgresDialect {
+    fn from_client(&mut self, input: &mut BytesMut, _now: MonoMicros, out: &mut Vec<Action>) {
+        if self.life == Life::Over {
+            input.clear();
+        } else if self.unobserved {
+            out.push(Action::ToServer(self.admission.forward(input.split().freeze())));
+        } else {
+            self.read_client(input, out);
+            self.end_when_idle(out);
+        }
+    }
+
+    fn from_server(&mut self, input: &mut BytesMut, _now: MonoMicros, out: &mut Vec<Action>) {
+        if self.life == Life::Over {
+            input.clear();
+        } else if self.unobserved {
+            out.push(Action::ToClient(self.admission.reply(input.split().freeze())));
+        } else {
+            self.stalled = false;
+            self.read_server(input, false, out);
+            if self.flight.is_idle() {
+                self.names.settle();
+            }
+            self.end_when_idle(out);
+        }
+    }
+
+    fn answered(&mut self, answers: Vec<Answer>, _now: MonoMicros, out: &mut Vec<Action>) {
+        self.asking = false;
+        if self.life != Life::Over {
+            self.forward(answers, out);
+            self.end_when_idle(out);
+        }
+    }
+
+    fn thought(&mut self, thought: Thought, _now: MonoMicros, out: &mut Vec<Action>) {
+        self.thinking = false;
+        self.thought = thought.downcast().ok().map(|reading| *reading);
+        self.end_when_idle(out);
+    }
+
+    fn wants_client(&self) -> bool {
+        let may_ask = !self.asking && !self.thinking && !self.stalled && !self.flight.is_full();
+        may_ask && self.broken.is_none() && matches!(self.life, Life::Open | Life::Draining)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.asking || self.thinking || !self.flight.is_idle()
+    }
+
+    fn drain(&mut self, _now: MonoMicros, out: &mut Vec<Action>) {
+        if self.unobserved {
+            self.say_goodbye(&Refusal::draining(), "drained", out);
+        } else if self.life == Life::Open {
+            self.life = Life::Draining;
+            self.end_when_idle(out);
+        }
+    }
+
+    fn end(
+        &mut self,
+        refusal: Option<Refusal>,
+        why: AbandonReason,
+        word: &'static str,
+        out: &mut Vec<Action>,
+    ) {
+        self.flight.abandon(why);
+        match refusal {
+            Some(refusal) if self.life != Life::Over => self.say_goodbye(&refusal, word, out),
+            _ => self.close(word, String::new(), out),
+        }
+    }
+
+    fn server_closed(&mut self, _now: MonoMicros, out: &mut Vec<Action>) {
+        let mut rest = self.held.split();
+        if !rest.is_empty() {
+            self.read_server(&mut rest, true, out);
+        }
+        self.flight.abandon(AbandonReason::TargetLost);
+        if self.life == Life::Leaving {
+            self.close("client", String::new(), out);
+        } else if self.life != Life::Over {
+            if !self.target_said_why && self.server_passing.is_none() && !self.unobserved {
+                out.push(Action::ToClient(self.admission.reply(refuse::target_lost())));
+            }
+            self.close("target", String::new(), out);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What has been sent to the target and is not answered yet, in order: each entry says which answers may come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use firsthand_model::outcome::AbandonReason;
+use firsthand_session::Permit;
+use firsthand_sql::Masked;
+
+use super::capture::Capture;
+use super::names::{Names, Portal, Statement};
+use super::role::Change;
+
+/// Messages without an answer that one session may have. The target holds its answers back until a Sync, a Flush or 8 KiB
+/// of them, and the shortest answer has 5 bytes: with fewer than 1,639 allowed, a client that pipelines without Sync would
+/// wait for ever.
+pub(super) const IN_FLIGHT_MAX: usize = 4096;
+
+/// Notices kept with a command's outcome, rendered.
+pub(super) const NOTICE_BYTES_KEPT: usize = 16 << 10;
+
+/// A permitted command that the target has been given.
+pub(super) struct Running {
+    /// Tells commands of this session apart.
+    pub(super) seq: u64,
+    pub(super) permit: Permit,
+    /// The expected completion tag; empty when not known.
+    pub(super) tag: Box<str>,
+    /// What it changes for later statements.
+    pub(super) change: Change,
+    /// Whether it can change how texts are read.
+    pub(super) unsettles: bool,
+    /// Its text may hold more statements than the gateway could tell: it ends with the whole message.
+    pub(super) opaque: bool,
+    /// Secrets in its text, which the target's errors may repeat.
+    pub(super) secrets: Option<Arc<Masked>>,
+    /// Its rows or copy data.
+    pub(super) capture: Option<Box<Capture>>,
+    /// Rendered notices: JSON array without its end.
+    pub(super) notices: Vec<u8>,
+    /// Copy data from the client is wanted.
+    pub(super) copy_in: bool,
+    /// The client has ended its copy data.
+    pub(super) copy_done: bool,
+}
+
+impl Running {
+    /// The capture, made when first needed.
+    pub(super) fn capture(&mut self) -> &mut Capture {
+        let limits = self.permit.limits();
+        self.capture.get_or_insert_with(|| Box::new(Capture::new(limits)))
+    }
+}
+
+/// A message sent, by the answers it gets.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// ParseComplete.
+    Parse(Arc<Statement>),
+    /// BindComplete.
+    Bind(Arc<Portal>),
+    /// ParameterDescription, then RowDescription or NoData.
+    DescribeStatement(Option<Arc<Statement>>),
+    /// RowDescription or NoData.
+    DescribePortal(Option<Arc<Portal>>),
+    /// CloseComplete.
+    CloseStatement(Box<[u8]>),
+    /// CloseComplete.
+    ClosePortal(Box<[u8]>),
+    /// Rows, and what ends a command.
+    Execute(Option<Arc<Portal>>),
+    /// The same for each statement of a Query.
+    Script,
+    /// FunctionCallResponse.
+    Function,
+    /// ReadyForQuery after a Query or a FunctionCall.
+    Ready,
+    /// ReadyForQuery; ends the skipping after an error. Doubtful: it went out while the target may have been reading
+    /// copy data, and then it does not count.
+    Sync {
+        /// See above.
+        doubtful: bool,
+    },
+    /// CopyDone or CopyFail: no answer of its own.
+    CopyEnd,
+    /// Sent in place of a refused message: its error is swallowed, and this one told.
+    Refused(Bytes),
+}
+
+/// An entry of the queue.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) sent: Sent,
+    /// The command it belongs to; 0: none.
+    pub(super) owner: u64,
+    /// How many commands end with it.
+    pub(super) ends: usize,
+}
+
+impl Entry {
+    pub(super) fn plain(sent: Sent) -> Self {
+        Self { sent, owner: 0, ends: 0 }
+    }
+}
+
+/// The queue, and the commands in it in the order in which they end.
+#[derive(Default)]
+pub(super) struct Flight {
+    entries: VecDeque<Entry>,
+    pub(super) running: VecDeque<Box<Running>>,
+    unsettling: usize,
+}
+
+impl Flight {
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+    }
+
+    pub(super) fn start(&mut self, running: Box<Running>) {
+        self.unsettling += usize::from(running.unsettles);
+        self.running.push_back(running);
+    }
+
+    /// Takes out the command that ends now.
+    pub(super) fn end_first(&mut self) -> Option<Box<Running>> {
+        let running = self.running.pop_front()?;
+        self.unsettling -= usize::from(running.unsettles);
+        Some(running)
+    }
+
+    pub(super) fn first(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    pub(super) fn first_mut(&mut self) -> Option<&mut Entry> {
+        self.entries.front_mut()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= IN_FLIGHT_MAX
+    }
+
+    /// Whether nothing is awaited: Syncs that may have been swallowed do not count.
+    pub(super) fn is_idle(&self) -> bool {
+        self.entries.iter().all(|e| matches!(e.sent, Sent::CopyEnd | Sent::Sync { doubtful: true }))
+    }
+
+    /// Whether a command under way can change how texts are read.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettling > 0
+    }
+
+    /// Drops what stands in front and does not get the answer `tag`: ends of copy data, Syncs that were swallowed.
+    pub(super) fn make_way(&mut self, tag: u8) {
+        while let Some(entry) = self.entries.front() {
+            let drop = match entry.sent {
+                Sent::CopyEnd => true,
+                Sent::Sync { doubtful: true } => tag != b'Z' && self.entries.len() > 1,
+                _ => false,
+            };
+            if !drop {
+                return;
+            }
+            self.entries.pop_front();
+        }
+    }
+
+    /// The target reads copy data now: the Syncs up to its end may be swallowed.
+    pub(super) fn copy_in_began(&mut self) {
+        let before_end = self.entries.iter_mut().take_while(|e| !matches!(e.sent, Sent::CopyEnd));
+        for entry in before_end {
+            if let Sent::Sync { doubtful } = &mut entry.sent {
+                *doubtful = true;
+            }
+        }
+    }
+
+    /// A command that took copy data has ended well: it read the end of the data, and all Syncs before that.
+    pub(super) fn copy_in_ended(&mut self) {
+        let Some(end) = self.entries.iter().position(|e| matches!(e.sent, Sent::CopyEnd)) else { return };
+        self.entries.remove(end);
+        let mut at = 0;
+        self.entries.retain(|e| {
+            at += 1;
+            at > end || !matches!(e.sent, Sent::Sync { doubtful: true })
+        });
+    }
+
+    /// A ReadyForQuery came for a Sync that may have been swallowed: then it was the next one's.
+    pub(super) fn doubt_next_sync(&mut self) {
+        for entry in &mut self.entries {
+            if let Sent::Sync { doubtful } = &mut entry.sent {
+                *doubtful = true;
+                return;
+            }
+        }
+    }
+
+    /// The command to which copy data from the client belongs: the first that takes it or may come to take it.
+    pub(super) fn copy_target(&mut self) -> Option<&mut Box<Running>> {
+        let takes = |r: &Box<Running>| {
+            !r.copy_done && (r.copy_in || r.opaque || &*r.tag == "COPY" || r.tag.is_empty())
+        };
+        let at = self.running.iter().position(takes).or_else(|| self.running.len().checked_sub(1))?;
+        self.running.get_mut(at)
+    }
+
+    /// Whether a Sync that goes out now may be swallowed.
+    pub(super) fn is_reading_copy(&self) -> bool {
+        self.running.front().is_some_and(|r| r.copy_in && !r.copy_done)
+    }
+
+    /// Whether ReadyForQuery is under way without anything further being asked.
+    pub(super) fn ready_follows(&self) -> bool {
+        let mut rest = self.entries.iter().skip(1);
+        match rest.next().map(|e| &e.sent) {
+            Some(Sent::Ready | Sent::Sync { doubtful: false }) => true,
+            Some(Sent::Sync { doubtful: true } | Sent::CopyEnd) => {
+                rest.any(|e| matches!(e.sent, Sent::Sync { .. }))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a Sync is in the queue.
+    pub(super) fn sync_follows(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.sent, Sent::Sync { .. }))
+    }
+
+    /// The target skips everything up to the next Sync: takes that out, and the commands in it. What those entries would
+    /// have done to names has not happened.
+    pub(super) fn skip(&mut self, names: &mut Names) -> VecDeque<Box<Running>> {
+        let mut ends = 0;
+        while let Some(entry) = self.entries.front() {
+            if matches!(entry.sent, Sent::Sync { .. }) {
+                break;
+            }
+            ends += entry.ends;
+            entry.undo(names);
+            self.entries.pop_front();
+        }
+        let rest = self.running.split_off(ends.min(self.running.len()));
+        let skipped = std::mem::replace(&mut self.running, rest);
+        self.unsettling -= skipped.iter().filter(|r| r.unsettles).count();
+        skipped
+    }
+
+    /// The session ends: nothing more is awaited.
+    pub(super) fn abandon(&mut self, why: AbandonReason) {
+        self.entries.clear();
+        self.unsettling = 0;
+        for running in self.running.drain(..) {
+            running.permit.abandon(why);
+        }
+    }
+}
+
+impl Entry {
+    fn undo(&self, names: &mut Names) {
+        match &self.sent {
+            Sent::Parse(it) => names.statement_unchanged(&it.name),
+            Sent::Bind(it) => names.portal_unchanged(&it.name),
+            Sent::CloseStatement(name) => names.statement_unchanged(name),
+            Sent::ClosePortal(name) => names.portal_unchanged(name),
+            _ => {}
+        }
+    }
+}

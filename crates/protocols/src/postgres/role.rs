@@ -1,0 +1,397 @@
+//! The role in force at the target, as far as statements that ended well tell; and what else a statement changes for
+//! the reading of later ones.
+
+use firsthand_model::command::{Effect, Shape};
+
+/// Coverage fact: the role in force cannot be told any more.
+pub(super) const ROLE_UNKNOWN: &str = "role-unknown";
+
+/// What a statement does to the session when it ends well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing that matters here.
+    None,
+    /// Opens a transaction block.
+    Begin,
+    /// Ends the transaction block, and opens the next when chained.
+    End {
+        /// COMMIT rather than ROLLBACK.
+        commit: bool,
+        /// `AND CHAIN`.
+        chain: bool,
+    },
+    /// `ROLLBACK TO SAVEPOINT`: some settings go back, which ones is not followed.
+    RollbackTo,
+    /// `SET ROLE`: a name, or back to the session's user.
+    Role {
+        /// The role.
+        to: Option<String>,
+        /// Until the end of the transaction only.
+        local: bool,
+    },
+    /// `SET SESSION AUTHORIZATION`: a name, or back to who logged in.
+    Authorization {
+        /// The role.
+        to: Option<String>,
+        /// Until the end of the transaction only.
+        local: bool,
+    },
+    /// It may have changed the role in a way that the text does not tell.
+    Unclear,
+}
+
+/// What a statement may change, from its tag and its text.
+pub(super) fn change_of(shape: &Shape, text: &str) -> Change {
+    if shape.plain_read {
+        return Change::None;
+    }
+    match shape.tag.as_str() {
+        "BEGIN" | "START TRANSACTION" => Change::Begin,
+        "COMMIT" | "PREPARE TRANSACTION" => Change::End { commit: true, chain: chained(text) },
+        "ROLLBACK" if Words::new(text).any(|w| w.is("to")) => Change::RollbackTo,
+        "ROLLBACK" => Change::End { commit: false, chain: chained(text) },
+        "SET" | "RESET" => setting(text),
+        "DISCARD ALL" => Change::Authorization { to: None, local: false },
+        "" | "DO" | "CALL" if names_role(text) => Change::Unclear,
+        _ if shape.effects.has(Effect::Unknown) && contains(text, "set_config") && names_role(text) => {
+            Change::Unclear
+        }
+        _ => Change::None,
+    }
+}
+
+/// Whether it can change how texts are read (`standard_conforming_strings`, `client_encoding`).
+pub(super) fn unsettles(shape: &Shape, text: &str) -> bool {
+    match shape.tag.as_str() {
+        "SET" | "RESET" | "DISCARD ALL" | "DO" | "CALL" | "ROLLBACK" | "COMMIT" => true,
+        "" => !shape.plain_read,
+        _ => shape.effects.has(Effect::Unknown) && contains(text, "set_config"),
+    }
+}
+
+/// Whether it can give the names of statements and portals another meaning behind the protocol's back.
+pub(super) fn renames(shape: &Shape) -> bool {
+    match shape.tag.as_str() {
+        "PREPARE" | "DECLARE CURSOR" | "DO" | "CALL" => true,
+        "" => !shape.plain_read,
+        _ => false,
+    }
+}
+
+fn chained(text: &str) -> bool {
+    let mut words = Words::new(text);
+    let mut no = false;
+    while let Some(word) = words.next() {
+        if word.is("chain") {
+            return !no;
+        }
+        no = word.is("no");
+    }
+    false
+}
+
+/// `SET [SESSION|LOCAL] ROLE x`, `SET … SESSION AUTHORIZATION x`, `SET role = x`, `RESET role`.
+fn setting(text: &str) -> Change {
+    let mut words = Words::new(text).peekable();
+    let Some(verb) = words.next() else { return Change::None };
+    if verb.is("reset") {
+        return match words.next() {
+            Some(w) if w.is("role") => Change::Role { to: None, local: false },
+            Some(w) if w.is("session_authorization") || w.is("session") => {
+                Change::Authorization { to: None, local: false }
+            }
+            _ => Change::None,
+        };
+    }
+    let mut word = words.next();
+    let local = word.as_ref().is_some_and(|w| w.is("local"));
+    if local
+        || (word.as_ref().is_some_and(|w| w.is("session"))
+            && !words.peek().is_some_and(|w| w.is("authorization")))
+    {
+        word = words.next();
+    }
+    let Some(word) = word else { return Change::None };
+    let authorization = if word.is("role") {
+        false
+    } else if word.is("session") || word.is("session_authorization") {
+        words.next_if(|w| w.is("authorization"));
+        true
+    } else {
+        return Change::None;
+    };
+    words.next_if(|w| w.is("to") || w.text == "=");
+    let to = match words.next() {
+        Some(w) if w.quoted || !(w.is("none") || w.is("default")) => Some(w.value()),
+        Some(_) => None,
+        None => return Change::Unclear,
+    };
+    if authorization { Change::Authorization { to, local } } else { Change::Role { to, local } }
+}
+
+fn contains(text: &str, lower: &str) -> bool {
+    text.len() >= lower.len()
+        && text.as_bytes().windows(lower.len()).any(|w| w.eq_ignore_ascii_case(lower.as_bytes()))
+}
+
+fn names_role(text: &str) -> bool {
+    contains(text, "role")
+        || contains(text, "session_authorization")
+        || contains(text, "session authorization")
+}
+
+/// A word, quoted name, quoted string or `=` of a text; comments, space and other signs are passed over.
+#[derive(Clone, Debug)]
+struct Word<'t> {
+    text: &'t str,
+    quoted: bool,
+}
+
+impl Word<'_> {
+    fn is(&self, word: &str) -> bool {
+        !self.quoted && self.text.eq_ignore_ascii_case(word)
+    }
+
+    /// The name it stands for.
+    fn value(&self) -> String {
+        if !self.quoted {
+            return self.text.to_ascii_lowercase();
+        }
+        let quote = self.text.get(..1).unwrap_or_default();
+        let inner = self.text.strip_prefix(quote).and_then(|t| t.strip_suffix(quote)).unwrap_or(self.text);
+        inner.replace(&quote.repeat(2), quote)
+    }
+}
+
+struct Words<'t>(&'t str);
+
+impl<'t> Words<'t> {
+    fn new(text: &'t str) -> Self {
+        Self(text)
+    }
+
+    fn split(&mut self, at: usize) -> &'t str {
+        let (head, tail) = self.0.split_at_checked(at).unwrap_or((self.0, ""));
+        self.0 = tail;
+        head
+    }
+}
+
+impl<'t> Iterator for Words<'t> {
+    type Item = Word<'t>;
+
+    fn next(&mut self) -> Option<Word<'t>> {
+        loop {
+            let first = self.0.chars().next()?;
+            let bytes = self.0.as_bytes();
+            match first {
+                '-' if bytes.starts_with(b"--") => {
+                    self.split(self.0.find('\n').unwrap_or(self.0.len()));
+                }
+                '/' if bytes.starts_with(b"/*") => {
+                    self.split(comment_len(bytes));
+                }
+                '\'' | '"' => {
+                    let end = quoted_len(bytes);
+                    return Some(Word { text: self.split(end), quoted: true });
+                }
+                '=' => return Some(Word { text: self.split(1), quoted: false }),
+                c if c == '_' || c.is_alphanumeric() => {
+                    let end = self.0.find(|c: char| c != '_' && c != '$' && !c.is_alphanumeric());
+                    return Some(Word { text: self.split(end.unwrap_or(self.0.len())), quoted: false });
+                }
+                c => {
+                    self.split(c.len_utf8());
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of a quoted part, both quotes included; doubled quotes inside belong to it.
+fn quoted_len(bytes: &[u8]) -> usize {
+    let quote = bytes.first().copied().unwrap_or_default();
+    let mut at = 1;
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        if *byte == quote {
+            if bytes.get(at) != Some(&quote) {
+                return at;
+            }
+            at += 1;
+        }
+    }
+    bytes.len()
+}
+
+/// Bytes of a block comment; they nest.
+fn comment_len(bytes: &[u8]) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.starts_with(b"/*") {
+            (depth, at) = (depth + 1, at + 2);
+        } else if rest.starts_with(b"*/") {
+            (depth, at) = (depth.saturating_sub(1), at + 2);
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    bytes.len()
+}
+
+/// The role in force, followed through transactions.
+#[derive(Debug)]
+pub(super) struct Role {
+    /// Who logged in.
+    login: String,
+    /// `session_user`, and SET ROLE's value if one is in force.
+    now: Setting,
+    /// What a rollback goes back to: as it was when the transaction began.
+    before: Option<Setting>,
+    /// What a commit goes back to: as it is but for `SET LOCAL`.
+    lasting: Option<Setting>,
+    /// It cannot be told any more.
+    unknown: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Setting {
+    user: String,
+    role: Option<String>,
+}
+
+impl Role {
+    pub(super) fn new(login: &str) -> Self {
+        let now = Setting { user: login.to_owned(), role: None };
+        Self { login: login.to_owned(), now, before: None, lasting: None, unknown: false }
+    }
+
+    /// The role's name.
+    pub(super) fn name(&self) -> &str {
+        self.now.role.as_deref().unwrap_or(&self.now.user)
+    }
+
+    /// Whether it may be another by now.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// It has changed in a way that was not seen.
+    pub(super) fn lose(&mut self) {
+        self.unknown = true;
+    }
+
+    /// A statement ended well. True when the role's name may have changed. What it sets counts until the transaction
+    /// ends, which may be an implicit one.
+    pub(super) fn apply(&mut self, change: &Change) -> bool {
+        match change {
+            Change::None | Change::Begin => return false,
+            Change::End { commit: true, .. } => self.ended(true),
+            Change::End { commit: false, .. } => self.ended(false),
+            Change::RollbackTo => self.unknown |= self.before.is_some(),
+            Change::Unclear => self.unknown = true,
+            Change::Role { to, local } => {
+                let now = Setting { user: self.now.user.clone(), role: to.clone() };
+                self.set(now, *local);
+            }
+            Change::Authorization { to, local } => {
+                let user = to.clone().unwrap_or_else(|| self.login.clone());
+                self.set(Setting { user, role: None }, *local);
+            }
+        }
+        true
+    }
+
+    fn set(&mut self, now: Setting, local: bool) {
+        self.before.get_or_insert_with(|| self.now.clone());
+        if local {
+            self.lasting.get_or_insert_with(|| self.now.clone());
+        } else {
+            self.lasting = None;
+        }
+        (self.now, self.unknown) = (now, false);
+    }
+
+    /// The transaction has ended. True when the role's name may have changed.
+    pub(super) fn transaction_ended(&mut self, committed: bool) -> bool {
+        let changed = self.before.is_some() || self.lasting.is_some();
+        self.ended(committed);
+        changed
+    }
+
+    fn ended(&mut self, committed: bool) {
+        let (before, lasting) = (self.before.take(), self.lasting.take());
+        if let Some(setting) = if committed { lasting } else { before } {
+            self.now = setting;
+        }
+    }
+
+    /// The target reports another session user. True when it is news.
+    pub(super) fn reported(&mut self, user: &[u8]) -> bool {
+        let user = String::from_utf8_lossy(user);
+        if self.now.user == user {
+            return false;
+        }
+        self.now = Setting { user: user.into_owned(), role: None };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn role(to: Option<&str>, local: bool) -> Change {
+        Change::Role { to: to.map(str::to_owned), local }
+    }
+
+    #[test]
+    fn every_spelling_of_set_role_is_read() {
+        for (text, want) in [
+            ("SET ROLE app", role(Some("app"), false)),
+            ("set session role \"App\"\"x\"", role(Some("App\"x"), false)),
+            ("SET LOCAL ROLE 'app'", role(Some("app"), true)),
+            ("/* SET ROLE x */ SET -- y\n role TO App", role(Some("app"), false)),
+            ("SET role = none", role(None, false)),
+            ("RESET ROLE", role(None, false)),
+            ("SET search_path = role", Change::None),
+            ("SET SESSION AUTHORIZATION bob", Change::Authorization { to: Some("bob".into()), local: false }),
+            ("SET LOCAL SESSION AUTHORIZATION DEFAULT", Change::Authorization { to: None, local: true }),
+            ("RESET SESSION AUTHORIZATION", Change::Authorization { to: None, local: false }),
+            ("SET SESSION search_path TO x", Change::None),
+        ] {
+            assert_eq!(setting(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn rollback_takes_back_what_the_transaction_set() {
+        let mut r = Role::new("login");
+        r.apply(&role(Some("a"), false));
+        assert!(r.transaction_ended(true));
+        assert_eq!(r.name(), "a");
+        r.apply(&role(Some("b"), false));
+        r.apply(&role(Some("c"), true));
+        assert_eq!(r.name(), "c");
+        r.apply(&Change::End { commit: true, chain: false });
+        assert_eq!(r.name(), "b");
+        r.apply(&role(None, false));
+        assert_eq!(r.name(), "login");
+        r.apply(&Change::End { commit: false, chain: false });
+        assert_eq!(r.name(), "b");
+        // Outside a transaction block SET LOCAL ends with its own statement.
+        r.apply(&role(Some("d"), true));
+        r.transaction_ended(true);
+        assert_eq!(r.name(), "b");
+    }
+
+    #[test]
+    fn chains_and_savepoints_are_told_apart() {
+        assert!(chained("COMMIT AND CHAIN"));
+        assert!(!chained("COMMIT AND NO CHAIN"));
+        assert!(!chained("COMMIT -- and chain"));
+    }
+}

@@ -1,0 +1,469 @@
+//! From the target: each message is matched to what it answers, and goes on to the client in spans of the buffer it came
+//! in. Only what ends a command, or must change, is cut out of a span.
+
+use bytes::{Buf as _, BytesMut};
+use firsthand_model::outcome::{AbandonReason, Transaction};
+use firsthand_wire::postgres::backend::{
+    CopyFormats, Notification, ParameterDescription, ParameterStatus, Report, RowDescription,
+    TransactionStatus,
+};
+use firsthand_wire::postgres::frame::{HEADER_LEN, Header, Passing, Scan, scan};
+use firsthand_wire::postgres::{DecodeError, Frames};
+use std::sync::Arc;
+
+use super::columns::Columns;
+use super::complete::Ending;
+use super::dialect::PostgresDialect;
+use super::flight::{NOTICE_BYTES_KEPT, Sent};
+use super::{parameters, report};
+use crate::dialect::Action;
+
+/// A row or piece of copy data up to this size is held until it is whole, so that the record can show it; a longer one
+/// is passed on piece by piece and only counted. Above it a value is no longer something a person reads.
+const HELD_ROW_MAX: usize = 1 << 20;
+
+/// A piece of a long message that is passed on at once when it has at least this size.
+const PIECE_MIN: usize = 16 << 10;
+
+/// The span of bytes at the front of the input that is understood and not yet handed on.
+pub(super) struct Walk<'i> {
+    pub(super) input: &'i mut BytesMut,
+    /// Its length.
+    pub(super) at: usize,
+    /// Whether it waits for the intent of the command that runs first.
+    pub(super) gated: bool,
+    /// No more bytes will come.
+    pub(super) closing: bool,
+}
+
+impl Walk<'_> {
+    /// What follows the span.
+    pub(super) fn rest(&self) -> &[u8] {
+        self.input.get(self.at..).unwrap_or_default()
+    }
+
+    /// The body of the message of `len` bytes that follows the span.
+    pub(super) fn body(&self, len: usize) -> &[u8] {
+        self.rest().get(HEADER_LEN..len).unwrap_or_default()
+    }
+
+    /// Cuts off the span and `len` bytes more.
+    pub(super) fn cut(&mut self, len: usize) -> bytes::Bytes {
+        let bytes = self.input.split_to((self.at + len).min(self.input.len())).freeze();
+        self.at = 0;
+        bytes
+    }
+}
+
+/// How the walk goes on.
+#[derive(PartialEq, Eq)]
+pub(super) enum Step {
+    /// With the next message.
+    On,
+    /// It waits: what this message means depends on the next one.
+    Hold,
+    /// The target broke the protocol, in these words.
+    Broken(String),
+}
+
+impl From<DecodeError> for Step {
+    fn from(e: DecodeError) -> Self {
+        Self::Broken(e.to_string())
+    }
+}
+
+impl PostgresDialect {
+    /// Takes what it can of the target's bytes. `closing`: no more will come.
+    pub(super) fn read_server(&mut self, input: &mut BytesMut, closing: bool, out: &mut Vec<Action>) {
+        if !self.held.is_empty() {
+            self.held.unsplit(input.split());
+            std::mem::swap(input, &mut self.held);
+        }
+        let mut walk = Walk { input, at: 0, gated: false, closing };
+        let mut hold = false;
+        loop {
+            if let Some(passing) = self.server_passing.take() {
+                if walk.rest().is_empty() {
+                    self.server_passing = Some(passing);
+                    break;
+                }
+                self.pass_piece(passing, false, &mut walk, out);
+                continue;
+            }
+            let (tag, len) = match scan(walk.rest(), &self.server_rules) {
+                Ok(Scan::Frame(frame)) => (frame.tag, frame.len()),
+                Ok(Scan::Partial { header, .. }) if self.passes(header, walk.rest().len()) => {
+                    self.pass_piece(Passing::new(header), true, &mut walk, out);
+                    continue;
+                }
+                Ok(Scan::Partial { .. } | Scan::NeedMore(_)) => break,
+                Err(e) => return self.broke(e.to_string(), &mut walk, out),
+            };
+            match self.answer(tag, len, &mut walk, out) {
+                Step::On => {}
+                Step::Hold => {
+                    hold = true;
+                    break;
+                }
+                Step::Broken(what) => return self.broke(what, &mut walk, out),
+            }
+        }
+        self.flush(&mut walk, out);
+        if hold {
+            self.held = walk.input.split();
+        }
+    }
+
+    fn broke(&mut self, what: String, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
+        self.flush(walk, out);
+        walk.input.clear();
+        self.target_broke(what, out);
+    }
+
+    /// Hands the span on.
+    pub(super) fn flush(&mut self, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
+        if walk.at == 0 {
+            return;
+        }
+        let bytes = walk.cut(0);
+        let reply = match self.flight.running.front() {
+            Some(running) if walk.gated => running.permit.reply(bytes),
+            _ => self.admission.reply(bytes),
+        };
+        out.push(Action::ToClient(reply));
+    }
+
+    /// Adds `len` bytes to the span, which waits for the running command's intent if they do.
+    pub(super) fn pass(
+        &mut self,
+        len: usize,
+        gated: bool,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        if gated && !walk.gated {
+            self.flush(walk, out);
+        }
+        if walk.at == 0 {
+            walk.gated = gated;
+        }
+        walk.at += len;
+        Step::On
+    }
+
+    fn answer(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        if !matches!(tag, b'N' | b'A' | b'S') {
+            self.flight.make_way(tag);
+        }
+        match tag {
+            b'D' | b'd' => self.data(tag, walk, out),
+            b'C' => self.ends(Ending::Tag, len, walk, out),
+            b'I' => self.ends(Ending::Empty, len, walk, out),
+            b's' => self.ends(Ending::Suspended, len, walk, out),
+            b'V' => self.ends(Ending::Function, len, walk, out),
+            b'E' => self.error(len, walk, out),
+            b'Z' => self.ready_for_query(len, walk, out),
+            b'1' | b'2' | b'3' => self.step_done(tag, len, walk, out),
+            b'T' | b'n' | b't' => self.description(tag, len, walk, out),
+            b'G' | b'H' | b'W' => self.copy_begins(tag, len, walk, out),
+            b'c' => self.pass(len, true, walk, out),
+            b'N' | b'A' | b'S' => match self.aside(tag, walk.at, len, walk, out) {
+                Some(note) => {
+                    self.flush(walk, out);
+                    let reply = walk.cut(len);
+                    out.push(note.with(reply));
+                    Step::On
+                }
+                None => self.pass(len, !self.flight.running.is_empty(), walk, out),
+            },
+            b'R' | b'K' | b'v' => Step::Broken(format!("a message '{}' after the login", char::from(tag))),
+            _ => {
+                self.flush(walk, out);
+                let reply = walk.cut(len);
+                let detail =
+                    firsthand_model::json::Json::string(&char::from(tag).escape_default().to_string());
+                out.push(Action::Note { what: "unknown-message", detail, reply });
+                Step::On
+            }
+        }
+    }
+
+    /// Rows or copy data: all whole messages of that kind that follow each other.
+    fn data(&mut self, tag: u8, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let portal = match self.flight.first().map(|e| &e.sent) {
+            Some(Sent::Execute(portal)) => portal.clone(),
+            Some(Sent::Script) => None,
+            _ => return Step::Broken(format!("'{}' for no command", char::from(tag))),
+        };
+        let Some(running) = self.flight.running.front_mut() else {
+            return Step::Broken("a row for no command".into());
+        };
+        let number = running.permit.number();
+        let capture = running.capture();
+        if tag == b'D' && !capture.has_columns() {
+            capture.rows_follow(portal.and_then(|p| p.row_columns()));
+        }
+        let rest = walk.input.get(walk.at..).unwrap_or_default();
+        let mut frames = Frames::new(rest, &self.server_rules);
+        let mut count = 0;
+        while capture.keeps() && rest.get(frames.consumed()) == Some(&tag) {
+            let Ok(Some(frame)) = frames.next() else { break };
+            count += 1;
+            let piece = if tag == b'D' { capture.row(frame.body) } else { capture.copy_data(frame.body) };
+            out.extend(piece.map(|piece| Action::Rows(number, piece)));
+        }
+        count += frames.skip_run(tag).unwrap_or_default().count;
+        let len = frames.consumed();
+        capture.passed(count, rest.get(..len).unwrap_or_default());
+        out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
+        self.pass(len, true, walk, out)
+    }
+
+    /// Whether a message is passed on before it is whole.
+    fn passes(&self, header: Header, available: usize) -> bool {
+        let long = header.frame_len() > HELD_ROW_MAX
+            || (available >= PIECE_MIN
+                && self.flight.running.front().and_then(|r| r.capture.as_ref()).is_some_and(|c| !c.keeps()));
+        long && self.server_rules.is_streamed(header.tag)
+            && matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Execute(_) | Sent::Script))
+    }
+
+    fn pass_piece(&mut self, mut passing: Passing, header: bool, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
+        let len = passing.take(walk.rest().len());
+        if let Some(running) = self.flight.running.front_mut() {
+            let number = running.permit.number();
+            let capture = running.capture();
+            let piece = walk.rest().get(..len).unwrap_or_default();
+            capture.passed(u64::from(passing.is_done()), piece);
+            if passing.tag() == b'D' {
+                capture.row_too_large();
+            } else {
+                let data = if header { piece.get(HEADER_LEN..).unwrap_or_default() } else { piece };
+                out.extend(capture.copy_data(data).map(|piece| Action::Rows(number, piece)));
+            }
+            out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
+        }
+        self.pass(len, true, walk, out);
+        self.server_passing = Some(passing).filter(|p| !p.is_done());
+    }
+
+    /// ParseComplete, BindComplete, CloseComplete.
+    fn step_done(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let fits = matches!(
+            (tag, self.flight.first().map(|e| &e.sent)),
+            (b'1', Some(Sent::Parse(_)))
+                | (b'2', Some(Sent::Bind(_)))
+                | (b'3', Some(Sent::CloseStatement(_) | Sent::ClosePortal(_)))
+        );
+        let Some(entry) = self.flight.pop().filter(|_| fits) else {
+            return Step::Broken(format!("'{}' for no such message", char::from(tag)));
+        };
+        match entry.sent {
+            Sent::Parse(it) => self.names.parsed(it),
+            Sent::Bind(it) => self.names.bound(it),
+            Sent::CloseStatement(name) => self.names.closed_statement(&name),
+            Sent::ClosePortal(name) => self.names.closed_portal(&name),
+            _ => {}
+        }
+        if entry.ends > 0 {
+            self.prepared(len, walk, out);
+            return Step::On;
+        }
+        let gated = entry.owner != 0 || walk.gated && walk.at > 0;
+        self.pass(len, gated, walk, out)
+    }
+
+    /// RowDescription, NoData, ParameterDescription.
+    fn description(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let columns = match tag {
+            b'T' => match self.columns(walk.body(len)) {
+                Ok(columns) => Some(columns),
+                Err(e) => return e.into(),
+            },
+            _ => None,
+        };
+        let gated = walk.gated && walk.at > 0;
+        match (tag, self.flight.first().map(|e| &e.sent)) {
+            (b't', Some(Sent::DescribeStatement(it))) => match ParameterDescription::read(walk.body(len)) {
+                Ok(types) => {
+                    if let Some(it) = it {
+                        let _ = it.types.set(types.types().collect());
+                    }
+                    return self.pass(len, gated, walk, out);
+                }
+                Err(e) => return e.into(),
+            },
+            (b'T' | b'n', Some(Sent::DescribeStatement(it))) => {
+                if let (Some(it), Some(columns)) = (it, columns) {
+                    let _ = it.columns.set(columns);
+                }
+            }
+            (b'T' | b'n', Some(Sent::DescribePortal(it))) => {
+                if let (Some(it), Some(columns)) = (it, columns) {
+                    let _ = it.columns.set(columns);
+                }
+            }
+            (b'T', Some(Sent::Script)) => {
+                if let Some(running) = self.flight.running.front_mut() {
+                    let number = running.permit.number();
+                    let before = running.capture().rows_follow(columns);
+                    out.extend(before.map(|piece| Action::Rows(number, piece)));
+                }
+                return self.pass(len, true, walk, out);
+            }
+            _ => return Step::Broken(format!("'{}' for no such message", char::from(tag))),
+        }
+        self.flight.pop();
+        self.pass(len, gated, walk, out)
+    }
+
+    /// The columns of a RowDescription; those of the last one when it is the same.
+    fn columns(&mut self, body: &[u8]) -> Result<Arc<Columns>, DecodeError> {
+        if let Some((last, columns)) = &self.last_columns
+            && **last == *body
+        {
+            return Ok(Arc::clone(columns));
+        }
+        let columns = Arc::new(Columns::of(&RowDescription::read(body)?));
+        self.last_columns = Some((body.into(), Arc::clone(&columns)));
+        Ok(columns)
+    }
+
+    /// CopyInResponse, CopyOutResponse, CopyBothResponse.
+    fn copy_begins(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let formats = match CopyFormats::read(walk.body(len), "CopyResponse") {
+            Ok(formats) => formats,
+            Err(e) => return e.into(),
+        };
+        let takes = matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Execute(_) | Sent::Script));
+        let Some(running) = self.flight.running.front_mut().filter(|_| takes) else {
+            return Step::Broken("copy data for no command".to_owned());
+        };
+        running.capture().copy_follows(formats.format);
+        if tag != b'H' {
+            running.copy_in = true;
+            self.flight.copy_in_began();
+        }
+        self.pass(len, true, walk, out)
+    }
+
+    fn ready_for_query(&mut self, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let status = match TransactionStatus::read(walk.body(len)) {
+            Ok(status) => status,
+            Err(e) => return e.into(),
+        };
+        match self.flight.first().map(|e| &e.sent) {
+            Some(Sent::Sync { doubtful }) => {
+                let doubtful = *doubtful;
+                self.flight.pop();
+                if doubtful {
+                    self.flight.doubt_next_sync();
+                }
+            }
+            Some(Sent::Ready) => {
+                self.flight.pop();
+            }
+            Some(Sent::Script | Sent::Function) => {
+                // Fewer results than statements: what is left did not answer.
+                self.flush(walk, out);
+                let left = self.flight.pop().map_or(0, |e| e.ends);
+                for _ in 0..left {
+                    if let Some(running) = self.flight.end_first() {
+                        running.permit.abandon(AbandonReason::Protocol);
+                    }
+                }
+                self.flight.pop();
+            }
+            None => {}
+            Some(_) => return Step::Broken("'Z' before what was asked was answered".to_owned()),
+        }
+        self.ready(status, out);
+        let gated = walk.gated && walk.at > 0;
+        self.pass(len, gated, walk, out)
+    }
+
+    /// The target is ready: the state of the transaction is known for certain.
+    pub(super) fn ready(&mut self, status: TransactionStatus, out: &mut Vec<Action>) {
+        self.transaction = match status {
+            TransactionStatus::Idle => Transaction::Idle,
+            TransactionStatus::InTransaction => Transaction::Open,
+            TransactionStatus::Failed => Transaction::Failed,
+        };
+        if status == TransactionStatus::Idle {
+            self.names.transaction_ended();
+            if self.role.transaction_ended(!self.failed) {
+                out.push(Action::Role(self.role.name().to_owned()));
+            }
+        }
+        (self.failed, self.role_touched) = (false, false);
+    }
+
+    /// A message that can come at any time, at `at` in the input. Something to note, unless it belongs to the running
+    /// command.
+    pub(super) fn aside(
+        &mut self,
+        tag: u8,
+        at: usize,
+        len: usize,
+        walk: &Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Option<Aside> {
+        let body = walk.input.get(at + HEADER_LEN..at + len).unwrap_or_default();
+        match tag {
+            b'N' => {
+                let it = Report::read(body, "NoticeResponse").ok()?;
+                let Some(running) = self.flight.running.front_mut() else {
+                    return Some(Aside { what: "notice", detail: report::json(&it, None) });
+                };
+                if running.notices.len() < NOTICE_BYTES_KEPT {
+                    running.notices.push(if running.notices.is_empty() { b'[' } else { b',' });
+                    report::write(&mut running.notices, &it, running.secrets.as_ref());
+                }
+                None
+            }
+            b'A' => {
+                let it = Notification::read(body).ok()?;
+                Some(Aside { what: "notification", detail: report::notification(&it) })
+            }
+            _ => {
+                let it = ParameterStatus::read(body).ok()?;
+                self.reported(&it, out);
+                Some(Aside { what: "parameter", detail: parameters::changed(it.name, it.value) })
+            }
+        }
+    }
+
+    fn reported(&mut self, it: &ParameterStatus<'_>, out: &mut Vec<Action>) {
+        let superuser = self.parameters.is_superuser;
+        self.parameters.set(it.name, it.value);
+        if it.name == b"session_authorization" && self.role.reported(it.value) {
+            self.role_touched = true;
+            out.push(Action::Role(self.role.name().to_owned()));
+        }
+        if superuser != self.parameters.is_superuser && !self.role_touched && !self.failed {
+            // The role has changed without a statement that says so.
+            self.role.lose();
+        }
+    }
+}
+
+/// Something to note that belongs to no command.
+pub(super) struct Aside {
+    what: &'static str,
+    detail: firsthand_model::json::Json,
+}
+
+impl Aside {
+    /// With the bytes that tell the client.
+    pub(super) fn with(self, reply: bytes::Bytes) -> Action {
+        Action::Note { what: self.what, detail: self.detail, reply }
+    }
+}
+
+impl PostgresDialect {
+    /// Leaves out the next `len` bytes.
+    pub(super) fn swallow(&mut self, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
+        self.flush(walk, out);
+        walk.input.advance(len.min(walk.input.len()));
+    }
+}

@@ -1,0 +1,148 @@
+//! A statement's text: what it does, and how it stands in the record.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use firsthand_model::command::{Effect, Effects, Shape};
+use firsthand_model::limits::TEXT_BYTES_KEPT;
+
+use firsthand_sql::{Analyzer, Masked, Settings, mask};
+
+/// Coverage fact: the text was longer than the record keeps.
+pub(super) const TEXT_CUT: &str = "text-cut";
+/// Coverage fact: the text (or a name in it) is not UTF-8; what could not be read stands as U+FFFD.
+pub(super) const ENCODING: &str = "encoding";
+
+/// A text as the record keeps it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recorded {
+    /// Secrets replaced, cut to `limits::TEXT_BYTES_KEPT`.
+    pub(super) text: String,
+    /// SHA-256 of the original, where `text` differs from it.
+    pub(super) original_digest: Option<[u8; 32]>,
+    /// Bytes of the original.
+    pub(super) original_bytes: u64,
+    /// What could not be shown.
+    pub(super) coverage: Option<&'static str>,
+    /// The secrets that were in it, for what the target says of it.
+    pub(super) secrets: Option<Arc<Masked>>,
+}
+
+impl Recorded {
+    /// The text of one statement.
+    pub(super) fn of(original: &[u8]) -> Self {
+        let (mut text, mut coverage) = match str::from_utf8(original) {
+            Ok(text) => (text.to_owned(), None),
+            Err(_) => (String::from_utf8_lossy(original).into_owned(), Some(ENCODING)),
+        };
+        let mut differs = coverage.is_some();
+        let secrets = mask(&text).map(|mut masked| {
+            text = std::mem::take(&mut masked.text);
+            differs = true;
+            Arc::new(masked)
+        });
+        if text.len() > TEXT_BYTES_KEPT {
+            text.truncate(text.floor_char_boundary(TEXT_BYTES_KEPT));
+            (coverage, differs) = (Some(TEXT_CUT), true);
+        }
+        let original_digest = differs.then(|| sha256(original));
+        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets }
+    }
+
+    /// Bytes it takes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
+/// One statement of a text.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) shape: Arc<Shape>,
+    pub(super) text: Recorded,
+}
+
+/// A text read: its statements, at least one.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The statements. An empty text counts as one that does nothing.
+    pub(super) pieces: Vec<Piece>,
+    /// The text could not be taken apart: it may hold more statements than the one listed.
+    pub(super) opaque: bool,
+}
+
+impl Reading {
+    /// Reads a text. Must run on a stack of `firsthand_sql::STACK_BYTES`.
+    pub(super) fn of(analyzer: &Analyzer, text: &[u8], settings: Settings) -> Self {
+        let analysis = analyzer.analyze(text, settings);
+        let statements = analysis.statements();
+        let opaque = analysis.unparsed().is_some();
+        let pieces = match statements {
+            [] => vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text) }],
+            [one] => {
+                // Comments around the only statement are part of what was sent.
+                let text = Recorded::of(text);
+                vec![Piece { shape: Arc::clone(&one.shape), text }]
+            }
+            many => many
+                .iter()
+                .map(|s| Piece { shape: Arc::clone(&s.shape), text: Recorded::of(part(text, s.range(text))) })
+                .collect(),
+        };
+        Self { pieces, opaque }
+    }
+
+    /// The same text as one statement: that of a Parse, where the target refuses more than one.
+    pub(super) fn into_one(mut self, text: &[u8]) -> Piece {
+        if self.pieces.len() == 1
+            && let Some(only) = self.pieces.pop()
+        {
+            return only;
+        }
+        let mut shape = nothing();
+        for piece in self.pieces {
+            shape.effects = shape.effects.union(piece.shape.effects);
+            shape.plain_read &= piece.shape.plain_read;
+            shape.tables.extend(piece.shape.tables.iter().cloned());
+            shape.coverage.extend(piece.shape.coverage.iter().cloned());
+        }
+        shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
+        shape.coverage.dedup();
+        Piece { text: Recorded::of(text), shape: Arc::new(shape) }
+    }
+}
+
+fn part(text: &[u8], range: Range<usize>) -> &[u8] {
+    text.get(range).unwrap_or_default()
+}
+
+/// What an empty text does.
+fn nothing() -> Shape {
+    Shape {
+        tag: String::new(),
+        effects: Effects::NONE,
+        tables: Vec::new(),
+        plain_read: true,
+        coverage: Vec::new(),
+    }
+}
+
+/// What is known of a statement whose text is not: nothing.
+pub(super) fn unknown(coverage: &'static str) -> Arc<Shape> {
+    Arc::new(Shape {
+        tag: String::new(),
+        effects: Effects::only(Effect::Unknown),
+        tables: Vec::new(),
+        plain_read: false,
+        coverage: vec![coverage.to_owned()],
+    })
+}
