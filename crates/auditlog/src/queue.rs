@@ -365,11 +365,11 @@ impl<T> Shared<T> {
             return Poll::Ready(ready);
         }
         let suspensions = self.suspensions.load(Ordering::Acquire);
-        // A registration is taken off the list only when its poll would be ready, or by a suspension; so while none of
-        // the two has happened it still stands there.
+        // A registration is taken off the list only when its poll would be ready, or, if it is an intent's, by a
+        // suspension; so while none of the two has happened it still stands there.
         let stands = registration.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker()))
             && (registration.position, registration.patience) == (ticket.0, Some(patience))
-            && registration.suspensions == suspensions;
+            && (registration.suspensions == suspensions || patience == Patience::Outcome);
         if stands {
             return Poll::Pending;
         }

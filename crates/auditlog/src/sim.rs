@@ -482,7 +482,8 @@ impl File for SimFile {
                 file.disk.resize(file.cache.len(), 0);
                 for (sector, _) in std::mem::take(&mut file.dirty) {
                     let range = sector * SECTOR..((sector + 1) * SECTOR).min(file.cache.len());
-                    if let (Some(to), Some(from)) = (file.disk.get_mut(range.clone()), file.cache.get(range)) {
+                    if let (Some(to), Some(from)) = (file.disk.get_mut(range.clone()), file.cache.get(range))
+                    {
                         to.copy_from_slice(from);
                     }
                 }

@@ -123,7 +123,10 @@ fn an_error_of_write_suspends_and_a_failed_sync_stops() {
     io.fail(0, 2, EIO);
     assert_eq!(stepper.step(), Step::Suspended);
     let state = log.health().state;
-    assert!(matches!(&state, State::Suspended(why) if why.contains("writing") && why.contains(".seg")), "{state:?}");
+    assert!(
+        matches!(&state, State::Suspended(why) if why.contains("writing") && why.contains(".seg")),
+        "{state:?}"
+    );
     assert!(matches!(log.wait_blocking(intent, Patience::Intent), Err(WaitError::Suspended(_))));
     assert!(matches!(log.append(Note::new("b").intent()), Err(AppendError::Suspended(_))));
     let outcome = log.append(Note::new("c").item(Class::Outcome, Durability::Strict)).unwrap();

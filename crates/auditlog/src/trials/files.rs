@@ -113,7 +113,9 @@ fn a_flipped_bit_before_the_last_write_is_always_noticed() {
             bytes[at] ^= 1 << bit;
             match reopen(&sample, bytes) {
                 None => {}
-                Some(size) => assert!(at >= last && size >= sample.last_write, "bit {bit} of byte {at}: {size}"),
+                Some(size) => {
+                    assert!(at >= last && size >= sample.last_write, "bit {bit} of byte {at}: {size}")
+                }
             }
         }
     }
