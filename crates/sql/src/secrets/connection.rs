@@ -21,16 +21,15 @@ pub(super) fn credentials(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// What stands between the first `:` and the last `@` after `://`: up to white space, or up to the end where all of the
-/// text is one address. Passwords are pasted with `/`, `?` and `@` in them; taking too much only costs a path.
+/// What stands between the first `:` and the last `@` after `://`: up to white space, or up to the end where the
+/// text begins with the address. Passwords are pasted with `/`, `?` and `@` in them; taking too much only costs a path.
 fn addresses(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(scheme) = memchr::memmem::find(bytes.get(from..).unwrap_or_default(), b"://") {
         let start = from + scheme + 3;
-        let alone =
-            from == 0 && bytes.iter().take(scheme).all(|byte| is_word(*byte) || b"+-.".contains(byte));
+        let alone = from == 0 && is_connection(text);
         let rest = bytes.get(start..).unwrap_or_default();
         let word = rest.iter().position(|byte| is_space(*byte)).unwrap_or(rest.len());
         from = start + word;
@@ -45,13 +44,20 @@ fn addresses(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// Whether a text as a whole is a connection string: it begins with `name =` or `scheme://`.
+fn is_connection(text: &str) -> bool {
+    let text = text.trim_start();
+    let name = text.bytes().take_while(|byte| is_word(*byte) || b"+-.".contains(byte)).count();
+    let after = text.get(name..).unwrap_or_default();
+    after.starts_with("://")
+        || after.trim_start().strip_prefix('=').is_some_and(|value| !value.starts_with('>'))
+}
+
 /// The values of `name=value` where the name stands for a credential: up to white space, or in quotes. Space around
 /// the `=` counts where the text begins like a connection string; elsewhere it may be a comparison in dynamic SQL.
 fn pairs(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
-    let lead = bytes.iter().position(|byte| !is_space(*byte) && !is_word(*byte));
-    let is_connection =
-        lead.is_some_and(|at| bytes.get(at) == Some(&b'=') && bytes.get(at + 1) != Some(&b'>'));
+    let is_connection = is_connection(text);
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(equals) = memchr::memchr(b'=', bytes.get(from..).unwrap_or_default()).map(|at| from + at) {
@@ -68,7 +74,7 @@ fn pairs(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let start = from + space;
-        let end = value_end(bytes, start);
+        let end = value_end(bytes, start, is_connection);
         if start < end {
             found.push(start..end);
         }
@@ -82,8 +88,9 @@ fn back_while(bytes: &[u8], end: usize, holds: impl Fn(u8) -> bool) -> usize {
     end - before.iter().rev().take_while(|byte| holds(**byte)).count()
 }
 
-/// Where a value that begins at `start` ends. A backslash takes the next byte with it; an open quote takes all.
-fn value_end(bytes: &[u8], start: usize) -> usize {
+/// Where a value that begins at `start` ends. A backslash takes the next byte with it; an open quote takes all. In a text
+/// that is more than a connection string, a quote ends the value: there it may be a string's.
+fn value_end(bytes: &[u8], start: usize, is_connection: bool) -> usize {
     let quote = bytes.get(start).copied().filter(|byte| matches!(byte, b'\'' | b'"'));
     let mut at = start + usize::from(quote.is_some());
     while let Some(&byte) = bytes.get(at) {
@@ -92,6 +99,7 @@ fn value_end(bytes: &[u8], start: usize) -> usize {
             _ if byte == b'\\' => at += 1,
             Some(quote) if byte == quote => return at,
             None if is_space(byte) => return at - 1,
+            None if !is_connection && matches!(byte, b'\'' | b'"') => return at - 1,
             _ => {}
         }
     }

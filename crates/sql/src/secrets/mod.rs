@@ -162,10 +162,9 @@ struct Reader<'t, 's> {
 struct Statement {
     /// CREATE or ALTER ROLE, USER, GROUP (also USER MAPPING).
     role: bool,
-    /// Its first word has been read, and was ALTER.
-    begun: bool,
-    alters: bool,
-    /// SET stands where it assigns settings, not columns.
+    /// UPDATE, CREATE or the like came before: SET assigns columns, or is part of ON DELETE SET NULL.
+    changes: bool,
+    /// SET stands where it assigns settings.
     setting: bool,
     /// The name of a credential has been seen where one is assigned.
     named: bool,
@@ -202,6 +201,12 @@ impl<'t, 's> Reader<'t, 's> {
             match token.kind {
                 Kind::Comment | Kind::Address => {
                     self.look_into(&token.span);
+                    // An address swallows a semicolon that follows it directly.
+                    let ends = token.kind == Kind::Address
+                        && self.text.as_bytes().get(token.span.end - 1) == Some(&b';');
+                    if ends {
+                        self.statement = Statement::default();
+                    }
                     continue;
                 }
                 Kind::Word | Kind::QuotedName => self.name(&token),
@@ -232,7 +237,7 @@ impl<'t, 's> Reader<'t, 's> {
         } else if ["role", "user", "group"].iter().any(|word| is(word)) {
             self.statement.role |= self.before_is(0, "create") || self.before_is(0, "alter");
         } else if is("set") {
-            self.statement.setting |= self.statement.alters || !self.statement.begun;
+            self.statement.setting |= !self.statement.changes;
         } else if resets {
             self.statement = Statement { fills: self.statement.fills, ..Statement::default() };
         } else if self.statement.role && is("password") {
@@ -243,10 +248,8 @@ impl<'t, 's> Reader<'t, 's> {
         } else if is("to") {
             self.statement.expected = self.statement.setting && self.before_credential(0);
         }
-        if !self.statement.begun && !resets {
-            self.statement.begun = true;
-            self.statement.alters = is("alter");
-        }
+        self.statement.changes |=
+            ["update", "insert", "merge", "delete", "create"].iter().any(|word| is(word));
     }
 
     fn symbol(&mut self, token: &Token, symbol: u8) {
