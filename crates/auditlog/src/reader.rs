@@ -67,7 +67,9 @@ pub enum ReadError {
         source: FrameError,
     },
     /// A segment does not continue the one before it.
-    #[error("segment {segment} does not continue the one before it, which ends before position {position}: a segment is missing or not from this log")]
+    #[error(
+        "segment {segment} does not continue the one before it, which ends before position {position}: a segment is missing or not from this log"
+    )]
     Missing {
         /// The segment.
         segment: SegmentName,

@@ -12,6 +12,7 @@ use firsthand_model::event::Event;
 use firsthand_model::limits::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use firsthand_model::time::{MonoMicros, UnixMicros};
 
+#[allow(dead_code, reason = "each test uses its part")]
 mod samples;
 
 fn blessing() -> bool {
@@ -97,7 +98,8 @@ fn every_key_written_is_documented_and_every_documented_key_is_written() {
             let value: serde_json::Value = serde_json::from_slice(bytes).unwrap();
             value.as_object().unwrap().keys().cloned().collect()
         };
-        let kind = kinds::kind(serde_json::from_slice::<serde_json::Value>(&leaf).unwrap()["k"].as_str().unwrap());
+        let kind =
+            kinds::kind(serde_json::from_slice::<serde_json::Value>(&leaf).unwrap()["k"].as_str().unwrap());
         let kind = kind.unwrap();
         let stands = |fields: &[&[Field]], key: &str| fields.iter().any(|f| f.iter().any(|f| f.key == key));
         let of_session = if kind.of_session { kinds::SESSION } else { &[] };
@@ -115,7 +117,8 @@ fn every_key_written_is_documented_and_every_documented_key_is_written() {
     for kind in kinds::KINDS {
         for (part, fields) in [("leaf", kind.leaf), ("payload", kind.payload)] {
             for field in fields {
-                let rare = kind.name == "log.oversize" || matches!(field.key, "cut" | "facts" | "facts_cut" | "coverage");
+                let rare = kind.name == "log.oversize"
+                    || matches!(field.key, "cut" | "facts" | "facts_cut" | "coverage");
                 let name = format!("{} {part} {}", kind.name, field.key);
                 assert!(rare || written.contains(&name), "no sample shows {name}");
             }

@@ -147,7 +147,13 @@ fn prepared(
     Ok(keys)
 }
 
-fn for_run(store: &KeyStore, subject: &str, month: &str, run: Run, log_id: &[u8; 16]) -> Result<Prepared, KeyError> {
+fn for_run(
+    store: &KeyStore,
+    subject: &str,
+    month: &str,
+    run: Run,
+    log_id: &[u8; 16],
+) -> Result<Prepared, KeyError> {
     let keys = store.session_keys(subject, month, &run.as_session(), log_id)?;
     Ok(Prepared { keys, month: month.to_owned(), subject: Some(subject.to_owned()), run: true })
 }
@@ -217,7 +223,9 @@ impl Codec for EventCodec {
 
     fn change_of(leaf: &[u8]) -> Change {
         let Ok(fields) = Fields::read(leaf) else { return Change::None };
-        let Some(id) = SessionId::parse(&fields.sid).map(|id| id.0.to_be_bytes()) else { return Change::None };
+        let Some(id) = SessionId::parse(&fields.sid).map(|id| id.0.to_be_bytes()) else {
+            return Change::None;
+        };
         match (&*fields.k, fields.cmd) {
             ("session.opened", _) => Change::OpenSession(id),
             ("session.closed", _) => Change::CloseSession(id),

@@ -242,7 +242,9 @@ mod tests {
 
     #[test]
     fn numbers_beyond_doubles_are_read_from_their_text() {
-        let fields = Fields::read(br#"{"affected":"18446744073709551615","cmd":3,"k":"x","new":[1],"rows":"?"}"#).unwrap();
+        let fields =
+            Fields::read(br#"{"affected":"18446744073709551615","cmd":3,"k":"x","new":[1],"rows":"?"}"#)
+                .unwrap();
         assert_eq!((fields.affected, fields.cmd, fields.rows), (Some(u64::MAX), Some(3), None));
         assert_eq!(fields.subject(), "");
     }

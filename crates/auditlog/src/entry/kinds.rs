@@ -150,7 +150,11 @@ pub const KINDS: &[Kind] = &[
             INTENT,
             field("kept", "number", "Rows kept in the record."),
             field("rows", "number", "Rows delivered, kept or not."),
-            field("sqlstate", "text", "SQLSTATE of the error, or the protocol's own code; absent: it succeeded."),
+            field(
+                "sqlstate",
+                "text",
+                "SQLSTATE of the error, or the protocol's own code; absent: it succeeded.",
+            ),
             field(
                 "suspended",
                 "true",

@@ -31,7 +31,7 @@ pub struct Stored<'a> {
     pub sealed: &'a [u8],
 }
 
-/// A place in a segment from which reading can start: what the index keeps.
+/// A place in a segment from which reading can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     /// Offset of a frame.
@@ -74,7 +74,10 @@ impl Cursor {
     }
 
     /// The next entry; `None` at the end of what is there now. Call it again to follow a log that grows.
-    #[expect(clippy::should_implement_trait, reason = "entries borrow the cursor's buffer: no Iterator can lend them")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "entries borrow the cursor's buffer: no Iterator can lend them"
+    )]
     pub fn next(&mut self) -> Result<Option<Stored<'_>>, ReadError> {
         if self.advance()? { Ok(self.current()) } else { Ok(None) }
     }
@@ -92,22 +95,36 @@ impl Cursor {
         self.open.as_ref().map(|open| &open.header)
     }
 
+    /// The header of the segment that reading begins with (or is in), without reading an entry.
+    pub fn enter(&mut self) -> Result<Header, ReadError> {
+        if self.open.is_none() {
+            let Some(first) = self.successor(None)? else { return Err(ReadError::NoLog(self.log.clone())) };
+            self.open = Some(self.open_segment(first)?);
+        }
+        self.open.as_ref().map(|open| open.header.clone()).ok_or_else(|| ReadError::NoLog(self.log.clone()))
+    }
+
     /// Where the entry to come stands in its segment.
     #[must_use]
     pub fn mark(&self) -> Option<Mark> {
         self.open.as_ref().map(|open| open.next)
     }
 
-    /// Goes on from a mark of the segment `name`, as an index keeps them.
-    pub fn jump(&mut self, name: SegmentName, mark: Mark) -> Result<(), ReadError> {
+    /// Goes to just behind the frame of `position` at `byte` of the segment `name`, if that is what stands there: the
+    /// checksum of that one frame is taken at its word. `false`, and nowhere gone, when something else stands there.
+    pub fn jump_behind(&mut self, name: SegmentName, byte: u64, position: u64) -> Result<bool, ReadError> {
         let mut open = self.open_segment(name)?;
-        open.next = mark;
+        open.next.byte = byte;
+        open.load(CHUNK)?;
+        let there = frame::parse(&open.buffer).ok().filter(|frame| frame.seq == position);
+        let Some((crc, size)) = there.map(|frame| (frame.crc, frame.size)) else { return Ok(false) };
+        open.next = Mark { byte: byte + size as u64, position: position + 1, seed: crc };
         self.open = Some(open);
-        Ok(())
+        Ok(true)
     }
 
     /// Reads over what stands before `place`.
-    pub(super) fn skip_to(&mut self, place: Place) -> Result<(), ReadError> {
+    pub(crate) fn skip_to(&mut self, place: Place) -> Result<(), ReadError> {
         if self.open.is_none() {
             let Some(first) = self.successor(None)? else { return Ok(()) };
             self.open = Some(self.open_segment(first)?);

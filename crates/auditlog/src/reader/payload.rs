@@ -55,7 +55,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    pub(super) fn new(store: Option<Arc<KeyStore>>) -> Self {
+    pub(crate) fn new(store: Option<Arc<KeyStore>>) -> Self {
         Self { store, keys: HashMap::new() }
     }
 

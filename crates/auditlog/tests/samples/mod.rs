@@ -245,7 +245,10 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         ("session.closed".to_owned(), Event::SessionClosed(Box::new(closed))),
         ("session.noted".to_owned(), Event::SessionNoted(Box::new(noted))),
         ("session.opened".to_owned(), Event::SessionOpened(Box::new(opened(f(), vec![])))),
-        ("session.opened-unobserved".to_owned(), Event::SessionOpened(Box::new(opened(odd(), vec!["replication"])))),
+        (
+            "session.opened-unobserved".to_owned(),
+            Event::SessionOpened(Box::new(opened(odd(), vec!["replication"]))),
+        ),
         ("session.refused".to_owned(), Event::Refused(Box::new(refused(false)))),
         ("stream".to_owned(), Event::Stream(Box::new(stream))),
     ];

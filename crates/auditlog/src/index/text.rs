@@ -1,0 +1,188 @@
+//! Which texts may stand in the payloads of a segment: one bit for each run of four bytes that does.
+//!
+//! A text can only be there if all its runs are. Letters count as small. Building must cost the writer's thread next to
+//! nothing, so only what differs from a similar payload seen before is looked at: applications repeat themselves.
+
+/// Bits of a filter: 128 KiB, 0.4 % of a segment, and seldom half full even for prose.
+const BITS: usize = 1 << 20;
+/// Smallest filter that a small segment's is folded to, in bytes.
+const BYTES_MIN: usize = 4 << 10;
+/// A filter is folded until it is at most this part of its segment.
+const SHARE: u64 = 128;
+/// Similar payloads remembered.
+const RECENT: usize = 64;
+/// Longest payload remembered for comparison; the long ones are rarely alike.
+const RECENT_BYTES: usize = 4 << 10;
+/// Bytes of a run.
+const RUN: usize = 4;
+
+/// A filter being filled.
+#[derive(Debug)]
+pub(crate) struct TextBuilder {
+    bits: Vec<u64>,
+    recent: Vec<Vec<u8>>,
+}
+
+impl TextBuilder {
+    pub(crate) fn new() -> Self {
+        Self { bits: vec![0; BITS / 64], recent: vec![Vec::new(); RECENT] }
+    }
+
+    /// Notes what stands in a payload.
+    pub(crate) fn add(&mut self, payload: &[u8]) {
+        let slot = slot_of(payload);
+        let Some(before) = self.recent.get_mut(slot) else { return };
+        let same_start = common(payload.iter(), before.iter());
+        if same_start == payload.len() {
+            return;
+        }
+        let rest = (payload.len().min(before.len())) - same_start.min(before.len());
+        let same_end = common(payload.iter().rev(), before.iter().rev()).min(rest);
+        let from = same_start.saturating_sub(RUN - 1);
+        let to = (payload.len() - same_end + RUN - 1).min(payload.len());
+        note(&mut self.bits, payload.get(from..to).unwrap_or_default());
+        before.clear();
+        before.extend_from_slice(payload.get(..RECENT_BYTES).unwrap_or(payload));
+    }
+
+    /// The finished filter of a segment of this many bytes.
+    pub(crate) fn finish(mut self, segment_bytes: u64) -> TextFilter {
+        let most = usize::try_from(segment_bytes / SHARE).unwrap_or(usize::MAX).max(BYTES_MIN) / 8;
+        while self.bits.len() > most && self.bits.len().is_multiple_of(2) {
+            let upper = self.bits.split_off(self.bits.len() / 2);
+            self.bits.iter_mut().zip(upper).for_each(|(low, high)| *low |= high);
+        }
+        TextFilter { bits: self.bits }
+    }
+}
+
+/// How many bytes are the same from the first on.
+fn common<'a>(a: impl Iterator<Item = &'a u8>, b: impl Iterator<Item = &'a u8>) -> usize {
+    a.zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// Payloads that begin alike and are about as long are probably alike.
+fn slot_of(payload: &[u8]) -> usize {
+    let mut hash = (payload.len() / 8) as u64;
+    for chunk in payload.get(..48.min(payload.len())).unwrap_or_default().chunks(8) {
+        let mut word = [0; 8];
+        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    (hash >> 58) as usize % RECENT
+}
+
+fn note(bits: &mut [u64], bytes: &[u8]) {
+    let mask = bits.len() * 64 - 1;
+    let mut run = 0u32;
+    for (i, byte) in bytes.iter().enumerate() {
+        run = run << 8 | u32::from(byte.to_ascii_lowercase());
+        if i + 1 >= RUN {
+            let bit = bit_of(run) & mask;
+            if let Some(word) = bits.get_mut(bit / 64) {
+                *word |= 1 << (bit % 64);
+            }
+        }
+    }
+}
+
+/// Spreads runs over the bits (Knuth's multiplicative hash).
+fn bit_of(run: u32) -> usize {
+    (run.wrapping_mul(2_654_435_761) >> 12) as usize
+}
+
+/// A finished filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextFilter {
+    bits: Vec<u64>,
+}
+
+impl TextFilter {
+    /// Whether `text`, as JSON writes it and in small letters, may stand in a payload of the segment. Texts without a run
+    /// of four plain characters always may.
+    #[must_use]
+    pub fn may_hold(&self, text: &[u8]) -> bool {
+        let mask = (self.bits.len() * 64).saturating_sub(1);
+        text.windows(RUN).filter(|run| run.is_ascii()).all(|run| {
+            let run = run.iter().fold(0u32, |run, byte| run << 8 | u32::from(byte.to_ascii_lowercase()));
+            let bit = bit_of(run) & mask;
+            self.bits.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
+        })
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        self.bits.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    }
+
+    /// Reads what [`TextFilter::write`] wrote. `None` when it has another length than a filter can have.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() || !words.len().is_power_of_two() || words.len() > BITS / 64 {
+            return None;
+        }
+        Some(Self { bits: words.iter().map(|word| u64::from_le_bytes(*word)).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_piece_of_every_payload_may_be_there_and_others_are_not() {
+        let mut builder = TextBuilder::new();
+        let payloads: Vec<String> = (0..500)
+            .map(|i| {
+                format!(
+                    r#"{{"text":"SELECT abalance FROM accounts{} WHERE aid = {}","x":[{}]}}"#,
+                    i % 3,
+                    i * 7919,
+                    i
+                )
+            })
+            .collect();
+        payloads.iter().for_each(|p| builder.add(p.as_bytes()));
+        let filter = builder.finish(1 << 30);
+        for payload in &payloads {
+            for window in payload.as_bytes().windows(9) {
+                assert!(filter.may_hold(&window.to_ascii_uppercase()));
+            }
+        }
+        for absent in ["zebrafish", "payments", "delete from"] {
+            assert!(!filter.may_hold(absent.as_bytes()), "{absent}");
+        }
+        assert!(filter.may_hold(b"zeb") && filter.may_hold("äöü".as_bytes()));
+        let mut bytes = Vec::new();
+        filter.write(&mut bytes);
+        assert_eq!(TextFilter::read(&bytes).as_ref(), Some(&filter));
+        assert_eq!(TextFilter::read(&bytes[1..]), None);
+    }
+
+    #[test]
+    fn a_folded_filter_forgets_nothing() {
+        let mut builder = TextBuilder::new();
+        builder.add(b"drop table payments");
+        let filter = builder.finish(1 << 16);
+        let mut bytes = Vec::new();
+        filter.write(&mut bytes);
+        assert_eq!(bytes.len(), BYTES_MIN);
+        assert!(filter.may_hold(b"payments") && !filter.may_hold(b"customers"));
+    }
+
+    #[test]
+    fn repetitions_with_any_change_are_seen() {
+        let base = b"aaaa bbbb cccc dddd eeee ffff gggg hhhh".to_vec();
+        for at in 0..base.len() {
+            let mut builder = TextBuilder::new();
+            builder.add(&base);
+            let mut changed = base.clone();
+            changed[at] = b'!';
+            builder.add(&changed);
+            builder.add(&changed[..at]);
+            let filter = builder.finish(1 << 30);
+            for window in changed.windows(7) {
+                assert!(filter.may_hold(window), "{at}");
+            }
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Whether an entry matches a query.
+//!
+//! Entries are judged one by one, and those that follow a `command.decided` also by what that said: its tables, effects,
+//! rule, verdict and text count for the command's rows and outcome as well. So `table:payments sqlstate:42501` finds the
+//! outcomes with that error of commands on that table, and `table:payments` finds intents and outcomes.
+
+use std::collections::HashMap;
+
+use firsthand_model::id::SessionId;
+use firsthand_model::json::write_string;
+use memchr::memmem::Finder;
+
+use super::query::{Key, Query, Term};
+use crate::entry::fields::{Fields, LinkFields};
+use crate::index::{Facet, SegmentFacts};
+use crate::keys::KeyStore;
+use crate::names::Names;
+use crate::reader::payload::Payload;
+
+/// Commands whose intents are remembered until they end. Far more than a gateway has open; past it the oldest are as
+/// good as any to forget.
+const COMMANDS_KEPT: usize = 1 << 20;
+
+/// A query made ready for one log.
+#[derive(Debug)]
+pub struct Matcher {
+    terms: Vec<Ready>,
+    since: Option<u64>,
+    until: Option<u64>,
+    /// Bits of the terms that must hold, and of those that must not.
+    wanted: u64,
+    unwanted: u64,
+    /// Bits of the terms that an intent says for its whole command.
+    inherited: u64,
+    /// What the intents of running commands said, where they said anything.
+    intents: HashMap<([u8; 16], u64), u64>,
+    unsearched: u64,
+}
+
+#[derive(Debug)]
+struct Ready {
+    bit: u64,
+    negated: bool,
+    test: Test,
+    /// Bytes one of which stands in every leaf for which the test holds. Empty: nothing can be said.
+    literals: Vec<Finder<'static>>,
+}
+
+#[derive(Debug)]
+enum Test {
+    /// Ids of any length (prefixes), and the name itself for those who were refused.
+    Identity {
+        ids: Vec<String>,
+        name: String,
+    },
+    Target(String),
+    Database(String),
+    Table(String),
+    Effect(String),
+    Kind(String),
+    Sqlstate(String),
+    Session(String),
+    Role(String),
+    Verdict(String),
+    Rule(String),
+    Text(Needle),
+}
+
+/// A text to find in any case.
+#[derive(Debug)]
+struct Needle {
+    lower: String,
+    /// As it stands in JSON text, to look for it without parsing.
+    finder: Finder<'static>,
+}
+
+impl Matcher {
+    /// Makes a query ready: names become the pseudonyms under which they stand in leaves.
+    #[must_use]
+    pub fn new(query: &Query, keys: Option<&KeyStore>, names: &Names) -> Self {
+        let mut matcher = Self {
+            terms: Vec::with_capacity(query.terms.len()),
+            since: query.since,
+            until: query.until,
+            wanted: 0,
+            unwanted: 0,
+            inherited: 0,
+            intents: HashMap::new(),
+            unsearched: 0,
+        };
+        for (i, term) in query.terms.iter().enumerate() {
+            let bit = 1u64.checked_shl(i as u32).unwrap_or(0);
+            let side = if term.negated { &mut matcher.unwanted } else { &mut matcher.wanted };
+            *side |= bit;
+            if matches!(term.key, Key::Table | Key::Effect | Key::Verdict | Key::Rule | Key::Text) {
+                matcher.inherited |= bit;
+            }
+            let test = ready(term, keys, names);
+            let literals = literals(&test);
+            matcher.terms.push(Ready { bit, negated: term.negated, test, literals });
+        }
+        matcher
+    }
+
+    /// Whether what an intent says matters for later entries of its command.
+    #[must_use]
+    pub fn remembers_intents(&self) -> bool {
+        self.inherited != 0
+    }
+
+    /// Forgets what intents said: reading goes on elsewhere.
+    pub(crate) fn forget_intents(&mut self) {
+        self.intents.clear();
+    }
+
+    /// Entries whose payload a text search could not look into, because it is erased or sealed.
+    #[must_use]
+    pub fn unsearched(&self) -> u64 {
+        self.unsearched
+    }
+
+    /// A quick look at the bytes: `false` when parsing the leaf cannot lead to anything.
+    #[must_use]
+    pub fn worth_parsing(&self, leaf: &[u8]) -> bool {
+        let lacks = |term: &&Ready| {
+            !term.negated
+                && term.bit & self.inherited == 0
+                && !term.literals.is_empty()
+                && !term.literals.iter().any(|l| l.find(leaf).is_some())
+        };
+        let mut lacking = self.terms.iter().filter(lacks).peekable();
+        if lacking.peek().is_none() {
+            return true;
+        }
+        // An intent may matter for an outcome that has what it lacks: only the outcome has a SQLSTATE, and a kind is of
+        // one entry alone.
+        self.inherited != 0
+            && leaf_is_intent(leaf)
+            && lacking.all(|term| matches!(term.test, Test::Sqlstate(_) | Test::Kind(_)))
+    }
+
+    /// Whether a segment may hold a match, by its index. `earlier`: the indexes of the segments in which commands began
+    /// that were running when this one did; `None` when that is not known.
+    #[must_use]
+    pub fn may_match(&self, here: &SegmentFacts, earlier: Option<&[&SegmentFacts]>) -> bool {
+        self.terms.iter().filter(|term| !term.negated).all(|term| {
+            let before = || match earlier {
+                Some(earlier) => earlier.iter().any(|facts| term.test.may_hold_in(facts)),
+                None => true,
+            };
+            term.test.may_hold_in(here) || (term.bit & self.inherited != 0 && before())
+        })
+    }
+
+    /// Judges an entry. Entries must come in the order of the log; `payload` is opened only when it decides.
+    pub fn matches(&mut self, fields: &Fields<'_>, payload: &mut dyn FnMut() -> Payload) -> bool {
+        let command = SessionId::parse(&fields.sid).map(|id| id.0.to_be_bytes()).zip(fields.cmd);
+        let is_intent = fields.k == "command.decided";
+        let mut held = match command {
+            Some(command) if !is_intent && self.inherited != 0 => self.take_intent(command, fields),
+            _ => 0,
+        };
+        let mut texts = 0;
+        for term in &self.terms {
+            match &term.test {
+                Test::Text(_) => texts |= term.bit,
+                test => held |= if test.leaf_holds(fields) { term.bit } else { 0 },
+            }
+        }
+        let in_time = self.in_time(fields);
+        let refused_login = !self.terms.is_empty() && fields.who.is_none() && fields.k.ends_with(".refused");
+        let open_wanted = self.wanted & !texts & !held;
+        let possible = in_time && open_wanted == 0 && held & self.unwanted == 0;
+        let for_later = is_intent && texts != 0 && self.possible_later(held);
+        if (possible && texts & !held != 0) || for_later || (refused_login && in_time) {
+            held |= self.look_inside(fields, payload());
+        }
+        if is_intent && let Some(command) = command {
+            self.keep_intent(command, held);
+        }
+        in_time && held & self.wanted == self.wanted && held & self.unwanted == 0
+    }
+
+    /// Whether a later entry of this intent's command could still match.
+    fn possible_later(&self, held: u64) -> bool {
+        let never = |term: &&Ready| {
+            !matches!(term.test, Test::Sqlstate(_) | Test::Kind(_) | Test::Text(_))
+                && term.bit & self.wanted != 0
+                && term.bit & held == 0
+        };
+        !self.terms.iter().any(|term| never(&term))
+    }
+
+    fn in_time(&self, fields: &Fields<'_>) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        let t = fields.micros();
+        self.since.is_none_or(|since| t >= since) && self.until.is_none_or(|until| t < until)
+    }
+
+    fn keep_intent(&mut self, command: ([u8; 16], u64), held: u64) {
+        let held = held & self.inherited;
+        if held == 0 {
+            return;
+        }
+        if self.intents.len() >= COMMANDS_KEPT {
+            self.intents.clear();
+        }
+        self.intents.insert(command, held);
+    }
+
+    fn take_intent(&mut self, command: ([u8; 16], u64), fields: &Fields<'_>) -> u64 {
+        let ended = matches!(&*fields.k, "command.completed" | "command.abandoned");
+        let held = if ended { self.intents.remove(&command) } else { self.intents.get(&command).copied() };
+        held.unwrap_or(0)
+    }
+
+    /// Bits of what only the payload tells: texts, and who was refused.
+    fn look_inside(&mut self, fields: &Fields<'_>, payload: Payload) -> u64 {
+        let json = match payload {
+            Payload::Clear(json) => json,
+            Payload::None => return 0,
+            _ => {
+                self.unsearched += 1;
+                return 0;
+            }
+        };
+        let mut held = 0;
+        let mut parsed = None;
+        for term in &self.terms {
+            let holds = match &term.test {
+                Test::Text(needle) => {
+                    needle.may_stand_in(&json) && {
+                        let value =
+                            parsed.get_or_insert_with(|| serde_json::from_slice(&json).unwrap_or_default());
+                        needle.stands_in(value)
+                    }
+                }
+                Test::Identity { name, .. } | Test::Target(name) if fields.who.is_none() => {
+                    let key = if matches!(term.test, Test::Target(_)) { "target" } else { "login" };
+                    let value: &serde_json::Value =
+                        parsed.get_or_insert_with(|| serde_json::from_slice(&json).unwrap_or_default());
+                    value.get(key).and_then(|v| v.as_str()) == Some(name)
+                }
+                _ => false,
+            };
+            held |= if holds { term.bit } else { 0 };
+        }
+        held
+    }
+}
+
+fn leaf_is_intent(leaf: &[u8]) -> bool {
+    memchr::memmem::find(leaf, b"\"k\":\"command.decided\"").is_some()
+}
+
+fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {
+    let value = term.value.clone();
+    match term.key {
+        Key::Identity => {
+            let mut ids = names.ids_of(&value);
+            if is_id(&value) {
+                ids.push(value.clone());
+            }
+            if let Some(keys) = keys {
+                ids.extend(['h', 'a', 's', 't'].map(|kind| keys.identity_id(kind, &value)));
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            Test::Identity { ids, name: value }
+        }
+        Key::Target => Test::Target(value),
+        Key::Database => Test::Database(value),
+        Key::Table => Test::Table(plain_table(&value)),
+        Key::Effect => Test::Effect(value),
+        Key::Kind => Test::Kind(value.to_ascii_lowercase()),
+        Key::Sqlstate => Test::Sqlstate(value.to_ascii_uppercase()),
+        Key::Session => Test::Session(value.to_ascii_lowercase()),
+        Key::Role => Test::Role(value),
+        Key::Verdict => Test::Verdict(value),
+        Key::Rule => Test::Rule(value),
+        // Times are not terms; as a text they find nothing that is not there.
+        Key::Text | Key::Since | Key::Until => Test::Text(Needle::new(&value)),
+    }
+}
+
+/// `h-3f09…`, also shortened.
+fn is_id(value: &str) -> bool {
+    value.split_once('-').is_some_and(|(kind, digits)| {
+        matches!(kind, "h" | "a" | "s" | "t")
+            && digits.len() >= 4
+            && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// A table's name without quotes, in small letters.
+pub(crate) fn plain_table(name: &str) -> String {
+    name.chars().filter(|c| *c != '"').flat_map(char::to_lowercase).collect()
+}
+
+/// Whether the table `written` in a statement is the one asked for (both plain): the same, or the same behind a schema.
+pub(crate) fn is_table(asked: &str, written: &str) -> bool {
+    written == asked || written.strip_suffix(asked).is_some_and(|schema| schema.ends_with('.'))
+}
+
+fn literals(test: &Test) -> Vec<Finder<'static>> {
+    let quoted = |key: &str, value: &str, closed: bool| {
+        let mut text = Vec::new();
+        write_string(&mut text, value);
+        if !closed {
+            text.pop();
+        }
+        Finder::new(&[key.as_bytes(), &text].concat()).into_owned()
+    };
+    match test {
+        Test::Identity { ids, .. } => {
+            // Those who were refused stand in payloads only.
+            let mut all: Vec<_> = ids.iter().map(|id| quoted("", id, false)).collect();
+            all.push(quoted("\"k\":", "identity.refused", true));
+            all.push(quoted("\"k\":", "session.refused", true));
+            all
+        }
+        Test::Target(name) => vec![
+            quoted("\"target\":", name, true),
+            quoted("\"k\":", "identity.refused", true),
+            quoted("\"k\":", "session.refused", true),
+        ],
+        Test::Database(name) => vec![quoted("\"db\":", name, true)],
+        Test::Kind(kind) => vec![quoted("\"k\":", kind, false)],
+        Test::Sqlstate(code) => vec![quoted("\"sqlstate\":", code, false)],
+        Test::Session(_) => vec![],
+        Test::Role(role) => vec![quoted("role\":", role, true)],
+        Test::Table(_) | Test::Effect(_) | Test::Verdict(_) | Test::Rule(_) | Test::Text(_) => vec![],
+    }
+}
+
+impl Test {
+    /// Whether it may hold for an entry of a segment.
+    fn may_hold_in(&self, facts: &SegmentFacts) -> bool {
+        // Those who were refused stand in payloads only.
+        let refused = |name: &str| {
+            facts.any(Facet::Kind, |kind| kind.ends_with(".refused"))
+                && Needle::new(name).may_stand_in_segment(facts)
+        };
+        match self {
+            Self::Identity { ids, name } => {
+                facts.any(Facet::Identity, |id| ids.iter().any(|asked| id.starts_with(asked.as_str())))
+                    || refused(name)
+            }
+            Self::Target(name) => facts.any(Facet::Target, |target| target == name) || refused(name),
+            Self::Database(name) => facts.any(Facet::Database, |database| database == name),
+            Self::Role(role) => facts.any(Facet::Role, |known| known == role),
+            Self::Table(table) => facts.any(Facet::Table, |known| is_table(table, known)),
+            Self::Effect(effect) => facts.any(Facet::Effect, |known| known == effect),
+            Self::Kind(kind) => facts.any(Facet::Kind, |known| is_kind(kind, known)),
+            Self::Sqlstate(code) => facts.any(Facet::Sqlstate, |known| is_sqlstate(code, known)),
+            Self::Verdict(verdict) => facts.any(Facet::Verdict, |known| known == verdict),
+            Self::Rule(rule) => facts.any(Facet::Rule, |known| known == rule),
+            // The catalog looks at sessions: they are not a list of texts.
+            Self::Session(_) => true,
+            Self::Text(needle) => needle.may_stand_in_segment(facts),
+        }
+    }
+
+    /// Whether the leaf says so. Text is not asked here.
+    fn leaf_holds(&self, fields: &Fields<'_>) -> bool {
+        let who = fields.who.as_ref();
+        match self {
+            Self::Identity { ids, .. } => {
+                let is = |link: &LinkFields<'_>| ids.iter().any(|id| link.id.starts_with(id.as_str()));
+                who.is_some_and(|who| who.chain.iter().any(is)) || fields.by.as_ref().is_some_and(is)
+            }
+            Self::Target(name) => who.is_some_and(|who| who.target == *name),
+            Self::Database(name) => who.is_some_and(|who| who.db == *name),
+            Self::Role(role) => who.is_some_and(|who| who.role == *role || who.srole == *role),
+            Self::Table(table) => fields.tables.iter().any(|t| is_table(table, &plain_table(t))),
+            Self::Effect(effect) => fields.effects.iter().any(|e| e == effect),
+            Self::Kind(kind) => is_kind(kind, &fields.k),
+            Self::Sqlstate(code) => is_sqlstate(code, &fields.sqlstate),
+            Self::Session(id) => !fields.sid.is_empty() && session_starts(&fields.sid, id),
+            Self::Verdict(verdict) => fields.verdict == *verdict,
+            Self::Rule(rule) => fields.rule == *rule,
+            Self::Text(_) => false,
+        }
+    }
+}
+
+/// Whether a kind is the one asked for, or one of the group asked for.
+fn is_kind(asked: &str, kind: &str) -> bool {
+    kind.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Whether a SQLSTATE is the one asked for, or of the class asked for.
+fn is_sqlstate(asked: &str, code: &str) -> bool {
+    code == asked || (asked.len() == 2 && code.starts_with(asked))
+}
+
+/// Whether a session's id begins so; hyphens may be left out.
+pub(crate) fn session_starts(sid: &str, asked: &str) -> bool {
+    let mut digits = sid.bytes().filter(|b| *b != b'-');
+    asked.bytes().filter(|b| *b != b'-').all(|b| digits.next() == Some(b))
+}
+
+impl Needle {
+    fn new(text: &str) -> Self {
+        let lower = text.to_lowercase();
+        let mut json = Vec::new();
+        write_string(&mut json, &lower);
+        let inner = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+        Self { lower, finder: Finder::new(&inner).into_owned() }
+    }
+
+    fn may_stand_in_segment(&self, facts: &SegmentFacts) -> bool {
+        let filter = facts.secret.as_ref().and_then(|secret| secret.text.as_ref());
+        filter.is_none_or(|filter| filter.may_hold(self.finder.needle()))
+    }
+
+    fn may_stand_in(&self, json: &[u8]) -> bool {
+        if self.lower.is_ascii() {
+            // Letters inside escapes are small already, so this does not change what JSON means.
+            self.finder.find(&json.to_ascii_lowercase()).is_some()
+        } else {
+            let text = String::from_utf8_lossy(json).to_lowercase();
+            self.finder.find(text.as_bytes()).is_some()
+        }
+    }
+
+    fn stands_in(&self, value: &serde_json::Value) -> bool {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => text.to_lowercase().contains(&self.lower),
+            Value::Number(number) => number.to_string().contains(&self.lower),
+            Value::Array(list) => list.iter().any(|v| self.stands_in(v)),
+            Value::Object(map) => map.values().any(|v| self.stands_in(v)),
+            Value::Null | Value::Bool(_) => false,
+        }
+    }
+}
