@@ -33,6 +33,8 @@ pub enum Action {
         /// The bytes that tell the client; may be empty.
         last: Bytes,
     },
+    /// Record that this command ends without an answer of the target, in its turn among the other actions.
+    Abandon(Permit, AbandonReason),
     /// Record a piece of a command's rows.
     Rows(CommandNumber, RowsPiece),
     /// Record how far a long transfer is: rows and bytes so far.

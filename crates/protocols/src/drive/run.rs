@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::time::MonoMicros;
 use firsthand_session::breaker::Broken;
-use firsthand_session::port::{BoxFuture, ByteStream, RecordError};
+use firsthand_session::port::{BoxFuture, ByteStream, Need, RecordError};
 use firsthand_session::{Answer, Refusal, Session};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
@@ -354,7 +354,7 @@ impl Running {
             let recorder = Arc::clone(&self.session.engine().recorder);
             self.to_client.open_gates(|t| recorder.is_durable(t));
             if self.to_client.gate().is_some()
-                && let Poll::Ready(durable) = recorder.poll_durable(ticket, cx)
+                && let Poll::Ready(durable) = recorder.poll_durable(ticket, Need::Fact, cx)
             {
                 progress = true;
                 match durable {
@@ -448,6 +448,7 @@ impl Running {
                 let (bytes, after) = noted.reply(reply).into_parts();
                 self.to_client.push(bytes, after);
             }
+            Action::Abandon(permit, why) => permit.abandon(why),
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 self.end.get_or_insert((why, detail));

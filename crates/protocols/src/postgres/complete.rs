@@ -314,7 +314,7 @@ impl PostgresDialect {
                 finish(&mut running, &mut outcome, out);
                 out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
             } else {
-                running.permit.abandon(AbandonReason::Skipped);
+                out.push(Action::Abandon(running.permit, AbandonReason::Skipped));
             }
         }
         Step::On
@@ -331,7 +331,7 @@ impl PostgresDialect {
         self.flush(walk, out);
         let reply = walk.cut(len);
         for running in self.flight.skip(&mut self.names) {
-            running.permit.abandon(AbandonReason::Skipped);
+            out.push(Action::Abandon(running.permit, AbandonReason::Skipped));
         }
         out.push(Action::Note { what: "error", detail: outcome.error, reply });
         Step::On
@@ -367,7 +367,7 @@ impl PostgresDialect {
             return Step::On;
         }
         for running in self.flight.skip(&mut self.names) {
-            running.permit.abandon(AbandonReason::Skipped);
+            out.push(Action::Abandon(running.permit, AbandonReason::Skipped));
         }
         Step::On
     }

@@ -182,7 +182,7 @@ impl PostgresDialect {
 
     /// The target broke the protocol: what runs is abandoned, the session ends.
     pub(super) fn target_broke(&mut self, what: String, out: &mut Vec<Action>) {
-        self.flight.abandon(AbandonReason::Protocol);
+        self.flight.abandon(AbandonReason::Protocol, out);
         let refusal =
             Refusal::new(RefusalKind::Unavailable, "the target broke the protocol; the session ends")
                 .hint("Ask the operator: the gateway's record says what came (session.closed).");
@@ -259,7 +259,7 @@ impl Dialect for PostgresDialect {
         word: &'static str,
         out: &mut Vec<Action>,
     ) {
-        self.flight.abandon(why);
+        self.flight.abandon(why, out);
         match refusal {
             Some(refusal) if self.life != Life::Over => self.say_goodbye(&refusal, word, out),
             _ => self.close(word, String::new(), out),
@@ -271,7 +271,7 @@ impl Dialect for PostgresDialect {
         if !rest.is_empty() {
             self.read_server(&mut rest, true, out);
         }
-        self.flight.abandon(AbandonReason::TargetLost);
+        self.flight.abandon(AbandonReason::TargetLost, out);
         if self.life == Life::Leaving {
             self.close("client", String::new(), out);
         } else if self.life != Life::Over {

@@ -11,6 +11,7 @@ use firsthand_sql::Masked;
 use super::capture::Capture;
 use super::names::{Names, Portal, Statement};
 use super::role::Change;
+use crate::dialect::Action;
 
 /// Messages without an answer that one session may have. The target holds its answers back until a Sync, a Flush or 8 KiB
 /// of them, and the shortest answer has 5 bytes: with fewer than 1,639 allowed, a client that pipelines without Sync would
@@ -251,12 +252,10 @@ impl Flight {
     }
 
     /// The session ends: nothing more is awaited.
-    pub(super) fn abandon(&mut self, why: AbandonReason) {
+    pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.entries.clear();
         self.unsettling = 0;
-        for running in self.running.drain(..) {
-            running.permit.abandon(why);
-        }
+        out.extend(self.running.drain(..).map(|running| Action::Abandon(running.permit, why)));
     }
 }
 

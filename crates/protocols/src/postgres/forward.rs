@@ -63,7 +63,7 @@ impl PostgresDialect {
         let mut span = Span::default();
         for (at, item) in items.drain(..).enumerate() {
             if let What::Query(range) = &item.what {
-                refuse_together(slots.get_mut(range.clone()).unwrap_or_default());
+                refuse_together(slots.get_mut(range.clone()).unwrap_or_default(), out);
             }
             let mut owned = item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate);
             let refusal = match owned.as_deref_mut() {
@@ -232,12 +232,14 @@ impl PostgresDialect {
 
 /// A Query runs as a whole or not at all: one refusal refuses all its statements. It is told for the first of them,
 /// which owns the message.
-fn refuse_together(slots: &mut [Slot]) {
+fn refuse_together(slots: &mut [Slot], out: &mut Vec<Action>) {
     let Some(at) = slots.iter().position(|s| matches!(s.fate, Fate::Refused(_))) else { return };
     let mut told = Fate::Done;
     for (i, slot) in slots.iter_mut().enumerate() {
         match std::mem::replace(&mut slot.fate, Fate::Done) {
-            Fate::Permitted(running) => running.permit.abandon(AbandonReason::RefusedTogether),
+            Fate::Permitted(running) => {
+                out.push(Action::Abandon(running.permit, AbandonReason::RefusedTogether));
+            }
             fate if i == at => told = fate,
             _ => {}
         }

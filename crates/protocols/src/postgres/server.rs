@@ -369,7 +369,7 @@ impl PostgresDialect {
                 let left = self.flight.pop().map_or(0, |e| e.ends);
                 for _ in 0..left {
                     if let Some(running) = self.flight.end_first() {
-                        running.permit.abandon(AbandonReason::Protocol);
+                        out.push(Action::Abandon(running.permit, AbandonReason::Protocol));
                     }
                 }
                 self.flight.pop();
