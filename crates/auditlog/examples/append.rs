@@ -4,6 +4,7 @@
 //! entries per second and what the writer's thread needed for one.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement for people")]
+#![expect(clippy::panic, reason = "there is nobody to tell but the one who runs it")]
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -291,6 +291,10 @@ impl KeyStore {
             Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => Zeroizing::new(other?),
         };
+        // A destruction that was interrupted before the file was removed.
+        if bytes.len() == WRAP_LEN && bytes.iter().all(|b| *b == 0) {
+            return Ok(None);
+        }
         let damaged = || KeyError::Damaged(path.clone());
         let body = bytes.strip_prefix(WRAP_MAGIC).ok_or_else(damaged)?;
         let (nonce, body) = body.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;

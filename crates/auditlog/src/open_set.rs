@@ -11,6 +11,9 @@ pub type SessionId = [u8; 16];
 /// Most sessions and commands open at a time. They must fit a segment's header (40 bytes each, 2.5 MiB in all); the
 /// gateway's own limit of sessions lies far below.
 pub const MAX_OPEN: usize = 1 << 16;
+/// Most that a header is read with: a set that has grown past [`MAX_OPEN`] by an entry that did not say that it opens
+/// something must not make the log unreadable.
+pub(crate) const MAX_LISTED: usize = 4 * MAX_OPEN;
 
 /// What an entry opens or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -173,6 +173,7 @@ pub(crate) struct Slot<T> {
     pub(crate) position: u64,
     /// Monotonic time of the append.
     pub(crate) mono_us: u64,
+    pub(crate) opens: bool,
     pub(crate) size: usize,
     pub(crate) entry: T,
 }
@@ -193,6 +194,8 @@ struct Queue<T> {
     /// Estimated bytes of everything taken and not yet encoded.
     bytes: usize,
     next: u64,
+    /// How many entries that open something were ever taken.
+    opening: u64,
     strict: bool,
     sleep: Sleep,
     closing: bool,
@@ -243,7 +246,9 @@ pub(crate) struct Shared<T> {
     room: AtomicU64,
     /// Bytes in the segment that stands ready to follow it.
     next_room: AtomicU64,
+    /// Size of the open set as of the last write, and how many entries that open something it had taken by then.
     open: AtomicUsize,
+    opened: AtomicU64,
     head: Mutex<Frontier>,
     pub(crate) counters: Counters,
     pub(crate) io: Arc<dyn Io>,
@@ -257,8 +262,15 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<T> Shared<T> {
     pub(crate) fn new(io: Arc<dyn Io>, head: Frontier, open: usize) -> Self {
         let next = head.size();
-        let queue =
-            Queue { slots: VecDeque::new(), bytes: 0, next, strict: false, sleep: Sleep::No, closing: false };
+        let queue = Queue {
+            slots: VecDeque::new(),
+            bytes: 0,
+            next,
+            opening: 0,
+            strict: false,
+            sleep: Sleep::No,
+            closing: false,
+        };
         Self {
             queue: Mutex::new(queue),
             work: Condvar::new(),
@@ -275,6 +287,7 @@ impl<T> Shared<T> {
             room: AtomicU64::new(0),
             next_room: AtomicU64::new(0),
             open: AtomicUsize::new(open),
+            opened: AtomicU64::new(0),
             head: Mutex::new(head),
             counters: Counters::default(),
             io,
@@ -294,7 +307,9 @@ impl<T> Shared<T> {
         queue.bytes += item.size;
         let strict = item.durability == Durability::Strict;
         queue.strict |= strict;
-        queue.slots.push_back(Slot { position, mono_us: now, size: item.size, entry: item.entry });
+        queue.opening += u64::from(item.opens);
+        let (size, opens) = (item.size, item.opens);
+        queue.slots.push_back(Slot { position, mono_us: now, opens, size, entry: item.entry });
         let wake = match queue.sleep {
             Sleep::No => false,
             Sleep::Gathering => strict || queue.bytes >= GATHER_BYTES,
@@ -318,6 +333,13 @@ impl<T> Shared<T> {
         if queue.bytes + item.size > QUEUE_BYTES {
             return Err(AppendError::Queue(QUEUE_BYTES));
         }
+        if item.opens {
+            let coming = queue.opening - self.opened.load(Ordering::Acquire);
+            let open = self.open.load(Ordering::Acquire) as u64 + coming;
+            if open >= MAX_OPEN as u64 {
+                return Err(AppendError::Open(MAX_OPEN));
+            }
+        }
         if item.class == Class::Outcome {
             return Ok(());
         }
@@ -327,10 +349,6 @@ impl<T> Shared<T> {
         let since = self.in_flight.load(Ordering::Acquire);
         if since != 0 && u128::from((now + 1).saturating_sub(since)) > STALL.as_micros() {
             return Err(AppendError::Stalled((now + 1 - since) / 1000));
-        }
-        // Each queued entry may open one thing more, so this errs on the safe side.
-        if item.opens && self.open.load(Ordering::Relaxed) + queue.slots.len() >= MAX_OPEN {
-            return Err(AppendError::Open(MAX_OPEN));
         }
         Ok(())
     }
@@ -428,9 +446,11 @@ impl<T> Shared<T> {
     }
 
     /// Everything before `head`'s size is durable: tell it, and wake who waited.
-    pub(crate) fn publish(&self, head: &Frontier, open: usize, in_flight: Option<u64>) {
+    pub(crate) fn publish(&self, head: &Frontier, (open, opened): (usize, u64), in_flight: Option<u64>) {
         lock(&self.head).clone_from(head);
-        self.open.store(open, Ordering::Relaxed);
+        // In this order, so that whoever looks in between counts too many rather than too few.
+        self.open.store(open, Ordering::Release);
+        self.opened.store(opened, Ordering::Release);
         self.set_in_flight(in_flight);
         self.durable.store(head.size(), Ordering::Release);
         self.wake(|w| w.position < head.size());

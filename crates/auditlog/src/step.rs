@@ -88,6 +88,8 @@ pub(crate) struct Work<T> {
     next: Option<Prepared>,
     /// Wall and monotonic clock, read together.
     anchor: Option<(u64, u64)>,
+    /// How many entries that open something were framed.
+    opened: u64,
     /// Whether anything strict was taken from the queue since this was last asked.
     strict: bool,
 }
@@ -104,6 +106,7 @@ impl<T> Work<T> {
             roll: false,
             next: None,
             anchor: None,
+            opened: 0,
             strict: false,
         }
     }
@@ -176,7 +179,7 @@ impl<C: Codec> Core<C> {
         let waiting = self.work.current.as_ref().map(|(slot, _)| slot).or(self.work.backlog.front());
         let since = waiting.map(|slot| slot.mono_us);
         self.shared.resume();
-        self.shared.publish(&self.frontier, self.open.len(), since);
+        self.shared.publish(&self.frontier, (self.open.len(), self.work.opened), since);
         // In time: a quarter is long before the half at which the design wants the next one to stand ready, and late
         // enough that a short run of the command line never makes one.
         if self.live.at > self.live.capacity / 4 {
@@ -287,6 +290,7 @@ impl<C: Codec> Core<C> {
         self.seed =
             frame::encode(&mut work.batch, slot.position, work.group, self.seed, &work.leaf, &work.payload);
         work.group += 1;
+        work.opened += u64::from(slot.opens);
         self.frontier.push(leaf_hash(&work.leaf));
         let change = self.codec.change(&slot.entry);
         let change = if self.shared.is_oversize(slot.position) { Change::None } else { change };

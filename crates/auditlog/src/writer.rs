@@ -1,6 +1,7 @@
 //! The log as its users see it: open, append, wait until durable, look at its health, close.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
@@ -13,7 +14,8 @@ use crate::io::Io;
 use crate::keeper::{Keeper, RETRY, SealJob};
 use crate::lock::DataLock;
 use crate::queue::{
-    AppendError, Counters, Health, Item, LINGER, Patience, Registration, Shared, Ticket, WaitError, lock,
+    AppendError, Counters, Health, Item, LINGER, Patience, Registration, Shared, State, Ticket, WaitError,
+    lock,
 };
 use crate::recover::{self, KnownSize, OpenError, Recovered};
 use crate::segment::{FIRST_SEGMENT_BYTES, Index, SEGMENT_BYTES};
@@ -116,7 +118,8 @@ impl<C: Codec> Log<C> {
         let shared = log.shared.clone();
         let keeper = log.keeper.clone();
         let writer = spawn("log-writer", Box::new(move || run(core, &shared)))?;
-        let keeper = spawn("log-keeper", Box::new(move || keeper.run()))?;
+        let keeper =
+            spawn("log-keeper", Box::new(move || keeper.run())).inspect_err(|_| log.shared.close())?;
         *lock(&log.threads) = Some(Threads { writer, keeper });
         Ok((log, recovered))
     }
@@ -247,6 +250,13 @@ impl<C: Codec> Log<C> {
         &self.shared.counters
     }
 
+    /// The largest step of the wall clock against the monotonic one since this was last asked, in µs: reason for a
+    /// `log.clock` entry when it is more than a second.
+    #[must_use]
+    pub fn take_clock_step_us(&self) -> u64 {
+        self.shared.counters.clock_step_us.swap(0, Ordering::Relaxed)
+    }
+
     /// Bytes that wait to be written, as entries estimate themselves. Whoever appends much (rows of a result) should
     /// wait while this is above [`crate::queue::INTENT_QUEUE_BYTES`]` / 2`.
     #[must_use]
@@ -290,7 +300,7 @@ impl<C: Codec> Log<C> {
         let health = self.shared.health();
         if health.next > health.durable {
             let why = match health.state {
-                crate::queue::State::Stopped(why) | crate::queue::State::Suspended(why) => why,
+                State::Stopped(why) | State::Suspended(why) => why,
                 other => format!("{other:?}"),
             };
             return Err(CloseError::Unwritten { lost: health.next - health.durable, why });
@@ -315,13 +325,21 @@ impl Wake for Unpark {
     }
 }
 
-/// Stops the log if the writer's thread ends by a panic: otherwise everybody would wait for ever.
+/// Stops the log if the writer's thread ends with work undone, by a panic or a close while writing fails: otherwise
+/// whoever waits would wait for ever.
 struct Watch<'a, T>(&'a Shared<T>);
 
 impl<T> Drop for Watch<'_, T> {
     fn drop(&mut self) {
+        let health = self.0.health();
         if thread::panicking() {
             self.0.stop("the writer's thread has panicked".into());
+        } else if health.next > health.durable {
+            let why = match health.state {
+                State::Suspended(why) => why,
+                other => format!("{other:?}"),
+            };
+            self.0.stop(format!("closed while it could not be written: {why}"));
         }
     }
 }

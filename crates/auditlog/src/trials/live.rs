@@ -261,3 +261,22 @@ fn relaxed_entries_reach_the_disk_without_anybody_waiting() {
     }
     assert!(log.counters().last_sync_us.load(Ordering::Relaxed) < Duration::from_secs(60).as_micros() as u64);
 }
+
+#[test]
+fn closing_while_writing_fails_says_what_is_lost() {
+    let io = SimIo::new(1);
+    let options = Options { first_segment_bytes: SEGMENT, segment_bytes: SEGMENT, ..Options::default() };
+    let (log, _) = Log::open(&data(), |_| Ok(Notes), options, io.clone() as Arc<dyn Io>).unwrap();
+    let kept = log.append(Note::new("a").intent()).unwrap();
+    log.wait_blocking(kept, Patience::Intent).unwrap();
+    io.set_quota(Some(0));
+    io.fail(0, u64::MAX, 30);
+    let ticket = log.append(Note::new("b").intent()).unwrap();
+    assert!(matches!(log.wait_blocking(ticket, Patience::Intent), Err(WaitError::Suspended(_))));
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| log.wait_blocking(ticket, Patience::Outcome));
+        let closed = log.close();
+        assert!(matches!(&closed, Err(CloseError::Unwritten { lost: 1, .. })), "{closed:?}");
+        assert!(matches!(waiter.join().unwrap(), Err(WaitError::Stopped(_))));
+    });
+}
