@@ -203,9 +203,7 @@ impl PostgresDialect {
     fn stall(&mut self, out: &mut Vec<Action>) -> Next {
         // The answers may hang on what is still held here.
         self.stalled = self.submit(out) && !self.flight.is_idle();
-        if self.flight.is_idle() && !self.asking {
-            self.names.settle();
-        }
+        self.settle();
         Next::Waits
     }
 

@@ -111,11 +111,21 @@ pub(super) struct Flight {
     entries: VecDeque<Entry>,
     pub(super) running: VecDeque<Box<Running>>,
     unsettling: usize,
+    /// The target skips what is sent until the next Sync, which is not in the queue yet.
+    skipping: bool,
 }
 
 impl Flight {
     pub(super) fn push(&mut self, entry: Entry) {
+        if matches!(entry.sent, Sent::Sync { .. }) {
+            self.skipping = false;
+        }
         self.entries.push_back(entry);
+    }
+
+    /// Whether the target skips what is sent now, up to the next Sync.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.skipping
     }
 
     pub(super) fn start(&mut self, running: Box<Running>) {
@@ -237,8 +247,10 @@ impl Flight {
     /// have done to names has not happened.
     pub(super) fn skip(&mut self, names: &mut Names) -> VecDeque<Box<Running>> {
         let mut ends = 0;
+        self.skipping = true;
         while let Some(entry) = self.entries.front() {
             if matches!(entry.sent, Sent::Sync { .. }) {
+                self.skipping = false;
                 break;
             }
             ends += entry.ends;

@@ -62,6 +62,14 @@ impl PostgresDialect {
         }
         let mut span = Span::default();
         for (at, item) in items.drain(..).enumerate() {
+            if self.flight.is_skipping() && !matches!(item.what, What::Sync | What::Flush | What::Terminate) {
+                // An earlier message has failed: the target would read over this one.
+                self.send(&mut span, &mut bytes, &mut slots, out);
+                drop(bytes.split_to(item.len));
+                skip(&item, &mut slots, out);
+                self.leave_out(&item.what);
+                continue;
+            }
             if let What::Query(range) = &item.what {
                 refuse_together(slots.get_mut(range.clone()).unwrap_or_default(), out);
             }
@@ -225,7 +233,22 @@ impl PostgresDialect {
         match what {
             What::Parse(it) => self.names.statement_unchanged(&it.name),
             What::Bind(it) => self.names.portal_unchanged(&it.name),
+            What::CloseStatement(name) => self.names.statement_unchanged(name),
+            What::ClosePortal(name) => self.names.portal_unchanged(name),
             _ => {}
+        }
+    }
+}
+
+/// The commands of a message that is not sent end unanswered.
+fn skip(item: &Item, slots: &mut [Slot], out: &mut Vec<Action>) {
+    let of_item = match &item.what {
+        What::Query(range) => range.clone(),
+        _ => item.owner.map_or(0..0, |o| o..o + 1),
+    };
+    for slot in slots.get_mut(of_item).unwrap_or_default() {
+        if let Fate::Permitted(running) = std::mem::replace(&mut slot.fate, Fate::Done) {
+            out.push(Action::Abandon(running.permit, AbandonReason::Skipped));
         }
     }
 }
