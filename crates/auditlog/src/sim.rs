@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::io::{File, Io};
 use crate::queue::lock;
@@ -159,6 +159,8 @@ struct Disk {
 #[derive(Debug)]
 pub struct SimIo {
     disk: Mutex<Disk>,
+    gate: Mutex<Gate>,
+    gate_moved: Condvar,
     me: std::sync::Weak<SimIo>,
 }
 
@@ -166,6 +168,13 @@ pub struct SimIo {
 struct SimFile {
     io: Arc<SimIo>,
     id: u64,
+}
+
+/// Where syncs wait while they are held.
+#[derive(Debug, Default)]
+struct Gate {
+    held: bool,
+    waiting: usize,
 }
 
 /// How a call goes.
@@ -195,7 +204,12 @@ impl SimIo {
             quota: None,
             syncs_after_failure: 0,
         };
-        Arc::new_cyclic(|me| Self { disk: Mutex::new(disk), me: me.clone() })
+        Arc::new_cyclic(|me| Self {
+            disk: Mutex::new(disk),
+            gate: Mutex::default(),
+            gate_moved: Condvar::new(),
+            me: me.clone(),
+        })
     }
 
     /// Calls made so far.
@@ -220,6 +234,26 @@ impl SimIo {
     pub fn cut_power(&self, n: u64) {
         let mut disk = lock(&self.disk);
         disk.cut_at = Some(disk.calls + n);
+    }
+
+    /// From now on syncs of files hang, or no longer.
+    pub fn hold_syncs(&self, held: bool) {
+        lock(&self.gate).held = held;
+        self.gate_moved.notify_all();
+    }
+
+    /// Blocks until a sync hangs.
+    pub fn wait_for_held_sync(&self) {
+        let gate = lock(&self.gate);
+        drop(self.gate_moved.wait_while(gate, |g| g.waiting == 0).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn pass_gate(&self) {
+        let mut gate = lock(&self.gate);
+        gate.waiting += 1;
+        self.gate_moved.notify_all();
+        gate = self.gate_moved.wait_while(gate, |g| g.held).unwrap_or_else(PoisonError::into_inner);
+        gate.waiting -= 1;
     }
 
     /// Whether the power has been cut.
@@ -472,6 +506,7 @@ impl File for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.io.pass_gate();
         let (mut guard, fate) = self.io.call();
         let disk = &mut *guard;
         let file = disk.files.get_mut(&self.id).ok_or_else(not_found)?;

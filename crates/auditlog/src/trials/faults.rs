@@ -104,7 +104,7 @@ fn one_failure(n: u64, count: u64, errno: i32) {
     let acked = log.durable_size() as usize;
     assert_eq!(io.syncs_after_failure(), 0, "{what}: an fdatasync was repeated");
     drop(opened);
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         io.restart();
     } else {
         io.reboot();

@@ -280,3 +280,24 @@ fn closing_while_writing_fails_says_what_is_lost() {
         assert!(matches!(waiter.join().unwrap(), Err(WaitError::Stopped(_))));
     });
 }
+
+#[test]
+fn a_disk_that_hangs_refuses_intents_and_keeps_outcomes() {
+    let io = SimIo::new(1);
+    let options = Options { first_segment_bytes: SEGMENT, segment_bytes: SEGMENT, ..Options::default() };
+    let (log, _) = Log::open(&data(), |_| Ok(Notes), options, io.clone() as Arc<dyn Io>).unwrap();
+    io.hold_syncs(true);
+    log.append(Note::new("a").intent()).unwrap();
+    io.wait_for_held_sync();
+    log.append(Note::new("not stalled yet").intent()).unwrap();
+    io.pass(STALL.as_micros() as u64);
+    let refused = log.append(Note::new("b").intent());
+    assert!(matches!(refused, Err(AppendError::Stalled(ms)) if ms >= 2000), "{refused:?}");
+    assert!(log.health().unsynced_us >= STALL.as_micros() as u64);
+    let outcome = log.append(Note::new("c").item(Class::Outcome, Durability::Strict)).unwrap();
+    io.hold_syncs(false);
+    log.wait_blocking(outcome, Patience::Outcome).unwrap();
+    log.append(Note::new("d").intent()).unwrap();
+    log.close().unwrap();
+    assert_eq!(read(&io, 1).len(), 4);
+}
