@@ -59,7 +59,11 @@ fn check(path: &Path, update: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for seed in 1..9 {
         if play(&text, cuts(seed * 7919)) != whole {
-            wrong.push(difference(&format!("{name}, cut at random ({seed})"), &whole, &play(&text, cuts(seed * 7919))));
+            wrong.push(difference(
+                &format!("{name}, cut at random ({seed})"),
+                &whole,
+                &play(&text, cuts(seed * 7919)),
+            ));
             break;
         }
     }

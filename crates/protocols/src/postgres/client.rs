@@ -23,7 +23,7 @@ const PASS_FROM: usize = 64 << 10;
 
 /// What becomes of the message at the front.
 enum Next {
-    /// It was taken.
+    /// It was taken, or can be looked at again at once.
     Taken,
     /// It stays where it is until something else has happened.
     Waits,
@@ -202,8 +202,14 @@ impl PostgresDialect {
     /// Waits for the target's answers: what comes next depends on them.
     fn stall(&mut self, out: &mut Vec<Action>) -> Next {
         // The answers may hang on what is still held here.
-        self.stalled = self.submit(out) && !self.flight.is_idle();
-        self.settle();
+        if !self.submit(out) {
+            return Next::Waits;
+        }
+        if self.flight.is_idle() {
+            self.names.settle();
+            return Next::Taken;
+        }
+        self.stalled = true;
         Next::Waits
     }
 

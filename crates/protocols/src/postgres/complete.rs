@@ -9,6 +9,7 @@ use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_wire::postgres::backend::{CommandTag, Message, Report, TransactionStatus};
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
+use firsthand_wire::postgres::{Format, value};
 
 use super::dialect::PostgresDialect;
 use super::flight::{Running, Sent};
@@ -19,6 +20,9 @@ use crate::dialect::Action;
 
 /// How much may stand between what ends a command and ReadyForQuery before it is no longer waited for.
 const HELD_BYTES_MAX: usize = 64 << 10;
+
+/// A function's result that is kept: with escapes it still fits beside the outcome.
+const FUNCTION_RESULT_MAX: usize = firsthand_model::limits::INLINE_ROWS_BYTES_MAX / 8;
 
 /// Coverage fact: the target's completion tag is not that of the statement as it was read.
 const TAG_MISMATCH: &str = "tag-mismatch";
@@ -166,8 +170,7 @@ impl PostgresDialect {
         self.asides(len, end, walk, out);
         let Some(mut running) = self.flight.end_first() else { return Step::On };
         self.drop_first_entry();
-        self.flight.make_way(b'Z');
-        self.flight.pop();
+        self.flight.take_ready();
         self.ready(status, out);
         outcome.transaction = self.transaction;
         let last = walk.cut(end);
@@ -301,8 +304,7 @@ impl PostgresDialect {
             ended = self.flight.skip(&mut self.names);
         }
         if let Some((_, status)) = ready {
-            self.flight.make_way(b'Z');
-            self.flight.pop();
+            self.flight.take_ready();
             self.ready(status, out);
         }
         outcome.transaction = self.transaction;
@@ -388,9 +390,27 @@ fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<Outcome, St
             }
         }
         Ending::Suspended => outcome.suspended = true,
-        Ending::Empty | Ending::Function => {}
+        Ending::Function => {
+            if let Message::FunctionCallResponse(value) = Message::read(b'V', body)? {
+                function_result(&mut outcome, value);
+            }
+        }
+        Ending::Empty => {}
     }
     Ok(outcome)
+}
+
+/// The result of a function call, as a row of one value. Its type is not told.
+fn function_result(outcome: &mut Outcome, value: Option<&[u8]>) {
+    outcome.rows = 1;
+    if value.is_some_and(|v| v.len() > FUNCTION_RESULT_MAX) {
+        outcome.coverage.push(super::capture::ROWS_PAST_CAP);
+        return;
+    }
+    let mut out = b"[[".to_vec();
+    value::render(&mut out, 0, Format::Text, value);
+    out.extend_from_slice(b"]]");
+    (outcome.inline_rows, outcome.rows_kept) = (Json::from_written(out), 1);
 }
 
 /// Puts an error into the outcome.

@@ -150,13 +150,6 @@ impl PostgresDialect {
         }
     }
 
-    /// Nothing is under way any more, neither here nor at the target: no name is uncertain.
-    pub(super) fn settle(&mut self) {
-        if self.life != Life::Over && self.flight.is_idle() && self.batch.is_empty() {
-            self.names.settle();
-        }
-    }
-
     /// Ends the session once nothing runs any more, if it is to end.
     pub(super) fn end_when_idle(&mut self, out: &mut Vec<Action>) {
         if self.asking || self.thinking || !self.flight.is_idle() {
@@ -220,7 +213,6 @@ impl Dialect for PostgresDialect {
         } else {
             self.stalled = false;
             self.read_server(input, false, out);
-            self.settle();
             self.end_when_idle(out);
         }
     }

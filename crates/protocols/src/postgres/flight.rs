@@ -202,8 +202,25 @@ impl Flight {
         });
     }
 
+    /// ReadyForQuery came: takes out what it answers. False when nothing in front is answered by it.
+    pub(super) fn take_ready(&mut self) -> bool {
+        self.make_way(b'Z');
+        match self.entries.front().map(|e| &e.sent) {
+            Some(Sent::Sync { doubtful: true }) => {
+                self.entries.pop_front();
+                self.doubt_next_sync();
+            }
+            Some(Sent::Sync { doubtful: false } | Sent::Ready) => {
+                self.entries.pop_front();
+            }
+            None => {}
+            Some(_) => return false,
+        }
+        true
+    }
+
     /// A ReadyForQuery came for a Sync that may have been swallowed: then it was the next one's.
-    pub(super) fn doubt_next_sync(&mut self) {
+    fn doubt_next_sync(&mut self) {
         for entry in &mut self.entries {
             if let Sent::Sync { doubtful } = &mut entry.sent {
                 *doubtful = true;

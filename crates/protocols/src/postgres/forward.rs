@@ -1,6 +1,7 @@
 //! The answers to an ask: what is permitted goes to the target, what is refused is replaced by a text that fails there.
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Answer, Refusal, RefusalKind};
 use firsthand_wire::postgres::frontend;
@@ -92,6 +93,9 @@ impl PostgresDialect {
                 self.send(&mut span, &mut bytes, &mut slots, out);
                 drop(bytes.split_to(item.len));
                 if let Some(refusal) = refusal {
+                    if matches!(item.what, What::Refused { .. }) {
+                        out.push(note(&refusal));
+                    }
                     self.send_failing(&refusal, simple, out);
                 }
                 self.leave_out(&item.what);
@@ -238,6 +242,16 @@ impl PostgresDialect {
             _ => {}
         }
     }
+}
+
+/// A refusal of the gateway's own has no command that tells of it.
+fn note(refusal: &Refusal) -> Action {
+    let mut detail = Vec::new();
+    let mut o = Object::open(&mut detail);
+    o.string("code", refuse::sqlstate(refusal.kind));
+    o.string("message", &refusal.message);
+    o.close();
+    Action::Note { what: "refused", detail: Json::from_written(detail), reply: Bytes::new() }
 }
 
 /// The commands of a message that is not sent end unanswered.

@@ -149,6 +149,13 @@ impl<T> Table<T> {
         if name.is_empty() { &mut self.unnamed } else { self.named.entry(name.into()).or_default() }
     }
 
+    /// Every answer has come; what is still counted as unanswered never will be.
+    fn settle(&mut self) {
+        debug_assert_eq!(self.unnamed.unanswered, 0);
+        self.unnamed.unanswered = 0;
+        self.named.values_mut().for_each(|slot| slot.unanswered = 0);
+    }
+
     fn tidy(&mut self, name: &[u8]) {
         if self.named.get(name).is_some_and(|s| s.unanswered == 0 && s.confirmed.is_none()) {
             self.named.remove(name);
@@ -272,7 +279,7 @@ impl Names {
 
     /// Nothing is under way any more: nothing is uncertain.
     pub(super) fn settle(&mut self) {
-        debug_assert_eq!(self.statements.unnamed.unanswered + self.portals.unnamed.unanswered, 0);
-        (self.statements.unnamed.unanswered, self.portals.unnamed.unanswered) = (0, 0);
+        self.statements.settle();
+        self.portals.settle();
     }
 }

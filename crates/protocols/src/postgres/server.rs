@@ -352,30 +352,15 @@ impl PostgresDialect {
             Ok(status) => status,
             Err(e) => return e.into(),
         };
-        match self.flight.first().map(|e| &e.sent) {
-            Some(Sent::Sync { doubtful }) => {
-                let doubtful = *doubtful;
-                self.flight.pop();
-                if doubtful {
-                    self.flight.doubt_next_sync();
-                }
-            }
-            Some(Sent::Ready) => {
-                self.flight.pop();
-            }
-            Some(Sent::Script | Sent::Function) => {
-                // Fewer results than statements: what is left did not answer.
-                self.flush(walk, out);
-                let left = self.flight.pop().map_or(0, |e| e.ends);
-                for _ in 0..left {
-                    if let Some(running) = self.flight.end_first() {
-                        out.push(Action::Abandon(running.permit, AbandonReason::Protocol));
-                    }
-                }
-                self.flight.pop();
-            }
-            None => {}
-            Some(_) => return Step::Broken("'Z' before what was asked was answered".to_owned()),
+        if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Script | Sent::Function)) {
+            // Fewer results than statements: what is left did not answer.
+            self.flush(walk, out);
+            let left = self.flight.pop().map_or(0, |e| e.ends);
+            let left: Vec<_> = (0..left).map_while(|_| self.flight.end_first()).collect();
+            out.extend(left.into_iter().map(|r| Action::Abandon(r.permit, AbandonReason::Protocol)));
+        }
+        if !self.flight.take_ready() {
+            return Step::Broken("'Z' before what was asked was answered".to_owned());
         }
         self.ready(status, out);
         let gated = walk.gated && walk.at > 0;

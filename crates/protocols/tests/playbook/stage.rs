@@ -41,7 +41,7 @@ pub(crate) struct Stage {
     told: usize,
     to_client: BytesMut,
     to_server: BytesMut,
-    gates: Vec<(usize, u64)>,
+    strict: bool,
     closed: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl Stage {
             told: 1,
             to_client: BytesMut::new(),
             to_server: BytesMut::new(),
-            gates: Vec::new(),
+            strict: !head.relaxed && !head.unobserved,
             closed: None,
         }
     }
@@ -128,9 +128,15 @@ impl Stage {
                 "full" => Disk::Full,
                 _ => Disk::Stopped,
             }),
-            "drain" => self.call(|d, _, out| d.drain(NOW, out), true),
-            "end" => self.call(|d, _, out| d.end(None, AbandonReason::ClientLeft, "client", out), true),
-            "server-closes" => self.call(|d, _, out| d.server_closed(NOW, out), true),
+            "drain" => {
+                self.call(|d, _, out| d.drain(NOW, out), true);
+            }
+            "end" => {
+                self.call(|d, _, out| d.end(None, AbandonReason::ClientLeft, "client", out), true);
+            }
+            "server-closes" => {
+                self.call(|d, _, out| d.server_closed(NOW, out), true);
+            }
             other => panic!("no input {other}"),
         }
         self.tell()
@@ -142,20 +148,26 @@ impl Stage {
                 return;
             }
             let before = self.client.len();
-            self.call(|d, me, out| d.from_client(me, NOW, out), true);
-            if self.client.len() == before && self.asking.is_none() {
+            let did = self.call(|d, me, out| d.from_client(me, NOW, out), true);
+            if self.client.len() == before && !did {
                 return;
             }
         }
     }
 
-    fn call(&mut self, f: impl FnOnce(&mut PostgresDialect, &mut BytesMut, &mut Vec<Action>), client: bool) {
+    fn call(
+        &mut self,
+        f: impl FnOnce(&mut PostgresDialect, &mut BytesMut, &mut Vec<Action>),
+        client: bool,
+    ) -> bool {
         let mut out = Vec::new();
         let input = if client { &mut self.client } else { &mut self.server };
         f(&mut self.dialect, input, &mut out);
+        let did = !out.is_empty();
         for action in out {
             self.carry_out(action);
         }
+        did
     }
 
     fn carry_out(&mut self, action: Action) {
@@ -181,7 +193,9 @@ impl Stage {
             }
             Action::Abandon(permit, why) => permit.abandon(why),
             Action::Rows(number, piece) => self.session.record_rows(number, piece).unwrap(),
-            Action::Progress(number, rows, bytes) => self.session.record_progress(number, rows, bytes).unwrap(),
+            Action::Progress(number, rows, bytes) => {
+                self.session.record_progress(number, rows, bytes).unwrap()
+            }
             Action::Note { what, detail, reply } => {
                 let noted = self.session.note(what, detail).unwrap();
                 self.reply(noted.reply(reply));
@@ -196,8 +210,13 @@ impl Stage {
 
     fn reply(&mut self, reply: Reply) {
         let (bytes, after) = reply.into_parts();
+        // Invariant 1: rows and copy data wait at least for the intent.
+        let tells = words::tell(&bytes, true);
+        let data = tells
+            .iter()
+            .any(|t| matches!(t.as_bytes().first(), Some(b'D' | b'd' | b'C' | b'I' | b's' | b'V')));
+        assert!(!(self.strict && data && after.is_none()), "told without waiting: {tells:?}");
         self.to_client.extend_from_slice(&bytes);
-        self.gates.push((self.to_client.len(), after.map_or(0, |t| t.0)));
     }
 
     fn answer(&mut self) {
@@ -221,22 +240,19 @@ impl Stage {
         });
         let server = self.to_server.split();
         lines.extend(words::tell(&server, false).into_iter().map(|l| format!("server {l}")));
-        self.check_gates();
         let client = self.to_client.split();
         lines.extend(words::tell(&client, true).into_iter().map(|l| format!("client {l}")));
         lines.extend(self.closed.take());
         lines
     }
-
-    /// What the client reads after a command's end was recorded must wait for that entry or a later one: the last gate
-    /// before the end of a CommandComplete or of an error is that of an outcome.
-    fn check_gates(&mut self) {
-        self.gates.clear();
-    }
 }
 
 fn json(json: &Json) -> String {
     String::from_utf8_lossy(json.as_bytes()).into_owned()
+}
+
+fn short(text: String) -> String {
+    if text.len() > 300 { format!("({} bytes)", text.len()) } else { text }
 }
 
 fn shown(name: &str, value: &str) -> String {
@@ -250,7 +266,8 @@ fn entry(event: &Event) -> String {
             let c = &e.command;
             let effects: Vec<_> = c.shape.effects.iter().map(|e| e.word()).collect();
             let read = if c.shape.plain_read { " plain-read" } else { "" };
-            let coverage: Vec<_> = c.shape.coverage.iter().map(String::as_str).chain(c.coverage.iter().copied()).collect();
+            let coverage: Vec<_> =
+                c.shape.coverage.iter().map(String::as_str).chain(c.coverage.iter().copied()).collect();
             format!(
                 "decided #{} {} {} {} {} [{}]{read}{}{}{} {:?}{}",
                 e.number.0,
@@ -269,8 +286,14 @@ fn entry(event: &Event) -> String {
         Event::CommandCompleted(e) => completed(e),
         Event::CommandRows(e) => {
             let values = json(&e.values);
-            let values = if values.len() > 300 { format!("({} bytes)", values.len()) } else { values };
-            format!("rows #{} from {} n={}{} {values}", e.number.0, e.first_row, e.rows, shown("columns", &json(&e.columns)))
+            let values = short(values);
+            format!(
+                "rows #{} from {} n={}{} {values}",
+                e.number.0,
+                e.first_row,
+                e.rows,
+                shown("columns", &json(&e.columns))
+            )
         }
         Event::CommandAbandoned(e) => {
             format!("abandoned #{} {} forwarded={}", e.number.0, e.why.word(), e.forwarded.unwrap())
@@ -294,10 +317,14 @@ fn completed(e: &firsthand_model::event::CommandCompleted) -> String {
         shown("code", o.code.as_deref().unwrap_or_default()),
         shown("error", &json(&o.error)),
         shown("affected", &o.affected.map_or(String::new(), |n| n.to_string())),
-        if o.rows + o.bytes > 0 { format!(" rows={}/{} bytes={}", o.rows_kept, o.rows, o.bytes) } else { String::new() },
+        if o.rows + o.bytes > 0 {
+            format!(" rows={}/{} bytes={}", o.rows_kept, o.rows, o.bytes)
+        } else {
+            String::new()
+        },
         shown("digest", digest.as_deref().unwrap_or_default()),
         shown("columns", &json(&o.columns)),
-        shown("inline", &json(&o.inline_rows)),
+        shown("inline", &short(json(&o.inline_rows))),
         shown("notices", &json(&o.notices)),
         if o.suspended { " suspended" } else { "" },
         shown("coverage", &o.coverage.join(",")),

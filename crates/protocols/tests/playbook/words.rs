@@ -1,8 +1,8 @@
 //! The language of playbooks: messages in words to bytes, and bytes back to words.
 
 use bytes::BytesMut;
-use firsthand_wire::postgres::frame::{Frames, Rules};
 use firsthand_wire::postgres::encode::message;
+use firsthand_wire::postgres::frame::{Frames, Rules};
 
 /// One message in words: its name and its arguments.
 pub(crate) type Words = Vec<Word>;
