@@ -85,10 +85,10 @@ fn read_file(path: &PathBuf) -> std::io::Result<Secret> {
 
 type Table = HashMap<String, Result<Credential, CredentialError>>;
 
-/// One credential per target, whoever comes.
-#[derive(Debug, Default)]
+/// One credential per target, whoever comes. Clones share one table.
+#[derive(Clone, Debug, Default)]
 pub struct StaticCredentials {
-    table: ArcSwap<Table>,
+    table: Arc<ArcSwap<Table>>,
 }
 
 impl StaticCredentials {

@@ -11,5 +11,6 @@ pub mod identity;
 pub mod ids;
 pub mod masking;
 pub mod policy;
+pub mod record;
 pub mod recorder;
 pub mod targets;

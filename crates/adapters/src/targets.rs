@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 use firsthand_model::target::Target;
 use firsthand_session::port::Targets;
 
-/// Targets by name.
-#[derive(Debug, Default)]
+/// Targets by name. Clones share one table.
+#[derive(Clone, Debug, Default)]
 pub struct TargetTable {
-    by_name: ArcSwap<HashMap<String, Arc<Target>>>,
+    by_name: Arc<ArcSwap<HashMap<String, Arc<Target>>>>,
 }
 
 impl TargetTable {

@@ -1,2 +1,32 @@
-//! The one binary, `firsthand`.
-fn main() {}
+//! The binary `firsthand`: configuration, wiring, serving, the command line, the demo.
+//!
+//! Read first: `cli.rs` (the commands), `assemble.rs` (how a gateway is put together), `serve.rs` (how it runs and ends).
+
+mod admin;
+mod admin_client;
+mod assemble;
+mod cli;
+mod config;
+mod demo;
+mod desk;
+mod failure;
+mod http;
+mod listen;
+mod logging;
+mod metrics;
+mod place;
+mod serve;
+mod show;
+mod web;
+mod who;
+
+use std::process::ExitCode;
+
+/// The version of this build.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn main() -> ExitCode {
+    // One cryptographic provider for the process; an error would mean that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    cli::main()
+}

@@ -1,0 +1,190 @@
+//! Wires the ports together: from a configuration and an open data folder to a gateway that can listen.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use firsthand_adapters::approver::NobodyToAsk;
+use firsthand_adapters::clock::SystemClock;
+use firsthand_adapters::credentials::{CredentialSpec, StaticCredentials};
+use firsthand_adapters::dialer::DirectDialer;
+use firsthand_adapters::identity::provider::TokenIdentity;
+use firsthand_adapters::identity::store::TokenStore;
+use firsthand_adapters::ids::Uuid7;
+use firsthand_adapters::masking::MaskNothing;
+use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
+use firsthand_adapters::record::{Found, Record, kind_letter};
+use firsthand_adapters::targets::TargetTable;
+use firsthand_model::identity::IdentityKind;
+use firsthand_model::json::{Json, Object};
+use firsthand_protocols::drive::sessions::Sessions;
+use firsthand_protocols::drive::stream::{HalfOpen, StreamServer};
+use firsthand_protocols::registry::stream_protocol;
+use firsthand_session::Engine;
+use firsthand_session::tally::Tally;
+
+use crate::config::{Config, Listener};
+use crate::desk::{Desk, store_failure};
+use crate::failure::Failure;
+use crate::listen::{self, LinkTable};
+use crate::place::{lock_data, make_data_dir, open_record};
+
+/// A gateway that is ready to listen.
+pub(crate) struct Gateway {
+    /// The configuration in force.
+    pub(crate) config: ArcSwap<Config>,
+    /// The engine.
+    pub(crate) engine: Arc<Engine>,
+    /// The log.
+    pub(crate) record: Arc<Record>,
+    /// Administrative acts.
+    pub(crate) desk: Desk,
+    /// The sessions that run.
+    pub(crate) sessions: Arc<Sessions>,
+    /// One server per listener.
+    pub(crate) servers: Vec<(Listener, Arc<StreamServer>)>,
+    /// Since when.
+    pub(crate) started: Instant,
+    targets: TargetTable,
+    credentials: StaticCredentials,
+    links: LinkTable,
+}
+
+/// Opens the data folder and wires everything. Blocks on the disk.
+///
+/// # Errors
+/// What is in the way, with what to do.
+pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
+    let links = LinkTable::default();
+    links.replace(listen::links(&config)?);
+    let tls: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|l| config.tls.as_ref().map(|files| listen::certificate(files, l.protocol)).transpose())
+        .collect::<Result<_, _>>()?;
+    make_data_dir(&config.data_dir)?;
+    let lock = lock_data(&config.data_dir)?;
+    let (record, found) = open_record(&config.data_dir, lock, Vec::new(), started_facts(&config))?;
+    let record = Arc::new(record);
+    let tokens = Arc::new(TokenStore::open(&config.data_dir).map_err(store_failure)?);
+    let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
+    let credentials = StaticCredentials::read(&specs(&config));
+    let engine = Arc::new(engine(&record, &tokens, &targets, &credentials));
+    let sessions = Arc::new(Sessions::default());
+    let mut servers = Vec::new();
+    for (listener, tls) in config.listeners.iter().zip(tls) {
+        let Some(protocol) = stream_protocol(listener.protocol) else { continue };
+        let server = StreamServer {
+            engine: Arc::clone(&engine),
+            protocol,
+            limits: config.limits.clone(),
+            tls: ArcSwapOption::new(tls.map(Arc::new)),
+            links: Arc::new(links.clone()),
+            sessions: Arc::clone(&sessions),
+            half_open: HalfOpen::default(),
+        };
+        servers.push((listener.clone(), Arc::new(server)));
+    }
+    let desk = Desk::over(&record, tokens);
+    let config = ArcSwap::from_pointee(config);
+    let started = Instant::now();
+    let gateway =
+        Gateway { config, engine, record, desk, sessions, servers, started, targets, credentials, links };
+    Ok((gateway, found))
+}
+
+fn engine(
+    record: &Record,
+    tokens: &Arc<TokenStore>,
+    targets: &TargetTable,
+    credentials: &StaticCredentials,
+) -> Engine {
+    let keys = Arc::clone(record.keys());
+    let pseudonym = move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name);
+    Engine {
+        identity: Box::new(TokenIdentity::new(Arc::clone(tokens), Box::new(pseudonym))),
+        policy: Box::new(AllowTokenTargets::default()),
+        approver: Box::new(NobodyToAsk),
+        credentials: Box::new(credentials.clone()),
+        masker: Box::new(MaskNothing),
+        recorder: record.recorder().clone(),
+        dialer: Box::new(DirectDialer),
+        targets: Box::new(targets.clone()),
+        clock: Box::new(SystemClock::start()),
+        ids: Box::new(Uuid7),
+        failures: Mutex::default(),
+        tally: Tally::default(),
+    }
+}
+
+fn specs(config: &Config) -> Vec<(String, CredentialSpec)> {
+    config.targets.iter().map(|t| (t.target.name.clone(), t.credential.clone())).collect()
+}
+
+fn started_facts(config: &Config) -> Json {
+    let mut text = Vec::with_capacity(240);
+    let mut o = Object::open(&mut text);
+    o.string("by", "serve");
+    o.string("config", &config.hash);
+    o.string("policy", POLICY_VERSION);
+    o.string("separation", "none");
+    o.number("targets", u64::try_from(config.targets.len()).unwrap_or(u64::MAX));
+    o.string("version", crate::VERSION);
+    o.close();
+    Json::from_written(text)
+}
+
+impl Gateway {
+    /// Targets whose credential cannot be had now; they refuse until a reload finds it.
+    pub(crate) fn missing_credentials(&self) -> Vec<String> {
+        self.credentials.missing().into_iter().map(|(target, e)| format!("target {target}: {e}")).collect()
+    }
+
+    /// Reads the configuration and the tokens again: targets, credentials, certificates. Everything is read before
+    /// anything changes, so an error leaves all as it was. Sessions that run keep what they were opened with. Returns what
+    /// only a restart would change.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub(crate) fn reload(&self) -> Result<Vec<&'static str>, Failure> {
+        let old = self.config.load_full();
+        let new = Config::load(&old.file)?;
+        let links = listen::links(&new)?;
+        let mut certificates = Vec::new();
+        for (listener, server) in &self.servers {
+            let tls = new.tls.as_ref().map(|files| listen::certificate(files, listener.protocol)).transpose()?;
+            certificates.push((server, tls));
+        }
+        self.desk.tokens.reload().map_err(store_failure)?;
+        for (server, tls) in certificates {
+            // A certificate that is gone stays in force: listening in the clear instead would be no reload.
+            if let Some(tls) = tls {
+                server.tls.store(Some(Arc::new(tls)));
+            }
+        }
+        self.links.replace(links);
+        self.credentials.replace(&specs(&new));
+        self.targets.replace(new.targets.iter().map(|t| t.target.clone()).collect());
+        let needs_restart = needs_restart(&old, &new);
+        self.config.store(Arc::new(new));
+        Ok(needs_restart)
+    }
+
+    /// The data folder.
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.config.load().data_dir.clone()
+    }
+}
+
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let same_folder = |a: &Path, b: &Path| a == b;
+    let checks = [
+        ("data_dir", same_folder(&old.data_dir, &new.data_dir)),
+        ("listen", old.listeners == new.listeners && old.http == new.http),
+        ("listen.tls (removed or added)", old.tls.is_some() == new.tls.is_some()),
+        ("listen.proof", old.limits.ask_for_secret == new.limits.ask_for_secret),
+        ("limits", format!("{:?}", old.limits) == format!("{:?}", new.limits)),
+    ];
+    checks.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
+}

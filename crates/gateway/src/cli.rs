@@ -1,0 +1,137 @@
+//! The command line: its grammar, and who answers which command.
+//!
+//! Rules for all of it: stdout is data, stderr is talk; `--json` on everything that lists or shows; exit codes 0 done,
+//! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
+
+pub(crate) mod check;
+pub(crate) mod log;
+pub(crate) mod output;
+pub(crate) mod reference;
+pub(crate) mod sessions;
+pub(crate) mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::failure::{Exit, Failure};
+use crate::place::Place;
+use output::Output;
+
+/// The record of what agents and people do, taken on the connection.
+#[derive(Debug, Parser)]
+#[command(name = "firsthand", version = crate::VERSION, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Arguments that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration file [default: firsthand.toml, if it is here]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder, instead of a configuration (for demo: the folder to keep it in)
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print JSON: one value, or one a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// A real PostgreSQL, a gateway and an agent's session on it, end to end; then the record of it
+    Demo(crate::demo::DemoArgs),
+    /// Run the gateway
+    Serve(crate::serve::ServeArgs),
+    /// Parse, resolve and explain a configuration; try its targets
+    Check(check::CheckArgs),
+    /// Make, list and revoke tokens
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        command: token::TokenCommand,
+    },
+    /// List, show, replay and end sessions
+    Sessions {
+        /// What to do.
+        #[command(subcommand)]
+        command: sessions::SessionsCommand,
+    },
+    /// Read the log
+    Log {
+        /// What to do.
+        #[command(subcommand)]
+        command: log::LogCommand,
+    },
+    /// Say which version this is
+    Version,
+    /// Print parts of the documentation that are made from the code
+    #[command(hide = true)]
+    Docs {
+        /// `config` or `cli`.
+        what: reference::Reference,
+    },
+}
+
+/// Runs the command line; the exit code of the process.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return not_parsed(&e),
+    };
+    let out = Output::new(cli.global.json);
+    match run(cli, &out) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
+    let Global { config, dir, .. } = &cli.global;
+    let place = || Place::find(config.as_deref(), dir.as_deref());
+    match cli.command {
+        Command::Demo(args) => crate::demo::run(&args, dir.as_deref(), out),
+        Command::Serve(args) => crate::serve::run(&args, place()?, out),
+        Command::Check(args) => check::run(&args, place()?, out),
+        Command::Token { command } => token::run(command, &place()?, out),
+        Command::Sessions { command } => sessions::run(command, &place()?, out),
+        Command::Log { command } => log::run(command, &place()?, out),
+        Command::Version => {
+            out.show(&serde_json::json!({ "version": crate::VERSION }), || {
+                format!("firsthand {}", crate::VERSION)
+            });
+            Ok(Exit::Done)
+        }
+        Command::Docs { what } => {
+            out.text(&reference::print(what));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Help and version are data; everything else is an error with its hint.
+fn not_parsed(e: &clap::Error) -> ExitCode {
+    if !e.use_stderr() {
+        let _ = e.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = e.render().to_string();
+    let text = text.split("\n\nFor more information").next().unwrap_or_default().trim_end();
+    Output::new(false).talk(&format!("{text}\nhint: firsthand --help lists the commands, firsthand COMMAND --help its arguments"));
+    ExitCode::from(Exit::Usage as u8)
+}
+
+/// The grammar, for the reference and for tests.
+pub(crate) fn grammar() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,133 @@
+//! `firsthand check`: says what every line of a configuration came to, and tries what it names: certificates, credentials,
+//! targets.
+
+use clap::Args;
+use firsthand_adapters::dialer::DirectDialer;
+use firsthand_protocols::protocol::Probe;
+use firsthand_protocols::registry::stream_protocol;
+use firsthand_session::port::Dialer;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::output::{Output, columns};
+use crate::config::{Config, TargetConfig};
+use crate::failure::{Exit, Failure};
+use crate::listen;
+use crate::place::Place;
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Do not connect to the targets, and do not ask for their credentials
+    #[arg(long)]
+    offline: bool,
+}
+
+/// What was found out about one target.
+struct Tried {
+    name: String,
+    said: Vec<String>,
+    failed: Option<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, Failure> {
+    let Some(config) = place.config else {
+        return Err(Failure::usage("check needs a configuration", "give --config FILE"));
+    };
+    let mut wrong: Vec<String> = Vec::new();
+    if let Some(files) = &config.tls {
+        for listener in &config.listeners {
+            if let Err(failure) = listen::certificate(files, listener.protocol) {
+                wrong.extend(failure.messages);
+                break;
+            }
+        }
+    }
+    let tried = if args.offline { Vec::new() } else { try_targets(&config)? };
+    if out.is_json() {
+        show_json(&config, &tried, &wrong, out);
+    } else {
+        show(&config, &tried, &wrong, out);
+    }
+    let failed = tried.iter().filter(|t| t.failed.is_some()).count();
+    match (wrong.len() + failed, wrong.first()) {
+        (0, _) => Ok(Exit::Done),
+        (_, Some(first)) => Err(Failure::new(first.clone(), "the configuration was read; this is in the way of serving it")),
+        (n, None) => Err(Failure::new(
+            format!("{n} of {} targets cannot be used as configured", tried.len()),
+            "see above; --offline leaves them out",
+        )),
+    }
+}
+
+fn try_targets(config: &Config) -> Result<Vec<Tried>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start: {e}"), "check the limits of this process"))?;
+    Ok(runtime.block_on(async {
+        let mut tried = Vec::new();
+        for target in &config.targets {
+            let (said, failed) = match try_target(target).await {
+                Ok(said) => (said, None),
+                Err(why) => (Vec::new(), Some(why)),
+            };
+            tried.push(Tried { name: target.target.name.clone(), said, failed });
+        }
+        tried
+    }))
+}
+
+async fn try_target(target: &TargetConfig) -> Result<Vec<String>, String> {
+    let credential = target.credential.read().map_err(|e| e.to_string())?;
+    let link = listen::link(target, &mut None).map_err(|failure| failure.messages.join("; "))?;
+    let protocol = stream_protocol(&target.target.protocol).ok_or("its protocol is not known")?;
+    let stream = DirectDialer.dial(&target.target).await.map_err(|e| e.to_string())?;
+    let with = Probe { stream, link, credential: &credential, database: &target.target.database };
+    match timeout(target.timeout, protocol.probe(with)).await {
+        Ok(said) => said,
+        Err(_) => Err("the target's greeting did not come in time".to_owned()),
+    }
+}
+
+fn show_json(config: &Config, tried: &[Tried], wrong: &[String], out: &Output) {
+    let resolved: Vec<_> = config
+        .resolved
+        .iter()
+        .map(|r| json!({ "key": r.key, "value": r.value, "line": r.line }))
+        .collect();
+    let targets: Vec<_> =
+        tried.iter().map(|t| json!({ "target": t.name, "said": t.said, "error": t.failed })).collect();
+    let warnings: Vec<_> =
+        config.warnings.iter().map(|w| json!({ "line": w.line, "what": w.what })).collect();
+    let file = config.file.display().to_string();
+    let value = json!({ "file": file, "sha256": config.hash, "resolved": resolved, "warnings": warnings,
+                        "errors": wrong, "targets": targets });
+    out.text(&value.to_string());
+}
+
+fn show(config: &Config, tried: &[Tried], wrong: &[String], out: &Output) {
+    let lines: Vec<Vec<String>> = config
+        .resolved
+        .iter()
+        .map(|r| {
+            let from = r.line.map_or_else(|| "default".to_owned(), |line| format!("line {line}"));
+            vec![r.key.clone(), r.value.clone(), from]
+        })
+        .collect();
+    out.text(&columns(&["KEY", "CAME TO", "FROM"], &lines));
+    for target in tried {
+        match &target.failed {
+            None => out.text(&format!("target {}: {}", target.name, target.said.join("; "))),
+            Some(why) => out.text(&format!("target {}: failed: {why}", target.name)),
+        }
+    }
+    for warning in &config.warnings {
+        let line = warning.line.map_or(String::new(), |l| format!(":{l}"));
+        out.talk(&format!("warning: {}{line}: {}", config.file.display(), warning.what));
+    }
+    for what in wrong.iter().skip(1) {
+        out.talk(&format!("error: {what}"));
+    }
+}

@@ -1,0 +1,242 @@
+//! Every key of `firsthand.toml`, in one table: the reader takes names and forms from it, and `firsthand docs config`
+//! prints it.
+
+use firsthand_protocols::registry::STREAM_PROTOCOLS;
+
+/// What may stand at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Any text.
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// The name of a protocol.
+    Protocol,
+    /// A path; relative ones start at the configuration's folder.
+    Path,
+    /// `address:port` to listen on.
+    Listen,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from 1.
+    Count,
+    /// `1MiB`.
+    Size,
+    /// `30s`.
+    Duration,
+    /// A list of texts.
+    Texts,
+    /// A table.
+    Table(&'static str),
+    /// A list of tables (`[[target]]`).
+    Tables(&'static str),
+    /// A text, or a table.
+    TextOrTable(&'static str),
+}
+
+impl Form {
+    /// In words, for the reference and for errors.
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Choice(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "),
+            Self::Protocol => protocol_names().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "),
+            Self::Path => "path".to_owned(),
+            Self::Listen => "`address:port`".to_owned(),
+            Self::Flag => "`true` or `false`".to_owned(),
+            Self::Count => "whole number from 1".to_owned(),
+            Self::Size => "size, such as `1MiB`".to_owned(),
+            Self::Duration => "duration, such as `30s`".to_owned(),
+            Self::Texts => "list of texts".to_owned(),
+            Self::Table(_) => "table".to_owned(),
+            Self::Tables(_) => "list of tables".to_owned(),
+            Self::TextOrTable(_) => "table, or text".to_owned(),
+        }
+    }
+}
+
+/// Names of the protocols that can be listened for and reached.
+pub(crate) fn protocol_names() -> impl Iterator<Item = &'static str> {
+    STREAM_PROTOCOLS.iter().map(|p| p.name)
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    /// The table it stands in; empty: the top.
+    pub(crate) section: &'static str,
+    /// Its name; `PROTOCOL` stands for each protocol's name.
+    pub(crate) name: &'static str,
+    /// What may stand there.
+    pub(crate) form: Form,
+    /// What holds without it, in words; empty: it is required.
+    pub(crate) default: &'static str,
+    /// What it means.
+    pub(crate) about: &'static str,
+}
+
+/// The name in the table that stands for every protocol's name.
+pub(crate) const PROTOCOL: &str = "PROTOCOL";
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    form: Form,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { section, name, form, default, about }
+}
+
+/// Sections in the order of the reference, with what they are.
+pub(crate) const SECTIONS: &[(&str, &str)] = &[
+    ("", "Top of the file."),
+    ("listen", "`[listen]`: where clients come in."),
+    ("listen.tls", "`tls` of `[listen]`: the gateway's own certificate."),
+    ("limits", "`[limits]`: passing one is a refusal in the protocol, and an entry of the record."),
+    ("target", "`[[target]]`: a server behind the gateway; one table each."),
+    ("target.credential", "`credential` of a target: what the gateway presents there. Clients never see it."),
+    ("target.credential.password", "`password` of a credential: where it is found. Exactly one of the keys."),
+    ("target.record", "`record` of a target: how much of results is kept, and how durably."),
+    ("policy", "`[policy]`: reserved for rules."),
+];
+
+/// All keys.
+pub(crate) const KEYS: &[Key] = &[
+    key("", "data_dir", Form::Path, "`data`", "The data folder: log, keys, tokens. One gateway at a time uses it."),
+    key("", "listen", Form::Table("listen"), "", "Where clients come in."),
+    key("", "limits", Form::Table("limits"), "see there", "Limits of the gateway."),
+    key("", "target", Form::Tables("target"), "none", "The servers behind the gateway."),
+    key("", "policy", Form::Table("policy"), "none", "Reserved: policy files are not supported yet."),
+    key(
+        "listen",
+        PROTOCOL,
+        Form::Listen,
+        "not served",
+        "Where clients of this protocol connect. Off loopback it needs `tls`.",
+    ),
+    key(
+        "listen",
+        "http",
+        Form::Listen,
+        "not served",
+        "Where `/healthz`, `/readyz` and `/metrics` are served, without authentication.",
+    ),
+    key("listen", "tls", Form::Table("listen.tls"), "none: clear text, on loopback only", "The gateway's certificate."),
+    key(
+        "listen",
+        "proof",
+        Form::Choice(&["scram", "clear-text"]),
+        "`scram`",
+        "How clients prove a token: by SCRAM, or by sending it. `clear-text` is asked for over TLS only.",
+    ),
+    key("listen.tls", "cert", Form::Path, "", "Certificate chain, PEM, own certificate first."),
+    key("listen.tls", "key", Form::Path, "", "Its private key, PEM."),
+    key("limits", "sessions", Form::Count, "`10000`", "Sessions at a time."),
+    key(
+        "limits",
+        "handshakes",
+        Form::Count,
+        "`512`",
+        "Connections that have not been let in yet; when there are more, the oldest is dropped.",
+    ),
+    key("limits", "startup", Form::Duration, "`15s`", "From accepting a connection to its running session."),
+    key("limits", "idle", Form::Duration, "none", "A session in which nothing is asked for this long is ended."),
+    key("limits", "stall", Form::Duration, "`1h`", "A client that takes nothing of its waiting reply for this long is dropped."),
+    key("limits", "drain", Form::Duration, "`30s`", "What running commands get to finish when the gateway stops."),
+    key("target", "name", Form::Text, "", "What clients give as the database, and tokens name."),
+    key("target", "protocol", Form::Protocol, "", "What the server speaks."),
+    key("target", "address", Form::Text, "", "`host:port`, or the path of a Unix socket."),
+    key("target", "database", Form::Text, "the target's name", "The database opened there."),
+    key(
+        "target",
+        "databases",
+        Form::Texts,
+        "none",
+        "Further databases, which clients name as `TARGET/DATABASE`.",
+    ),
+    key(
+        "target",
+        "tls",
+        Form::Choice(&["disable", "prefer", "require", "verify-ca", "verify-full"]),
+        "`verify-full`; on loopback and Unix sockets `disable`",
+        "TLS toward the server, in the words of libpq's `sslmode`.",
+    ),
+    key("target", "tls_ca", Form::Path, "the system's authorities", "Authorities to trust for it, PEM."),
+    key("target", "tls_cert", Form::Path, "none", "Client certificate chain to present, PEM."),
+    key("target", "tls_key", Form::Path, "none", "Its private key, PEM."),
+    key(
+        "target",
+        "mode",
+        Form::Choice(&["enforce", "observe"]),
+        "`enforce`",
+        "`observe` decides and records, and refuses nothing; every entry says so.",
+    ),
+    key("target", "credential", Form::Table("target.credential"), "", "What the gateway presents."),
+    key("target", "record", Form::Table("target.record"), "see there", "What is kept of results."),
+    key(
+        "target",
+        "allow_unobserved",
+        Form::Flag,
+        "`false`",
+        "Let replication connections through, recorded as unobserved.",
+    ),
+    key("target", "timeout", Form::Duration, "`10s`", "How long the server's greeting may take."),
+    key("target.credential", "user", Form::Text, "", "The role to log in as."),
+    key(
+        "target.credential",
+        "password",
+        Form::TextOrTable("target.credential.password"),
+        "none",
+        "Where its password is. Written here as text it works, and is warned about.",
+    ),
+    key("target.credential.password", "env", Form::Text, "none", "This environment variable."),
+    key(
+        "target.credential.password",
+        "file",
+        Form::Path,
+        "none",
+        "This file; one line end at its end does not count.",
+    ),
+    key("target.record", "rows", Form::Count, "`1000`", "Rows kept of one result; all are counted and digested."),
+    key("target.record", "bytes", Form::Size, "`1MiB`", "Bytes of rows kept of one result, at most `64MiB`."),
+    key(
+        "target.record",
+        "durability",
+        Form::Choice(&["strict", "relaxed"]),
+        "`strict`",
+        "`relaxed`: nothing waits for the disk (fdatasync follows within 5 ms); every entry says so.",
+    ),
+    key("policy", "dir", Form::Path, "none", "A folder without rule files; with them the gateway refuses to start."),
+];
+
+/// The keys of a section by name.
+pub(crate) fn of_section(section: &str) -> Vec<(&'static str, &'static Key)> {
+    let mut keys = Vec::new();
+    for key in KEYS.iter().filter(|k| k.section == section) {
+        if key.name == PROTOCOL {
+            keys.extend(protocol_names().map(|name| (name, key)));
+        } else {
+            keys.push((key.name, key));
+        }
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_section_has_keys_and_every_table_is_a_section() {
+        for (section, _) in SECTIONS {
+            assert!(!of_section(section).is_empty(), "{section}");
+        }
+        for key in KEYS {
+            assert!(SECTIONS.iter().any(|(s, _)| *s == key.section), "{}", key.section);
+            if let Form::Table(s) | Form::Tables(s) | Form::TextOrTable(s) = key.form {
+                assert!(SECTIONS.iter().any(|(name, _)| *name == s), "{s}");
+            }
+        }
+    }
+}

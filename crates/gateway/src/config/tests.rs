@@ -1,0 +1,159 @@
+//! The table of mistakes: each file, and the exact words it is answered with.
+
+use super::*;
+
+const GOOD: &str = r#"
+data_dir = "data"
+[listen]
+postgres = "127.0.0.1:6432"
+http = "localhost:8300"
+[[target]]
+name = "orders"
+protocol = "postgres"
+address = "127.0.0.1:5432"
+credential = { user = "rw", password = { env = "P" } }
+"#;
+
+fn errors(text: &str) -> String {
+    match Config::parse(Path::new("f.toml"), text) {
+        Ok(_) => "no error".to_owned(),
+        Err(problems) => failure(Path::new("f.toml"), &problems).to_string(),
+    }
+}
+
+/// The good file with a line replaced (or, for an empty `from`, one added at the end).
+fn with(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    if from.is_empty() { format!("{GOOD}{to}\n") } else { GOOD.replace(from, to) }
+}
+
+#[test]
+fn a_good_file_resolves_with_its_defaults() {
+    let config = Config::parse(Path::new("/etc/fh/f.toml"), GOOD).unwrap();
+    assert_eq!(config.data_dir, Path::new("/etc/fh/data"));
+    assert_eq!(config.http.unwrap().to_string(), "127.0.0.1:8300");
+    let target = &config.targets[0];
+    assert_eq!((target.target.database.as_str(), target.tls), ("orders", TlsMode::Disable));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let far = with("127.0.0.1:5432", "db.internal:5432");
+    assert_eq!(Config::parse(Path::new("f"), &far).unwrap().targets[0].tls, TlsMode::VerifyFull);
+    let resolved = |key: &str| config.resolved.iter().find(|r| r.key == key).cloned().unwrap();
+    assert_eq!(resolved("target.orders.address").line, Some(9));
+    assert_eq!(resolved("target.orders.record.bytes").value, "1MiB");
+    assert_eq!(resolved("target.orders.record.bytes").line, None);
+}
+
+#[test]
+fn mistakes_are_answered_with_place_key_and_what_to_do() {
+    let cases = [
+        (
+            with("address =", "adress ="),
+            "error: f.toml:6:1: target.orders.address: is missing (add `address = …` (text))\n\
+             error: f.toml:9:1: target.adress: unknown key (did you mean `address`? There are",
+        ),
+        (
+            with("mode", "mode"),
+            "no error",
+        ),
+    ];
+    for (text, want) in cases.iter().filter(|(t, _)| t.contains("adress")) {
+        let said = errors(text);
+        assert!(said.starts_with(want), "{said}");
+    }
+    let exact = [
+        (
+            with("[listen]", "[listn]"),
+            "error: f.toml:1:1: listen: is missing (add `listen = …` (table))\n\
+             error: f.toml:3:2: listn: unknown key (did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `policy`)\n\
+             hint: 2 places to change; docs/configuration.md describes every key",
+        ),
+        (
+            with("127.0.0.1:6432", "0.0.0.0:6432"),
+            "error: f.toml:4:12: listen.postgres: 0.0.0.0:6432 is reached from other machines, and there is no certificate\n\
+             hint: add tls = { cert = …, key = … } to [listen], or listen on 127.0.0.1",
+        ),
+        (
+            with("protocol = \"postgres\"", "protocol = \"postgras\""),
+            "error: f.toml:8:12: target.orders.protocol: `postgras` is not one of `postgres`\n\
+             hint: did you mean `postgres`? There are `postgres`",
+        ),
+        (
+            with("", "record = { bytes = \"1MB\" }"),
+            "error: f.toml:11:20: target.orders.record.bytes: `MB` is no unit of size: use B, KiB, MiB or GiB, as in `1MiB`\n\
+             hint: the default is `1MiB`",
+        ),
+        (
+            with("", "record = { rows = \"many\" }"),
+            "error: f.toml:11:19: target.orders.record.rows: expected whole number from 1, found a string\n\
+             hint: write it like `rows = 1000`",
+        ),
+        (
+            with("", "mode = \"observ\""),
+            "error: f.toml:11:8: target.orders.mode: `observ` is not one of `enforce`, `observe`\n\
+             hint: did you mean `observe`? There are `enforce`, `observe`",
+        ),
+        (
+            with("127.0.0.1:5432", "127.0.0.1"),
+            "error: f.toml:9:11: target.orders.address: `127.0.0.1` is no address of a server\n\
+             hint: write host and port, such as `db.internal:5432`, or the path of a Unix socket",
+        ),
+        (
+            with("password = { env = \"P\" }", "password = { vault = \"P\" }"),
+            "error: f.toml:10:39: target.orders.credential.password.vault: unknown key\n\
+             hint: there are `env`, `file`",
+        ),
+        (
+            with("", "tls = \"require\"\ntls_ca = \"ca.crt\""),
+            "error: f.toml:12:10: target.orders.tls_ca: is not looked at with this `tls`\n\
+             hint: use tls = \"verify-full\" (or \"verify-ca\"), or leave tls_ca out",
+        ),
+        (
+            with("localhost:8300", "127.0.0.1:6432"),
+            "error: f.toml:5:8: listen.http: 127.0.0.1:6432 is taken by another listener\n\
+             hint: use another port",
+        ),
+        (
+            with("", "[limits]\nidle = \"10\""),
+            "error: f.toml:12:8: limits.idle: `10` has no unit: write it like `30s`, `10m`, `8h` or `7d`\n\
+             hint: durations are written like `30s`, `10m`, `8h` or `7d`",
+        ),
+        (
+            with("name = \"orders\"", "name = \"or ders\""),
+            "error: f.toml:7:8: target.or ders.name: `or ders` is not fit for a name\n\
+             hint: use up to 63 letters, digits, `-`, `_` and `.`: it stands in connection strings",
+        ),
+    ];
+    for (text, want) in exact {
+        let said = errors(&text);
+        assert!(said.replace("target.adress", "").contains(want.split(" (did").next().unwrap()), "{said}\nwanted:\n{want}");
+        assert_eq!(said, want);
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_line() {
+    let said = errors("data_dir = \"data\n[listen]\n");
+    assert!(said.starts_with("error: f.toml:1:"), "{said}");
+    assert!(said.ends_with("hint: this is not TOML (see toml.io)"), "{said}");
+}
+
+#[test]
+fn policy_files_are_never_pretended() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("f.toml");
+    let text = format!("{GOOD}[policy]\ndir = \"policy\"\n");
+    assert!(Config::parse(&file, &text).is_ok());
+    std::fs::create_dir(dir.path().join("policy")).unwrap();
+    assert!(Config::parse(&file, &text).is_ok());
+    std::fs::write(dir.path().join("policy/rules.toml"), "").unwrap();
+    let problems = Config::parse(&file, &text).unwrap_err();
+    assert!(problems[0].what.contains("policy files are not supported yet"), "{problems:?}");
+}
+
+#[test]
+fn a_password_in_the_file_works_and_is_warned_about_and_not_shown() {
+    let text = with("{ env = \"P\" }", "\"hunter2\"");
+    let config = Config::parse(Path::new("f.toml"), &text).unwrap();
+    assert_eq!(config.warnings.len(), 1);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}

@@ -1,0 +1,46 @@
+//! How a command of ours fails: what happened, one line of what to do, and the exit code.
+
+use std::fmt;
+
+/// Exit codes (documented; scripts rely on them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// Refused, failed, or not found.
+    No = 1,
+    /// Not understood: arguments or configuration.
+    Usage = 2,
+}
+
+/// A failure, told on stderr as `error: …` and one `hint: …` line.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The exit code.
+    pub(crate) exit: Exit,
+    /// What happened; one line each.
+    pub(crate) messages: Vec<String>,
+    /// What to do; one line.
+    pub(crate) hint: String,
+}
+
+impl Failure {
+    /// Something failed.
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { exit: Exit::No, messages: vec![message.into()], hint: hint.into() }
+    }
+
+    /// What was asked was not understood.
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, ..Self::new(message, hint) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for message in &self.messages {
+            writeln!(f, "error: {}", message.trim_end())?;
+        }
+        write!(f, "hint: {}", self.hint.replace('\n', " "))
+    }
+}

@@ -1,0 +1,131 @@
+//! What `/metrics` shows: counts of the engine and of the log, read when they are asked for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use firsthand_adapters::record::LogState;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::assemble::Gateway;
+
+/// The registry of one gateway.
+pub(crate) fn registry(gateway: Arc<Gateway>) -> Registry {
+    let mut registry = Registry::with_prefix("firsthand");
+    registry.register("build", "This build", Info::new(vec![("version", crate::VERSION)]));
+    registry.register_collector(Box::new(Source(gateway)));
+    registry
+}
+
+struct Source(Arc<Gateway>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+impl Collector for Source {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut page = Page(encoder);
+        self.sessions(&mut page)?;
+        self.commands(&mut page)?;
+        self.log(&mut page)
+    }
+}
+
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn counter(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: u64) -> Result<(), fmt::Error> {
+        let metric = ConstCounter::new(value);
+        let encoder = self.0.encode_descriptor(name, help, unit, metric.metric_type())?;
+        metric.encode(encoder)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> Result<(), fmt::Error> {
+        let metric = ConstGauge::new(value);
+        let encoder = self.0.encode_descriptor(name, help, unit, metric.metric_type())?;
+        metric.encode(encoder)
+    }
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Relaxed)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are doubles; a gauge is no accounting")]
+fn float(n: u64) -> f64 {
+    n as f64
+}
+
+fn count(n: usize) -> f64 {
+    float(u64::try_from(n).unwrap_or(u64::MAX))
+}
+
+fn seconds(micros: u64) -> f64 {
+    float(micros) / 1e6
+}
+
+impl Source {
+    fn sessions(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {
+        let tally = &self.0.engine.tally;
+        let half_open: usize = self.0.servers.iter().map(|(_, s)| s.half_open.count()).sum();
+        page.gauge("sessions", "Sessions that run", None, count(self.0.sessions.count()))?;
+        page.gauge("handshakes", "Connections that are not let in yet", None, count(half_open))?;
+        page.counter("sessions_opened", "Sessions opened", None, get(&tally.sessions_opened))?;
+        page.counter("sessions_closed", "Sessions closed", None, get(&tally.sessions_closed))?;
+        page.counter(
+            "admissions_refused",
+            "Connections that were not let in",
+            None,
+            get(&tally.admissions_refused),
+        )?;
+        let uptime = self.0.started.elapsed().as_secs_f64();
+        page.gauge("uptime", "Time since the start", Some(&Unit::Seconds), uptime)
+    }
+
+    fn commands(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {
+        let tally = &self.0.engine.tally;
+        page.counter("commands_permitted", "Commands permitted", None, get(&tally.commands_permitted))?;
+        page.counter("commands_refused", "Commands refused", None, get(&tally.commands_refused))?;
+        page.counter(
+            "commands_failed",
+            "Commands answered with an error by their target",
+            None,
+            get(&tally.commands_failed),
+        )?;
+        page.counter(
+            "commands_abandoned",
+            "Permitted commands that have no answer",
+            None,
+            get(&tally.commands_abandoned),
+        )?;
+        page.counter("rows", "Rows delivered", None, get(&tally.rows))?;
+        page.counter("delivered", "Bytes of rows delivered", Some(&Unit::Bytes), get(&tally.bytes))
+    }
+
+    fn log(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {
+        let counters = self.0.record.counters();
+        let (state, health) = self.0.record.state();
+        let healthy = if state == LogState::Ok { 1.0 } else { 0.0 };
+        page.gauge("log_healthy", "1 when the log takes intents", None, healthy)?;
+        page.counter("log_entries", "Entries made durable", None, get(&counters.entries))?;
+        page.counter("log_written", "Bytes of entries made durable", Some(&Unit::Bytes), get(&counters.bytes))?;
+        page.counter("log_syncs", "Calls of fdatasync", None, get(&counters.syncs))?;
+        let last = seconds(get(&counters.last_sync_us));
+        page.gauge("log_last_sync", "What the last fdatasync took", Some(&Unit::Seconds), last)?;
+        page.counter("log_refused", "Entries that the log did not take", None, get(&counters.refused))?;
+        let waiting = float(health.next.saturating_sub(health.durable));
+        page.gauge("log_waiting", "Entries queued and not durable yet", None, waiting)?;
+        let queued = count(self.0.record.queued_bytes());
+        page.gauge("log_queued", "Bytes queued and not written yet", Some(&Unit::Bytes), queued)?;
+        let age = seconds(health.unsynced_us);
+        page.gauge("log_oldest", "Age of the oldest entry not durable yet", Some(&Unit::Seconds), age)
+    }
+}

@@ -1,0 +1,178 @@
+//! Which data folder a command is about, and how its record is reached: through the gateway that runs on it, or directly
+//! when none does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use firsthand_adapters::identity::store::TokenStore;
+use firsthand_adapters::record::{Found, OpenRecordError, Record};
+use firsthand_auditlog::lock::{DataLock, LockError};
+use firsthand_model::event::Event;
+use firsthand_model::json::{Json, Object};
+
+use crate::admin_client::{AdminClient, Unreachable};
+use crate::config::Config;
+use crate::desk::{Desk, store_failure};
+use crate::failure::Failure;
+use crate::who;
+
+/// The configuration that is taken when none is named.
+const USUAL_FILE: &str = "firsthand.toml";
+
+/// A data folder, and the configuration it was found by.
+pub(crate) struct Place {
+    /// The data folder.
+    pub(crate) data_dir: PathBuf,
+    /// Its configuration, where one was named.
+    pub(crate) config: Option<Config>,
+}
+
+/// How the record is reached.
+pub(crate) enum Way {
+    /// A gateway runs on the folder.
+    Gateway(AdminClient),
+    /// None does: this process has the folder's lock and the log open.
+    Alone(Box<Alone>),
+}
+
+/// The log opened by a command.
+pub(crate) struct Alone {
+    /// Its acts.
+    pub(crate) desk: Desk,
+    record: Record,
+}
+
+impl Place {
+    /// From `--config` and `--dir`; with neither, from `firsthand.toml` in the current folder.
+    pub(crate) fn find(config: Option<&Path>, dir: Option<&Path>) -> Result<Self, Failure> {
+        match (config, dir) {
+            (Some(_), Some(_)) => Err(Failure::usage(
+                "--config and --dir were both given",
+                "give --config FILE, which names its data folder, or --dir DATA",
+            )),
+            (None, Some(dir)) => Ok(Self { data_dir: dir.to_path_buf(), config: None }),
+            (Some(file), None) => Self::of(file),
+            (None, None) if Path::new(USUAL_FILE).exists() => Self::of(Path::new(USUAL_FILE)),
+            (None, None) => Err(Failure::usage(
+                "no data folder was named, and there is no firsthand.toml here",
+                "give --config FILE or --dir DATA",
+            )),
+        }
+    }
+
+    fn of(file: &Path) -> Result<Self, Failure> {
+        let config = Config::load(file)?;
+        Ok(Self { data_dir: config.data_dir.clone(), config: Some(config) })
+    }
+
+    /// Fails when there is no data folder: commands that only look do not make one.
+    pub(crate) fn must_exist(&self) -> Result<(), Failure> {
+        if self.data_dir.join("log").is_dir() || self.data_dir.join("tokens.json").exists() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            format!("there is no data in {}", self.data_dir.display()),
+            "check --config or --dir; `firsthand serve` makes the folder",
+        ))
+    }
+
+    /// The way to the record. Makes the data folder if need be.
+    pub(crate) fn way(&self, doing: &str) -> Result<Way, Failure> {
+        match AdminClient::connect(&self.data_dir) {
+            Ok(client) => return Ok(Way::Gateway(client)),
+            Err(Unreachable::NotRunning) => {}
+            Err(Unreachable::Denied(what)) => {
+                return Err(Failure::new(what, "run this as the user that the gateway runs as"));
+            }
+        }
+        make_data_dir(&self.data_dir)?;
+        let lock = lock_data(&self.data_dir)?;
+        let (record, _) = open_record(&self.data_dir, lock, Vec::new(), started_by_command(doing))?;
+        let tokens = Arc::new(TokenStore::open(&self.data_dir).map_err(store_failure)?);
+        let desk = Desk::over(&record, tokens);
+        Ok(Way::Alone(Box::new(Alone { desk, record })))
+    }
+
+    /// Records that somebody reads the record, before they do. `what` says what is read: a JSON object for the payload.
+    pub(crate) fn note_reading(&self, command: &str, what: Json) -> Result<(), Failure> {
+        match self.way(command)? {
+            Way::Gateway(client) => client.note_reading(command, &what),
+            Way::Alone(alone) => alone.act(async |desk: &Desk| {
+                let by = who::link(&desk.keys, who::own_uid());
+                desk.record("record.read", &by, reading_leaf(command), what).await
+            }),
+        }
+    }
+}
+
+/// The leaf's facts of a `record.read`.
+pub(crate) fn reading_leaf(command: &str) -> Json {
+    let mut text = Vec::with_capacity(40);
+    let mut o = Object::open(&mut text);
+    o.string("command", command);
+    o.close();
+    Json::from_written(text)
+}
+
+impl Alone {
+    /// Does one act and closes the log.
+    pub(crate) fn act<T>(self, act: impl AsyncFnOnce(&Desk) -> Result<T, Failure>) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Failure::new(format!("cannot start: {e}"), "check the limits of this process"))?;
+        let done = runtime.block_on(act(&self.desk));
+        let closed = self.record.close(Json::from_written(b"{}".to_vec()));
+        let done = done?;
+        closed.map_err(|e| Failure::new(e.to_string(), "look at the disk of the data folder"))?;
+        Ok(done)
+    }
+}
+
+/// Makes the data folder, for this user alone.
+pub(crate) fn make_data_dir(data: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|e| {
+        Failure::new(format!("cannot make the data folder {}: {e}", data.display()), "check who may write there")
+    })
+}
+
+/// Takes the data folder for this process.
+pub(crate) fn lock_data(data: &Path) -> Result<DataLock, Failure> {
+    DataLock::acquire(data).map_err(|e| {
+        let hint = match &e {
+            LockError::Held { .. } => "wait until it has ended, or stop it",
+            LockError::Io { .. } => "run this as the user that owns the data folder",
+        };
+        Failure::new(e.to_string(), hint)
+    })
+}
+
+/// Opens the log.
+pub(crate) fn open_record(
+    data: &Path,
+    lock: DataLock,
+    first: Vec<Event>,
+    started: Json,
+) -> Result<(Record, Found), Failure> {
+    Record::open(data, lock, first, started).map_err(|e| {
+        let hint = match &e {
+            OpenRecordError::Keys(_) => "restore data/keys from a backup; without it payloads cannot be sealed or read",
+            OpenRecordError::Log(_) => {
+                "nothing was changed on disk; if the log is damaged, keep a copy and see `firsthand log declare-gap --help`"
+            }
+            OpenRecordError::Append(_) | OpenRecordError::Wait(_) => "look at the disk of the data folder",
+        };
+        Failure::new(e.to_string(), hint)
+    })
+}
+
+fn started_by_command(doing: &str) -> Json {
+    let mut text = Vec::with_capacity(80);
+    let mut o = Object::open(&mut text);
+    o.string("by", doing);
+    o.string("separation", "none");
+    o.string("version", crate::VERSION);
+    o.close();
+    Json::from_written(text)
+}

@@ -1,0 +1,269 @@
+//! `firsthand serve`: the gateway's process, from opening the data folder to a clean end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use firsthand_adapters::record::Found;
+use firsthand_model::json::{Json, Object};
+use firsthand_protocols::drive::stream::Phase;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::admin::{AdminSocket, reload_as};
+use crate::assemble::{Gateway, assemble};
+use crate::cli::output::Output;
+use crate::failure::{Exit, Failure};
+use crate::logging::{self, LogFormat};
+use crate::place::Place;
+use crate::{http, who};
+
+/// Silence of the log is broken this often, so that it can be proven that nothing happened.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+/// Beyond the time that commands get to finish: for closing sessions, and then for those that were killed.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// Descriptors wanted: two per session, and some. The hard limit counts when it is lower.
+const DESCRIPTORS_WANTED: u64 = 65_536;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// How messages on stderr look
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// Runs the gateway until a signal ends it.
+pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit, Failure> {
+    logging::start(args.log_format);
+    let Some(config) = place.config else {
+        return Err(Failure::usage("serve needs a configuration", "give --config FILE"));
+    };
+    raise_descriptors();
+    for warning in &config.warnings {
+        let line = warning.line.map_or(String::new(), |l| format!(":{l}"));
+        tracing::warn!("{}{line}: {}", config.file.display(), warning.what);
+    }
+    let runtime = runtime()?;
+    let (gateway, found) = assemble(config)?;
+    tell_found(found);
+    for missing in gateway.missing_credentials() {
+        tracing::warn!("{missing}: it refuses sessions until a reload (SIGHUP) finds one");
+    }
+    runtime.block_on(async {
+        let running = Running::start(gateway).await?;
+        tracing::info!("ready: {}", running.addresses().join(", "));
+        running.until_told().await?;
+        running.finish().await
+    })?;
+    Ok(Exit::Done)
+}
+
+/// The runtime of a gateway. Threads have deep stacks, because statements are parsed on them; they are virtual memory
+/// until used.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(firsthand_sql::STACK_BYTES)
+        .thread_name("firsthand")
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start threads: {e}"), "check the limits of this process (ulimit)"))
+}
+
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS_WANTED, |most| most.min(DESCRIPTORS_WANTED));
+    if limit.current.is_some_and(|now| now < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if let Err(e) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!("cannot raise the limit on open files to {wanted}: {e}");
+        }
+    }
+}
+
+fn tell_found(found: Found) {
+    let Found { created, entries, crashed, cut_bytes, orphans, sessions } = found;
+    if created {
+        tracing::info!("a new log was made");
+    } else if crashed {
+        tracing::warn!(
+            entries, cut_bytes, orphans, sessions,
+            "the last run did not close the log; what it left open is recorded as abandoned"
+        );
+    } else {
+        tracing::info!(entries, "the log was closed in order");
+    }
+}
+
+/// A gateway that listens.
+pub(crate) struct Running {
+    gateway: Arc<Gateway>,
+    phase: watch::Sender<Phase>,
+    /// What must end before the log is closed.
+    servers: JoinSet<()>,
+    /// What serves until the end: HTTP, admin socket, watches.
+    aside: JoinSet<()>,
+    addresses: Vec<(String, SocketAddr)>,
+}
+
+impl Running {
+    /// Binds every listener and accepts.
+    pub(crate) async fn start(gateway: Gateway) -> Result<Self, Failure> {
+        let gateway = Arc::new(gateway);
+        let (phase, watching) = watch::channel(Phase::Serving);
+        let (mut servers, mut aside, mut addresses) = (JoinSet::new(), JoinSet::new(), Vec::new());
+        let mut bound = Vec::new();
+        for (listener, server) in &gateway.servers {
+            let socket = bind(listener.protocol, listener.address).await?;
+            addresses.push((listener.protocol.to_owned(), local(&socket, listener.address)));
+            bound.push((Arc::clone(server), socket));
+        }
+        let wanted = gateway.config.load().http;
+        if let Some(address) = wanted {
+            let socket = bind("http", address).await?;
+            addresses.push(("http".to_owned(), local(&socket, address)));
+            aside.spawn(http::serve(socket, Arc::clone(&gateway), watching.clone()));
+        }
+        let data = gateway.data_dir();
+        let admin = AdminSocket::bind(&data).map_err(|e| {
+            Failure::new(
+                format!("cannot listen on {}/admin.sock: {e}", data.display()),
+                "check who may write in the data folder, and that its path has fewer than 90 characters",
+            )
+        })?;
+        aside.spawn(admin.serve(Arc::clone(&gateway)));
+        aside.spawn(heartbeat(Arc::clone(&gateway)));
+        for (server, socket) in bound {
+            servers.spawn(server.serve(socket, watching.clone()));
+        }
+        Ok(Self { gateway, phase, servers, aside, addresses })
+    }
+
+    /// Where it listens, for people.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.addresses.iter().map(|(what, address)| format!("{what} on {address}")).collect()
+    }
+
+    /// The address of a listener.
+    pub(crate) fn address(&self, what: &str) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(name, _)| name == what).map(|(_, address)| *address)
+    }
+
+    /// The gateway.
+    pub(crate) fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Reloads at SIGHUP; returns at SIGTERM or SIGINT.
+    async fn until_told(&self) -> Result<(), Failure> {
+        let cannot = |e| Failure::new(format!("cannot listen for signals: {e}"), "this should not happen; report it");
+        let mut hangup = signal(SignalKind::hangup()).map_err(cannot)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload().await,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        tracing::info!(sessions = self.gateway.sessions.count(), "stopping: running commands may finish");
+        Ok(())
+    }
+
+    async fn reload(&self) {
+        // Only this user and root can send the signal; which of them did is not known.
+        let by = who::link(&self.gateway.desk.keys, who::own_uid());
+        match reload_as(&self.gateway, &by).await {
+            Ok(needs_restart) => {
+                tracing::info!("reloaded");
+                for what in needs_restart {
+                    tracing::warn!("{what} has changed: it takes effect after a restart");
+                }
+                for missing in self.gateway.missing_credentials() {
+                    tracing::warn!("{missing}");
+                }
+            }
+            Err(failure) => {
+                for message in &failure.messages {
+                    tracing::error!("{message}");
+                }
+                tracing::error!("nothing was changed; hint: {}", failure.hint);
+            }
+        }
+    }
+
+    /// Stops accepting, lets commands finish, ends the sessions, closes the log.
+    pub(crate) async fn finish(mut self) -> Result<(), Failure> {
+        self.phase.send_replace(Phase::Draining);
+        let drain = self.gateway.config.load().limits.time.drain;
+        if timeout(drain + DRAIN_GRACE, ended(&mut self.servers)).await.is_err() {
+            tracing::warn!("sessions did not end in time; they are ended now");
+            self.gateway.sessions.list().iter().for_each(|handle| handle.kill());
+            if timeout(DRAIN_GRACE, ended(&mut self.servers)).await.is_err() {
+                tracing::error!("some sessions do not end; the next start will record that");
+            }
+        }
+        self.aside.shutdown().await;
+        let record = Arc::clone(&self.gateway.record);
+        let closed = tokio::task::spawn_blocking(move || record.close(stopped_facts())).await;
+        let failed = |why: String| {
+            Failure::new(format!("the log was not closed in order: {why}"), "look at the disk; the next start recovers it")
+        };
+        closed.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn ended(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|e| {
+        Failure::new(
+            format!("cannot listen for {what} on {address}: {e}"),
+            "another process may have the port; change it in [listen]",
+        )
+    })
+}
+
+fn local(socket: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    socket.local_addr().unwrap_or(asked)
+}
+
+/// Breaks long silence in the log.
+async fn heartbeat(gateway: Arc<Gateway>) {
+    let mut tick = tokio::time::interval(HEARTBEAT);
+    let mut seen = u64::MAX;
+    loop {
+        tick.tick().await;
+        let next = gateway.record.state().1.next;
+        if next == seen {
+            let mut text = Vec::with_capacity(40);
+            let mut o = Object::open(&mut text);
+            o.number("sessions", u64::try_from(gateway.sessions.count()).unwrap_or(u64::MAX));
+            o.number("size", next);
+            o.close();
+            if let Err(e) = gateway.record.note("log.heartbeat", Json::from_written(text)) {
+                tracing::error!("the log takes no heartbeat: {e}");
+            }
+        }
+        seen = gateway.record.state().1.next;
+    }
+}
+
+fn stopped_facts() -> Json {
+    let mut text = Vec::with_capacity(20);
+    let mut o = Object::open(&mut text);
+    o.string("by", "serve");
+    o.close();
+    Json::from_written(text)
+}

@@ -1,0 +1,122 @@
+//! Recorded text made harmless for terminals: a hostile statement must not drive the screen of whoever reads the record.
+
+use std::borrow::Cow;
+
+/// Characters that a terminal obeys or that change how the text around them looks: control characters of both sets, and
+/// the marks that turn the direction of writing.
+fn is_hostile(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// One line: every such character is shown as its code, line ends and tabs as spaces.
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hostile) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(' '),
+            '\r' => {}
+            c if is_hostile(c) => show(c, &mut out),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Several lines: line ends stay, tabs become four spaces.
+pub(crate) fn block(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c| c != '\n' && is_hostile(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\n' => out.push('\n'),
+            '\t' => out.push_str("    "),
+            '\r' if chars.peek() == Some(&'\n') => {}
+            c if is_hostile(c) => show(c, &mut out),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// JSON text: the same characters as JSON escapes, so that it still means the same.
+pub(crate) fn json(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hostile) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hostile(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn show(c: char, out: &mut String) {
+    let code = u32::from(c);
+    if code < 0x100 {
+        out.push_str(&format!("\\x{code:02x}"));
+    } else {
+        out.push_str(&format!("\\u{{{code:x}}}"));
+    }
+}
+
+/// At most `width` characters, the last of them `…` when there were more.
+pub(crate) fn fit(text: &str, width: usize) -> Cow<'_, str> {
+    if text.len() <= width || text.chars().count() <= width {
+        return Cow::Borrowed(text);
+    }
+    let mut out: String = text.chars().take(width.saturating_sub(1)).collect();
+    out.push('…');
+    Cow::Owned(out)
+}
+
+/// Lines of at most `width` characters, broken at spaces where there are any.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in text.trim_end().split('\n') {
+        let mut rest = line.trim_end();
+        loop {
+            let Some((end, _)) = rest.char_indices().nth(width) else { break };
+            let head = rest.get(..end).unwrap_or(rest);
+            // A line broken before its middle wastes more than a word broken in two costs.
+            let cut = head.rfind(' ').filter(|at| *at > end / 2).unwrap_or(end);
+            let (line, tail) = rest.split_at_checked(cut).unwrap_or((rest, ""));
+            lines.push(line.trim_end().to_owned());
+            rest = tail.trim_start();
+        }
+        lines.push(rest.to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_drives_a_terminal_comes_through() {
+        let hostile = "a\u{1b}[2Jb\u{9b}31mc\r\nd\u{202e}e\tf\u{7f}\u{0}";
+        assert_eq!(line(hostile), "a\\x1b[2Jb\\x9b31mc d\\u{202e}e f\\x7f\\x00");
+        assert_eq!(block(hostile), "a\\x1b[2Jb\\x9b31mc\nd\\u{202e}e    f\\x7f\\x00");
+        assert_eq!(json("\"\u{7f}\u{9b}ü\""), "\"\\u007f\\u009bü\"");
+        assert_eq!(line("grün €"), "grün €");
+    }
+
+    #[test]
+    fn long_lines_break_at_spaces_and_long_words_anyway() {
+        assert_eq!(wrap("select a, b from t", 10), ["select a,", "b from t"]);
+        assert_eq!(wrap("aaaaaaaaaaaaa\nb\n", 5), ["aaaaa", "aaaaa", "aaa", "b"]);
+        assert_eq!(wrap("üüüüüü", 4), ["üüüü", "üü"]);
+        assert_eq!(fit("abcdef", 4), "abc…");
+        assert_eq!(fit("äöü", 3), "äöü");
+    }
+}

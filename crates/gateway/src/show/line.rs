@@ -1,0 +1,179 @@
+//! One line per entry, for `log cat`, `tail` and `search`.
+
+use firsthand_auditlog::entry::fields::Fields;
+use firsthand_auditlog::names::Names;
+use firsthand_auditlog::search::Found;
+use serde_json::Value;
+
+use super::entry::{self, text};
+use super::{WIDTH, clean, counted, duration, number};
+
+/// Characters of the column for who acts.
+const WHO: usize = 26;
+/// Characters of the column for the target.
+const TARGET: usize = 10;
+
+/// The line of an entry: position, time, kind, session, who, target, what happened.
+pub(crate) fn of(found: &Found, names: &Names) -> String {
+    let Ok(fields) = Fields::read(&found.leaf) else {
+        return format!("{:>8}  unreadable", found.place.position);
+    };
+    let who = entry::who(&fields, names);
+    let who = clean::fit(&clean::line(&who), WHO).into_owned();
+    let target = fields.who.as_ref().map_or("", |who| &who.target);
+    let target = clean::fit(&clean::line(target), TARGET).into_owned();
+    let head = format!(
+        "{:>8}  {}  {:<17}  {:<13}  {}  {}",
+        fields.n,
+        entry::moment(&fields.t),
+        clean::line(&fields.k),
+        clean::line(entry::short(&fields.sid)),
+        pad(&who, WHO),
+        pad(&target, TARGET),
+    );
+    let what = summary(found, &fields);
+    let room = WIDTH.saturating_sub(head.chars().count() + 2).max(60);
+    format!("{head}  {}", clean::fit(&clean::line(&what), room)).trim_end().to_owned()
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.chars().count())))
+}
+
+/// What an entry says, in a few words.
+fn summary(found: &Found, fields: &Fields<'_>) -> String {
+    let payload = entry::payload(found);
+    let withheld = entry::withheld(found).map(|why| format!("({why})"));
+    let command = fields.cmd.map(|n| format!("#{n} ")).unwrap_or_default();
+    let said = match &*fields.k {
+        "session.opened" => opened(fields, &payload),
+        "session.closed" => closed(fields, &payload),
+        "session.noted" => {
+            let detail = payload.get("detail").map(Value::to_string).unwrap_or_default();
+            format!("{} {detail}", fields.what)
+        }
+        "command.decided" => decided(fields, &payload),
+        "command.completed" => outcome(fields, &payload),
+        "command.abandoned" => abandoned(fields),
+        "command.rows" => {
+            let first = fields.first.unwrap_or(0);
+            let last = first + fields.rows.unwrap_or(0);
+            format!("rows {} to {}", number(first + 1), number(last))
+        }
+        "stream" => format!(
+            "{} so far, {}",
+            counted(fields.rows.unwrap_or(0), "row", "rows"),
+            bytes(fields.bytes.unwrap_or(0))
+        ),
+        "identity.refused" | "session.refused" => format!(
+            "{} as {} to {} from {} {}",
+            fields.why,
+            text(&payload, "login"),
+            text(&payload, "target"),
+            text(&payload, "address"),
+            text(&payload, "detail")
+        ),
+        _ => other(fields, &payload),
+    };
+    format!("{command}{said}{}", withheld.map(|w| format!(" {w}")).unwrap_or_default())
+}
+
+fn opened(fields: &Fields<'_>, payload: &Value) -> String {
+    let role = fields.who.as_ref().map_or("", |who| &who.role);
+    let tls = if fields.tls.is_empty() { "clear text" } else { &fields.tls };
+    format!("from {} ({tls}) as role {role}", text(payload, "address"))
+}
+
+fn closed(fields: &Fields<'_>, payload: &Value) -> String {
+    let mut out = fields.why.to_string();
+    if let (Some(us), Some(commands)) = (fields.us, fields.commands) {
+        out.push_str(&format!(" after {}, {}", duration(us), counted(commands, "command", "commands")));
+    }
+    let detail = text(payload, "detail");
+    if detail.is_empty() { out } else { format!("{out}: {detail}") }
+}
+
+fn decided(fields: &Fields<'_>, payload: &Value) -> String {
+    let verdict = match (&*fields.verdict, &*fields.mode) {
+        ("allow", _) => String::new(),
+        (verdict, "observe") => format!("({verdict} by {}, not enforced) ", fields.rule),
+        (verdict, _) => format!("{} by {}: ", verdict.to_uppercase(), fields.rule),
+    };
+    let prepare = if fields.step == "prepare" { "(prepare) " } else { "" };
+    let statement = text(payload, "text");
+    let parameters: Vec<String> = parameters(payload).into_iter().map(|(value, _)| value).collect();
+    let with = if parameters.is_empty() { String::new() } else { format!("  [{}]", parameters.join(", ")) };
+    let statement = if statement.is_empty() { fields.tag.to_string() } else { statement.to_owned() };
+    format!("{verdict}{prepare}{statement}{with}")
+}
+
+/// Values and types of a command's parameters.
+pub(crate) fn parameters(payload: &Value) -> Vec<(String, String)> {
+    let list = payload.get("parameters").and_then(Value::as_array);
+    list.into_iter()
+        .flatten()
+        .map(|p| match p {
+            Value::Object(o) => (
+                o.get("value").map_or_else(String::new, super::table::cell),
+                o.get("type").map(|t| t.as_str().map_or_else(|| t.to_string(), str::to_owned)).unwrap_or_default(),
+            ),
+            other => (super::table::cell(other), String::new()),
+        })
+        .collect()
+}
+
+/// How a command ended: `DELETE 1, 1.2 ms` or `error 42P01: …`.
+pub(crate) fn outcome(fields: &Fields<'_>, payload: &Value) -> String {
+    let mut parts = Vec::new();
+    if fields.sqlstate.is_empty() {
+        let tag = if fields.tag.is_empty() { text(payload, "tag") } else { &fields.tag };
+        parts.push(if tag.is_empty() { "done".to_owned() } else { tag.to_owned() });
+        // Tags such as `SELECT 3` say their rows already.
+        let rows = fields.rows.unwrap_or(0);
+        if rows > 0 && !tag.ends_with(&format!(" {rows}")) {
+            parts.push(counted(rows, "row", "rows"));
+        }
+        if fields.suspended {
+            parts.push("more to fetch".to_owned());
+        }
+    } else {
+        let message = payload.get("error").map_or("", |error| text(error, "message"));
+        parts.push(format!("error {}: {message}", fields.sqlstate).trim_end_matches([' ', ':']).to_owned());
+    }
+    if let Some(us) = fields.us {
+        parts.push(duration(us));
+    }
+    parts.join(", ")
+}
+
+/// Why a command has no outcome.
+pub(crate) fn abandoned(fields: &Fields<'_>) -> String {
+    let forwarded = match fields.forwarded {
+        Some(true) => "sent to the target, its effect was not seen",
+        Some(false) => "not sent to the target",
+        None => "whether it was sent is not known",
+    };
+    format!("abandoned ({}): {forwarded}", fields.why)
+}
+
+/// Bytes as people say them.
+pub(crate) fn bytes(n: u64) -> String {
+    match n {
+        0..10_240 => format!("{} B", number(n)),
+        10_240..10_485_760 => format!("{} KiB", number(n >> 10)),
+        _ => format!("{} MiB", number(n >> 20)),
+    }
+}
+
+/// Administrative and log entries: their facts, key by key.
+fn other(fields: &Fields<'_>, payload: &Value) -> String {
+    let facts: Value = fields.facts.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
+    let mut parts = Vec::new();
+    for object in [Some(&facts), payload.get("detail")].into_iter().flatten() {
+        for (key, value) in object.as_object().into_iter().flatten() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            parts.push(format!("{key} {value}"));
+        }
+    }
+    parts.join(", ")
+}
