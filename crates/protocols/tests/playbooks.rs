@@ -1,6 +1,14 @@
 //! Playbooks: `> …` is what comes in, `< …` what came of it. Each is played with its bytes whole, one by one, and cut at
 //! random places: all must tell the same. `UPDATE_PLAYBOOKS=1` writes down what came.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
 #[path = "playbook/stage.rs"]
 mod stage;
 #[path = "playbook/words.rs"]

@@ -53,6 +53,13 @@ enum Ahead {
     Unknown,
 }
 
+/// ReadyForQuery that is at hand: where it ends, what it says, and an error before it (its place).
+struct Due {
+    error: Option<(usize, usize)>,
+    end: usize,
+    status: TransactionStatus,
+}
+
 /// Looks for ReadyForQuery behind the first `from` bytes, past what can come at any time.
 fn look_ahead(bytes: &[u8], from: usize, rules: &firsthand_wire::postgres::Rules) -> Ahead {
     let (mut at, mut error) = (from, None);
@@ -60,7 +67,7 @@ fn look_ahead(bytes: &[u8], from: usize, rules: &firsthand_wire::postgres::Rules
         let rest = bytes.get(at..).unwrap_or_default();
         let Ok(Scan::Frame(frame)) = scan(rest, rules) else {
             // A broken frame is found again, and told, when the walk comes to it.
-            let waits = bytes.len() - from <= HELD_BYTES_MAX && !matches!(scan(rest, rules), Err(_));
+            let waits = bytes.len() - from <= HELD_BYTES_MAX && scan(rest, rules).is_ok();
             let tag = rest.first().copied();
             let may_be = matches!(tag, None | Some(b'N' | b'A' | b'S' | b'Z' | b'E'));
             return if waits && may_be { Ahead::Unknown } else { Ahead::Other };
@@ -112,9 +119,11 @@ impl PostgresDialect {
         if !more && self.flight.ready_follows() {
             return match look_ahead(walk.rest(), len, &self.server_rules) {
                 Ahead::Unknown if !walk.closing => Step::Hold,
-                Ahead::Ready { end, status } => self.end_with(ending, len, None, (end, status), walk, out),
+                Ahead::Ready { end, status } => {
+                    self.end_with(ending, len, Due { error: None, end, status }, walk, out)
+                }
                 Ahead::Failed { error, end, status } => {
-                    self.end_with(ending, len, Some(error), (end, status), walk, out)
+                    self.end_with(ending, len, Due { error: Some(error), end, status }, walk, out)
                 }
                 // More results than the text has statements, as it was read: the command goes on.
                 Ahead::Other if is_script => self.pass(len, true, walk, out),
@@ -145,11 +154,11 @@ impl PostgresDialect {
         &mut self,
         ending: Ending,
         len: usize,
-        error: Option<(usize, usize)>,
-        (end, status): (usize, TransactionStatus),
+        due: Due,
         walk: &mut Walk<'_>,
         out: &mut Vec<Action>,
     ) -> Step {
+        let Due { error, end, status } = due;
         let mut outcome = match self.flight.running.front().map(|r| outcome(ending, walk.body(len), r)) {
             Some(Ok(outcome)) => outcome,
             Some(Err(step)) => return step,

@@ -231,10 +231,9 @@ impl Flight {
 
     /// The command to which copy data from the client belongs: the first that takes it or may come to take it.
     pub(super) fn copy_target(&mut self) -> Option<&mut Box<Running>> {
-        let takes = |r: &Box<Running>| {
-            !r.copy_done && (r.copy_in || r.opaque || &*r.tag == "COPY" || r.tag.is_empty())
-        };
-        let at = self.running.iter().position(takes).or_else(|| self.running.len().checked_sub(1))?;
+        let takes =
+            |r: &Running| !r.copy_done && (r.copy_in || r.opaque || &*r.tag == "COPY" || r.tag.is_empty());
+        let at = self.running.iter().position(|r| takes(r)).or_else(|| self.running.len().checked_sub(1))?;
         self.running.get_mut(at)
     }
 

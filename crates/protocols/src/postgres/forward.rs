@@ -74,8 +74,8 @@ impl PostgresDialect {
             if let What::Query(range) = &item.what {
                 refuse_together(slots.get_mut(range.clone()).unwrap_or_default(), out);
             }
-            let mut owned = item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate);
-            let refusal = match owned.as_deref_mut() {
+            let owned = item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate);
+            let refusal = match owned {
                 Some(fate @ Fate::Refused(_)) => match std::mem::replace(fate, Fate::Done) {
                     Fate::Refused(refusal) => {
                         Some((Some(refusal), matches!(item.what, What::Query(_) | What::Function)))
@@ -96,7 +96,11 @@ impl PostgresDialect {
                     if matches!(item.what, What::Refused { .. }) {
                         out.push(note(&refusal));
                     }
-                    self.send_failing(&refusal, simple, out);
+                    let name = match &item.what {
+                        What::Parse(it) if it.name.is_empty() => &[],
+                        _ => REFUSED_NAME,
+                    };
+                    self.send_failing(&refusal, simple, name, out);
                 }
                 self.leave_out(&item.what);
                 continue;
@@ -214,14 +218,14 @@ impl PostgresDialect {
 
     /// What stands for a refused message at the target: it fails there as a syntax error, and everything after it that
     /// depends on it fails as PostgreSQL has it. Its error is swallowed and the refusal told in its place.
-    fn send_failing(&mut self, refusal: &Refusal, simple: bool, out: &mut Vec<Action>) {
+    fn send_failing(&mut self, refusal: &Refusal, simple: bool, name: &[u8], out: &mut Vec<Action>) {
         let rule: String = refusal.rule.chars().filter(|c| !c.is_control()).take(64).collect();
         let text = format!("firsthand refused a command of session {} ({rule})", self.session);
         let mut bytes = BytesMut::with_capacity(text.len() + 64);
         let encoded = if simple {
             frontend::encode_query(&mut bytes, text.as_bytes())
         } else {
-            frontend::encode_parse(&mut bytes, REFUSED_NAME, text.as_bytes(), &[])
+            frontend::encode_parse(&mut bytes, name, text.as_bytes(), &[])
         };
         debug_assert!(encoded.is_ok(), "the text holds no zero byte");
         let told = refuse::error(refusal, self.parameters.settings.utf8);

@@ -79,9 +79,8 @@ pub(super) fn renames(shape: &Shape) -> bool {
 }
 
 fn chained(text: &str) -> bool {
-    let mut words = Words::new(text);
     let mut no = false;
-    while let Some(word) = words.next() {
+    for word in Words::new(text) {
         if word.is("chain") {
             return !no;
         }
