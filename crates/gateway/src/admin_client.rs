@@ -45,7 +45,12 @@ impl AdminClient {
     }
 
     /// Asks, and reads the answer.
-    pub(crate) fn ask<T: DeserializeOwned>(&self, method: &str, path: &str, body: &Value) -> Result<T, Failure> {
+    pub(crate) fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, Failure> {
         let lost = |e: io::Error| {
             Failure::new(
                 format!("the gateway did not answer on {}: {e}", self.path.display()),

@@ -153,7 +153,8 @@ impl Gateway {
         let links = listen::links(&new)?;
         let mut certificates = Vec::new();
         for (listener, server) in &self.servers {
-            let tls = new.tls.as_ref().map(|files| listen::certificate(files, listener.protocol)).transpose()?;
+            let tls =
+                new.tls.as_ref().map(|files| listen::certificate(files, listener.protocol)).transpose()?;
             certificates.push((server, tls));
         }
         self.desk.tokens.reload().map_err(store_failure)?;

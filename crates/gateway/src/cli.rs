@@ -127,7 +127,9 @@ fn not_parsed(e: &clap::Error) -> ExitCode {
     }
     let text = e.render().to_string();
     let text = text.split("\n\nFor more information").next().unwrap_or_default().trim_end();
-    Output::new(false).talk(&format!("{text}\nhint: firsthand --help lists the commands, firsthand COMMAND --help its arguments"));
+    Output::new(false).talk(&format!(
+        "{text}\nhint: firsthand --help lists the commands, firsthand COMMAND --help its arguments"
+    ));
     ExitCode::from(Exit::Usage as u8)
 }
 

@@ -9,6 +9,7 @@ mod story;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use firsthand_adapters::identity::scram::new_secret;
@@ -34,6 +35,11 @@ const PERSON: &str = "maria.silva@example.com";
 const TARGET: &str = "shop";
 /// How long the agent's token holds.
 const TOKEN_SECONDS: u64 = 8 * 3600;
+
+/// How often it is looked whether the agent's session has ended.
+const LOOK: Duration = Duration::from_millis(1);
+/// For how long at most.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
@@ -99,7 +105,8 @@ struct Signals {
 }
 
 fn signals() -> Result<Signals, Failure> {
-    let cannot = |e| Failure::new(format!("cannot listen for signals: {e}"), "this should not happen; report it");
+    let cannot =
+        |e| Failure::new(format!("cannot listen for signals: {e}"), "this should not happen; report it");
     let interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     Ok(Signals { interrupt, terminate })
@@ -124,7 +131,8 @@ async fn play(args: &DemoArgs, home: &Home, progress: &Progress, out: &Output) -
     let (gateway, _) = assemble(Config::load(&file)?)?;
     let running = Running::start(gateway).await?;
     let address = running.address(listened()).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    progress.done(&format!("the gateway, on {address}: it knows the database's password, the agent does not"));
+    progress
+        .done(&format!("the gateway, on {address}: it knows the database's password, the agent does not"));
     let secret = token(&running).await?;
     progress.done(&format!("a token for the agent {AGENT}, acting for {PERSON}"));
     let door = Door {
@@ -135,6 +143,7 @@ async fn play(args: &DemoArgs, home: &Home, progress: &Progress, out: &Output) -
         application: "billing-bot-mcp",
     };
     agent::work(&door, progress).await?;
+    session_ended(&running).await;
     progress.done("the agent has worked: through an ordinary driver, unmodified");
     story::tell(&running, progress, out).await?;
     go_on(&file, &door, args.keep, home, out);
@@ -146,6 +155,18 @@ async fn play(args: &DemoArgs, home: &Home, progress: &Progress, out: &Output) -
     let finished = running.finish().await;
     server.stop().await;
     finished
+}
+
+/// Waits until the gateway has noticed that the agent left, so that the record shown is whole.
+async fn session_ended(running: &Running) {
+    let gone = async {
+        let mut tick = tokio::time::interval(LOOK);
+        while running.gateway().sessions.count() > 0 {
+            tick.tick().await;
+        }
+    };
+    // When it takes longer the story lacks its end, which is no reason not to tell it.
+    let _ = tokio::time::timeout(LOOK_MAX, gone).await;
 }
 
 /// Roles, tables, rows; the password of the role that the gateway will use.
@@ -161,7 +182,8 @@ async fn fill(server: &Server, progress: &Progress) -> Result<Secret, Failure> {
         application: "firsthand demo",
     };
     let superuser = agent::connect(&door("postgres", &server.password, "postgres")).await?;
-    for statement in shop::ROLE.replace("PASSWORD 'PASSWORD'", &format!("PASSWORD '{}'", password.expose())).split(';')
+    for statement in
+        shop::ROLE.replace("PASSWORD 'PASSWORD'", &format!("PASSWORD '{}'", password.expose())).split(';')
     {
         superuser.simple_query(statement).await.map_err(|e| failed("make the shop's role", &e))?;
     }

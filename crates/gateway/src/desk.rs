@@ -107,7 +107,9 @@ fn not_recorded(e: &RecordError) -> Failure {
 /// What a failure of the store means to whoever asked.
 pub(crate) fn store_failure(e: StoreError) -> Failure {
     let hint = match &e {
-        StoreError::Taken(name) => format!("revoke it first (firsthand token revoke {name}), or choose another name"),
+        StoreError::Taken(name) => {
+            format!("revoke it first (firsthand token revoke {name}), or choose another name")
+        }
         StoreError::NotFound(_) | StoreError::RevokedBefore(_) => {
             "firsthand token list shows the tokens of this data folder".to_owned()
         }

@@ -65,7 +65,10 @@ pub(crate) fn link(target: &TargetConfig, system: &mut Option<RootCertStore>) ->
 fn tls_toward(target: &TargetConfig, system: &mut Option<RootCertStore>) -> Result<ClientTls, Failure> {
     let name = &target.target.name;
     let bad = |what: String| {
-        Failure::new(format!("target {name}: {what}"), "check tls, tls_ca, tls_cert and tls_key of this target")
+        Failure::new(
+            format!("target {name}: {what}"),
+            "check tls, tls_ca, tls_cert and tls_key of this target",
+        )
     };
     let verify = match target.tls {
         TlsMode::VerifyFull => Verify::Full,

@@ -20,7 +20,9 @@ pub(crate) fn start(format: LogFormat) {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that somebody has started it already.
     let _ = match format {
-        LogFormat::Human => subscriber.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+        LogFormat::Human => {
+            subscriber.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+        }
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
 }

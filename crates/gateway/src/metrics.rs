@@ -116,7 +116,12 @@ impl Source {
         let healthy = if state == LogState::Ok { 1.0 } else { 0.0 };
         page.gauge("log_healthy", "1 when the log takes intents", None, healthy)?;
         page.counter("log_entries", "Entries made durable", None, get(&counters.entries))?;
-        page.counter("log_written", "Bytes of entries made durable", Some(&Unit::Bytes), get(&counters.bytes))?;
+        page.counter(
+            "log_written",
+            "Bytes of entries made durable",
+            Some(&Unit::Bytes),
+            get(&counters.bytes),
+        )?;
         page.counter("log_syncs", "Calls of fdatasync", None, get(&counters.syncs))?;
         let last = seconds(get(&counters.last_sync_us));
         page.gauge("log_last_sync", "What the last fdatasync took", Some(&Unit::Seconds), last)?;

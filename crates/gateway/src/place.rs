@@ -133,7 +133,10 @@ impl Alone {
 pub(crate) fn make_data_dir(data: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|e| {
-        Failure::new(format!("cannot make the data folder {}: {e}", data.display()), "check who may write there")
+        Failure::new(
+            format!("cannot make the data folder {}: {e}", data.display()),
+            "check who may write there",
+        )
     })
 }
 

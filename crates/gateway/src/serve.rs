@@ -72,7 +72,9 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .thread_stack_size(firsthand_sql::STACK_BYTES)
         .thread_name("firsthand")
         .build()
-        .map_err(|e| Failure::new(format!("cannot start threads: {e}"), "check the limits of this process (ulimit)"))
+        .map_err(|e| {
+            Failure::new(format!("cannot start threads: {e}"), "check the limits of this process (ulimit)")
+        })
 }
 
 fn raise_descriptors() {
@@ -93,7 +95,10 @@ fn tell_found(found: Found) {
         tracing::info!("a new log was made");
     } else if crashed {
         tracing::warn!(
-            entries, cut_bytes, orphans, sessions,
+            entries,
+            cut_bytes,
+            orphans,
+            sessions,
             "the last run did not close the log; what it left open is recorded as abandoned"
         );
     } else {
@@ -162,7 +167,8 @@ impl Running {
 
     /// Reloads at SIGHUP; returns at SIGTERM or SIGINT.
     async fn until_told(&self) -> Result<(), Failure> {
-        let cannot = |e| Failure::new(format!("cannot listen for signals: {e}"), "this should not happen; report it");
+        let cannot =
+            |e| Failure::new(format!("cannot listen for signals: {e}"), "this should not happen; report it");
         let mut hangup = signal(SignalKind::hangup()).map_err(cannot)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
@@ -214,7 +220,10 @@ impl Running {
         let record = Arc::clone(&self.gateway.record);
         let closed = tokio::task::spawn_blocking(move || record.close(stopped_facts())).await;
         let failed = |why: String| {
-            Failure::new(format!("the log was not closed in order: {why}"), "look at the disk; the next start recovers it")
+            Failure::new(
+                format!("the log was not closed in order: {why}"),
+                "look at the disk; the next start recovers it",
+            )
         };
         closed.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
         tracing::info!("stopped");

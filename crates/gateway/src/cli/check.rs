@@ -53,7 +53,9 @@ pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, 
     let failed = tried.iter().filter(|t| t.failed.is_some()).count();
     match (wrong.len() + failed, wrong.first()) {
         (0, _) => Ok(Exit::Done),
-        (_, Some(first)) => Err(Failure::new(first.clone(), "the configuration was read; this is in the way of serving it")),
+        (_, Some(first)) => {
+            Err(Failure::new(first.clone(), "the configuration was read; this is in the way of serving it"))
+        }
         (n, None) => Err(Failure::new(
             format!("{n} of {} targets cannot be used as configured", tried.len()),
             "see above; --offline leaves them out",
@@ -92,11 +94,8 @@ async fn try_target(target: &TargetConfig) -> Result<Vec<String>, String> {
 }
 
 fn show_json(config: &Config, tried: &[Tried], wrong: &[String], out: &Output) {
-    let resolved: Vec<_> = config
-        .resolved
-        .iter()
-        .map(|r| json!({ "key": r.key, "value": r.value, "line": r.line }))
-        .collect();
+    let resolved: Vec<_> =
+        config.resolved.iter().map(|r| json!({ "key": r.key, "value": r.value, "line": r.line })).collect();
     let targets: Vec<_> =
         tried.iter().map(|t| json!({ "target": t.name, "said": t.said, "error": t.failed })).collect();
     let warnings: Vec<_> =

@@ -16,8 +16,8 @@ use firsthand_model::json::Json;
 use serde_json::{Value, json};
 
 use super::output::Output;
-use crate::failure::{Exit, Failure};
 use crate::desk::Desk;
+use crate::failure::{Exit, Failure};
 use crate::place::{Place, Way, lock_data};
 use crate::show::{entry, line, written};
 use crate::who;
@@ -80,7 +80,9 @@ fn help() -> String {
     for (key, _, means) in KEYS {
         out.push_str(&format!("  {:<10} {means}\n", format!("{key}:")));
     }
-    out.push_str("\nRows and outcomes of a command are also found by its tables, effects, rule, verdict and text.");
+    out.push_str(
+        "\nRows and outcomes of a command are also found by its tables, effects, rule, verdict and text.",
+    );
     out
 }
 
@@ -88,9 +90,10 @@ fn help() -> String {
 pub(crate) fn run(command: LogCommand, place: &Place, out: &Output) -> Result<Exit, Failure> {
     match command {
         LogCommand::Cat(args) => all("log cat", &args.expression, place, out),
-        LogCommand::Search(args) if args.expression.is_empty() => {
-            Err(Failure::usage("nothing to search for", "firsthand log search --help shows what an expression may say"))
-        }
+        LogCommand::Search(args) if args.expression.is_empty() => Err(Failure::usage(
+            "nothing to search for",
+            "firsthand log search --help shows what an expression may say",
+        )),
         LogCommand::Search(args) => all("log search", &args.expression, place, out),
         LogCommand::Tail(args) => tail(&args, place, out),
         LogCommand::DeclareGap(args) => declare_gap(&args, place, out),
@@ -108,8 +111,13 @@ pub(crate) fn unreadable(e: &ReadError) -> Failure {
     let hint = match e {
         ReadError::NoLog(_) => "check --config or --dir; `firsthand serve` makes the folder",
         ReadError::Io { .. } => "run this as the user that owns the data folder",
-        ReadError::Keys(_) => "restore data/keys from a backup, or remove it to read the log with its payloads sealed",
-        ReadError::Header { .. } | ReadError::Damaged { .. } | ReadError::Missing { .. } | ReadError::Leaf { .. } => {
+        ReadError::Keys(_) => {
+            "restore data/keys from a backup, or remove it to read the log with its payloads sealed"
+        }
+        ReadError::Header { .. }
+        | ReadError::Damaged { .. }
+        | ReadError::Missing { .. }
+        | ReadError::Leaf { .. } => {
             "what stands before it was read; keep a copy of the data folder, and restore this file from a backup"
         }
     };
@@ -180,7 +188,10 @@ fn all(command: &str, expression: &[String], place: &Place, out: &Output) -> Res
 /// What the reader of the result should know, on stderr.
 fn remarks(search: &Search, out: &Output) {
     if search.unsearched() > 0 {
-        out.talk(&format!("note: {} entries could not be searched: their payloads are erased or sealed", search.unsearched()));
+        out.talk(&format!(
+            "note: {} entries could not be searched: their payloads are erased or sealed",
+            search.unsearched()
+        ));
     }
     if let Some(torn) = search.torn() {
         out.talk(&format!("note: {torn}"));
@@ -249,12 +260,18 @@ fn declare_gap(args: &GapArgs, place: &Place, out: &Output) -> Result<Exit, Fail
         ));
     }
     let lock = lock_data(&place.data_dir)?;
-    let gap = recover::declare_gap::<EventCodec>(&RealIo::new(), &place.data_dir)
-        .map_err(|e| Failure::new(e.to_string(), "nothing was changed; look at the disk of the data folder"))?;
+    let gap = recover::declare_gap::<EventCodec>(&RealIo::new(), &place.data_dir).map_err(|e| {
+        Failure::new(e.to_string(), "nothing was changed; look at the disk of the data folder")
+    })?;
     drop(lock);
     let told = json!({ "epoch": gap.epoch, "segment": gap.segment.to_string(), "byte": gap.byte, "position": gap.position });
     match place.way("log declare-gap")? {
-        Way::Gateway(_) => return Err(Failure::new("a gateway was started meanwhile", "its log.started entry follows the gap")),
+        Way::Gateway(_) => {
+            return Err(Failure::new(
+                "a gateway was started meanwhile",
+                "its log.started entry follows the gap",
+            ));
+        }
         Way::Alone(alone) => alone.act(async |desk: &Desk| {
             let by = who::link(&desk.keys, who::own_uid());
             desk.record("log.gap", &by, what(&told), what(&json!({ "reason": args.reason }))).await

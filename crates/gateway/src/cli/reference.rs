@@ -24,7 +24,10 @@ pub(crate) fn print(what: Reference) -> String {
 fn config() -> String {
     let mut out = String::new();
     for (section, about) in SECTIONS {
-        let _ = write!(out, "### {about}\n\n| key | what stands there | without it | means |\n|---|---|---|---|\n");
+        let _ = write!(
+            out,
+            "### {about}\n\n| key | what stands there | without it | means |\n|---|---|---|---|\n"
+        );
         for key in KEYS.iter().filter(|k| k.section == *section) {
             let name = if key.name == PROTOCOL { "*protocol*".to_owned() } else { format!("`{}`", key.name) };
             let default = if key.default.is_empty() { "required" } else { key.default };
@@ -59,14 +62,18 @@ fn command(command_: &clap::Command, out: &mut String) {
 }
 
 fn arguments(of: &clap::Command, out: &mut String) {
-    let shown: Vec<_> =
-        of.get_arguments().filter(|a| !a.is_hide_set() && !a.is_global_set() && a.get_id() != "help").collect();
+    let shown: Vec<_> = of
+        .get_arguments()
+        .filter(|a| !a.is_hide_set() && !a.is_global_set() && a.get_id() != "help")
+        .collect();
     if shown.is_empty() {
         return;
     }
     for argument in shown {
         let name = match (argument.get_long(), argument.get_value_names()) {
-            (Some(long), Some([value, ..])) if argument.get_action().takes_values() => format!("--{long} {value}"),
+            (Some(long), Some([value, ..])) if argument.get_action().takes_values() => {
+                format!("--{long} {value}")
+            }
             (Some(long), _) => format!("--{long}"),
             (None, _) => argument.get_id().as_str().to_uppercase(),
         };

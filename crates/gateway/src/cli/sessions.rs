@@ -111,7 +111,10 @@ fn list(args: &ListArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
     let search = Search::new(&reader, &query).map_err(|e| unreadable(&e))?;
     let (mut listed, more) = newest(&reader, &search, &query, args.count)?;
     listed.reverse();
-    place.note_reading("sessions list", what(&json!({ "expression": query.to_string(), "sessions": listed.len() })))?;
+    place.note_reading(
+        "sessions list",
+        what(&json!({ "expression": query.to_string(), "sessions": listed.len() })),
+    )?;
     let mut stdout = BufWriter::new(io::stdout().lock());
     if out.is_json() {
         for session in &listed {
@@ -122,7 +125,8 @@ fn list(args: &ListArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
     } else if !listed.is_empty() {
         let width = unique_width(&listed);
         let lines: Vec<Vec<String>> = listed.iter().map(|s| s.line(&search, width)).collect();
-        let head = ["session", "opened (UTC)", "lasted", "who", "target", "role", "commands", "errors", "rows"];
+        let head =
+            ["session", "opened (UTC)", "lasted", "who", "target", "role", "commands", "errors", "rows"];
         written(writeln!(stdout, "{}", columns(&head, &lines)))?;
     }
     written(stdout.flush())?;
@@ -146,7 +150,12 @@ fn list_query(args: &ListArgs) -> Result<Query, Failure> {
 }
 
 /// The newest sessions that match, newest first, and whether there are more.
-fn newest(reader: &Reader, search: &Search, query: &Query, count: usize) -> Result<(Vec<Listed>, bool), Failure> {
+fn newest(
+    reader: &Reader,
+    search: &Search,
+    query: &Query,
+    count: usize,
+) -> Result<(Vec<Listed>, bool), Failure> {
     let who = Query { since: None, ..query.clone() };
     let mut matcher = Matcher::new(&who, reader.keys().map(|keys| &**keys), search.names());
     let all = sessions::sessions(reader, search.catalog()).map_err(|e| unreadable(&e))?;
@@ -283,7 +292,11 @@ fn show(asked: &str, pace: Option<Speed>, place: &Place, out: &Output) -> Result
     let reading = json!({ "session": summary.id.to_string(), "commands": summary.line.commands });
     place.note_reading(command, what(&reading))?;
     let mut stdout = BufWriter::new(io::stdout().lock());
-    if out.is_json() { show_json(&reader, &summary, &mut stdout) } else { tell(&reader, &summary, pace, &mut stdout) }
+    if out.is_json() {
+        show_json(&reader, &summary, &mut stdout)
+    } else {
+        tell(&reader, &summary, pace, &mut stdout)
+    }
 }
 
 /// A search for the entries of one session.
@@ -351,7 +364,10 @@ pub(crate) fn tell_newest(reader: &Reader, out: &mut dyn Write) -> Result<(), Fa
 
 fn kill(asked: &str, place: &Place, out: &Output) -> Result<Exit, Failure> {
     let Way::Gateway(client) = place.way("sessions kill")? else {
-        return Err(Failure::new("no gateway runs on this data folder, so no session does", "firsthand sessions list shows ended ones"));
+        return Err(Failure::new(
+            "no gateway runs on this data folder, so no session does",
+            "firsthand sessions list shows ended ones",
+        ));
     };
     let running: Value = client.ask("GET", "/v1/sessions", &json!({}))?;
     let ids = running.get("sessions").and_then(Value::as_array).into_iter().flatten();
@@ -367,7 +383,11 @@ fn kill(asked: &str, place: &Place, out: &Output) -> Result<Exit, Failure> {
         }
         several => {
             return Err(Failure::new(
-                format!("{} running sessions have ids that begin with `{}`", several.len(), clean::line(asked)),
+                format!(
+                    "{} running sessions have ids that begin with `{}`",
+                    several.len(),
+                    clean::line(asked)
+                ),
                 format!("give more of it: {}", several.join(", ")),
             ));
         }

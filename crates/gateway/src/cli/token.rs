@@ -134,8 +134,8 @@ fn show_created(handed: &Handed, config: Option<&Config>, out: &Output) {
         .targets
         .iter()
         .map(|target| {
-            let string =
-                config.and_then(|c| crate::listen::connection_string(c, &handed.name, &handed.secret, target));
+            let string = config
+                .and_then(|c| crate::listen::connection_string(c, &handed.name, &handed.secret, target));
             (target.clone(), string)
         })
         .collect();

@@ -103,7 +103,13 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
 
 /// All keys.
 pub(crate) const KEYS: &[Key] = &[
-    key("", "data_dir", Form::Path, "`data`", "The data folder: log, keys, tokens. One gateway at a time uses it."),
+    key(
+        "",
+        "data_dir",
+        Form::Path,
+        "`data`",
+        "The data folder: log, keys, tokens. One gateway at a time uses it.",
+    ),
     key("", "listen", Form::Table("listen"), "", "Where clients come in."),
     key("", "limits", Form::Table("limits"), "see there", "Limits of the gateway."),
     key("", "target", Form::Tables("target"), "none", "The servers behind the gateway."),
@@ -122,7 +128,13 @@ pub(crate) const KEYS: &[Key] = &[
         "not served",
         "Where `/healthz`, `/readyz` and `/metrics` are served, without authentication.",
     ),
-    key("listen", "tls", Form::Table("listen.tls"), "none: clear text, on loopback only", "The gateway's certificate."),
+    key(
+        "listen",
+        "tls",
+        Form::Table("listen.tls"),
+        "none: clear text, on loopback only",
+        "The gateway's certificate.",
+    ),
     key(
         "listen",
         "proof",
@@ -141,9 +153,27 @@ pub(crate) const KEYS: &[Key] = &[
         "Connections that have not been let in yet; when there are more, the oldest is dropped.",
     ),
     key("limits", "startup", Form::Duration, "`15s`", "From accepting a connection to its running session."),
-    key("limits", "idle", Form::Duration, "none", "A session in which nothing is asked for this long is ended."),
-    key("limits", "stall", Form::Duration, "`1h`", "A client that takes nothing of its waiting reply for this long is dropped."),
-    key("limits", "drain", Form::Duration, "`30s`", "What running commands get to finish when the gateway stops."),
+    key(
+        "limits",
+        "idle",
+        Form::Duration,
+        "none",
+        "A session in which nothing is asked for this long is ended.",
+    ),
+    key(
+        "limits",
+        "stall",
+        Form::Duration,
+        "`1h`",
+        "A client that takes nothing of its waiting reply for this long is dropped.",
+    ),
+    key(
+        "limits",
+        "drain",
+        Form::Duration,
+        "`30s`",
+        "What running commands get to finish when the gateway stops.",
+    ),
     key("target", "name", Form::Text, "", "What clients give as the database, and tokens name."),
     key("target", "protocol", Form::Protocol, "", "What the server speaks."),
     key("target", "address", Form::Text, "", "`host:port`, or the path of a Unix socket."),
@@ -198,7 +228,13 @@ pub(crate) const KEYS: &[Key] = &[
         "none",
         "This file; one line end at its end does not count.",
     ),
-    key("target.record", "rows", Form::Count, "`1000`", "Rows kept of one result; all are counted and digested."),
+    key(
+        "target.record",
+        "rows",
+        Form::Count,
+        "`1000`",
+        "Rows kept of one result; all are counted and digested.",
+    ),
     key("target.record", "bytes", Form::Size, "`1MiB`", "Bytes of rows kept of one result, at most `64MiB`."),
     key(
         "target.record",
@@ -207,7 +243,13 @@ pub(crate) const KEYS: &[Key] = &[
         "`strict`",
         "`relaxed`: nothing waits for the disk (fdatasync follows within 5 ms); every entry says so.",
     ),
-    key("policy", "dir", Form::Path, "none", "A folder without rule files; with them the gateway refuses to start."),
+    key(
+        "policy",
+        "dir",
+        Form::Path,
+        "none",
+        "A folder without rule files; with them the gateway refuses to start.",
+    ),
 ];
 
 /// The keys of a section by name.

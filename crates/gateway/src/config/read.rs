@@ -63,14 +63,16 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     if listen.is_none() && top.span_of("listen").is_none() {
         top.missing("listen");
     }
-    let mut limits = read_limits(&top.table_or_defaults("limits", "limits"));
-    let (mut listeners, mut http, mut tls) = (Vec::new(), None, None);
+    let (mut listeners, mut http, mut tls, mut ask_for_secret) = (Vec::new(), None, None, false);
     if let Some(listen) = &listen {
-        tls = read_certificate(listen, folder);
-        listeners = read_listeners(listen, tls.is_some());
+        let with_tls = listen.span_of("tls").is_some();
+        listeners = read_listeners(listen, with_tls);
         http = read_http(listen, &listeners);
-        limits.ask_for_secret = read_proof(listen, tls.is_some());
+        tls = read_certificate(listen, folder);
+        ask_for_secret = read_proof(listen, with_tls);
     }
+    let limits = read_limits(&top.table_or_defaults("limits", "limits"));
+    let limits = ListenLimits { ask_for_secret, ..limits };
     let targets = read_targets(top, folder);
     read_policy(top, folder);
     Config {
@@ -140,7 +142,12 @@ fn read_listeners(listen: &Section<'_>, with_tls: bool) -> Vec<Listener> {
             );
         }
         if address.port() != 0 && listeners.iter().any(|l| l.address == address) {
-            listen.bad(&span, protocol, format!("{address} is taken by another listener"), "use another port");
+            listen.bad(
+                &span,
+                protocol,
+                format!("{address} is taken by another listener"),
+                "use another port",
+            );
         }
         listen.came_to(protocol, Some(&span), address.to_string());
         listeners.push(Listener { protocol, address });
@@ -247,7 +254,19 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
     if section.span_of("protocol").is_none() {
         section.missing("protocol");
     }
+    if let Some(protocol) = &protocol {
+        section.came_to("protocol", Some(&protocol.span), protocol.value);
+    }
     let address = section.required_text("address").and_then(|a| read_host(section, a));
+    let database = read_database(section, name.as_ref());
+    let databases = section.texts("databases");
+    let tls = read_tls(section, address.as_ref());
+    let tls_ca = read_authorities(section, tls, folder);
+    let tls_identity = match section.span_of("tls_cert").or(section.span_of("tls_key")) {
+        Some(_) => read_pair(section, "tls_cert", "tls_key", folder),
+        None => None,
+    };
+    let observe = read_mode(section);
     let credential = read_credential(section, folder);
     let record = section.table_or_defaults("record", "target.record");
     let kept = RecordLimits::default();
@@ -259,24 +278,9 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
     let relaxed = durability.as_ref().is_some_and(|d| d.value == "relaxed");
     let word = if relaxed { "relaxed" } else { "strict" };
     record.came_to("durability", durability.as_ref().map(|d| &d.span), word);
-    let mode = section.choice("mode");
-    let observe = mode.as_ref().is_some_and(|m| m.value == "observe");
-    section.came_to("mode", mode.as_ref().map(|m| &m.span), if observe { "observe" } else { "enforce" });
     let allow_unobserved = section.flag("allow_unobserved", false);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
-    let database = section.text("database");
-    let databases = section.texts("databases");
-    let tls_identity = match section.span_of("tls_cert").or(section.span_of("tls_key")) {
-        Some(_) => read_pair(section, "tls_cert", "tls_key", folder),
-        None => None,
-    };
-    let tls = read_tls(section, address.as_ref());
-    let tls_ca = read_authorities(section, tls, folder);
     let (name, protocol, address, credential) = (name?, protocol?, address?, credential?);
-    let at = database.as_ref().map(|d| d.span.clone());
-    let database = database.map_or_else(|| name.value.clone(), |d| d.value);
-    section.came_to("database", at.as_ref(), &*database);
-    section.came_to("protocol", Some(&protocol.span), protocol.value);
     let target = Target {
         name: name.value,
         protocol: protocol.value.to_owned(),
@@ -289,6 +293,21 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
         database,
     };
     Some(TargetConfig { target, credential, tls, tls_ca, tls_identity, host: address.host, timeout })
+}
+
+fn read_database(section: &Section<'_>, name: Option<&At<String>>) -> String {
+    let written = section.text("database");
+    let at = written.as_ref().map(|d| d.span.clone());
+    let database = written.map(|d| d.value).or_else(|| name.map(|n| n.value.clone())).unwrap_or_default();
+    section.came_to("database", at.as_ref(), &*database);
+    database
+}
+
+fn read_mode(section: &Section<'_>) -> bool {
+    let mode = section.choice("mode");
+    let observe = mode.as_ref().is_some_and(|m| m.value == "observe");
+    section.came_to("mode", mode.as_ref().map(|m| &m.span), if observe { "observe" } else { "enforce" });
+    observe
 }
 
 /// A target's address in its parts.
@@ -369,6 +388,9 @@ fn read_credential(section: &Section<'_>, folder: &Path) -> Option<CredentialSpe
     }
     let credential = section.table("credential", "target.credential")?;
     let user = credential.required_text("user");
+    if let Some(user) = &user {
+        credential.came_to("user", Some(&user.span), &*user.value);
+    }
     let password = if credential.is_text("password") {
         credential.text("password").map(|text| {
             credential.came_to("password", Some(&text.span), "*** (written in the configuration)");
@@ -387,9 +409,7 @@ fn read_credential(section: &Section<'_>, folder: &Path) -> Option<CredentialSpe
     if credential.span_of("password").is_none() {
         credential.came_to("password", None, "none");
     }
-    let user = user?;
-    credential.came_to("user", Some(&user.span), &*user.value);
-    Some(CredentialSpec { user: user.value, password })
+    Some(CredentialSpec { user: user?.value, password })
 }
 
 fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
@@ -407,7 +427,7 @@ fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
             None
         }
         (None, None) => {
-            if table.span_of("env").is_none() && table.span_of("file").is_none() {
+            if table.is_empty() {
                 table.missing("env");
             }
             None

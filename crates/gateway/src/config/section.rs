@@ -72,7 +72,13 @@ impl<'a> Section<'a> {
     }
 
     /// A problem at this value.
-    pub(super) fn bad(&self, span: &Range<usize>, key: &str, what: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn bad(
+        &self,
+        span: &Range<usize>,
+        key: &str,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.source.problem(span, &self.path(key), what, hint);
     }
 
@@ -308,6 +314,11 @@ impl<'a> Section<'a> {
     /// Where the key's value stands.
     pub(super) fn span_of(&self, key: &str) -> Option<Range<usize>> {
         self.raw(key).map(Spanned::span)
+    }
+
+    /// Whether nothing stands in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_none_or(|t| t.is_empty())
     }
 
     /// A warning about a key.

@@ -66,7 +66,13 @@ impl<'a> Source<'a> {
         (line, column)
     }
 
-    pub(crate) fn problem(&self, at: &Range<usize>, key: &str, what: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn problem(
+        &self,
+        at: &Range<usize>,
+        key: &str,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         let (line, column) = self.place(at.start);
         let problem = Problem { line, column, key: key.to_owned(), what: what.into(), hint: hint.into() };
         self.problems.borrow_mut().push(problem);

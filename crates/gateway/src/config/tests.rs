@@ -45,21 +45,14 @@ fn a_good_file_resolves_with_its_defaults() {
 
 #[test]
 fn mistakes_are_answered_with_place_key_and_what_to_do() {
-    let cases = [
-        (
-            with("address =", "adress ="),
+    let said = errors(&with("address =", "adress ="));
+    assert!(
+        said.starts_with(
             "error: f.toml:6:1: target.orders.address: is missing (add `address = …` (text))\n\
-             error: f.toml:9:1: target.adress: unknown key (did you mean `address`? There are",
+             error: f.toml:9:1: target.adress: unknown key (did you mean `address`? There are `name`,"
         ),
-        (
-            with("mode", "mode"),
-            "no error",
-        ),
-    ];
-    for (text, want) in cases.iter().filter(|(t, _)| t.contains("adress")) {
-        let said = errors(text);
-        assert!(said.starts_with(want), "{said}");
-    }
+        "{said}"
+    );
     let exact = [
         (
             with("[listen]", "[listn]"),
@@ -99,7 +92,7 @@ fn mistakes_are_answered_with_place_key_and_what_to_do() {
         ),
         (
             with("password = { env = \"P\" }", "password = { vault = \"P\" }"),
-            "error: f.toml:10:39: target.orders.credential.password.vault: unknown key\n\
+            "error: f.toml:10:42: target.orders.credential.password.vault: unknown key\n\
              hint: there are `env`, `file`",
         ),
         (
@@ -125,7 +118,6 @@ fn mistakes_are_answered_with_place_key_and_what_to_do() {
     ];
     for (text, want) in exact {
         let said = errors(&text);
-        assert!(said.replace("target.adress", "").contains(want.split(" (did").next().unwrap()), "{said}\nwanted:\n{want}");
         assert_eq!(said, want);
     }
 }

@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn sizes_read_back_what_they_show() {
-        for (text, bytes) in [("0", 0), ("7", 7), ("64KiB", 64 << 10), ("1MiB", 1 << 20), ("2 GiB", 2 << 30)] {
+        for (text, bytes) in [("0", 0), ("7", 7), ("64KiB", 64 << 10), ("1MiB", 1 << 20), ("2 GiB", 2 << 30)]
+        {
             assert_eq!(size(text), Ok(bytes));
             assert_eq!(size(&show_size(bytes)), Ok(bytes));
         }

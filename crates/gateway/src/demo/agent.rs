@@ -44,7 +44,8 @@ pub(super) async fn work(door: &Door, progress: &Progress) -> Result<(), Failure
         .map_err(|e| failed("read the open orders", &e))?;
     let first: i32 = open.first().map_or(1053, |row| row.get(0));
     progress.say("agent: who placed the first of them? (a parameter)");
-    let customer = "SELECT c.name, c.email FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.id = $1";
+    let customer =
+        "SELECT c.name, c.email FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.id = $1";
     client.query(customer, &[&first]).await.map_err(|e| failed("read a customer", &e))?;
     progress.say("agent: marks it as reminded (a write)");
     client

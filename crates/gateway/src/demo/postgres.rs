@@ -171,7 +171,10 @@ async fn await_ready(child: &mut Child) -> Result<(), Failure> {
             said = line;
         }
     }
-    Err(Failure::new(format!("PostgreSQL did not start: {said}"), "run the demo again; if it stays, report it"))
+    Err(Failure::new(
+        format!("PostgreSQL did not start: {said}"),
+        "run the demo again; if it stays, report it",
+    ))
 }
 
 impl Server {

@@ -22,7 +22,8 @@ pub(super) async fn tell(running: &Running, progress: &Progress, out: &Output) -
     let by = who::link(&gateway.desk.keys, who::own_uid());
     gateway.desk.record("record.read", &by, reading_leaf("demo"), Json::default()).await?;
     let unreadable = |e: String| Failure::new(e, "this is a defect; report it");
-    let reader = Reader::open(&gateway.data_dir(), Arc::new(RealIo::new())).map_err(|e| unreadable(e.to_string()))?;
+    let reader =
+        Reader::open(&gateway.data_dir(), Arc::new(RealIo::new())).map_err(|e| unreadable(e.to_string()))?;
     progress.end();
     out.talk("\nThis is what the record says of it:\n");
     let mut text = Vec::new();

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 /// Characters that a terminal obeys or that change how the text around them looks: control characters of both sets, and
 /// the marks that turn the direction of writing.
 fn is_hostile(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 /// One line: every such character is shown as its code, line ends and tabs as spaces.

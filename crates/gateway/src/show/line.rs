@@ -115,7 +115,9 @@ pub(crate) fn parameters(payload: &Value) -> Vec<(String, String)> {
         .map(|p| match p {
             Value::Object(o) => (
                 o.get("value").map_or_else(String::new, super::table::cell),
-                o.get("type").map(|t| t.as_str().map_or_else(|| t.to_string(), str::to_owned)).unwrap_or_default(),
+                o.get("type")
+                    .map(|t| t.as_str().map_or_else(|| t.to_string(), str::to_owned))
+                    .unwrap_or_default(),
             ),
             other => (super::table::cell(other), String::new()),
         })
@@ -167,7 +169,8 @@ pub(crate) fn bytes(n: u64) -> String {
 
 /// Administrative and log entries: their facts, key by key.
 fn other(fields: &Fields<'_>, payload: &Value) -> String {
-    let facts: Value = fields.facts.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
+    let facts: Value =
+        fields.facts.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
     let mut parts = Vec::new();
     for object in [Some(&facts), payload.get("detail")].into_iter().flatten() {
         for (key, value) in object.as_object().into_iter().flatten() {

@@ -85,7 +85,10 @@ impl Teller {
     /// Tells what is missing at the end.
     pub(crate) fn finish(&self, out: &mut dyn Write) -> io::Result<()> {
         for n in self.running.keys() {
-            writeln!(out, "#{n} has no outcome in the record: it is still running, or the gateway stopped before it ended")?;
+            writeln!(
+                out,
+                "#{n} has no outcome in the record: it is still running, or the gateway stopped before it ended"
+            )?;
         }
         if !self.closed {
             writeln!(out, "the session is open as far as the record goes")?;
@@ -126,8 +129,11 @@ impl Told<'_> {
                 let mine = list.into_iter().flatten().find(|n| text(n, "id") == id);
                 mine.map(|n| text(n, "name").to_owned()).unwrap_or_else(|| entry::name(names, id).to_owned())
             };
-            let chain: Vec<String> =
-                who.chain.iter().map(|link| format!("{} ({}, {})", own(&link.id), link.kind, link.trust)).collect();
+            let chain: Vec<String> = who
+                .chain
+                .iter()
+                .map(|link| format!("{} ({}, {})", own(&link.id), link.kind, link.trust))
+                .collect();
             writeln!(out, "who       {}", clean::line(&chain.join(" → ")))?;
             let session_role = if who.srole.is_empty() { &who.role } else { &who.srole };
             writeln!(
@@ -175,13 +181,22 @@ impl Told<'_> {
             write!(out, ", after {} and {}", duration(us), counted(commands, "command", "commands"))?;
         }
         let detail = text(self.payload, "detail");
-        if detail.is_empty() { writeln!(out) } else { writeln!(out, " ({})", clean::fit(&clean::line(detail), WIDTH)) }
+        if detail.is_empty() {
+            writeln!(out)
+        } else {
+            writeln!(out, " ({})", clean::fit(&clean::line(detail), WIDTH))
+        }
     }
 
     fn noted(&self, out: &mut dyn Write) -> io::Result<()> {
         let detail = self.payload.get("detail").map(Value::to_string).unwrap_or_default();
         let said = format!("{} {detail}", self.fields.what);
-        writeln!(out, "\n·  {}  {}", entry::clock(&self.fields.t), clean::fit(&clean::line(&said), WIDTH - 20))?;
+        writeln!(
+            out,
+            "\n·  {}  {}",
+            entry::clock(&self.fields.t),
+            clean::fit(&clean::line(&said), WIDTH - 20)
+        )?;
         self.not_shown(out, INDENT)
     }
 
@@ -201,7 +216,8 @@ impl Told<'_> {
             marks.push("only prepared".to_owned());
         }
         if f.tx == "open" || f.tx == "failed" {
-            marks.push(if f.tx == "open" { "in a transaction" } else { "in a failed transaction" }.to_owned());
+            marks
+                .push(if f.tx == "open" { "in a transaction" } else { "in a failed transaction" }.to_owned());
         }
         marks.retain(|mark| !mark.is_empty());
         writeln!(out, "\n#{n}  {}  {}", entry::clock(&f.t), clean::line(&marks.join(" · ")))?;

@@ -119,12 +119,19 @@ mod tests {
             r#"{"columns":[{"name":"id","type":"int4"},{"name":"note"}],"rows":[["42",null],["7","a\nb\u001b[2J"]]}"#,
             80,
         );
-        assert_eq!(text, "  id │ note\n  ───┼──────────\n  42 │ ∅\n  7  │ a b\\x1b[2J\n".replace("──────────", "───────────"));
+        assert_eq!(
+            text,
+            "  id │ note\n  ───┼──────────\n  42 │ ∅\n  7  │ a b\\x1b[2J\n"
+                .replace("──────────", "───────────")
+        );
     }
 
     #[test]
     fn what_does_not_fit_is_counted() {
-        let text = shown(r#"{"columns":[{"name":"aaaaaaaaaa"},{"name":"bbbbbbbbbb"},{"name":"c"}],"rows":[[1,2,3]]}"#, 20);
+        let text = shown(
+            r#"{"columns":[{"name":"aaaaaaaaaa"},{"name":"bbbbbbbbbb"},{"name":"c"}],"rows":[[1,2,3]]}"#,
+            20,
+        );
         assert!(text.starts_with("  aaaaaaaaaa  (and 2 more columns)\n"), "{text}");
         let long = format!(r#"{{"rows":["{}"]}}"#, "x".repeat(100));
         assert!(shown(&long, 80).ends_with("x…\n"));
