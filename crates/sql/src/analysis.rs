@@ -8,13 +8,18 @@ use firsthand_model::command::{Effect, Effects, Shape};
 use crate::split;
 use crate::walk::shape_of;
 
-/// The stack that [`analyze`] needs, in bytes: PostgreSQL's grammar, the decoding of its tree and the tree's drop recurse
-/// with the depth of the text. With 2 MiB a hostile statement of 100 KiB ends the process; with 32 MiB every nesting that
-/// fits in [`TEXT_BYTES_MAX`] ends in a tree or in the parser's own "stack depth limit exceeded".
-pub const STACK_BYTES: usize = 32 << 20;
+/// The stack that [`analyze`] needs, in bytes: decoding the parser's tree, and dropping it, recurse with its depth. The parser
+/// gives no tree deeper than 10,000 messages ("nested too deeply"); the deepest fit in 32 MiB when optimised, and took 160 MiB
+/// without optimisation, where each step takes more. With too little (2 MiB is tokio's default) a hostile statement of
+/// a few KiB ends the process. Only what a text really needs is ever touched.
+pub const STACK_BYTES: usize = if cfg!(debug_assertions) { 256 << 20 } else { 32 << 20 };
 
 /// Longest text that is parsed, in bytes. Parsing costs some 200 times the text in time and memory; dumps go through COPY.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Longest run of operator characters that is parsed. PostgreSQL's scanner reads such a run again from each `/*` or `--` in it: 200
+/// KiB of `/*` take it minutes. Operators have at most 63 characters; rulers in comments some hundred.
+pub const OPERATOR_RUN_MAX: usize = 512;
 
 /// Texts longer than this should be analysed where waiting some milliseconds holds up nobody else.
 pub const SMALL_TEXT_BYTES: usize = 8 << 10;
@@ -53,6 +58,9 @@ pub enum Unparsed {
     /// Backslashes while `standard_conforming_strings` is off.
     #[error("standard_conforming_strings is off and the text holds a backslash")]
     Backslash,
+    /// A run of operator characters longer than [`OPERATOR_RUN_MAX`].
+    #[error("the text holds more than {OPERATOR_RUN_MAX} operator characters in a row")]
+    OperatorRun,
     /// PostgreSQL's parser refused it: the kind of error, without what it quotes.
     #[error("{0}")]
     Syntax(String),
@@ -153,7 +161,18 @@ fn readable(text: &[u8], settings: Settings) -> Result<&str, Unparsed> {
     if memchr::memchr(0, text).is_some() {
         return Err(Unparsed::Nul);
     }
+    if text.len() > OPERATOR_RUN_MAX && has_long_run(text) {
+        return Err(Unparsed::OperatorRun);
+    }
     str::from_utf8(text).map_err(|_| Unparsed::Encoding)
+}
+
+fn has_long_run(text: &[u8]) -> bool {
+    let mut run = 0;
+    text.iter().any(|byte| {
+        run = if b"~!@#^&|`?+-*/%<>=".contains(byte) { run + 1 } else { 0 };
+        run > OPERATOR_RUN_MAX
+    })
 }
 
 fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {

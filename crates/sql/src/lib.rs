@@ -34,8 +34,8 @@ mod tree;
 mod walk;
 
 pub use analysis::{
-    Analysis, SMALL_TEXT_BYTES, STACK_BYTES, Settings, Statement, TEXT_BYTES_MAX, UNPARSED, Unparsed,
-    analyze, is_large,
+    Analysis, OPERATOR_RUN_MAX, SMALL_TEXT_BYTES, STACK_BYTES, Settings, Statement, TEXT_BYTES_MAX, UNPARSED,
+    Unparsed, analyze, is_large,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
 pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message};

@@ -1,4 +1,5 @@
 //! What the analysis says of statements, as a table: `tests/analysis.txt`.
+#![expect(clippy::unwrap_used, reason = "a test may fail this way")]
 
 use firsthand_sql::{Analyzer, Settings, analyze};
 

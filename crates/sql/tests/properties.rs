@@ -1,4 +1,5 @@
 //! What must hold for any text: no panic, places in order, and a remembered analysis equals a fresh one.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail this way")]
 
 use firsthand_sql::{Analyzer, Settings, analyze, mask};
 use proptest::prelude::*;

@@ -33,7 +33,8 @@ pub(super) fn secret_arguments(function: &str) -> u8 {
     }
 }
 
-/// A word by which a text with a secret is told from the many without, and its least frequent letter.
+/// A word by which a text with a secret is told from the many without, and where in it two letters stand that rarely stand
+/// together in SQL.
 struct Needle {
     word: &'static [u8],
     rare: usize,
@@ -41,29 +42,30 @@ struct Needle {
 
 /// Each secret that [`super::mask`] finds stands near one of these.
 const NEEDLES: [Needle; 12] = [
-    Needle { word: b"passw", rare: 4 },
-    Needle { word: b"passph", rare: 5 },
-    Needle { word: b"passcode", rare: 4 },
-    Needle { word: b"pwd", rare: 1 },
+    Needle { word: b"passw", rare: 3 },
+    Needle { word: b"passph", rare: 3 },
+    Needle { word: b"passcode", rare: 3 },
+    Needle { word: b"pwd", rare: 0 },
     Needle { word: b"secret", rare: 2 },
-    Needle { word: b"token", rare: 2 },
+    Needle { word: b"token", rare: 1 },
     Needle { word: b"credential", rare: 0 },
     Needle { word: b"key", rare: 0 },
     Needle { word: b"://", rare: 0 },
-    Needle { word: b"identified", rare: 6 },
+    Needle { word: b"identified", rare: 5 },
     Needle { word: b"crypt", rare: 2 },
     Needle { word: b"hmac", rare: 0 },
 ];
 
-/// The needles a byte may be the rare letter of, one bit each.
-const RARE: [u16; 256] = rare();
+/// The needles whose rare pair a byte may begin or end, one bit each.
+const FIRST: [u16; 256] = letters(0);
+const SECOND: [u16; 256] = letters(1);
 
 #[expect(clippy::indexing_slicing, reason = "at compile time")]
-const fn rare() -> [u16; 256] {
+const fn letters(offset: usize) -> [u16; 256] {
     let mut table = [0; 256];
     let mut index = 0;
     while index < NEEDLES.len() {
-        let letter = NEEDLES[index].word[NEEDLES[index].rare];
+        let letter = NEEDLES[index].word[NEEDLES[index].rare + offset];
         table[letter as usize] |= 1 << index;
         table[letter.to_ascii_uppercase() as usize] |= 1 << index;
         index += 1;
@@ -73,14 +75,18 @@ const fn rare() -> [u16; 256] {
 
 /// Whether the text holds any word near which a secret may stand. Some 50 ns for a short statement.
 pub(super) fn may_hold_secret(text: &[u8]) -> bool {
+    let mut begun = 0;
     text.iter().enumerate().any(|(at, byte)| {
-        let needles = RARE.get(usize::from(*byte)).copied().unwrap_or_default();
-        needles != 0 && near(text, at, needles)
+        let letter = usize::from(*byte);
+        let pairs = begun & SECOND.get(letter).copied().unwrap_or_default();
+        begun = FIRST.get(letter).copied().unwrap_or_default();
+        pairs != 0 && has_needle(text, at - 1, pairs)
     })
 }
 
+/// Whether one of the needles stands with its rare pair at `at`.
 #[cold]
-fn near(text: &[u8], at: usize, needles: u16) -> bool {
+fn has_needle(text: &[u8], at: usize, needles: u16) -> bool {
     NEEDLES.iter().enumerate().filter(|(index, _)| needles >> index & 1 == 1).any(|(_, needle)| {
         at.checked_sub(needle.rare)
             .and_then(|start| text.get(start..start + needle.word.len()))
