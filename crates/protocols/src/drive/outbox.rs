@@ -242,7 +242,10 @@ mod tests {
                 assert_eq!(socket.taken, all[..socket.taken.len()]);
                 assert_eq!(outbox.waiting(), all.len() - socket.taken.len());
                 for (at, gate) in &gates {
-                    assert!(socket.taken.len() <= *at || *gate < durable, "seed {seed}: a byte passed its gate");
+                    assert!(
+                        socket.taken.len() <= *at || *gate < durable,
+                        "seed {seed}: a byte passed its gate"
+                    );
                 }
             }
             outbox.open_gates(|_| true);

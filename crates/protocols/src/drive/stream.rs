@@ -34,7 +34,7 @@ pub struct StreamServer {
     /// The engine.
     pub engine: Arc<Engine>,
     /// The protocol.
-    pub protocol: &'static dyn StreamProtocol,
+    pub protocol: Arc<dyn StreamProtocol>,
     /// Its limits.
     pub limits: ListenLimits,
     /// The certificate in force; a reload replaces it.

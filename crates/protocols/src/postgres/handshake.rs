@@ -7,15 +7,16 @@ use bytes::{Bytes, BytesMut};
 use firsthand_model::identity::{Claim, ClientFacts};
 use firsthand_model::json::{Json, Object, write_lossy};
 use firsthand_session::port::BoxFuture;
-use firsthand_session::{Admission, Admitted, Bound, Refusal, RefusalKind};
+use firsthand_session::{Admitted, Bound, Refusal, RefusalKind};
+use firsthand_sql::Analyzer;
 use firsthand_wire::postgres::backend::Authentication;
 use firsthand_wire::postgres::reply;
 use firsthand_wire::postgres::startup::{self, ProtocolVersion};
 
+use super::dialect::{MESSAGE_BYTES_MAX, PostgresDialect, Setup};
 use super::handshake_client::{self as client, Hello, Opening};
 use super::handshake_target::{self as target, Accepted, TargetError};
 use super::refuse;
-use crate::dialect::Dialect;
 use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
 use crate::protocol::{Beginning, Begun, Ready, TurnedAway};
@@ -25,7 +26,7 @@ const CANCEL_KEY_3_0: usize = 4;
 const CANCEL_KEY_3_2: usize = 32;
 
 /// Leads a connection to a session.
-pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>) -> Begun {
+pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>, analyzer: &Arc<Analyzer>) -> Begun {
     let hello = match client::open(line, with).await {
         Ok(Opening::Startup(hello)) => hello,
         Ok(Opening::Cancel(key)) => return Begun::Cancel(key),
@@ -45,7 +46,7 @@ pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>) -> Begun {
             return Begun::Ended;
         }
     };
-    match connect(with, &hello, &facts, admitted, proven.on_success).await {
+    match connect(with, analyzer, &hello, &facts, admitted, proven.on_success).await {
         Ok(ready) => Begun::Session(Box::new(ready)),
         Err(told) => {
             let _ = line.send(&told).await;
@@ -57,6 +58,7 @@ pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>) -> Begun {
 /// Admitted: log in to the target and open the session. The error is what the client is told.
 async fn connect(
     with: &Beginning<'_>,
+    analyzer: &Arc<Analyzer>,
     hello: &Hello,
     facts: &ClientFacts,
     admitted: Admitted,
@@ -76,7 +78,7 @@ async fn connect(
     let bound = Bound {
         client: facts.clone(),
         claims: claims(hello),
-        role,
+        role: role.clone(),
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
         parameters: passed_on(hello),
@@ -92,7 +94,15 @@ async fn connect(
     reply::encode_backend_key_data(&mut greeting, pid, &key);
     greeting.extend_from_slice(&accepted.after_key);
     let route = CancelRoute { canceller: session.canceller(), forward };
-    let dialect = open_dialect(admission, &accepted, hello);
+    let setup = Setup {
+        analyzer: Arc::clone(analyzer),
+        parameters: accepted.parameters,
+        role,
+        session: session.facts().id,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        unobserved: hello.wanted.unobserved,
+    };
+    let dialect = Box::new(PostgresDialect::new(admission, setup));
     let cancel = Some((client::cancel_key(pid, &key), route));
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
 }
@@ -203,10 +213,4 @@ pub(super) async fn turn_away(line: &mut Line, why: TurnedAway) {
     };
     // The client speaks first in this protocol; an error before its startup is understood by every driver.
     let _ = line.send(&refuse::fatal(&refusal)).await;
-}
-
-/// The dialect that speaks from here on.
-fn open_dialect(admission: Admission, accepted: &Accepted, hello: &Hello) -> Box<dyn Dialect> {
-    let _ = (admission, accepted, hello);
-    unreachable!()
 }
