@@ -249,7 +249,8 @@ pub trait Recorder: Send + Sync {
     /// cannot be written; who waits for a fact goes on waiting while it may still be. Resolves with `TimedOut` when
     /// polled after longer than the recorder's own limit: whoever waits must poll again from time to time.
     /// Cancel-safe.
-    fn poll_durable(&self, ticket: Ticket, need: Need, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>>;
+    fn poll_durable(&self, ticket: Ticket, need: Need, cx: &mut Context<'_>)
+    -> Poll<Result<(), RecordError>>;
 }
 
 /// A connection to a target.

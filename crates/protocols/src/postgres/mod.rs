@@ -1,23 +1,50 @@
 //! PostgreSQL: how a connection begins (`handshake`), what is said on it afterwards (`dialect`), how a no is said
 //! (`refuse`).
 
+mod batch;
+mod capture;
+mod client;
+mod columns;
+mod complete;
+mod copy;
+pub mod dialect;
+mod flight;
+mod forward;
 mod handshake;
 mod handshake_client;
 mod handshake_target;
+mod names;
+mod parameters;
 mod probe;
 pub mod refuse;
+mod report;
+mod role;
+mod server;
+mod text;
+
+use std::sync::Arc;
 
 use firsthand_session::port::BoxFuture;
+use firsthand_sql::Analyzer;
 
 use crate::drive::line::Line;
 use crate::protocol::{Beginning, Begun, Probe, StreamProtocol, TurnedAway};
 
 /// The protocol, as the registry lists it.
-pub struct Postgres;
+#[derive(Default)]
+pub struct Postgres {
+    /// Remembers what statements do, for all sessions.
+    analyzer: Arc<Analyzer>,
+}
+
+impl Postgres {
+    /// Its name in configurations and in the record.
+    pub const NAME: &'static str = "postgres";
+}
 
 impl StreamProtocol for Postgres {
     fn name(&self) -> &'static str {
-        "postgres"
+        Self::NAME
     }
 
     fn alpn(&self) -> &'static [&'static [u8]] {
@@ -25,7 +52,7 @@ impl StreamProtocol for Postgres {
     }
 
     fn begin<'a>(&'a self, line: &'a mut Line, with: &'a Beginning<'a>) -> BoxFuture<'a, Begun> {
-        Box::pin(handshake::begin(line, with))
+        Box::pin(handshake::begin(line, with, &self.analyzer))
     }
 
     fn turn_away<'a>(&'a self, line: &'a mut Line, why: TurnedAway) -> BoxFuture<'a, ()> {
