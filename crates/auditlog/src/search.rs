@@ -7,6 +7,7 @@
 
 pub mod matcher;
 pub mod query;
+pub mod sessions;
 
 use std::collections::VecDeque;
 
@@ -90,6 +91,12 @@ impl Search {
     #[must_use]
     pub fn effort(&self) -> Effort {
         self.effort
+    }
+
+    /// The indexes it goes by.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// Entries whose payload could not be searched for text.

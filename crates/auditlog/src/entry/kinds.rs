@@ -232,7 +232,7 @@ pub const KINDS: &[Kind] = &[
     administered("identity.token_created", "A token was made."),
     administered("identity.token_revoked", "A token was revoked."),
     log("log.clock", "The wall clock jumped."),
-    log("log.gap", "An operator declared that entries are missing; a new epoch begins."),
+    administered("log.gap", "An operator declared that entries are missing; a new epoch begins."),
     log("log.heartbeat", "Nothing happened for a while, and the log was alive."),
     Kind {
         name: "log.oversize",

@@ -397,7 +397,8 @@ fn is_sqlstate(asked: &str, code: &str) -> bool {
 }
 
 /// Whether a session's id begins so; hyphens may be left out.
-pub(crate) fn session_starts(sid: &str, asked: &str) -> bool {
+#[must_use]
+pub fn session_starts(sid: &str, asked: &str) -> bool {
     let mut digits = sid.bytes().filter(|b| *b != b'-');
     asked.bytes().filter(|b| *b != b'-').all(|b| digits.next() == Some(b))
 }

@@ -255,6 +255,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     for kind in firsthand_auditlog::entry::kinds::KINDS {
         let event = match kind.name.split_once('.') {
             Some(("log", "oversize")) => continue,
+            Some(("log", "gap")) => administered(kind.name),
             Some(("log", _)) => log(kind.name),
             Some(("admin" | "record", _)) => administered(kind.name),
             Some(("identity", what)) if what != "refused" => administered(kind.name),
