@@ -1,7 +1,13 @@
 //! Random clients on a model of PostgreSQL, directly and through the dialect, with every interleaving that a seed gives:
 //! the client must read the same bytes, the target must run the same statements, and each command must have one end.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 #[path = "simulation/model.rs"]
 mod model;

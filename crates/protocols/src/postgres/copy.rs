@@ -15,7 +15,7 @@ impl PostgresDialect {
         let messages = input.split_to(run.bytes);
         let Some(running) = self.flight.copy_target() else {
             // Nothing runs: the target passes over it.
-            out.push(Action::ToServer(self.admission.forward(messages.freeze())));
+            out.push(Action::ToServer(self.without_command(messages.freeze())));
             return;
         };
         let number = running.permit.number();
@@ -34,7 +34,7 @@ impl PostgresDialect {
     /// A piece of a CopyData message that is not whole. `header`: the piece begins with it. `last`: the message ends.
     pub(super) fn copy_piece(&mut self, piece: BytesMut, header: bool, last: bool, out: &mut Vec<Action>) {
         let Some(running) = self.flight.copy_target() else {
-            out.push(Action::ToServer(self.admission.forward(piece.freeze())));
+            out.push(Action::ToServer(self.without_command(piece.freeze())));
             return;
         };
         let number = running.permit.number();
@@ -53,7 +53,7 @@ impl PostgresDialect {
                 running.copy_done = true;
                 running.permit.forward(message.freeze())
             }
-            None => self.admission.forward(message.freeze()),
+            None => self.without_command(message.freeze()),
         };
         if !self.flight.is_idle() {
             self.flight.push(Entry::plain(Sent::CopyEnd));

@@ -8,11 +8,11 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use firsthand_model::id::SessionId;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::time::MonoMicros;
-use firsthand_session::{Admission, Answer, Refusal, RefusalKind};
+use firsthand_session::{Admission, Answer, Forward, Refusal, RefusalKind};
 use firsthand_sql::Analyzer;
 use firsthand_wire::postgres::Rules;
 use firsthand_wire::postgres::frame::{Passing, SERVER_LIMIT};
@@ -141,6 +141,12 @@ impl PostgresDialect {
         }
     }
 
+    /// Bytes for the target that run nothing: bookkeeping (Sync, Flush, Describe, Close, Terminate), what fails in a
+    /// refused message's place, copy data that the target passes over, and a session that is not observed.
+    pub(super) fn without_command(&self, bytes: Bytes) -> Forward {
+        self.admission.forward(bytes)
+    }
+
     /// What holds for commands asked now.
     pub(super) fn moment(&self) -> Moment {
         Moment {
@@ -198,7 +204,8 @@ impl Dialect for PostgresDialect {
         if self.life == Life::Over {
             input.clear();
         } else if self.unobserved {
-            out.push(Action::ToServer(self.admission.forward(input.split().freeze())));
+            let bytes = input.split().freeze();
+            out.push(Action::ToServer(self.without_command(bytes)));
         } else {
             self.read_client(input, out);
             self.end_when_idle(out);

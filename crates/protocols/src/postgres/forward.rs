@@ -167,7 +167,7 @@ impl PostgresDialect {
                 }
             }
             Some(Fate::Refused(_) | Fate::Done) => return,
-            None => self.admission.forward(piece),
+            None => self.without_command(piece),
         };
         out.push(Action::ToServer(forward));
     }
@@ -233,7 +233,7 @@ impl PostgresDialect {
         if simple {
             self.flight.push(Entry::plain(Sent::Ready));
         }
-        out.push(Action::ToServer(self.admission.forward(bytes.freeze())));
+        out.push(Action::ToServer(self.without_command(bytes.freeze())));
     }
 
     /// What a message that is not sent would have done to names has not happened.
