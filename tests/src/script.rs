@@ -165,11 +165,23 @@ impl Run<'_> {
     }
 }
 
-/// The message's line, with the notifying process hidden: it is the one thing that two copies of a server do not share.
+/// The message's line, without what two runs, or two programs, cannot share: the notifying process; where exactly a
+/// cancelled statement stood (57014, field W); and where a malformed message was found (08P01, fields W, F, L and
+/// R), because the gateway answers those it cannot read itself.
 fn shown(message: &Message) -> String {
     let mut message = message.clone();
     if message.tag == b'A' && message.body.len() >= 4 {
         message.body.splice(..4, *b"pid:");
+    }
+    let dropped: &[u8] = match message.field(b'C').as_deref() {
+        Some("57014") if message.tag == b'E' => b"W",
+        Some("08P01") if message.tag == b'E' => b"WFLR",
+        _ => b"",
+    };
+    if !dropped.is_empty() {
+        let fields = message.body.split(|&byte| byte == 0);
+        let kept = fields.filter(|f| !f.first().is_some_and(|code| dropped.contains(code)));
+        message.body = kept.collect::<Vec<_>>().join(&0);
     }
     message.line()
 }

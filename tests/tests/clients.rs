@@ -158,14 +158,10 @@ fn asyncpg() {
         &record,
         &[
             with("select $1::smallint", json!(["-32768"])),
-            with("select $1::text[]", json!([["a", "b\"c", "", null, "{}"]])),
+            with("select $1::text[]", json!(["{a,\"b\\\"c\",\"\",NULL,\"{}\"}"])),
             told("insert into t values ($1)", "23505"),
-            told("COPY \"pg_temp", ""),
             told("select pg_sleep(60)", "57014"),
-        ]
-        .into_iter()
-        .filter(|t| !t.part.starts_with("COPY"))
-        .collect::<Vec<_>>(),
+        ],
     );
     // A portal asked for a part of its rows at a time is a command each time.
     let asked = record.intents("select n, n * $1::int as m from generate_series(1, $2) n").count();

@@ -192,6 +192,8 @@ fn message_lengths_that_cannot_be_are_refused_in_the_protocol() {
         (b'B', 0x7fff_fff0),
         (b'd', 0x7fff_ffff),
         (b'X', 0xffff_ffff),
+        (b'Q', 3),
+        (b'S', 0),
     ] {
         let mut raw = Raw::login(&attack.lab.through(), &[]).unwrap();
         let mut bytes = vec![tag];
