@@ -294,10 +294,16 @@ impl<'t, 's> Reader<'t, 's> {
             return;
         }
         if self.depth >= NESTING_MAX {
+            self.statement.fills = true; // it may have a hole for a password
             return self.hide(token);
         }
         if token.kind == Kind::Dollar {
-            return self.look_into(&token.inner);
+            let edits = self.read.edits.len();
+            self.look_into(&token.inner);
+            if self.read.edits.len() > edits {
+                self.distrust_after(token);
+            }
+            return;
         }
         let read = self.read_inside(&value);
         self.statement.fills |= read.open;
