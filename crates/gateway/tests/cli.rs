@@ -1,0 +1,147 @@
+//! The command line as a script sees it: what stands on stdout, what on stderr, and the exit code.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_firsthand")).args(args).current_dir(dir).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// Every error ends with one `hint:` line, and an error has no data.
+fn hinted(outcome: &(i32, String, String), code: i32, begins: &str) {
+    let (status, stdout, stderr) = outcome;
+    assert_eq!(*status, code, "{stderr}");
+    assert_eq!(stdout, "", "{stderr}");
+    assert!(stderr.starts_with(begins), "{stderr}");
+    let hints = stderr.lines().filter(|l| l.starts_with("hint: ")).count();
+    assert_eq!(hints, 1, "{stderr}");
+    assert!(stderr.trim_end().lines().last().unwrap().starts_with("hint: "), "{stderr}");
+}
+
+const CONFIG: &str = r#"
+[listen]
+postgres = "127.0.0.1:6432"
+[[target]]
+name = "shop"
+protocol = "postgres"
+address = "127.0.0.1:1"
+credential = { user = "rw" }
+[[target]]
+name = "stock"
+protocol = "postgres"
+address = "127.0.0.1:1"
+credential = { user = "rw", password = { env = "FIRSTHAND_CLI_TEST_NOT_SET" } }
+"#;
+
+#[test]
+fn help_names_the_commands_that_exist_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, help, talk) = run(dir.path(), &["--help"]);
+    assert_eq!((code, talk.as_str()), (0, ""));
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|l| *l != "Commands:")
+        .skip(1)
+        .take_while(|l| !l.is_empty())
+        .filter_map(|l| l.split_whitespace().next())
+        .collect();
+    assert_eq!(commands, ["demo", "serve", "check", "token", "sessions", "log", "version"]);
+    assert_eq!(run(dir.path(), &["version"]).1, format!("firsthand {}\n", env!("CARGO_PKG_VERSION")));
+    let (_, json, _) = run(dir.path(), &["version", "--json"]);
+    assert_eq!(json, format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn what_is_not_understood_is_answered_with_two_and_a_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    hinted(&run(dir.path(), &["tokn", "list"]), 2, "error: unrecognized subcommand 'tokn'");
+    hinted(&run(dir.path(), &["token", "create"]), 2, "error: the following required arguments");
+    hinted(&run(dir.path(), &["token", "create", "b", "--kind", "robot"]), 2, "error: invalid value 'robot'");
+    hinted(&run(dir.path(), &["token", "create", "b", "--ttl", "8"]), 2, "error: invalid value '8'");
+    hinted(&run(dir.path(), &["token", "list"]), 2, "error: no data folder was named");
+    hinted(&run(dir.path(), &["serve", "--config", "no.toml"]), 2, "error: cannot read no.toml");
+    hinted(&run(dir.path(), &["serve", "--dir", "d"]), 2, "error: serve needs a configuration");
+    hinted(&run(dir.path(), &["check", "--config", "a", "--dir", "b"]), 2, "error: --config and --dir");
+}
+
+#[test]
+fn a_configuration_is_explained_and_its_mistakes_have_their_place() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("firsthand.toml"), CONFIG).unwrap();
+    let (code, said, talk) = run(dir.path(), &["check", "--offline"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(said.lines().any(|l| {
+        l.split_whitespace().collect::<Vec<_>>() == ["target.shop.address", "127.0.0.1:1", "line", "7"]
+    }));
+    let (_, json, _) = run(dir.path(), &["check", "--offline", "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["sha256"].as_str().unwrap().len(), 64);
+    // Not offline: nobody answers on that port, and the second has no credential.
+    let (code, said, talk) = run(dir.path(), &["check"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("target shop: failed: cannot reach the target: 127.0.0.1:1: "), "{said}");
+    let missing = "environment variable FIRSTHAND_CLI_TEST_NOT_SET is not set";
+    assert!(said.contains(&format!("target stock: failed: no credential: {missing}")), "{said}");
+    assert!(talk.ends_with("hint: see above; --offline leaves them out\n"), "{talk}");
+    std::fs::write(dir.path().join("bad.toml"), CONFIG.replacen("address", "adress", 1)).unwrap();
+    let bad = run(dir.path(), &["check", "--offline", "--config", "bad.toml"]);
+    hinted(&bad, 2, "error: bad.toml:4:1: target.shop.address: is missing");
+    assert!(bad.2.contains("bad.toml:7:1: target.adress: unknown key (did you mean `address`?"), "{}", bad.2);
+}
+
+#[test]
+fn tokens_are_made_listed_and_revoked_without_a_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("firsthand.toml"), CONFIG).unwrap();
+    hinted(&run(dir.path(), &["token", "list"]), 1, "error: there is no data in ");
+    hinted(&run(dir.path(), &["token", "create", "bot"]), 2, "error: no target was named");
+    hinted(
+        &run(dir.path(), &["token", "create", "bot", "--target", "shp"]),
+        2,
+        "error: there is no target `shp` in firsthand.toml\nhint: did you mean `shop`?",
+    );
+    hinted(&run(dir.path(), &["token", "create", "b t", "--target", "shop"]), 2, "error: `b t` is not fit");
+    let create = ["token", "create", "bot", "--target", "shop", "--on-behalf-of", "ada@example.com", "--ttl", "8h"];
+    let (code, said, talk) = run(dir.path(), &create);
+    assert_eq!(code, 0, "{talk}");
+    let secret = said.lines().find_map(|l| l.strip_prefix("secret  ")).unwrap();
+    assert_eq!((secret.len(), &secret[..3]), (46, "fh_"));
+    assert!(said.contains(&format!("postgresql://bot:{secret}@127.0.0.1:6432/shop")), "{said}");
+    assert!(!talk.contains(secret));
+    hinted(&run(dir.path(), &create), 1, "error: there is a valid token `bot` already");
+    let (_, listed, _) = run(dir.path(), &["token", "list", "--json", "--dir", "data"]);
+    assert!(!listed.contains(secret));
+    let token: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(token["state"], "valid");
+    assert_eq!(token["on_behalf_of"], "ada@example.com");
+    assert_eq!(run(dir.path(), &["token", "revoke", "bot"]).1, "revoked bot\n");
+    hinted(&run(dir.path(), &["token", "revoke", "bot"]), 1, "error: token `bot` is revoked already");
+    hinted(&run(dir.path(), &["token", "revoke", "nobody"]), 1, "error: there is no token `nobody`");
+    assert!(run(dir.path(), &["token", "list"]).1.contains("revoked"));
+    let kinds = run(dir.path(), &["log", "cat", "--json"]).1;
+    let kinds: Vec<String> = kinds
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["k"].as_str().unwrap().to_owned())
+        .filter(|k| k.starts_with("identity."))
+        .collect();
+    assert_eq!(kinds, ["identity.token_created", "identity.token_revoked"]);
+}
+
+#[test]
+fn the_reference_names_every_command_and_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, config, _) = run(dir.path(), &["docs", "config"]);
+    assert_eq!(code, 0);
+    for key in ["`data_dir`", "*protocol*", "`allow_unobserved`", "`durability`", "`drain`"] {
+        assert!(config.contains(key), "{key}");
+    }
+    let (_, cli, _) = run(dir.path(), &["docs", "cli"]);
+    for command in ["firsthand serve", "firsthand token create", "firsthand log search"] {
+        assert!(cli.contains(&format!("### `{command}`")), "{command}");
+    }
+}
