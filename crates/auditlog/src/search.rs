@@ -267,6 +267,12 @@ fn judge(
     if !matcher.worth_parsing(stored.leaf) {
         return Ok(None);
     }
+    if matcher.looks_for_text()
+        && let Some(payload) = opener.peek(stored)
+        && !matcher.may_hold_text(stored.leaf, payload)
+    {
+        return Ok(None);
+    }
     let fields = Fields::read(stored.leaf).map_err(|source| ReadError::Leaf {
         segment: stored.segment,
         position: stored.place.position,

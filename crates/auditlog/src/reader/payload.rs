@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use firsthand_model::id::SessionId;
+use memchr::memmem;
 
 use super::cursor::Stored;
 use crate::entry::fields::Fields;
@@ -52,11 +53,12 @@ enum Key {
 pub struct Opener {
     store: Option<Arc<KeyStore>>,
     keys: HashMap<[u8; 16], (String, String, Key)>,
+    peeked: Vec<u8>,
 }
 
 impl Opener {
     pub(crate) fn new(store: Option<Arc<KeyStore>>) -> Self {
-        Self { store, keys: HashMap::new() }
+        Self { store, keys: HashMap::new(), peeked: Vec::new() }
     }
 
     /// The payload of an entry, whose leaf was read as `fields`.
@@ -91,6 +93,29 @@ impl Opener {
                 }
             }
         }
+    }
+
+    /// A quick look into a payload, with keys that are ready and without parsing the leaf or checking the commitment: for
+    /// searches, which look again at what they take. `None`: not by this way.
+    pub(crate) fn peek(&mut self, entry: &Stored<'_>) -> Option<&[u8]> {
+        let leaf = entry.leaf;
+        let after = |pattern: &[u8]| memmem::find(leaf, pattern).and_then(|at| leaf.get(at + pattern.len()..));
+        // Ordinary payloads have a commitment and a length; whatever names a key goes the long way.
+        let pay = after(b"\"pay\":{\"h\":\"")?.get(44..)?;
+        let plain = pay.starts_with(b"\",\"len\":");
+        let end = memchr::memchr(b'}', pay)?;
+        if !plain || pay.get(9..end)?.contains(&b',') {
+            return None;
+        }
+        let sid = std::str::from_utf8(after(b"\"sid\":\"")?.get(..36)?).ok()?;
+        let month = after(b"\"t\":\"")?.get(..7)?;
+        let (m, _, key) = self.keys.get(&SessionId::parse(sid)?.0.to_be_bytes())?;
+        let Key::Here(keys) = key else { return None };
+        if m.as_bytes() != month {
+            return None;
+        }
+        self.peeked = keys.open(entry.place.position, entry.sealed).ok()?;
+        Some(&self.peeked)
     }
 
     fn key(&mut self, entry: &Stored<'_>, fields: &Fields<'_>, session: [u8; 16]) -> Key {

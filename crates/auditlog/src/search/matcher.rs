@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use firsthand_model::id::SessionId;
 use firsthand_model::json::write_string;
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 
 use super::query::{Key, Query, Term};
 use crate::entry::fields::{Fields, LinkFields};
@@ -122,21 +122,57 @@ impl Matcher {
     /// A quick look at the bytes: `false` when parsing the leaf cannot lead to anything.
     #[must_use]
     pub fn worth_parsing(&self, leaf: &[u8]) -> bool {
-        let lacks = |term: &&Ready| {
-            !term.negated
-                && term.bit & self.inherited == 0
-                && !term.literals.is_empty()
-                && !term.literals.iter().any(|l| l.find(leaf).is_some())
-        };
-        let mut lacking = self.terms.iter().filter(lacks).peekable();
+        let is_intent = leaf_is_intent(leaf);
+        let held = if is_intent || self.intents.is_empty() { 0 } else { self.held_of(leaf) };
+        let mut lacking = self
+            .terms
+            .iter()
+            .filter(|term| !term.negated && term.bit & held == 0 && !term.may_hold_for(leaf))
+            .peekable();
         if lacking.peek().is_none() {
             return true;
         }
         // An intent may matter for an outcome that has what it lacks: only the outcome has a SQLSTATE, and a kind is of
         // one entry alone.
         self.inherited != 0
-            && leaf_is_intent(leaf)
+            && is_intent
             && lacking.all(|term| matches!(term.test, Test::Sqlstate(_) | Test::Kind(_)))
+    }
+
+    /// Whether a look into the payload by [`Matcher::may_hold_text`] can save parsing the leaf.
+    #[must_use]
+    pub fn looks_for_text(&self) -> bool {
+        self.terms.iter().any(|term| !term.negated && matches!(term.test, Test::Text(_)))
+    }
+
+    /// A quick look at an opened payload: `false` when the texts looked for do not stand there (nor in the command's
+    /// intent), so that the entry cannot match.
+    #[must_use]
+    pub fn may_hold_text(&self, leaf: &[u8], payload: &[u8]) -> bool {
+        let is_intent = leaf_is_intent(leaf);
+        let texts_only = self.terms.iter().all(|t| t.bit & self.inherited == 0 || matches!(t.test, Test::Text(_)));
+        if is_intent && (!texts_only || self.terms.iter().filter(|t| matches!(t.test, Test::Text(_))).count() > 1) {
+            return true;
+        }
+        let held = if is_intent || self.intents.is_empty() { 0 } else { self.held_of(leaf) };
+        self.terms.iter().filter(|term| !term.negated && term.bit & held == 0).all(|term| match &term.test {
+            Test::Text(needle) => needle.may_stand_in(payload),
+            _ => true,
+        })
+    }
+
+    /// What the intent said of the command that a leaf belongs to, found without parsing it.
+    fn held_of(&self, leaf: &[u8]) -> u64 {
+        let after = |pattern: &[u8]| memmem::find(leaf, pattern).and_then(|at| leaf.get(at + pattern.len()..));
+        let number = after(b"\"cmd\":").map(|rest| {
+            let digits = rest.iter().take_while(|b| b.is_ascii_digit());
+            digits.fold(0u64, |n, b| n.wrapping_mul(10).wrapping_add(u64::from(b - b'0')))
+        });
+        let id = after(b"\"sid\":\"")
+            .and_then(|rest| std::str::from_utf8(rest.get(..36)?).ok())
+            .and_then(SessionId::parse);
+        let command = id.map(|id| id.0.to_be_bytes()).zip(number);
+        command.and_then(|command| self.intents.get(&command).copied()).unwrap_or(0)
     }
 
     /// Whether a segment may hold a match, by its index. `earlier`: the indexes of the segments in which commands began
@@ -251,8 +287,26 @@ impl Matcher {
     }
 }
 
+impl Ready {
+    /// Whether the leaf's bytes allow the test to hold for the entry itself.
+    fn may_hold_for(&self, leaf: &[u8]) -> bool {
+        match &self.test {
+            Test::Table(table) => {
+                let Some(at) = memmem::find(leaf, b"\"tables\":[") else { return false };
+                let rest = leaf.get(at..).unwrap_or_default();
+                let end = memmem::find(rest, b"],\"").unwrap_or(rest.len());
+                let list = String::from_utf8_lossy(rest.get(..end).unwrap_or_default());
+                // Names are compared without quotes, which stand escaped here.
+                list.contains('\\') || list.to_lowercase().contains(table.as_str())
+            }
+            Test::Text(_) => memmem::find(leaf, b"\"pay\":{").is_some(),
+            _ => self.literals.is_empty() || self.literals.iter().any(|l| l.find(leaf).is_some()),
+        }
+    }
+}
+
 fn leaf_is_intent(leaf: &[u8]) -> bool {
-    memchr::memmem::find(leaf, b"\"k\":\"command.decided\"").is_some()
+    memmem::find(leaf, b"\"k\":\"command.decided\"").is_some()
 }
 
 fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {
@@ -331,7 +385,10 @@ fn literals(test: &Test) -> Vec<Finder<'static>> {
         Test::Sqlstate(code) => vec![quoted("\"sqlstate\":", code, false)],
         Test::Session(_) => vec![],
         Test::Role(role) => vec![quoted("role\":", role, true)],
-        Test::Table(_) | Test::Effect(_) | Test::Verdict(_) | Test::Rule(_) | Test::Text(_) => vec![],
+        Test::Effect(word) => vec![quoted("", word, true)],
+        Test::Verdict(word) => vec![quoted("\"verdict\":", word, true)],
+        Test::Rule(rule) => vec![quoted("\"rule\":", rule, true)],
+        Test::Table(_) | Test::Text(_) => vec![],
     }
 }
 
