@@ -2,12 +2,21 @@
 
 use std::collections::HashMap;
 
+use memchr::memmem;
 use serde::Deserialize;
+
+use crate::entry::fields::Fields;
 
 /// Names kept. Beyond it a gateway serves a town; lines then show ids.
 const NAMES_KEPT: usize = 1 << 20;
 
-/// Names by id, learnt from the payloads of `session.opened`.
+/// Whether a leaf is of this kind, without parsing it: a bare `"` never stands inside a string.
+fn is_kind(leaf: &[u8], kind: &str) -> bool {
+    let rest = memmem::find(leaf, b"\"k\":\"").and_then(|at| leaf.get(at + 5..));
+    rest.and_then(|rest| rest.strip_prefix(kind.as_bytes())).is_some_and(|rest| rest.starts_with(b"\""))
+}
+
+/// Names by id, learnt from the payloads of `session.opened` and of what administrators did.
 #[derive(Debug, Default, Clone)]
 pub struct Names {
     by_id: HashMap<String, String>,
@@ -20,17 +29,44 @@ struct Opened {
 }
 
 #[derive(Deserialize)]
+struct Acted {
+    by: String,
+}
+
+#[derive(Deserialize)]
 struct Name {
     id: String,
     name: String,
 }
 
 impl Names {
-    /// Learns the names in the payload of a `session.opened`.
-    pub fn learn(&mut self, payload: &[u8]) {
+    /// Learns what an entry tells; most tell nothing, which is seen without parsing them.
+    pub fn learn(&mut self, leaf: &[u8], payload: &[u8]) {
+        if is_kind(leaf, "session.opened") {
+            self.learn_chain(payload);
+        } else if leaf.starts_with(b"{\"by\":") {
+            self.learn_by(leaf, payload);
+        }
+    }
+
+    /// Whether [`Names::learn`] would look at the payload of this entry.
+    #[must_use]
+    pub fn tells(leaf: &[u8]) -> bool {
+        leaf.starts_with(b"{\"by\":") || is_kind(leaf, "session.opened")
+    }
+
+    fn learn_chain(&mut self, payload: &[u8]) {
         let Ok(opened) = serde_json::from_slice::<Opened>(payload) else { return };
         for name in opened.names {
             self.put(name.id, name.name);
+        }
+    }
+
+    /// Learns who administers from an entry with `by`: the id stands in the leaf, the name in the payload.
+    fn learn_by(&mut self, leaf: &[u8], payload: &[u8]) {
+        let by = Fields::read(leaf).ok().and_then(|fields| fields.by.map(|by| by.id.into_owned()));
+        if let (Some(id), Ok(acted)) = (by, serde_json::from_slice::<Acted>(payload)) {
+            self.put(id, acted.by);
         }
     }
 

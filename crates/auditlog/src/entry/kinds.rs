@@ -85,7 +85,11 @@ const BY_NAME: Field = field("by", "text", "The name behind `by`.");
 const FACTS: Field = field("facts", "object", "What was done, without personal data.");
 const DETAIL: Field = field("detail", "object", "The rest of what was done.");
 const LONG_FACTS: Field = field("facts", "object", "The facts, where they were too long for the leaf.");
-const WHY_REFUSED: Field = field("why", "text", "Why, one word.");
+const WHY_REFUSED: Field = field(
+    "why",
+    "text",
+    "`proof`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `unreachable`, `credential`.",
+);
 const DETAIL_REFUSED: Field = field("detail", "text", "More of why; never a credential.");
 const TARGET_ASKED: Field = field("target", "text", "The target asked for.");
 const LOG_FACTS: Field = field("facts", "object", "What the log says of itself.");
@@ -269,7 +273,12 @@ pub const KINDS: &[Kind] = &[
         name: "session.noted",
         means: "Something that belongs to no command.",
         of_session: true,
-        leaf: &[field("what", "text", "`cancel`, `notification`, `parameter`, `notice`, `role`.")],
+        leaf: &[field(
+            "what",
+            "text",
+            "`cancel`, `error` (belonging to no command), `notice`, `notification`, `parameter`, `refused`, \
+             `role`, `unknown-message`.",
+        )],
         payload: &[CUT, field("detail", "object", "What it says.")],
     },
     Kind {

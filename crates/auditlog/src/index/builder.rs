@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use firsthand_model::id::SessionId;
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 
 use super::text::TextBuilder;
 use super::{Clear, Facet, Secret, SessionLine};
@@ -180,9 +180,7 @@ impl Builder {
         }
         if let Some(payload) = payload {
             self.text.add(payload);
-            if kind == b"session.opened" {
-                self.names.learn(payload);
-            }
+            self.names.learn(leaf, payload);
         }
         let sid = after(leaf, &self.patterns.sid).and_then(|rest| rest.first_chunk::<36>());
         match sid {
@@ -311,9 +309,4 @@ fn strings_of(pieces: &HashSet<Box<[u8]>>, lists: bool) -> Option<BTreeSet<Strin
         all.extend(serde_json::from_slice::<Vec<String>>(&list).ok()?);
     }
     Some(all)
-}
-
-/// Whether a leaf is of this kind, without parsing it.
-pub(crate) fn is_kind(leaf: &[u8], kind: &str) -> bool {
-    memmem::find(leaf, b"\"k\":\"").is_some_and(|at| leaf.get(at + 5..).map(quoted) == Some(kind.as_bytes()))
 }

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use super::builder::is_kind;
 use super::{BYTES_MAX, SegmentFacts};
 use crate::entry::fields::Fields;
 use crate::io::read_all;
@@ -64,10 +63,8 @@ impl Catalog {
 
     /// Learns the names that a found entry tells.
     pub fn learn(&mut self, found: &Found) {
-        if is_kind(&found.leaf, "session.opened")
-            && let Some(payload) = found.payload.clear()
-        {
-            self.names.learn(payload);
+        if let Some(payload) = found.payload.clear() {
+            self.names.learn(&found.leaf, payload);
         }
     }
 
@@ -77,11 +74,11 @@ impl Catalog {
             if stored.segment != name {
                 break;
             }
-            if is_kind(stored.leaf, "session.opened")
+            if Names::tells(stored.leaf)
                 && let Ok(fields) = Fields::read(stored.leaf)
                 && let Some(payload) = opener.open(&stored, &fields).clear()
             {
-                self.names.learn(payload);
+                self.names.learn(stored.leaf, payload);
             }
         }
         Ok(())

@@ -8,17 +8,18 @@ use clap::{Args, Subcommand};
 use firsthand_adapters::clock::wall;
 use firsthand_auditlog::entry::codec::EventCodec;
 use firsthand_auditlog::io::RealIo;
+use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::reader::{ReadError, Reader};
 use firsthand_auditlog::recover;
 use firsthand_auditlog::search::query::{KEYS, Query, QueryError};
 use firsthand_auditlog::search::{Found, Search};
+use firsthand_model::event::{Administered, Event};
 use firsthand_model::json::Json;
 use serde_json::{Value, json};
 
 use super::output::Output;
-use crate::desk::Desk;
 use crate::failure::{Exit, Failure};
-use crate::place::{Place, Way, lock_data};
+use crate::place::{Place, lock_data, open_record};
 use crate::show::{entry, line, written};
 use crate::who;
 
@@ -45,7 +46,7 @@ pub(crate) enum LogCommand {
 #[derive(Debug, Args)]
 pub(crate) struct Expression {
     /// Only entries that match: identity:ada table:payments since:2h "free text"
-    #[arg(value_name = "EXPR", allow_hyphen_values = true)]
+    #[arg(value_name = "EXPR")]
     pub(crate) expression: Vec<String>,
 }
 
@@ -76,7 +77,8 @@ pub(crate) struct GapArgs {
 
 /// What may stand in an expression, for `--help`.
 fn help() -> String {
-    let mut out = String::from("All terms must hold; -term must not. Words alone are text.\n\n");
+    let mut out = String::from("All terms must hold; a term after - must not. Words alone are text. Quote the expression as a whole, or write -- \
+         before a term that begins with -.\n\n");
     for (key, _, means) in KEYS {
         out.push_str(&format!("  {:<10} {means}\n", format!("{key}:")));
     }
@@ -134,6 +136,13 @@ pub(crate) fn what(value: &Value) -> Json {
     Json::from_written(value.to_string().into_bytes())
 }
 
+/// Adds a field to the JSON object of a reading.
+pub(crate) fn note(reading: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Some(fields) = reading.as_object_mut() {
+        fields.insert(key.to_owned(), value.into());
+    }
+}
+
 fn query(expression: &[String]) -> Result<Query, Failure> {
     Query::from_arguments(expression, wall().0).map_err(not_understood)
 }
@@ -152,9 +161,12 @@ fn all(command: &str, expression: &[String], place: &Place, out: &Output) -> Res
             Err(e) => stopped = Some(e),
         }
     }
-    let mut reading = json!({ "expression": query.to_string(), "entries": first.len() });
-    if !complete && let Some(fields) = reading.as_object_mut() {
-        fields.insert("more".to_owned(), Value::Bool(true));
+    let mut reading = json!({ "entries": first.len() });
+    if !complete {
+        note(&mut reading, "more", true);
+    }
+    if !query.is_everything() {
+        note(&mut reading, "expression", query.to_string());
     }
     place.note_reading(command, what(&reading))?;
     let mut printer = Printer::new(out);
@@ -203,7 +215,13 @@ fn tail(args: &TailArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
     let reader = reader(place)?;
     let mut search = Search::new(&reader, &query).map_err(|e| unreadable(&e))?;
     let last = search.last(args.lines).map_err(|e| unreadable(&e))?;
-    let reading = json!({ "expression": query.to_string(), "entries": last.len(), "follow": args.follow });
+    let mut reading = json!({ "entries": last.len() });
+    if args.follow {
+        note(&mut reading, "follow", true);
+    }
+    if !query.is_everything() {
+        note(&mut reading, "expression", query.to_string());
+    }
     place.note_reading("log tail", what(&reading))?;
     let mut printer = Printer::new(out);
     for found in &last {
@@ -263,20 +281,19 @@ fn declare_gap(args: &GapArgs, place: &Place, out: &Output) -> Result<Exit, Fail
     let gap = recover::declare_gap::<EventCodec>(&RealIo::new(), &place.data_dir).map_err(|e| {
         Failure::new(e.to_string(), "nothing was changed; look at the disk of the data folder")
     })?;
-    drop(lock);
     let told = json!({ "epoch": gap.epoch, "segment": gap.segment.to_string(), "byte": gap.byte, "position": gap.position });
-    match place.way("log declare-gap")? {
-        Way::Gateway(_) => {
-            return Err(Failure::new(
-                "a gateway was started meanwhile",
-                "its log.started entry follows the gap",
-            ));
-        }
-        Way::Alone(alone) => alone.act(async |desk: &Desk| {
-            let by = who::link(&desk.keys, who::own_uid());
-            desk.record("log.gap", &by, what(&told), what(&json!({ "reason": args.reason }))).await
-        })?,
-    }
+    let keys = KeyStore::open(&place.data_dir, Arc::new(RealIo::new()))
+        .map_err(|e| Failure::new(e.to_string(), "restore data/keys from a backup"))?;
+    let declared = Event::Administered(Box::new(Administered {
+        kind: "log.gap",
+        by: who::link(&keys, who::own_uid()),
+        leaf: what(&told),
+        payload: what(&json!({ "reason": args.reason })),
+    }));
+    let (record, _) = open_record(&place.data_dir, lock, vec![declared], what(&json!({ "by": "log declare-gap" })))?;
+    record
+        .close(what(&json!({})))
+        .map_err(|e| Failure::new(e.to_string(), "look at the disk of the data folder"))?;
     out.show(&told, || {
         format!(
             "the log goes on in epoch {}; entries from position {} of segment {} on are given up",

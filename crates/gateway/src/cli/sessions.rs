@@ -14,7 +14,7 @@ use firsthand_auditlog::search::sessions::{self, SessionSummary};
 use firsthand_auditlog::search::{Found, Search};
 use serde_json::{Value, json};
 
-use super::log::{not_understood, reader, unreadable, what};
+use super::log::{not_understood, note, reader, unreadable, what};
 use super::output::{Output, columns};
 use crate::failure::{Exit, Failure};
 use crate::place::{Place, Way};
@@ -111,10 +111,11 @@ fn list(args: &ListArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
     let search = Search::new(&reader, &query).map_err(|e| unreadable(&e))?;
     let (mut listed, more) = newest(&reader, &search, &query, args.count)?;
     listed.reverse();
-    place.note_reading(
-        "sessions list",
-        what(&json!({ "expression": query.to_string(), "sessions": listed.len() })),
-    )?;
+    let mut reading = json!({ "sessions": listed.len() });
+    if !query.is_everything() {
+        note(&mut reading, "expression", query.to_string());
+    }
+    place.note_reading("sessions list", what(&reading))?;
     let mut stdout = BufWriter::new(io::stdout().lock());
     if out.is_json() {
         for session in &listed {
@@ -208,7 +209,7 @@ impl Listed {
         let target = fields.who.as_ref().map_or_else(String::new, |w| format!("{}/{}", w.target, w.db));
         let role = fields.who.as_ref().map_or("", |who| &who.role);
         let id = self.summary.id.to_string();
-        let text = |text: &str| clean::fit(&clean::line(text), 30).into_owned();
+        let text = |text: &str| clean::fit(&clean::line(text), 44).into_owned();
         vec![
             id.get(..width).unwrap_or(&id).to_owned(),
             moment::rfc3339(line.from).get(..19).unwrap_or_default().replace('T', " "),
