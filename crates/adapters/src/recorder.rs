@@ -48,17 +48,16 @@ impl LogRecorder {
 }
 
 impl Recorder for LogRecorder {
-    fn append(&self, event: Event, need: Need, durability: Durability) -> Result<Ticket, RecordError> {
+    /// Appends without hurry, whatever the durability: being waited for is what makes an entry urgent (`poll_durable`), so
+    /// that the intent and the outcome of a read, which wait together, cost one fdatasync.
+    fn append(&self, event: Event, need: Need, _: Durability) -> Result<Ticket, RecordError> {
         self.make_keys(&event)?;
         let item = Item {
             class: match need {
                 Need::Intent => Class::Intent,
                 Need::Fact => Class::Outcome,
             },
-            durability: match durability {
-                Durability::Strict => Sync::Strict,
-                Durability::Relaxed => Sync::Relaxed,
-            },
+            durability: Sync::Relaxed,
             opens: matches!(event, Event::SessionOpened(_) | Event::CommandDecided(_)),
             size: size(&event),
             entry: LogEntry::Event(event),
@@ -83,10 +82,13 @@ impl Recorder for LogRecorder {
         let mut registration = Registration::default();
         match self.log.poll_durable(Position(ticket.0), patience, &mut registration, cx) {
             Poll::Ready(ready) => Poll::Ready(ready.map_err(not_durable)),
-            Poll::Pending if u128::from(self.log.health().unsynced_us) > RECORD_WAIT_MAX.as_micros() => {
+            Poll::Pending if u128::from(self.log.in_flight_us()) > RECORD_WAIT_MAX.as_micros() => {
                 Poll::Ready(Err(RecordError::TimedOut))
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.log.hurry();
+                Poll::Pending
+            }
         }
     }
 }

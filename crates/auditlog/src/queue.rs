@@ -24,6 +24,9 @@ pub const INTENT_QUEUE_BYTES: usize = 32 << 20;
 pub const QUEUE_BYTES: usize = 64 << 20;
 /// Room on disk kept for outcomes when no further segment can be made.
 pub const RESERVE_BYTES: u64 = 2 << 20;
+/// Room beyond the reserve below which health says "full": a large intent (text and parameters at their limits) would be
+/// refused, though small ones may still be taken.
+const LARGE_INTENT_BYTES: u64 = 2 << 20;
 /// How long one write and fdatasync may take before intents are refused: the brief for a hung disk is "deny in 2 s".
 pub const STALL: Duration = Duration::from_secs(2);
 /// How long relaxed entries are gathered before they are written: two thirds of the promised 5 ms, the rest is for
@@ -31,8 +34,8 @@ pub const STALL: Duration = Duration::from_secs(2);
 pub const GATHER: Duration = Duration::from_millis(3);
 /// Queued bytes that end the gathering early.
 pub(crate) const GATHER_BYTES: usize = 1 << 20;
-/// How long the writer keeps looking every [`GATHER`] after relaxed work, before it sleeps until it is woken: while it
-/// looks by itself, appending needs no system call.
+/// How long the writer keeps looking every [`GATHER`] after work, before it sleeps until it is woken: while it looks by
+/// itself, appending needs no system call, and only who begins to wait makes one.
 pub(crate) const LINGER: Duration = Duration::from_millis(100);
 
 /// An entry's position, known from the moment it is queued. It is not durable yet.
@@ -544,7 +547,7 @@ impl<T> Shared<T> {
         let state = match (reasons.stopped, reasons.suspended, reasons.full) {
             (Some(why), _, _) => State::Stopped(why),
             (None, Some(why), _) => State::Suspended(why),
-            (None, None, Some(why)) if self.room() < RESERVE_BYTES => State::Full(why),
+            (None, None, Some(why)) if self.room() < RESERVE_BYTES + LARGE_INTENT_BYTES => State::Full(why),
             (None, None, full) => {
                 let warning = full.or(reasons.warning);
                 return Health { state: State::Running, unsynced_us, durable: self.durable(), next, warning };
@@ -567,13 +570,32 @@ impl<T> Shared<T> {
         lock(&self.queue).bytes
     }
 
-    /// Takes what is queued, without waiting, and says whether any of it is strict. `into` must be empty; the two
-    /// buffers change places.
-    pub(crate) fn take(&self, into: &mut VecDeque<Slot<T>>) -> bool {
+    /// Somebody waits: what is queued is due now. Wakes the writer where it gathers or sleeps.
+    pub(crate) fn hurry(&self) {
+        let mut queue = lock(&self.queue);
+        if queue.slots.is_empty() || queue.strict {
+            return;
+        }
+        queue.strict = true;
+        if queue.sleep != Sleep::No {
+            queue.sleep = Sleep::No;
+            drop(queue);
+            self.work.notify_one();
+        }
+    }
+
+    /// Age of the oldest entry that is on its way to the disk, in µs; 0 when none is.
+    pub(crate) fn in_flight_us(&self) -> u64 {
+        let since = self.in_flight.load(Ordering::Acquire);
+        since.checked_sub(1).map_or(0, |t| self.io.mono_us().saturating_sub(t))
+    }
+
+    /// Takes what is queued, without waiting. `into` must be empty; the two buffers change places.
+    pub(crate) fn take(&self, into: &mut VecDeque<Slot<T>>) {
         let mut queue = lock(&self.queue);
         std::mem::swap(&mut queue.slots, into);
         self.counters.queued.store(into.len() as u64, Ordering::Relaxed);
-        std::mem::take(&mut queue.strict)
+        queue.strict = false;
     }
 
     /// An entry of this estimated size has left the memory that the queue's limits bound.

@@ -90,8 +90,6 @@ pub(crate) struct Work<T> {
     anchor: Option<(u64, u64)>,
     /// How many entries that open something were framed.
     opened: u64,
-    /// Whether anything strict was taken from the queue since this was last asked.
-    strict: bool,
 }
 
 impl<T> Work<T> {
@@ -107,7 +105,6 @@ impl<T> Work<T> {
             next: None,
             anchor: None,
             opened: 0,
-            strict: false,
         }
     }
 }
@@ -116,11 +113,6 @@ impl<C: Codec> Core<C> {
     /// Whether a step would have something to do even if nothing more is queued.
     pub(crate) fn has_work(&self) -> bool {
         !self.work.batch.is_empty() || self.work.current.is_some() || !self.work.backlog.is_empty()
-    }
-
-    /// Whether anything strict was written since this was last asked.
-    pub(crate) fn was_strict(&mut self) -> bool {
-        std::mem::take(&mut self.work.strict)
     }
 
     /// One write and one sync, or one change of segment.
@@ -214,7 +206,7 @@ impl<C: Codec> Core<C> {
 
     fn next_slot(&mut self) -> Option<Slot<C::Entry>> {
         if self.work.backlog.is_empty() {
-            self.work.strict |= self.shared.take(&mut self.work.backlog);
+            self.shared.take(&mut self.work.backlog);
             if !self.work.backlog.is_empty() {
                 self.set_anchor();
             }

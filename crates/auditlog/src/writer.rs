@@ -204,6 +204,18 @@ impl<C: Codec> Log<C> {
         self.shared.poll_durable(ticket, patience, registration, cx)
     }
 
+    /// What is queued is due now, although it was appended as relaxed: somebody has begun to wait for it. Lets a reader's
+    /// intent share the fdatasync of its outcome instead of starting one of its own.
+    pub fn hurry(&self) {
+        self.shared.hurry();
+    }
+
+    /// For how long the oldest entry on its way to the disk has been so, in µs; 0 when none is.
+    #[must_use]
+    pub fn in_flight_us(&self) -> u64 {
+        self.shared.in_flight_us()
+    }
+
     /// Waits until the entry is durable. Works under any executor. Cancel-safe.
     ///
     /// A hung disk is not an error here: bound the wait for an intent with a timeout of your own
@@ -358,8 +370,7 @@ fn run<C: Codec>(mut core: Core<C>, shared: &Shared<C::Entry>) {
             Step::Idle => retry = None,
             Step::Worked => {
                 retry = None;
-                let strict = core.was_strict();
-                linger_until = if strict { 0 } else { shared.io.mono_us() + LINGER.as_micros() as u64 };
+                linger_until = shared.io.mono_us() + LINGER.as_micros() as u64;
             }
             Step::Suspended if closing => return,
             Step::Suspended => retry = Some(RETRY),

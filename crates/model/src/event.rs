@@ -72,7 +72,7 @@ pub struct SessionClosed {
 pub struct SessionNoted {
     /// The session's facts.
     pub facts: Arc<SessionFacts>,
-    /// What: `cancel`, `notification`, `parameter`, `notice`, `role`.
+    /// What: `cancel`, `notification`, `parameter`, `notice`, `role`, `asked` (what the gateway itself asked the target).
     pub what: &'static str,
     /// What it says: JSON object (payload).
     pub detail: Json,

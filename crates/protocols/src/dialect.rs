@@ -99,6 +99,8 @@ pub trait Dialect: Send {
         word: &'static str,
         out: &mut Vec<Action>,
     );
+    /// The client has closed its side, and all it said has been taken: what runs is finished, then the session ends.
+    fn client_closed(&mut self, now: MonoMicros, out: &mut Vec<Action>);
     /// The target has closed its side. The dialect tells the client, abandons what ran, closes.
     fn server_closed(&mut self, now: MonoMicros, out: &mut Vec<Action>);
 }

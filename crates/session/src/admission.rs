@@ -105,7 +105,9 @@ pub struct Bound {
     pub client: ClientFacts,
     /// What the client said of itself.
     pub claims: Vec<Claim>,
-    /// The role that authenticated at the target.
+    /// The role that authenticated at the target (`session_user`).
+    pub session_role: String,
+    /// The role in force (`current_user`): a startup parameter or a setting of the role may have changed it.
     pub role: String,
     /// The backend's process id.
     pub backend_pid: u32,
@@ -228,7 +230,7 @@ impl Engine {
             identity,
             target: target.name.clone(),
             database,
-            session_role: bound.role.clone(),
+            session_role: bound.session_role,
             role: bound.role,
             backend_pid: bound.backend_pid,
             server_version: bound.server_version,

@@ -367,6 +367,7 @@ impl Fakes {
         let bound = Bound {
             client: ClientFacts::default(),
             claims: Vec::new(),
+            session_role: "orders_rw".to_owned(),
             role: "orders_rw".to_owned(),
             backend_pid: 4711,
             server_version: "15.0".to_owned(),

@@ -276,7 +276,7 @@ pub const KINDS: &[Kind] = &[
         leaf: &[field(
             "what",
             "text",
-            "`cancel`, `error` (belonging to no command), `notice`, `notification`, `parameter`, `refused`, \
+            "`asked` (by the gateway itself), `cancel`, `error` (belonging to no command), `notice`, `notification`, `parameter`, `refused`, \
              `role`, `unknown-message`.",
         )],
         payload: &[CUT, field("detail", "object", "What it says.")],

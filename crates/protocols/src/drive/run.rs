@@ -344,12 +344,7 @@ impl Running {
                 Err(_) => self.to_server = Outbox::default(),
             }
         }
-        if !self.from_client.open && self.asking.is_none() && self.to_server.is_done() && !self.shut_server {
-            let unread = self.dialect.wants_client() && !self.fed && !self.from_client.buf.is_empty();
-            if !unread && Pin::new(&mut *self.server).poll_shutdown(cx).is_ready() {
-                self.shut_server = true;
-            }
-        }
+        progress |= self.client_end(cx);
         if let Some(ticket) = self.to_client.gate() {
             let recorder = Arc::clone(&self.session.engine().recorder);
             self.to_client.open_gates(|t| recorder.is_durable(t));
@@ -379,6 +374,21 @@ impl Running {
             }
             Poll::Pending => progress,
         }
+    }
+
+    /// The client has closed its side: once all it said was taken and sent, the dialect and the target are told.
+    fn client_end(&mut self, cx: &mut Context<'_>) -> bool {
+        let waiting = self.asking.is_some() || self.thinking.is_some() || !self.to_server.is_done();
+        let unread = !self.from_client.buf.is_empty() && (!self.fed || !self.dialect.wants_client());
+        if self.from_client.open || waiting || unread || self.shut_server || self.end.is_some() {
+            return false;
+        }
+        if Pin::new(&mut *self.server).poll_shutdown(cx).is_pending() {
+            return false;
+        }
+        self.shut_server = true;
+        self.dialect.client_closed(self.now, &mut self.actions);
+        self.carry_out()
     }
 
     fn time(&mut self, cx: &mut Context<'_>) -> bool {

@@ -14,7 +14,7 @@ use firsthand_model::outcome::Transaction;
 use firsthand_session::Refusal;
 use firsthand_sql::Masked;
 
-use super::names::{Portal, Statement};
+use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
 use super::text::{self, Recorded};
 
@@ -101,7 +101,7 @@ pub(super) struct Moment {
     pub(super) transaction: Transaction,
     pub(super) role_unknown: bool,
     /// The count of names: see `names`.
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
 }
 
 #[derive(Default)]
@@ -147,7 +147,7 @@ impl Batch {
         self.plans.push(Plan {
             last: self.items.len().saturating_sub(1),
             change: if runs { role::change_of(&shape, &text) } else { Change::None },
-            unsettles: runs && role::unsettles(&shape, &text),
+            unsettles: runs && role::unsettles(&shape),
             opaque,
             secrets,
             tag: if runs { shape.tag.as_str().into() } else { "".into() },
@@ -284,10 +284,14 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         Some(statement) => (Arc::clone(&statement.shape), statement.text.clone()),
         None => (text::unknown(TEXT_UNKNOWN), Recorded::default()),
     };
-    let doubtful = portal.is_some_and(|p| p.epoch != moment.epoch && !p.name.is_empty())
-        || statement.is_some_and(|s| s.epoch != moment.epoch && !s.name.is_empty());
-    if doubtful {
+    let since = |changed: fn(Epoch, Epoch) -> bool| {
+        portal.is_some_and(|p| !p.name.is_empty() && changed(p.epoch, moment.epoch))
+            || statement.is_some_and(|s| !s.name.is_empty() && changed(s.epoch, moment.epoch))
+    };
+    if since(|then, now| then.renamed != now.renamed) {
         coverage.push(TEXT_DOUBTFUL);
+    }
+    if shape.plain_read && since(|then, now| then != now) {
         Arc::make_mut(&mut shape).plain_read = false;
     }
     if portal.is_some_and(|p| p.parameters_cut) {

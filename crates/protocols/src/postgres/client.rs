@@ -14,7 +14,6 @@ use super::batch::{PARAMETERS_CUT, Parts, What};
 use super::dialect::{Life, PostgresDialect};
 use super::names::{Known, Portal, Statement};
 use super::parameters;
-use super::role;
 use super::text::{Reading, Recorded};
 use crate::dialect::{Action, Dialect as _, Thinking};
 
@@ -252,9 +251,7 @@ impl PostgresDialect {
         let last = first + reading.pieces.len();
         self.batch.add(What::Query(first..last), message);
         for piece in reading.pieces {
-            if role::renames(&piece.shape) {
-                self.names.unsettle();
-            }
+            self.names.runs(Some(&piece.shape));
             let parts = Parts {
                 step: Step::Run,
                 via: "simple",
@@ -344,9 +341,7 @@ impl PostgresDialect {
         let moment = self.moment();
         let shape = portal.as_ref().and_then(|p| p.statement.as_ref()).map(|s| Arc::clone(&s.shape));
         self.batch.execute(name, portal, max_rows, message, moment);
-        if shape.is_none_or(|shape| role::renames(&shape)) {
-            self.names.unsettle();
-        }
+        self.names.runs(shape.as_deref());
         if self.batch.is_full() {
             self.submit(out);
         }
@@ -388,7 +383,7 @@ impl PostgresDialect {
     }
 
     fn function(&mut self, parts: Parts, message: BytesMut, out: &mut Vec<Action>) -> Next {
-        self.names.unsettle();
+        self.names.runs(None);
         self.batch.add(What::Function, message);
         let moment = self.moment();
         let plan = self.batch.plan(parts, moment);

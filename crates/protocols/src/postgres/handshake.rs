@@ -65,7 +65,7 @@ async fn connect(
     on_success: Bytes,
 ) -> Result<Ready, Bytes> {
     let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
-    let (target, accepted) = match reach(with, hello, facts, &admitted).await {
+    let (target, accepted, (session_role, role)) = match reach(with, hello, facts, &admitted).await {
         Ok(reached) => reached,
         Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
         Err(Unreached::Target(e)) => {
@@ -74,10 +74,11 @@ async fn connect(
         }
     };
     let forward = cancel_route(with, &admitted, &accepted);
-    let (role, database) = (admitted.credential.user.clone(), admitted.database.clone());
+    let database = admitted.database.clone();
     let bound = Bound {
         client: facts.clone(),
         claims: claims(hello),
+        session_role,
         role: role.clone(),
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
@@ -85,6 +86,9 @@ async fn connect(
         coverage: if hello.wanted.unobserved { vec!["unobserved"] } else { Vec::new() },
     };
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
+    if !hello.wanted.unobserved {
+        session.note("asked", asked(&role)).map(drop).map_err(|_| told(&Refusal::not_recorded()))?;
+    }
     tracing::debug!(session = %session.facts().id, database, "session opened");
     let mut key =
         vec![0; if hello.version >= ProtocolVersion::V3_2 { CANCEL_KEY_3_2 } else { CANCEL_KEY_3_0 }];
@@ -107,6 +111,16 @@ async fn connect(
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
 }
 
+/// What the gateway asked for itself, and what it was told.
+fn asked(role: &str) -> Json {
+    let mut out = Vec::new();
+    let mut o = Object::open(&mut out);
+    o.string("role", role);
+    o.string("text", target::WHO);
+    o.close();
+    Json::from_written(out)
+}
+
 /// SASL's last word and AuthenticationOk come before anything else the admitted client is told.
 fn greeted(on_success: &[u8], then: &[u8]) -> Bytes {
     let mut out = BytesMut::from(on_success);
@@ -125,7 +139,7 @@ async fn reach(
     hello: &Hello,
     facts: &ClientFacts,
     admitted: &Admitted,
-) -> Result<(Line, Accepted), Unreached> {
+) -> Result<(Line, Accepted, (String, String)), Unreached> {
     let Some(link) = with.links.link(&admitted.target.name) else {
         // Removed by a reload between the admission and now.
         let refusal = Refusal::new(RefusalKind::Unavailable, "Firsthand no longer knows this target");
@@ -135,10 +149,18 @@ async fn reach(
     let mut line = Line::new(stream);
     let login = async {
         target::secure(&mut line, &link).await?;
-        target::log_in(&mut line, &admitted.credential, &admitted.database, &hello.parameters).await
+        let accepted =
+            target::log_in(&mut line, &admitted.credential, &admitted.database, &hello.parameters).await?;
+        // A replication connection may not take SQL; there the role stays the one that logged in.
+        let user = &admitted.credential.user;
+        let roles = match hello.wanted.unobserved {
+            true => (user.clone(), user.clone()),
+            false => target::who(&mut line).await?,
+        };
+        Ok((accepted, roles))
     };
     match tokio::time::timeout(link.timeout, login).await {
-        Ok(Ok(accepted)) => Ok((line, accepted)),
+        Ok(Ok((accepted, roles))) => Ok((line, accepted, roles)),
         Ok(Err(e)) => Err(Unreached::Target(e)),
         Err(_) => Err(Unreached::Target(TargetError::Io(std::io::ErrorKind::TimedOut.into()))),
     }

@@ -124,6 +124,33 @@ pub(super) async fn log_in(
     settle(line).await
 }
 
+/// What the gateway itself asks of the target when a session begins: who it is there, which startup parameters and
+/// settings of the role may have changed. It stands in the record like everything sent to a target (invariant 12).
+pub(super) const WHO: &str = "SELECT session_user, current_user";
+
+/// `session_user` and `current_user`, as the target says.
+pub(super) async fn who(line: &mut Line) -> Result<(String, String), TargetError> {
+    let mut out = BytesMut::new();
+    frontend::encode_query(&mut out, WHO.as_bytes()).map_err(|e| TargetError::Protocol(e.to_string()))?;
+    line.send(&out).await?;
+    let mut roles = None;
+    loop {
+        let (tag, body) = message(line).await?;
+        match Message::read(tag, &body).map_err(|e| TargetError::Protocol(e.to_string()))? {
+            Message::DataRow(row) => {
+                let mut values = row.values().map(|v| v.ok().flatten().map(|v| String::from_utf8_lossy(v).into_owned()));
+                if let (Some(Some(session)), Some(Some(current))) = (values.next(), values.next()) {
+                    roles = Some((session, current));
+                }
+            }
+            Message::ErrorResponse(report) => return Err(refused(tag, &body, &report)),
+            Message::ReadyForQuery(_) => break,
+            _ => {}
+        }
+    }
+    roles.ok_or_else(|| TargetError::Protocol("it does not say which role is in force".to_owned()))
+}
+
 /// From AuthenticationOk to ReadyForQuery.
 async fn settle(line: &mut Line) -> Result<Accepted, TargetError> {
     let mut accepted = Accepted::default();

@@ -13,6 +13,7 @@ use firsthand_model::json::Json;
 use firsthand_wire::postgres::Format;
 
 use super::columns::Columns;
+use super::role;
 
 /// Statements and portals one session may have. PostgreSQL has no limit of its own; drivers keep some hundred.
 pub(super) const NAMES_MAX: usize = 16_384;
@@ -35,8 +36,8 @@ pub(super) struct Statement {
     pub(super) types: OnceLock<Box<[u32]>>,
     /// The columns as the target described them (formats unknown yet).
     pub(super) columns: OnceLock<Arc<Columns>>,
-    /// When it was made, in the count of [`Names::unsettle`].
-    pub(super) epoch: u64,
+    /// When it was made.
+    pub(super) epoch: Epoch,
 }
 
 impl Statement {
@@ -62,8 +63,8 @@ pub(super) struct Portal {
     pub(super) result_formats: Box<[Format]>,
     /// The columns as the target described them.
     pub(super) columns: OnceLock<Arc<Columns>>,
-    /// When it was made, in the count of [`Names::unsettle`].
-    pub(super) epoch: u64,
+    /// When it was made.
+    pub(super) epoch: Epoch,
 }
 
 impl Portal {
@@ -163,6 +164,15 @@ impl<T> Table<T> {
     }
 }
 
+/// When something was made, counted in commands that matter to what names stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Epoch {
+    /// Commands that give names another meaning behind the protocol's back (SQL's PREPARE, DECLARE, EXECUTE, DO …).
+    pub(super) renamed: u64,
+    /// Commands that can run a function, which can do the same unseen.
+    pub(super) ran: u64,
+}
+
 /// All names of a session.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -170,8 +180,7 @@ pub(super) struct Names {
     portals: Table<Portal>,
     /// Counts Syncs sent.
     segment: u64,
-    /// Counts commands that can give names another meaning behind the protocol's back (SQL's PREPARE, DECLARE, DO …).
-    epoch: u64,
+    epoch: Epoch,
     text_bytes: usize,
 }
 
@@ -197,13 +206,18 @@ impl Names {
         self.segment += 1;
     }
 
-    /// A command is on its way that can give names another meaning.
-    pub(super) fn unsettle(&mut self) {
-        self.epoch += 1;
+    /// A command is on its way; `None`: what it does is not known.
+    pub(super) fn runs(&mut self, shape: Option<&Shape>) {
+        if shape.is_none_or(role::renames) {
+            self.epoch.renamed += 1;
+        }
+        if shape.is_none_or(role::may_rename_unseen) {
+            self.epoch.ran += 1;
+        }
     }
 
     /// The count that things made now belong to.
-    pub(super) fn epoch(&self) -> u64 {
+    pub(super) fn epoch(&self) -> Epoch {
         self.epoch
     }
 

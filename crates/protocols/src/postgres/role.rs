@@ -60,22 +60,31 @@ pub(super) fn change_of(shape: &Shape, text: &str) -> Change {
     }
 }
 
-/// Whether it can change how texts are read (`standard_conforming_strings`, `client_encoding`).
-pub(super) fn unsettles(shape: &Shape, text: &str) -> bool {
-    match shape.tag.as_str() {
-        "SET" | "RESET" | "DISCARD ALL" | "DO" | "CALL" | "ROLLBACK" | "COMMIT" => true,
-        "" => !shape.plain_read,
-        _ => shape.effects.has(Effect::Unknown) && contains(text, "set_config"),
-    }
+/// Transaction control runs no code of anybody's.
+fn is_transaction_control(shape: &Shape) -> bool {
+    matches!(shape.tag.as_str(), "BEGIN" | "START TRANSACTION" | "SAVEPOINT" | "RELEASE")
 }
 
-/// Whether it can give the names of statements and portals another meaning behind the protocol's back.
+/// Whether it can change how texts are read (`standard_conforming_strings`, `client_encoding`). Everything that can run
+/// a function can, by way of a view, a trigger or `UPDATE pg_settings`; so what is pipelined behind it is read with care.
+pub(super) fn unsettles(shape: &Shape) -> bool {
+    !is_transaction_control(shape)
+}
+
+/// Whether it gives the names of statements and portals another meaning behind the protocol's back, as far as its text
+/// tells. A function can do so unseen: see `may_rename_unseen`.
 pub(super) fn renames(shape: &Shape) -> bool {
     match shape.tag.as_str() {
-        "PREPARE" | "DECLARE CURSOR" | "DO" | "CALL" => true,
+        "PREPARE" | "DECLARE CURSOR" | "DO" | "CALL" | "EXECUTE" => true,
         "" => !shape.plain_read,
         _ => false,
     }
+}
+
+/// Whether it can run a function, which can redefine a prepared statement unseen. A named statement that was prepared
+/// before it is no longer taken for a read, whatever its text: its intent is durable before it goes (invariant 1).
+pub(super) fn may_rename_unseen(shape: &Shape) -> bool {
+    !shape.plain_read && !is_transaction_control(shape) && !matches!(shape.tag.as_str(), "COMMIT" | "ROLLBACK")
 }
 
 fn chained(text: &str) -> bool {
