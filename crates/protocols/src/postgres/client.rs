@@ -3,6 +3,7 @@
 use bytes::{Buf as _, BytesMut};
 use firsthand_model::command::{Effect, Effects, Shape, Step};
 use firsthand_model::json::Json;
+use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::{Settings, is_large};
 use firsthand_wire::postgres::DecodeError;
@@ -112,6 +113,10 @@ impl PostgresDialect {
         };
         self.broken = Some(Refusal::new(RefusalKind::Protocol, message));
         self.submit(out);
+        if self.flight.is_reading_copy() {
+            // The target waits for copy data that cannot come any more: nothing else would end this.
+            self.abandon(AbandonReason::Protocol, out);
+        }
     }
 
     fn message(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
