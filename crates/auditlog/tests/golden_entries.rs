@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use firsthand_auditlog::entry::kinds::{self, Field, Kind};
 use firsthand_auditlog::entry::{self, Commitment, Encoder, Run, Sealing, Stamp};
+use firsthand_auditlog::search::query::KEYS;
 use firsthand_model::event::Event;
 use firsthand_model::limits::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -160,6 +161,10 @@ fn the_documentation_has_these_tables() {
     text.push_str("\n## Kinds\n");
     for kind in kinds::KINDS {
         kind_text(kind, &mut text);
+    }
+    text.push_str("\n## Terms of searches\n\n| key | takes |\n|---|---|\n");
+    for (key, _, means) in KEYS {
+        text.push_str(&format!("| `{key}:` | {means} |\n"));
     }
     let reserved: Vec<String> = kinds::RESERVED.iter().map(|name| format!("`{name}`")).collect();
     text.push_str(&format!("\n## Reserved kinds\n\nLater versions will write {}.\n\n", reserved.join(", ")));

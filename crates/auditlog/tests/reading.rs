@@ -201,3 +201,58 @@ fn without_a_log_there_is_nothing_to_read() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Reader::open(dir.path(), io()), Err(ReadError::NoLog(_))));
 }
+
+/// Folder, in a checkout, of a log that was written by the first version and must be readable for ever.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/data-v1");
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// Leaf and payload of every entry, a line each.
+fn lines(data: &Path) -> String {
+    let reader = Reader::open(data, io()).unwrap();
+    let (mut cursor, mut opener, mut out) = (reader.from_start().unwrap(), reader.opener(), String::new());
+    while let Some(stored) = cursor.next().unwrap() {
+        let payload = opener.open(&stored, &Fields::read(stored.leaf).unwrap());
+        out.push_str(&String::from_utf8_lossy(stored.leaf));
+        out.push('\n');
+        out.push_str(&String::from_utf8_lossy(payload.clear().unwrap_or_default()));
+        out.push('\n');
+    }
+    out
+}
+
+/// `FIRSTHAND_BLESS_SEGMENT=1` writes the golden log, with new keys and times: only for a new version of the format.
+#[test]
+fn a_log_of_the_first_version_is_read_as_it_was_written() {
+    let golden = Path::new(GOLDEN);
+    if std::env::var_os("FIRSTHAND_BLESS_SEGMENT").is_some() {
+        let _ = std::fs::remove_dir_all(golden);
+        std::fs::create_dir_all(golden).unwrap();
+        let log = open(golden, 64 << 10);
+        let small = samples::all().into_iter().filter(|(name, _)| name != "command.decided-refused");
+        let last = small.map(|(_, event)| append(&log, event)).last().unwrap();
+        log.wait_blocking(last, Patience::Outcome).unwrap();
+        log.close().unwrap();
+        std::fs::write(golden.with_extension("jsonl"), lines(golden)).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    copy(golden, dir.path());
+    let wanted = std::fs::read_to_string(golden.with_extension("jsonl")).unwrap();
+    assert_eq!(lines(dir.path()), wanted);
+    // The writer goes on with it, too.
+    let log = open(dir.path(), 64 << 10);
+    let ticket = append(&log, samples::all().remove(0).1);
+    log.wait_blocking(ticket, Patience::Outcome).unwrap();
+    log.close().unwrap();
+    assert!(lines(dir.path()).starts_with(&wanted));
+}

@@ -258,3 +258,108 @@ impl Codec for EventCodec {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::RealIo;
+    use crate::reader::Place;
+    use crate::reader::cursor::Stored;
+    use crate::reader::payload::{Opener, Payload};
+    use crate::segment::SegmentName;
+    use firsthand_model::event::SessionNoted;
+    use firsthand_model::identity::{Identity, IdentityKind, Link, Trust};
+    use firsthand_model::target::Durability as Strictness;
+    use firsthand_model::time::{MonoMicros, UnixMicros};
+    use std::sync::OnceLock;
+
+    const LOG: [u8; 16] = [3; 16];
+
+    fn facts(subject: &str) -> Arc<SessionFacts> {
+        let link =
+            |kind, id: &str| Link { kind, id: id.to_owned(), name: id.to_owned(), trust: Trust::Bound };
+        Arc::new(SessionFacts {
+            id: SessionId(77),
+            identity: Arc::new(Identity {
+                chain: vec![link(IdentityKind::Human, "h-01"), link(IdentityKind::Token, "t-02")],
+                login: "ada".to_owned(),
+                subject: subject.to_owned(),
+                targets: vec![],
+            }),
+            target: String::new(),
+            database: String::new(),
+            session_role: String::new(),
+            role: String::new(),
+            backend_pid: 0,
+            server_version: String::new(),
+            durability: Strictness::Strict,
+            mode: Mode::Enforce,
+            encoded: OnceLock::new(),
+        })
+    }
+
+    fn noted(facts: &Arc<SessionFacts>) -> LogEntry {
+        let detail = Json::from_written(b"{\"said\":1}".to_vec());
+        LogEntry::Event(Event::SessionNoted(Box::new(SessionNoted {
+            facts: Arc::clone(facts),
+            what: "role",
+            detail,
+        })))
+    }
+
+    /// Encodes and seals as the writer does, and opens as a reader does; gives the leaf.
+    fn through(
+        codec: &mut EventCodec,
+        store: &Arc<KeyStore>,
+        entry: &LogEntry,
+        position: u64,
+        time: u64,
+    ) -> String {
+        let at = Stamp { position, time: UnixMicros(time), mono: MonoMicros(0) };
+        let (mut payload, mut leaf) = (Vec::new(), Vec::new());
+        assert!(codec.keys(entry).is_some());
+        codec.payload(entry, &mut payload);
+        let digest = codec.keys(entry).unwrap().commit(position, &payload);
+        let commitment = Commitment { digest, bytes: payload.len() as u64 };
+        codec.leaf(entry, at, Some(&commitment), &mut leaf);
+        codec.keys(entry).unwrap().seal(position, &mut payload).unwrap();
+        let segment = SegmentName { epoch: 1, first: 0 };
+        let place = Place { epoch: 1, position };
+        let stored = Stored { segment, byte: 0, place, log_id: LOG, leaf: &leaf, sealed: &payload };
+        let opened = Opener::new(Some(Arc::clone(store))).open(&stored, &Fields::read(&leaf).unwrap());
+        assert_eq!(opened, Payload::Clear(b"{\"detail\":{\"said\":1}}".to_vec()));
+        String::from_utf8(leaf).unwrap()
+    }
+
+    #[test]
+    fn payloads_open_across_the_end_of_a_month_and_under_any_subject() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(KeyStore::open(dir.path(), Arc::new(RealIo::new())).unwrap());
+        let midnight = moment::parse("2026-12-01").unwrap();
+        let mut codec = EventCodec::new(Arc::clone(&store), LOG, midnight - 1).unwrap();
+        let entry = noted(&facts("h-01"));
+        let before = through(&mut codec, &store, &entry, 0, midnight - 1);
+        assert!(!before.contains("\"month\"") && !before.contains("\"key\""), "{before}");
+        let first = through(&mut codec, &store, &entry, 1, midnight);
+        assert!(first.contains("\"month\":\"2026-11\""), "{first}");
+        let second = through(&mut codec, &store, &entry, 2, midnight + 1);
+        assert!(!second.contains("\"month\""), "{second}");
+        // The clock is set back.
+        through(&mut codec, &store, &entry, 3, midnight - 5);
+        through(&mut codec, &store, &entry, 4, midnight - 4);
+        let other = through(&mut codec, &store, &noted(&facts("t-02")), 5, midnight);
+        assert!(other.contains("\"key\":\"t-02\""), "{other}");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_had_is_replaced_by_the_gateways_own_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(KeyStore::open(dir.path(), Arc::new(RealIo::new())).unwrap());
+        let now = moment::parse("2026-12-01").unwrap();
+        let mut codec = EventCodec::new(Arc::clone(&store), LOG, now).unwrap();
+        let facts = facts("NO SUBJECT");
+        assert!(prepare(&facts, &store, &LOG, now).is_err());
+        let leaf = through(&mut codec, &store, &noted(&facts), 0, now);
+        assert!(leaf.contains("\"key\":\"gateway\"") && leaf.contains("\"run\":\""), "{leaf}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use firsthand_model::id::SessionId;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::cursor::Stored;
 use crate::entry::fields::Fields;
@@ -54,11 +54,25 @@ pub struct Opener {
     store: Option<Arc<KeyStore>>,
     keys: HashMap<[u8; 16], (String, String, Key)>,
     peeked: Vec<u8>,
+    patterns: Patterns,
+}
+
+/// Keys in leaves, made ready for looking for them.
+#[derive(Debug)]
+struct Patterns {
+    pay: Finder<'static>,
+    sid: Finder<'static>,
+    time: Finder<'static>,
 }
 
 impl Opener {
     pub(crate) fn new(store: Option<Arc<KeyStore>>) -> Self {
-        Self { store, keys: HashMap::new(), peeked: Vec::new() }
+        let patterns = Patterns {
+            pay: Finder::new(b"\"pay\":{\"h\":\""),
+            sid: Finder::new(b"\"sid\":\""),
+            time: Finder::new(b"\"t\":\""),
+        };
+        Self { store, keys: HashMap::new(), peeked: Vec::new(), patterns }
     }
 
     /// The payload of an entry, whose leaf was read as `fields`.
@@ -85,8 +99,9 @@ impl Opener {
         match keys.open(position, entry.sealed) {
             Err(why) => Payload::Unreadable(why.to_string()),
             Ok(clear) => {
-                let committed = base64::read_digest(pay.h.as_bytes());
-                if committed == Some(keys.commit(position, &clear)) {
+                let mut committed = Vec::with_capacity(44);
+                base64::write_digest(&keys.commit(position, &clear), &mut committed);
+                if committed == pay.h.as_bytes() {
                     Payload::Clear(clear)
                 } else {
                     Payload::Unreadable("the payload is not what the leaf commits to".to_owned())
@@ -99,16 +114,16 @@ impl Opener {
     /// searches, which look again at what they take. `None`: not by this way.
     pub(crate) fn peek(&mut self, entry: &Stored<'_>) -> Option<&[u8]> {
         let leaf = entry.leaf;
-        let after = |pattern: &[u8]| memmem::find(leaf, pattern).and_then(|at| leaf.get(at + pattern.len()..));
+        let after = |pattern: &Finder<'_>| leaf.get(pattern.find(leaf)? + pattern.needle().len()..);
         // Ordinary payloads have a commitment and a length; whatever names a key goes the long way.
-        let pay = after(b"\"pay\":{\"h\":\"")?.get(44..)?;
+        let pay = after(&self.patterns.pay)?.get(44..)?;
         let plain = pay.starts_with(b"\",\"len\":");
         let end = memchr::memchr(b'}', pay)?;
         if !plain || pay.get(9..end)?.contains(&b',') {
             return None;
         }
-        let sid = std::str::from_utf8(after(b"\"sid\":\"")?.get(..36)?).ok()?;
-        let month = after(b"\"t\":\"")?.get(..7)?;
+        let sid = std::str::from_utf8(after(&self.patterns.sid)?.get(..36)?).ok()?;
+        let month = after(&self.patterns.time)?.get(..7)?;
         let (m, _, key) = self.keys.get(&SessionId::parse(sid)?.0.to_be_bytes())?;
         let Key::Here(keys) = key else { return None };
         if m.as_bytes() != month {

@@ -35,6 +35,29 @@ pub struct Matcher {
     /// What the intents of running commands said, where they said anything.
     intents: HashMap<([u8; 16], u64), u64>,
     unsearched: u64,
+    patterns: Patterns,
+}
+
+/// Keys in leaves, made ready for looking for them.
+#[derive(Debug)]
+struct Patterns {
+    intent: Finder<'static>,
+    number: Finder<'static>,
+    sid: Finder<'static>,
+    tables: Finder<'static>,
+    pay: Finder<'static>,
+}
+
+impl Patterns {
+    fn new() -> Self {
+        Self {
+            intent: Finder::new(b"\"k\":\"command.decided\""),
+            number: Finder::new(b"\"cmd\":"),
+            sid: Finder::new(b"\"sid\":\""),
+            tables: Finder::new(b"\"tables\":["),
+            pay: Finder::new(b"\"pay\":{"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -87,6 +110,7 @@ impl Matcher {
             inherited: 0,
             intents: HashMap::new(),
             unsearched: 0,
+            patterns: Patterns::new(),
         };
         for (i, term) in query.terms.iter().enumerate() {
             let bit = 1u64.checked_shl(i as u32).unwrap_or(0);
@@ -122,12 +146,12 @@ impl Matcher {
     /// A quick look at the bytes: `false` when parsing the leaf cannot lead to anything.
     #[must_use]
     pub fn worth_parsing(&self, leaf: &[u8]) -> bool {
-        let is_intent = leaf_is_intent(leaf);
+        let is_intent = self.patterns.intent.find(leaf).is_some();
         let held = if is_intent || self.intents.is_empty() { 0 } else { self.held_of(leaf) };
         let mut lacking = self
             .terms
             .iter()
-            .filter(|term| !term.negated && term.bit & held == 0 && !term.may_hold_for(leaf))
+            .filter(|term| !term.negated && term.bit & held == 0 && !term.may_hold_for(leaf, &self.patterns))
             .peekable();
         if lacking.peek().is_none() {
             return true;
@@ -149,9 +173,12 @@ impl Matcher {
     /// intent), so that the entry cannot match.
     #[must_use]
     pub fn may_hold_text(&self, leaf: &[u8], payload: &[u8]) -> bool {
-        let is_intent = leaf_is_intent(leaf);
-        let texts_only = self.terms.iter().all(|t| t.bit & self.inherited == 0 || matches!(t.test, Test::Text(_)));
-        if is_intent && (!texts_only || self.terms.iter().filter(|t| matches!(t.test, Test::Text(_))).count() > 1) {
+        let is_intent = self.patterns.intent.find(leaf).is_some();
+        let texts_only =
+            self.terms.iter().all(|t| t.bit & self.inherited == 0 || matches!(t.test, Test::Text(_)));
+        if is_intent
+            && (!texts_only || self.terms.iter().filter(|t| matches!(t.test, Test::Text(_))).count() > 1)
+        {
             return true;
         }
         let held = if is_intent || self.intents.is_empty() { 0 } else { self.held_of(leaf) };
@@ -163,12 +190,12 @@ impl Matcher {
 
     /// What the intent said of the command that a leaf belongs to, found without parsing it.
     fn held_of(&self, leaf: &[u8]) -> u64 {
-        let after = |pattern: &[u8]| memmem::find(leaf, pattern).and_then(|at| leaf.get(at + pattern.len()..));
-        let number = after(b"\"cmd\":").map(|rest| {
+        let after = |pattern: &Finder<'_>| leaf.get(pattern.find(leaf)? + pattern.needle().len()..);
+        let number = after(&self.patterns.number).map(|rest| {
             let digits = rest.iter().take_while(|b| b.is_ascii_digit());
             digits.fold(0u64, |n, b| n.wrapping_mul(10).wrapping_add(u64::from(b - b'0')))
         });
-        let id = after(b"\"sid\":\"")
+        let id = after(&self.patterns.sid)
             .and_then(|rest| std::str::from_utf8(rest.get(..36)?).ok())
             .and_then(SessionId::parse);
         let command = id.map(|id| id.0.to_be_bytes()).zip(number);
@@ -289,24 +316,20 @@ impl Matcher {
 
 impl Ready {
     /// Whether the leaf's bytes allow the test to hold for the entry itself.
-    fn may_hold_for(&self, leaf: &[u8]) -> bool {
+    fn may_hold_for(&self, leaf: &[u8], patterns: &Patterns) -> bool {
         match &self.test {
             Test::Table(table) => {
-                let Some(at) = memmem::find(leaf, b"\"tables\":[") else { return false };
+                let Some(at) = patterns.tables.find(leaf) else { return false };
                 let rest = leaf.get(at..).unwrap_or_default();
                 let end = memmem::find(rest, b"],\"").unwrap_or(rest.len());
                 let list = String::from_utf8_lossy(rest.get(..end).unwrap_or_default());
                 // Names are compared without quotes, which stand escaped here.
                 list.contains('\\') || list.to_lowercase().contains(table.as_str())
             }
-            Test::Text(_) => memmem::find(leaf, b"\"pay\":{").is_some(),
+            Test::Text(_) => patterns.pay.find(leaf).is_some(),
             _ => self.literals.is_empty() || self.literals.iter().any(|l| l.find(leaf).is_some()),
         }
     }
-}
-
-fn leaf_is_intent(leaf: &[u8]) -> bool {
-    memmem::find(leaf, b"\"k\":\"command.decided\"").is_some()
 }
 
 fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {

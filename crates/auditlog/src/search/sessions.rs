@@ -7,8 +7,8 @@ use firsthand_model::time::UnixMicros;
 
 use crate::entry::Stamp;
 use crate::entry::fields::Fields;
-use crate::index::builder::Builder;
 use crate::index::SessionLine;
+use crate::index::builder::Builder;
 use crate::index::catalog::Catalog;
 use crate::reader::{Place, ReadError, Reader};
 use crate::segment::SegmentName;
