@@ -1,6 +1,7 @@
 //! What a command costs the writer's thread: `command.decided` and `command.completed`, encoded, committed and sealed.
 //!
 //! `cargo run --release -p firsthand-auditlog --example encode_cost`
+#![expect(clippy::print_stdout, reason = "it reports what it measured")]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! How long searches take in a large log: selective ones, which skip segments by their index, and others.
 //!
 //! `cargo run --release -p firsthand-auditlog --example search_speed -- 10000000 /path/with/room`
+#![expect(clippy::print_stdout, reason = "it reports what it measured")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use firsthand_model::event::Event;
 use firsthand_model::limits::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use firsthand_model::time::{MonoMicros, UnixMicros};
 
-#[allow(dead_code, reason = "each test uses its part")]
+#[expect(dead_code, reason = "each test uses its part")]
 mod samples;
 
 fn blessing() -> bool {

@@ -1,4 +1,5 @@
 //! Written with the gateway's codec, read back: in order, over segments and runs, with keys and without, damaged, live.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use firsthand_auditlog::recover::Recovered;
 use firsthand_auditlog::writer::{Log, Options};
 use firsthand_model::event::Event;
 
-#[allow(dead_code, reason = "each test uses its part")]
+#[expect(dead_code, reason = "each test uses its part")]
 mod samples;
 
 fn io() -> Arc<dyn Io> {

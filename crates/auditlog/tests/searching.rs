@@ -1,4 +1,5 @@
 //! Searches: the same with and without indexes, commands judged by what their intents said, and segments left out.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::identity::{IdentityKind, Link};
 use firsthand_model::session::SessionFacts;
 
-#[allow(dead_code, reason = "each test uses its part")]
+#[expect(dead_code, reason = "each test uses its part")]
 mod samples;
 
 fn io() -> Arc<dyn Io> {

@@ -86,7 +86,7 @@ enum Test {
     Role(String),
     Verdict(String),
     Rule(String),
-    Text(Needle),
+    Text(Box<Needle>),
 }
 
 /// A text to find in any case.
@@ -358,7 +358,7 @@ fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {
         Key::Verdict => Test::Verdict(value),
         Key::Rule => Test::Rule(value),
         // Times are not terms; as a text they find nothing that is not there.
-        Key::Text | Key::Since | Key::Until => Test::Text(Needle::new(&value)),
+        Key::Text | Key::Since | Key::Until => Test::Text(Box::new(Needle::new(&value))),
     }
 }
 
