@@ -218,6 +218,17 @@ pub fn run(command: &mut Command) -> Result<String> {
     Ok(stdout)
 }
 
+/// Asks `what` again until it says yes. Each asking is an exchange with a server, which is what is waited for.
+pub fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !ask()? {
+        if Instant::now() > deadline {
+            bail!("it never came to pass: {what}");
+        }
+    }
+    Ok(())
+}
+
 /// A TCP port that was free a moment ago.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())

@@ -2,6 +2,7 @@
 
 use firsthand_tests::gateway::Target;
 use firsthand_tests::lab::{AGENT, Lab, Plan};
+use firsthand_tests::process::until;
 use firsthand_tests::raw::{Message, Raw};
 use firsthand_tests::record::Record;
 use rustix::process::Signal;
@@ -59,7 +60,7 @@ fn a_command_that_outlasts_the_drain_is_abandoned_and_told() {
     lab.gateway.daemon().unwrap().wait().unwrap();
     // What was left of it on the target ends too, rather than running on unseen.
     let running = "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()";
-    while lab.far.sql("shop", running).unwrap() != "0" {}
+    until("the target's part ends", || Ok(lab.far.sql("shop", running)? == "0")).unwrap();
     let record = lab.gateway.record().unwrap();
     let intent = record.intents("pg_sleep(600)").next().unwrap();
     let outcome = record.outcome(intent).unwrap();

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 
 use firsthand_tests::lab::{Lab, Plan};
-use firsthand_tests::process::PATIENCE;
+use firsthand_tests::process::{PATIENCE, until};
 use firsthand_tests::raw::{Message, PROTOCOL_3_0, Raw, SSL_REQUEST, Stream, frame, startup};
 
 /// What the gateway may grow by under attack, in KiB: buffers of the connections under test and allocator slack, far below
@@ -339,22 +339,15 @@ fn a_client_that_stops_reading_holds_up_nobody() {
     lazy.send(b'Q', b"select n, repeat('x', 1000) from generate_series(1, 3000000) n\0").unwrap();
     // The event to wait for: the server cannot write on, because the gateway takes no more.
     let stuck = "select count(*) from pg_stat_activity where wait_event = 'ClientWrite'";
-    while attack.lab.far.sql("postgres", stuck).unwrap() != "1" {
-        attack.bystander.query("select 1").unwrap();
-    }
+    until("the target waits for the client", || Ok(attack.lab.far.sql("postgres", stuck)? == "1")).unwrap();
     for _ in 0..100 {
         attack.bystander.query("select 1").unwrap();
     }
     attack.unharmed();
     drop(lazy);
     // And the target's side ends with it.
-    while attack
-        .lab
-        .far
-        .sql("postgres", "select count(*) from pg_stat_activity where query like 'select n, repeat%'")
-        .unwrap()
-        != "0"
-    {}
+    let there = "select count(*) from pg_stat_activity where query like 'select n, repeat%'";
+    until("the target's side ends", || Ok(attack.lab.far.sql("postgres", there)? == "0")).unwrap();
     attack.unharmed();
     attack.lab.gateway.stop().unwrap();
     let record = attack.lab.gateway.record().unwrap();

@@ -169,7 +169,8 @@ fn the_target_is_verified_as_far_as_its_mode_says() {
             let expected = format!("tls {}", mode != "disable");
             assert!(seen.iter().any(|m| m.line().contains(&expected)), "{mode}: {seen:?}");
         } else {
-            assert_eq!(record.of_kind("session.refused").count(), 1, "{mode} {more}");
+            let told = outcome.unwrap_err();
+            assert_eq!(record.of_kind("session.refused").count(), 1, "{mode} {more}: {told}\n{record:#?}");
         }
     }
 }
