@@ -369,15 +369,119 @@ fn check_log(rig: &Rig, seed: u64) {
     }
 }
 
-#[test]
-fn random_clients_see_the_same_through_the_gateway() {
-    let seeds = match std::env::var("SEED") {
-        Ok(seed) => seed.parse().unwrap()..=seed.parse().unwrap(),
-        Err(_) => 1..=std::env::var("SEEDS").map_or(800, |n| n.parse().unwrap()),
-    };
-    // The parser needs more stack than test threads have.
+/// Changes some bytes, drops some, doubles some.
+fn spoil(dice: &mut Dice, bytes: &mut BytesMut) {
+    for _ in 0..=dice.roll(3) {
+        if bytes.is_empty() {
+            return;
+        }
+        let at = dice.roll(bytes.len());
+        match dice.roll(4) {
+            0 => bytes[at] = dice.roll(256) as u8,
+            1 => bytes[at] ^= 1 << dice.roll(8),
+            2 => bytes.truncate(at),
+            _ => {
+                let tail = bytes.split_off(at);
+                bytes.extend_from_slice(&tail);
+                bytes.extend_from_slice(&tail);
+            }
+        }
+    }
+}
+
+/// What a broken target might say.
+fn babble(dice: &mut Dice, out: &mut BytesMut) {
+    let tag = b"DdCZE12n3TtGHWcISANKRvVs?"[dice.roll(25)];
+    let bodies: [&[u8]; 9] = [
+        b"",
+        b"I",
+        b"E",
+        b"\0",
+        b"SELECT 1\0",
+        b"\0\x01\0\0\0\x017",
+        b"\0\0\x01\0\0",
+        b"SERROR\0C42601\0Mno\0\0",
+        b"SFATAL\0C57P01\0Mbye\0\0",
+    ];
+    let body = bodies[dice.roll(bodies.len())];
+    out.extend_from_slice(&[tag]);
+    out.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+    out.extend_from_slice(body);
+}
+
+/// Bytes as hostile as they come, from both sides: nothing panics, and each permitted command has one end.
+fn rave(seed: u64) {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut rig = Rig::new();
+    for _ in 0..30 {
+        if rig.closed.is_some() {
+            break;
+        }
+        let mut bytes = BytesMut::new();
+        match dice.roll(4) {
+            0 => babble(&mut dice, &mut rig.from_target),
+            1 => copy_end(&mut dice, &mut bytes),
+            _ => drop(round(&mut dice, &mut bytes)),
+        }
+        if dice.roll(4) == 0 {
+            spoil(&mut dice, &mut bytes);
+        }
+        rig.from_client.extend_from_slice(&bytes);
+        rig.call(|me, out| me.dialect.from_server(&mut me.from_target, NOW, out));
+        for _ in 0..4 {
+            if rig.dialect.wants_client() {
+                rig.call(|me, out| me.dialect.from_client(&mut me.from_client, NOW, out));
+            }
+            if rig.asking.is_some() && dice.roll(4) > 0 {
+                rig.answer();
+            }
+            if dice.roll(2) == 0 {
+                babble(&mut dice, &mut rig.from_target);
+                rig.call(|me, out| me.dialect.from_server(&mut me.from_target, NOW, out));
+            }
+        }
+    }
+    if rig.asking.is_some() {
+        rig.answer();
+    }
+    let why = AbandonReason::Killed;
+    rig.call(|me, out| me.dialect.end(Some(Refusal::draining()), why, "killed", out));
+    assert!(rig.closed.is_some(), "seed {seed}: not closed");
+    drop(rig.dialect);
+    let words = rig.fakes.log.words();
+    for decided in words.iter().filter(|w| w.starts_with("decided") && w.ends_with("allow")) {
+        let number = decided.split(' ').nth(1).unwrap();
+        let end = |w: &&String| {
+            (w.starts_with("completed ") || w.starts_with("abandoned "))
+                && w.split(' ').nth(1) == Some(number)
+        };
+        assert_eq!(words.iter().filter(end).count(), 1, "seed {seed}: {number} in {words:#?}");
+        let dropped = format!("abandoned {number} dropped");
+        assert!(!words.contains(&dropped), "seed {seed}: {number} was dropped: {words:#?}");
+    }
+}
+
+/// On a thread with the stack that the parser needs.
+fn on_large_stack(run: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(firsthand_sql::STACK_BYTES);
-    if let Err(panic) = thread.spawn(move || seeds.for_each(play)).unwrap().join() {
+    if let Err(panic) = thread.spawn(run).unwrap().join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+fn seeds() -> std::ops::RangeInclusive<u64> {
+    match std::env::var("SEED") {
+        Ok(seed) => seed.parse().unwrap()..=seed.parse().unwrap(),
+        Err(_) => 1..=std::env::var("SEEDS").map_or(800, |n| n.parse().unwrap()),
+    }
+}
+
+#[test]
+fn hostile_bytes_from_both_sides_end_every_command_once() {
+    on_large_stack(|| seeds().for_each(rave));
+}
+
+#[test]
+fn random_clients_see_the_same_through_the_gateway() {
+    on_large_stack(|| seeds().for_each(play));
 }

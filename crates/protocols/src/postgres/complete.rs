@@ -135,12 +135,13 @@ impl PostgresDialect {
 
     /// Ends the first command with a message of `len` bytes.
     fn end_now(&mut self, ending: Ending, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let mut outcome = match self.flight.running.front().map(|r| outcome(ending, walk.body(len), r)) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(step)) => return step,
+            None => return Step::On,
+        };
         let Some(mut running) = self.flight.end_first() else { return Step::On };
         self.drop_first_entry();
-        let mut outcome = match outcome(ending, walk.body(len), &running) {
-            Ok(outcome) => outcome,
-            Err(step) => return step,
-        };
         self.apply(&running.change, &outcome, out);
         outcome.transaction = self.transaction;
         let last = walk.cut(len);

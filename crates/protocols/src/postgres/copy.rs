@@ -8,11 +8,34 @@ use super::dialect::PostgresDialect;
 use super::flight::{Entry, Sent};
 use crate::dialect::Action;
 
+/// Passes over the whole messages with tag `tag` that follow directly: how many. A broken header ends the run; whoever
+/// looks at it next finds it.
+pub(super) fn pass_run(frames: &mut Frames<'_>, tag: u8) -> u64 {
+    let mut whole = frames.clone();
+    if let Ok(run) = whole.skip_run(tag) {
+        *frames = whole;
+        return run.count;
+    }
+    let mut count = 0;
+    loop {
+        let before = frames.clone();
+        match frames.next() {
+            Ok(Some(frame)) if frame.tag == tag => count += 1,
+            _ => {
+                *frames = before;
+                return count;
+            }
+        }
+    }
+}
+
 impl PostgresDialect {
     /// Whole CopyData messages at the front of `input`: all that follow each other directly.
     pub(super) fn copy_run(&mut self, input: &mut BytesMut, out: &mut Vec<Action>) {
-        let run = Frames::new(input, &self.client_rules).skip_run(b'd').unwrap_or_default();
-        let messages = input.split_to(run.bytes);
+        let mut frames = Frames::new(input, &self.client_rules);
+        let count = pass_run(&mut frames, b'd');
+        let len = frames.consumed();
+        let messages = input.split_to(len);
         let Some(running) = self.flight.copy_target() else {
             // Nothing runs: the target passes over it.
             out.push(Action::ToServer(self.without_command(messages.freeze())));
@@ -20,7 +43,7 @@ impl PostgresDialect {
         };
         let number = running.permit.number();
         let capture = running.capture();
-        capture.passed(run.count, &messages);
+        capture.passed(count, &messages);
         let mut frames = Frames::new(&messages, &self.client_rules);
         while capture.keeps()
             && let Ok(Some(frame)) = frames.next()

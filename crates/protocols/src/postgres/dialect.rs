@@ -100,6 +100,8 @@ pub struct PostgresDialect {
     pub(super) broken: Option<Refusal>,
     /// The target has said itself that the session ends.
     pub(super) target_said_why: bool,
+    /// Why commands end unanswered that come too late.
+    pub(super) over_because: AbandonReason,
     /// Something failed since the last ReadyForQuery.
     pub(super) failed: bool,
     /// A statement since the last ReadyForQuery said that it changes the role.
@@ -136,6 +138,7 @@ impl PostgresDialect {
             last_columns: None,
             broken: None,
             target_said_why: false,
+            over_because: AbandonReason::Dropped,
             failed: false,
             role_touched: false,
         }
@@ -186,9 +189,14 @@ impl PostgresDialect {
         }
     }
 
+    pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
+        self.over_because = why;
+        self.flight.abandon(why, out);
+    }
+
     /// The target broke the protocol: what runs is abandoned, the session ends.
     pub(super) fn target_broke(&mut self, what: String, out: &mut Vec<Action>) {
-        self.flight.abandon(AbandonReason::Protocol, out);
+        self.abandon(AbandonReason::Protocol, out);
         let refusal =
             Refusal::new(RefusalKind::Unavailable, "the target broke the protocol; the session ends")
                 .hint("Ask the operator: the gateway's record says what came (session.closed).");
@@ -226,10 +234,15 @@ impl Dialect for PostgresDialect {
 
     fn answered(&mut self, answers: Vec<Answer>, _now: MonoMicros, out: &mut Vec<Action>) {
         self.asking = false;
-        if self.life != Life::Over {
-            self.forward(answers, out);
-            self.end_when_idle(out);
+        if self.life == Life::Over {
+            // Ended while they were decided: none was sent.
+            out.extend(
+                answers.into_iter().flatten().map(|permit| Action::Abandon(permit, self.over_because)),
+            );
+            return;
         }
+        self.forward(answers, out);
+        self.end_when_idle(out);
     }
 
     fn thought(&mut self, thought: Thought, _now: MonoMicros, out: &mut Vec<Action>) {
@@ -263,10 +276,19 @@ impl Dialect for PostgresDialect {
         word: &'static str,
         out: &mut Vec<Action>,
     ) {
-        self.flight.abandon(why, out);
+        self.abandon(why, out);
         match refusal {
             Some(refusal) if self.life != Life::Over => self.say_goodbye(&refusal, word, out),
             _ => self.close(word, String::new(), out),
+        }
+    }
+
+    fn client_closed(&mut self, _now: MonoMicros, out: &mut Vec<Action>) {
+        if matches!(self.life, Life::Open | Life::Draining) {
+            // What was not asked for yet has no Sync: PostgreSQL would roll it back.
+            self.batch = Batch::default();
+            self.life = Life::Leaving;
+            self.end_when_idle(out);
         }
     }
 
@@ -275,7 +297,7 @@ impl Dialect for PostgresDialect {
         if !rest.is_empty() {
             self.read_server(&mut rest, true, out);
         }
-        self.flight.abandon(AbandonReason::TargetLost, out);
+        self.abandon(AbandonReason::TargetLost, out);
         if self.life == Life::Leaving {
             self.close("client", String::new(), out);
         } else if self.life != Life::Over {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::columns::Columns;
 use super::complete::Ending;
+use super::copy::pass_run;
 use super::dialect::PostgresDialect;
 use super::flight::{NOTICE_BYTES_KEPT, Sent};
 use super::{parameters, report};
@@ -212,7 +213,7 @@ impl PostgresDialect {
             let piece = if tag == b'D' { capture.row(frame.body) } else { capture.copy_data(frame.body) };
             out.extend(piece.map(|piece| Action::Rows(number, piece)));
         }
-        count += frames.skip_run(tag).unwrap_or_default().count;
+        count += pass_run(&mut frames, tag);
         let len = frames.consumed();
         capture.passed(count, rest.get(..len).unwrap_or_default());
         out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
