@@ -77,8 +77,10 @@ pub(crate) struct GapArgs {
 
 /// What may stand in an expression, for `--help`.
 fn help() -> String {
-    let mut out = String::from("All terms must hold; a term after - must not. Words alone are text. Quote the expression as a whole, or write -- \
-         before a term that begins with -.\n\n");
+    let mut out = String::from(
+        "All terms must hold; a term after - must not. Words alone are text. Quote the expression as a whole, or write -- \
+         before a term that begins with -.\n\n",
+    );
     for (key, _, means) in KEYS {
         out.push_str(&format!("  {:<10} {means}\n", format!("{key}:")));
     }
@@ -230,11 +232,20 @@ fn tail(args: &TailArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
         }
     }
     printer.flush()?;
-    while args.follow {
+    if args.follow {
+        return follow(&mut search, &mut printer);
+    }
+    remarks(&search, out);
+    Ok(Exit::Done)
+}
+
+/// Prints what matches of what is written from now on, until nobody reads any more.
+fn follow(search: &mut Search, printer: &mut Printer) -> Result<Exit, Failure> {
+    loop {
         let mut any = false;
         while let Some(found) = search.next().map_err(|e| unreadable(&e))? {
             any = true;
-            if !printer.print(&found, &search)? {
+            if !printer.print(&found, search)? {
                 return Ok(Exit::Done);
             }
         }
@@ -243,8 +254,6 @@ fn tail(args: &TailArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
         }
         std::thread::sleep(FOLLOW);
     }
-    remarks(&search, out);
-    Ok(Exit::Done)
 }
 
 /// Prints entries, as lines or as JSON.
@@ -290,7 +299,8 @@ fn declare_gap(args: &GapArgs, place: &Place, out: &Output) -> Result<Exit, Fail
         leaf: what(&told),
         payload: what(&json!({ "reason": args.reason })),
     }));
-    let (record, _) = open_record(&place.data_dir, lock, vec![declared], what(&json!({ "by": "log declare-gap" })))?;
+    let (record, _) =
+        open_record(&place.data_dir, lock, vec![declared], what(&json!({ "by": "log declare-gap" })))?;
     record
         .close(what(&json!({})))
         .map_err(|e| Failure::new(e.to_string(), "look at the disk of the data folder"))?;

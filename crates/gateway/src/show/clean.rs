@@ -85,8 +85,7 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.trim_end().split('\n') {
         let mut rest = line.trim_end();
-        loop {
-            let Some((end, _)) = rest.char_indices().nth(width) else { break };
+        while let Some((end, _)) = rest.char_indices().nth(width) {
             let head = rest.get(..end).unwrap_or(rest);
             // A line broken before its middle wastes more than a word broken in two costs.
             let cut = head.rfind(' ').filter(|at| *at > end / 2).unwrap_or(end);

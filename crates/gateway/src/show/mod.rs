@@ -9,6 +9,9 @@
 pub(crate) mod clean;
 pub(crate) mod entry;
 pub(crate) mod line;
+#[cfg(test)]
+#[path = "tests.rs"]
+mod pages;
 pub(crate) mod session;
 pub(crate) mod table;
 
@@ -36,7 +39,7 @@ pub(crate) fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -84,6 +84,9 @@ impl Teller {
 
     /// Tells what is missing at the end.
     pub(crate) fn finish(&self, out: &mut dyn Write) -> io::Result<()> {
+        if !self.closed {
+            writeln!(out)?;
+        }
         for n in self.running.keys() {
             writeln!(
                 out,
