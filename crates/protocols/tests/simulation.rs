@@ -175,6 +175,7 @@ impl Rig {
         let setup = Setup {
             analyzer: analyzer(),
             parameters: Vec::new(),
+            session_role: "orders_rw".to_owned(),
             role: "orders_rw".to_owned(),
             session: session.facts().id,
             message_bytes_max: 1 << 20,

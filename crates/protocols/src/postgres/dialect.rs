@@ -37,7 +37,9 @@ pub struct Setup {
     pub analyzer: Arc<Analyzer>,
     /// What the target reported while the session was opened (ParameterStatus).
     pub parameters: Vec<(String, String)>,
-    /// The role that logged in at the target.
+    /// `session_user` at the target.
+    pub session_role: String,
+    /// `current_user` at the target.
     pub role: String,
     /// The session, for the target's own log.
     pub session: SessionId,
@@ -122,7 +124,7 @@ impl PostgresDialect {
             life: Life::Open,
             transaction: Transaction::Idle,
             parameters: Parameters::new(&setup.parameters),
-            role: Role::new(&setup.role),
+            role: Role::new(&setup.session_role, &setup.role),
             names: Names::default(),
             batch: Batch::default(),
             flight: Flight::default(),

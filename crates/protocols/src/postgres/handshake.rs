@@ -78,7 +78,7 @@ async fn connect(
     let bound = Bound {
         client: facts.clone(),
         claims: claims(hello),
-        session_role,
+        session_role: session_role.clone(),
         role: role.clone(),
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
@@ -101,6 +101,7 @@ async fn connect(
     let setup = Setup {
         analyzer: Arc::clone(analyzer),
         parameters: accepted.parameters,
+        session_role,
         role,
         session: session.facts().id,
         message_bytes_max: MESSAGE_BYTES_MAX,

@@ -22,10 +22,10 @@ pub(super) enum Change {
     },
     /// `ROLLBACK TO SAVEPOINT`: some settings go back, which ones is not followed.
     RollbackTo,
-    /// `SET ROLE`: a name, or back to the session's user.
+    /// `SET ROLE`.
     Role {
         /// The role.
-        to: Option<String>,
+        to: To,
         /// Until the end of the transaction only.
         local: bool,
     },
@@ -38,6 +38,17 @@ pub(super) enum Change {
     },
     /// It may have changed the role in a way that the text does not tell.
     Unclear,
+}
+
+/// What `SET ROLE` or `RESET ROLE` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// This role.
+    Name(String),
+    /// None: the session's user.
+    None,
+    /// What was in force when the session began.
+    Initial,
 }
 
 /// What a statement may change, from its tag and its text.
@@ -84,7 +95,9 @@ pub(super) fn renames(shape: &Shape) -> bool {
 /// Whether it can run a function, which can redefine a prepared statement unseen. A named statement that was prepared
 /// before it is no longer taken for a read, whatever its text: its intent is durable before it goes (invariant 1).
 pub(super) fn may_rename_unseen(shape: &Shape) -> bool {
-    !shape.plain_read && !is_transaction_control(shape) && !matches!(shape.tag.as_str(), "COMMIT" | "ROLLBACK")
+    !shape.plain_read
+        && !is_transaction_control(shape)
+        && !matches!(shape.tag.as_str(), "COMMIT" | "ROLLBACK")
 }
 
 fn chained(text: &str) -> bool {
@@ -104,7 +117,7 @@ fn setting(text: &str) -> Change {
     let Some(verb) = words.next() else { return Change::None };
     if verb.is("reset") {
         return match words.next() {
-            Some(w) if w.is("role") => Change::Role { to: None, local: false },
+            Some(w) if w.is("role") => Change::Role { to: To::Initial, local: false },
             Some(w) if w.is("session_authorization") || w.is("session") => {
                 Change::Authorization { to: None, local: false }
             }
@@ -130,11 +143,17 @@ fn setting(text: &str) -> Change {
     };
     words.next_if(|w| w.is("to") || w.text == "=");
     let to = match words.next() {
-        Some(w) if w.quoted || !(w.is("none") || w.is("default")) => Some(w.value()),
-        Some(_) => None,
+        Some(w) if w.is("default") => To::Initial,
+        // A quoted 'none' means the same to SET ROLE.
+        Some(w) if !authorization && w.value() == "none" => To::None,
+        Some(w) => To::Name(w.value()),
         None => return Change::Unclear,
     };
-    if authorization { Change::Authorization { to, local } } else { Change::Role { to, local } }
+    match (authorization, to) {
+        (false, to) => Change::Role { to, local },
+        (true, To::Name(user)) => Change::Authorization { to: Some(user), local },
+        (true, To::None | To::Initial) => Change::Authorization { to: None, local },
+    }
 }
 
 fn contains(text: &str, lower: &str) -> bool {
@@ -253,8 +272,8 @@ fn comment_len(bytes: &[u8]) -> usize {
 /// The role in force, followed through transactions.
 #[derive(Debug)]
 pub(super) struct Role {
-    /// Who logged in.
-    login: String,
+    /// As the session began.
+    initial: Setting,
     /// `session_user`, and SET ROLE's value if one is in force.
     now: Setting,
     /// What a rollback goes back to: as it was when the transaction began.
@@ -272,9 +291,11 @@ struct Setting {
 }
 
 impl Role {
-    pub(super) fn new(login: &str) -> Self {
-        let now = Setting { user: login.to_owned(), role: None };
-        Self { login: login.to_owned(), now, before: None, lasting: None, unknown: false }
+    /// `session_user` and `current_user` as the session begins.
+    pub(super) fn new(user: &str, role: &str) -> Self {
+        let initial =
+            Setting { user: user.to_owned(), role: Some(role).filter(|r| *r != user).map(str::to_owned) };
+        Self { now: initial.clone(), initial, before: None, lasting: None, unknown: false }
     }
 
     /// The role's name.
@@ -302,11 +323,15 @@ impl Role {
             Change::RollbackTo => self.unknown |= self.before.is_some(),
             Change::Unclear => self.unknown = true,
             Change::Role { to, local } => {
-                let now = Setting { user: self.now.user.clone(), role: to.clone() };
-                self.set(now, *local);
+                let role = match to {
+                    To::Name(role) => Some(role.clone()),
+                    To::None => None,
+                    To::Initial => self.initial.role.clone(),
+                };
+                self.set(Setting { user: self.now.user.clone(), role }, *local);
             }
             Change::Authorization { to, local } => {
-                let user = to.clone().unwrap_or_else(|| self.login.clone());
+                let user = to.clone().unwrap_or_else(|| self.initial.user.clone());
                 self.set(Setting { user, role: None }, *local);
             }
         }
@@ -353,7 +378,7 @@ mod tests {
     use super::*;
 
     fn role(to: Option<&str>, local: bool) -> Change {
-        Change::Role { to: to.map(str::to_owned), local }
+        Change::Role { to: to.map_or(To::None, |to| To::Name(to.to_owned())), local }
     }
 
     #[test]
@@ -364,7 +389,9 @@ mod tests {
             ("SET LOCAL ROLE 'app'", role(Some("app"), true)),
             ("/* SET ROLE x */ SET -- y\n role TO App", role(Some("app"), false)),
             ("SET role = none", role(None, false)),
-            ("RESET ROLE", role(None, false)),
+            ("RESET ROLE", Change::Role { to: To::Initial, local: false }),
+            ("SET role TO DEFAULT", Change::Role { to: To::Initial, local: false }),
+            ("SET ROLE 'none'", role(None, false)),
             ("SET search_path = role", Change::None),
             ("SET SESSION AUTHORIZATION bob", Change::Authorization { to: Some("bob".into()), local: false }),
             ("SET LOCAL SESSION AUTHORIZATION DEFAULT", Change::Authorization { to: None, local: true }),
@@ -377,7 +404,7 @@ mod tests {
 
     #[test]
     fn rollback_takes_back_what_the_transaction_set() {
-        let mut r = Role::new("login");
+        let mut r = Role::new("login", "login");
         r.apply(&role(Some("a"), false));
         assert!(r.transaction_ended(true));
         assert_eq!(r.name(), "a");
@@ -394,6 +421,16 @@ mod tests {
         r.apply(&role(Some("d"), true));
         r.transaction_ended(true);
         assert_eq!(r.name(), "b");
+    }
+
+    #[test]
+    fn reset_goes_back_to_what_the_session_began_with() {
+        let mut r = Role::new("login", "app");
+        assert_eq!(r.name(), "app");
+        r.apply(&role(None, false));
+        assert_eq!(r.name(), "login");
+        r.apply(&Change::Role { to: To::Initial, local: false });
+        assert_eq!(r.name(), "app");
     }
 
     #[test]

@@ -30,13 +30,13 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// The text of one statement.
-    pub(super) fn of(original: &[u8]) -> Self {
+    /// The text of one statement. `utf8`: whether the client speaks UTF-8; otherwise what looks like it may not be it.
+    pub(super) fn of(original: &[u8], utf8: bool) -> Self {
         let (mut text, mut coverage) = match str::from_utf8(original) {
-            Ok(text) => (text.to_owned(), None),
+            Ok(text) => (text.to_owned(), Some(ENCODING).filter(|_| !utf8 && !text.is_ascii())),
             Err(_) => (String::from_utf8_lossy(original).into_owned(), Some(ENCODING)),
         };
-        let mut differs = coverage.is_some();
+        let mut differs = text.as_bytes() != original;
         let secrets = mask(&text).map(|mut masked| {
             text = std::mem::take(&mut masked.text);
             differs = true;
@@ -87,22 +87,25 @@ impl Reading {
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
-            [] => vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text) }],
+            [] => vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings.utf8) }],
             [one] => {
                 // Comments around the only statement are part of what was sent.
-                let text = Recorded::of(text);
+                let text = Recorded::of(text, settings.utf8);
                 vec![Piece { shape: Arc::clone(&one.shape), text }]
             }
             many => many
                 .iter()
-                .map(|s| Piece { shape: Arc::clone(&s.shape), text: Recorded::of(part(text, s.range(text))) })
+                .map(|s| Piece {
+                    shape: Arc::clone(&s.shape),
+                    text: Recorded::of(part(text, s.range(text)), settings.utf8),
+                })
                 .collect(),
         };
         Self { pieces, opaque }
     }
 
     /// The same text as one statement: that of a Parse, where the target refuses more than one.
-    pub(super) fn into_one(mut self, text: &[u8]) -> Piece {
+    pub(super) fn into_one(mut self, text: &[u8], utf8: bool) -> Piece {
         if self.pieces.len() == 1
             && let Some(only) = self.pieces.pop()
         {
@@ -117,7 +120,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece { text: Recorded::of(text), shape: Arc::new(shape) }
+        Piece { text: Recorded::of(text, utf8), shape: Arc::new(shape) }
     }
 }
 

@@ -71,6 +71,7 @@ impl Stage {
                 ("is_superuser".to_owned(), "off".to_owned()),
                 ("session_authorization".to_owned(), "orders_rw".to_owned()),
             ],
+            session_role: "orders_rw".to_owned(),
             role: "orders_rw".to_owned(),
             session: session.facts().id,
             message_bytes_max: head.message_bytes_max.unwrap_or(1 << 20),
