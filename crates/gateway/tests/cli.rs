@@ -106,7 +106,8 @@ fn tokens_are_made_listed_and_revoked_without_a_gateway() {
         "error: there is no target `shp` in firsthand.toml\nhint: did you mean `shop`?",
     );
     hinted(&run(dir.path(), &["token", "create", "b t", "--target", "shop"]), 2, "error: `b t` is not fit");
-    let create = ["token", "create", "bot", "--target", "shop", "--on-behalf-of", "ada@example.com", "--ttl", "8h"];
+    let create =
+        ["token", "create", "bot", "--target", "shop", "--on-behalf-of", "ada@example.com", "--ttl", "8h"];
     let (code, said, talk) = run(dir.path(), &create);
     assert_eq!(code, 0, "{talk}");
     let secret = said.lines().find_map(|l| l.strip_prefix("secret  ")).unwrap();
@@ -130,6 +131,19 @@ fn tokens_are_made_listed_and_revoked_without_a_gateway() {
         .filter(|k| k.starts_with("identity."))
         .collect();
     assert_eq!(kinds, ["identity.token_created", "identity.token_revoked"]);
+}
+
+#[test]
+fn reading_the_record_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("firsthand.toml"), CONFIG).unwrap();
+    assert_eq!(run(dir.path(), &["token", "create", "bot", "--target", "shop"]).0, 0);
+    let readings = |text: &str| text.lines().filter(|l| l.contains(r#""k":"record.read""#)).count();
+    let (_, first, _) = run(dir.path(), &["log", "cat", "--json"]);
+    let (_, second, _) = run(dir.path(), &["log", "search", "kind:identity.token_created", "--json"]);
+    let (_, third, _) = run(dir.path(), &["log", "cat", "--json"]);
+    assert_eq!(second.lines().count(), 1, "{second}");
+    assert_eq!(readings(&third), readings(&first) + 2, "the first reading and the search: {third}");
 }
 
 #[test]

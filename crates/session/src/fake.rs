@@ -147,7 +147,7 @@ impl Recorder for FakeLog {
     }
 }
 
-/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest.
+/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest; has a column masked where it says `MASK`.
 pub struct TextPolicy;
 
 impl Policy for TextPolicy {
@@ -158,12 +158,13 @@ impl Policy for TextPolicy {
             () if text.contains("HOLD") => (Verdict::Hold, ""),
             () => (Verdict::Allow, ""),
         };
+        let mask = if text.contains("MASK") { vec!["a column".to_owned()] } else { Vec::new() };
         Decision {
             verdict,
             rule: Arc::from("text"),
             reason: Arc::from(reason),
             policy: Arc::from("fake"),
-            obligations: Arc::new(Obligations::default()),
+            obligations: Arc::new(Obligations { mask }),
         }
     }
 }

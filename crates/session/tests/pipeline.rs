@@ -176,6 +176,16 @@ fn holds_end_by_answer_by_cancel_or_by_leaving() {
 }
 
 #[test]
+fn a_permit_carries_the_duty_to_mask() {
+    let (_f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+    for (text, masks) in [("SELECT a", false), ("SELECT MASK", true)] {
+        let Poll::Ready(mut answers) = poll(&mut submit(&session, &[text])) else { panic!("waits") };
+        let permit = answers.remove(0).unwrap();
+        assert_eq!(permit.mask_plan().map(|plan| plan.masks_anything), Some(masks), "{text}");
+    }
+}
+
+#[test]
 fn a_revoked_token_stops_a_running_session() {
     let (f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
     f.identity.revoke();
