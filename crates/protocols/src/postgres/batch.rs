@@ -73,8 +73,8 @@ pub(super) struct Item {
 pub(super) struct Plan {
     /// Until it is asked for.
     pub(super) command: Option<Command>,
-    /// The tag that its completion should have; empty when not known.
-    pub(super) tag: Box<str>,
+    /// What it does, as it was read.
+    pub(super) shape: Arc<Shape>,
     /// The item with which it ends.
     pub(super) last: usize,
     pub(super) change: Change,
@@ -150,7 +150,7 @@ impl Batch {
             unsettles: runs && role::unsettles(&shape),
             opaque,
             secrets,
-            tag: if runs { shape.tag.as_str().into() } else { "".into() },
+            shape: Arc::clone(&shape),
             command: Some(Command {
                 step,
                 via: if runs && shape.tag == "COPY" { "copy" } else { via },

@@ -20,6 +20,9 @@ pub(super) const ROWS_PAST_CAP: &str = "rows-past-cap";
 /// Coverage fact: rows whose columns the target was never asked to describe.
 pub(super) const COLUMNS_UNKNOWN: &str = "columns-unknown";
 
+/// Room for the first rows of a piece: most results fit.
+const PIECE_ROOM: usize = 512;
+
 /// How often a long transfer says how far it is.
 pub(super) const PROGRESS_BYTES: u64 = 16 << 20;
 
@@ -184,6 +187,9 @@ impl Capture {
 
     fn open(&mut self) -> usize {
         let start = self.piece.len();
+        if start == 0 {
+            self.piece.reserve(PIECE_ROOM);
+        }
         self.piece.push(if start == 0 { b'[' } else { b',' });
         start
     }

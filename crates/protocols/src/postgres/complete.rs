@@ -392,10 +392,11 @@ fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<Outcome, St
         Ending::Tag => {
             let tag = CommandTag::read(body)?;
             outcome.tag = String::from_utf8_lossy(tag.0).into_owned();
-            let returned =
-                matches!(tag.verb(), b"SELECT" | b"FETCH" | b"MOVE") && &*running.tag != "CREATE TABLE AS";
+            let expected = running.shape.tag.as_str();
+            let stores = matches!(expected, "CREATE TABLE AS" | "SELECT INTO" | "CREATE MATERIALIZED VIEW");
+            let returned = !stores && matches!(tag.verb(), b"SELECT" | b"FETCH" | b"MOVE");
             outcome.affected = tag.rows().filter(|_| !returned);
-            if &*running.tag == "SELECT" && tag.verb() != b"SELECT" {
+            if expected == "SELECT" && tag.verb() != b"SELECT" {
                 outcome.coverage.push(TAG_MISMATCH);
             }
         }

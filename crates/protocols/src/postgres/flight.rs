@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use firsthand_model::command::Shape;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::Permit;
 use firsthand_sql::Masked;
@@ -26,8 +27,8 @@ pub(super) struct Running {
     /// Tells commands of this session apart.
     pub(super) seq: u64,
     pub(super) permit: Permit,
-    /// The expected completion tag; empty when not known.
-    pub(super) tag: Box<str>,
+    /// What it does, as it was read.
+    pub(super) shape: Arc<Shape>,
     /// What it changes for later statements.
     pub(super) change: Change,
     /// Whether it can change how texts are read.
@@ -231,8 +232,9 @@ impl Flight {
 
     /// The command to which copy data from the client belongs: the first that takes it or may come to take it.
     pub(super) fn copy_target(&mut self) -> Option<&mut Box<Running>> {
-        let takes =
-            |r: &Running| !r.copy_done && (r.copy_in || r.opaque || &*r.tag == "COPY" || r.tag.is_empty());
+        let takes = |r: &Running| {
+            !r.copy_done && (r.copy_in || r.opaque || r.shape.tag == "COPY" || r.shape.tag.is_empty())
+        };
         let at = self.running.iter().position(|r| takes(r)).or_else(|| self.running.len().checked_sub(1))?;
         self.running.get_mut(at)
     }

@@ -137,7 +137,7 @@ impl PostgresDialect {
         let running = Running {
             seq: self.seq,
             permit,
-            tag: plan.tag,
+            shape: plan.shape,
             change: plan.change,
             unsettles: plan.unsettles,
             opaque: plan.opaque,
