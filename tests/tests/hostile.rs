@@ -11,6 +11,9 @@ use firsthand_tests::raw::{Message, PROTOCOL_3_0, Raw, SSL_REQUEST, Stream, fram
 /// What the gateway may grow by under attack, in KiB: buffers of the connections under test and allocator slack, far below
 /// what any of these attacks would cost a program that believes a length.
 const GROWTH_KIB: u64 = 96 * 1024;
+/// What parsing may add: the tree of one statement of the largest size that is parsed takes some four hundred times its text
+/// (measured: 370 MiB for 0.9 MB of VALUES), and deep statements touch their threads' stacks. It must not add up.
+const PARSER_KIB: u64 = 512 * 1024;
 
 /// A lab, a session that must stay responsive, and the memory at the start.
 struct Attack {
@@ -41,15 +44,25 @@ impl Attack {
         stream
     }
 
+    fn said(&mut self) -> String {
+        let ready = self.lab.gateway.http("/readyz");
+        format!("{ready:?}\n{}", self.lab.gateway.daemon().unwrap().said())
+    }
+
     /// The gateway still answers old and new sessions, and has not grown.
     fn unharmed(&mut self) {
+        self.unharmed_within(GROWTH_KIB);
+    }
+
+    fn unharmed_within(&mut self, kib: u64) {
         let rows = self.bystander.query("select 'still here'").unwrap();
-        assert!(rows.iter().any(|m| m.line().contains("still here")));
-        let mut newcomer = Raw::login(&self.lab.through(), &[]).unwrap();
+        assert!(rows.iter().any(|m| m.line().contains("still here")), "{rows:?}\n{}", self.said());
+        let newcomer = Raw::login(&self.lab.through(), &[]);
+        let mut newcomer = newcomer.unwrap_or_else(|why| panic!("{why:#}\n{}", self.said()));
         newcomer.query("select 1").unwrap();
         let now = self.lab.gateway.daemon().unwrap().resident_kib().unwrap();
         let grown = now.saturating_sub(self.before_kib);
-        assert!(grown < GROWTH_KIB, "the gateway grew by {grown} KiB from {} KiB", self.before_kib);
+        assert!(grown < kib, "the gateway grew by {grown} KiB from {} KiB", self.before_kib);
     }
 }
 
@@ -239,7 +252,7 @@ fn as_many_parameters_as_the_protocol_can_say() {
         let said = codes(&raw.until(b'Z').unwrap());
         assert_eq!(said.len(), 1, "{said:?}");
     }
-    attack.unharmed();
+    attack.unharmed_within(PARSER_KIB);
     let record = attack.lab.gateway.record().unwrap();
     assert!(record.intents("select count(*), sum(v) from (values").next().is_some());
 }
@@ -287,7 +300,7 @@ fn deep_nesting_does_not_reach_the_end_of_a_stack() {
             assert_eq!(near, far, "{head} × {depth}");
         }
     }
-    attack.unharmed();
+    attack.unharmed_within(PARSER_KIB);
 }
 
 #[test]
@@ -318,8 +331,8 @@ fn a_pipeline_without_an_end_stays_bounded() {
     let mut writer = stream.try_clone().unwrap();
     // 64 MiB of Parse and Describe that nobody reads the answers of: written from a thread, because the gateway may stop
     // taking them, which is an answer too.
-    let body = frame(b'P', &[b"\0select '".as_slice(), &[b'x'; 1000], b"'\0\0\0"].concat());
-    let piece = [body, frame(b'D', b"S\0")].concat().repeat(64);
+    let body = frame(b'P', &[b"\0select '".as_slice(), &[b'x'; 60_000], b"'\0\0\0"].concat());
+    let piece = [body, frame(b'D', b"S\0")].concat();
     writer.set_write_timeout(Some(std::time::Duration::from_secs(3))).unwrap();
     let flood =
         std::thread::spawn(move || (0..1000).take_while(|_| writer.write_all(&piece).is_ok()).count());
