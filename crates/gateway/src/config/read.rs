@@ -153,10 +153,11 @@ fn read_listeners(listen: &Section<'_>, with_tls: bool) -> Vec<Listener> {
         listeners.push(Listener { protocol, address });
     }
     let tried = protocol_names().any(|p| listen.span_of(p).is_some());
-    if listeners.is_empty() && !tried {
-        if let Some(first) = protocol_names().next() {
-            listen.missing(first);
-        }
+    if listeners.is_empty()
+        && !tried
+        && let Some(first) = protocol_names().next()
+    {
+        listen.missing(first);
     }
     listeners
 }

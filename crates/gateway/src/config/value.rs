@@ -45,7 +45,7 @@ fn split(text: &str) -> (&str, &str) {
 /// A size as people write it.
 pub(crate) fn show_size(bytes: u64) -> String {
     for (unit, factor) in [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if bytes >= factor && bytes % factor == 0 {
+        if bytes >= factor && bytes.is_multiple_of(factor) {
             return format!("{}{unit}", bytes / factor);
         }
     }
@@ -56,7 +56,7 @@ pub(crate) fn show_size(bytes: u64) -> String {
 pub(crate) fn show_duration(length: Duration) -> String {
     let millis = length.as_millis();
     for (unit, factor) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
-        if millis >= factor && millis % factor == 0 {
+        if millis >= factor && millis.is_multiple_of(factor) {
             return format!("{}{unit}", millis / factor);
         }
     }
