@@ -7,7 +7,8 @@ use std::time::Duration;
 use firsthand_auditlog::entry::codec::{EventCodec, LogEntry, prepare};
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::queue::{
-    AppendError, Class, Durability as Sync, Item, Patience, Registration, Ticket as Position, WaitError,
+    AppendError, Class, Durability as Sync, INTENT_QUEUE_BYTES, Item, Patience, Registration, State, Ticket as Position,
+    WaitError,
 };
 use firsthand_auditlog::writer::Log;
 use firsthand_model::event::Event;
@@ -17,6 +18,9 @@ use firsthand_session::port::{Clock, Need, RecordError, Recorder, Ticket};
 /// How long anybody waits for the disk before the wait counts as failed. Disks that merely are busy take milliseconds;
 /// one that takes this long hangs, and clients should not hang with it.
 pub const RECORD_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes queued for the log above which clients are no longer listened to: an eighth of what would refuse them.
+const BACKLOG_BYTES: usize = INTENT_QUEUE_BYTES / 8;
 
 /// About what an entry needs beside its texts: leaf, frame, the structures in memory.
 const ENTRY_BYTES: usize = 768;
@@ -67,6 +71,16 @@ impl Recorder for LogRecorder {
 
     fn is_durable(&self, ticket: Ticket) -> bool {
         self.log.durable_size() > ticket.0
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.log.queued_bytes() < BACKLOG_BYTES || !matches!(self.log.health().state, State::Running) {
+            // In trouble nobody waits here: what cannot be recorded is refused.
+            return Poll::Ready(());
+        }
+        let next = Position(self.log.durable_size());
+        let mut registration = Registration::default();
+        self.log.poll_durable(next, Patience::Intent, &mut registration, cx).map(drop)
     }
 
     fn poll_durable(

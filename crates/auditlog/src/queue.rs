@@ -243,7 +243,7 @@ pub(crate) struct Shared<T> {
     reasons: Mutex<Reasons>,
     oversize: Mutex<BTreeSet<u64>>,
     any_oversize: AtomicBool,
-    /// Append time of the oldest entry being written, plus one; 0 when none is.
+    /// When the write under way began, plus one; 0 when none is.
     in_flight: AtomicU64,
     /// Bytes left in the live segment.
     room: AtomicU64,
@@ -449,12 +449,12 @@ impl<T> Shared<T> {
     }
 
     /// Everything before `head`'s size is durable: tell it, and wake who waited.
-    pub(crate) fn publish(&self, head: &Frontier, (open, opened): (usize, u64), in_flight: Option<u64>) {
+    pub(crate) fn publish(&self, head: &Frontier, (open, opened): (usize, u64)) {
         lock(&self.head).clone_from(head);
         // In this order, so that whoever looks in between counts too many rather than too few.
         self.open.store(open, Ordering::Release);
         self.opened.store(opened, Ordering::Release);
-        self.set_in_flight(in_flight);
+        self.set_in_flight(None);
         self.durable.store(head.size(), Ordering::Release);
         self.wake(|w| w.position < head.size());
     }

@@ -317,6 +317,16 @@ pub(crate) fn open<C: Codec>(
         }
         return begin_epoch(io, log, (random_id()?, 1), Vec::new(), first_bytes);
     };
+    let oldest = segments.iter().find(|s| s.epoch == newest.epoch).copied().unwrap_or(newest);
+    if oldest.first != 0 {
+        return Err(OpenError::Corrupt {
+            segment: oldest.path(log),
+            byte: 0,
+            position: 0,
+            why: format!("the entries before position {} are gone: their segments are missing", oldest.first),
+            hint: HINT,
+        });
+    }
     if names.iter().any(|n| *n == format!("{newest}.idx")) {
         return Err(OpenError::Corrupt {
             segment: newest.path(log),

@@ -168,10 +168,8 @@ impl<C: Codec> Core<C> {
         counters.last_sync_us.store(sync_us, Ordering::Relaxed);
         self.live.at = end;
         self.work.batch.clear();
-        let waiting = self.work.current.as_ref().map(|(slot, _)| slot).or(self.work.backlog.front());
-        let since = waiting.map(|slot| slot.mono_us);
         self.shared.resume();
-        self.shared.publish(&self.frontier, (self.open.len(), self.work.opened), since);
+        self.shared.publish(&self.frontier, (self.open.len(), self.work.opened));
         // In time: a quarter is long before the half at which the design wants the next one to stand ready, and late
         // enough that a short run of the command line never makes one.
         if self.live.at > self.live.capacity / 4 {
@@ -213,7 +211,8 @@ impl<C: Codec> Core<C> {
         }
         let slot = self.work.backlog.pop_front()?;
         if self.work.batch.is_empty() {
-            self.shared.set_in_flight(Some(slot.mono_us));
+            // From now, not from its append: a long queue is no sign of a disk that hangs.
+            self.shared.set_in_flight(Some(self.io.mono_us()));
         }
         Some(slot)
     }

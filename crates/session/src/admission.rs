@@ -290,8 +290,9 @@ impl Engine {
             client: client.clone(),
             detail: detail.to_owned(),
         }));
-        // Nobody is let in either way; a log that cannot take it has health red already.
-        let _ = self.recorder.append(event, Need::Fact, Durability::Relaxed);
+        // Nobody is let in either way, and a log that cannot take it has health red already; so a flood of bad logins may
+        // not use the room that is kept for outcomes.
+        let _ = self.recorder.append(event, Need::Intent, Durability::Relaxed);
     }
 
     fn failures(&self) -> std::sync::MutexGuard<'_, FailureLimiter> {

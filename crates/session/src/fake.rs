@@ -134,6 +134,10 @@ impl Recorder for FakeLog {
         self.state().durable > ticket.0
     }
 
+    fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     fn poll_durable(&self, ticket: Ticket, _: Need, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
         let mut s = self.state();
         if s.durable > ticket.0 {

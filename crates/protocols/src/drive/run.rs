@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::outbox::Outbox;
-use super::sessions::Handle;
+use super::sessions::{CancelRoute, Handle};
 use crate::dialect::{Action, Dialect, Thought};
 
 /// The first size of a read; what an idle session keeps per direction.
@@ -38,6 +38,9 @@ const TICK: Duration = Duration::from_secs(5);
 /// How long the last words of a session may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long the target is given to take the request to stop a statement whose session was ended from here.
+const STOP_TARGET: Duration = Duration::from_secs(2);
+
 /// What a session loop is given.
 pub struct Parts {
     /// The session.
@@ -52,6 +55,8 @@ pub struct Parts {
     pub handle: Arc<Handle>,
     /// Time limits.
     pub limits: TimeLimits,
+    /// Asks the target to stop what it runs for this session.
+    pub cancel: Option<CancelRoute>,
 }
 
 /// Time limits of a session.
@@ -124,6 +129,7 @@ struct Running {
     draining_since: Option<MonoMicros>,
     fed: bool,
     shut_server: bool,
+    stop_target: bool,
     end: Option<End>,
     ending_since: Option<MonoMicros>,
 }
@@ -153,13 +159,18 @@ pub async fn run(parts: Parts) {
         draining_since: None,
         fed: false,
         shut_server: false,
+        stop_target: false,
         end: None,
         ending_since: None,
     });
     let (why, detail) = poll_fn(|cx| running.poll(cx)).await;
-    let Running { session, mut client, mut server, dialect, .. } = *running;
+    let Running { session, mut client, mut server, dialect, stop_target, .. } = *running;
     drop(dialect);
     session.close(why, detail);
+    if stop_target && let Some(route) = &parts.cancel {
+        // A server notices a closed client only when it next writes; a killed statement must not run on until then.
+        let _ = tokio::time::timeout(STOP_TARGET, (route.forward)()).await;
+    }
     // The last words are written; closing politely lets the other side read them before the socket is gone.
     let polite = async {
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut client).await;
@@ -213,6 +224,7 @@ impl Running {
         }
         if self.handle.is_draining() && self.draining_since.is_none() {
             self.draining_since = Some(self.now);
+            self.tick.as_mut().reset(Instant::now() + self.limits.drain.min(TICK));
             self.session.break_hold(Broken::Cancelled);
             self.dialect.drain(self.now, &mut self.actions);
             self.carry_out();
@@ -226,6 +238,7 @@ impl Running {
         self.asking = None;
         self.to_client.drop_gated();
         self.to_server = Outbox::default();
+        self.stop_target |= why != AbandonReason::ClientLeft && self.dialect.is_busy();
         self.dialect.end(refusal, why, word, &mut self.actions);
         self.carry_out();
         self.end.get_or_insert((word, String::new()));
@@ -297,8 +310,10 @@ impl Running {
             return false;
         }
         let mut progress = false;
-        let wants = self.dialect.wants_client() && self.to_server.has_room();
-        if self.from_client.open && (wants || self.from_client.buf.len() < CLIENT_AHEAD_MAX) {
+        let wants = self.dialect.wants_client() && self.to_server.has_room() && self.log_keeps_up(cx);
+        // Beyond a bounded stock, more is read only for a message that the dialect has seen the beginning of.
+        let unfinished = wants && self.fed;
+        if self.from_client.open && (unfinished || self.from_client.buf.len() < CLIENT_AHEAD_MAX) {
             match self.from_client.poll_read(&mut *self.client, cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(n)) if n > 0 => {
@@ -323,6 +338,13 @@ impl Running {
             progress |= self.carry_out();
         }
         progress
+    }
+
+    /// Whether the log takes what this client's next commands would add. A client that asks faster than the log writes
+    /// waits, so that the others are not refused for its sake.
+    fn log_keeps_up(&self, cx: &mut Context<'_>) -> bool {
+        let waiting = self.fed || self.from_client.buf.is_empty();
+        waiting || self.session.engine().recorder.poll_room(cx).is_ready()
     }
 
     fn client_lost(&mut self) {
@@ -395,8 +417,9 @@ impl Running {
         if self.tick.as_mut().poll(cx).is_pending() {
             return false;
         }
-        self.tick.as_mut().reset(Instant::now() + TICK);
-        let over = |since: MonoMicros, limit: Duration| u128::from(self.now.since(since)) > limit.as_micros();
+        let pause = if self.draining_since.is_some() { self.limits.drain.min(TICK) } else { TICK };
+        self.tick.as_mut().reset(Instant::now() + pause);
+        let over = |since: MonoMicros, limit: Duration| u128::from(self.now.since(since)) >= limit.as_micros();
         if !self.to_client.is_done()
             && self.to_client.gate().is_none()
             && over(self.last_taken, self.limits.stall)

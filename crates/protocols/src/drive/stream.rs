@@ -170,6 +170,7 @@ impl StreamServer {
         let Ready { session, dialect, target, greeting, cancel } = ready;
         let opened = self.engine.clock.now();
         let handle = Arc::new(Handle::new(Arc::clone(session.facts()), opened, client.address));
+        let route = cancel.as_ref().map(|(_, route)| route.clone());
         let entered = self.sessions.enter(Arc::clone(&handle), cancel);
         if let Err(e) = line.send(&greeting).await {
             session.close("client", e.to_string());
@@ -184,6 +185,7 @@ impl StreamServer {
             server: (server, server_input),
             handle,
             limits: self.limits.time,
+            cancel: route,
         })
         .await;
         drop(entered);

@@ -138,7 +138,8 @@ pub(super) async fn who(line: &mut Line) -> Result<(String, String), TargetError
         let (tag, body) = message(line).await?;
         match Message::read(tag, &body).map_err(|e| TargetError::Protocol(e.to_string()))? {
             Message::DataRow(row) => {
-                let mut values = row.values().map(|v| v.ok().flatten().map(|v| String::from_utf8_lossy(v).into_owned()));
+                let mut values =
+                    row.values().map(|v| v.ok().flatten().map(|v| String::from_utf8_lossy(v).into_owned()));
                 if let (Some(Some(session)), Some(Some(current))) = (values.next(), values.next()) {
                     roles = Some((session, current));
                 }
