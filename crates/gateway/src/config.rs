@@ -133,7 +133,7 @@ fn failure(file: &Path, problems: &[Problem]) -> Failure {
         return Failure { exit: Exit::Usage, messages: vec![place(only)], hint: only.hint.clone() };
     }
     let messages = problems.iter().map(|p| format!("{} ({})", place(p), p.hint)).collect();
-    let hint = format!("{} places to change; docs/configuration.md describes every key", problems.len());
+    let hint = format!("{} places to change; docs/config.md describes every key", problems.len());
     Failure { exit: Exit::Usage, messages, hint }
 }
 
