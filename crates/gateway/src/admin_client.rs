@@ -70,12 +70,13 @@ impl AdminClient {
         let mut stream = UnixStream::connect(&self.path)?;
         stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
         stream.set_write_timeout(Some(ANSWER_WAIT_MAX))?;
-        write!(
-            stream,
+        // In one write: a gateway that needs no body may answer and close before a second one, which would then fail.
+        let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: firsthand\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
-        )?;
+        );
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
         let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok());
