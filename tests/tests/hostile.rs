@@ -331,8 +331,8 @@ fn a_pipeline_without_an_end_stays_bounded() {
     let mut writer = stream.try_clone().unwrap();
     // 64 MiB of Parse and Describe that nobody reads the answers of: written from a thread, because the gateway may stop
     // taking them, which is an answer too.
-    let body = frame(b'P', &[b"\0select '".as_slice(), &[b'x'; 60_000], b"'\0\0\0"].concat());
-    let piece = [body, frame(b'D', b"S\0")].concat();
+    let body = frame(b'P', &[b"\0select '".as_slice(), &[b'x'; 1000], b"'\0\0\0"].concat());
+    let piece = [body, frame(b'D', b"S\0")].concat().repeat(64);
     writer.set_write_timeout(Some(std::time::Duration::from_secs(3))).unwrap();
     let flood =
         std::thread::spawn(move || (0..1000).take_while(|_| writer.write_all(&piece).is_ok()).count());
