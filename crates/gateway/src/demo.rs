@@ -1,45 +1,45 @@
 //! `firsthand demo`: a real PostgreSQL, a gateway and an agent's session on it, end to end, then the record.
+//!
+//! Read `play` first: it is the whole of it in order. The gateway is assembled and runs as under `firsthand serve`, the
+//! agent comes in through an ordinary driver, and the story of the record is read from the log's files.
 
-mod agent;
+mod child;
+mod folder;
 mod postgres;
+mod programs;
 mod progress;
+mod session;
 mod shop;
 mod story;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
-use firsthand_adapters::identity::scram::new_secret;
 use firsthand_adapters::identity::token::{NewToken, TokenKind};
 use firsthand_session::secret::Secret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::assemble::assemble;
 use crate::cli::output::Output;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::listen::connection_string;
 use crate::serve::{Running, runtime};
 use crate::who;
-use agent::{Door, failed};
-use postgres::{Folder, Installation, Server, cannot};
+use folder::{Scratch, cannot, write_over};
+use postgres::{Postgres, free_port, random_password};
+use programs::Programs;
 use progress::Progress;
+use session::Way;
 
 /// The agent's login name.
 const AGENT: &str = "billing-bot";
 /// The person it acts for.
-const PERSON: &str = "maria.silva@example.com";
-/// The target's name, and its database's.
-const TARGET: &str = "shop";
+const PERSON: &str = "ada@shop.example";
 /// How long the agent's token holds.
 const TOKEN_SECONDS: u64 = 8 * 3600;
-
-/// How often it is looked whether the agent's session has ended.
-const LOOK: Duration = Duration::from_millis(1);
-/// For how long at most.
-const LOOK_MAX: Duration = Duration::from_secs(2);
+/// How the demo's configuration begins: such a file may be written over.
+const CONFIG_HEAD: &str = "# Written by `firsthand demo`.";
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
@@ -49,184 +49,116 @@ pub(crate) struct DemoArgs {
     keep: bool,
 }
 
-/// Where the gateway of the demo lives: a folder that was asked for and stays, or a temporary one.
-enum Home {
-    Kept(PathBuf),
-    Temporary(Folder),
-}
-
-impl Home {
-    fn find(dir: Option<&Path>) -> Result<Self, Failure> {
-        let Some(dir) = dir else { return Folder::temporary().map(Self::Temporary) };
-        let file = dir.join("firsthand.toml");
-        if file.exists() && !std::fs::read_to_string(&file).is_ok_and(|text| text.starts_with(CONFIG_HEAD)) {
-            return Err(Failure::new(
-                format!("{} is a configuration that the demo has not written", file.display()),
-                "give the demo a folder of its own with --dir DIR",
-            ));
-        }
-        std::fs::create_dir_all(dir).map_err(|e| cannot("make", dir, &e))?;
-        let dir = std::path::absolute(dir).map_err(|e| cannot("find", dir, &e))?;
-        Ok(Self::Kept(dir))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Temporary(folder) => folder.path(),
-        }
-    }
-}
-
-/// Runs the demo. Whatever it started has ended when this returns, also after Ctrl-C.
+/// Runs the demo. Whatever it started has ended when this returns, also after Ctrl-C, an error or a panic; of its files
+/// only those in `dir` stay.
+///
+/// # Errors
+/// What was in the way; or that it was interrupted.
 pub(crate) fn run(args: &DemoArgs, dir: Option<&Path>, out: &Output) -> Result<Exit, Failure> {
-    let home = Home::find(dir)?;
+    let dir = dir.map(own_folder).transpose()?;
     let progress = Progress::new(*out);
-    let runtime = runtime()?;
-    let shown = runtime.block_on(async {
-        let mut interrupt = signals()?;
-        tokio::select! {
-            done = Box::pin(play(args, &home, &progress, out)) => done,
-            () = interrupt.any() => Err(Failure::new("interrupted", "everything the demo started has been stopped")),
-        }
-    });
+    let played = runtime()?.block_on(Box::pin(play(args.keep, dir.as_deref(), &progress, *out)));
     progress.end();
-    shown?;
-    if matches!(home, Home::Temporary(_)) && !args.keep {
-        out.talk("\nEverything was removed again. To look around: firsthand demo --dir ./demo --keep");
+    played.map(|()| Exit::Done)
+}
+
+async fn play(keep: bool, dir: Option<&Path>, progress: &Progress, out: Output) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let programs = Programs::find()?;
+    let scratch = Scratch::make()?;
+    let stage = tokio::select! {
+        stage = set(&programs, &scratch, dir.unwrap_or(scratch.path()), progress) => stage?,
+        () = signals.any() => return Err(interrupted()),
+    };
+    let running = stage.open().await?;
+    let mut played = tokio::select! {
+        played = perform(&stage, &running, progress, out) => played,
+        failure = stage.server.died() => Err(failure),
+        () = signals.any() => Err(interrupted()),
+    };
+    if let Ok(secret) = &played {
+        progress.tell(&go_on(&stage, secret, dir.is_some(), keep));
     }
-    Ok(Exit::Done)
-}
-
-/// The signals that end a demo.
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-fn signals() -> Result<Signals, Failure> {
-    let cannot =
-        |e| Failure::new(format!("cannot listen for signals: {e}"), "this should not happen; report it");
-    let interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    Ok(Signals { interrupt, terminate })
-}
-
-impl Signals {
-    async fn any(&mut self) {
+    if keep && played.is_ok() {
+        progress.step("everything is up; Ctrl-C ends it");
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            failure = stage.server.died() => played = Err(failure),
+            () = signals.any() => {}
         }
     }
+    progress.step("stopping");
+    // However it went, the log is closed in order; the server goes after the sessions on it.
+    let finished = running.finish().await;
+    drop(stage);
+    played.and(finished)
 }
 
-async fn play(args: &DemoArgs, home: &Home, progress: &Progress, out: &Output) -> Result<(), Failure> {
-    let installation = Installation::find()?;
-    progress.step(&format!("making a scratch PostgreSQL ({})", installation.folder().display()));
-    let server = installation.start(free_port()?).await?;
-    let password = fill(&server, progress).await?;
-    progress.done(&format!("PostgreSQL {} with a shop in it, on 127.0.0.1:{}", server.version, server.port));
-    let file = write_config(home.path(), server.port, &password)?;
-    let (gateway, _) = assemble(Config::load(&file)?)?;
-    let running = Running::start(gateway).await?;
-    let address = running.address(listened()).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
-    progress
-        .done(&format!("the gateway, on {address}: it knows the database's password, the agent does not"));
-    let secret = token(&running).await?;
-    progress.done(&format!("a token for the agent {AGENT}, acting for {PERSON}"));
-    let door = Door {
-        address,
+/// What the story plays on.
+struct Stage {
+    server: Postgres,
+    size: shop::Size,
+    version: String,
+    config: Config,
+}
+
+/// The server with its shop, and the gateway's configuration. Cancel safe: what was begun is ended.
+async fn set(
+    programs: &Programs,
+    scratch: &Scratch,
+    home: &Path,
+    progress: &Progress,
+) -> Result<Stage, Failure> {
+    progress.step("making a scratch PostgreSQL");
+    let version = programs.version()?;
+    let server = Postgres::start(programs, &scratch.path().join("server")).await?;
+    progress.step("filling the shop");
+    let password = random_password()?;
+    let size = shop::make(&server, &password).await?;
+    let config = Config::load(&write_config(home, server.port(), &password)?)?;
+    Ok(Stage { server, size, version, config })
+}
+
+impl Stage {
+    async fn open(&self) -> Result<Running, Failure> {
+        let (gateway, _) = assemble(self.config.clone())?;
+        Running::start(gateway).await
+    }
+}
+
+/// The token, the agent's work, and the record of it. Returns the token's secret.
+async fn perform(
+    stage: &Stage,
+    running: &Running,
+    progress: &Progress,
+    out: Output,
+) -> Result<Secret, Failure> {
+    progress.step("making a token");
+    let secret = token(running).await?;
+    let protocol = stage.config.listeners.first().map_or("", |listener| listener.protocol);
+    let gateway = running.address(protocol).ok_or_else(|| {
+        Failure::new("the gateway listens for no client", "this is a defect of Firsthand; please report it")
+    })?;
+    let (target, role, port) = (shop::DATABASE, shop::ROLE, stage.server.port());
+    progress.tell(&format!(
+        "The stage\n\n  \
+         shop     {}, a scratch server on 127.0.0.1:{port}: {}\n  \
+         gateway  Firsthand on {gateway}: target `{target}`, where it logs in as {role}\n  \
+         token    for the agent {AGENT}, acting for {PERSON}; it never sees {role}'s password\n\n\n\
+         What the agent did (an ordinary driver; the token stands where the password was)",
+        stage.version, stage.size,
+    ));
+    progress.step("the agent works");
+    let way = Way {
+        address: gateway,
         user: AGENT.to_owned(),
         password: secret.clone(),
-        database: TARGET.to_owned(),
-        application: "billing-bot-mcp",
+        database: target.to_owned(),
     };
-    agent::work(&door, progress).await?;
-    session_ended(&running).await;
-    progress.done("the agent has worked: through an ordinary driver, unmodified");
-    story::tell(&running, progress, out).await?;
-    go_on(&file, &door, args.keep, home, out);
-    if args.keep {
-        progress.end();
-        signals()?.any().await;
-        out.talk("\nstopping");
-    }
-    let finished = running.finish().await;
-    server.stop().await;
-    finished
-}
-
-/// Waits until the gateway has noticed that the agent left, so that the record shown is whole.
-async fn session_ended(running: &Running) {
-    let gone = async {
-        let mut tick = tokio::time::interval(LOOK);
-        while running.gateway().sessions.count() > 0 {
-            tick.tick().await;
-        }
-    };
-    // When it takes longer the story lacks its end, which is no reason not to tell it.
-    let _ = tokio::time::timeout(LOOK_MAX, gone).await;
-}
-
-/// Roles, tables, rows; the password of the role that the gateway will use.
-async fn fill(server: &Server, progress: &Progress) -> Result<Secret, Failure> {
-    progress.step("filling the shop: customers, orders, payments");
-    let password = new_secret().map_err(|e| Failure::new(e.to_string(), "try again"))?;
-    let password = Secret::new(String::clone(&password));
-    let door = |user: &str, password: &Secret, database: &str| Door {
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, server.port)),
-        user: user.to_owned(),
-        password: password.clone(),
-        database: database.to_owned(),
-        application: "firsthand demo",
-    };
-    let superuser = agent::connect(&door("postgres", &server.password, "postgres")).await?;
-    for statement in
-        shop::ROLE.replace("PASSWORD 'PASSWORD'", &format!("PASSWORD '{}'", password.expose())).split(';')
-    {
-        superuser.simple_query(statement).await.map_err(|e| failed("make the shop's role", &e))?;
-    }
-    let owner = agent::connect(&door("shop_rw", &password, TARGET)).await?;
-    owner.simple_query(shop::TABLES).await.map_err(|e| failed("fill the shop", &e))?;
-    Ok(password)
-}
-
-/// How the demo's configuration begins: such a file may be written over.
-const CONFIG_HEAD: &str = "# Written by `firsthand demo`.";
-
-/// The protocol's key in `[listen]`.
-fn listened() -> &'static str {
-    crate::config::keys::protocol_names().next().unwrap_or_default()
-}
-
-fn write_config(home: &Path, server: u16, password: &Secret) -> Result<PathBuf, Failure> {
-    let secret = home.join("shop.password");
-    write_private(&secret, password.expose())?;
-    let (port, http) = (free_port()?, free_port()?);
-    let text = format!(
-        "{CONFIG_HEAD}\n\
-         data_dir = \"data\"\n\n\
-         [listen]\n\
-         postgres = \"127.0.0.1:{port}\"\n\
-         http = \"127.0.0.1:{http}\"\n\n\
-         [[target]]\n\
-         name = \"{TARGET}\"\n\
-         protocol = \"postgres\"\n\
-         address = \"127.0.0.1:{server}\"\n\
-         database = \"shop\"\n\
-         credential = {{ user = \"shop_rw\", password = {{ file = \"shop.password\" }} }}\n"
-    );
-    let file = home.join("firsthand.toml");
-    write_private(&file, &text)?;
-    Ok(file)
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
-    use std::io::Write;
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut f| f.write_all(text.as_bytes())).map_err(|e| cannot("write", path, &e))
+    session::run(&way, |step| progress.tell(&step)).await?;
+    progress.step("reading the record");
+    let by = who::link(&running.gateway().desk.keys, who::own_uid());
+    story::tell(running, &by, progress, out).await?;
+    Ok(secret)
 }
 
 async fn token(running: &Running) -> Result<Secret, Failure> {
@@ -240,37 +172,161 @@ async fn token(running: &Running) -> Result<Secret, Failure> {
         name: AGENT.to_owned(),
         kind: TokenKind::Agent,
         on_behalf_of: Some(PERSON.to_owned()),
-        targets: vec![TARGET.to_owned()],
+        targets: vec![shop::DATABASE.to_owned()],
         ttl_seconds: Some(TOKEN_SECONDS),
     };
     Ok(desk.create_token(&new, &by).await?.secret)
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16, Failure> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map(|a| a.port());
-    port.map_err(|e| Failure::new(format!("no free port on 127.0.0.1: {e}"), "check the machine's network"))
+/// The folder that `--dir` names, made if need be; refused when it holds a configuration of somebody's.
+fn own_folder(dir: &Path) -> Result<PathBuf, Failure> {
+    let file = dir.join("firsthand.toml");
+    if file.exists() && !std::fs::read_to_string(&file).is_ok_and(|text| text.starts_with(CONFIG_HEAD)) {
+        return Err(Failure::new(
+            format!("{} is a configuration that the demo has not written", file.display()),
+            "give the demo a folder of its own with --dir DIR",
+        ));
+    }
+    std::fs::create_dir_all(dir).map_err(|e| cannot("make the folder", dir, &e))?;
+    std::path::absolute(dir).map_err(|e| cannot("find", dir, &e))
+}
+
+fn write_config(home: &Path, server: u16, password: &str) -> Result<PathBuf, Failure> {
+    write_over(&home.join("shop_app.password"), password)?;
+    let port = || free_port().map_err(|e| cannot("find a free port on", Path::new("127.0.0.1"), &e));
+    let (port, http) = (port()?, port()?);
+    let text = format!(
+        "{CONFIG_HEAD}\n\
+         data_dir = \"data\"\n\n\
+         [listen]\n\
+         postgres = \"127.0.0.1:{port}\"\n\
+         http = \"127.0.0.1:{http}\"\n\n\
+         [[target]]\n\
+         name = \"{target}\"\n\
+         protocol = \"postgres\"\n\
+         address = \"127.0.0.1:{server}\"\n\
+         database = \"{target}\"\n\
+         credential = {{ user = \"{role}\", password = {{ file = \"shop_app.password\" }} }}\n",
+        target = shop::DATABASE,
+        role = shop::ROLE,
+    );
+    let file = home.join("firsthand.toml");
+    write_over(&file, &text)?;
+    Ok(file)
 }
 
 /// What to try next.
-fn go_on(file: &Path, door: &Door, keep: bool, home: &Home, out: &Output) {
-    let file = file.display();
-    let mut lines = Vec::new();
+fn go_on(stage: &Stage, secret: &Secret, dir: bool, keep: bool) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "firsthand".to_owned());
+    let program = quoted(&program);
+    let mut text = String::from("\nHow to go on\n\n");
+    let way = connection_string(&stage.config, AGENT, secret.expose(), shop::DATABASE);
+    if let Some(way) = way.filter(|_| keep) {
+        text.push_str(&format!("  be the agent yourself:   psql '{way}'\n"));
+    }
+    if !keep && !dir {
+        text.push_str(&format!(
+            "  all of this is removed again; to look around:   {program} demo --keep\n  \
+             to keep the record:                             {program} demo --dir DIR\n"
+        ));
+        return text;
+    }
+    let data = quoted(&stage.config.data_dir.display().to_string());
+    for (what, command) in [
+        ("watch the record:        ", "log tail --follow"),
+        ("who deletes here?        ", "log search effect:write table:payments"),
+        ("the sessions:            ", "sessions list"),
+        ("one of them again:       ", "sessions replay ID"),
+    ] {
+        // Nothing comes any more to a log whose gateway has ended.
+        let command = if keep { command } else { command.trim_end_matches(" --follow") };
+        text.push_str(&format!("  {what}{program} {command} --dir {data}\n"));
+    }
     if keep {
-        let Door { address, user, password, database, .. } = door;
-        lines.push("Be the agent yourself:".to_owned());
-        lines.push(format!("  psql 'postgresql://{user}:{}@{address}/{database}'", password.expose()));
+        let file = quoted(&stage.config.file.display().to_string());
+        text.push_str(&format!(
+            "  the configuration:       {file}\n  Ctrl-C stops everything{}\n",
+            if dir { "; the folder stays." } else { " and removes it." }
+        ));
     }
-    if keep || matches!(home, Home::Kept(_)) {
-        lines.push("Look at the record:".to_owned());
-        lines.push(format!("  firsthand sessions list --config {file}"));
-        lines.push(format!("  firsthand log search 'table:payments effect:write' --config {file}"));
-        lines.push(format!("  firsthand log tail --config {file}"));
+    text
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
-    if keep {
-        lines.push("Ctrl-C stops everything.".to_owned());
+}
+
+fn interrupted() -> Failure {
+    Failure::new(
+        "interrupted",
+        "everything that the demo started has been stopped; start it again when you like",
+    )
+}
+
+/// The signals that end a demo.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|e| {
+                Failure::new(
+                    format!("cannot listen for signals: {e}"),
+                    "check the limits of this process (ulimit)",
+                )
+            })
+        };
+        let kinds = (SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup());
+        Ok(Self([listen(kinds.0)?, listen(kinds.1)?, listen(kinds.2)?]))
     }
-    if !lines.is_empty() {
-        out.talk(&format!("\n{}", lines.join("\n")));
+
+    /// Waits for one of them. Cancel safe.
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_one_that_the_gateway_takes() {
+        let scratch = Scratch::make().unwrap();
+        let home = own_folder(&scratch.path().join("my demo")).unwrap();
+        let config = Config::load(&write_config(&home, 5432, "s3cret").unwrap()).unwrap();
+        assert_eq!(config.data_dir, home.join("data"));
+        assert_eq!(config.targets[0].target.database, "shop");
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        // A second demo may have the folder, with another port and password.
+        assert_eq!(own_folder(&home).unwrap(), home);
+        write_config(&home, 5433, "other").unwrap();
+        assert_eq!(std::fs::read_to_string(home.join("shop_app.password")).unwrap(), "other");
+    }
+
+    #[test]
+    fn somebodys_configuration_is_not_written_over() {
+        let scratch = Scratch::make().unwrap();
+        std::fs::write(scratch.path().join("firsthand.toml"), "data_dir = \"data\"\n").unwrap();
+        let said = own_folder(scratch.path()).unwrap_err().to_string();
+        assert!(said.contains("has not written") && said.contains("hint: "), "{said}");
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quoted("/tmp/a-b_c.d"), "/tmp/a-b_c.d");
+        assert_eq!(quoted("my demo"), "'my demo'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
     }
 }

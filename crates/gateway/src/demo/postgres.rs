@@ -1,228 +1,222 @@
-//! A scratch PostgreSQL for the demo: found, made in a temporary folder, started, and gone with it.
+//! A scratch PostgreSQL: a new cluster on a free port, for as long as the demo runs.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::Command;
 
-use firsthand_session::secret::Secret;
-use rustix::process::{Pid, Signal, geteuid, kill_process, set_parent_process_death_signal};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use firsthand_adapters::identity::scram::new_secret;
 
+use super::child::Child;
+use super::folder::{cannot, make_folder, write_private};
+use super::programs::{Owner, Programs};
 use crate::failure::Failure;
 
-/// Users that PostgreSQL may run as when we are root, in order: it refuses to be root itself.
-const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
-/// What the server says once it can be connected to (with LC_ALL=C).
+/// The superuser, for setting up only: closed once the shop stands.
+pub(super) const SUPERUSER: &str = "postgres";
+/// What the server says (in the C locale) when it takes connections.
 const READY: &str = "database system is ready to accept connections";
-/// Settings of a server whose data nobody will miss.
-const SETTINGS: [&str; 6] = [
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "autovacuum=off",
-    "max_connections=50",
-    "listen_addresses=127.0.0.1",
-];
+/// How often another port is tried when one was taken between our look and the server's start.
+const PORT_TRIES: u32 = 3;
 
-/// The programs of an installation.
-pub(super) struct Installation {
+/// A lost scratch cluster is no loss, so nothing is synced. No Unix socket: the path of a temporary folder may be too long
+/// for one, and nobody needs it.
+const SETTINGS: &str = "
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+shared_buffers = 16MB
+max_connections = 50
+lc_messages = 'C'
+logging_collector = off
+log_destination = 'stderr'
+";
+/// One way in: TCP on this machine, with a password.
+const HBA: &str = "host all all 127.0.0.1/32 scram-sha-256\n";
+
+/// A running scratch server; stopped and removed on drop (fields are dropped in this order).
+pub(super) struct Postgres {
+    server: Child,
+    _cluster: Cluster,
+    port: u16,
+    password: String,
+}
+
+/// The cluster's folder.
+struct Cluster {
     folder: PathBuf,
 }
 
-/// A running server. Dropping it kills it; the folder goes too.
-pub(super) struct Server {
-    child: Child,
-    _folder: Folder,
-    /// Its port on 127.0.0.1.
-    pub(super) port: u16,
-    /// What it says of its version.
-    pub(super) version: String,
-    /// Password of its superuser.
-    pub(super) password: Secret,
-}
-
-/// A folder that is removed when dropped.
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    /// A new one under the system's temporary folder.
-    pub(super) fn temporary() -> Result<Self, Failure> {
-        let name = format!("firsthand-demo-{}", uuid::Uuid::now_v7().simple());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).map_err(|e| cannot("make a temporary folder", &path, &e))?;
-        let folder = Self(path);
-        mode(&folder.0, 0o700)?;
-        Ok(folder)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
+impl Drop for Cluster {
     fn drop(&mut self) {
-        // What cannot be removed lies in the temporary folder; there is nothing better to do.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-impl Installation {
-    /// In PATH, else the newest below /usr/lib/postgresql.
-    pub(super) fn find() -> Result<Self, Failure> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let in_path = std::env::split_paths(&path);
-        let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path().join("bin"))))
-            .collect();
-        versions.sort();
-        let has = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
-        let found = in_path.chain(versions.into_iter().rev().map(|(_, folder)| folder)).find(has);
-        found.map(|folder| Self { folder }).ok_or_else(|| {
-            Failure::new(
-                "the demo needs a PostgreSQL server (initdb and postgres), and there is none in PATH or /usr/lib/postgresql",
-                "sudo apt-get install postgresql   (other systems: see postgresql.org/download)",
-            )
-        })
-    }
-
-    /// Where it is.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Makes a cluster and starts it.
-    pub(super) async fn start(&self, port: u16) -> Result<Server, Failure> {
-        let folder = Folder::temporary()?;
-        let user = Unprivileged::find()?;
-        let password = firsthand_adapters::identity::scram::new_secret()
-            .map_err(|e| Failure::new(e.to_string(), "try again"))?;
-        let secret_file = folder.path().join("password");
-        std::fs::write(&secret_file, &*password).map_err(|e| cannot("write", &secret_file, &e))?;
-        mode(&secret_file, 0o600)?;
-        user.give(folder.path())?;
-        user.give(&secret_file)?;
-        let data = folder.path().join("cluster");
-        let mut initdb = self.command("initdb", &user, folder.path());
-        initdb.arg("-D").arg(&data).arg("--pwfile").arg(&secret_file);
-        initdb.args(["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
-        let made = initdb.output().await.map_err(|e| cannot("run", &self.folder.join("initdb"), &e))?;
-        if !made.status.success() {
-            let said = String::from_utf8_lossy(&made.stderr).trim().to_owned();
-            return Err(Failure::new(format!("initdb failed: {said}"), "run it by hand to see why"));
-        }
-        let mut postgres = self.command("postgres", &user, folder.path());
-        postgres.arg("-D").arg(&data).arg("-p").arg(port.to_string()).arg("-k").arg(folder.path());
-        for setting in SETTINGS {
-            postgres.arg("-c").arg(setting);
-        }
-        let mut child = postgres.spawn().map_err(|e| cannot("run", &self.folder.join("postgres"), &e))?;
-        await_ready(&mut child).await?;
-        let version = self.version(&user).await;
-        let password = Secret::new(String::clone(&password));
-        Ok(Server { child, _folder: folder, port, version, password })
-    }
-
-    async fn version(&self, user: &Unprivileged) -> String {
-        let output = self.command("postgres", user, Path::new("/")).arg("--version").output().await;
-        let said = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-        said.split_whitespace().nth(2).unwrap_or("?").to_owned()
-    }
-
-    fn command(&self, program: &str, user: &Unprivileged, folder: &Path) -> Command {
-        let mut command = Command::new(self.folder.join(program));
-        command
-            .current_dir(folder)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C at the terminal is for us: we end the server ourselves.
-            .process_group(0)
-            .kill_on_drop(true);
-        if let Some((uid, gid)) = user.ids {
-            command.uid(uid).gid(gid);
-        }
-        // SAFETY: the closure makes one system call (prctl) and neither allocates nor takes locks, which is all that is
-        // allowed between fork and exec.
-        unsafe {
-            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::QUIT))?));
-        }
-        command
+impl Cluster {
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 }
 
-async fn await_ready(child: &mut Child) -> Result<(), Failure> {
-    let mut said = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let mut lines = BufReader::new(stderr).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            if line.contains(READY) {
-                // Somebody must go on reading, or the server blocks once the pipe is full.
-                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return Ok(());
+impl Postgres {
+    /// Makes a cluster in the new folder `folder`, and starts a server on it. Cancel safe: what was begun is ended.
+    ///
+    /// # Errors
+    /// With the last words of the program that failed.
+    pub(super) async fn start(programs: &Programs, folder: &Path) -> Result<Self, Failure> {
+        let owner = Owner::of_server()?;
+        make_folder(folder, owner)?;
+        let cluster = Cluster { folder: folder.to_owned() };
+        let password = random_password()?;
+        make_cluster(programs, &cluster, owner, &password).await?;
+        let mut last = None;
+        for _ in 0..PORT_TRIES {
+            let port = free_port().map_err(|e| cannot("find a free port on", Path::new("127.0.0.1"), &e))?;
+            let server = start_server(programs, &cluster, owner, port)?;
+            if server.ready().await {
+                return Ok(Self { server, _cluster: cluster, port, password });
             }
-            said = line;
+            last = Some(server.said());
         }
-    }
-    Err(Failure::new(
-        format!("PostgreSQL did not start: {said}"),
-        "run the demo again; if it stays, report it",
-    ))
-}
-
-impl Server {
-    /// Ends it at once; nobody misses the data.
-    pub(super) async fn stop(mut self) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        if let Some(pid) = pid {
-            // It may have ended by itself, which is as good.
-            let _ = kill_process(pid, Signal::QUIT);
-        }
-        let _ = self.child.wait().await;
-    }
-}
-
-/// Who runs the server: ourselves, or, when we are root, somebody who is not.
-struct Unprivileged {
-    ids: Option<(u32, u32)>,
-}
-
-impl Unprivileged {
-    fn find() -> Result<Self, Failure> {
-        if !geteuid().is_root() {
-            return Ok(Self { ids: None });
-        }
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let ids = UNPRIVILEGED.iter().find_map(|name| {
-            let line = passwd.lines().find(|l| l.split(':').next() == Some(*name))?;
-            let mut fields = line.split(':').skip(2);
-            Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
-        });
-        let none = "PostgreSQL refuses to run as root, and there is no user postgres or nobody";
-        ids.map(|ids| Self { ids: Some(ids) })
-            .ok_or_else(|| Failure::new(none, "run the demo as an ordinary user"))
+        Err(failed("postgres", &last.unwrap_or_default()))
     }
 
-    /// Makes a path theirs.
-    fn give(&self, path: &Path) -> Result<(), Failure> {
-        let Some((uid, gid)) = self.ids else { return Ok(()) };
-        std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(|e| cannot("give away", path, &e))
+    /// The TCP port on 127.0.0.1.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The superuser's password.
+    pub(super) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Waits until the server has ended by itself, and tells its last words. Cancel safe.
+    pub(super) async fn died(&self) -> Failure {
+        let _ = self.server.ended().await;
+        failed("postgres", &self.server.said())
     }
 }
 
-fn mode(path: &Path, mode: u32) -> Result<(), Failure> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(|e| cannot("set the mode of", path, &e))
+/// 43 random characters that need no quoting anywhere.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub(super) fn random_password() -> Result<String, Failure> {
+    let secret = new_secret().map_err(|e| Failure::new(e.to_string(), "try again"))?;
+    // Made like a token's secret; the prefix would say that it is one.
+    Ok(secret.split_once('_').map_or("", |(_, random)| random).to_owned())
 }
 
-/// A failed file operation of the demo.
-pub(super) fn cannot(what: &str, path: &Path, e: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot {what} {}: {e}", path.display()), "check the disk and who may write there")
+async fn make_cluster(
+    programs: &Programs,
+    cluster: &Cluster,
+    owner: Option<Owner>,
+    password: &str,
+) -> Result<(), Failure> {
+    let password_file = cluster.folder.join("password");
+    write_private(&password_file, password, owner)?;
+    let mut command = server_command(&programs.initdb(), cluster);
+    command.args(["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
+    command.arg("--pwfile").arg(&password_file);
+    let initdb = Child::start(&command, owner, READY).map_err(|e| cannot("run", &programs.initdb(), &e))?;
+    let status = initdb.ended().await;
+    let _ = fs::remove_file(&password_file);
+    if !status.success() {
+        return Err(failed("initdb", &initdb.said()));
+    }
+    for (name, text) in [("postgresql.auto.conf", SETTINGS), ("pg_hba.conf", HBA)] {
+        let path = cluster.data().join(name);
+        // Written over, so that it stays the server's.
+        fs::write(&path, text).map_err(|e| cannot("write", &path, &e))?;
+    }
+    Ok(())
+}
+
+fn start_server(
+    programs: &Programs,
+    cluster: &Cluster,
+    owner: Option<Owner>,
+    port: u16,
+) -> Result<Child, Failure> {
+    let mut command = server_command(&programs.postgres(), cluster);
+    command.args(["-p", &port.to_string()]);
+    Child::start(&command, owner, READY).map_err(|e| cannot("run", &programs.postgres(), &e))
+}
+
+/// A program of the server on the cluster, untouched by what the caller's environment says of other servers.
+fn server_command(program: &Path, cluster: &Cluster) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+        command.env_remove(name);
+    }
+    command.env("LC_ALL", "C").arg("-D").arg(cluster.data()).current_dir(&cluster.folder);
+    command
+}
+
+/// A TCP port of this machine that was free a moment ago.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+fn failed(program: &str, said: &str) -> Failure {
+    let mut failure = Failure::new(
+        format!("{program} ended instead of running the scratch server"),
+        "its last words stand above; a full disk, or a folder that others may not enter (TMPDIR), are the usual reasons",
+    );
+    failure.messages.extend(said.lines().map(str::to_owned));
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::folder::Scratch;
+
+    #[tokio::test]
+    async fn it_starts_takes_its_password_and_leaves_nothing() {
+        let scratch = Scratch::make().unwrap();
+        let folder = scratch.path().join("cluster");
+        let server = Postgres::start(&Programs::find().unwrap(), &folder).await.unwrap();
+        let port = server.port();
+        let mut way = tokio_postgres::Config::new();
+        way.host("127.0.0.1").port(port).user(SUPERUSER).password("wrong").dbname("postgres");
+        assert!(way.connect(tokio_postgres::NoTls).await.is_err());
+        let connected = way.password(server.password()).connect(tokio_postgres::NoTls).await;
+        assert!(connected.is_ok());
+        drop(server);
+        assert!(!folder.exists());
+        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_is_quoted() {
+        let scratch = Scratch::make().unwrap();
+        let failure = start_in_a_taken_folder(&scratch).await.unwrap_err();
+        let said = failure.to_string();
+        assert!(said.contains("initdb ended") && said.contains("not empty"), "{said}");
+    }
+
+    async fn start_in_a_taken_folder(scratch: &Scratch) -> Result<(), Failure> {
+        let cluster = Cluster { folder: scratch.path().join("cluster") };
+        let owner = Owner::of_server()?;
+        make_folder(&cluster.folder, owner)?;
+        make_folder(&cluster.data(), owner)?;
+        write_private(&cluster.data().join("taken"), "", owner)?;
+        make_cluster(&Programs::find()?, &cluster, owner, "x").await
+    }
+
+    #[test]
+    fn passwords_differ_and_need_no_quoting() {
+        let (one, two) = (random_password().unwrap(), random_password().unwrap());
+        assert_ne!(one, two);
+        assert!(one.len() == 43 && one.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)));
+    }
 }
