@@ -204,14 +204,20 @@ impl Engine {
         match self.dialer.dial(&admitted.target).await {
             Ok(stream) => Ok(stream),
             Err(e @ (DialError::Unreachable(_) | DialError::TimedOut)) => {
-                Err(self.target_failed(wanted, client, &e.to_string()))
+                Err(self.target_failed(wanted, client, "unreachable", &e.to_string()))
             }
         }
     }
 
-    /// The target was reached but did not accept: recorded; the client learns only that it cannot be served.
-    pub fn target_failed(&self, wanted: &Wanted, client: &ClientFacts, detail: &str) -> Refusal {
-        self.record_refused(false, "unreachable", wanted, client, detail);
+    /// The target was reached but did not accept: recorded with `why`; the client learns only that it cannot be served.
+    pub fn target_failed(
+        &self,
+        wanted: &Wanted,
+        client: &ClientFacts,
+        why: &'static str,
+        detail: &str,
+    ) -> Refusal {
+        self.record_refused(false, why, wanted, client, detail);
         unavailable()
     }
 

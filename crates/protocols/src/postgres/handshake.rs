@@ -69,7 +69,7 @@ async fn connect(
         Ok(reached) => reached,
         Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
         Err(Unreached::Target(e)) => {
-            let refusal = with.engine.target_failed(&hello.wanted, facts, &e.to_string());
+            let refusal = with.engine.target_failed(&hello.wanted, facts, e.why(), &e.to_string());
             return Err(e.relay().map_or_else(|| told(&refusal), |relay| greeted(&on_success, &relay)));
         }
     };

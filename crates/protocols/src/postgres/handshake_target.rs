@@ -51,6 +51,15 @@ impl TargetError {
             _ => None,
         }
     }
+
+    /// The record's word for it: whether the operator must look at the credential or at the connection.
+    pub(super) fn why(&self) -> &'static str {
+        match self {
+            Self::Refused { sqlstate, .. } if sqlstate.starts_with("28") => "credential",
+            Self::Unsupported(_) => "credential",
+            Self::Io(_) | Self::NoTls | Self::Protocol(_) | Self::Refused { .. } => "unreachable",
+        }
+    }
 }
 
 /// What the target said of the connection it accepted.
