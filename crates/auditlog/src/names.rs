@@ -83,10 +83,11 @@ impl Names {
         self.by_id.get(id).map(String::as_str)
     }
 
-    /// The ids whose name is this, or is this up to the `@`.
+    /// The ids whose name is this, or is this up to the `@`, or is this user of the operating system.
     #[must_use]
     pub fn ids_of(&self, name: &str) -> Vec<String> {
-        let is = |known: &str| known == name || known.split_once('@').is_some_and(|(local, _)| local == name);
+        let local = |known: &str| known.split_once('@').is_some_and(|(local, _)| local == name);
+        let is = |known: &str| known == name || local(known) || known.strip_prefix("unix:") == Some(name);
         self.by_id.iter().filter(|(_, known)| is(known)).map(|(id, _)| id.clone()).collect()
     }
 

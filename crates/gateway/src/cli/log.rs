@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use crate::failure::{Exit, Failure};
-use crate::place::{Place, lock_data, open_record};
+use crate::place::{Place, Way, lock_data, open_record};
 use crate::show::{entry, line, written};
 use crate::who;
 
@@ -285,6 +285,20 @@ fn declare_gap(args: &GapArgs, place: &Place, out: &Output) -> Result<Exit, Fail
             "this gives up what stands behind the damage, for good",
             "keep a copy of the data folder, then add --i-have-a-copy",
         ));
+    }
+    // A log that opens has nothing to give up; one that another process holds is none of ours.
+    match place.way("log declare-gap") {
+        Ok(Way::Gateway(_)) => {
+            return Err(Failure::new("a gateway runs on this log", "a log that it writes is not damaged"));
+        }
+        Ok(Way::Alone(alone)) => {
+            alone.act(async |_| Ok(()))?;
+            return Err(Failure::new(
+                "the log opens: nothing of it is given up",
+                "firsthand log cat reads it",
+            ));
+        }
+        Err(_) => {}
     }
     let lock = lock_data(&place.data_dir)?;
     let gap = recover::declare_gap::<EventCodec>(&RealIo::new(), &place.data_dir).map_err(|e| {
