@@ -1,7 +1,7 @@
 //! Drivers (IO shells, one per family) and dialects (protocol logic, one folder per protocol).
 //!
-//! Read first: `dialect.rs` (what a protocol must say), then `drive/stream.rs` (who owns sockets, time and limits) and
-//! `registry.rs` (the only list of protocols).
+//! Read first: `dialect.rs` (what a protocol must say), then `drive/run.rs` (the loop over two sockets), `drive/stream.rs`
+//! (accepting, TLS, limits) and `registry.rs` (the only list of protocols).
 
 pub mod dialect;
 pub mod drive;

@@ -102,7 +102,7 @@ pub trait IdentityProvider: Send + Sync {
     /// # Errors
     /// See [`IdentityError`].
     fn identify(&self, proof: &Proof, now: UnixMicros) -> Result<Identity, IdentityError>;
-    /// Whether an identity established earlier still holds (not revoked, not ended): asked on every batch of commands.
+    /// Whether an identity established earlier still holds (not revoked, not ended): asked for every command.
     ///
     /// # Errors
     /// See [`IdentityError`].
@@ -133,7 +133,7 @@ pub struct Hold {
     pub session: Arc<SessionFacts>,
     /// The decision that holds it.
     pub decision: Decision,
-    /// SHA-256 of the command's text as recorded.
+    /// The command's text, secrets replaced.
     pub text: String,
 }
 
