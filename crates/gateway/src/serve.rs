@@ -25,6 +25,8 @@ use crate::{http, who};
 
 /// Silence of the log is broken this often, so that it can be proven that nothing happened.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// How often the log's state is looked at.
+const LOG_LOOK: Duration = Duration::from_millis(500);
 /// Beyond the time that commands get to finish: for closing sessions, and then for those that were killed.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// Descriptors wanted: two per session, and some. The hard limit counts when it is lower.
@@ -144,6 +146,7 @@ impl Running {
         })?;
         aside.spawn(admin.serve(Arc::clone(&gateway)));
         aside.spawn(heartbeat(Arc::clone(&gateway)));
+        aside.spawn(watch_log(Arc::clone(&gateway)));
         for (server, socket) in bound {
             servers.spawn(server.serve(socket, watching.clone()));
         }
@@ -266,6 +269,24 @@ async fn heartbeat(gateway: Arc<Gateway>) {
             }
         }
         seen = gateway.record.state().1.next;
+    }
+}
+
+/// Says on stderr when the log's state changes: an operator who reads no health page must still hear of it.
+async fn watch_log(gateway: Arc<Gateway>) {
+    let mut tick = tokio::time::interval(LOG_LOOK);
+    let mut said = "ok";
+    loop {
+        tick.tick().await;
+        let state = gateway.record.state().0;
+        if state.word() == said {
+            continue;
+        }
+        said = state.word();
+        match said {
+            "ok" => tracing::info!("the log is written again; commands are taken"),
+            word => tracing::error!("the log is {word}: {}; commands are refused meanwhile", state.reason()),
+        }
     }
 }
 

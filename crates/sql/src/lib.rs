@@ -38,6 +38,6 @@ pub use analysis::{
     Unparsed, analyze, is_large,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
-pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message};
+pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message, may_hold_secret};
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};
 pub use walk::TABLES_CUT;

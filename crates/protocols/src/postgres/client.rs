@@ -277,7 +277,8 @@ impl PostgresDialect {
     }
 
     fn statement(&mut self, parse: &frontend::Parse<'_>) -> Arc<Statement> {
-        let piece = self.read(parse.text).into_one(parse.text, self.parameters.settings.utf8);
+        let settings = self.settings();
+        let piece = self.read(parse.text).into_one(parse.text, settings);
         Arc::new(Statement {
             name: parse.statement.into(),
             shape: piece.shape,

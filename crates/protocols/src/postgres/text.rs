@@ -7,12 +7,18 @@ use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Effect, Effects, Shape};
 use firsthand_model::limits::TEXT_BYTES_KEPT;
 
-use firsthand_sql::{Analyzer, Masked, Settings, mask};
+use firsthand_sql::{Analyzer, Masked, Settings, mask, may_hold_secret};
 
 /// Coverage fact: the text was longer than the record keeps.
 pub(super) const TEXT_CUT: &str = "text-cut";
 /// Coverage fact: the text (or a name in it) is not UTF-8; what could not be read stands as U+FFFD.
 pub(super) const ENCODING: &str = "encoding";
+
+/// Coverage fact: the text may hold a secret in a place that cannot be told, so none of it is kept.
+pub(super) const TEXT_WITHHELD: &str = "text-withheld";
+
+/// What stands in the record for a withheld text.
+const WITHHELD: &str = "(withheld: it may hold a secret, and how its strings are to be read is not certain)";
 
 /// A text as the record keeps it.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +36,20 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// The text of one statement. `utf8`: whether the client speaks UTF-8; otherwise what looks like it may not be it.
-    pub(super) fn of(original: &[u8], utf8: bool) -> Self {
+    /// The text of one statement. Where the client does not speak UTF-8, what looks like it may not be it. Where backslashes
+    /// may escape quotes (`standard_conforming_strings` off, or not certain), strings end elsewhere than the masking
+    /// assumes: then a text that may hold a secret is withheld as a whole.
+    pub(super) fn of(original: &[u8], settings: Settings) -> Self {
+        let Settings { utf8, standard_conforming_strings } = settings;
+        if !standard_conforming_strings && original.contains(&b'\\') && may_hold_secret(original) {
+            return Self {
+                text: WITHHELD.to_owned(),
+                original_digest: Some(sha256(original)),
+                original_bytes: original.len() as u64,
+                coverage: Some(TEXT_WITHHELD),
+                secrets: mask(&String::from_utf8_lossy(original)).map(Arc::new),
+            };
+        }
         let (mut text, mut coverage) = match str::from_utf8(original) {
             Ok(text) => (text.to_owned(), Some(ENCODING).filter(|_| !utf8 && !text.is_ascii())),
             Err(_) => (String::from_utf8_lossy(original).into_owned(), Some(ENCODING)),
@@ -87,17 +105,17 @@ impl Reading {
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
-            [] => vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings.utf8) }],
+            [] => vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings) }],
             [one] => {
                 // Comments around the only statement are part of what was sent.
-                let text = Recorded::of(text, settings.utf8);
+                let text = Recorded::of(text, settings);
                 vec![Piece { shape: Arc::clone(&one.shape), text }]
             }
             many => many
                 .iter()
                 .map(|s| Piece {
                     shape: Arc::clone(&s.shape),
-                    text: Recorded::of(part(text, s.range(text)), settings.utf8),
+                    text: Recorded::of(part(text, s.range(text)), settings),
                 })
                 .collect(),
         };
@@ -105,7 +123,7 @@ impl Reading {
     }
 
     /// The same text as one statement: that of a Parse, where the target refuses more than one.
-    pub(super) fn into_one(mut self, text: &[u8], utf8: bool) -> Piece {
+    pub(super) fn into_one(mut self, text: &[u8], settings: Settings) -> Piece {
         if self.pieces.len() == 1
             && let Some(only) = self.pieces.pop()
         {
@@ -120,7 +138,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece { text: Recorded::of(text, utf8), shape: Arc::new(shape) }
+        Piece { text: Recorded::of(text, settings), shape: Arc::new(shape) }
     }
 }
 

@@ -24,7 +24,8 @@ use std::ops::Range;
 use crate::split::is_space;
 use connection::credentials;
 use lexer::{Kind, Lexer, Token};
-use names::{is_credential, may_hold_secret, secret_arguments};
+pub use names::may_hold_secret;
+use names::{is_credential, secret_arguments};
 
 /// Strings in strings that are read as SQL; what lies deeper and looks suspicious is masked as a whole.
 pub const NESTING_MAX: usize = 4;

@@ -74,7 +74,7 @@ const fn letters(offset: usize) -> [u16; 256] {
 }
 
 /// Whether the text holds any word near which a secret may stand. Some 50 ns for a short statement.
-pub(super) fn may_hold_secret(text: &[u8]) -> bool {
+pub fn may_hold_secret(text: &[u8]) -> bool {
     let mut begun = 0;
     text.iter().enumerate().any(|(at, byte)| {
         let letter = usize::from(*byte);
