@@ -14,9 +14,9 @@ use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::queue::{Class, Durability, Item, Patience, Ticket};
 use firsthand_auditlog::reader::Reader;
 use firsthand_auditlog::recover::Recovered;
+use firsthand_auditlog::search::Search;
 use firsthand_auditlog::search::query::Query;
 use firsthand_auditlog::search::sessions::sessions;
-use firsthand_auditlog::search::Search;
 use firsthand_auditlog::writer::{Log, Options};
 use firsthand_model::command::Shape;
 use firsthand_model::event::{Event, SessionClosed, SessionOpened};
@@ -48,7 +48,12 @@ fn main() -> Result<(), Failure> {
     let seconds = start.elapsed().as_secs_f64();
     let (log, indexes) = sizes(scratch.path())?;
     println!("{entries} entries written in {seconds:.1} s, {:.0} a second", entries as f64 / seconds);
-    println!("{} MiB of log, {} KiB of indexes: {:.2} %", log >> 20, indexes >> 10, 100.0 * indexes as f64 / log as f64);
+    println!(
+        "{} MiB of log, {} KiB of indexes: {:.2} %",
+        log >> 20,
+        indexes >> 10,
+        100.0 * indexes as f64 / log as f64
+    );
     let queries = [
         "identity:carol",
         "target:billing",

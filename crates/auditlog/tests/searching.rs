@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use firsthand_auditlog::entry::codec::{EventCodec, LogEntry};
 use firsthand_auditlog::index::Indexer;
@@ -25,6 +25,12 @@ mod samples;
 
 fn io() -> Arc<dyn Io> {
     Arc::new(RealIo::new())
+}
+
+/// One moment for all searches of a run: two searches for `since:1s` must mean the same second.
+fn now() -> u64 {
+    static NOW: OnceLock<u64> = OnceLock::new();
+    *NOW.get_or_init(|| io().wall_us())
 }
 
 struct Writer {
@@ -157,7 +163,7 @@ fn kinds(found: &[Found]) -> Vec<String> {
 
 fn search(data: &Path, text: &str) -> (Vec<Found>, Search) {
     let reader = Reader::open(data, io()).unwrap();
-    let query = Query::parse(text, io().wall_us()).unwrap();
+    let query = Query::parse(text, now()).unwrap();
     let mut search = Search::new(&reader, &query).unwrap();
     let mut all = Vec::new();
     while let Some(found) = search.next().unwrap() {
@@ -259,7 +265,7 @@ fn the_newest_few_are_the_last_of_all() {
         let (all, _) = search(dir.path(), query);
         for count in [0, 1, 50] {
             let reader = Reader::open(dir.path(), io()).unwrap();
-            let mut search = Search::new(&reader, &Query::parse(query, io().wall_us()).unwrap()).unwrap();
+            let mut search = Search::new(&reader, &Query::parse(query, now()).unwrap()).unwrap();
             let last = search.last(count).unwrap();
             let wanted = &all[all.len().saturating_sub(count)..];
             assert_eq!(places(&last), places(wanted), "{query} {count}");
