@@ -82,11 +82,19 @@ need_bench_peers() {
   install_packages haproxy pgbouncer strace
 }
 
-# Drivers and MCP servers of the end-to-end tests: tests/clients says what it needs from apt, and fetches the rest.
+# Drivers and MCP servers of the end-to-end tests: tests/clients says which programs it needs and which Debian package
+# brings each (a machine may have a program from elsewhere), and fetches the rest.
 need_clients() {
   [ -x tests/clients/setup ] || return 0
-  local packages
-  mapfile -t packages < <(grep -v '^#' tests/clients/apt.txt)
-  install_packages "${packages[@]}"
+  local program package missing=()
+  while read -r program package; do
+    case $program in
+      '' | \#*) continue ;;
+      /*) compgen -G "$program" >/dev/null || missing+=("$package") ;;
+      python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=("$package") ;;
+      *) command -v "$program" >/dev/null || missing+=("$package") ;;
+    esac
+  done <tests/clients/apt.txt
+  [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
   tests/clients/setup
 }
