@@ -10,7 +10,7 @@ use firsthand_model::json::{Json, Object};
 use firsthand_protocols::drive::stream::Phase;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -52,6 +52,11 @@ pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit,
         tracing::warn!("{}{line}: {}", config.file.display(), warning.what);
     }
     let runtime = runtime()?;
+    // Before the log is opened: a signal that comes while it is must not end the process without closing it.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::listen()?
+    };
     let (gateway, found) = assemble(config)?;
     tell_found(found);
     for missing in gateway.missing_credentials() {
@@ -60,7 +65,7 @@ pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit,
     runtime.block_on(async {
         let running = Running::start(gateway).await?;
         tracing::info!("ready: {}", running.addresses().join(", "));
-        running.until_told().await?;
+        running.until_told(signals).await;
         running.finish().await
     })?;
     Ok(Exit::Done)
@@ -105,6 +110,29 @@ fn tell_found(found: Found) {
         );
     } else {
         tracing::info!(entries, "the log was closed in order");
+    }
+}
+
+/// The signals that a gateway listens for.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself. Needs to be inside the runtime.
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            let cannot =
+                |e| Failure::new(format!("cannot listen for signals: {e}"), "report this as a defect");
+            signal(kind).map_err(cannot)
+        };
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 }
 
@@ -169,21 +197,15 @@ impl Running {
     }
 
     /// Reloads at SIGHUP; returns at SIGTERM or SIGINT.
-    async fn until_told(&self) -> Result<(), Failure> {
-        let cannot =
-            |e| Failure::new(format!("cannot listen for signals: {e}"), "this should not happen; report it");
-        let mut hangup = signal(SignalKind::hangup()).map_err(cannot)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    async fn until_told(&self, mut signals: Signals) {
         loop {
             tokio::select! {
-                _ = hangup.recv() => self.reload().await,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = signals.hangup.recv() => self.reload().await,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
             }
         }
         tracing::info!(sessions = self.gateway.sessions.count(), "stopping: running commands may finish");
-        Ok(())
     }
 
     async fn reload(&self) {

@@ -9,7 +9,7 @@ use firsthand_model::json::{Json, Object, write_hex};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Mode;
 
-use super::fields::Fields;
+use super::fields::ChangeFields;
 use super::session_text::{Prepared, SessionText};
 use super::{Commitment, Encoder, Run, SUBJECT_ADMIN, SUBJECT_GATEWAY, Sealing, Stamp, facts, moment};
 use crate::codec::{Codec, Sealed};
@@ -222,7 +222,7 @@ impl Codec for EventCodec {
     }
 
     fn change_of(leaf: &[u8]) -> Change {
-        let Ok(fields) = Fields::read(leaf) else { return Change::None };
+        let Ok(fields) = ChangeFields::read(leaf) else { return Change::None };
         let Some(id) = SessionId::parse(&fields.sid).map(|id| id.0.to_be_bytes()) else {
             return Change::None;
         };
@@ -262,6 +262,7 @@ impl Codec for EventCodec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::fields::Fields;
     use crate::io::RealIo;
     use crate::reader::Place;
     use crate::reader::cursor::Stored;

@@ -7,6 +7,28 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
 
+/// The few fields that recovery needs of every leaf of a segment: reading all of them would take most of a start.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ChangeFields<'a> {
+    #[serde(borrow)]
+    pub(crate) k: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) sid: Cow<'a, str>,
+    #[serde(deserialize_with = "optional_count")]
+    pub(crate) cmd: Option<u64>,
+    #[serde(borrow)]
+    pub(crate) mode: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) verdict: Cow<'a, str>,
+}
+
+impl<'a> ChangeFields<'a> {
+    pub(crate) fn read(leaf: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(leaf)
+    }
+}
+
 /// The fields of a leaf. Absent ones are empty, as `docs/record.md` says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
