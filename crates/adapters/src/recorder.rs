@@ -7,8 +7,8 @@ use std::time::Duration;
 use firsthand_auditlog::entry::codec::{EventCodec, LogEntry, prepare};
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::queue::{
-    AppendError, Class, Durability as Sync, INTENT_QUEUE_BYTES, Item, Patience, Registration, State, Ticket as Position,
-    WaitError,
+    AppendError, Class, Durability as Sync, INTENT_QUEUE_BYTES, Item, Patience, Registration, State,
+    Ticket as Position, WaitError,
 };
 use firsthand_auditlog::writer::Log;
 use firsthand_model::event::Event;

@@ -52,13 +52,12 @@
 //!   (intents refused, outcomes kept) and are tried again.
 //! - Memory is bounded: [`queue::QUEUE_BYTES`] queued, and one write of some MiB.
 
-mod keeper;
-mod step;
 pub mod codec;
 pub mod entry;
 pub mod frame;
 pub mod index;
 pub mod io;
+mod keeper;
 pub mod keys;
 pub mod lock;
 pub mod names;
@@ -70,6 +69,7 @@ pub mod search;
 pub mod segment;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod step;
 pub mod tree;
 #[cfg(test)]
 mod trials;

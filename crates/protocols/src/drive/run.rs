@@ -419,7 +419,8 @@ impl Running {
         }
         let pause = if self.draining_since.is_some() { self.limits.drain.min(TICK) } else { TICK };
         self.tick.as_mut().reset(Instant::now() + pause);
-        let over = |since: MonoMicros, limit: Duration| u128::from(self.now.since(since)) >= limit.as_micros();
+        let over =
+            |since: MonoMicros, limit: Duration| u128::from(self.now.since(since)) >= limit.as_micros();
         if !self.to_client.is_done()
             && self.to_client.gate().is_none()
             && over(self.last_taken, self.limits.stall)
