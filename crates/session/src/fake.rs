@@ -173,9 +173,12 @@ impl Policy for TextPolicy {
     }
 }
 
+/// The answer put in, and who waits for it.
+type AnswerSlot = (Option<Result<Approval, ApprovalError>>, Option<Waker>);
+
 /// Answers holds with what the test has put in; waits while that is nothing.
 #[derive(Clone, Default)]
-pub struct FakeApprover(Arc<Mutex<(Option<Result<Approval, ApprovalError>>, Option<Waker>)>>);
+pub struct FakeApprover(Arc<Mutex<AnswerSlot>>);
 
 impl FakeApprover {
     /// Gives the answer.
