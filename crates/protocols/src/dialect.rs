@@ -75,6 +75,10 @@ impl std::fmt::Debug for Thinking {
 ///
 /// Reading is consuming: a dialect splits off what it has understood from `input` and leaves the unfinished rest; it is
 /// called again with the same buffer, grown. It must give the same actions however the bytes are split.
+#[expect(
+    clippy::wrong_self_convention,
+    reason = "`from` names where bytes come from, as in the field's words"
+)]
 pub trait Dialect: Send {
     /// Bytes from the client. Not called while [`Dialect::wants_client`] is false.
     fn from_client(&mut self, input: &mut BytesMut, now: MonoMicros, out: &mut Vec<Action>);

@@ -2,6 +2,13 @@
 //! hold in each. Then a seeded simulation that moves the disk, the approver, the client and the order of everything, and
 //! checks invariants 1, 2 and 3 after every step.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -213,12 +220,15 @@ impl Seed {
     }
 }
 
+/// A batch that waits, and its texts.
+type Asked = (BoxFuture<'static, Vec<Answer>>, Vec<&'static str>);
+
 /// What the world outside has seen: bytes at the target and at the client.
 #[derive(Default)]
 struct World {
     permits: Vec<(u64, Permit, bool)>,
     endings: Vec<(u64, Completed)>,
-    asking: Option<(BoxFuture<'static, Vec<Answer>>, Vec<&'static str>)>,
+    asking: Option<Asked>,
     asked: u64,
 }
 
