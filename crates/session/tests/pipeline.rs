@@ -221,7 +221,8 @@ impl Seed {
 }
 
 /// A batch that waits, and its texts.
-type Asked = (BoxFuture<'static, Vec<Answer>>, Vec<&'static str>);
+type Asked = (Answers, Vec<&'static str>);
+type Answers = BoxFuture<'static, Vec<Answer>>;
 
 /// What the world outside has seen: bytes at the target and at the client.
 #[derive(Default)]
