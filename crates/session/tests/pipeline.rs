@@ -160,7 +160,7 @@ fn a_log_that_stops_while_a_batch_waits_refuses_all_of_it() {
 
 #[test]
 fn holds_end_by_answer_by_cancel_or_by_leaving() {
-    let cases: [(Option<Result<Approval, ApprovalError>>, Option<RefusalKind>); 5] = [
+    let cases: [(Option<Answered>, Option<RefusalKind>); 5] = [
         (Some(Ok(Approval { id: "ap-1".to_owned() })), None),
         (Some(Err(ApprovalError::Refused)), Some(RefusalKind::Denied)),
         (Some(Err(ApprovalError::NobodyToAsk)), Some(RefusalKind::Denied)),
@@ -219,6 +219,9 @@ impl Seed {
         (z ^ (z >> 31)) % below
     }
 }
+
+/// What an approver answers.
+type Answered = Result<Approval, ApprovalError>;
 
 /// A batch that waits, and its texts.
 type Asked = (Answers, Vec<&'static str>);
