@@ -231,6 +231,12 @@ impl Record {
         (state, health)
     }
 
+    /// The largest step of the wall clock against the monotonic one since this was last asked, in µs.
+    #[must_use]
+    pub fn take_clock_step_us(&self) -> u64 {
+        self.log.take_clock_step_us()
+    }
+
     /// Counts, for metrics.
     #[must_use]
     pub fn counters(&self) -> &Counters {

@@ -25,6 +25,8 @@ use crate::{http, who};
 
 /// Silence of the log is broken this often, so that it can be proven that nothing happened.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// A wall clock that moves this much against the monotonic one was set, not merely corrected.
+const CLOCK_STEP_US: u64 = 1_000_000;
 /// How often the log's state is looked at.
 const LOG_LOOK: Duration = Duration::from_millis(500);
 /// Beyond the time that commands get to finish: for closing sessions, and then for those that were killed.
@@ -300,6 +302,7 @@ async fn watch_log(gateway: Arc<Gateway>) {
     let mut said = "ok";
     loop {
         tick.tick().await;
+        note_clock_step(&gateway);
         let state = gateway.record.state().0;
         if state.word() == said {
             continue;
@@ -309,6 +312,21 @@ async fn watch_log(gateway: Arc<Gateway>) {
             "ok" => tracing::info!("the log is written again; commands are taken"),
             word => tracing::error!("the log is {word}: {}; commands are refused meanwhile", state.reason()),
         }
+    }
+}
+
+/// A step of the wall clock is an entry: times before and after it cannot be compared.
+fn note_clock_step(gateway: &Gateway) {
+    let step = gateway.record.take_clock_step_us();
+    if step < CLOCK_STEP_US {
+        return;
+    }
+    let mut text = Vec::with_capacity(30);
+    let mut o = Object::open(&mut text);
+    o.number("step_us", step);
+    o.close();
+    if let Err(e) = gateway.record.note("log.clock", Json::from_written(text)) {
+        tracing::error!("the log does not take the step of the clock: {e}");
     }
 }
 

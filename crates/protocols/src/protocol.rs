@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use firsthand_model::identity::ClientFacts;
 use firsthand_session::port::BoxFuture;
-use firsthand_session::{Engine, Session};
+use firsthand_session::{Engine, Refusal, Session};
 
 use crate::dialect::Dialect;
 use crate::drive::line::Line;
@@ -22,8 +22,8 @@ pub trait StreamProtocol: Send + Sync {
     fn alpn(&self) -> &'static [&'static [u8]];
     /// Leads a new connection to a session: greeting, proof, target. The driver has a time limit around it.
     fn begin<'a>(&'a self, line: &'a mut Line, with: &'a Beginning<'a>) -> BoxFuture<'a, Begun>;
-    /// Refuses a connection before anything was read.
-    fn turn_away<'a>(&'a self, line: &'a mut Line, why: TurnedAway) -> BoxFuture<'a, ()>;
+    /// Refuses a connection before anything was read. The driver has a time limit around it.
+    fn turn_away<'a>(&'a self, line: &'a mut Line, why: &'a Refusal) -> BoxFuture<'a, ()>;
     /// Connects to a target, logs in, and says what it found: for `firsthand check`. The text is for the operator.
     fn probe<'a>(&'a self, with: Probe<'a>) -> BoxFuture<'a, Result<Vec<String>, String>>;
 }
@@ -44,15 +44,6 @@ pub struct Beginning<'a> {
     pub links: &'a Arc<dyn Links>,
     /// Random bytes for nonces and cancel keys.
     pub random: &'a (dyn Fn(&mut [u8]) + Send + Sync),
-}
-
-/// Why a connection is turned away at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TurnedAway {
-    /// As many sessions run as are allowed.
-    TooMany,
-    /// The gateway is stopping.
-    Draining,
 }
 
 /// What a beginning came to.
@@ -130,8 +121,6 @@ pub struct ListenLimits {
     pub startup: Duration,
     /// Limits of a running session.
     pub time: TimeLimits,
-    /// Clients off loopback may go on without TLS.
-    pub clear_text_off_loopback: bool,
     /// Ask for the token itself (over TLS only) instead of a SCRAM exchange.
     pub ask_for_secret: bool,
 }
@@ -143,7 +132,6 @@ impl Default for ListenLimits {
             handshakes: 512,
             startup: Duration::from_secs(15),
             time: TimeLimits { stall: Duration::from_secs(3600), idle: None, drain: Duration::from_secs(30) },
-            clear_text_off_loopback: false,
             ask_for_secret: false,
         }
     }

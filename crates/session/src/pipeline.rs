@@ -271,7 +271,9 @@ fn record_intent(
         Verdict::Deny => Some(denied(&decision)),
         Verdict::Allow | Verdict::Hold => refusal,
     };
-    let refusal = refusal.filter(|_| facts.mode == Mode::Enforce);
+    // Observing refuses nothing, but a command whose caller was answered or has left never runs (invariant 10).
+    let stands = |r: &Refusal| facts.mode == Mode::Enforce || r.kind == RefusalKind::Cancelled;
+    let refusal = refusal.filter(stands);
     let must_be_durable_first = refusal.is_some() || !command.shape.plain_read;
     let before = command.transaction;
     let plan = engine.masker.plan(&decision.obligations);

@@ -29,6 +29,8 @@ pub struct Outbox {
     pieces: VecDeque<Piece>,
     waiting: usize,
     flush_due: bool,
+    /// The first piece is written in part: it may no longer be made to wait, or to be forgotten.
+    begun: bool,
 }
 
 impl Outbox {
@@ -38,7 +40,9 @@ impl Outbox {
             return;
         }
         self.waiting += bytes.len();
+        let begun = self.begun && self.pieces.len() == 1;
         if let Some(last) = self.pieces.back_mut()
+            && !begun
             && bytes.len() < SMALL
             && last.bytes.len() < SMALL
         {
@@ -134,6 +138,7 @@ impl Outbox {
 
     fn advance(&mut self, mut n: usize) {
         self.waiting = self.waiting.saturating_sub(n);
+        self.begun |= n > 0;
         while let Some(front) = self.pieces.front_mut() {
             if front.after.is_some() || n < front.bytes.len() {
                 if n > 0 {
@@ -142,6 +147,7 @@ impl Outbox {
                 return;
             }
             n -= front.bytes.len();
+            self.begun = n > 0;
             self.pieces.pop_front();
         }
     }
@@ -269,6 +275,20 @@ mod tests {
         socket.turns.push_back(1 << 20);
         write(&mut outbox, &mut socket);
         assert_eq!((socket.writes, socket.taken.len()), (1, 450 + (64 << 10)));
+    }
+
+    #[test]
+    fn a_message_that_has_begun_is_never_torn() {
+        let (mut outbox, mut socket) = (Outbox::default(), Socket::default());
+        outbox.push(Bytes::from(vec![1; 100]), None);
+        socket.turns.push_back(40);
+        write(&mut outbox, &mut socket);
+        outbox.push(Bytes::from(vec![2; 100]), Some(Ticket(9)));
+        outbox.drop_gated();
+        outbox.push(Bytes::from(vec![3; 10]), None);
+        socket.turns.push_back(1000);
+        write(&mut outbox, &mut socket);
+        assert_eq!(socket.taken, [vec![1; 100], vec![3; 10]].concat());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use firsthand_model::identity::ClientFacts;
-use firsthand_session::Engine;
+use firsthand_session::{Engine, Refusal, RefusalKind, Wanted};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use super::line::Line;
 use super::run::{Parts, run};
 use super::sessions::{Handle, Sessions};
 use super::tls::ServerTls;
-use crate::protocol::{Beginning, Begun, Links, ListenLimits, Ready, StreamProtocol, TurnedAway};
+use crate::protocol::{Beginning, Begun, Links, ListenLimits, Ready, StreamProtocol};
 
 /// Rest after `accept` failed for want of descriptors or memory: the loop must not spin, and soon tries again.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -145,7 +145,12 @@ impl StreamServer {
         let mut line = Line::new(Box::new(socket));
         let client = ClientFacts { address: peer.to_string(), ..ClientFacts::default() };
         if self.sessions.count() >= self.limits.sessions {
-            let away = self.protocol.turn_away(&mut line, TurnedAway::TooMany);
+            self.limit_passed(&client, "as many sessions run as limits.sessions allows");
+            let refusal = Refusal::new(
+                RefusalKind::Limit,
+                "Firsthand has as many sessions as it is allowed; try again later",
+            );
+            let away = self.protocol.turn_away(&mut line, &refusal);
             let _ = tokio::time::timeout(TURN_AWAY_TIME, away).await;
             return Ok((line, Begun::Ended, client));
         }
@@ -153,7 +158,7 @@ impl StreamServer {
         let with = Beginning {
             engine: &self.engine,
             tls: tls.as_deref(),
-            allow_clear_text: peer.ip().is_loopback() || self.limits.clear_text_off_loopback,
+            allow_clear_text: peer.ip().is_loopback(),
             ask_for_secret: self.limits.ask_for_secret,
             client: client.clone(),
             links: &self.links,
@@ -162,8 +167,17 @@ impl StreamServer {
         let begun = tokio::time::timeout(self.limits.startup, self.protocol.begin(&mut line, &with)).await;
         match begun {
             Ok(begun) => Ok((line, begun, client)),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => {
+                self.limit_passed(&client, "it was not let in within limits.startup");
+                Err(io::ErrorKind::TimedOut.into())
+            }
         }
+    }
+
+    /// A connection ended at a limit of the listener: that is an entry (invariant 13), though one that may be turned away,
+    /// so that a flood of connections cannot fill the log.
+    fn limit_passed(&self, client: &ClientFacts, what: &str) {
+        self.engine.record_refused(false, "limit", &Wanted::default(), client, what);
     }
 
     async fn session(&self, mut line: Line, ready: Ready, client: ClientFacts) {

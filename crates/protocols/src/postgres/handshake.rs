@@ -19,7 +19,7 @@ use super::handshake_target::{self as target, Accepted, TargetError};
 use super::refuse;
 use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
-use crate::protocol::{Beginning, Begun, Ready, TurnedAway};
+use crate::protocol::{Beginning, Begun, Ready};
 
 /// Bytes of a cancel key in protocol 3.0 (fixed) and from 3.2 on (PostgreSQL 18 uses 32).
 const CANCEL_KEY_3_0: usize = 4;
@@ -226,14 +226,9 @@ fn passed_on(hello: &Hello) -> Json {
 }
 
 /// Says no before anything was read.
-pub(super) async fn turn_away(line: &mut Line, why: TurnedAway) {
-    let refusal = match why {
-        TurnedAway::TooMany => Refusal::new(
-            RefusalKind::Limit,
-            "Firsthand has as many sessions as it is allowed; try again later",
-        ),
-        TurnedAway::Draining => Refusal::draining(),
-    };
-    // The client speaks first in this protocol; an error before its startup is understood by every driver.
-    let _ = line.send(&refuse::fatal(&refusal)).await;
+pub(super) async fn turn_away(line: &mut Line, refusal: &Refusal) {
+    // Drivers read an error only in answer to their startup, so that is waited for; the driver's time limit bounds it.
+    if client::until_startup(line).await.is_ok() {
+        let _ = line.send(&refuse::fatal(refusal)).await;
+    }
 }

@@ -113,6 +113,18 @@ pub(super) async fn open(line: &mut Line, with: &Beginning<'_>) -> Result<Openin
     Err(ClientError::Refused)
 }
 
+/// Reads up to the startup message without going into anything, for a client that is to be turned away: no TLS.
+pub(super) async fn until_startup(line: &mut Line) -> io::Result<()> {
+    for _ in 0..=NEGOTIATIONS_MAX {
+        match first_packet(line).await? {
+            Packet::Ssl | Packet::GssEnc => line.send(b"N").await?,
+            Packet::Startup(_) => return Ok(()),
+            Packet::DirectTls | Packet::Cancel(_) | Packet::Bad(_) => break,
+        }
+    }
+    Err(io::ErrorKind::InvalidData.into())
+}
+
 enum Packet {
     DirectTls,
     Ssl,

@@ -24,11 +24,12 @@ mod text;
 
 use std::sync::Arc;
 
+use firsthand_session::Refusal;
 use firsthand_session::port::BoxFuture;
 use firsthand_sql::Analyzer;
 
 use crate::drive::line::Line;
-use crate::protocol::{Beginning, Begun, Probe, StreamProtocol, TurnedAway};
+use crate::protocol::{Beginning, Begun, Probe, StreamProtocol};
 
 /// The protocol, as the registry lists it.
 #[derive(Default)]
@@ -55,7 +56,7 @@ impl StreamProtocol for Postgres {
         Box::pin(handshake::begin(line, with, &self.analyzer))
     }
 
-    fn turn_away<'a>(&'a self, line: &'a mut Line, why: TurnedAway) -> BoxFuture<'a, ()> {
+    fn turn_away<'a>(&'a self, line: &'a mut Line, why: &'a Refusal) -> BoxFuture<'a, ()> {
         Box::pin(handshake::turn_away(line, why))
     }
 
