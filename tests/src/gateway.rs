@@ -69,6 +69,9 @@ impl Target {
     }
 }
 
+/// Ports tried before it is no longer chance.
+const PORT_TRIES: usize = 5;
+
 /// What the gateway is told.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -96,11 +99,17 @@ impl Gateway {
     /// Writes the configuration and starts `firsthand serve`; returns when it is ready.
     pub fn start(settings: Settings) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("firsthand-gw-").tempdir()?;
-        let (port, http) = (process::free_port()?, process::free_port()?);
-        let mut gateway = Self { daemon: None, settings, folder, port, http };
-        gateway.write_config()?;
-        gateway.serve()?;
-        Ok(gateway)
+        let mut gateway = Self { daemon: None, settings, folder, port: 0, http: 0 };
+        // A free port can be taken by another test before the gateway has it.
+        for _ in 0..PORT_TRIES {
+            (gateway.port, gateway.http) = (process::free_port()?, process::free_port()?);
+            gateway.write_config()?;
+            match gateway.serve() {
+                Err(e) if format!("{e:#}").contains("is taken by another listener") => {}
+                served => return served.map(|()| gateway),
+            }
+        }
+        bail!("no free port in {PORT_TRIES} tries")
     }
 
     /// Starts it again, after it was stopped or killed.

@@ -17,7 +17,7 @@ use std::{
 const TARGETS: &[(&str, &str)] = &[
     ("relaxed", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
     ("strict", r#"{ rows = 1000, bytes = "1MiB", durability = "strict" }"#),
-    ("bulk", r#"{ rows = 1000000, bytes = "256MiB", durability = "relaxed" }"#),
+    ("bulk", r#"{ rows = 1000000, bytes = "64MiB", durability = "relaxed" }"#),
 ];
 /// The name of the token, and of who acts.
 const TOKEN: &str = "bench";
