@@ -285,7 +285,6 @@ fn recovered_facts(recovered: &Recovered, found: &Found) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firsthand_model::target::Durability as Needed;
     use firsthand_session::port::{Need, Recorder};
     use std::future::poll_fn;
 
@@ -313,15 +312,15 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let recorder = record.recorder();
         runtime.block_on(async {
-            for durability in [Needed::Strict, Needed::Relaxed] {
-                let ticket = recorder.append(refusal(), Need::Fact, durability).unwrap();
+            for _ in 0..2 {
+                let ticket = recorder.append(refusal(), Need::Fact).unwrap();
                 poll_fn(|cx| recorder.poll_durable(ticket, Need::Fact, cx)).await.unwrap();
                 assert!(recorder.is_durable(ticket));
             }
         });
         assert_eq!(record.state().0, LogState::Ok);
         record.close(Json::from_written(b"{}".to_vec())).unwrap();
-        assert!(recorder.append(refusal(), Need::Intent, Needed::Strict).is_err());
+        assert!(recorder.append(refusal(), Need::Intent).is_err());
         drop(record);
         let (_record, found) = open(dir.path());
         // log.started, the two, log.stopped.

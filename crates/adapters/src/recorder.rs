@@ -12,7 +12,6 @@ use firsthand_auditlog::queue::{
 };
 use firsthand_auditlog::writer::Log;
 use firsthand_model::event::Event;
-use firsthand_model::target::Durability;
 use firsthand_session::port::{Clock, Need, RecordError, Recorder, Ticket};
 
 /// How long anybody waits for the disk before the wait counts as failed. Disks that merely are busy take milliseconds;
@@ -52,9 +51,9 @@ impl LogRecorder {
 }
 
 impl Recorder for LogRecorder {
-    /// Appends without hurry, whatever the durability: being waited for is what makes an entry urgent (`poll_durable`), so
+    /// Appends without hurry: being waited for is what makes an entry urgent (`poll_durable`), so
     /// that the intent and the outcome of a read, which wait together, cost one fdatasync.
-    fn append(&self, event: Event, need: Need, _: Durability) -> Result<Ticket, RecordError> {
+    fn append(&self, event: Event, need: Need) -> Result<Ticket, RecordError> {
         self.make_keys(&event)?;
         let item = Item {
             class: match need {

@@ -12,7 +12,6 @@ use firsthand_auditlog::keys::KeyStore;
 use firsthand_model::event::{Administered, Event};
 use firsthand_model::identity::{IdentityKind, Link};
 use firsthand_model::json::{Json, Object};
-use firsthand_model::target::Durability;
 use firsthand_session::port::{Need, RecordError, Recorder};
 
 use crate::failure::Failure;
@@ -56,8 +55,7 @@ impl Desk {
         payload: Json,
     ) -> Result<(), Failure> {
         let event = Event::Administered(Box::new(Administered { kind, by: by.clone(), leaf, payload }));
-        let ticket =
-            self.recorder.append(event, Need::Fact, Durability::Strict).map_err(|e| not_recorded(&e))?;
+        let ticket = self.recorder.append(event, Need::Fact).map_err(|e| not_recorded(&e))?;
         poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Fact, cx)).await.map_err(|e| not_recorded(&e))
     }
 

@@ -251,10 +251,7 @@ impl Engine {
             parameters: bound.parameters,
             coverage: bound.coverage,
         }));
-        let ticket = self
-            .recorder
-            .append(event, Need::Intent, facts.durability)
-            .map_err(|_| Refusal::not_recorded())?;
+        let ticket = self.recorder.append(event, Need::Intent).map_err(|_| Refusal::not_recorded())?;
         if facts.durability == Durability::Strict {
             poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Intent, cx))
                 .await
@@ -298,7 +295,7 @@ impl Engine {
         }));
         // Nobody is let in either way, and a log that cannot take it has health red already; so a flood of bad logins may
         // not use the room that is kept for outcomes.
-        let _ = self.recorder.append(event, Need::Intent, Durability::Relaxed);
+        let _ = self.recorder.append(event, Need::Intent);
     }
 
     fn failures(&self) -> std::sync::MutexGuard<'_, FailureLimiter> {

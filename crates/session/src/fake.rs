@@ -116,7 +116,7 @@ pub fn word(event: &Event) -> String {
 }
 
 impl Recorder for FakeLog {
-    fn append(&self, event: Event, need: Need, _: Durability) -> Result<Ticket, RecordError> {
+    fn append(&self, event: Event, need: Need) -> Result<Ticket, RecordError> {
         let mut s = self.state();
         match (&s.disk, need) {
             (Disk::Stopped, _) => return Err(RecordError::Stopped("told to".to_owned())),

@@ -120,7 +120,6 @@ impl std::fmt::Debug for Permit {
 impl Inner {
     fn abandon(self, why: AbandonReason) {
         Tally::one(&self.engine.tally.commands_abandoned);
-        let durability = self.facts.durability;
         let event = Event::CommandAbandoned(Box::new(CommandAbandoned {
             session: self.facts.id,
             facts: Some(self.facts),
@@ -130,7 +129,7 @@ impl Inner {
             forwarded: Some(self.forwarded),
         }));
         // An error is not lost: the log is stopped then, health is red, and recovery reports the orphan.
-        let _ = self.engine.recorder.append(event, Need::Fact, durability);
+        let _ = self.engine.recorder.append(event, Need::Fact);
     }
 }
 

@@ -106,7 +106,7 @@ impl Session {
             before,
             duration_us,
         }));
-        let ticket = self.engine.recorder.append(event, Need::Fact, self.facts.durability)?;
+        let ticket = self.engine.recorder.append(event, Need::Fact)?;
         Ok(Completed { after: wait_for(&self.facts, ticket) })
     }
 
@@ -119,7 +119,7 @@ impl Session {
         let facts = Arc::clone(&self.facts);
         let event =
             Event::CommandRows(Box::new(CommandRows { facts, number, first_row, rows, columns, values }));
-        self.engine.recorder.append(event, Need::Fact, self.facts.durability).map(drop)
+        self.engine.recorder.append(event, Need::Fact).map(drop)
     }
 
     /// Records how far a long transfer is.
@@ -129,7 +129,7 @@ impl Session {
     pub fn record_progress(&self, number: CommandNumber, rows: u64, bytes: u64) -> Result<(), RecordError> {
         let facts = Arc::clone(&self.facts);
         let event = Event::Stream(Box::new(StreamProgress { facts, number, bytes, rows }));
-        self.engine.recorder.append(event, Need::Fact, self.facts.durability).map(drop)
+        self.engine.recorder.append(event, Need::Fact).map(drop)
     }
 
     /// Ends the waiting of a held command, if there is one: the client cancelled it or has left. The command is then
@@ -145,7 +145,7 @@ impl Session {
     pub fn note(&self, what: &'static str, detail: Json) -> Result<Completed, RecordError> {
         let event =
             Event::SessionNoted(Box::new(SessionNoted { facts: Arc::clone(&self.facts), what, detail }));
-        let ticket = self.engine.recorder.append(event, Need::Fact, self.facts.durability)?;
+        let ticket = self.engine.recorder.append(event, Need::Fact)?;
         Ok(Completed { after: wait_for(&self.facts, ticket) })
     }
 
@@ -178,7 +178,6 @@ impl Session {
     /// Records its end.
     pub fn close(self, why: &'static str, detail: String) {
         Tally::one(&self.engine.tally.sessions_closed);
-        let durability = self.facts.durability;
         let event = Event::SessionClosed(Box::new(SessionClosed {
             duration_us: self.engine.clock.mono().since(self.opened),
             commands: self.asked.load(Relaxed),
@@ -187,7 +186,7 @@ impl Session {
             detail,
         }));
         // An error is not lost: recovery closes sessions that have no end.
-        let _ = self.engine.recorder.append(event, Need::Fact, durability);
+        let _ = self.engine.recorder.append(event, Need::Fact);
     }
 }
 
@@ -212,7 +211,7 @@ impl Canceller {
         let (facts, detail) = (Arc::clone(&self.facts), Json::from_written(detail));
         let event = Event::SessionNoted(Box::new(SessionNoted { facts, what: "cancel", detail }));
         // A cancel is a request to do less: it goes on even when the log cannot say so.
-        let _ = self.engine.recorder.append(event, Need::Fact, self.facts.durability);
+        let _ = self.engine.recorder.append(event, Need::Fact);
         held
     }
 }
@@ -284,7 +283,7 @@ fn record_intent(
         decision,
         approval,
     }));
-    let ticket = match engine.recorder.append(event, Need::Intent, facts.durability) {
+    let ticket = match engine.recorder.append(event, Need::Intent) {
         Ok(ticket) => ticket,
         Err(_) => {
             Tally::one(&engine.tally.commands_refused);

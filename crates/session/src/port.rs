@@ -11,7 +11,7 @@ use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::Identity;
 use firsthand_model::session::SessionFacts;
-use firsthand_model::target::{Durability, Target};
+use firsthand_model::target::Target;
 use firsthand_model::time::{MonoMicros, UnixMicros};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -238,11 +238,12 @@ pub enum RecordError {
 
 /// The one place to which sessions write.
 pub trait Recorder: Send + Sync {
-    /// Queues an entry; its order against all others is fixed now. Does not block.
+    /// Queues an entry; its order against all others is fixed now. Does not block. It becomes durable within 5 ms, or as
+    /// soon as somebody waits for it (`poll_durable`).
     ///
     /// # Errors
     /// See [`RecordError`]: the entry is not in the log and will not be.
-    fn append(&self, event: Event, need: Need, durability: Durability) -> Result<Ticket, RecordError>;
+    fn append(&self, event: Event, need: Need) -> Result<Ticket, RecordError>;
     /// Whether everything up to `ticket` is durable by now. One atomic load.
     fn is_durable(&self, ticket: Ticket) -> bool;
     /// Whether the log keeps up with what is queued. Whoever takes in commands waits while it does not (wakes `cx`), so

@@ -310,7 +310,7 @@ impl Running {
             return false;
         }
         let mut progress = false;
-        let wants = self.dialect.wants_client() && self.to_server.has_room() && self.log_keeps_up(cx);
+        let wants = self.dialect.wants_client() && self.to_server.has_room();
         // Beyond a bounded stock, more is read only for a message that the dialect has seen the beginning of.
         let unfinished = wants && self.fed;
         if self.from_client.open && (unfinished || self.from_client.buf.len() < CLIENT_AHEAD_MAX) {
@@ -331,7 +331,7 @@ impl Running {
                 }
             }
         }
-        if wants && !self.fed && !self.from_client.buf.is_empty() {
+        if wants && !self.fed && !self.from_client.buf.is_empty() && self.log_keeps_up(cx) {
             // Again only once there are more bytes, or the dialect has heard something else.
             self.fed = true;
             self.dialect.from_client(&mut self.from_client.buf, self.now, &mut self.actions);
@@ -343,8 +343,7 @@ impl Running {
     /// Whether the log takes what this client's next commands would add. A client that asks faster than the log writes
     /// waits, so that the others are not refused for its sake.
     fn log_keeps_up(&self, cx: &mut Context<'_>) -> bool {
-        let waiting = self.fed || self.from_client.buf.is_empty();
-        waiting || self.session.engine().recorder.poll_room(cx).is_ready()
+        self.session.engine().recorder.poll_room(cx).is_ready()
     }
 
     fn client_lost(&mut self) {

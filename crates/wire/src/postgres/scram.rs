@@ -62,25 +62,6 @@ impl Verifier {
         let server_key = hmac_sha256(&*salted, &[b"Server Key"]);
         Self { salt, iterations, stored_key: sha256(&*client_key), server_key }
     }
-
-    /// A verifier that no secret fits, for a name that does not exist: the same for the same name each time, so that
-    /// asking twice tells nothing. `server_secret` must stay the same for as long as that shall hold.
-    #[must_use]
-    pub fn mock(server_secret: &[u8], name: &[u8]) -> Self {
-        let of = |purpose: &[u8]| {
-            hmac_sha256(server_secret, &[b"firsthand/scram/mock/v1\0", purpose, b"\0", name])
-        };
-        let mut salt = [0; SALT_LEN];
-        salt.iter_mut().zip(of(b"salt")).for_each(|(to, from)| *to = from);
-        Self { salt, iterations: ITERATIONS, stored_key: of(b"stored"), server_key: of(b"server") }
-    }
-
-    /// Whether this is the secret's verifier; takes the same time whether it is or not. Costs [`Self::iterations`] rounds.
-    #[must_use]
-    pub fn matches(&self, secret: &[u8]) -> bool {
-        let other = Self::derive(secret, self.salt, self.iterations);
-        (other.stored_key.ct_eq(&self.stored_key) & other.server_key.ct_eq(&self.server_key)).into()
-    }
 }
 
 /// What the connection can bind SCRAM to.
@@ -90,7 +71,7 @@ pub enum Channel<'a> {
     Plain,
     /// TLS, but binding was not offered (a certificate whose hash RFC 5929 does not define).
     Unbound,
-    /// TLS, both mechanisms were offered; the hash of our certificate, see [`end_point_hash`].
+    /// TLS, both mechanisms were offered; the hash of our certificate (RFC 5929, 4.1).
     EndPoint(&'a [u8]),
 }
 
@@ -223,29 +204,6 @@ impl ExpectProof {
         let signature = hmac_sha256(&self.verifier.server_key, &[&self.signed, last.without_proof]);
         Ok(format!("v={}", STANDARD.encode(signature)).into_bytes())
     }
-}
-
-/// The `tls-server-end-point` data of a certificate: its hash by its signature's own hash function, except that MD5 and
-/// SHA-1 count as SHA-256 (RFC 5929, 4.1).
-#[must_use]
-pub fn end_point_hash(certificate_der: &[u8], signature_hash: SignatureHash) -> Vec<u8> {
-    let algorithm = match signature_hash {
-        SignatureHash::Sha256OrWeaker => &digest::SHA256,
-        SignatureHash::Sha384 => &digest::SHA384,
-        SignatureHash::Sha512 => &digest::SHA512,
-    };
-    digest::digest(algorithm, certificate_der).as_ref().to_vec()
-}
-
-/// The hash function of a certificate's signature. For signatures with none (Ed25519), RFC 5929 defines no binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureHash {
-    /// SHA-256, or MD5 or SHA-1 in its place.
-    Sha256OrWeaker,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
 }
 
 /// What a client says of channel binding (`gs2-cbind-flag`).
@@ -513,26 +471,14 @@ mod tests {
     }
 
     #[test]
-    fn clear_text_and_mock() {
-        assert!(verifier(b"pencil").matches(b"pencil"));
-        assert!(!verifier(b"pencil").matches(b"pencils"));
-        let mock = |name: &[u8]| Verifier::mock(b"server secret", name);
-        assert_eq!(mock(b"nobody").salt, mock(b"nobody").salt);
-        assert_eq!(mock(b"nobody").stored_key, mock(b"nobody").stored_key);
-        assert_ne!(mock(b"nobody").salt, mock(b"somebody").salt);
-        assert_ne!(mock(b"nobody").stored_key, mock(b"nobody").server_key);
-        assert_ne!(mock(b"nobody").salt, Verifier::mock(b"other secret", b"nobody").salt);
-        assert_eq!(mock(b"nobody").iterations, ITERATIONS);
-        assert!(!mock(b"nobody").matches(b""));
-        assert_eq!(format!("{:?}", mock(b"x")), "Verifier { iterations: 4096, .. }");
+    fn a_verifier_shows_nothing_of_itself() {
+        assert_eq!(format!("{:?}", verifier(b"x")), "Verifier { iterations: 4096, .. }");
     }
 
     #[test]
-    fn end_point_hashes_have_the_signatures_length() {
-        let len = |hash| end_point_hash(b"certificate", hash).len();
-        assert_eq!(len(SignatureHash::Sha256OrWeaker), 32);
-        assert_eq!((len(SignatureHash::Sha384), len(SignatureHash::Sha512)), (48, 64));
+    fn binding_is_offered_only_where_there_is_something_to_bind_to() {
         assert_eq!(Channel::EndPoint(&[]).mechanisms(), [SCRAM_SHA_256_PLUS, SCRAM_SHA_256]);
         assert_eq!(Channel::Unbound.mechanisms(), [SCRAM_SHA_256]);
+        assert_eq!(Channel::Plain.mechanisms(), [SCRAM_SHA_256]);
     }
 }
