@@ -285,7 +285,7 @@ fn recovered_facts(recovered: &Recovered, found: &Found) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firsthand_session::port::{Need, Recorder};
+    use firsthand_session::port::{Need, Recorder, Waiting};
     use std::future::poll_fn;
 
     fn open(data: &Path) -> (Record, Found) {
@@ -314,7 +314,8 @@ mod tests {
         runtime.block_on(async {
             for _ in 0..2 {
                 let ticket = recorder.append(refusal(), Need::Fact).unwrap();
-                poll_fn(|cx| recorder.poll_durable(ticket, Need::Fact, cx)).await.unwrap();
+                let mut waiting = Waiting::default();
+                poll_fn(|cx| recorder.poll_durable(ticket, Need::Fact, &mut waiting, cx)).await.unwrap();
                 assert!(recorder.is_durable(ticket));
             }
         });

@@ -12,7 +12,7 @@ use firsthand_auditlog::queue::{
 };
 use firsthand_auditlog::writer::Log;
 use firsthand_model::event::Event;
-use firsthand_session::port::{Clock, Need, RecordError, Recorder, Ticket};
+use firsthand_session::port::{Clock, Need, RecordError, Recorder, Ticket, Waiting};
 
 /// How long anybody waits for the disk before the wait counts as failed. Disks that merely are busy take milliseconds;
 /// one that takes this long hangs, and clients should not hang with it.
@@ -86,22 +86,26 @@ impl Recorder for LogRecorder {
         &self,
         ticket: Ticket,
         need: Need,
+        waiting: &mut Waiting,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), RecordError>> {
         let patience = match need {
             Need::Intent => Patience::Intent,
             Need::Fact => Patience::Outcome,
         };
-        let mut registration = Registration::default();
-        match self.log.poll_durable(Position(ticket.0), patience, &mut registration, cx) {
+        if self.is_durable(ticket) && !self.log.has_oversize() {
+            return Poll::Ready(Ok(()));
+        }
+        let slot = waiting.0.get_or_insert_with(|| Box::new(Registration::default()));
+        let Some(registration) = slot.downcast_mut::<Registration>() else {
+            return Poll::Ready(Err(RecordError::Stopped("a wait was begun at another recorder".to_owned())));
+        };
+        match self.log.poll_urgent(Position(ticket.0), patience, registration, cx) {
             Poll::Ready(ready) => Poll::Ready(ready.map_err(not_durable)),
             Poll::Pending if u128::from(self.log.in_flight_us()) > RECORD_WAIT_MAX.as_micros() => {
                 Poll::Ready(Err(RecordError::TimedOut))
             }
-            Poll::Pending => {
-                self.log.hurry();
-                Poll::Pending
-            }
+            Poll::Pending => Poll::Pending,
         }
     }
 }

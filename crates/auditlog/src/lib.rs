@@ -55,6 +55,7 @@
 pub mod codec;
 pub mod entry;
 pub mod frame;
+mod gathering;
 pub mod index;
 pub mod io;
 mod keeper;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::gathering::Gathering;
 use crate::io::Io;
 use crate::open_set::MAX_OPEN;
 use crate::tree::Frontier;
@@ -37,7 +38,6 @@ pub(crate) const GATHER_BYTES: usize = 1 << 20;
 /// How long the writer keeps looking every [`GATHER`] after work, before it sleeps until it is woken: while it looks by
 /// itself, appending needs no system call, and only who begins to wait makes one.
 pub(crate) const LINGER: Duration = Duration::from_millis(100);
-
 /// An entry's position, known from the moment it is queued. It is not durable yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -187,6 +187,8 @@ enum Sleep {
     No,
     /// It wakes within [`GATHER`]; only strict entries are worth waking it for.
     Gathering,
+    /// It wakes soon, or once as many wait as are expected (see [`Gathering`]).
+    Companions,
     /// It sleeps until woken.
     Idle,
 }
@@ -200,6 +202,9 @@ struct Queue<T> {
     /// How many entries that open something were ever taken.
     opening: u64,
     strict: bool,
+    /// How many wait for what is queued.
+    waiting: usize,
+    gathering: Gathering,
     sleep: Sleep,
     closing: bool,
 }
@@ -218,6 +223,14 @@ pub struct Registration {
     position: u64,
     patience: Option<Patience>,
     suspensions: u64,
+    turn: u64,
+}
+
+impl Registration {
+    /// Counts how often it was put on the list of waiters.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn
+    }
 }
 
 #[derive(Debug, Default, Clone)]
@@ -271,6 +284,8 @@ impl<T> Shared<T> {
             next,
             opening: 0,
             strict: false,
+            waiting: 0,
+            gathering: Gathering::default(),
             sleep: Sleep::No,
             closing: false,
         };
@@ -315,7 +330,7 @@ impl<T> Shared<T> {
         queue.slots.push_back(Slot { position, mono_us: now, opens, size, entry: item.entry });
         let wake = match queue.sleep {
             Sleep::No => false,
-            Sleep::Gathering => strict || queue.bytes >= GATHER_BYTES,
+            Sleep::Gathering | Sleep::Companions => strict || queue.bytes >= GATHER_BYTES,
             Sleep::Idle => true,
         };
         if wake {
@@ -406,6 +421,7 @@ impl<T> Shared<T> {
             position: ticket.0,
             patience: Some(patience),
             suspensions: self.suspensions.load(Ordering::Acquire),
+            turn: registration.turn + 1,
         };
         Poll::Pending
     }
@@ -429,7 +445,9 @@ impl<T> Shared<T> {
         None
     }
 
-    fn wake(&self, mut covered: impl FnMut(&Waiter) -> bool) {
+    /// Wakes who is covered; tells how many that were.
+    fn wake(&self, mut covered: impl FnMut(&Waiter) -> bool) -> usize {
+        let mut woken = 0;
         let mut waiters = lock(&self.waiters);
         let mut at = 0;
         while let Some(waiter) = waiters.get(at) {
@@ -437,10 +455,12 @@ impl<T> Shared<T> {
                 // Waking pushes to a run queue and may do a system call, but nobody who waits for this lock is in a
                 // greater hurry than those who are woken.
                 waiters.swap_remove(at).waker.wake();
+                woken += 1;
             } else {
                 at += 1;
             }
         }
+        woken
     }
 
     /// First position that is not durable.
@@ -449,14 +469,18 @@ impl<T> Shared<T> {
     }
 
     /// Everything before `head`'s size is durable: tell it, and wake who waited.
-    pub(crate) fn publish(&self, head: &Frontier, (open, opened): (usize, u64)) {
+    pub(crate) fn publish(&self, head: &Frontier, (open, opened): (usize, u64), took_us: u64) {
         lock(&self.head).clone_from(head);
         // In this order, so that whoever looks in between counts too many rather than too few.
         self.open.store(open, Ordering::Release);
         self.opened.store(opened, Ordering::Release);
         self.set_in_flight(None);
         self.durable.store(head.size(), Ordering::Release);
-        self.wake(|w| w.position < head.size());
+        let served = self.wake(|w| w.position < head.size());
+        let now = self.io.mono_us();
+        let mut queue = lock(&self.queue);
+        let waiting = queue.waiting;
+        queue.gathering.served(served, waiting, now, took_us);
     }
 
     pub(crate) fn set_in_flight(&self, since: Option<u64>) {
@@ -479,6 +503,10 @@ impl<T> Shared<T> {
     pub(crate) fn mark_oversize(&self, position: u64) {
         lock(&self.oversize).insert(position);
         self.any_oversize.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_oversize(&self) -> bool {
+        self.any_oversize.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_oversize(&self, position: u64) -> bool {
@@ -570,14 +598,20 @@ impl<T> Shared<T> {
         lock(&self.queue).bytes
     }
 
-    /// Somebody waits: what is queued is due now. Wakes the writer where it gathers or sleeps.
-    pub(crate) fn hurry(&self) {
+    /// Somebody waits for this entry: if it is still queued, it is due, now or as soon as its companions wait as well.
+    /// Wakes the writer where it gathers or sleeps.
+    pub(crate) fn hurry(&self, ticket: Ticket) {
         let mut queue = lock(&self.queue);
-        if queue.slots.is_empty() || queue.strict {
+        if queue.slots.front().is_none_or(|first| first.position > ticket.0) {
             return;
         }
-        queue.strict = true;
-        if queue.sleep != Sleep::No {
+        queue.waiting += 1;
+        let wake = match queue.sleep {
+            Sleep::No => false,
+            Sleep::Companions => queue.gathering.is_complete(queue.waiting),
+            Sleep::Gathering | Sleep::Idle => true,
+        };
+        if wake {
             queue.sleep = Sleep::No;
             drop(queue);
             self.work.notify_one();
@@ -596,6 +630,7 @@ impl<T> Shared<T> {
         std::mem::swap(&mut queue.slots, into);
         self.counters.queued.store(into.len() as u64, Ordering::Relaxed);
         queue.strict = false;
+        queue.waiting = 0;
     }
 
     /// An entry of this estimated size has left the memory that the queue's limits bound.
@@ -615,38 +650,39 @@ impl<T> Shared<T> {
             }
             let sleep = match retry {
                 Some(_) if waited || queue.closing => return true,
-                Some(retry) => Some(retry),
+                Some(retry) => (Sleep::No, Some(retry)),
                 None if queue.closing => return !queue.slots.is_empty(),
-                None => match self.due(&queue, linger_until) {
+                None => match self.due(&mut queue, linger_until) {
                     None => return true,
                     Some(sleep) => sleep,
                 },
             };
             waited = true;
-            queue = match sleep {
-                None => {
-                    queue.sleep = Sleep::Idle;
-                    self.work.wait(queue).unwrap_or_else(PoisonError::into_inner)
-                }
-                Some(time) => {
-                    queue.sleep = if retry.is_some() { Sleep::No } else { Sleep::Gathering };
-                    self.work.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0
-                }
+            queue.sleep = sleep.0;
+            queue = match sleep.1 {
+                None => self.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(time) => self.work.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0,
             };
             queue.sleep = Sleep::No;
         }
     }
 
-    /// `None`: write now. Otherwise how long to sleep, `Some(None)` being until woken.
-    fn due(&self, queue: &Queue<T>, linger_until: u64) -> Option<Option<Duration>> {
+    /// `None`: write now. Otherwise how to sleep and for how long; without a time, until woken.
+    fn due(&self, queue: &mut Queue<T>, linger_until: u64) -> Option<(Sleep, Option<Duration>)> {
         let now = self.io.mono_us();
+        let companions = queue.gathering.left(now).map(|left| (Sleep::Companions, Some(left)));
         let Some(first) = queue.slots.front() else {
-            return Some((now < linger_until).then_some(GATHER));
+            let linger = (Sleep::Gathering, Some(GATHER));
+            return Some(companions.unwrap_or(if now < linger_until { linger } else { (Sleep::Idle, None) }));
         };
         let age = Duration::from_micros(now.saturating_sub(first.mono_us));
-        if queue.strict || queue.bytes >= GATHER_BYTES || age >= GATHER {
+        let waiting = queue.waiting;
+        if queue.strict || waiting > 0 && queue.gathering.is_over(waiting, now) {
             return None;
         }
-        Some(Some(GATHER - age))
+        if queue.bytes >= GATHER_BYTES || age >= GATHER {
+            return None;
+        }
+        Some(companions.unwrap_or((Sleep::Gathering, Some(GATHER - age))))
     }
 }

@@ -169,7 +169,7 @@ impl<C: Codec> Core<C> {
         self.live.at = end;
         self.work.batch.clear();
         self.shared.resume();
-        self.shared.publish(&self.frontier, (self.open.len(), self.work.opened));
+        self.shared.publish(&self.frontier, (self.open.len(), self.work.opened), sync_us);
         // In time: a quarter is long before the half at which the design wants the next one to stand ready, and late
         // enough that a short run of the command line never makes one.
         if self.live.at > self.live.capacity / 4 {

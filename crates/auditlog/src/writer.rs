@@ -204,10 +204,27 @@ impl<C: Codec> Log<C> {
         self.shared.poll_durable(ticket, patience, registration, cx)
     }
 
-    /// What is queued is due now, although it was appended as relaxed: somebody has begun to wait for it. Lets a reader's
-    /// intent share the fdatasync of its outcome instead of starting one of its own.
-    pub fn hurry(&self) {
-        self.shared.hurry();
+    /// As [`Log::poll_durable`], and makes the entry urgent although it was appended as relaxed: somebody waits for it.
+    /// Lets a reader's intent share the fdatasync of its outcome instead of starting one of its own.
+    pub fn poll_urgent(
+        &self,
+        ticket: Ticket,
+        patience: Patience,
+        registration: &mut Registration,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), WaitError>> {
+        let before = registration.turn();
+        let polled = self.shared.poll_durable(ticket, patience, registration, cx);
+        if polled.is_pending() && registration.turn() != before {
+            self.shared.hurry(ticket);
+        }
+        polled
+    }
+
+    /// Whether any entry was ever too large, so that "durable" is not all there is to ask of one.
+    #[must_use]
+    pub fn has_oversize(&self) -> bool {
+        self.shared.has_oversize()
     }
 
     /// For how long the oldest entry on its way to the disk has been so, in µs; 0 when none is.

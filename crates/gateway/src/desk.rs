@@ -12,7 +12,7 @@ use firsthand_auditlog::keys::KeyStore;
 use firsthand_model::event::{Administered, Event};
 use firsthand_model::identity::{IdentityKind, Link};
 use firsthand_model::json::{Json, Object};
-use firsthand_session::port::{Need, RecordError, Recorder};
+use firsthand_session::port::{Need, RecordError, Recorder, Waiting};
 
 use crate::failure::Failure;
 
@@ -56,7 +56,10 @@ impl Desk {
     ) -> Result<(), Failure> {
         let event = Event::Administered(Box::new(Administered { kind, by: by.clone(), leaf, payload }));
         let ticket = self.recorder.append(event, Need::Fact).map_err(|e| not_recorded(&e))?;
-        poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Fact, cx)).await.map_err(|e| not_recorded(&e))
+        let mut waiting = Waiting::default();
+        poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Fact, &mut waiting, cx))
+            .await
+            .map_err(|e| not_recorded(&e))
     }
 
     fn token_leaf(&self, token: &Token) -> Json {

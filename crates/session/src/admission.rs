@@ -18,7 +18,7 @@ use crate::permit::{Forward, Reply};
 use crate::pipeline::Session;
 use crate::port::{
     Approver, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer,
-    IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets,
+    IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
@@ -253,7 +253,8 @@ impl Engine {
         }));
         let ticket = self.recorder.append(event, Need::Intent).map_err(|_| Refusal::not_recorded())?;
         if facts.durability == Durability::Strict {
-            poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Intent, cx))
+            let mut waiting = Waiting::default();
+            poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Intent, &mut waiting, cx))
                 .await
                 .map_err(|_| Refusal::not_recorded())?;
         }

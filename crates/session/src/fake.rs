@@ -20,7 +20,7 @@ use crate::pipeline::Session;
 use crate::port::{
     Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
     CredentialError, CredentialSource, DialError, Dialer, Hold, IdentityError, IdentityProvider, Ids,
-    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket,
+    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket, Waiting,
 };
 use crate::secret::Secret;
 
@@ -138,7 +138,13 @@ impl Recorder for FakeLog {
         Poll::Ready(())
     }
 
-    fn poll_durable(&self, ticket: Ticket, _: Need, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
+    fn poll_durable(
+        &self,
+        ticket: Ticket,
+        _: Need,
+        _: &mut Waiting,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RecordError>> {
         let mut s = self.state();
         if s.durable > ticket.0 {
             return Poll::Ready(Ok(()));

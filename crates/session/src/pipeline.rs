@@ -23,7 +23,7 @@ use firsthand_model::time::MonoMicros;
 use crate::admission::Engine;
 use crate::breaker::{Broken, HoldBreaker};
 use crate::permit::{Completed, Inner, Permit, RowsPiece, wait_for};
-use crate::port::{ApprovalError, Ask, Hold, Need, RecordError, Ticket};
+use crate::port::{ApprovalError, Ask, Hold, Need, RecordError, Ticket, Waiting};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
 
@@ -308,7 +308,8 @@ fn record_intent(
 async fn make_durable(engine: &Engine, recorded: Vec<Recorded>) -> Vec<Answer> {
     let last = recorded.iter().filter(|r| r.must_be_durable_first).map(|r| r.ticket).max();
     let Some(last) = last else { return recorded.into_iter().map(|r| r.permit).collect() };
-    let durable = poll_fn(|cx| engine.recorder.poll_durable(last, Need::Intent, cx)).await;
+    let mut waiting = Waiting::default();
+    let durable = poll_fn(|cx| engine.recorder.poll_durable(last, Need::Intent, &mut waiting, cx)).await;
     if durable.is_ok() {
         return recorded.into_iter().map(|r| r.permit).collect();
     }

@@ -1,5 +1,6 @@
 //! Everything the engine needs from outside. All of it fails closed: an error refuses.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -253,8 +254,24 @@ pub trait Recorder: Send + Sync {
     /// cannot be written; who waits for a fact goes on waiting while it may still be. Resolves with `TimedOut` when
     /// polled after longer than the recorder's own limit: whoever waits must poll again from time to time.
     /// Cancel-safe.
-    fn poll_durable(&self, ticket: Ticket, need: Need, cx: &mut Context<'_>)
-    -> Poll<Result<(), RecordError>>;
+    fn poll_durable(
+        &self,
+        ticket: Ticket,
+        need: Need,
+        waiting: &mut Waiting,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RecordError>>;
+}
+
+/// What a task that waits for the recorder remembers between polls: polled again while nothing has happened, the recorder
+/// sees that it stands on its list already. One for each waiting task; only the recorder knows what is in it.
+#[derive(Default)]
+pub struct Waiting(pub Option<Box<dyn Any + Send>>);
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
 }
 
 /// A connection to a target.

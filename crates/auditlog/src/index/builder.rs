@@ -180,7 +180,10 @@ impl Builder {
         }
         if let Some(payload) = payload {
             self.text.add(payload);
-            self.names.learn(leaf, payload);
+            // The kind is known: asking `learn` would look for it again.
+            if kind == b"session.opened" || leaf.starts_with(b"{\"by\":") {
+                self.names.learn(leaf, payload);
+            }
         }
         let sid = after(leaf, &self.patterns.sid).and_then(|rest| rest.first_chunk::<36>());
         match sid {

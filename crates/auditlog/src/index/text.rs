@@ -32,12 +32,12 @@ impl TextBuilder {
     pub(crate) fn add(&mut self, payload: &[u8]) {
         let slot = slot_of(payload);
         let Some(before) = self.recent.get_mut(slot) else { return };
-        let same_start = common(payload.iter(), before.iter());
+        let same_start = common_start(payload, before);
         if same_start == payload.len() {
             return;
         }
         let rest = (payload.len().min(before.len())) - same_start.min(before.len());
-        let same_end = common(payload.iter().rev(), before.iter().rev()).min(rest);
+        let same_end = common_end(payload, before).min(rest);
         let from = same_start.saturating_sub(RUN - 1);
         let to = (payload.len() - same_end + RUN - 1).min(payload.len());
         note(&mut self.bits, payload.get(from..to).unwrap_or_default());
@@ -56,9 +56,20 @@ impl TextBuilder {
     }
 }
 
-/// How many bytes are the same from the first on.
-fn common<'a>(a: impl Iterator<Item = &'a u8>, b: impl Iterator<Item = &'a u8>) -> usize {
-    a.zip(b).take_while(|(a, b)| a == b).count()
+/// How many bytes are the same from the first on. Eight at a time: this looks at every payload whole.
+fn common_start(a: &[u8], b: &[u8]) -> usize {
+    let (words_a, words_b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+    let same = 8 * words_a.iter().zip(words_b).take_while(|(a, b)| a == b).count();
+    let rest = a.iter().skip(same).zip(b.iter().skip(same));
+    same + rest.take_while(|(a, b)| a == b).count()
+}
+
+/// How many bytes are the same from the last on.
+fn common_end(a: &[u8], b: &[u8]) -> usize {
+    let (words_a, words_b) = (a.as_rchunks::<8>().1, b.as_rchunks::<8>().1);
+    let same = 8 * words_a.iter().rev().zip(words_b.iter().rev()).take_while(|(a, b)| a == b).count();
+    let rest = a.iter().rev().skip(same).zip(b.iter().rev().skip(same));
+    same + rest.take_while(|(a, b)| a == b).count()
 }
 
 /// Payloads that begin alike and are about as long are probably alike.

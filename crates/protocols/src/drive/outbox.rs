@@ -105,19 +105,24 @@ impl Outbox {
         stream: &mut dyn ByteStream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<bool>> {
+        if self.is_done() {
+            return Poll::Ready(Ok(false));
+        }
         let mut wrote = false;
-        loop {
+        while self.pieces.front().is_some_and(|p| p.after.is_none()) {
             let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
             let mut count = 0;
             for (slot, piece) in slices.iter_mut().zip(self.pieces.iter().take_while(|p| p.after.is_none())) {
                 *slot = IoSlice::new(&piece.bytes);
                 count += 1;
             }
-            if count == 0 {
-                break;
-            }
             let slices = slices.get(..count).unwrap_or_default();
-            let n = match Pin::new(&mut *stream).poll_write_vectored(cx, slices) {
+            // One piece, which most writes are, needs no list: the kernel's way for it is shorter.
+            let write = match slices {
+                [one] => Pin::new(&mut *stream).poll_write(cx, one),
+                many => Pin::new(&mut *stream).poll_write_vectored(cx, many),
+            };
+            let n = match write {
                 Poll::Ready(n) => n?,
                 Poll::Pending if wrote => return Poll::Ready(Ok(true)),
                 Poll::Pending => return Poll::Pending,

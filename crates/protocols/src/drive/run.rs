@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::time::MonoMicros;
 use firsthand_session::breaker::Broken;
-use firsthand_session::port::{BoxFuture, ByteStream, Need, RecordError};
+use firsthand_session::port::{BoxFuture, ByteStream, Need, RecordError, Waiting};
 use firsthand_session::{Answer, Refusal, Session};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
@@ -116,6 +116,8 @@ struct Running {
     from_server: Inlet,
     to_client: Outbox,
     to_server: Outbox,
+    /// Of the first gate of what goes to the client.
+    waiting: Waiting,
     actions: Vec<Action>,
     due: VecDeque<Action>,
     asking: Option<BoxFuture<'static, Vec<Answer>>>,
@@ -146,6 +148,7 @@ pub async fn run(parts: Parts) {
         from_server: Inlet::new(parts.server.1),
         to_client: Outbox::default(),
         to_server: Outbox::default(),
+        waiting: Waiting::default(),
         actions: Vec::with_capacity(8),
         due: VecDeque::new(),
         asking: None,
@@ -370,7 +373,7 @@ impl Running {
             let recorder = Arc::clone(&self.session.engine().recorder);
             self.to_client.open_gates(|t| recorder.is_durable(t));
             if self.to_client.gate().is_some()
-                && let Poll::Ready(durable) = recorder.poll_durable(ticket, Need::Fact, cx)
+                && let Poll::Ready(durable) = recorder.poll_durable(ticket, Need::Fact, &mut self.waiting, cx)
             {
                 progress = true;
                 match durable {
