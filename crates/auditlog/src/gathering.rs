@@ -40,13 +40,13 @@ impl Gathering {
 
     /// Whether those who wait are to be served now.
     pub(crate) fn is_over(&mut self, waiting: usize, now: u64) -> bool {
-        if self.is_complete(waiting) {
-            self.misses = 0;
-        } else if now < self.until_us {
+        let complete = self.is_complete(waiting);
+        if !complete && now < self.until_us {
             return false;
-        } else if self.expected > 1 {
-            self.misses = (self.misses + 1).min(MISSES_MAX);
-            self.rest = 1 << self.misses;
+        }
+        if self.expected > 1 {
+            self.misses = if complete { 0 } else { (self.misses + 1).min(MISSES_MAX) };
+            self.rest = if complete { 0 } else { 1 << self.misses };
         }
         self.expected = 0;
         true
