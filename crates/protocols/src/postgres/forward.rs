@@ -1,5 +1,7 @@
 //! The answers to an ask: what is permitted goes to the target, what is refused is replaced by a text that fails there.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
@@ -10,6 +12,7 @@ use super::batch::{Batch, Item, Plan, What};
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
 use super::refuse;
+use crate::budget::carry;
 use crate::dialect::Action;
 
 /// The name under which a refused Parse fails. Nothing ever has it: the text does not parse.
@@ -53,7 +56,8 @@ struct Span {
 impl PostgresDialect {
     /// Sends the batch, as the answers allow. One answer per planned command.
     pub(super) fn forward(&mut self, answers: Vec<Answer>, out: &mut Vec<Action>) {
-        let Batch { mut bytes, mut items, mut plans } = std::mem::take(&mut self.batch);
+        let Batch { mut bytes, mut items, mut plans, held } = std::mem::take(&mut self.batch);
+        self.sending = held.map(Arc::new);
         let mut slots: Vec<Slot> = Vec::with_capacity(plans.len());
         let mut answers = answers.into_iter();
         for plan in plans.drain(..) {
@@ -116,7 +120,8 @@ impl PostgresDialect {
         }
         self.send(&mut span, &mut bytes, &mut slots, out);
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
-        self.batch = Batch { bytes: BytesMut::new(), items, plans };
+        self.batch = Batch { bytes: BytesMut::new(), items, plans, held: None };
+        self.sending = None;
     }
 
     fn slot(&mut self, plan: Plan, answer: Answer) -> Slot {
@@ -156,7 +161,10 @@ impl PostgresDialect {
         if len == 0 {
             return;
         }
-        let piece = bytes.split_to(len).freeze();
+        let mut piece = bytes.split_to(len).freeze();
+        if let Some(held) = &self.sending {
+            piece = carry(piece, held);
+        }
         let forward = match owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
             Some(Fate::Permitted(running)) => running.permit.forward(piece),
             Some(Fate::Queued(seq)) => {

@@ -104,6 +104,7 @@ async fn connect(
         session_role,
         role,
         session: session.facts().id,
+        budget: Arc::clone(with.budget),
         message_bytes_max: MESSAGE_BYTES_MAX,
         unobserved: hello.wanted.unobserved,
     };
