@@ -61,8 +61,8 @@ pub enum Action {
 
 /// Work for another thread (with a stack of `firsthand_sql::STACK_BYTES`).
 pub struct Thinking {
-    /// Bytes of text that it reads: what it takes in time and memory grows with them.
-    pub bytes: usize,
+    /// Bytes of memory that it may take.
+    pub cost: usize,
     /// The work.
     pub work: Box<dyn FnOnce() -> Thought + Send>,
 }
