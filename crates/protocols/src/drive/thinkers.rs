@@ -171,8 +171,8 @@ mod tests {
     fn who_waits_too_long_is_told_and_small_texts_do_not_wait_for_large_ones() {
         runtime().block_on(async {
             let thinkers = Thinkers::waiting(Duration::from_millis(20));
-            let (free, blocked) = mpsc::channel::<()>();
-            let (begin, begun) = mpsc::channel();
+            let (free, blocked) = channel::<()>();
+            let (begin, begun) = channel();
             let first = thinkers.start(thinking(usize::MAX, move || {
                 begin.send(()).unwrap();
                 let _ = blocked.recv();
