@@ -127,7 +127,6 @@ impl Drop for Pondering {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::sync::mpsc;
 
     use super::*;
 
