@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::masking::MaskDuty;
+
 /// Allow, deny or hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -24,11 +26,17 @@ impl Verdict {
     }
 }
 
-/// Duties attached to an allow. None exist until the policy issue brings masking and row caps.
+/// Duties attached to an allow.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Obligations {
-    /// Columns to mask, by the rule's selector. Always empty for now.
-    pub mask: Vec<String>,
+    /// What has to be masked in the reply.
+    pub mask: MaskDuty,
+    /// Rows that may be delivered; `None`: as many as there are.
+    pub rows: Option<u64>,
+    /// Bytes of rows that may be delivered.
+    pub bytes: Option<u64>,
+    /// Rows that the command may affect: more are rolled back.
+    pub affected: Option<u64>,
 }
 
 /// A decision with its reason.

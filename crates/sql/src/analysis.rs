@@ -120,6 +120,7 @@ impl Analysis {
             tables: Vec::new(),
             plain_read: false,
             coverage: vec![UNPARSED.to_owned()],
+            facts: None,
         };
         let statement = Statement { shape: Arc::new(shape), place: Place::At(0..text.len()) };
         Self { statements: vec![statement], unparsed: Some(reason) }

@@ -78,6 +78,7 @@ pub(crate) fn shape() -> Shape {
         tables: vec!["payments".to_owned()],
         plain_read: false,
         coverage: vec!["function-bodies".to_owned()],
+        facts: None,
     }
 }
 
@@ -276,6 +277,7 @@ pub(crate) fn bench_decided(facts: Arc<SessionFacts>) -> CommandDecided {
         tables: vec!["pgbench_accounts".to_owned()],
         plain_read: true,
         coverage: vec![],
+        facts: None,
     });
     e.command.text = "SELECT abalance FROM pgbench_accounts WHERE aid = 1234567;".to_owned();
     e.command.parameters = Json::default();
