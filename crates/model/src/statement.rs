@@ -16,7 +16,8 @@ pub struct Facts {
     /// Functions it may run (also behind operators, casts, views, defaults, domains and triggers where the catalog tells),
     /// as `schema.name`, each once.
     pub functions: Vec<String>,
-    /// Settings it changes, by name (`search_path`, `role`, …).
+    /// Settings it changes: `name`, or `name=value` where the value is known (names and values in lower case, a list with
+    /// `, ` between): `search_path=public`, `role`.
     pub settings: Vec<String>,
     /// It can change every row of what it writes: no WHERE, or one that does not depend on the row; TRUNCATE.
     pub unbounded: bool,

@@ -45,6 +45,7 @@ pub(crate) fn facts() -> SessionFacts {
         role: "orders_rw".to_owned(),
         backend_pid: 4711,
         server_version: "15.8".to_owned(),
+        application: String::new(),
         durability: Durability::Strict,
         mode: Mode::Enforce,
         encoded: OnceLock::new(),
