@@ -51,7 +51,8 @@ fn one(rules: &Rules, case: Case, analyse: Analyse<'_>) -> Tried {
     let windows = rules.with_compiled(|c| if case.at.is_empty() { 0 } else { open_bits(&c.windows, now) });
     let given = Given { approved: false, estimated_rows: case.estimated_rows };
     let strict = |v: Verdict| [Verdict::Allow, Verdict::Hold, Verdict::Deny].iter().position(|o| *o == v);
-    let judged = all.iter().map(|f| rules.suppose(&session, f, windows, given)).max_by_key(|j| strict(j.verdict));
+    let judged =
+        all.iter().map(|f| rules.suppose(&session, f, windows, given)).max_by_key(|j| strict(j.verdict));
     let Some(judged) = judged else {
         let wrong = vec!["there is no statement in it".to_owned()];
         return Tried { case, verdict: Verdict::Deny, rule: Arc::from(""), reason: Arc::from(""), wrong };
@@ -79,12 +80,14 @@ fn masks(duty: &firsthand_model::masking::MaskDuty, facts: Option<&Facts>) -> Ve
         Some(Output::None | Output::Untold(_)) | None => Vec::new(),
     };
     let masks = duty.columns.as_deref().unwrap_or_default();
-    let said = names.iter().zip(masks).filter_map(|(n, m)| m.as_ref().map(|m| format!("{n}={}", m.style.word())));
+    let said =
+        names.iter().zip(masks).filter_map(|(n, m)| m.as_ref().map(|m| format!("{n}={}", m.style.word())));
     said.collect()
 }
 
 fn session(case: &Case) -> SessionFacts {
-    let link = |kind, name: &str| Link { kind, id: name.to_owned(), name: name.to_owned(), trust: Trust::Bound };
+    let link =
+        |kind, name: &str| Link { kind, id: name.to_owned(), name: name.to_owned(), trust: Trust::Bound };
     let mut chain = Vec::new();
     if !case.on_behalf_of.is_empty() {
         chain.push(link(IdentityKind::Human, &case.on_behalf_of));
@@ -133,7 +136,16 @@ fn facts(case: &Case) -> Facts {
 
 /// Reasons that a statement's doing cannot be told, as the analysis gives them.
 const REASONS: &[&str] = &[
-    "do", "call", "dynamic-sql", "function", "operator", "unparsed", "prepared", "cursor", "relation", "no-catalog",
+    "do",
+    "call",
+    "dynamic-sql",
+    "function",
+    "operator",
+    "unparsed",
+    "prepared",
+    "cursor",
+    "relation",
+    "no-catalog",
 ];
 
 fn reason(word: &str) -> &'static str {

@@ -52,7 +52,9 @@ impl Thing {
     fn effects(self) -> Option<&'static str> {
         match self {
             Self::Any => None,
-            Self::Table => Some("[Action::\"read\", Action::\"write\", Action::\"define\", Action::\"grant\", Action::\"lock\"]"),
+            Self::Table => Some(
+                "[Action::\"read\", Action::\"write\", Action::\"define\", Action::\"grant\", Action::\"lock\"]",
+            ),
             Self::Column => Some("[Action::\"read\", Action::\"write\"]"),
             Self::Function => Some("[Action::\"execute\"]"),
             Self::Setting => Some("[Action::\"session\"]"),
@@ -63,7 +65,9 @@ impl Thing {
 /// Policies of Firsthand's own.
 pub(crate) fn base(defaults: Defaults) -> String {
     let mut kinds = Vec::new();
-    for (kind, allowed) in [("agent", defaults.agent), ("human", defaults.human), ("service", defaults.service)] {
+    for (kind, allowed) in
+        [("agent", defaults.agent), ("human", defaults.human), ("service", defaults.service)]
+    {
         if allowed {
             kinds.push(format!("principal.kind == \"{kind}\""));
         }
@@ -72,6 +76,8 @@ pub(crate) fn base(defaults: Defaults) -> String {
         "// Columns and functions need no leave of their own, only none that forbids them.\n\
          @id(\"firsthand.columns\") permit(principal, action in Action::\"command\", resource is Column);\n\
          @id(\"firsthand.functions\") permit(principal, action in Action::\"command\", resource is Function);\n\
+         // What reads no relation reads nothing of anybody's.\n\
+         @id(\"firsthand.nothing\") permit(principal, action == Action::\"read\", resource is Target);\n\
          // What a person has approved needs no further leave.\n\
          @id(\"firsthand.approved\") permit(principal, action in Action::\"command\", resource)\n  \
          when { context has approval };\n\
@@ -228,14 +234,19 @@ fn who(when: &Conditions, all: &mut Vec<String>) {
     // Somebody must be there for a pattern to speak of.
     any(
         all,
-        when.on_behalf_of.iter().map(|p| p.cedar("principal.human").or(Some("principal.human != \"\"".to_owned()))),
+        when.on_behalf_of
+            .iter()
+            .map(|p| p.cedar("principal.human").or(Some("principal.human != \"\"".to_owned()))),
     );
     any(all, when.groups.iter().map(|g| Some(format!("principal in Group::{}", quoted(g)))));
 }
 
 fn place(when: &Conditions, all: &mut Vec<String>) {
     any(all, when.targets.iter().map(|p| p.cedar("context.target")));
-    any(all, when.target_labels.iter().map(|l| Some(format!("context.target_labels.contains({})", quoted(l)))));
+    any(
+        all,
+        when.target_labels.iter().map(|l| Some(format!("context.target_labels.contains({})", quoted(l)))),
+    );
     any(all, when.databases.iter().map(|p| p.cedar("context.database")));
     any(all, when.roles.iter().map(|p| p.cedar("context.role")));
     any(all, when.applications.iter().map(|p| p.cedar("context.application")));

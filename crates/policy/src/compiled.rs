@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cedar_policy::{
-    ActionConstraint, Effect as CedarEffect, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint, Schema,
-    ValidationMode, Validator,
+    ActionConstraint, Effect as CedarEffect, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint,
+    Schema, ValidationMode, Validator,
 };
 use firsthand_model::decision::{Quotas, Sums};
 use firsthand_model::masking::Style;
 
 use crate::cedar;
-use crate::pattern::Pattern;
+use crate::pattern::{ColumnPattern, Pattern};
 use crate::read;
 use crate::rule::{Case, Document, Label, Problem, Use};
 use crate::window::Window;
@@ -46,6 +46,8 @@ pub struct Meta {
     pub base: bool,
     /// Permits or forbids.
     pub permits: bool,
+    /// It is about commands, not about masks or limits.
+    pub decides: bool,
     /// Who must approve.
     pub hold: Option<Arc<str>>,
     /// How to mask.
@@ -66,13 +68,34 @@ pub struct Meta {
     pub place: String,
 }
 
+impl Meta {
+    /// Whether it decides commands (and does not mask or limit).
+    #[must_use]
+    pub fn is_rule(&self) -> bool {
+        self.decides
+    }
+}
+
 /// The kinds of thing that a request can be about.
 pub(crate) const THINGS: [&str; 5] = ["Target", "Table", "Column", "Function", "Setting"];
 /// The actions, in the order of their numbers: the effects, then the two that are not one.
 pub(crate) const ACTIONS: [&str; 12] = [
-    "read", "write", "define", "grant", "execute", "session", "transaction", "lock", "system", "unknown",
-    "ReadClear", "Unlimited",
+    "read",
+    "write",
+    "define",
+    "grant",
+    "execute",
+    "session",
+    "transaction",
+    "lock",
+    "system",
+    "unknown",
+    "ReadClear",
+    "Unlimited",
 ];
+
+/// The effects, a bit each.
+const COMMAND: u16 = (1 << 10) - 1;
 
 /// A policy and the requests that it can be about.
 struct Scoped {
@@ -108,6 +131,8 @@ pub struct Compiled {
     pub(crate) target_labels: HashMap<String, Vec<String>>,
     /// Whether a mask looks at columns themselves and not at labels alone.
     pub(crate) masks_by_column: bool,
+    /// The columns that masks name themselves, for where no catalog lists a relation's columns.
+    pub(crate) mask_columns: Vec<ColumnPattern>,
     /// Whether there are masks at all.
     pub(crate) has_masks: bool,
     /// All labels that are spoken of: a value may turn out to have any of them.
@@ -251,7 +276,8 @@ impl Builder {
         }
         // Ids that the parser makes up stand in the order of the file.
         let mut policies: Vec<&Policy> = set.policies().collect();
-        policies.sort_by_key(|p| p.id().to_string().trim_start_matches("policy").parse::<usize>().unwrap_or(0));
+        policies
+            .sort_by_key(|p| p.id().to_string().trim_start_matches("policy").parse::<usize>().unwrap_or(0));
         for policy in policies {
             self.add(place, policy.clone(), base, Vec::new());
         }
@@ -266,10 +292,18 @@ impl Builder {
         }
         let policy = policy.new_id(PolicyId::new(&id));
         if self.whole.add(policy.clone()).is_err() {
-            return self.problem(place, format!("`{id}` is taken by another rule"), "give each a name of its own");
+            return self.problem(
+                place,
+                format!("`{id}` is taken by another rule"),
+                "give each a name of its own",
+            );
         }
         if self.scoped.len() >= RULES_MAX {
-            return self.problem(place, format!("there are more than {RULES_MAX} rules"), "put patterns together");
+            return self.problem(
+                place,
+                format!("there are more than {RULES_MAX} rules"),
+                "put patterns together",
+            );
         }
         match meta(&policy, &id, base, self.scoped.len(), place) {
             Ok(meta) => drop(self.metas.insert(policy.id().clone(), Arc::new(meta))),
@@ -344,6 +378,7 @@ impl Builder {
             windows: document.windows,
             target_labels,
             masks_by_column,
+            mask_columns: document.masks.iter().flat_map(|m| m.when.columns.iter().cloned()).collect(),
             has_masks,
             detectable,
             detects,
@@ -412,6 +447,7 @@ fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Res
         because: Arc::from(text("because").unwrap_or_default()),
         base,
         permits,
+        decides: actions(policy) & COMMAND != 0,
         hold: text("hold").map(Arc::from),
         style,
         detect: text("detect") == Some("true"),
@@ -427,7 +463,6 @@ fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Res
 /// The actions that a policy can be about, a bit each.
 fn actions(policy: &Policy) -> u16 {
     const ALL: u16 = (1 << ACTIONS.len()) - 1;
-    const COMMAND: u16 = (1 << 10) - 1;
     const KNOWN: u16 = (1 << 9) - 1;
     let bits = |uid: &EntityUid| match uid.id().unescaped() {
         "command" => COMMAND,

@@ -60,7 +60,11 @@ pub fn changes(
     }
     if let Some(opaque) = &facts.opaque {
         let told = Facts { opaque: None, effects: known(facts), ..facts.clone() };
-        let about = if opaque.what.is_empty() { opaque.why.to_owned() } else { format!("{} {}", opaque.why, opaque.what) };
+        let about = if opaque.what.is_empty() {
+            opaque.why.to_owned()
+        } else {
+            format!("{} {}", opaque.why, opaque.what)
+        };
         suppose(format!("if all that it does could be told ({about})"), session, &told, windows, usual);
     }
     if windows != 0 {

@@ -8,6 +8,7 @@ use firsthand_model::statement::{Column, Derivation, Facts, Output, OutputColumn
 
 use crate::compiled::Meta;
 use crate::labels::{Columns, labels_behind, labels_of};
+use crate::pattern::{ColumnPattern, Pattern};
 use crate::question::{Question, READ_CLEAR, Unfit};
 
 /// A mask with the rule that asks for it.
@@ -89,9 +90,16 @@ impl<'q, 'c> Veil<'q, 'c> {
     fn any_of(&mut self, relation: &Column) -> Result<Option<Masked>, Unfit> {
         let listed = self.columns.and_then(|c| c.of(&relation.schema, &relation.relation));
         let Some(listed) = listed else {
-            // Not in the catalog: whatever its name can have.
+            // Not in the catalog: whatever a relation of its name can have.
             let labels = labels_of(self.compiled, self.question.on.target, relation);
-            return self.asked(relation, &labels);
+            let mut found: Vec<Masked> = self.asked(relation, &labels)?.into_iter().collect();
+            let compiled = self.compiled;
+            let fits = |p: &&ColumnPattern| p.relation.matches(&relation.schema, &relation.relation);
+            for pattern in compiled.mask_columns.iter().filter(fits) {
+                let column = Column { column: some_name(&pattern.column), ..relation.clone() };
+                found.extend(self.asked(&column, &labels)?);
+            }
+            return Ok(together(&found));
         };
         let mut found: Vec<Masked> = Vec::new();
         for known in listed {
@@ -122,11 +130,27 @@ impl<'q, 'c> Veil<'q, 'c> {
             return Ok(None);
         }
         let target = self.question.on.target;
-        let here = |l: &&crate::rule::Label| l.targets.is_empty() || l.targets.iter().any(|p| p.matches(target));
+        let here =
+            |l: &&crate::rule::Label| l.targets.is_empty() || l.targets.iter().any(|p| p.matches(target));
         let mut labels: Vec<Arc<str>> =
             self.compiled.labels.iter().filter(here).map(|l| Arc::from(l.label.as_str())).collect();
         labels.dedup();
-        self.asked(&nowhere(), &labels)
+        if let Some(masked) = self.asked(&nowhere(), &labels)? {
+            return Ok(Some(masked));
+        }
+        let compiled = self.compiled;
+        for pattern in &compiled.mask_columns {
+            let column = Column {
+                schema: some_name(&pattern.relation.schema),
+                relation: some_name(&pattern.relation.name),
+                column: some_name(&pattern.column),
+                labels: Vec::new(),
+            };
+            if let Some(masked) = self.asked(&column, &labels)? {
+                return Ok(Some(masked));
+            }
+        }
+        Ok(None)
     }
 
     /// The masks of all columns of the target, by the numbers that the server gives with its rows.
@@ -162,15 +186,21 @@ impl<'q, 'c> Veil<'q, 'c> {
             Derivation::Clean => return Ok(None),
             Derivation::Same if single => mask.style,
             Derivation::Derived if single => of_derived(mask.style),
-            Derivation::Same | Derivation::Derived | Derivation::Mixed | Derivation::Row | Derivation::Unknown => {
-                of_mixed(mask.style)
-            }
+            Derivation::Same
+            | Derivation::Derived
+            | Derivation::Mixed
+            | Derivation::Row
+            | Derivation::Unknown => of_mixed(mask.style),
         };
         Ok(Some(mask))
     }
 
     /// The whole duty for a statement; `Err(Ok(..))` when it cannot be told what would have to be masked.
-    pub(crate) fn duty(&mut self, facts: &Facts, origins: Origins) -> Result<Result<MaskDuty, Masked>, Unfit> {
+    pub(crate) fn duty(
+        &mut self,
+        facts: &Facts,
+        origins: Origins,
+    ) -> Result<Result<MaskDuty, Masked>, Unfit> {
         if !self.compiled.has_masks {
             return Ok(Ok(MaskDuty::default()));
         }
@@ -214,6 +244,11 @@ impl<'q, 'c> Veil<'q, 'c> {
         let said = self.question.column(READ_CLEAR, &value, &anything)?;
         Ok(said.by.iter().any(|m| !m.permits && m.detect))
     }
+}
+
+/// A name that matches a pattern.
+fn some_name(pattern: &Pattern) -> String {
+    pattern.as_str().replace('*', "")
 }
 
 /// A column of no relation.

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{
-    Authorizer, Context, Decision as Answer, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicyId, Request,
-    RestrictedExpression,
+    Authorizer, Context, Decision as Answer, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicyId,
+    Request, RestrictedExpression,
 };
 use firsthand_model::command::Effects;
 use firsthand_model::identity::{Identity, IdentityKind};
@@ -173,7 +173,10 @@ impl<'a> Question<'a> {
                 ("name".to_owned(), text(&column.column)),
                 ("labelled".to_owned(), RestrictedExpression::new_bool(!labels.is_empty())),
             ]);
-            let mut parents = HashSet::from([plain_table(&column.schema, &column.relation)?, thing(TARGET, self.on.target)?]);
+            let mut parents = HashSet::from([
+                plain_table(&column.schema, &column.relation)?,
+                thing(TARGET, self.on.target)?,
+            ]);
             for label in labels {
                 parents.insert(uid(NAMES.label.as_ref(), label)?);
             }
@@ -303,7 +306,8 @@ fn context(compiled: &Compiled, on: &Situation<'_>, labels: &[String]) -> Result
         pairs.push(("estimated_rows".to_owned(), RestrictedExpression::new_long(rows)));
     }
     if on.approved {
-        let approval = RestrictedExpression::new_record([("group".to_owned(), text(""))]).map_err(|_| Unfit)?;
+        let approval =
+            RestrictedExpression::new_record([("group".to_owned(), text(""))]).map_err(|_| Unfit)?;
         pairs.push(("approval".to_owned(), approval));
     }
     Context::from_pairs(pairs).map_err(|_| Unfit)

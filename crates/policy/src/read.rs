@@ -15,11 +15,12 @@ use toml::de::DeTable;
 
 use crate::pattern::{ColumnPattern, Pattern};
 use crate::rule::{
-    Approve, Case, Defaults, Document, Group, Label, Limit, Mask, OpaqueCondition, Place, Problem, Rule, Sums, Use,
+    Approve, Case, Defaults, Document, Group, Label, Limit, Mask, OpaqueCondition, Place, Problem, Rule,
+    Sums, Use,
 };
 use parts::{conditions, effect};
-use table::{Source, Table};
 pub(crate) use table::nearest;
+use table::{Source, Table};
 
 /// Seconds until a question lapses, when the rule does not say.
 const TTL: u64 = 900;
@@ -67,7 +68,12 @@ fn name(table: &Table<'_>) -> Option<String> {
         );
     }
     if RESERVED.contains(&name.value.as_str()) || name.value.starts_with("firsthand.") {
-        table.bad(&name.span, "name", format!("`{}` is a name of Firsthand's own", name.value), "choose another");
+        table.bad(
+            &name.span,
+            "name",
+            format!("`{}` is a name of Firsthand's own", name.value),
+            "choose another",
+        );
     }
     Some(name.value)
 }
@@ -92,10 +98,20 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
     let approve = table.table("approve").and_then(|t| approve(&t));
     match verdict {
         Some(Verdict::Hold) if !table.has("approve") => {
-            table.bad(&table.span, "approve", "is missing: a hold must say who can approve", "add `approve = { group = … }`");
+            table.bad(
+                &table.span,
+                "approve",
+                "is missing: a hold must say who can approve",
+                "add `approve = { group = … }`",
+            );
         }
         Some(Verdict::Allow | Verdict::Deny) if table.has("approve") => {
-            table.bad(&table.span, "approve", "stands in a rule that does not hold", "use verdict = \"hold\", or leave it out");
+            table.bad(
+                &table.span,
+                "approve",
+                "stands in a rule that does not hold",
+                "use verdict = \"hold\", or leave it out",
+            );
         }
         _ => {}
     }
@@ -107,7 +123,15 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
             "add `kinds`, `identities` or `groups`",
         );
     }
-    Some(Rule { name: name?, because: because?.value, verdict: verdict?, when, unless, approve, place: table.place() })
+    Some(Rule {
+        name: name?,
+        because: because?.value,
+        verdict: verdict?,
+        when,
+        unless,
+        approve,
+        place: table.place(),
+    })
 }
 
 fn approve(table: &Table<'_>) -> Option<Approve> {
@@ -127,10 +151,16 @@ fn mask(table: &Table<'_>) -> Option<Mask> {
     let when = conditions(table);
     let unless = table.table("unless").map(|t| conditions(&t));
     if when.columns.is_empty() && when.labels.is_empty() {
-        table.bad(&table.span, "labels", "is missing: a mask must say what it masks", "add `labels = […]` or `columns = […]`");
+        table.bad(
+            &table.span,
+            "labels",
+            "is missing: a mask must say what it masks",
+            "add `labels = […]` or `columns = […]`",
+        );
     }
     parts::only_who_where_and_columns(table, &when);
-    let style = table.choice("style", |w| Style::ALL.into_iter().find(|s| s.word() == w)).unwrap_or(Style::Redact);
+    let style =
+        table.choice("style", |w| Style::ALL.into_iter().find(|s| s.word() == w)).unwrap_or(Style::Redact);
     let r#use = |key: &str, default: Use| table.choice(key, Use::parse).unwrap_or(default);
     Some(Mask {
         name: name?,
@@ -177,7 +207,12 @@ fn limit(table: &Table<'_>) -> Option<Limit> {
     let none = Sums::default();
     let says = limit.statement != none || limit.session != none || limit.day != none;
     if !says && limit.time_ms.is_none() && limit.sessions.is_none() && limit.commands_per_second.is_none() {
-        table.bad(&table.span, "rows", "is missing: the limit limits nothing", "add `rows`, `affected`, `time`, …");
+        table.bad(
+            &table.span,
+            "rows",
+            "is missing: the limit limits nothing",
+            "add `rows`, `affected`, `time`, …",
+        );
     }
     Some(limit)
 }
@@ -209,9 +244,7 @@ fn group(table: &Table<'_>) -> Option<Group> {
 
 fn defaults(table: &Table<'_>) -> Defaults {
     let usual = Defaults::default();
-    let allow = |key: &str, usual: bool| {
-        table.choice(key, |w| Some(w == "allow")).unwrap_or(usual)
-    };
+    let allow = |key: &str, usual: bool| table.choice(key, |w| Some(w == "allow")).unwrap_or(usual);
     Defaults {
         agent: allow("agent", usual.agent),
         human: allow("human", usual.human),
@@ -271,7 +304,12 @@ pub fn merge(documents: Vec<Document>) -> Result<Document, Vec<Problem>> {
         if let Some((_, place)) = &document.defaults
             && all.defaults.is_some()
         {
-            problems.push(at(place, "defaults", "`[defaults]` stands in two files".into(), "keep one of them"));
+            problems.push(at(
+                place,
+                "defaults",
+                "`[defaults]` stands in two files".into(),
+                "keep one of them",
+            ));
         }
         all.defaults = document.defaults.or(all.defaults);
     }
@@ -296,15 +334,30 @@ fn check_names(all: &Document, problems: &mut Vec<Problem>) {
     let limits = all.limits.iter().map(|l| (&l.name, &l.place));
     for (name, place) in rules.chain(masks).chain(limits) {
         if !seen.insert(name) {
-            problems.push(at(place, "name", format!("`{name}` is taken by another rule"), "give each a name of its own"));
+            problems.push(at(
+                place,
+                "name",
+                format!("`{name}` is taken by another rule"),
+                "give each a name of its own",
+            ));
         }
     }
     let (mut groups, mut windows) = (HashSet::new(), HashSet::new());
     for name in all.groups.iter().map(|g| &g.name).filter(|n| !groups.insert(*n)) {
-        problems.push(at(&Place::default(), "group", format!("there are two groups `{name}`"), "put their members together"));
+        problems.push(at(
+            &Place::default(),
+            "group",
+            format!("there are two groups `{name}`"),
+            "put their members together",
+        ));
     }
     for name in all.windows.iter().map(|w| &w.name).filter(|n| !windows.insert(*n)) {
-        problems.push(at(&Place::default(), "window", format!("there are two windows `{name}`"), "rename one"));
+        problems.push(at(
+            &Place::default(),
+            "window",
+            format!("there are two windows `{name}`"),
+            "rename one",
+        ));
     }
 }
 
@@ -324,7 +377,12 @@ fn check_references(all: &Document, problems: &mut Vec<Problem>) {
             }
             for names in [&conditions.during, &conditions.outside] {
                 if let Some((name, hint)) = missing(names, &windows) {
-                    problems.push(at(place, "during", format!("there is no `[[window]]` named `{name}`"), &hint));
+                    problems.push(at(
+                        place,
+                        "during",
+                        format!("there is no `[[window]]` named `{name}`"),
+                        &hint,
+                    ));
                 }
             }
         }

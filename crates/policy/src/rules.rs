@@ -99,7 +99,13 @@ impl Rules {
     }
 
     /// Judges under other circumstances.
-    pub(crate) fn suppose(&self, session: &SessionFacts, facts: &Facts, windows: u64, given: Given) -> Judgement {
+    pub(crate) fn suppose(
+        &self,
+        session: &SessionFacts,
+        facts: &Facts,
+        windows: u64,
+        given: Given,
+    ) -> Judgement {
         let known = self.catalogs.load().get(&session.target).cloned();
         self.force.load().judge(session, facts, windows, known.as_ref(), given)
     }
@@ -145,9 +151,11 @@ impl Force {
         let Some(known) = known else { return Ok(Origins::default()) };
         let identity = Arc::as_ptr(&session.identity).addr();
         // A mask may depend on the role and the application: then the origins do too.
-        let place = format!("{}\0{}\0{}\0{}", session.target, session.database, session.role, session.application);
+        let place =
+            format!("{}\0{}\0{}\0{}", session.target, session.database, session.role, session.application);
         let key = (identity, place, windows, known.generation);
-        let held = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(|(_, o)| Arc::clone(o));
+        let held =
+            self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(|(_, o)| Arc::clone(o));
         if let Some(origins) = held {
             return Ok(origins);
         }
@@ -233,7 +241,11 @@ fn facts_of(command: &Command) -> Arc<Facts> {
 /// What is known of a statement of which only the text was read.
 #[must_use]
 pub fn unresolved(shape: &Shape) -> Facts {
-    let relation = |written: &String| Relation { written: written.clone(), name: written.clone(), ..Relation::default() };
+    let relation = |written: &String| Relation {
+        written: written.clone(),
+        name: written.clone(),
+        ..Relation::default()
+    };
     let tables: Vec<Relation> = shape.tables.iter().map(relation).collect();
     Facts {
         effects: shape.effects.and(Effect::Unknown),

@@ -55,7 +55,12 @@ impl Window {
 
 /// Which of the windows are open, a bit each.
 pub(crate) fn open_bits(windows: &[Window], now: UnixMicros) -> u64 {
-    windows.iter().take(WINDOWS_MAX).enumerate().filter(|(_, w)| w.is_open(now)).fold(0, |bits, (i, _)| bits | 1 << i)
+    windows
+        .iter()
+        .take(WINDOWS_MAX)
+        .enumerate()
+        .filter(|(_, w)| w.is_open(now))
+        .fold(0, |bits, (i, _)| bits | 1 << i)
 }
 
 /// `mon`, `tuesday`.

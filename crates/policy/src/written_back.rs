@@ -33,7 +33,8 @@ pub(crate) fn check(compiled: &Compiled, ask: &Ask<'_>, windows: u64, decision: 
             Use::Hold => Verdict::Hold,
             Use::Deny => Verdict::Deny,
         };
-        let because: &str = if meta.because.is_empty() { "Masked values are not written back" } else { &meta.because };
+        let because: &str =
+            if meta.because.is_empty() { "Masked values are not written back" } else { &meta.because };
         let reason =
             format!("{} (it writes what a mask of `{label}` left over)", because.trim_end_matches('.'));
         return Decision { verdict, rule: Arc::clone(&meta.name), reason: Arc::from(reason), ..decision };

@@ -69,9 +69,8 @@ pub(crate) const KINDS: &[&str] = &["agent", "human", "service"];
 /// Words of verdicts.
 pub(crate) const VERDICTS: &[&str] = &["allow", "deny", "hold"];
 /// Words of effects.
-pub(crate) const EFFECTS: &[&str] = &[
-    "read", "write", "define", "grant", "execute", "session", "transaction", "lock", "system", "unknown",
-];
+pub(crate) const EFFECTS: &[&str] =
+    &["read", "write", "define", "grant", "execute", "session", "transaction", "lock", "system", "unknown"];
 /// Words of styles.
 pub(crate) const STYLES: &[&str] = &["redact", "partial", "token", "null", "generalise", "zero"];
 /// Words for the use of masked columns.
@@ -88,11 +87,19 @@ pub const CONDITIONS: &[Key] = &[
     key("databases", Form::Texts, "the database; patterns"),
     key("roles", Form::Texts, "the role in force at the target; patterns"),
     key("effects", Form::Choices(EFFECTS), "what the statement does"),
-    key("tables", Form::Texts, "relations: `customers`, `sales.*`; as resolved, and for refusals as written too"),
+    key(
+        "tables",
+        Form::Texts,
+        "relations: `customers`, `sales.*`; as resolved, and for refusals as written too",
+    ),
     key("columns", Form::Texts, "columns: `email`, `customers.email`, `public.customers.*`"),
     key("labels", Form::Texts, "labels of columns; `*`: any label"),
     key("functions", Form::Texts, "functions that it may run: `pg_read_file`, `pg_catalog.lo_*`"),
-    key("settings", Form::Texts, "settings that it changes: `role`, or with a value: `client_encoding=utf8`; patterns"),
+    key(
+        "settings",
+        Form::Texts,
+        "settings that it changes: `role`, or with a value: `client_encoding=utf8`; patterns",
+    ),
     key("unbounded", Form::Flag, "it can change every row of a table"),
     key("rows_over", Form::Count, "more rows than this are estimated (where an estimate is known)"),
     key("during", Form::Texts, "one of these `[[window]]`s is open"),
@@ -115,7 +122,11 @@ const MASK: &[Key] = &[
     key("because", Form::Text, "why"),
     key("style", Form::Choice(STYLES), "how values are changed"),
     key("detect", Form::Flag, "look through the values of columns without a label, too"),
-    key("masked_in_predicate", Form::Choice(USES), "comparing, sorting, grouping or joining by a masked column; `record`"),
+    key(
+        "masked_in_predicate",
+        Form::Choice(USES),
+        "comparing, sorting, grouping or joining by a masked column; `record`",
+    ),
     key("masked_copied", Form::Choice(USES), "storing a masked column's values elsewhere; `deny`"),
     key("masked_written_back", Form::Choice(USES), "writing what a mask left over into the database; `deny`"),
     key("unless", Form::Table("unless"), "conditions under which it does not hold"),

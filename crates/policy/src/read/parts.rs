@@ -73,6 +73,18 @@ pub(super) fn one_kind_of_thing(table: &Table<'_>, when: &Conditions) {
             "write two rules (a column's pattern can name its table)",
         );
     }
+    let Some(first) = named.first() else { return };
+    let touching: &[Effect] = match *first {
+        "tables" => &[Effect::Read, Effect::Write, Effect::Define, Effect::Grant, Effect::Lock],
+        "columns" => &[Effect::Read, Effect::Write],
+        "functions" => &[Effect::Execute],
+        _ => &[Effect::Session],
+    };
+    if !when.effects.is_empty() && !when.effects.iter().any(|e| touching.contains(e)) {
+        let words: Vec<&str> = touching.iter().map(|e| e.word()).collect();
+        let what = format!("none of these effects is ever about `{first}`: the rule would never hold");
+        table.bad(&table.span, "effects", what, format!("name one of {}, or leave it out", words.join(", ")));
+    }
 }
 
 fn refuse_keys(table: &Table<'_>, keys: &[(&str, bool)], why: &str) {
@@ -113,9 +125,8 @@ pub(super) fn says_who(when: &Conditions) -> bool {
 
 pub(super) fn window(table: &Table<'_>) -> Option<Window> {
     let name = super::name(table);
-    let days = table.read("days", |text| {
-        day(text).ok_or_else(|| format!("`{text}` is no day: write `mon`, `tue`, …"))
-    });
+    let days = table
+        .read("days", |text| day(text).ok_or_else(|| format!("`{text}` is no day: write `mon`, `tue`, …")));
     let zone = match table.text("zone") {
         None => TimeZone::UTC,
         Some(text) => TimeZone::get(&text.value).unwrap_or_else(|_| {
@@ -143,7 +154,12 @@ pub(super) fn window(table: &Table<'_>) -> Option<Window> {
     };
     let (from, until) = (moment("from"), moment("until"));
     if days.is_empty() && hours.is_none() && from.is_none() && until.is_none() {
-        table.bad(&table.span, "days", "is missing: the window would always be open", "add `days`, `hours`, `from` or `until`");
+        table.bad(
+            &table.span,
+            "days",
+            "is missing: the window would always be open",
+            "add `days`, `hours`, `from` or `until`",
+        );
     }
     Some(Window { name: name?, days, hours, zone, from, until })
 }

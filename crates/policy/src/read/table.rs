@@ -217,7 +217,8 @@ impl<'a> Table<'a> {
     pub(crate) fn count(&self, key: &str) -> Option<u64> {
         let value = self.raw(key)?;
         // Cedar's numbers are signed.
-        let number = value.get_ref().as_integer().and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok());
+        let number =
+            value.get_ref().as_integer().and_then(|n| i64::from_str_radix(n.as_str(), n.radix()).ok());
         let number = number.and_then(|n| u64::try_from(n).ok());
         if number.is_none() {
             self.wrong(key, value);
