@@ -6,6 +6,7 @@
 pub(crate) mod check;
 pub(crate) mod log;
 pub(crate) mod output;
+pub(crate) mod policy;
 pub(crate) mod reference;
 pub(crate) mod sessions;
 pub(crate) mod token;
@@ -70,6 +71,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: log::LogCommand,
     },
+    /// Rules: try their cases, explain a decision, replay the record against them
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
+    },
     /// Say which version this is
     Version,
     /// Print parts of the documentation that are made from the code
@@ -106,6 +113,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Token { command } => token::run(command, &place()?, out),
         Command::Sessions { command } => sessions::run(command, &place()?, out),
         Command::Log { command } => log::run(command, &place()?, out),
+        Command::Policy { command } => policy::run(command, place, out),
         Command::Version => {
             out.show(&serde_json::json!({ "version": crate::VERSION }), || {
                 format!("firsthand {}", crate::VERSION)

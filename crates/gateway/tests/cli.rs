@@ -52,7 +52,7 @@ fn help_names_the_commands_that_exist_and_no_others() {
         .take_while(|l| !l.is_empty())
         .filter_map(|l| l.split_whitespace().next())
         .collect();
-    assert_eq!(commands, ["demo", "serve", "check", "token", "sessions", "log", "version"]);
+    assert_eq!(commands, ["demo", "serve", "check", "token", "sessions", "log", "policy", "version"]);
     assert_eq!(run(dir.path(), &["version"]).1, format!("firsthand {}\n", env!("CARGO_PKG_VERSION")));
     let (_, json, _) = run(dir.path(), &["version", "--json"]);
     assert_eq!(json, format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION")));

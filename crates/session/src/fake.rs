@@ -11,6 +11,7 @@ use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Trust};
 use firsthand_model::json::Json;
+use firsthand_model::masking::MaskDuty;
 use firsthand_model::outcome::Transaction;
 use firsthand_model::target::{Durability, Mode, Target};
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -168,13 +169,13 @@ impl Policy for TextPolicy {
             () if text.contains("HOLD") => (Verdict::Hold, ""),
             () => (Verdict::Allow, ""),
         };
-        let mask = if text.contains("MASK") { vec!["a column".to_owned()] } else { Vec::new() };
+        let mask = MaskDuty { scan: text.contains("MASK"), ..MaskDuty::default() };
         Decision {
             verdict,
             rule: Arc::from("text"),
             reason: Arc::from(reason),
             policy: Arc::from("fake"),
-            obligations: Arc::new(Obligations { mask }),
+            obligations: Arc::new(Obligations { mask, ..Obligations::default() }),
         }
     }
 }
@@ -279,8 +280,8 @@ impl CredentialSource for Rest {
 }
 
 impl Masker for Rest {
-    fn plan(&self, obligations: &Obligations) -> MaskPlan {
-        MaskPlan { masks_anything: !obligations.mask.is_empty() }
+    fn plan(&self, obligations: &Arc<Obligations>) -> MaskPlan {
+        MaskPlan { obligations: Arc::clone(obligations), values: None }
     }
 }
 
@@ -414,6 +415,7 @@ pub fn command(text: &str) -> Command {
             tables: Vec::new(),
             plain_read: read,
             coverage: Vec::new(),
+            facts: None,
         }),
         text: text.to_owned(),
         original_digest: None,

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use firsthand_model::command::{Effect, Effects, Shape};
 
+use crate::catalog::Catalog;
+use crate::resolve::{Sequel, opaque_facts, resolve};
 use crate::split;
+use crate::state::SessionState;
 use crate::walk::shape_of;
 
 /// The stack that [`analyze`] needs, in bytes: decoding the parser's tree, and dropping it, recurse with its depth. The parser
@@ -114,14 +117,7 @@ impl Analysis {
 
     /// A text that was not parsed: one statement, of which nothing is known.
     fn opaque(reason: Unparsed, text: &[u8]) -> Self {
-        let shape = Shape {
-            tag: String::new(),
-            effects: Effects::only(Effect::Unknown),
-            tables: Vec::new(),
-            plain_read: false,
-            coverage: vec![UNPARSED.to_owned()],
-        };
-        let statement = Statement { shape: Arc::new(shape), place: Place::At(0..text.len()) };
+        let statement = Statement { shape: opaque_shape(), place: Place::At(0..text.len()) };
         Self { statements: vec![statement], unparsed: Some(reason) }
     }
 }
@@ -172,6 +168,63 @@ fn has_long_run(text: &[u8]) -> bool {
     text.iter().any(|byte| {
         run = if b"~!@#^&|`?+-*/%<>=".contains(byte) { run + 1 } else { 0 };
         run > OPERATOR_RUN_MAX
+    })
+}
+
+/// A statement parsed, still with its tree.
+pub(crate) struct Parsed {
+    pub(crate) range: Range<usize>,
+    /// `None`: the text was not parsed.
+    pub(crate) tree: Option<pg_query::protobuf::node::Node>,
+}
+
+impl Parsed {
+    /// What it does, with facts; and what it leaves behind.
+    pub(crate) fn resolve(&self, catalog: &Catalog, state: &SessionState) -> (Shape, Sequel) {
+        let Some(tree) = &self.tree else {
+            let mut shape = Shape::clone(&opaque_shape());
+            shape.facts = Some(Arc::new(opaque_facts(UNPARSED)));
+            return (shape, Sequel::Uncertain);
+        };
+        let mut shape = shape_of(tree.to_ref());
+        let resolved = resolve(tree, catalog, state);
+        shape.effects = resolved.facts.effects;
+        shape.facts = Some(Arc::new(resolved.facts));
+        (shape, resolved.sequel)
+    }
+}
+
+/// The statements of a text, with their trees. One that cannot be parsed is one statement without a tree.
+pub(crate) fn parse_statements(text: &[u8], settings: Settings) -> Vec<Parsed> {
+    // The parser reads backslashes as the session does; so they are no reason to give up here.
+    let strings = settings.standard_conforming_strings;
+    let readable = readable(text, Settings { standard_conforming_strings: true, ..settings });
+    let options = if strings {
+        pg_query::ParserOptions::DEFAULT
+    } else {
+        pg_query::ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS
+    };
+    let parsed = readable.ok().and_then(|text| pg_query::parse(text, options.bits()).ok());
+    let Some(parsed) = parsed else { return vec![Parsed { range: 0..text.len(), tree: None }] };
+    let mut from = 0;
+    let mut out = Vec::with_capacity(parsed.protobuf.stmts.len());
+    for raw in parsed.protobuf.stmts {
+        let range = split::statement(text, from, raw.stmt_location, raw.stmt_len);
+        from = range.end;
+        out.push(Parsed { range, tree: raw.stmt.and_then(|stmt| stmt.node) });
+    }
+    out
+}
+
+/// A text that was not parsed.
+fn opaque_shape() -> Arc<Shape> {
+    Arc::new(Shape {
+        tag: String::new(),
+        effects: Effects::only(Effect::Unknown),
+        tables: Vec::new(),
+        plain_read: false,
+        coverage: vec![UNPARSED.to_owned()],
+        facts: None,
     })
 }
 

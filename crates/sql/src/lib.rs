@@ -24,11 +24,15 @@
 
 mod analysis;
 mod cache;
+pub mod catalog;
+pub mod explain;
 mod harmless;
 mod kinds;
 mod outline;
+mod resolve;
 mod secrets;
 mod split;
+pub mod state;
 mod tables;
 mod tree;
 mod walk;

@@ -21,6 +21,7 @@ pub(crate) fn shape_of(statement: NodeRef<'_>) -> Shape {
             tables: Vec::new(),
             plain_read: false,
             coverage: Vec::new(),
+            facts: None,
         };
     };
     let mut walk = Walk {
@@ -54,6 +55,7 @@ pub(crate) fn shape_of(statement: NodeRef<'_>) -> Shape {
         tables,
         plain_read: walk.harmless && query,
         coverage: if cut { vec![TABLES_CUT.to_owned()] } else { Vec::new() },
+        facts: None,
     }
 }
 

@@ -195,7 +195,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "effects",
                 "list of text",
-                "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `unknown`.",
+                "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `transaction`, `lock`, `system`, `unknown`.",
             ),
             field("policy", "text", "Version of the policy that decided."),
             field("read", "true", "Proven to read only; absent: it counts as able to change something."),

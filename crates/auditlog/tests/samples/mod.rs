@@ -45,6 +45,7 @@ pub(crate) fn facts() -> SessionFacts {
         role: "orders_rw".to_owned(),
         backend_pid: 4711,
         server_version: "15.8".to_owned(),
+        application: String::new(),
         durability: Durability::Strict,
         mode: Mode::Enforce,
         encoded: OnceLock::new(),
@@ -78,6 +79,7 @@ pub(crate) fn shape() -> Shape {
         tables: vec!["payments".to_owned()],
         plain_read: false,
         coverage: vec!["function-bodies".to_owned()],
+        facts: None,
     }
 }
 
@@ -276,6 +278,7 @@ pub(crate) fn bench_decided(facts: Arc<SessionFacts>) -> CommandDecided {
         tables: vec!["pgbench_accounts".to_owned()],
         plain_read: true,
         coverage: vec![],
+        facts: None,
     });
     e.command.text = "SELECT abalance FROM pgbench_accounts WHERE aid = 1234567;".to_owned();
     e.command.parameters = Json::default();

@@ -15,7 +15,7 @@ use toml::de::DeTable;
 use super::keys::protocol_names;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
-use super::{CertificateFiles, Config, Listener, TargetConfig, TlsMode};
+use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode};
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
 const SESSIONS_MAX: u64 = 250_000;
@@ -74,7 +74,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     let limits = read_limits(&top.table_or_defaults("limits", "limits"));
     let limits = ListenLimits { ask_for_secret, ..limits };
     let targets = read_targets(top, folder);
-    read_policy(top, folder);
+    let policy = read_policy(top, folder);
     Config {
         file: file.to_path_buf(),
         data_dir,
@@ -83,6 +83,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         tls,
         limits,
         targets,
+        policy,
         hash: sha256_hex(text.as_bytes()),
         resolved: Vec::new(),
         warnings: Vec::new(),
@@ -281,6 +282,7 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
     record.came_to("durability", durability.as_ref().map(|d| &d.span), word);
     let allow_unobserved = section.flag("allow_unobserved", false);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
+    let labels = section.texts("labels");
     let (name, protocol, address, credential) = (name?, protocol?, address?, credential?);
     let target = Target {
         name: name.value,
@@ -293,7 +295,8 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
         databases,
         database,
     };
-    Some(TargetConfig { target, credential, tls, tls_ca, tls_identity, host: address.host, timeout })
+    let host = address.host;
+    Some(TargetConfig { target, credential, tls, tls_ca, tls_identity, host, timeout, labels })
 }
 
 fn read_database(section: &Section<'_>, name: Option<&At<String>>) -> String {
@@ -436,18 +439,25 @@ fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
     }
 }
 
-/// There are no rules yet. A folder with files in it would be pretended to be in force, so it is an error.
-fn read_policy(top: &Section<'_>, folder: &Path) {
-    let Some(policy) = top.table("policy", "policy") else { return };
-    let Some(dir) = policy.path_in("dir", folder) else { return };
-    let has_files = std::fs::read_dir(&dir.value).is_ok_and(|mut entries| entries.next().is_some());
-    if has_files {
+/// Which rules are in force. What stands in them is read when they are loaded.
+fn read_policy(top: &Section<'_>, folder: &Path) -> Option<PolicyFiles> {
+    let policy = top.table("policy", "policy")?;
+    let dir = policy.path_in("dir", folder);
+    if let Some(dir) = &dir {
+        if !dir.value.is_dir() {
+            let what = format!("{} is no folder", dir.value.display());
+            policy.bad(&dir.span, "dir", what, "make it and put rule files (*.toml, *.cedar) into it");
+        }
+        policy.came_to("dir", Some(&dir.span), dir.value.display().to_string());
+    }
+    let shipped = policy.flag("shipped", dir.is_none());
+    if dir.is_none() && !shipped {
         policy.bad(
-            &dir.span,
-            "dir",
-            format!("{} has files in it, and policy files are not supported yet", dir.value.display()),
-            "remove the folder or the key; until rules arrive, a token allows what its targets allow",
+            &policy.span,
+            "shipped",
+            "there is no `dir` either, so there are no rules",
+            "leave [policy] out for no rules",
         );
     }
-    policy.came_to("dir", Some(&dir.span), format!("{} (no rules in it)", dir.value.display()));
+    Some(PolicyFiles { dir: dir.map(|d| d.value), shipped })
 }

@@ -444,6 +444,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         tables: Vec::new(),
         plain_read: false,
         coverage: Vec::new(),
+        facts: None,
     };
     Parts {
         step: Step::Run,

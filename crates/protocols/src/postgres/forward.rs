@@ -125,7 +125,7 @@ impl PostgresDialect {
             Ok(permit) => permit,
             Err(refusal) => return Slot { fate: Fate::Refused(Box::new(refusal)), last },
         };
-        if permit.mask_plan().is_some_and(|p| p.masks_anything) {
+        if permit.mask_plan().is_some_and(|p| p.masks_anything()) {
             permit.abandon(AbandonReason::RefusedTogether);
             let refusal = Refusal::new(
                 RefusalKind::Unsupported,

@@ -3,6 +3,7 @@
 
 mod batch;
 mod capture;
+pub mod catalog;
 mod client;
 mod columns;
 mod complete;

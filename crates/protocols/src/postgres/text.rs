@@ -154,6 +154,7 @@ fn nothing() -> Shape {
         tables: Vec::new(),
         plain_read: true,
         coverage: Vec::new(),
+        facts: None,
     }
 }
 
@@ -165,5 +166,6 @@ pub(super) fn unknown(coverage: &'static str) -> Arc<Shape> {
         tables: Vec::new(),
         plain_read: false,
         coverage: vec![coverage.to_owned()],
+        facts: None,
     })
 }
