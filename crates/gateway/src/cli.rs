@@ -4,6 +4,7 @@
 //! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
 
 pub(crate) mod check;
+pub(crate) mod labels;
 pub(crate) mod log;
 pub(crate) mod output;
 pub(crate) mod reference;
@@ -70,6 +71,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: log::LogCommand,
     },
+    /// Say what values are, and propose labels for columns
+    Labels {
+        /// What to do.
+        #[command(subcommand)]
+        command: labels::LabelsCommand,
+    },
     /// Say which version this is
     Version,
     /// Print parts of the documentation that are made from the code
@@ -106,6 +113,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Token { command } => token::run(command, &place()?, out),
         Command::Sessions { command } => sessions::run(command, &place()?, out),
         Command::Log { command } => log::run(command, &place()?, out),
+        Command::Labels { command } => labels::run(&command, out),
         Command::Version => {
             out.show(&serde_json::json!({ "version": crate::VERSION }), || {
                 format!("firsthand {}", crate::VERSION)

@@ -1,0 +1,1 @@
+//! The checks of national numbers, by their published examples.
