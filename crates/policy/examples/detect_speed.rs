@@ -47,12 +47,17 @@ fn measure(name: &str, rows: &[(&str, &str)]) {
     }
     let cells = (ROUNDS * rows.len()) as f64;
     let seconds = start.elapsed().as_secs_f64();
-    println!("{name}: {:.2} M cells/s, {:.0} ns each, {found} found", cells / seconds / 1e6, seconds / cells * 1e9);
+    println!(
+        "{name}: {:.2} M cells/s, {:.0} ns each, {found} found",
+        cells / seconds / 1e6,
+        seconds / cells * 1e9
+    );
 }
 
 fn main() {
     measure("clean", ROWS);
     measure("full", FULL);
-    let text = "The customer wrote on 2024-05-01 that order 48213 had not come, and that nobody answers. ".repeat(20);
+    let text = "The customer wrote on 2024-05-01 that order 48213 had not come, and that nobody answers. "
+        .repeat(20);
     measure("text of 1.8 kB", &[("body", text.as_str())]);
 }

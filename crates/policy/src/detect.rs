@@ -84,13 +84,15 @@ impl TypeHint {
         let base = name.split(['(', '[', ' ']).next().unwrap_or_default();
         match base {
             "json" | "jsonb" => Self::Json,
-            "int2" | "int4" | "int8" | "smallint" | "integer" | "int" | "bigint" | "serial" | "bigserial" | "oid" => Self::Integer,
+            "int2" | "int4" | "int8" | "smallint" | "integer" | "int" | "bigint" | "serial" | "bigserial"
+            | "oid" => Self::Integer,
             "numeric" | "decimal" | "number" => Self::Decimal,
             "float4" | "float8" | "real" | "double" | "float" | "point" => Self::Decimal,
             "date" | "timestamp" | "timestamptz" | "datetime" => Self::Date,
             "inet" | "cidr" | "macaddr" | "macaddr8" => Self::Network,
             "uuid" => Self::Uuid,
-            "bool" | "boolean" | "interval" | "time" | "timetz" | "money" | "bit" | "varbit" | "tsvector" | "xid" => Self::Nothing,
+            "bool" | "boolean" | "interval" | "time" | "timetz" | "money" | "bit" | "varbit" | "tsvector"
+            | "xid" => Self::Nothing,
             _ => Self::Text,
         }
     }
@@ -147,7 +149,10 @@ impl Detector {
     }
 
     fn look(&self, value: &str, class: Class, topic: Topic, hint: TypeHint, hits: &mut Vec<Hit>) {
-        if class.json() && matches!(hint, TypeHint::Text | TypeHint::Json) && json::walk(self, value, topic, hits) {
+        if class.json()
+            && matches!(hint, TypeHint::Text | TypeHint::Json)
+            && json::walk(self, value, topic, hits)
+        {
             return;
         }
         self.cell(value, class, topic, hint, hits);

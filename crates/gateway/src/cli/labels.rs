@@ -109,12 +109,16 @@ fn each_line(mut line: impl FnMut(usize, &str, bool) -> Result<(), Failure>) -> 
     for number in 1.. {
         text.clear();
         let read = input.by_ref().take(MAX_LINE).read_line(&mut text);
-        let read = read.map_err(|e| Failure::new(format!("stdin, line {number}: {e}"), "give JSON lines in UTF-8"))?;
+        let read =
+            read.map_err(|e| Failure::new(format!("stdin, line {number}: {e}"), "give JSON lines in UTF-8"))?;
         if read == 0 {
             break;
         }
         if !text.ends_with('\n') && read as u64 == MAX_LINE {
-            return Err(Failure::usage(format!("line {number} is longer than {MAX_LINE} bytes"), "give one value a line"));
+            return Err(Failure::usage(
+                format!("line {number} is longer than {MAX_LINE} bytes"),
+                "give one value a line",
+            ));
         }
         if !text.trim().is_empty() {
             line(number, text.trim_end(), input.buffer().is_empty())?;
@@ -124,7 +128,10 @@ fn each_line(mut line: impl FnMut(usize, &str, bool) -> Result<(), Failure>) -> 
 }
 
 fn not_understood(number: usize, e: &serde_json::Error) -> Failure {
-    Failure::usage(format!("stdin, line {number}: {e}"), "one JSON object a line: firsthand labels --help shows its keys")
+    Failure::usage(
+        format!("stdin, line {number}: {e}"),
+        "one JSON object a line: firsthand labels --help shows its keys",
+    )
 }
 
 #[cfg(test)]
@@ -140,7 +147,8 @@ mod tests {
             Hit { range: 3..9, label: "email", score: 0.99 },
             Hit { range: 14..20, label: "email", score: 0.99 },
         ];
-        let have: Vec<_> = spans(value, &hits).iter().map(|s| (s["start"].clone(), s["end"].clone())).collect();
+        let have: Vec<_> =
+            spans(value, &hits).iter().map(|s| (s["start"].clone(), s["end"].clone())).collect();
         assert_eq!(have, [(json!(2), json!(8)), (json!(12), json!(18))]);
     }
 }

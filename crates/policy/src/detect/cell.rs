@@ -3,7 +3,9 @@
 use super::class::Class;
 use super::columns::Topic;
 use super::shape::{MAX_COMPACT, Shape};
-use super::{Detector, Hit, TypeHint, address, devices, email, label, money, net, phone, secrets, told, wallet};
+use super::{
+    Detector, Hit, TypeHint, address, devices, email, label, money, net, phone, secrets, told, wallet,
+};
 
 /// The longest value that is looked at as one name or number.
 const LONGEST_CELL: usize = 200;
@@ -49,7 +51,12 @@ impl Detector {
         if class.digits >= 6 && class.letters < 10 && phone::is_phone(value, topic) && !is_date_like(value) {
             return Some((label::PHONE, 0.9));
         }
-        if class.digits > 0 && class.letters > 5 && value.len() >= 26 && !class.space() && wallet::is_wallet(value) {
+        if class.digits > 0
+            && class.letters > 5
+            && value.len() >= 26
+            && !class.space()
+            && wallet::is_wallet(value)
+        {
             return Some((label::WALLET, 0.97));
         }
         if !class.space() || topic.is_ordinary() {
@@ -129,6 +136,11 @@ fn fits(topic: Topic, hint: TypeHint) -> bool {
 
 /// `2024-01-15 …`, `15.01.2024 …`: a time, not a telephone number.
 pub(crate) fn is_date_like(value: &str) -> bool {
-    let mut groups = value.split(['-', '.', '/', ' ']).map(|g| if g.bytes().all(|b| b.is_ascii_digit()) { g.len() } else { 0 });
-    matches!((groups.next(), groups.next(), groups.next()), (Some(4), Some(1 | 2), Some(1 | 2)) | (Some(1 | 2), Some(1 | 2), Some(4)))
+    let mut groups = value
+        .split(['-', '.', '/', ' '])
+        .map(|g| if g.bytes().all(|b| b.is_ascii_digit()) { g.len() } else { 0 });
+    matches!(
+        (groups.next(), groups.next(), groups.next()),
+        (Some(4), Some(1 | 2), Some(1 | 2)) | (Some(1 | 2), Some(1 | 2), Some(4))
+    )
 }

@@ -102,7 +102,8 @@ fn permuted(times: usize, digit: u32) -> u32 {
 
 /// The check digit of EAN-13, which the Swiss AHV number uses (GS1).
 pub(crate) fn ean(s: &[u8]) -> bool {
-    digits(s) && values(s).rev().enumerate().map(|(i, d)| if i % 2 == 0 { d } else { d * 3 }).sum::<u32>() % 10 == 0
+    digits(s)
+        && values(s).rev().enumerate().map(|(i, d)| if i % 2 == 0 { d } else { d * 3 }).sum::<u32>() % 10 == 0
 }
 
 /// Whether day, month (and year, for February) can be a date.

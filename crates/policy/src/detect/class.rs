@@ -107,6 +107,7 @@ impl Class {
 
     /// Whether there is enough for words: letters and spaces, or a long value.
     pub(crate) fn text(self) -> bool {
-        (self.letters > 0 || self.has(HIGH)) && (self.has(SPACE) || self.len > 40 || self.has(OTHER | EQUALS | COLON))
+        (self.letters > 0 || self.has(HIGH))
+            && (self.has(SPACE) || self.len > 40 || self.has(OTHER | EQUALS | COLON))
     }
 }

@@ -97,7 +97,8 @@ impl Words {
         let mut chars = name.char_indices().take_while(|(at, _)| *at < MAX_NAME).map(|(_, c)| c).peekable();
         while let Some(c) = chars.next() {
             let starts = c.is_uppercase()
-                && (last.is_lowercase() || last.is_uppercase() && chars.peek().is_some_and(|n| n.is_lowercase()))
+                && (last.is_lowercase()
+                    || last.is_uppercase() && chars.peek().is_some_and(|n| n.is_lowercase()))
                 || c.is_ascii_digit() != last.is_ascii_digit();
             if !c.is_alphanumeric() {
                 words.end();

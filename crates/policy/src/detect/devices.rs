@@ -16,7 +16,8 @@ pub(crate) fn is_vin(s: &[u8]) -> bool {
     };
     let sum = s.iter().zip(WEIGHTS).try_fold(0, |sum, (b, w)| Some(sum + value(*b)? * w));
     let check = |sum: u32| if sum % 11 == 10 { b'X' } else { b'0' + (sum % 11) as u8 };
-    let mixed = s.iter().filter(|b| b.is_ascii_uppercase()).count() >= 3 && s.iter().filter(|b| b.is_ascii_digit()).count() >= 5;
+    let mixed = s.iter().filter(|b| b.is_ascii_uppercase()).count() >= 3
+        && s.iter().filter(|b| b.is_ascii_digit()).count() >= 5;
     s.len() == 17 && mixed && digits(s.get(13..).unwrap_or_default()) && sum.map(check) == Some(at(s, 8))
 }
 

@@ -13,7 +13,9 @@ const FILES: [&str; 9] = ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js
 pub(crate) fn find(text: &str, hits: &mut Vec<Hit>) {
     let bytes = text.as_bytes();
     let mut from = 0;
-    while let Some(at) = bytes.get(from..).and_then(|rest| rest.iter().position(|b| *b == b'@')).map(|p| p + from) {
+    while let Some(at) =
+        bytes.get(from..).and_then(|rest| rest.iter().position(|b| *b == b'@')).map(|p| p + from)
+    {
         let start = local(text, at, from);
         let end = domain(text, at + 1);
         if let (Some(start), Some(end)) = (start, end)
@@ -32,7 +34,8 @@ fn local(text: &str, at: usize, floor: usize) -> Option<usize> {
     let before = text.get(floor..at)?;
     let mut start = at;
     for (i, c) in before.char_indices().rev() {
-        let fits = c.is_alphanumeric() || matches!(c, '.' | '_' | '%' | '+' | '-' | '\'' | '!' | '#' | '$' | '&' | '*' | '~' | '^');
+        let fits = c.is_alphanumeric()
+            || matches!(c, '.' | '_' | '%' | '+' | '-' | '\'' | '!' | '#' | '$' | '&' | '*' | '~' | '^');
         if !fits || at - (floor + i) > MAX_LOCAL {
             break;
         }
@@ -41,7 +44,8 @@ fn local(text: &str, at: usize, floor: usize) -> Option<usize> {
     let part = text.get(start..at)?;
     let trimmed = part.trim_start_matches(['.', '\'', '-', '*', '&', '!', '#', '$', '%', '~', '^']);
     let start = at - trimmed.len();
-    let whole = trimmed.chars().any(char::is_alphanumeric) && !trimmed.ends_with('.') && !trimmed.contains("..");
+    let whole =
+        trimmed.chars().any(char::is_alphanumeric) && !trimmed.ends_with('.') && !trimmed.contains("..");
     whole.then_some(start)
 }
 
@@ -58,7 +62,8 @@ fn domain(text: &str, from: usize) -> Option<usize> {
         if part.is_empty() || part.starts_with('-') || part.len() > 63 {
             break;
         }
-        let letters = part.chars().all(char::is_alphabetic) && part.chars().count() >= 2 || part.starts_with("xn--");
+        let letters =
+            part.chars().all(char::is_alphabetic) && part.chars().count() >= 2 || part.starts_with("xn--");
         let at_end = end + part.len();
         if end > 0 && letters {
             good = Some(at_end);
@@ -67,7 +72,8 @@ fn domain(text: &str, from: usize) -> Option<usize> {
     }
     let good = good?;
     // What follows the last good label must not go on with the name: `a@b.com.12` is none.
-    let goes_on = name.get(good..).is_some_and(|r| r.len() > 1 && r.as_bytes().get(1).is_some_and(u8::is_ascii_digit));
+    let goes_on =
+        name.get(good..).is_some_and(|r| r.len() > 1 && r.as_bytes().get(1).is_some_and(u8::is_ascii_digit));
     let top = name.get(..good)?.rsplit('.').next()?;
     let file = FILES.contains(&top) && name.as_bytes().first().is_some_and(u8::is_ascii_digit);
     (!goes_on && !file).then_some(from + good)

@@ -14,7 +14,10 @@ pub(crate) struct Folded<'a> {
 impl<'a> Folded<'a> {
     /// Folds; borrows when there is nothing to fold.
     pub(crate) fn of(value: &'a str) -> Self {
-        if value.is_ascii() || u32::try_from(value.len()).is_err() || !value.chars().any(|c| fold(c) != Some(c)) {
+        if value.is_ascii()
+            || u32::try_from(value.len()).is_err()
+            || !value.chars().any(|c| fold(c) != Some(c))
+        {
             return Self { text: Cow::Borrowed(value), places: Vec::new() };
         }
         let mut text = String::with_capacity(value.len());
@@ -51,7 +54,15 @@ fn fold(c: char) -> Option<char> {
     match n {
         0..=0x7F => Some(c),
         0x00A0 | 0x1680 | 0x2000..=0x200A | 0x202F | 0x205F | 0x3000 => Some(' '),
-        0x00AD | 0x034F | 0x061C | 0x180E | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2064 | 0xFE00..=0xFE0F | 0xFEFF => None,
+        0x00AD
+        | 0x034F
+        | 0x061C
+        | 0x180E
+        | 0x200B..=0x200F
+        | 0x202A..=0x202E
+        | 0x2060..=0x2064
+        | 0xFE00..=0xFE0F
+        | 0xFEFF => None,
         0x2010..=0x2015 | 0x2212 | 0xFE58 | 0xFE63 => Some('-'),
         0xFF01..=0xFF5E => char::from_u32(n - 0xFEE0),
         _ => script_digit(n).or(Some(c)),
@@ -61,8 +72,8 @@ fn fold(c: char) -> Option<char> {
 /// Decimal digits of the scripts in which databases are written (Unicode, general category Nd).
 fn script_digit(n: u32) -> Option<char> {
     const ZEROS: [u32; 16] = [
-        0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0E50, 0x0ED0, 0x1040,
-        0x17E0,
+        0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66,
+        0x0E50, 0x0ED0, 0x1040, 0x17E0,
     ];
     let zero = ZEROS.iter().find(|z| (**z..**z + 10).contains(&n))?;
     char::from_u32(n - zero + u32::from(b'0'))

@@ -27,12 +27,22 @@ pub(crate) struct Kind {
 }
 
 /// A kind recognised by its check alone, however it is written.
-const fn strong(label: &'static str, len: usize, layouts: &'static [&'static str], valid: fn(&[u8]) -> bool) -> Kind {
+const fn strong(
+    label: &'static str,
+    len: usize,
+    layouts: &'static [&'static str],
+    valid: fn(&[u8]) -> bool,
+) -> Kind {
     Kind { label, len: (len, len), layouts, bare: true, valid }
 }
 
 /// A kind recognised only in its usual layout, or under a column's name.
-const fn weak(label: &'static str, len: usize, layouts: &'static [&'static str], valid: fn(&[u8]) -> bool) -> Kind {
+const fn weak(
+    label: &'static str,
+    len: usize,
+    layouts: &'static [&'static str],
+    valid: fn(&[u8]) -> bool,
+) -> Kind {
     Kind { label, len: (len, len), layouts, bare: false, valid }
 }
 
@@ -49,7 +59,9 @@ impl Ids {
         let mut by_len: Vec<Vec<&'static Kind>> = vec![Vec::new(); LONGEST + 1];
         let tables = [europe::KINDS, north::KINDS, south::KINDS, americas::KINDS, asia::KINDS];
         for kind in tables.into_iter().flatten() {
-            for (_, kinds) in by_len.iter_mut().enumerate().filter(|(n, _)| (kind.len.0..=kind.len.1).contains(n)) {
+            for (_, kinds) in
+                by_len.iter_mut().enumerate().filter(|(n, _)| (kind.len.0..=kind.len.1).contains(n))
+            {
                 kinds.push(kind);
             }
         }
@@ -97,9 +109,13 @@ fn fits(layout: &[u8], have: &[u8]) -> bool {
 /// Seconds since 1970 in ten digits, milliseconds in thirteen, microseconds in sixteen, `YYYYMMDDhhmmss`: what clocks write.
 pub(crate) fn looks_like_time(compact: &[u8]) -> bool {
     match compact.len() {
-        10 | 13 | 16 => compact.starts_with(b"1") && compact.iter().all(u8::is_ascii_digit) && compact.get(1).is_some_and(|b| (b'2'..=b'9').contains(b)) && compact.len() == 10
-            || compact.len() != 10 && (compact.starts_with(b"15") || compact.starts_with(b"16") || compact.starts_with(b"17") || compact.starts_with(b"18")),
-        12 | 14 => super::checks::yyyymmdd(compact, 0) && super::checks::number(compact, 8, 2).is_some_and(|h| h < 24),
+        10 | 13 | 16 if compact.iter().all(u8::is_ascii_digit) => {
+            matches!(compact, [b'1', b'3'..=b'8', ..]) && compact.len() != 13
+        }
+        12 | 14 => {
+            super::checks::yyyymmdd(compact, 0)
+                && super::checks::number(compact, 8, 2).is_some_and(|h| h < 24)
+        }
         _ => false,
     }
 }

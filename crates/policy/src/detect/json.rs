@@ -1,7 +1,7 @@
 //! JSON: the keys tell what their values are.
 
-use super::columns::Topic;
 use super::class::Class;
+use super::columns::Topic;
 use super::{Detector, Hit, TypeHint, remembered};
 
 /// Deeper nesting is looked at without the keys of its levels (PostgreSQL's own limit is the stack's depth).
@@ -64,7 +64,13 @@ impl Walker<'_> {
                 }
                 b'-' | b'0'..=b'9' => self.number(hits),
                 b't' | b'f' | b'n' => {
-                    let len = self.text.as_bytes().iter().skip(self.at).take_while(|b| b.is_ascii_lowercase()).count();
+                    let len = self
+                        .text
+                        .as_bytes()
+                        .iter()
+                        .skip(self.at)
+                        .take_while(|b| b.is_ascii_lowercase())
+                        .count();
                     if !matches!(self.text.get(self.at..self.at + len), Some("true" | "false" | "null")) {
                         return false;
                     }
@@ -78,7 +84,13 @@ impl Walker<'_> {
 
     fn number(&mut self, hits: &mut Vec<Hit>) {
         let start = self.at;
-        let len = self.text.as_bytes().iter().skip(start).take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E')).count();
+        let len = self
+            .text
+            .as_bytes()
+            .iter()
+            .skip(start)
+            .take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'))
+            .count();
         self.at += len;
         let part = self.text.get(start..self.at).unwrap_or_default();
         let hint = if part.contains('.') { TypeHint::Decimal } else { TypeHint::Integer };
@@ -103,7 +115,8 @@ impl Walker<'_> {
         }
         self.at = end + 1;
         let Some(body) = self.text.get(start..end) else { return false };
-        let is_key = self.text.as_bytes().iter().skip(self.at).find(|b| !b.is_ascii_whitespace()) == Some(&b':');
+        let is_key =
+            self.text.as_bytes().iter().skip(self.at).find(|b| !b.is_ascii_whitespace()) == Some(&b':');
         if is_key {
             let topic = remembered::topic(body);
             // What a person's object holds under ordinary keys stays ordinary; under unknown ones the outer key tells.
@@ -146,7 +159,8 @@ fn unescape(body: &str) -> (String, Vec<(usize, usize)>) {
     let mut places = Vec::with_capacity(body.len());
     let mut at = 0;
     while let Some(c) = body.get(at..).and_then(|b| b.chars().next()) {
-        let (sign, len) = if c == '\\' { escape(body.get(at..).unwrap_or_default()) } else { (c, c.len_utf8()) };
+        let (sign, len) =
+            if c == '\\' { escape(body.get(at..).unwrap_or_default()) } else { (c, c.len_utf8()) };
         text.push(sign);
         places.extend(std::iter::repeat_n((at, at + len), sign.len_utf8()));
         at += len;

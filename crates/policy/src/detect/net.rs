@@ -36,8 +36,15 @@ fn trim(text: &str, start: usize, end: usize, what: char) -> (usize, usize) {
 fn joined(bytes: &[u8], start: usize, end: usize) -> bool {
     let before = start.checked_sub(1).and_then(|i| bytes.get(i)).copied().unwrap_or(b' ');
     let behind = bytes.get(end).copied().unwrap_or(b' ');
-    before.is_ascii_alphanumeric() || matches!(before, b'_' | b'-' | b'.') || behind.is_ascii_alphanumeric() || matches!(behind, b'_' | b'-')
+    before.is_ascii_alphanumeric()
+        || matches!(before, b'_' | b'-' | b'.')
+        || behind.is_ascii_alphanumeric()
+        || matches!(behind, b'_' | b'-')
 }
+
+/// Words behind which four numbers are a version.
+const VERSIONS: [&str; 9] =
+    ["version", "v", "ver", "release", "build", "firmware", "driver", "patch", "update"];
 
 fn is_address(part: &str, topic: Topic, before: &str) -> bool {
     let Ok(ip) = part.parse::<Ipv4Addr>() else { return false };
@@ -49,9 +56,9 @@ fn is_address(part: &str, topic: Topic, before: &str) -> bool {
     let private = a == 10 && !(c < 10 && d == 0);
     let nobody = ip.is_loopback() || ip.is_unspecified() || ip.is_broadcast() || a == 255;
     let tail = before.trim_end().rsplit([' ', '\n', '(', '"', '/']).next().unwrap_or_default();
-    let version = ["version", "v", "ver", "release", "build", "Version", "Release", "firmware", "Firmware", "driver", "==", "@", "ver."]
-        .iter()
-        .any(|w| tail.trim_end_matches([':', '=']) == *w || tail.ends_with("==") || tail.ends_with('@'));
+    let version = tail.ends_with("==")
+        || tail.ends_with('@')
+        || VERSIONS.iter().any(|w| tail.trim_end_matches([':', '=', '.', '"']).eq_ignore_ascii_case(w));
     !nobody && !version && !topic.is_ordinary() && (!small || private)
 }
 
@@ -106,7 +113,9 @@ fn is_mac(part: &str, by: char) -> bool {
 }
 
 fn is_cisco(part: &str) -> bool {
-    part.len() == 14 && part.split('.').filter(|p| p.len() == 4 && p.bytes().all(|b| b.is_ascii_hexdigit())).count() == 3 && part.split('.').count() == 3
+    part.len() == 14
+        && part.split('.').filter(|p| p.len() == 4 && p.bytes().all(|b| b.is_ascii_hexdigit())).count() == 3
+        && part.split('.').count() == 3
         && part.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
@@ -124,10 +133,18 @@ pub(crate) fn urls(text: &str, hits: &mut Vec<Hit>) {
     let mut from = 0;
     while let Some(at) = text.get(from..).and_then(|t| t.find("://")).map(|p| p + from) {
         let scheme = text.get(from..at).unwrap_or_default();
-        let start = at - scheme.bytes().rev().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')).count();
+        let start = at
+            - scheme
+                .bytes()
+                .rev()
+                .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+                .count();
         let rest = text.get(at + 3..).unwrap_or_default();
-        let len = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '|')).unwrap_or(rest.len());
-        let whole = rest.get(..len).unwrap_or_default().trim_end_matches(['.', ',', ')', ';', ']', '!', '?', '}']);
+        let len = rest
+            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '|'))
+            .unwrap_or(rest.len());
+        let whole =
+            rest.get(..len).unwrap_or_default().trim_end_matches(['.', ',', ')', ';', ']', '!', '?', '}']);
         let end = at + 3 + whole.len();
         if start < at && (has_password(whole) || has_key(whole)) {
             hits.push(Hit { range: start..end, label: label::URL_PASSWORD, score: 0.97 });
@@ -149,23 +166,39 @@ fn has_password(rest: &str) -> bool {
 /// A signature or a key among the parameters of a URL.
 fn has_key(rest: &str) -> bool {
     const NAMES: [&str; 11] = [
-        "sig", "signature", "x-amz-signature", "x-goog-signature", "access_token", "api_key", "apikey", "password", "token", "secret", "client_secret",
+        "sig",
+        "signature",
+        "x-amz-signature",
+        "x-goog-signature",
+        "access_token",
+        "api_key",
+        "apikey",
+        "password",
+        "token",
+        "secret",
+        "client_secret",
     ];
     let Some((_, query)) = rest.split_once('?') else { return false };
-    query.split('&').filter_map(|p| p.split_once('=')).any(|(k, v)| v.len() >= 8 && NAMES.iter().any(|n| k.eq_ignore_ascii_case(n)))
+    query
+        .split('&')
+        .filter_map(|p| p.split_once('='))
+        .any(|(k, v)| v.len() >= 8 && NAMES.iter().any(|n| k.eq_ignore_ascii_case(n)))
 }
 
 /// Adds connection strings of `key=value` pairs with a password: the run of pairs it stands in.
 pub(crate) fn pairs(text: &str, hits: &mut Vec<Hit>) {
-    const KEYS: [&str; 7] = ["password", "pwd", "accountkey", "sharedaccesskey", "sharedsecret", "secretkey", "passwd"];
+    const KEYS: [&str; 7] =
+        ["password", "pwd", "accountkey", "sharedaccesskey", "sharedsecret", "secretkey", "passwd"];
     let mut from = 0;
     for segment in text.split(['\n', '"']) {
         let end = from + segment.len();
-        let held = segment.split(';').chain(segment.split(' ')).filter_map(|p| p.trim().split_once('=')).any(|(k, v)| {
-            let key = k.rsplit([' ', ';']).next().unwrap_or_default();
-            let real = v.len() >= 3 && !v.starts_with(['*', '<', '$', '{']);
-            real && KEYS.iter().any(|w| key.eq_ignore_ascii_case(w))
-        });
+        let held = segment.split(';').chain(segment.split(' ')).filter_map(|p| p.trim().split_once('=')).any(
+            |(k, v)| {
+                let key = k.rsplit([' ', ';']).next().unwrap_or_default();
+                let real = v.len() >= 3 && !v.starts_with(['*', '<', '$', '{']);
+                real && KEYS.iter().any(|w| key.eq_ignore_ascii_case(w))
+            },
+        );
         let many = segment.matches('=').count() >= 2;
         if held && many {
             hits.push(run_of_pairs(segment, from));
@@ -179,10 +212,9 @@ fn run_of_pairs(segment: &str, from: usize) -> Hit {
     let first = segment.find('=').unwrap_or(0);
     let before = segment.get(..first).unwrap_or_default();
     // `User Id=…` and `Data Source=…` have names of two words.
-    let start = before.rfind([':', '(', '`', '\'']).map_or_else(
-        || before.rfind(' ').filter(|_| !segment.contains(';')).map_or(0, |i| i + 1),
-        |i| i + 1,
-    );
+    let start = before
+        .rfind([':', '(', '`', '\''])
+        .map_or_else(|| before.rfind(' ').filter(|_| !segment.contains(';')).map_or(0, |i| i + 1), |i| i + 1);
     let last = segment.rfind('=').unwrap_or(segment.len());
     let tail = segment.get(last..).unwrap_or_default();
     let len = tail.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '`' | ')')).unwrap_or(tail.len());

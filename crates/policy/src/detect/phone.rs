@@ -23,14 +23,27 @@ const LONGEST: usize = 40;
 impl Dialled {
     /// Digits, `+` in front, separators between; an extension behind is cut off. `None` for all else.
     fn of(text: &str) -> Option<Self> {
-        let mut d = Self { digits: [0; 20], len: 0, groups: [0; 10], count: 0, plus: false, paren: false, dots: 0, slashes: 0, spaces: 0, dashes: 0 };
+        let mut d = Self {
+            digits: [0; 20],
+            len: 0,
+            groups: [0; 10],
+            count: 0,
+            plus: false,
+            paren: false,
+            dots: 0,
+            slashes: 0,
+            spaces: 0,
+            dashes: 0,
+        };
         let mut open = false;
         let mut last = b' ';
         for (i, b) in text.bytes().enumerate() {
             match b {
                 b'0'..=b'9' => d.digit(b, last)?,
                 b'+' if i == 0 || i == 1 && last == b'(' => d.plus = true,
-                b'(' if !open && !last.is_ascii_digit() | (d.len > 0 && !d.paren) => (open, d.paren) = (true, true),
+                b'(' if !open && !last.is_ascii_digit() | (d.len > 0 && !d.paren) => {
+                    (open, d.paren) = (true, true)
+                }
                 b')' if open && last.is_ascii_digit() => open = false,
                 b' ' if last != b' ' && last != b'+' => d.spaces += 1,
                 b'-' if last.is_ascii_digit() || matches!(last, b')' | b' ') => d.dashes += 1,
@@ -123,7 +136,8 @@ fn prefixed(d: &Dialled) -> bool {
         s.get(3..)
     } else if s.starts_with(b"001") && d.groups().first() == Some(&3) {
         s.get(2..)
-    } else if s.starts_with(b"00") && d.groups().first().is_some_and(|g| *g == 2 || *g == 4 || *g == 3 || *g == 5) {
+    } else if s.starts_with(b"00") && (matches!(d.groups().first(), Some(2 | 4 | 5)) || s.starts_with(b"007"))
+    {
         s.get(2..)
     } else {
         None
@@ -149,10 +163,10 @@ fn national(d: &Dialled) -> bool {
         ([3, 4, 4], 11) if d.at(0) == b'1' => d.at(1) >= b'3',
         // Brazil: (11) 91234-5678; also without parentheses. India: 98765 43210.
         ([2, 5, 4], 11) => (d.paren || d.at(2) == b'9') && d.at(0) >= b'1',
-        ([2, 4, 4], 10) if d.paren || d.dashes == 1 && d.spaces == 1 => d.at(0) >= b'1',
+        ([2, 4, 4], 10) if d.at(0) != b'0' && (d.paren || d.dashes == 1 && d.spaces == 1) => true,
         ([5, 5], 10) if d.spaces == 1 => d.at(0) >= b'6',
         // Spain, Portugal, Poland in threes are money too; in twos after three they are not.
-        ([3, 2, 2, 2] | [2, 3, 2, 2], 9) => d.at(0) >= b'1' && d.spaces + d.dashes >= 3,
+        ([3, 2, 2, 2] | [2, 3, 2, 2], 9) if d.at(0) != b'0' => d.spaces + d.dashes >= 3,
         // Denmark and Norway in pairs.
         ([2, 2, 2, 2], 8) => d.spaces == 3 && d.at(0) >= b'2',
         // Australia: 1300 123 456.

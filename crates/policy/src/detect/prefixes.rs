@@ -24,7 +24,10 @@ impl Body {
             Self::Hex => b.is_ascii_hexdigit(),
             Self::Upper => b.is_ascii_uppercase() || b.is_ascii_digit(),
             Self::Url => b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'),
-            Self::Wide => b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b'+' | b'=' | b'$' | b':' | b',' | b'*'),
+            Self::Wide => {
+                b.is_ascii_alphanumeric()
+                    || matches!(b, b'-' | b'_' | b'.' | b'/' | b'+' | b'=' | b'$' | b':' | b',' | b'*')
+            }
         }
     }
 }
@@ -52,7 +55,15 @@ const fn open(label: &'static str, start: &'static str, body: Body, least: usize
 }
 
 const fn hash(start: &'static str, least: usize) -> Prefix {
-    Prefix { label: label::PASSWORD, start, body: Body::Wide, least, most: usize::MAX, bound: false, mixed: false }
+    Prefix {
+        label: label::PASSWORD,
+        start,
+        body: Body::Wide,
+        least,
+        most: usize::MAX,
+        bound: false,
+        mixed: false,
+    }
 }
 
 use Body::{Alnum, Hex, Upper, Url, Wide};
@@ -89,8 +100,24 @@ pub(crate) const PREFIXES: &[Prefix] = &[
     open("slack_token", "xoxc-", Url, 20),
     open("slack_token", "xoxd-", Wide, 20),
     open("slack_token", "xapp-", Url, 20),
-    Prefix { label: "slack_token", start: "https://hooks.slack.com/services/", body: Wide, least: 20, most: usize::MAX, bound: false, mixed: true },
-    Prefix { label: "discord_token", start: "https://discord.com/api/webhooks/", body: Wide, least: 40, most: usize::MAX, bound: false, mixed: true },
+    Prefix {
+        label: "slack_token",
+        start: "https://hooks.slack.com/services/",
+        body: Wide,
+        least: 20,
+        most: usize::MAX,
+        bound: false,
+        mixed: true,
+    },
+    Prefix {
+        label: "discord_token",
+        start: "https://discord.com/api/webhooks/",
+        body: Wide,
+        least: 40,
+        most: usize::MAX,
+        bound: false,
+        mixed: true,
+    },
     open("stripe_key", "sk_live_", Alnum, 16),
     open("stripe_key", "sk_test_", Alnum, 16),
     open("stripe_key", "rk_live_", Alnum, 16),
@@ -165,10 +192,42 @@ pub(crate) const PREFIXES: &[Prefix] = &[
     open("buildkite_token", "bkua_", Hex, 40),
     open("typeform_token", "tfp_", Wide, 40),
     open("azure_key", "AccountKey=", Wide, 80),
-    Prefix { label: "telegram_token", start: ":AA", body: Url, least: 32, most: usize::MAX, bound: false, mixed: true },
-    Prefix { label: label::JWT, start: "eyJ", body: Wide, least: 20, most: usize::MAX, bound: true, mixed: false },
-    Prefix { label: label::PRIVATE_KEY, start: "-----BEGIN ", body: Wide, least: 0, most: usize::MAX, bound: false, mixed: false },
-    Prefix { label: "putty_key", start: "PuTTY-User-Key-File-", body: Wide, least: 1, most: usize::MAX, bound: false, mixed: false },
+    Prefix {
+        label: "telegram_token",
+        start: ":AA",
+        body: Url,
+        least: 32,
+        most: usize::MAX,
+        bound: false,
+        mixed: true,
+    },
+    Prefix {
+        label: label::JWT,
+        start: "eyJ",
+        body: Wide,
+        least: 20,
+        most: usize::MAX,
+        bound: true,
+        mixed: false,
+    },
+    Prefix {
+        label: label::PRIVATE_KEY,
+        start: "-----BEGIN ",
+        body: Wide,
+        least: 0,
+        most: usize::MAX,
+        bound: false,
+        mixed: false,
+    },
+    Prefix {
+        label: "putty_key",
+        start: "PuTTY-User-Key-File-",
+        body: Wide,
+        least: 1,
+        most: usize::MAX,
+        bound: false,
+        mixed: false,
+    },
     hash("$2a$", 50),
     hash("$2b$", 50),
     hash("$2y$", 50),

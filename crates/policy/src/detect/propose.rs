@@ -56,10 +56,16 @@ pub fn propose(detector: &Detector, sampled: &Sampled) -> Option<Proposal> {
         }
     }
     let of = sampled.values.len();
-    let name = [sampled.schema.as_str(), &sampled.table, &sampled.column].into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(".");
+    let name = [sampled.schema.as_str(), &sampled.table, &sampled.column]
+        .into_iter()
+        .filter(|p| !p.is_empty())
+        .collect::<Vec<_>>()
+        .join(".");
     let best = counts.into_iter().max_by_key(|(_, n)| *n).filter(|(_, n)| *n as f32 >= SHARE * of as f32);
     match best {
-        Some((label, found)) => Some(Proposal { column: name, label: label.to_owned(), found, of, by_name: false }),
+        Some((label, found)) => {
+            Some(Proposal { column: name, label: label.to_owned(), found, of, by_name: false })
+        }
         None if of == 0 => {
             let label = by_name(Topic::of_column(&sampled.column)).filter(|_| hint != TypeHint::Nothing)?;
             Some(Proposal { column: name, label: label.to_owned(), found: 0, of, by_name: true })
@@ -104,8 +110,14 @@ fn by_name(topic: Topic) -> Option<&'static str> {
 pub fn to_toml(proposals: &[Proposal]) -> String {
     let mut out = String::from("# Proposed labels: review each, then keep this in the policy.\n");
     for p in proposals {
-        let why = if p.by_name { "by its name".to_owned() } else { format!("{} of {} values", p.found, p.of) };
-        let _ = write!(out, "\n[[label]] # {why}\ncolumn = {}\nlabel = {}\n", toml::Value::from(p.column.as_str()), toml::Value::from(p.label.as_str()));
+        let why =
+            if p.by_name { "by its name".to_owned() } else { format!("{} of {} values", p.found, p.of) };
+        let _ = write!(
+            out,
+            "\n[[label]] # {why}\ncolumn = {}\nlabel = {}\n",
+            toml::Value::from(p.column.as_str()),
+            toml::Value::from(p.label.as_str())
+        );
     }
     out
 }

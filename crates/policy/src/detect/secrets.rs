@@ -60,7 +60,11 @@ fn token(text: &str, start: usize, prefix: &Prefix) -> Option<Hit> {
     }
     let body = start + prefix.start.len();
     // A bot's number stands before the colon of a Telegram token.
-    let start = if prefix.start == ":AA" { start - bytes.get(..start)?.iter().rev().take_while(|b| b.is_ascii_digit()).count() } else { start };
+    let start = if prefix.start == ":AA" {
+        start - bytes.get(..start)?.iter().rev().take_while(|b| b.is_ascii_digit()).count()
+    } else {
+        start
+    };
     if prefix.start == ":AA" && !(8..=10).contains(&(body - 3 - start)) {
         return None;
     }
@@ -68,12 +72,19 @@ fn token(text: &str, start: usize, prefix: &Prefix) -> Option<Hit> {
     let body_text = text.get(body..body + len)?.trim_end_matches(['.', '-', ',', ':']);
     let len = body_text.len().min(prefix.most);
     let goes_on = prefix.most < usize::MAX && bytes.get(body + len).is_some_and(u8::is_ascii_alphanumeric);
-    let mixed = !prefix.mixed || body_text.bytes().any(|b| b.is_ascii_digit()) && body_text.bytes().any(|b| b.is_ascii_alphabetic());
+    let mixed = !prefix.mixed || is_mixed(body_text);
     if len < prefix.least || goes_on || !mixed {
         return None;
     }
     let score = if checked(prefix, body_text) { 0.99 } else { 0.9 };
     Some(Hit { range: start..body + len, label: prefix.label, score })
+}
+
+/// Letters and digits, or letters of both cases.
+fn is_mixed(body: &str) -> bool {
+    let small = body.bytes().any(|b| b.is_ascii_lowercase());
+    let large = body.bytes().any(|b| b.is_ascii_uppercase());
+    small && large || (small || large) && body.bytes().any(|b| b.is_ascii_digit())
 }
 
 /// GitHub and npm end their tokens with the CRC-32 of what is before it, in base 62
@@ -103,14 +114,21 @@ fn crc32(bytes: &[u8]) -> u32 {
 /// Three parts of base64url, the first of which is JSON with an algorithm (RFC 7519).
 fn jwt(text: &str, start: usize) -> Option<Hit> {
     let rest = text.get(start..)?;
-    let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'=')).count();
+    let len = rest
+        .bytes()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'='))
+        .count();
     let whole = rest.get(..len)?.trim_end_matches('.');
     let mut parts = whole.split('.');
     let (head, body) = (parts.next()?, parts.next()?);
     let header = base64url(head)?;
     let names = [&b"\"alg\""[..], b"\"typ\"", b"\"enc\"", b"\"kid\""];
     let named = names.iter().any(|n| header.windows(n.len()).any(|w| w == *n));
-    (named && body.len() >= 4).then(|| Hit { range: start..start + whole.len(), label: label::JWT, score: 0.99 })
+    (named && body.len() >= 4).then(|| Hit {
+        range: start..start + whole.len(),
+        label: label::JWT,
+        score: 0.99,
+    })
 }
 
 /// The first bytes of what base64url stands for; enough of them to know a header.

@@ -29,7 +29,8 @@ impl Shape {
                 shape.end_group(group)?;
                 shape.lay(b)?;
                 group = 0;
-            } else if b == b'(' && group > 0 || b == b')' && shape.layout().last() == Some(&b'(') && group > 0 {
+            } else if b == b'(' && group > 0 || b == b')' && shape.layout().last() == Some(&b'(') && group > 0
+            {
                 // Hong Kong writes its check digit in parentheses.
                 shape.end_group(group)?;
                 shape.lay(b)?;

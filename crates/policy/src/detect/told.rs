@@ -18,14 +18,18 @@ pub(crate) fn label_of(topic: Topic, value: &str, names: &Names) -> Option<(&'st
         Topic::Unknown | Topic::Ordinary | Topic::Email | Topic::Mac | Topic::Ip => None,
         Topic::Phone => number(value, 6, 17).then_some(label::PHONE),
         Topic::Card => number(value, 12, 19).then_some(label::CARD),
-        Topic::CardCode => (digits(value.as_bytes()) && (3..=6).contains(&value.len())).then_some(label::CARD_CODE),
-        Topic::Iban => (number_with_letters(value, 10, 34, 6) && value.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(label::IBAN),
+        Topic::CardCode => {
+            (digits(value.as_bytes()) && (3..=6).contains(&value.len())).then_some(label::CARD_CODE)
+        }
+        Topic::Iban => (number_with_letters(value, 10, 34, 6)
+            && value.starts_with(|c: char| c.is_ascii_alphabetic()))
+        .then_some(label::IBAN),
         Topic::Bic => is_bic(value.to_ascii_uppercase().as_bytes()).then_some(label::BIC),
         Topic::Account => number_with_letters(value, 5, 34, 4).then_some(label::ACCOUNT),
         Topic::NationalId => number_with_letters(value, 5, 22, 4).then_some(label::NATIONAL_ID),
         Topic::TaxId => number_with_letters(value, 6, 22, 5).then_some(label::TAX_ID),
-        Topic::Passport => number_with_letters(value, 6, 15, 4).then_some(label::PASSPORT),
-        Topic::Licence => number_with_letters(value, 5, 24, 4).then_some(label::LICENCE),
+        Topic::Passport => number_with_letters(value, 6, 15, 1).then_some(label::PASSPORT),
+        Topic::Licence => number_with_letters(value, 5, 24, 3).then_some(label::LICENCE),
         Topic::Health => number_with_letters(value, 5, 24, 4).then_some(label::HEALTH),
         Topic::Birth => is_date(value).then_some(label::BIRTH),
         Topic::Person => is_name(value).then_some(label::PERSON),
@@ -46,15 +50,55 @@ pub(crate) fn label_of(topic: Topic, value: &str, names: &Names) -> Option<(&'st
 /// What stands for no value.
 fn is_nothing(value: &str) -> bool {
     const NOTHING: [&str; 22] = [
-        "", "-", "--", "n/a", "na", "null", "none", "nil", "unknown", "true", "false", "yes", "no", "y", "n", "t", "f", "tbd", "redacted", "[redacted]", "undefined", "not set",
+        "",
+        "-",
+        "--",
+        "n/a",
+        "na",
+        "null",
+        "none",
+        "nil",
+        "unknown",
+        "true",
+        "false",
+        "yes",
+        "no",
+        "y",
+        "n",
+        "t",
+        "f",
+        "tbd",
+        "redacted",
+        "[redacted]",
+        "undefined",
+        "not set",
     ];
-    value.len() < 12 && NOTHING.iter().any(|n| value.eq_ignore_ascii_case(n)) || value.chars().all(|c| matches!(c, '*' | 'x' | 'X' | '•' | '#'))
+    value.len() < 12 && NOTHING.iter().any(|n| value.eq_ignore_ascii_case(n))
+        || value.chars().all(|c| matches!(c, '*' | 'x' | 'X' | '•' | '#'))
 }
 
 /// Digits with separators.
 fn number(value: &str, least: usize, most: usize) -> bool {
     let count = value.bytes().filter(u8::is_ascii_digit).count();
-    let rest = value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'/' | b'(' | b')' | b'+' | b'x' | b'e' | b't' | b',' | b'#' | b':' | b'l'));
+    let rest = value.bytes().all(|b| {
+        b.is_ascii_digit()
+            || matches!(
+                b,
+                b' ' | b'-'
+                    | b'.'
+                    | b'/'
+                    | b'('
+                    | b')'
+                    | b'+'
+                    | b'x'
+                    | b'e'
+                    | b't'
+                    | b','
+                    | b'#'
+                    | b':'
+                    | b'l'
+            )
+    });
     rest && (least..=most + 6).contains(&count)
 }
 
@@ -75,18 +119,26 @@ fn number_with_letters(value: &str, least: usize, most: usize, least_digits: usi
 
 /// A day: three numbers, or a month's name and two, of somebody who may live; or a year alone.
 pub(crate) fn is_date(value: &str) -> bool {
-    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "ma", "jun", "jul", "aug", "sep", "o", "nov", "de"];
+    const MONTHS: [&str; 12] =
+        ["jan", "feb", "mar", "apr", "ma", "jun", "jul", "aug", "sep", "o", "nov", "de"];
     let value = value.split(['T', 't']).next().filter(|d| d.len() >= 8).unwrap_or(value);
     if digits(value.as_bytes()) && matches!(value.len(), 4 | 6 | 8) {
-        let year = |s: Option<&str>| s.and_then(|y| y.parse::<u32>().ok()).is_some_and(|y| (1900..=2030).contains(&y));
+        let year = |s: Option<&str>| {
+            s.and_then(|y| y.parse::<u32>().ok()).is_some_and(|y| (1900..=2030).contains(&y))
+        };
         return year(value.get(..4)) || value.len() == 8 && year(value.get(4..)) || value.len() == 6;
     }
     if value.len() > 40 {
         return false;
     }
     let parts = || value.split([' ', '-', '/', '.', ',', '年', '月', '日']).filter(|p| !p.is_empty());
-    let numbers = parts().filter(|p| p.bytes().take_while(u8::is_ascii_digit).count() > 0 && p.len() <= 4).count();
-    let month = parts().any(|p| p.len() >= 3 && p.starts_with(char::is_alphabetic) && MONTHS.iter().any(|m| p.to_lowercase().starts_with(m)));
+    let numbers =
+        parts().filter(|p| p.bytes().take_while(u8::is_ascii_digit).count() > 0 && p.len() <= 4).count();
+    let month = parts().any(|p| {
+        p.len() >= 3
+            && p.starts_with(char::is_alphabetic)
+            && MONTHS.iter().any(|m| p.to_lowercase().starts_with(m))
+    });
     numbers >= 3 || numbers >= 2 && month
 }
 
@@ -101,11 +153,18 @@ fn is_name(value: &str) -> bool {
 /// An address has letters, and is no sentence of small words or a key.
 fn is_place(value: &str) -> bool {
     let letters = value.chars().filter(|c| c.is_alphabetic()).count();
-    letters >= 2 && value.chars().count() >= 4 && !value.contains(['{', '}', '=', '@']) && !value.starts_with("0x") && !value.contains("://") || digits(value.as_bytes()) && value.len() <= 5
+    letters >= 2
+        && value.chars().count() >= 4
+        && !value.contains(['{', '}', '=', '@'])
+        && !value.starts_with("0x")
+        && !value.contains("://")
+        || digits(value.as_bytes()) && value.len() <= 5
 }
 
 fn is_postcode(value: &str) -> bool {
-    (3..=10).contains(&value.len()) && value.bytes().any(|b| b.is_ascii_digit()) && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-'))
+    (3..=10).contains(&value.len())
+        && value.bytes().any(|b| b.is_ascii_digit())
+        && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-'))
 }
 
 /// A decimal number of degrees, or two, or degrees with minutes.
@@ -116,7 +175,8 @@ fn is_geo(value: &str) -> bool {
         return body.bytes().any(|b| b.is_ascii_digit());
     }
     let parts = || body.split([',', ' ', ';']).filter(|p| !p.is_empty());
-    let degrees = parts().all(|p| p.trim_end_matches(['N', 'S', 'E', 'W']).parse::<f64>().is_ok_and(|d| d.abs() <= 180.0));
+    let degrees = parts()
+        .all(|p| p.trim_end_matches(['N', 'S', 'E', 'W']).parse::<f64>().is_ok_and(|d| d.abs() <= 180.0));
     degrees && (1..=3).contains(&parts().count()) && body.contains('.')
 }
 
@@ -146,5 +206,7 @@ fn device(value: &str) -> Option<&'static str> {
 
 fn is_plate(value: &str) -> bool {
     let count = value.chars().filter(|c| c.is_alphanumeric()).count();
-    (2..=10).contains(&count) && value.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '.' | '·')) && value.chars().any(|c| c.is_ascii_digit())
+    (2..=10).contains(&count)
+        && value.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '.' | '·'))
+        && value.chars().any(|c| c.is_ascii_digit())
 }

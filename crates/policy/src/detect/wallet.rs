@@ -7,7 +7,11 @@ pub(crate) fn is_wallet(word: &str) -> bool {
     let s = word.as_bytes();
     match s {
         [b'0', b'x', hex @ ..] => hex.len() == 40 && hex.iter().all(u8::is_ascii_hexdigit),
-        [b'1' | b'3' | b'L' | b'M' | b'D' | b'T' | b'2' | b'm' | b'n', ..] if (26..=35).contains(&s.len()) => base58check(s),
+        [b'1' | b'3' | b'L' | b'M' | b'D' | b'T' | b'2' | b'm' | b'n', ..]
+            if (26..=35).contains(&s.len()) =>
+        {
+            base58check(s)
+        }
         [b'b' | b'B' | b't' | b'l', ..] if (14..=90).contains(&s.len()) => bech32(word),
         _ => false,
     }
@@ -48,7 +52,12 @@ fn bech32(word: &str) -> bool {
         let next = (sum & 0x01FF_FFFF) << 5 ^ value;
         PARTS.iter().enumerate().filter(|(i, _)| top >> i & 1 == 1).fold(next, |s, (_, p)| s ^ p)
     };
-    let start = head.bytes().map(|b| u32::from(b >> 5)).chain([0]).chain(head.bytes().map(|b| u32::from(b & 31))).fold(1, step);
+    let start = head
+        .bytes()
+        .map(|b| u32::from(b >> 5))
+        .chain([0])
+        .chain(head.bytes().map(|b| u32::from(b & 31)))
+        .fold(1, step);
     let end = data.bytes().try_fold(start, |sum, b| {
         let value = SIGNS.iter().position(|c| *c == b)?;
         Some(step(sum, u32::try_from(value).ok()?))

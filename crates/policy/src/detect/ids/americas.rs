@@ -17,17 +17,33 @@ pub(super) const KINDS: &[Kind] = &[
     strong("mx_curp", 18, &[], mx_curp),
     strong("mx_rfc", 13, &["4-6-3", "4 6 3"], mx_rfc),
     strong("mx_rfc", 12, &["3-6-3", "3 6 3"], mx_rfc),
-    weak("ec_cedula", 10, &["9-1"], |s| number(s, 0, 2).is_some_and(|p| (1..=24).contains(&p) || p == 30) && digit(s, 2) < 7 && luhn(s)),
-    weak("uy_cedula", 8, &["1.3.3-1", "7-1"], |s| digits(s) && weighted(s, &[2, 9, 8, 7, 6, 3, 4, 1]).is_multiple_of(10)),
+    weak("ec_cedula", 10, &["9-1"], |s| {
+        number(s, 0, 2).is_some_and(|p| (1..=24).contains(&p) || p == 30) && digit(s, 2) < 7 && luhn(s)
+    }),
+    weak("uy_cedula", 8, &["1.3.3-1", "7-1"], |s| {
+        digits(s) && weighted(s, &[2, 9, 8, 7, 6, 3, 4, 1]).is_multiple_of(10)
+    }),
     weak("co_nit", 10, &["3.3.3-1", "9-1"], co_nit),
-    weak("pe_ruc", 11, &[], |s| digits(s) && matches!(part(s, 0, 2), b"10" | b"15" | b"16" | b"17" | b"20") && (11 - weighted(s, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 10 == digit(s, 10)),
+    weak("pe_ruc", 11, &[], |s| {
+        digits(s)
+            && matches!(part(s, 0, 2), b"10" | b"15" | b"16" | b"17" | b"20")
+            && (11 - weighted(s, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 10 == digit(s, 10)
+    }),
     weak("do_cedula", 11, &["3-7-1"], luhn),
 ];
 
 /// Social Security Administration, randomisation of 2011: what is never given out.
 fn us_ssn(s: &[u8]) -> bool {
-    let (Some(area), Some(group), Some(serial)) = (number(s, 0, 3), number(s, 3, 2), number(s, 5, 4)) else { return false };
-    area != 0 && area != 666 && area < 900 && group != 0 && serial != 0 && s != b"123456789" && s != b"078051120"
+    let (Some(area), Some(group), Some(serial)) = (number(s, 0, 3), number(s, 3, 2), number(s, 5, 4)) else {
+        return false;
+    };
+    area != 0
+        && area != 666
+        && area < 900
+        && group != 0
+        && serial != 0
+        && s != b"123456789"
+        && s != b"078051120"
         || s == b"123456789"
 }
 
@@ -81,7 +97,12 @@ fn ar_cuit(s: &[u8]) -> bool {
 /// Registro Civil: weights 2 to 7 from the right, modulo 11, K for 10.
 fn cl_rut(s: &[u8]) -> bool {
     let Some((last, body)) = s.split_last() else { return false };
-    let sum: u32 = body.iter().rev().zip([2, 3, 4, 5, 6, 7].into_iter().cycle()).map(|(b, w)| u32::from(b.wrapping_sub(b'0')) * w).sum();
+    let sum: u32 = body
+        .iter()
+        .rev()
+        .zip([2, 3, 4, 5, 6, 7].into_iter().cycle())
+        .map(|(b, w)| u32::from(b.wrapping_sub(b'0')) * w)
+        .sum();
     let check = (11 - sum % 11) % 11;
     digits(body) && at(s, 0) != b'0' && *last == if check == 10 { b'K' } else { b'0' + check as u8 }
 }
@@ -94,7 +115,8 @@ fn mx_curp(s: &[u8]) -> bool {
         // Ñ stands between N and O.
         _ => u32::from(b.wrapping_sub(b'O')) + 25,
     };
-    let form = part(s, 0, 4).iter().chain(part(s, 11, 5)).all(u8::is_ascii_uppercase) && matches!(at(s, 10), b'H' | b'M' | b'X');
+    let form = part(s, 0, 4).iter().chain(part(s, 11, 5)).all(u8::is_ascii_uppercase)
+        && matches!(at(s, 10), b'H' | b'M' | b'X');
     let sum: u32 = part(s, 0, 17).iter().zip((2..=18).rev()).map(|(b, w)| value(*b) * w).sum();
     form && yymmdd(s, 4) && (10 - sum % 10) % 10 == digit(s, 17) && at(s, 17).is_ascii_digit()
 }
@@ -102,7 +124,10 @@ fn mx_curp(s: &[u8]) -> bool {
 /// SAT: three or four letters, date, homoclave; the check is not held to, generic ones do not pass it.
 fn mx_rfc(s: &[u8]) -> bool {
     let letters = s.len().saturating_sub(9);
-    part(s, 0, letters).iter().all(u8::is_ascii_uppercase) && yymmdd(s, letters) && part(s, letters + 6, 3).iter().all(u8::is_ascii_alphanumeric) && matches!(at(s, s.len() - 1), b'0'..=b'9' | b'A')
+    part(s, 0, letters).iter().all(u8::is_ascii_uppercase)
+        && yymmdd(s, letters)
+        && part(s, letters + 6, 3).iter().all(u8::is_ascii_alphanumeric)
+        && matches!(at(s, s.len() - 1), b'0'..=b'9' | b'A')
 }
 
 /// DIAN, Orden Administrativa 4 de 1989.
@@ -110,4 +135,3 @@ fn co_nit(s: &[u8]) -> bool {
     let rest = weighted(s, &[41, 37, 29, 23, 19, 17, 13, 7, 3]) % 11;
     digits(s) && digit(s, 9) == if rest < 2 { rest } else { 11 - rest }
 }
-

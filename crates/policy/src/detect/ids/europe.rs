@@ -9,31 +9,73 @@ pub(super) const KINDS: &[Kind] = &[
     strong("uk_nino", 9, &["2 2 2 2 1", "2 6 1", "2-2-2-2-1", "2-6-1", "2 2 2 3"], uk_nino),
     weak("uk_nhs", 10, &["3 3 4", "3-3-4"], uk_nhs),
     strong("uk_driving_licence", 16, &["5 6 5", "5-6-5", "5 6 2 3", "5 6 3 2"], uk_driving),
-    weak("uk_utr", 10, &["5 5"], |s| digits(s) && b"21987654321".get((weighted(part(s, 1, 9), &[6, 7, 8, 9, 10, 5, 4, 3, 2]) % 11) as usize) == s.first()),
+    weak("uk_utr", 10, &["5 5"], |s| {
+        digits(s)
+            && b"21987654321".get((weighted(part(s, 1, 9), &[6, 7, 8, 9, 10, 5, 4, 3, 2]) % 11) as usize)
+                == s.first()
+    }),
     strong("de_tax_id", 11, &["2 3 3 3", "3 3 3 2"], de_tax_id),
     weak("de_id_card", 10, &["9 1"], de_id_card),
     weak("de_id_card", 9, &[], de_document),
     strong("de_insurance", 12, &["2 6 1 3", "8 1 3"], de_insurance),
     weak("de_health", 10, &[], |s| at(s, 0).is_ascii_uppercase() && de_health(s)),
-    strong("fr_nir", 15, &["1 2 2 2 3 3 2", "1 2 2 2 3 3-2", "1-2-2-2-3-3-2", "1 2 2 2 6 2", "D 2", "1.2.2.2.3.3.2", "1 2 2 2 3 3/2", "D-2"], fr_nir),
-    weak("fr_tax_number", 13, &["2 2 3 3 3"], |s| (b'0'..=b'3').contains(&at(s, 0)) && number(s, 0, 10).zip(number(s, 10, 3)).is_some_and(|(n, k)| n % 511 == k)),
+    strong(
+        "fr_nir",
+        15,
+        &[
+            "1 2 2 2 3 3 2",
+            "1 2 2 2 3 3-2",
+            "1-2-2-2-3-3-2",
+            "1 2 2 2 6 2",
+            "D 2",
+            "1.2.2.2.3.3.2",
+            "1 2 2 2 3 3/2",
+            "D-2",
+        ],
+        fr_nir,
+    ),
+    weak("fr_tax_number", 13, &["2 2 3 3 3"], |s| {
+        (b'0'..=b'3').contains(&at(s, 0))
+            && number(s, 0, 10).zip(number(s, 10, 3)).is_some_and(|(n, k)| n % 511 == k)
+    }),
     strong("es_dni", 9, &["8-1", "8 1", "2.3.3-1", "2.3.3.1", "2 3 3 1", "2.3.3 1"], es_dni),
     strong("es_nie", 9, &["1-7-1", "1 7 1", "8-1", "1.7.1", "1-7 1"], es_nie),
     weak("es_cif", 9, &["1-8", "1-7-1", "1 8"], es_cif),
     strong("it_codice_fiscale", 16, &["3 3 5 5", "6 5 5", "3-3-5-5"], it_codice_fiscale),
     weak("it_partita_iva", 11, &[], luhn),
     weak("nl_bsn", 9, &["4.2.3", "4 2 3", "3.3.3", "4-2-3", "3 3 3"], nl_bsn),
-    strong("be_national_number", 11, &["2.2.2-3.2", "2.2.2 3 2", "2 2 2 3 2", "6-3-2", "6 3 2", "2.2.2.3.2", "2-2-2-3-2", "6-5", "2.2.2-3-2"], be_national),
-    weak("pt_nif", 9, &["3 3 3"], |s| matches!(at(s, 0), b'1'..=b'3' | b'5' | b'6' | b'8' | b'9') && mod_11_low(s)),
+    strong(
+        "be_national_number",
+        11,
+        &[
+            "2.2.2-3.2",
+            "2.2.2 3 2",
+            "2 2 2 3 2",
+            "6-3-2",
+            "6 3 2",
+            "2.2.2.3.2",
+            "2-2-2-3-2",
+            "6-5",
+            "2.2.2-3-2",
+        ],
+        be_national,
+    ),
+    weak("pt_nif", 9, &["3 3 3"], |s| {
+        matches!(at(s, 0), b'1'..=b'3' | b'5' | b'6' | b'8' | b'9') && mod_11_low(s)
+    }),
     strong("pt_citizen_card", 12, &["8 1 3", "8 1 2 1", "8-1-3", "8 1 3"], pt_citizen_card),
     strong("ie_pps", 9, &["7 2", "7-2"], ie_pps),
     strong("ie_pps", 8, &["7 1", "7-1"], ie_pps),
     strong("at_svnr", 10, &["4 6", "4-6", "4 2 2 2", "4/6"], at_svnr),
     strong("ch_ahv", 13, &["3.4.4.2", "3 4 4 2", "3-4-4-2"], |s| s.starts_with(b"756") && ean(s)),
-    strong("lu_national_id", 13, &["4 2 2 3 2", "8 5", "8-5"], |s| yyyymmdd(s, 0) && luhn(part(s, 0, 12)) && verhoeff_lu(s)),
+    strong("lu_national_id", 13, &["4 2 2 3 2", "8 5", "8-5"], |s| {
+        yyyymmdd(s, 0) && luhn(part(s, 0, 12)) && verhoeff_lu(s)
+    }),
     strong("gr_amka", 11, &["6 5", "6-5"], |s| digits(s) && ddmmyy(s, 0) && luhn(s)),
     weak("gr_afm", 9, &[], gr_afm),
-    weak("mt_id", 8, &[], |s| digits(part(s, 0, 7)) && matches!(at(s, 7), b'M' | b'G' | b'A' | b'P' | b'L' | b'H' | b'B' | b'Z')),
+    weak("mt_id", 8, &[], |s| {
+        digits(part(s, 0, 7)) && matches!(at(s, 7), b'M' | b'G' | b'A' | b'P' | b'L' | b'H' | b'B' | b'Z')
+    }),
 ];
 
 /// GOV.UK, National Insurance Manual NIM39110.
@@ -47,7 +89,9 @@ fn uk_nino(s: &[u8]) -> bool {
 
 /// NHS Data Dictionary, NHS NUMBER: modulus 11.
 fn uk_nhs(s: &[u8]) -> bool {
-    digits(s) && (weighted(s, &[10, 9, 8, 7, 6, 5, 4, 3, 2, 1])).is_multiple_of(11) && s.iter().any(|b| *b != at(s, 0))
+    digits(s)
+        && (weighted(s, &[10, 9, 8, 7, 6, 5, 4, 3, 2, 1])).is_multiple_of(11)
+        && s.iter().any(|b| *b != at(s, 0))
 }
 
 /// DVLA: five of the surname, decade, month (plus 50 for women), day, year, initials, and three more.
@@ -58,7 +102,13 @@ fn uk_driving(s: &[u8]) -> bool {
     let month = number(s, 6, 2).is_some_and(|m| (1..=12).contains(&m) || (51..=62).contains(&m));
     let day = number(s, 8, 2).is_some_and(|d| (1..=31).contains(&d));
     let initials = part(s, 11, 2).iter().all(|b| b.is_ascii_uppercase() || *b == b'9');
-    filled && digits(part(s, 5, 6)) && month && day && initials && at(s, 13).is_ascii_digit() && part(s, 14, 2).iter().all(u8::is_ascii_uppercase)
+    filled
+        && digits(part(s, 5, 6))
+        && month
+        && day
+        && initials
+        && at(s, 13).is_ascii_digit()
+        && part(s, 14, 2).iter().all(u8::is_ascii_uppercase)
 }
 
 /// Bundeszentralamt für Steuern: of the first ten digits exactly one occurs twice or three times; MOD 11,10.
@@ -77,12 +127,15 @@ fn de_tax_id(s: &[u8]) -> bool {
 
 /// ICAO 9303 check digit, weights 7 3 1.
 fn icao(s: &[u8]) -> u32 {
-    let value = |b: u8| if b.is_ascii_digit() { u32::from(b - b'0') } else { u32::from(b.wrapping_sub(b'A')) + 10 };
+    let value =
+        |b: u8| if b.is_ascii_digit() { u32::from(b - b'0') } else { u32::from(b.wrapping_sub(b'A')) + 10 };
     s.iter().zip([7, 3, 1].into_iter().cycle()).map(|(b, w)| value(*b) * w).sum::<u32>() % 10
 }
 
 fn de_document(s: &[u8]) -> bool {
-    b"CFGHJKLMNPRTVWXYZ".contains(&at(s, 0)) && s.iter().all(|b| b"0123456789CFGHJKLMNPRTVWXYZ".contains(b)) && s.iter().any(u8::is_ascii_digit)
+    b"CFGHJKLMNPRTVWXYZ".contains(&at(s, 0))
+        && s.iter().all(|b| b"0123456789CFGHJKLMNPRTVWXYZ".contains(b))
+        && s.iter().any(u8::is_ascii_digit)
 }
 
 fn de_id_card(s: &[u8]) -> bool {
@@ -96,9 +149,11 @@ fn de_insurance(s: &[u8]) -> bool {
         return false;
     }
     let order = u32::from(letter - b'A') + 1;
-    let all = [part(s, 0, 8), &[b'0' + (order / 10) as u8, b'0' + (order % 10) as u8], part(s, 9, 2)].concat();
+    let all =
+        [part(s, 0, 8), &[b'0' + (order / 10) as u8, b'0' + (order % 10) as u8], part(s, 9, 2)].concat();
     let weights = [2_u32, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1];
-    let sum: u32 = all.iter().zip(weights).map(|(b, w)| u32::from(b - b'0') * w).map(|p| p / 10 + p % 10).sum();
+    let sum: u32 =
+        all.iter().zip(weights).map(|(b, w)| u32::from(b - b'0') * w).map(|p| p / 10 + p % 10).sum();
     sum % 10 == digit(s, 11)
 }
 
@@ -109,7 +164,12 @@ fn de_health(s: &[u8]) -> bool {
         return false;
     }
     let all = [&[b'0' + (order / 10) as u8, b'0' + (order % 10) as u8], part(s, 1, 8)].concat();
-    let sum: u32 = all.iter().zip([1, 2].into_iter().cycle()).map(|(b, w)| u32::from(b - b'0') * w).map(|p: u32| p / 10 + p % 10).sum();
+    let sum: u32 = all
+        .iter()
+        .zip([1, 2].into_iter().cycle())
+        .map(|(b, w)| u32::from(b - b'0') * w)
+        .map(|p: u32| p / 10 + p % 10)
+        .sum();
     sum % 10 == digit(s, 9)
 }
 
@@ -153,14 +213,16 @@ fn es_cif(s: &[u8]) -> bool {
 
 /// Decreto ministeriale 23 dicembre 1976: odd places by a table, even ones by value, modulo 26.
 fn it_codice_fiscale(s: &[u8]) -> bool {
-    const ODD: [u32; 26] = [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
+    const ODD: [u32; 26] =
+        [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
     let form = b"AAAAAADDLDDADDDA".iter().zip(s).all(|(f, b)| match f {
         b'A' => b.is_ascii_uppercase(),
         // In case of homonyms digits are replaced by letters.
         b'D' => b.is_ascii_digit() || b"LMNPQRSTUV".contains(b),
         _ => b"ABCDEHLMPRST".contains(b),
     });
-    let value = |b: u8| if b.is_ascii_digit() { u32::from(b - b'0') } else { u32::from(b.saturating_sub(b'A')) };
+    let value =
+        |b: u8| if b.is_ascii_digit() { u32::from(b - b'0') } else { u32::from(b.saturating_sub(b'A')) };
     let sum: u32 = part(s, 0, 15)
         .iter()
         .enumerate()
@@ -192,9 +254,25 @@ fn mod_11_low(s: &[u8]) -> bool {
 
 /// Autenticação.gov: Luhn over letters and digits (A = 10).
 fn pt_citizen_card(s: &[u8]) -> bool {
-    let form = digits(part(s, 0, 9)) && part(s, 9, 2).iter().all(|b| b.is_ascii_alphanumeric()) && at(s, 9).is_ascii_uppercase() && at(s, 11).is_ascii_digit();
-    let value = |b: u8| if b.is_ascii_digit() { u32::from(b - b'0') } else { u32::from(b.wrapping_sub(b'A')) + 10 };
-    let sum: u32 = s.iter().rev().enumerate().map(|(i, b)| if i % 2 == 0 { value(*b) } else { let d = value(*b) * 2; if d > 9 { d - 9 } else { d } }).sum();
+    let form = digits(part(s, 0, 9))
+        && part(s, 9, 2).iter().all(|b| b.is_ascii_alphanumeric())
+        && at(s, 9).is_ascii_uppercase()
+        && at(s, 11).is_ascii_digit();
+    let value =
+        |b: u8| if b.is_ascii_digit() { u32::from(b - b'0') } else { u32::from(b.wrapping_sub(b'A')) + 10 };
+    let sum: u32 = s
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(i, b)| {
+            if i % 2 == 0 {
+                value(*b)
+            } else {
+                let d = value(*b) * 2;
+                if d > 9 { d - 9 } else { d }
+            }
+        })
+        .sum();
     form && sum.is_multiple_of(10)
 }
 
@@ -229,4 +307,3 @@ fn gr_afm(s: &[u8]) -> bool {
     let sum = weighted(part(s, 0, 8), &[256, 128, 64, 32, 16, 8, 4, 2]);
     digits(s) && s != b"000000000" && sum % 11 % 10 == digit(s, 8)
 }
-

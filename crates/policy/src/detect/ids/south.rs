@@ -7,14 +7,24 @@ pub(super) const KINDS: &[Kind] = &[
     strong("tr_kimlik", 11, &["3 3 3 2"], tr_kimlik),
     weak("tr_vkn", 10, &[], tr_vkn),
     weak("il_teudat_zehut", 9, &["8-1"], |s| luhn(s) && s != b"000000000"),
-    strong("za_id", 13, &["6 4 3", "6 4 1 1 1", "6 4 2 1", "6-4-3"], |s| yymmdd(s, 0) && matches!(at(s, 10), b'0'..=b'2') && luhn(s)),
+    strong("za_id", 13, &["6 4 3", "6 4 1 1 1", "6 4 2 1", "6-4-3"], |s| {
+        yymmdd(s, 0) && matches!(at(s, 10), b'0'..=b'2') && luhn(s)
+    }),
     strong("eg_national_id", 14, &["1 2 2 2 2 5"], eg_national_id),
-    strong("ae_emirates_id", 15, &["3-4-7-1", "3 4 7 1"], |s| s.starts_with(b"784") && number(s, 3, 4).is_some_and(|y| (1900..=2035).contains(&y)) && luhn(s)),
+    strong("ae_emirates_id", 15, &["3-4-7-1", "3 4 7 1"], |s| {
+        s.starts_with(b"784") && number(s, 3, 4).is_some_and(|y| (1900..=2035).contains(&y)) && luhn(s)
+    }),
     strong("kz_iin", 12, &[], kz_iin),
     weak("sa_national_id", 10, &[], |s| matches!(at(s, 0), b'1' | b'2') && luhn(s)),
     weak("ir_national_code", 10, &["3-6-1"], ir_national_code),
-    weak("kw_civil_id", 12, &[], |s| matches!(at(s, 0), b'1'..=b'3') && yymmdd(s, 1) && 11 - weighted(s, &[2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]) % 11 == digit(s, 11)),
-    weak("ke_pin", 11, &[], |s| matches!(at(s, 0), b'A' | b'P') && digits(part(s, 1, 9)) && at(s, 10).is_ascii_uppercase()),
+    weak("kw_civil_id", 12, &[], |s| {
+        matches!(at(s, 0), b'1'..=b'3')
+            && yymmdd(s, 1)
+            && 11 - weighted(s, &[2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]) % 11 == digit(s, 11)
+    }),
+    weak("ke_pin", 11, &[], |s| {
+        matches!(at(s, 0), b'A' | b'P') && digits(part(s, 1, 9)) && at(s, 10).is_ascii_uppercase()
+    }),
 ];
 
 /// NVİ: the tenth digit from odd and even places, the eleventh from the sum of all before.
@@ -55,4 +65,3 @@ fn ir_national_code(s: &[u8]) -> bool {
     let rest = weighted(s, &[10, 9, 8, 7, 6, 5, 4, 3, 2]) % 11;
     digits(s) && s.iter().any(|b| *b != at(s, 0)) && digit(s, 9) == if rest < 2 { rest } else { 11 - rest }
 }
-
