@@ -13,9 +13,9 @@ const LONGEST_CELL: usize = 200;
 impl Detector {
     pub(crate) fn cell(&self, value: &str, class: Class, topic: Topic, hint: TypeHint, hits: &mut Vec<Hit>) {
         let trimmed = value.trim();
-        let Some(start) = value.find(trimmed).filter(|_| !trimmed.is_empty()) else { return };
+        let start = value.len() - value.trim_start().len();
         let whole = start..start + trimmed.len();
-        if !fits(topic, hint) {
+        if trimmed.is_empty() || !fits(topic, hint) {
             return;
         }
         if trimmed.len() <= LONGEST_CELL
@@ -58,6 +58,9 @@ impl Detector {
             && wallet::is_wallet(value)
         {
             return Some((label::WALLET, 0.97));
+        }
+        if class.dot() && class.digits >= 10 && class.letters == 0 && told::is_pair_of_degrees(value) {
+            return Some((label::GEO, 0.85));
         }
         if !class.space() || topic.is_ordinary() {
             return None;

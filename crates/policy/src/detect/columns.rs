@@ -141,7 +141,7 @@ impl Words {
         let text = std::str::from_utf8(self.bytes()).unwrap_or_default();
         let mut best: Option<(usize, usize, Topic)> = None;
         for (topic, phrases) in PHRASES {
-            for phrase in *phrases {
+            for phrase in phrases.split(", ") {
                 let Some(end) = last_end(text, phrase) else { continue };
                 if best.is_none_or(|(e, len, _)| (end, phrase.len()) > (e, len)) {
                     best = Some((end, phrase.len(), *topic));
@@ -208,8 +208,8 @@ fn last_end(text: &str, phrase: &str) -> Option<usize> {
     None
 }
 
-fn has_any(text: &str, words: &[&str]) -> bool {
-    text.split(' ').any(|w| !w.is_empty() && words.contains(&w))
+fn has_any(text: &str, words: &str) -> bool {
+    text.split(' ').any(|w| !w.is_empty() && words.split(' ').any(|o| o == w))
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl Ids {
 
 /// Whether a topic asks for such a number.
 pub(crate) fn is_id(topic: Topic) -> bool {
-    matches!(topic, Topic::NationalId | Topic::TaxId | Topic::Passport | Topic::Licence | Topic::Health)
+    matches!(topic, Topic::NationalId | Topic::TaxId)
 }
 
 fn fits(layout: &[u8], have: &[u8]) -> bool {

@@ -147,7 +147,7 @@ pub(crate) fn urls(text: &str, hits: &mut Vec<Hit>) {
             rest.get(..len).unwrap_or_default().trim_end_matches(['.', ',', ')', ';', ']', '!', '?', '}']);
         let end = at + 3 + whole.len();
         if start < at && (has_password(whole) || has_key(whole)) {
-            hits.push(Hit { range: start..end, label: label::URL_PASSWORD, score: 0.97 });
+            hits.push(Hit { range: start..end, label: label::URL_PASSWORD, score: 0.995 });
         }
         from = end.max(at + 3);
     }

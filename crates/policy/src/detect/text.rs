@@ -14,6 +14,8 @@ const MIN_WALLET: usize = 26;
 const CONTEXT: usize = 48;
 /// So many words before a number tell what it is.
 const CONTEXT_WORDS: usize = 3;
+/// What a dot behind shortens.
+const ABBREVIATED: [&str; 8] = [" no", " No", " nr", " Nr", " num", " Num", " tel", "Tel"];
 /// Words between the one that tells and the number.
 const FILLERS: [&str; 44] = [
     "is", "are", "was", "no", "nr", "number", "num", "the", "my", "your", "his", "her", "their", "of", "der",
@@ -239,7 +241,10 @@ pub(crate) fn context(value: &str, start: usize) -> Topic {
     if let Some((_, last)) = tail.rsplit_once(['\n', ';', '!', '?']) {
         tail = last;
     }
-    if let Some((_, last)) = tail.rsplit_once(". ") {
+    // `passport no. …` is no end of a sentence.
+    if let Some((first, last)) = tail.rsplit_once(". ")
+        && !ABBREVIATED.iter().any(|a| first.ends_with(a))
+    {
         tail = last;
     }
     let clause =

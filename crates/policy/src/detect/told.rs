@@ -180,6 +180,18 @@ fn is_geo(value: &str) -> bool {
     degrees && (1..=3).contains(&parts().count()) && body.contains('.')
 }
 
+/// A latitude and a longitude with a fraction of at least four digits: nothing else is written so.
+pub(crate) fn is_pair_of_degrees(value: &str) -> bool {
+    let body = value.trim_matches(['(', ')', '[', ']']);
+    let Some((lat, lon)) = body.split_once(',') else { return false };
+    let degrees = |part: &str, most: f64| {
+        let part = part.trim();
+        let fraction = part.split_once('.').map_or(0, |(_, f)| f.len());
+        (4..=15).contains(&fraction) && part.parse::<f64>().is_ok_and(|d| d.abs() <= most)
+    };
+    degrees(lat, 90.0) && degrees(lon, 180.0)
+}
+
 fn is_password(value: &str) -> bool {
     value.chars().count() >= 4 && value.split_whitespace().count() <= 8
 }

@@ -127,7 +127,7 @@ fn mx_rfc(s: &[u8]) -> bool {
     part(s, 0, letters).iter().all(u8::is_ascii_uppercase)
         && yymmdd(s, letters)
         && part(s, letters + 6, 3).iter().all(u8::is_ascii_alphanumeric)
-        && matches!(at(s, s.len() - 1), b'0'..=b'9' | b'A')
+        && (matches!(at(s, s.len() - 1), b'0'..=b'9' | b'A') || s.ends_with(b"XXX"))
 }
 
 /// DIAN, Orden Administrativa 4 de 1989.

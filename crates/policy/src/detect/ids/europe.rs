@@ -39,7 +39,7 @@ pub(super) const KINDS: &[Kind] = &[
             && number(s, 0, 10).zip(number(s, 10, 3)).is_some_and(|(n, k)| n % 511 == k)
     }),
     strong("es_dni", 9, &["8-1", "8 1", "2.3.3-1", "2.3.3.1", "2 3 3 1", "2.3.3 1"], es_dni),
-    strong("es_nie", 9, &["1-7-1", "1 7 1", "8-1", "1.7.1", "1-7 1"], es_nie),
+    strong("es_nie", 9, &["1-8", "1-7-1", "1 7 1", "8-1", "1.7.1", "1-7 1"], es_nie),
     weak("es_cif", 9, &["1-8", "1-7-1", "1 8"], es_cif),
     strong("it_codice_fiscale", 16, &["3 3 5 5", "6 5 5", "3-3-5-5"], it_codice_fiscale),
     weak("it_partita_iva", 11, &[], luhn),
