@@ -11,7 +11,7 @@ fn rewritten(analyzer: &Analyzer, text: &str, columns: &[&str]) -> String {
     match only.changes.as_deref() {
         None => "nothing".to_owned(),
         Some(Changes::Untold(why)) => (*why).to_owned(),
-        Some(Changes::Rows(change)) => with_returning(text.as_bytes(), change, columns)
+        Some(Changes::Rows(change)) => with_returning(text.as_bytes(), change, columns, None)
             .map_or("not the same".to_owned(), |text| String::from_utf8(text).unwrap()),
     }
 }

@@ -3,10 +3,12 @@
 
 mod batch;
 mod capture;
+mod changed;
 mod client;
 mod columns;
 mod complete;
 mod copy;
+mod delivery;
 pub mod dialect;
 mod flight;
 mod forward;
@@ -16,6 +18,7 @@ mod handshake_target;
 mod names;
 mod parameters;
 mod probe;
+mod radius;
 pub mod refuse;
 mod report;
 mod role;

@@ -55,10 +55,12 @@ pub struct Change {
     pub returns: bool,
     /// Its WITH clause holds further changes, which its own RETURNING does not tell.
     pub nested: bool,
+    /// The columns that an UPDATE sets.
+    pub sets: Vec<String>,
     /// It may insert a row or change the one that is there (ON CONFLICT DO UPDATE).
     pub upserts: bool,
     /// What columns of the table are qualified with in it.
-    pub(crate) qualifier: String,
+    qualifier: String,
     /// Where the last token ends; `None`: with the trimmed text (what is shared between texts of different length).
     pub(crate) end: Option<usize>,
     /// The columns for which the rewriting was proven, where `end` is `None`.
@@ -66,10 +68,9 @@ pub struct Change {
 }
 
 impl Change {
-    /// The table's name as it would be written in a FROM clause.
-    pub fn written(&self) -> String {
-        let parts = self.table.iter().filter(|part| !part.is_empty()).map(|part| quoted(part));
-        parts.collect::<Vec<_>>().join(".")
+    /// What columns of the table are qualified with in it.
+    pub fn qualifier(&self) -> &str {
+        &self.qualifier
     }
 }
 
@@ -119,17 +120,34 @@ pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> 
     let table = table?;
     let Some(end) = last_token_end(text) else { return Some(Changes::Untold("unparsed")) };
     let alias = table.alias.as_ref().map_or(&table.relname, |alias| &alias.aliasname);
-    let upserts = matches!(statement, NodeRef::InsertStmt(s) if s.on_conflict_clause.is_some());
+    let upserts = match statement {
+        NodeRef::InsertStmt(s) => {
+            let clause = s.on_conflict_clause.as_ref();
+            clause.is_some_and(|clause| clause.action() == protobuf::OnConflictAction::OnconflictUpdate)
+        }
+        _ => false,
+    };
     Some(Changes::Rows(Change {
         action,
         table: [table.catalogname.clone(), table.schemaname.clone(), table.relname.clone()],
         returns,
         nested,
+        sets: sets_of(statement),
         upserts,
         qualifier: alias.clone(),
         end: Some(end),
         proven: OnceLock::new(),
     }))
+}
+
+/// The columns that an UPDATE sets.
+fn sets_of(statement: NodeRef<'_>) -> Vec<String> {
+    let NodeRef::UpdateStmt(s) = statement else { return Vec::new() };
+    let name = |node: &protobuf::Node| match &node.node {
+        Some(NodeEnum::ResTarget(target)) => Some(target.name.clone()),
+        _ => None,
+    };
+    s.target_list.iter().filter_map(name).collect()
 }
 
 /// Whether a WITH clause changes rows. The grammar's own rules have such CTEs at the top level only.
