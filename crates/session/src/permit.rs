@@ -10,7 +10,7 @@ use firsthand_model::json::Json;
 use firsthand_model::limits::RecordLimits;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::session::SessionFacts;
-use firsthand_model::target::Durability;
+use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
@@ -91,14 +91,16 @@ impl Permit {
         self.inner.as_ref().map(|i| &i.plan)
     }
 
-    /// Rows that it may change, and the rule that says so.
+    /// Rows that it may change, and the rule that says so. Observing enforces no limit.
     pub fn affected_limit(&self) -> Option<(u64, &Arc<str>)> {
-        self.inner.as_ref().and_then(|i| Some((i.plan.obligations.affected?, &i.rule)))
+        let inner = self.inner.as_ref().filter(|i| i.facts.mode == Mode::Enforce)?;
+        Some((inner.plan.obligations.affected?, &inner.rule))
     }
 
-    /// Rows and bytes that may be delivered, and the rule that says so.
+    /// Rows and bytes that may be delivered, and the rule that says so. Observing enforces no limit.
     pub fn delivery_limits(&self) -> (Option<u64>, Option<u64>, Arc<str>) {
-        self.inner.as_ref().map_or((None, None, Arc::from("")), |i| {
+        let inner = self.inner.as_ref().filter(|i| i.facts.mode == Mode::Enforce);
+        inner.map_or((None, None, Arc::from("")), |i| {
             (i.plan.obligations.rows, i.plan.obligations.bytes, Arc::clone(&i.rule))
         })
     }
