@@ -16,6 +16,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+use firsthand_model::target::ChangedRows;
 use stage::{Head, Stage};
 
 fn head_of(line: &str, head: &mut Head) {
@@ -26,6 +27,13 @@ fn head_of(line: &str, head: &mut Head) {
         "message-bytes" => head.message_bytes_max = Some(value.parse().unwrap()),
         "unobserved" => head.unobserved = true,
         "relaxed" => head.relaxed = true,
+        "changed" => {
+            head.changed = Some(match value {
+                "off" => ChangedRows::Off,
+                "keys" => ChangedRows::Keys,
+                _ => ChangedRows::Values,
+            });
+        }
         other => panic!("no setting {other}"),
     }
 }

@@ -101,6 +101,7 @@ pub fn word(event: &Event) -> String {
         Event::SessionNoted(e) => format!("noted {}", e.what),
         Event::CommandDecided(e) => format!("decided {} {}", e.number.0, e.decision.verdict.word()),
         Event::CommandRows(e) => format!("rows {} {}", e.number.0, e.rows),
+        Event::CommandChanged(e) => format!("changed {} {}", e.number.0, e.rows),
         Event::CommandCompleted(e) => {
             format!(
                 "completed {}{}",
@@ -158,7 +159,8 @@ impl Recorder for FakeLog {
     }
 }
 
-/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest; has a column masked where it says `MASK`.
+/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest; has a column masked where it says
+/// `MASK`; limits what stands behind `AFFECTED=`, `ROWS=`, `BYTES=`.
 pub struct TextPolicy;
 
 impl Policy for TextPolicy {
@@ -175,9 +177,21 @@ impl Policy for TextPolicy {
             rule: Arc::from("text"),
             reason: Arc::from(reason),
             policy: Arc::from("fake"),
-            obligations: Arc::new(Obligations { mask, ..Obligations::default() }),
+            obligations: Arc::new(Obligations {
+                mask,
+                rows: number_after(text, "ROWS="),
+                bytes: number_after(text, "BYTES="),
+                affected: number_after(text, "AFFECTED="),
+            }),
         }
     }
+}
+
+/// The number that stands behind a word.
+fn number_after(text: &str, word: &str) -> Option<u64> {
+    let rest = text.split_once(word)?.1;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..end)?.parse().ok()
 }
 
 /// The answer put in, and who waits for it.
@@ -342,6 +356,7 @@ pub fn target(durability: Durability, mode: Mode) -> Target {
         mode,
         durability,
         record: firsthand_model::limits::RecordLimits::default(),
+        changed: firsthand_model::target::ChangedRows::Off,
         allow_unobserved: false,
         databases: Vec::new(),
         database: "orders".to_owned(),

@@ -18,6 +18,6 @@ pub mod tally;
 pub mod fake;
 
 pub use admission::{Admission, Admitted, Bound, Engine, Wanted};
-pub use permit::{Completed, Forward, Permit, Reply, RowsPiece};
+pub use permit::{ChangedPiece, Completed, Forward, Permit, Reply, RowsPiece};
 pub use pipeline::{Answer, Session};
 pub use refusal::{Refusal, RefusalKind};

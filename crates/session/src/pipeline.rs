@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::event::{
-    CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed, SessionNoted, StreamProgress,
+    CommandChanged, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed, SessionNoted,
+    StreamProgress,
 };
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
@@ -22,7 +23,7 @@ use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
 use crate::breaker::{Broken, HoldBreaker};
-use crate::permit::{Completed, Inner, Permit, RowsPiece, wait_for};
+use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
 use crate::port::{ApprovalError, Ask, Hold, Need, RecordError, Ticket, Waiting};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
@@ -120,6 +121,30 @@ impl Session {
         let event =
             Event::CommandRows(Box::new(CommandRows { facts, number, first_row, rows, columns, values }));
         self.engine.recorder.append(event, Need::Fact).map(drop)
+    }
+
+    /// Records rows that a command changed.
+    ///
+    /// # Errors
+    /// When the log does not take it: the command must then end without its reply.
+    pub fn record_changed(&self, number: CommandNumber, piece: ChangedPiece) -> Result<(), RecordError> {
+        let ChangedPiece { table, action, how, first, rows, count, coverage, columns, old, new } = piece;
+        let facts = Arc::clone(&self.facts);
+        let changed = CommandChanged {
+            facts,
+            number,
+            table,
+            action,
+            how,
+            first,
+            rows,
+            count,
+            coverage,
+            columns,
+            old,
+            new,
+        };
+        self.engine.recorder.append(Event::CommandChanged(Box::new(changed)), Need::Fact).map(drop)
     }
 
     /// Records how far a long transfer is.
@@ -276,6 +301,7 @@ fn record_intent(
     let must_be_durable_first = refusal.is_some() || !command.shape.plain_read;
     let before = command.transaction;
     let plan = engine.masker.plan(&decision.obligations);
+    let rule = Arc::clone(&decision.rule);
     let event = Event::CommandDecided(Box::new(CommandDecided {
         facts: Arc::clone(facts),
         number,
@@ -300,7 +326,7 @@ fn record_intent(
     let must_be_durable_first = must_be_durable_first && wait_for(facts, ticket).is_some();
     let (engine, facts) = (Arc::clone(engine), Arc::clone(facts));
     let inner =
-        Inner { engine, facts, number, intent: ticket, asked, before, limits, plan, forwarded: false };
+        Inner { engine, facts, number, intent: ticket, asked, before, limits, plan, rule, forwarded: false };
     Recorded { ticket, must_be_durable_first, permit: Ok(Permit { inner: Some(Box::new(inner)) }) }
 }
 

@@ -7,6 +7,7 @@ use firsthand_model::command::{Effect, Effects, Shape};
 
 use crate::catalog::Catalog;
 use crate::resolve::{Sequel, opaque_facts, resolve};
+use crate::returning::{Changes, changes_of};
 use crate::split;
 use crate::state::SessionState;
 use crate::walk::shape_of;
@@ -87,6 +88,8 @@ pub struct Analysis {
 pub struct Statement {
     /// Tag, effects, tables, whether it only reads.
     pub shape: Arc<Shape>,
+    /// Which rows it changes, where it is the only statement of its text and changes rows.
+    pub changes: Option<Arc<Changes>>,
     pub(crate) place: Place,
 }
 
@@ -117,7 +120,8 @@ impl Analysis {
 
     /// A text that was not parsed: one statement, of which nothing is known.
     fn opaque(reason: Unparsed, text: &[u8]) -> Self {
-        let statement = Statement { shape: opaque_shape(), place: Place::At(0..text.len()) };
+        let statement =
+            Statement { shape: opaque_shape(), changes: None, place: Place::At(0..text.len()) };
         Self { statements: vec![statement], unparsed: Some(reason) }
     }
 }
@@ -239,7 +243,11 @@ fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
         let shape = node.map(|node| shape_of(node.to_ref()));
         let shape =
             shape.ok_or_else(|| Unparsed::Syntax("the parser gave a statement without a tree".to_owned()))?;
-        statements.push(Statement { shape: Arc::new(shape), place: Place::At(place) });
+        statements.push(Statement { shape: Arc::new(shape), changes: None, place: Place::At(place) });
+    }
+    if let ([only], [raw]) = (statements.as_mut_slice(), parsed.protobuf.stmts.as_slice()) {
+        let node = raw.stmt.as_ref().and_then(|stmt| stmt.node.as_ref());
+        only.changes = node.and_then(|node| changes_of(node.to_ref(), text)).map(Arc::new);
     }
     Ok(statements)
 }

@@ -30,6 +30,7 @@ mod harmless;
 mod kinds;
 mod outline;
 mod resolve;
+mod returning;
 mod secrets;
 mod split;
 pub mod state;
@@ -42,6 +43,7 @@ pub use analysis::{
     Unparsed, analyze, is_large,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
+pub use returning::{Action, Change, Changes, quoted, with_returning};
 pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message, may_hold_secret};
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};
 pub use walk::TABLES_CUT;

@@ -179,7 +179,7 @@ impl<'a> Walk<'a> {
 
 /// Whether EXPLAIN runs the statement. Any value of the option counts, also "off": the values' grammar is loose
 /// (`0`, `'off'`, `false`), and taking one for the other would call a write a read.
-fn analyzes(explain: &protobuf::ExplainStmt) -> bool {
+pub(crate) fn analyzes(explain: &protobuf::ExplainStmt) -> bool {
     explain.options.iter().any(|option| match &option.node {
         Some(NodeEnum::DefElem(option)) => option.defname.eq_ignore_ascii_case("analyze"),
         _ => true,

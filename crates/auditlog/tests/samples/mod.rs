@@ -238,6 +238,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     let mut all = vec![
         ("command.abandoned".to_owned(), abandoned(Some(f()))),
         ("command.abandoned-crash".to_owned(), abandoned(None)),
+        ("command.changed".to_owned(), Event::CommandChanged(Box::new(changed(f())))),
         ("command.completed".to_owned(), Event::CommandCompleted(Box::new(completed(f())))),
         ("command.completed-failed".to_owned(), Event::CommandCompleted(Box::new(failed(odd())))),
         ("command.decided".to_owned(), Event::CommandDecided(Box::new(decided(f())))),
@@ -266,6 +267,23 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         all.push((kind.name.to_owned(), event));
     }
     all
+}
+
+fn changed(facts: Arc<SessionFacts>) -> CommandChanged {
+    CommandChanged {
+        facts,
+        number: CommandNumber(7),
+        table: "public.orders".to_owned(),
+        action: "delete",
+        how: "returning",
+        first: 0,
+        rows: 1,
+        count: Some(1),
+        coverage: vec![],
+        columns: json(r#"[{"key":true,"name":"id","type":"int4"},{"name":"total","type":"numeric"}]"#),
+        old: json(r#"[["42","13.37"]]"#),
+        new: Json::default(),
+    }
 }
 
 /// A command as `pgbench -S` asks them.

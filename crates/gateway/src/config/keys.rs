@@ -206,6 +206,14 @@ pub(crate) const KEYS: &[Key] = &[
     key("target", "record", Form::Table("target.record"), "see there", "What is kept of results."),
     key(
         "target",
+        "changed_rows",
+        Form::Choice(&["off", "keys", "values"]),
+        "`values`",
+        "Which rows a write touched: `keys` keeps their keys, `values` also their values. The gateway adds RETURNING to the \
+         statement and takes its rows out of the answer.",
+    ),
+    key(
+        "target",
         "allow_unobserved",
         Form::Flag,
         "`false`",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace};
 use firsthand_adapters::identity::scram::sha256_hex;
 use firsthand_model::limits::RecordLimits;
-use firsthand_model::target::{Durability, Mode, Target};
+use firsthand_model::target::{ChangedRows, Durability, Mode, Target};
 use firsthand_protocols::drive::run::TimeLimits;
 use firsthand_protocols::protocol::ListenLimits;
 use firsthand_session::secret::Secret;
@@ -280,6 +280,7 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
     let relaxed = durability.as_ref().is_some_and(|d| d.value == "relaxed");
     let word = if relaxed { "relaxed" } else { "strict" };
     record.came_to("durability", durability.as_ref().map(|d| &d.span), word);
+    let changed = read_changed(section);
     let allow_unobserved = section.flag("allow_unobserved", false);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
     let labels = section.texts("labels");
@@ -291,6 +292,7 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
         mode: if observe { Mode::Observe } else { Mode::Enforce },
         durability: if relaxed { Durability::Relaxed } else { Durability::Strict },
         record: kept,
+        changed,
         allow_unobserved,
         databases,
         database,
@@ -305,6 +307,17 @@ fn read_database(section: &Section<'_>, name: Option<&At<String>>) -> String {
     let database = written.map(|d| d.value).or_else(|| name.map(|n| n.value.clone())).unwrap_or_default();
     section.came_to("database", at.as_ref(), &*database);
     database
+}
+
+fn read_changed(section: &Section<'_>) -> ChangedRows {
+    let written = section.choice("changed_rows");
+    let changed = match written.as_ref().map(|c| c.value) {
+        Some("off") => ChangedRows::Off,
+        Some("keys") => ChangedRows::Keys,
+        _ => ChangedRows::Values,
+    };
+    section.came_to("changed_rows", written.as_ref().map(|c| &c.span), changed.word());
+    changed
 }
 
 fn read_mode(section: &Section<'_>) -> bool {

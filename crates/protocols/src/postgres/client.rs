@@ -63,6 +63,9 @@ impl PostgresDialect {
             if self.life == Life::Draining && !matches!(tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
                 return;
             }
+            if self.radius.is_busy() && !matches!(tag, b'd' | b'c' | b'f') {
+                return;
+            }
             match self.message(tag, len, input, out) {
                 Next::Taken => {}
                 Next::Waits => return,
@@ -266,6 +269,7 @@ impl PostgresDialect {
                 names: Json::default(),
                 opaque: reading.opaque,
                 coverage: Vec::new(),
+                changes: piece.changes,
             };
             self.batch.plan(parts, moment);
         }
@@ -286,6 +290,8 @@ impl PostgresDialect {
             asked_types: parse.types().collect(),
             types: OnceLock::new(),
             columns: OnceLock::new(),
+            changes: piece.changes,
+            added: OnceLock::new(),
             epoch: self.names.epoch(),
         })
     }
@@ -423,7 +429,7 @@ impl PostgresDialect {
         let moment = self.moment();
         self.batch.plan_preparations(moment);
         if self.batch.plans.is_empty() {
-            self.forward(Vec::new(), out);
+            self.forward(Vec::new(), self.now, out);
             return true;
         }
         self.asking = true;
@@ -455,6 +461,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         names: Json::default(),
         opaque: false,
         coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },
+        changes: None,
     }
 }
 

@@ -10,7 +10,10 @@ use firsthand_session::Permit;
 use firsthand_sql::Masked;
 
 use super::capture::Capture;
+use super::changed::{Changed, Found};
+use super::delivery::Delivery;
 use super::names::{Names, Portal, Statement};
+use super::radius::Limit;
 use super::role::Change;
 use crate::dialect::Action;
 
@@ -45,6 +48,14 @@ pub(super) struct Running {
     pub(super) copy_in: bool,
     /// The client has ended its copy data.
     pub(super) copy_done: bool,
+    /// Which rows it changes: of a Query that has not gone out.
+    pub(super) changes: Found,
+    /// The rows that it changed.
+    pub(super) changed: Option<Changed>,
+    /// How much it may deliver.
+    pub(super) delivery: Option<Delivery>,
+    /// How many rows it may affect; gone once it was looked at.
+    pub(super) limit: Option<Limit>,
 }
 
 impl Running {
@@ -86,6 +97,10 @@ pub(super) enum Sent {
     },
     /// CopyDone or CopyFail: no answer of its own.
     CopyEnd,
+    /// The gateway's own question about tables: its answers stay here.
+    Question,
+    /// The gateway's own command: what comes up to ReadyForQuery stays here.
+    Own,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
     Refused(Bytes),
 }
@@ -114,10 +129,27 @@ pub(super) struct Flight {
     unsettling: usize,
     /// The target skips what is sent until the next Sync, which is not in the queue yet.
     skipping: bool,
+    /// Messages of the extended protocol were sent and no Sync after them.
+    open: bool,
 }
 
 impl Flight {
+    /// Whether the client's pipeline is open at the target: a Sync of ours would end it.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether the gateway's own question is still to be answered.
+    pub(super) fn has_question(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.sent, Sent::Question))
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
+        match entry.sent {
+            Sent::Sync { .. } | Sent::Ready => self.open = false,
+            Sent::Question | Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
+            _ => self.open = true,
+        }
         if matches!(entry.sent, Sent::Sync { .. }) {
             self.skipping = false;
         }
@@ -254,6 +286,17 @@ impl Flight {
             }
             _ => false,
         }
+    }
+
+    /// Whether nothing is awaited but one ReadyForQuery of a Query.
+    pub(super) fn is_only_ready(&self) -> bool {
+        self.entries.len() == 1 && matches!(self.entries.front().map(|e| &e.sent), Some(Sent::Ready))
+    }
+
+    /// Whether the last thing in the queue is its first Sync.
+    pub(super) fn ends_with_its_sync(&self) -> bool {
+        let syncs = self.entries.iter().filter(|e| matches!(e.sent, Sent::Sync { .. })).count();
+        syncs == 1 && matches!(self.entries.back().map(|e| &e.sent), Some(Sent::Sync { .. }))
     }
 
     /// Whether a Sync is in the queue.

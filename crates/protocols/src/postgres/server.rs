@@ -156,6 +156,12 @@ impl PostgresDialect {
         if !matches!(tag, b'N' | b'A' | b'S') {
             self.flight.make_way(tag);
         }
+        if let Some(step) = self.question_answered(tag, len, self.now, walk, out) {
+            return step;
+        }
+        if let Some(step) = self.own_answer(tag, len, walk, out) {
+            return step;
+        }
         match tag {
             b'D' | b'd' => self.data(tag, walk, out),
             b'C' => self.ends(Ending::Tag, len, walk, out),
@@ -191,11 +197,21 @@ impl PostgresDialect {
 
     /// Rows or copy data: all whole messages of that kind that follow each other.
     fn data(&mut self, tag: u8, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        if self.is_delivery_limited() {
+            let len = self.next_len(walk);
+            if let Some(step) = self.stop_delivery(len, walk, out) {
+                return step;
+            }
+        }
+        if tag == b'D' && self.has_list() {
+            return self.rows_with_list(walk, out);
+        }
         let portal = match self.flight.first().map(|e| &e.sent) {
             Some(Sent::Execute(portal)) => portal.clone(),
             Some(Sent::Script) => None,
             _ => return Step::Broken(format!("'{}' for no command", char::from(tag))),
         };
+        let limited = self.is_delivery_limited();
         let Some(running) = self.flight.running.front_mut() else {
             return Step::Broken("a row for no command".into());
         };
@@ -207,13 +223,22 @@ impl PostgresDialect {
         let rest = walk.input.get(walk.at..).unwrap_or_default();
         let mut frames = Frames::new(rest, &self.server_rules);
         let mut count = 0;
-        while capture.keeps() && rest.get(frames.consumed()) == Some(&tag) {
+        // With a limit on what is delivered each message is looked at by itself.
+        let one = limited.then_some(1);
+        while one.is_none_or(|most| count < most)
+            && capture.keeps()
+            && rest.get(frames.consumed()) == Some(&tag)
+        {
             let Ok(Some(frame)) = frames.next() else { break };
             count += 1;
             let piece = if tag == b'D' { capture.row(frame.body) } else { capture.copy_data(frame.body) };
             out.extend(piece.map(|piece| Action::Rows(number, piece)));
         }
-        count += pass_run(&mut frames, tag);
+        count += match one {
+            None => pass_run(&mut frames, tag),
+            Some(most) if count < most => u64::from(frames.next().is_ok_and(|f| f.is_some())),
+            Some(_) => 0,
+        };
         let len = frames.consumed();
         capture.passed(count, rest.get(..len).unwrap_or_default());
         out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
@@ -226,11 +251,19 @@ impl PostgresDialect {
             || (available >= PIECE_MIN
                 && self.flight.running.front().and_then(|r| r.capture.as_ref()).is_some_and(|c| !c.keeps()));
         long && self.server_rules.is_streamed(header.tag)
+            && !self.has_list_beside_own()
+            && self.radius.passes_pieces()
+            && !self.is_delivery_limited()
             && matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Execute(_) | Sent::Script))
     }
 
     fn pass_piece(&mut self, mut passing: Passing, header: bool, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
         let len = passing.take(walk.rest().len());
+        if passing.tag() == b'D' && self.swallows_piece(passing.is_done()) {
+            self.swallow(len, walk, out);
+            self.server_passing = Some(passing).filter(|p| !p.is_done());
+            return;
+        }
         if let Some(running) = self.flight.running.front_mut() {
             let number = running.permit.number();
             let capture = running.capture();
@@ -276,6 +309,11 @@ impl PostgresDialect {
 
     /// RowDescription, NoData, ParameterDescription.
     fn description(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        if tag == b'T'
+            && let Some(step) = self.described_with_list(len, walk, out)
+        {
+            return step;
+        }
         let columns = match tag {
             b'T' => match self.columns(walk.body(len)) {
                 Ok(columns) => Some(columns),
@@ -319,7 +357,7 @@ impl PostgresDialect {
     }
 
     /// The columns of a RowDescription; those of the last one when it is the same.
-    fn columns(&mut self, body: &[u8]) -> Result<Arc<Columns>, DecodeError> {
+    pub(super) fn columns(&mut self, body: &[u8]) -> Result<Arc<Columns>, DecodeError> {
         if let Some((last, columns)) = &self.last_columns
             && **last == *body
         {
@@ -376,6 +414,7 @@ impl PostgresDialect {
             TransactionStatus::Failed => Transaction::Failed,
         };
         if status == TransactionStatus::Idle {
+            self.radius.transaction_ended();
             self.names.transaction_ended();
             if self.role.transaction_ended(!self.failed) {
                 out.push(Action::Role(self.role.name().to_owned()));

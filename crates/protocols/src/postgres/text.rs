@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Effect, Effects, Shape};
 use firsthand_model::limits::TEXT_BYTES_KEPT;
 
-use firsthand_sql::{Analyzer, Masked, Settings, mask, may_hold_secret};
+use firsthand_sql::{Analyzer, Changes, Masked, Settings, mask, may_hold_secret};
 
 /// Coverage fact: the text was longer than the record keeps.
 pub(super) const TEXT_CUT: &str = "text-cut";
@@ -87,6 +87,8 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 pub(super) struct Piece {
     pub(super) shape: Arc<Shape>,
     pub(super) text: Recorded,
+    /// Which rows it changes, where it is the only statement.
+    pub(super) changes: Option<Arc<Changes>>,
 }
 
 /// A text read: its statements, at least one.
@@ -105,17 +107,20 @@ impl Reading {
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
-            [] => vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings) }],
+            [] => {
+                vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings), changes: None }]
+            }
             [one] => {
                 // Comments around the only statement are part of what was sent.
                 let text = Recorded::of(text, settings);
-                vec![Piece { shape: Arc::clone(&one.shape), text }]
+                vec![Piece { shape: Arc::clone(&one.shape), text, changes: one.changes.clone() }]
             }
             many => many
                 .iter()
                 .map(|s| Piece {
                     shape: Arc::clone(&s.shape),
                     text: Recorded::of(part(text, s.range(text)), settings),
+                    changes: None,
                 })
                 .collect(),
         };
@@ -138,7 +143,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece { text: Recorded::of(text, settings), shape: Arc::new(shape) }
+        Piece { text: Recorded::of(text, settings), shape: Arc::new(shape), changes: None }
     }
 }
 
