@@ -182,6 +182,7 @@ impl Policy for TextPolicy {
                 rows: number_after(text, "ROWS="),
                 bytes: number_after(text, "BYTES="),
                 affected: number_after(text, "AFFECTED="),
+                ..Obligations::default()
             }),
         }
     }
