@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use firsthand_tests::lab::{Lab, Plan};
 use firsthand_tests::process::{PATIENCE, until};
@@ -194,6 +196,17 @@ fn ten_thousand_half_open_connections_leave_room_for_others() {
     assert!(first.is_ok() || first.unwrap_err().kind() == std::io::ErrorKind::ConnectionReset);
     drop(waiting);
     attack.unharmed();
+    // That it happened is in the record: not one entry each, and none of them forgotten.
+    attack.lab.gateway.stop().unwrap();
+    let record = attack.lab.gateway.record().unwrap();
+    let told: Vec<_> =
+        record.of_kind("session.refused").filter(|e| e.leaf("count").as_u64().is_some()).collect();
+    let dropped: u64 = told.iter().filter_map(|e| e.leaf("count").as_u64()).sum();
+    assert!(dropped >= count as u64 - 512 && told.len() < 100, "{dropped} in {} entries", told.len());
+    assert!(
+        told.iter()
+            .all(|e| e.leaf("why") == "limit" && e.payload("detail").to_string().contains("127.0.0.1 ("))
+    );
 }
 
 #[test]
@@ -271,6 +284,86 @@ fn a_statement_too_large_to_parse_runs_and_is_told_as_unparsed() {
     let intent = record.intents("select count(*) from generate_series(1, 10) n where n in").next().unwrap();
     let coverage = intent.leaf("coverage").as_array().cloned().unwrap_or_default();
     assert!(coverage.iter().any(|c| c == "unparsed"), "{}", intent.0);
+}
+
+/// What fifty sessions may make the gateway grow by that all keep sending the statements which take most to read: one of
+/// the longest is read at a time (some 400 MiB) beside smaller ones, and each session holds its texts while they wait.
+const CROWD_KIB: u64 = 768 * 1024;
+
+#[test]
+fn fifty_sessions_with_the_costliest_statements_do_not_add_up() {
+    let mut attack = Attack::start();
+    let list = (1..=u32::from(u16::MAX)).map(|n| format!("(${n}::int4)")).collect::<Vec<_>>().join(",");
+    let costly = format!("select count(*) from (values {list}) t (v) where false");
+    let (place, most) = (attack.lab.through(), Arc::new(AtomicU64::new(0)));
+    let crowd: Vec<_> = (0..50)
+        .map(|_| {
+            let (place, costly) = (place.clone(), costly.clone());
+            std::thread::spawn(move || {
+                let mut raw = Raw::login(&place, &[]).unwrap();
+                let mut answers = Vec::new();
+                for _ in 0..2 {
+                    // No parameters are bound: the target says no, or the gateway does, and the session lives on.
+                    answers.extend(codes(&raw.query(&costly).unwrap()));
+                }
+                assert!(codes(&raw.query("select 1").unwrap()).is_empty());
+                answers
+            })
+        })
+        .collect();
+    while !crowd.iter().all(|session| session.is_finished()) {
+        // Small statements of others are read at once, and answered.
+        attack.bystander.query("select 'meanwhile'").unwrap();
+        let now = attack.lab.gateway.daemon().unwrap().resident_kib().unwrap();
+        most.fetch_max(now, SeqCst);
+    }
+    let answers: Vec<String> = crowd.into_iter().flat_map(|session| session.join().unwrap()).collect();
+    assert_eq!(answers.len(), 100);
+    assert!(answers.iter().all(|code| code == "42P02" || code == "RF003"), "{answers:?}");
+    let grown = most.load(SeqCst).saturating_sub(attack.before_kib);
+    assert!(grown < CROWD_KIB, "the gateway grew by {grown} KiB");
+    attack.unharmed_within(CROWD_KIB);
+}
+
+#[test]
+fn large_messages_of_all_sessions_share_their_room() {
+    let mut attack = Attack::start();
+    let room = "[limits]\nlarge_messages = \"24MiB\"\n".to_owned();
+    attack.lab.gateway.stop().unwrap();
+    attack.lab.gateway.rewrite(|settings| settings.more = room).unwrap();
+    attack.lab.gateway.serve().unwrap();
+    attack.bystander = Raw::login(&attack.lab.through(), &[]).unwrap();
+    attack.before_kib = attack.lab.gateway.daemon().unwrap().resident_kib().unwrap();
+    // Twelve sessions send most of 16 MiB each and stop: what has come is held, and it is more than there is room for.
+    let half = [b"select '".as_slice(), &vec![b'x'; 8 << 20]].concat();
+    let mut crowd = Vec::new();
+    for _ in 0..12 {
+        let mut raw = Raw::login(&attack.lab.through(), &[]).unwrap();
+        let length = u32::try_from(16 << 20).unwrap();
+        let Stream::Plain(stream) = &mut raw.stream else { panic!("clear text here") };
+        stream.write_all(&[&[b'Q'][..], &length.to_be_bytes(), &half].concat()).unwrap();
+        crowd.push(raw);
+    }
+    attack.unharmed();
+    let mut refused = 0;
+    for mut raw in crowd {
+        let rest = [vec![b'x'; (8 << 20) - 14].as_slice(), b"'\0"].concat();
+        let Stream::Plain(stream) = &mut raw.stream else { panic!("clear text here") };
+        stream.write_all(&rest).unwrap();
+        let said = codes(&raw.until(b'Z').unwrap());
+        assert!(said.is_empty() || said == ["RF003"], "{said:?}");
+        refused += said.len();
+        // The session lives on, and there is room again once others are done.
+        assert!(codes(&raw.query("select 1").unwrap()).is_empty());
+    }
+    assert!((9..12).contains(&refused), "{refused} of 12 were refused");
+    let mut later = Raw::login(&attack.lab.through(), &[]).unwrap();
+    let large = format!("select length('{}')", "x".repeat(12 << 20));
+    assert!(codes(&later.query(&large).unwrap()).is_empty());
+    attack.unharmed();
+    let record = attack.lab.gateway.record().unwrap();
+    let noted = record.of_kind("session.noted").filter(|e| e.leaf("what") == "refused").count();
+    assert_eq!(noted, refused);
 }
 
 fn nested(depth: usize) -> String {

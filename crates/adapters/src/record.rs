@@ -301,6 +301,7 @@ mod tests {
             target: "shop".to_owned(),
             client: firsthand_model::identity::ClientFacts::default(),
             detail: String::new(),
+            count: 1,
         }))
     }
 

@@ -1,6 +1,8 @@
 //! How long searches take in a large log: selective ones, which skip segments by their index, and others.
 //!
-//! `cargo run --release -p firsthand-auditlog --example search_speed -- 10000000 /path/with/room`
+//! `cargo run --release -p firsthand-auditlog --example search_speed -- 10000000 /path/with/room [keep]`
+//!
+//! With `keep` the data folder stays and its name is told: a log of that size to start a gateway on.
 #![expect(clippy::print_stdout, reason = "it reports what it measured")]
 
 use std::path::Path;
@@ -38,10 +40,14 @@ fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let entries: u64 = arguments.next().map_or(Ok(2_000_000), |n| n.parse())?;
     let place = arguments.next();
-    let scratch = match &place {
+    let mut scratch = match &place {
         Some(dir) => tempfile::tempdir_in(dir)?,
         None => tempfile::tempdir()?,
     };
+    if arguments.next().is_some() {
+        scratch.disable_cleanup(true);
+        println!("the data folder is {}", scratch.path().display());
+    }
     let io: Arc<dyn Io> = Arc::new(RealIo::new());
     let start = Instant::now();
     write(scratch.path(), &io, entries)?;

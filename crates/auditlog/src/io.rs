@@ -62,6 +62,10 @@ pub trait File: Send + Sync + fmt::Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+    /// Its permission bits; `None` where the disk has no users (a simulated one).
+    fn mode(&self) -> io::Result<Option<u32>> {
+        Ok(None)
+    }
     /// Takes away everybody's right to write it (mode 0400). For sealed segments; open handles keep working.
     fn protect(&self) -> io::Result<()>;
 }
@@ -207,6 +211,10 @@ impl File for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn mode(&self) -> io::Result<Option<u32>> {
+        Ok(Some(self.0.metadata()?.permissions().mode() & 0o7777))
     }
 
     fn protect(&self) -> io::Result<()> {

@@ -40,6 +40,8 @@ const WRAP_MAGIC: &[u8; 4] = b"FHK1";
 const WRAP_TAG: &[u8] = b"firsthand/wrapped-key/v1\0";
 /// Length of a wrapped key file: magic, nonce, key, tag.
 const WRAP_LEN: usize = 4 + NONCE_LEN + KEY_LEN + 16;
+/// Permission bits of the group and of others: the master key may have none of them.
+const OTHERS: u32 = 0o077;
 /// Most subject keys kept in memory; past it the cache starts afresh. 10,000 subjects are 1 MiB.
 const MAX_CACHED: usize = 10_000;
 
@@ -59,6 +61,14 @@ pub enum KeyError {
     /// The file is not what we wrote, or was written under another master key.
     #[error("key file {} is damaged or belongs to another master key; restore it from a backup", .0.display())]
     Damaged(PathBuf),
+    /// Others than its owner may read or change it: whoever did already has every payload.
+    #[error("key file {} has mode {mode:04o}: others than its owner may read or change it", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// No such key: destroyed, or never made.
     #[error("there is no key of subject {subject} for {month}: destroyed, or never made")]
     Gone {
@@ -150,7 +160,7 @@ impl KeyStore {
         }
         let path = dir.join("master.key");
         let master = if names.iter().any(|n| n == "master.key") {
-            let bytes = Zeroizing::new(read(&*io, &path)?);
+            let bytes = Zeroizing::new(read_private(&*io, &path)?);
             aead_key(&bytes).map_err(|_| KeyError::Damaged(path))?
         } else if names.iter().any(|n| n.ends_with(".key") || !n.contains('.')) {
             // Other keys are there: a new master key would only hide that the old one is missing.
@@ -442,6 +452,16 @@ fn read(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
     read_all(&*file, 4096).map_err(fail)
 }
 
+/// Reads a file that only its owner may touch. The modes of the wrapped keys do not matter: they open nothing alone.
+fn read_private(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
+    let fail = |source| KeyError::Io { path: path.to_owned(), source };
+    let file = io.open(path, false).map_err(fail)?;
+    match file.mode().map_err(fail)? {
+        Some(mode) if mode & OTHERS != 0 => Err(KeyError::Exposed { path: path.to_owned(), mode }),
+        _ => read_all(&*file, 4096).map_err(fail),
+    }
+}
+
 /// Writes a file that is there whole or not at all, and durable when this returns.
 fn write_new(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
     let path = dir.join(name);
@@ -553,6 +573,24 @@ mod tests {
         for bad in ["", "../x", "a/b", "A", "é", &"a".repeat(65)] {
             assert!(matches!(keys.session_keys(bad, "2026-11", &[1; 16], &LOG), Err(KeyError::Name(_))));
             assert!(matches!(keys.destroy("h-01", bad), Err(KeyError::Name(_))));
+        }
+    }
+
+    #[test]
+    fn a_master_key_that_others_can_reach_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        store(dir.path()).unwrap();
+        let path = dir.path().join("keys/master.key");
+        let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o602, 0o644, 0o666, 0o610] {
+            set(mode);
+            let err = store(dir.path()).unwrap_err();
+            assert!(matches!(err, KeyError::Exposed { mode: found, .. } if found == mode), "{err}");
+            assert!(err.to_string().contains("master.key") && err.to_string().contains("mode 06"), "{err}");
+        }
+        for mode in [0o600, 0o400] {
+            set(mode);
+            store(dir.path()).unwrap();
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::durations::Durations;
 use crate::gathering::Gathering;
 use crate::io::Io;
 use crate::open_set::MAX_OPEN;
@@ -161,8 +162,8 @@ pub struct Counters {
     pub bytes: AtomicU64,
     /// fdatasyncs of segments.
     pub syncs: AtomicU64,
-    /// What the last one took, in µs.
-    pub last_sync_us: AtomicU64,
+    /// What they took.
+    pub sync_times: Durations,
     /// Entries in the queue when it was last looked at.
     pub queued: AtomicU64,
     /// Entries refused.

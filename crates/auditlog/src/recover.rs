@@ -214,7 +214,7 @@ enum Tail {
 /// Judges the bytes from `end` on, where the frame of position `next` should have stood, after a checksum `seed`.
 fn judge(bytes: &[u8], end: usize, next: u64, seed: u32) -> Tail {
     let tail = bytes.get(end..).unwrap_or_default();
-    let Some(last) = tail.iter().rposition(|b| *b != 0) else { return Tail::Clean };
+    let Some(last) = last_used(tail) else { return Tail::Clean };
     let used = last + 1;
     // No more frames than this can stand in the tail, so no higher position either.
     let most = next + (tail.len() / (frame::HEADER + frame::MIN_LEN)) as u64 + 1;
@@ -239,6 +239,14 @@ fn judge(bytes: &[u8], end: usize, next: u64, seed: u32) -> Tail {
         at += found.size;
     }
     Tail::Torn(end + used)
+}
+
+/// Where the last byte that is not zero stands. Most of a segment is zeros: they are passed over in pieces.
+fn last_used(bytes: &[u8]) -> Option<usize> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let zero = |piece: &&[u8]| ZEROS.get(..piece.len()).is_some_and(|zeros| *zeros == **piece);
+    let unused: usize = bytes.rchunks(ZEROS.len()).take_while(zero).map(<[u8]>::len).sum();
+    bytes.get(..bytes.len() - unused)?.iter().rposition(|b| *b != 0)
 }
 
 /// How much of a frame found in a tail can be believed.
@@ -543,4 +551,22 @@ pub fn declare_gap<C: Codec>(io: &dyn Io, data: &Path) -> Result<Gap, OpenError>
     };
     begin_epoch(io, &log, (log_id, epoch), open, FIRST_SEGMENT_BYTES)?;
     Ok(Gap { epoch, segment: newest, byte, position })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_byte_in_use_is_found_wherever_it_stands() {
+        assert_eq!(last_used(&[]), None);
+        for len in [1, 7, 4095, 4096, 4097, 20_000] {
+            let mut bytes = vec![0; len];
+            assert_eq!(last_used(&bytes), None);
+            for at in [0, len / 3, len / 2, len - 1] {
+                bytes[at] = 1;
+                assert_eq!(last_used(&bytes), Some(at), "{at} of {len}");
+            }
+        }
+    }
 }

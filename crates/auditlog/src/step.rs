@@ -165,7 +165,7 @@ impl<C: Codec> Core<C> {
         counters.bytes.fetch_add(self.work.batch.len() as u64, Ordering::Relaxed);
         counters.entries.fetch_add(u64::from(self.work.group), Ordering::Relaxed);
         counters.syncs.fetch_add(1, Ordering::Relaxed);
-        counters.last_sync_us.store(sync_us, Ordering::Relaxed);
+        counters.sync_times.observe(sync_us);
         self.live.at = end;
         self.work.batch.clear();
         self.shared.resume();

@@ -17,8 +17,10 @@ use firsthand_adapters::record::{Found, Record, kind_letter};
 use firsthand_adapters::targets::TargetTable;
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::json::{Json, Object};
+use firsthand_protocols::budget::Budget;
+use firsthand_protocols::drive::half_open::HalfOpen;
 use firsthand_protocols::drive::sessions::Sessions;
-use firsthand_protocols::drive::stream::{HalfOpen, StreamServer};
+use firsthand_protocols::drive::stream::StreamServer;
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::Engine;
 use firsthand_session::tally::Tally;
@@ -44,6 +46,8 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
     /// One server per listener.
     pub(crate) servers: Vec<(Listener, Arc<StreamServer>)>,
+    /// Room for large messages.
+    pub(crate) budget: Arc<Budget>,
     /// Since when.
     pub(crate) started: Instant,
     targets: TargetTable,
@@ -75,6 +79,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let credentials = StaticCredentials::read(&specs(&config));
     let engine = Arc::new(engine(&record, &tokens, &targets, &credentials, &governing));
     let sessions = Arc::new(Sessions::default());
+    let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
     let mut servers = Vec::new();
     for (listener, tls) in config.listeners.iter().zip(tls) {
         let Some(protocol) = stream_protocol(listener.protocol) else { continue };
@@ -85,6 +90,8 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
             tls: ArcSwapOption::new(tls.map(Arc::new)),
             links: Arc::new(links.clone()),
             sessions: Arc::clone(&sessions),
+            thinkers: Arc::clone(&thinkers),
+            budget: Arc::clone(&budget),
             half_open: HalfOpen::default(),
         };
         servers.push((listener.clone(), Arc::new(server)));
@@ -99,6 +106,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         desk,
         sessions,
         servers,
+        budget,
         started,
         targets,
         credentials,

@@ -14,7 +14,7 @@ use firsthand_model::identity::{IdentityKind, Link};
 use firsthand_model::json::{Json, Object};
 use firsthand_session::port::{Need, RecordError, Recorder, Waiting};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, only_for_its_owner};
 
 /// Does administrative acts.
 pub(crate) struct Desk {
@@ -118,6 +118,7 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
         StoreError::Io { .. } | StoreError::Crypto(_) => {
             "check that the data folder can be written by this user".to_owned()
         }
+        StoreError::Exposed { path, .. } => only_for_its_owner(path),
         StoreError::Damaged { .. } => "restore the file from a backup; no token works without it".to_owned(),
     };
     match e {

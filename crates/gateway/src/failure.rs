@@ -1,6 +1,7 @@
 //! How a command of ours fails: what happened, one line of what to do, and the exit code.
 
 use std::fmt;
+use std::path::Path;
 
 /// Exit codes (documented; scripts rely on them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,12 @@ impl Failure {
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(message, hint) }
     }
+}
+
+/// What to do about a secret file that others can reach, as one line.
+pub(crate) fn only_for_its_owner(file: &Path) -> String {
+    let file = file.display();
+    format!("if nobody else used it, run `chmod 600 {file}`; else replace what is in it: it may be known")
 }
 
 impl fmt::Display for Failure {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use firsthand_adapters::record::LogState;
+use firsthand_auditlog::durations::Durations;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
@@ -48,6 +50,17 @@ impl Page<'_> {
         metric.encode(encoder)
     }
 
+    fn histogram(&mut self, name: &str, help: &str, times: &Durations) -> Result<(), fmt::Error> {
+        let classes: Vec<_> =
+            times.classes().map(|(upper, n)| (upper.map_or(f64::MAX, seconds), n)).collect();
+        // Of the same reading as the classes: a sync may be counted meanwhile.
+        let count = classes.iter().map(|(_, n)| n).sum();
+        let sum = seconds(times.sum_us());
+        let mut encoder =
+            self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &classes, None)
+    }
+
     fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> Result<(), fmt::Error> {
         let metric = ConstGauge::new(value);
         let encoder = self.0.encode_descriptor(name, help, unit, metric.metric_type())?;
@@ -78,6 +91,8 @@ impl Source {
         let half_open: usize = self.0.servers.iter().map(|(_, s)| s.half_open.count()).sum();
         page.gauge("sessions", "Sessions that run", None, count(self.0.sessions.count()))?;
         page.gauge("handshakes", "Connections that are not let in yet", None, count(half_open))?;
+        let large = count(self.0.budget.used());
+        page.gauge("large_messages", "Bytes of large messages held", Some(&Unit::Bytes), large)?;
         page.counter("sessions_opened", "Sessions opened", None, get(&tally.sessions_opened))?;
         page.counter("sessions_closed", "Sessions closed", None, get(&tally.sessions_closed))?;
         page.counter(
@@ -85,6 +100,12 @@ impl Source {
             "Connections that were not let in",
             None,
             get(&tally.admissions_refused),
+        )?;
+        page.counter(
+            "connections_dropped",
+            "Connections that gave way before they were let in, because too many were half open",
+            None,
+            get(&tally.connections_dropped),
         )?;
         let uptime = self.0.started.elapsed().as_secs_f64();
         page.gauge("uptime", "Time since the start", Some(&Unit::Seconds), uptime)
@@ -123,8 +144,7 @@ impl Source {
             get(&counters.bytes),
         )?;
         page.counter("log_syncs", "Calls of fdatasync", None, get(&counters.syncs))?;
-        let last = seconds(get(&counters.last_sync_us));
-        page.gauge("log_last_sync", "What the last fdatasync took", Some(&Unit::Seconds), last)?;
+        page.histogram("log_sync", "What a call of fdatasync took", &counters.sync_times)?;
         page.counter("log_refused", "Entries that the log did not take", None, get(&counters.refused))?;
         let waiting = float(health.next.saturating_sub(health.durable));
         page.gauge("log_waiting", "Entries queued and not durable yet", None, waiting)?;

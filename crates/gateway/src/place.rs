@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::record::{Found, OpenRecordError, Record};
+use firsthand_auditlog::keys::KeyError;
 use firsthand_auditlog::lock::{DataLock, LockError};
 use firsthand_model::event::Event;
 use firsthand_model::json::{Json, Object};
@@ -13,7 +14,7 @@ use firsthand_model::json::{Json, Object};
 use crate::admin_client::{AdminClient, Unreachable};
 use crate::config::Config;
 use crate::desk::{Desk, store_failure};
-use crate::failure::Failure;
+use crate::failure::{Failure, only_for_its_owner};
 use crate::who;
 
 /// The configuration that is taken when none is named.
@@ -160,6 +161,7 @@ pub(crate) fn open_record(
 ) -> Result<(Record, Found), Failure> {
     Record::open(data, lock, first, started).map_err(|e| {
         let hint = match &e {
+            OpenRecordError::Keys(KeyError::Exposed { path, .. }) => &only_for_its_owner(path),
             OpenRecordError::Keys(_) => "restore data/keys from a backup; without it payloads cannot be sealed or read",
             OpenRecordError::Log(_) => {
                 "nothing was changed on disk; if the log is damaged, keep a copy and see `firsthand log declare-gap --help`"

@@ -45,6 +45,7 @@ pub(crate) struct ServeArgs {
 /// Runs the gateway until a signal ends it.
 pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit, Failure> {
     logging::start(args.log_format);
+    wake_randomness();
     let Some(config) = place.config else {
         return Err(Failure::usage("serve needs a configuration", "give --config FILE"));
     };
@@ -89,6 +90,15 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|e| {
             Failure::new(format!("cannot start threads: {e}"), "check the limits of this process (ulimit)")
         })
+}
+
+/// The source of randomness measures the processor's own noise when it is first used, which takes tens of milliseconds:
+/// done beside the reading of the log instead of after it.
+fn wake_randomness() {
+    std::thread::spawn(|| {
+        // A failure shows again where random bytes are needed.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
+    });
 }
 
 fn raise_descriptors() {

@@ -203,6 +203,8 @@ pub struct AdmissionRefused {
     pub client: ClientFacts,
     /// More for people (payload); never a credential.
     pub detail: String,
+    /// How many this entry stands for: more than one where each by itself would let a flood fill the log.
+    pub count: u64,
 }
 
 /// What an administrator did.

@@ -64,10 +64,19 @@ pub enum Action {
 }
 
 /// Work for another thread (with a stack of `firsthand_sql::STACK_BYTES`).
-pub struct Thinking(pub Box<dyn FnOnce() -> Thought + Send>);
+pub struct Thinking {
+    /// Bytes of text that it reads: what it takes in time and memory grows with them.
+    pub bytes: usize,
+    /// The work.
+    pub work: Box<dyn FnOnce() -> Thought + Send>,
+}
 
-/// What came of it; the dialect that asked knows the type.
+/// What came of it; the dialect that asked knows the type. Or [`Crowded`].
 pub type Thought = Box<dyn Any + Send>;
+
+/// The thought of a work that was not done: too much of the kind was under way for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowded;
 
 impl std::fmt::Debug for Thinking {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,6 +3,7 @@
 //! Read first: `dialect.rs` (what a protocol must say), then `drive/run.rs` (the loop over two sockets), `drive/stream.rs`
 //! (accepting, TLS, limits) and `registry.rs` (the only list of protocols).
 
+pub mod budget;
 pub mod dialect;
 pub mod drive;
 pub mod postgres;

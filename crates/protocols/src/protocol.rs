@@ -8,6 +8,7 @@ use firsthand_model::identity::ClientFacts;
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Engine, Refusal, Session};
 
+use crate::budget::Budget;
 use crate::dialect::Dialect;
 use crate::drive::line::Line;
 use crate::drive::run::TimeLimits;
@@ -42,6 +43,8 @@ pub struct Beginning<'a> {
     pub client: ClientFacts,
     /// How each target is reached.
     pub links: &'a Arc<dyn Links>,
+    /// Room for large messages over all sessions.
+    pub budget: &'a Arc<Budget>,
     /// Random bytes for nonces and cancel keys.
     pub random: &'a (dyn Fn(&mut [u8]) + Send + Sync),
 }
@@ -119,6 +122,8 @@ pub struct ListenLimits {
     pub handshakes: usize,
     /// Time from accepting a connection to the running session.
     pub startup: Duration,
+    /// Bytes of large messages held at a time, over all sessions.
+    pub large_messages: usize,
     /// Limits of a running session.
     pub time: TimeLimits,
     /// Ask for the token itself (over TLS only) instead of a SCRAM exchange.
@@ -131,6 +136,8 @@ impl Default for ListenLimits {
             sessions: 10_000,
             handshakes: 512,
             startup: Duration::from_secs(15),
+            // Two of the longest, or thousands of what drivers send; a small machine has it to spare.
+            large_messages: 512 << 20,
             time: TimeLimits { stall: Duration::from_secs(3600), idle: None, drain: Duration::from_secs(30) },
             ask_for_secret: false,
         }

@@ -25,6 +25,8 @@ fn head_of(line: &str, head: &mut Head) {
         "rows" => head.rows = Some(value.parse().unwrap()),
         "row-bytes" => head.row_bytes = Some(value.parse().unwrap()),
         "message-bytes" => head.message_bytes_max = Some(value.parse().unwrap()),
+        "room" => head.room = Some(value.parse().unwrap()),
+        "crowded" => head.crowded = true,
         "unobserved" => head.unobserved = true,
         "relaxed" => head.relaxed = true,
         "changed" => {

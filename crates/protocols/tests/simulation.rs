@@ -21,6 +21,7 @@ use firsthand_model::event::Event;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::MonoMicros;
+use firsthand_protocols::budget::Budget;
 use firsthand_protocols::dialect::{Action, Dialect};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_protocols::postgres::refuse;
@@ -179,6 +180,7 @@ impl Rig {
             session_role: "orders_rw".to_owned(),
             role: "orders_rw".to_owned(),
             session: session.facts().id,
+            budget: Budget::new(1 << 20),
             message_bytes_max: 1 << 20,
             unobserved: false,
         };

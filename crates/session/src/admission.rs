@@ -296,9 +296,26 @@ impl Engine {
             target: wanted.target.chars().take(256).collect(),
             client: client.clone(),
             detail: detail.to_owned(),
+            count: 1,
         }));
         // Nobody is let in either way, and a log that cannot take it has health red already; so a flood of bad logins may
         // not use the room that is kept for outcomes.
+        let _ = self.recorder.append(event, Need::Intent);
+    }
+
+    /// Records that so many connections were dropped before they were let in: one entry for all of them.
+    pub fn record_dropped(&self, count: u64, detail: String) {
+        Tally::add(&self.tally.connections_dropped, count);
+        let event = Event::Refused(Box::new(AdmissionRefused {
+            identity: false,
+            why: "limit",
+            login: String::new(),
+            target: String::new(),
+            client: ClientFacts::default(),
+            detail,
+            count,
+        }));
+        // As with a refused admission: a flood may not use the room that is kept for outcomes.
         let _ = self.recorder.append(event, Need::Intent);
     }
 

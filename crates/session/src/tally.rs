@@ -11,6 +11,8 @@ pub struct Tally {
     pub sessions_closed: AtomicU64,
     /// Connections that were not admitted.
     pub admissions_refused: AtomicU64,
+    /// Connections that gave way before they were let in, because too many were half open.
+    pub connections_dropped: AtomicU64,
     /// Commands permitted.
     pub commands_permitted: AtomicU64,
     /// Commands refused.

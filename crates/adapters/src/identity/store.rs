@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +21,8 @@ use super::token::{BadToken, NewToken, State, Token};
 
 /// The form of the file.
 const VERSION: u32 = 1;
+/// Permission bits of the group and of others: the file may have none of them.
+const OTHERS: u32 = 0o077;
 /// A larger file is not one of ours: some 400 bytes per token.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -34,6 +36,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Others than its owner may read or change it: who can write it can let anybody in.
+    #[error("token store {} has mode {mode:04o}: others than its owner may read or change it", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// The file is not what we write.
     #[error("token store {}: {what}", path.display())]
@@ -297,6 +307,10 @@ fn read(path: &Path) -> Result<Option<Content>, StoreError> {
     match fs::metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(fail(e)),
+        Ok(about) if about.permissions().mode() & OTHERS != 0 => {
+            let mode = about.permissions().mode() & 0o7777;
+            return Err(StoreError::Exposed { path: path.to_owned(), mode });
+        }
         Ok(about) if about.len() > FILE_BYTES_MAX => {
             return Err(damaged(format!("{} bytes are too many", about.len())));
         }
@@ -324,6 +338,8 @@ fn write(path: &Path, content: &Content) -> Result<(), StoreError> {
         .mode(0o600)
         .open(&temporary)
         .map_err(fail)?;
+    // What a crash left of an earlier try may have had another mode.
+    file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(fail)?;
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(fail)?;
     fs::rename(&temporary, path).map_err(fail)?;
     // The name is durable only once the folder is.
@@ -375,9 +391,25 @@ mod tests {
         let again = TokenStore::open(dir.path()).unwrap();
         assert_eq!(again.list(), store.list());
         assert!(again.list()[0].scram.fits(made.secret.expose()));
-        use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(dir.path().join("tokens.json")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_others_can_reach_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(dir.path()).unwrap();
+        create(&store, "bot");
+        let path = dir.path().join("tokens.json");
+        let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o640, 0o644, 0o620, 0o602] {
+            set(mode);
+            let refused = TokenStore::open(dir.path()).unwrap_err();
+            assert!(matches!(refused, StoreError::Exposed { mode: found, .. } if found == mode), "{refused}");
+            assert!(store.reload().is_err() && store.list().len() == 1);
+        }
+        set(0o600);
+        store.reload().unwrap();
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub const SESSION: &[Field] = &[
     ),
 ];
 
+const COUNT: Field = field(
+    "count",
+    "number",
+    "How many connections this entry stands for; absent: one. Those that gave way while too many were half open are told together.",
+);
 const CMD: Field = field("cmd", "number", "The command's number in its session, from 1.");
 const INTENT: Field = field("intent", "number", "Position of the command's `command.decided`.");
 const COVERAGE: Field =
@@ -108,7 +113,7 @@ const fn refusal(name: &'static str, means: &'static str) -> Kind {
         name,
         means,
         of_session: false,
-        leaf: &[METHOD, PROTO, TLS, WHY_REFUSED],
+        leaf: &[COUNT, METHOD, PROTO, TLS, WHY_REFUSED],
         payload: &[ADDRESS, DETAIL_REFUSED, LOGIN, TARGET_ASKED],
     }
 }

@@ -396,6 +396,9 @@ fn stream(e: &StreamProgress, common: &mut Common<'_>, out: &mut Vec<u8>) {
 
 fn refused(e: &AdmissionRefused, common: &mut Common<'_>, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
+    if e.count > 1 {
+        o.number("count", e.count);
+    }
     o.string("k", super::kinds::of_refusal(e));
     o.string("method", e.client.method);
     common.place(&mut o, None);

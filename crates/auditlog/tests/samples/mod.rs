@@ -188,6 +188,19 @@ fn refused(identity: bool) -> AdmissionRefused {
         target: "orders".to_owned(),
         client: client(),
         detail: "connection refused".to_owned(),
+        count: 1,
+    }
+}
+
+fn refused_together() -> AdmissionRefused {
+    AdmissionRefused {
+        identity: false,
+        why: "limit",
+        login: String::new(),
+        target: String::new(),
+        client: ClientFacts::default(),
+        detail: "990 connections gave way".to_owned(),
+        count: 990,
     }
 }
 
@@ -266,6 +279,8 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         };
         all.push((kind.name.to_owned(), event));
     }
+    // Later samples stand at the end: the position of each is in its file.
+    all.push(("session.refused-together".to_owned(), Event::Refused(Box::new(refused_together()))));
     all
 }
 

@@ -152,6 +152,14 @@ pub(crate) const KEYS: &[Key] = &[
         "`512`",
         "Connections that have not been let in yet; when there are more, the oldest is dropped.",
     ),
+    key(
+        "limits",
+        "large_messages",
+        Form::Size,
+        "`512MiB`",
+        "Bytes of client messages over 64 KiB held at a time, over all sessions: a statement must be whole before it is \
+         decided. While it is, it may take three times as much memory.",
+    ),
     key("limits", "startup", Form::Duration, "`15s`", "From accepting a connection to its running session."),
     key(
         "limits",

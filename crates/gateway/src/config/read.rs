@@ -21,6 +21,8 @@ use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMo
 const SESSIONS_MAX: u64 = 250_000;
 /// Half-open connections: each holds a socket and a few KiB.
 const HANDSHAKES_MAX: u64 = 100_000;
+/// Bytes of large messages: more than a machine has is a mistake.
+const LARGE_MESSAGES_MAX: u64 = 1 << 40;
 /// Rows kept of one result: more is no longer read by people.
 const ROWS_KEPT_MAX: u64 = 1_000_000;
 /// Bytes kept of one result: they wait in memory until the log has them.
@@ -95,6 +97,7 @@ fn read_limits(section: &Section<'_>) -> ListenLimits {
     let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let sessions = section.count("sessions", number(default.sessions), SESSIONS_MAX);
     let handshakes = section.count("handshakes", number(default.handshakes), HANDSHAKES_MAX);
+    let large = section.size("large_messages", number(default.large_messages), LARGE_MESSAGES_MAX);
     let startup = section.duration("startup", Some(default.startup)).unwrap_or(default.startup);
     let time = TimeLimits {
         idle: section.duration("idle", default.time.idle),
@@ -102,7 +105,8 @@ fn read_limits(section: &Section<'_>) -> ListenLimits {
         drain: section.duration("drain", Some(default.time.drain)).unwrap_or(default.time.drain),
     };
     let small = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    ListenLimits { sessions: small(sessions), handshakes: small(handshakes), startup, time, ..default }
+    let (sessions, handshakes, large_messages) = (small(sessions), small(handshakes), small(large));
+    ListenLimits { sessions, handshakes, startup, large_messages, time, ..default }
 }
 
 fn read_certificate(listen: &Section<'_>, folder: &Path) -> Option<CertificateFiles> {

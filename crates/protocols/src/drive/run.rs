@@ -17,12 +17,12 @@ use firsthand_session::breaker::Broken;
 use firsthand_session::port::{BoxFuture, ByteStream, Need, RecordError, Waiting};
 use firsthand_session::{Answer, Refusal, Session};
 use tokio::io::AsyncReadExt as _;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::outbox::Outbox;
 use super::sessions::{CancelRoute, Handle};
-use crate::dialect::{Action, Dialect, Thought};
+use super::thinkers::{Pondering, Thinkers};
+use crate::dialect::{Action, Dialect};
 
 /// The first size of a read; what an idle session keeps per direction.
 const READ_MIN: usize = 4 << 10;
@@ -55,6 +55,8 @@ pub struct Parts {
     pub handle: Arc<Handle>,
     /// Time limits.
     pub limits: TimeLimits,
+    /// Where large texts are read.
+    pub thinkers: Arc<Thinkers>,
     /// Asks the target to stop what it runs for this session.
     pub cancel: Option<CancelRoute>,
 }
@@ -124,7 +126,8 @@ struct Running {
     actions: Vec<Action>,
     due: VecDeque<Action>,
     asking: Option<BoxFuture<'static, Vec<Answer>>>,
-    thinking: Option<JoinHandle<Thought>>,
+    thinking: Option<Pondering>,
+    thinkers: Arc<Thinkers>,
     handle: Arc<Handle>,
     limits: TimeLimits,
     tick: Pin<Box<Sleep>>,
@@ -160,6 +163,7 @@ pub async fn run(parts: Parts) {
         due: VecDeque::new(),
         asking: None,
         thinking: None,
+        thinkers: parts.thinkers,
         handle: parts.handle,
         limits: parts.limits,
         tick: Box::pin(tokio::time::sleep(TICK)),
@@ -486,7 +490,7 @@ impl Running {
                 self.to_client.push(bytes, after);
             }
             Action::Ask(commands) => self.asking = Some(Box::pin(self.session.submit(commands))),
-            Action::Think(work) => self.thinking = Some(tokio::task::spawn_blocking(work.0)),
+            Action::Think(work) => self.thinking = Some(self.thinkers.start(work)),
             Action::Complete { permit, outcome, last } => {
                 let completed = self.session.complete(permit, *outcome)?;
                 let (bytes, after) = completed.reply(last).into_parts();

@@ -1,10 +1,9 @@
 //! Listens for a byte-stream protocol: accepts, bounds what is half open, leads each connection to a session, runs it.
 //! Sockets, TLS, time and limits are handled here, once for every such protocol.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -14,10 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::half_open::{HalfOpen, TOLD_EVERY};
 use super::line::Line;
 use super::run::{Parts, run};
 use super::sessions::{Handle, Sessions};
+use super::thinkers::Thinkers;
 use super::tls::ServerTls;
+use crate::budget::Budget;
 use crate::protocol::{Beginning, Begun, Links, ListenLimits, Ready, StreamProtocol};
 
 /// Rest after `accept` failed for want of descriptors or memory: the loop must not spin, and soon tries again.
@@ -43,6 +45,10 @@ pub struct StreamServer {
     pub links: Arc<dyn Links>,
     /// The sessions that run.
     pub sessions: Arc<Sessions>,
+    /// Where large texts are read; one for all listeners.
+    pub thinkers: Arc<Thinkers>,
+    /// Room for large messages; one for all listeners.
+    pub budget: Arc<Budget>,
     /// Connections not yet let in, oldest first.
     pub half_open: HalfOpen,
 }
@@ -56,41 +62,12 @@ pub enum Phase {
     Draining,
 }
 
-/// Connections that have not been let in yet: dropping the sender of one ends it.
-#[derive(Default)]
-pub struct HalfOpen(Mutex<VecDeque<(u64, oneshot::Sender<()>)>>);
-
-impl HalfOpen {
-    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<(u64, oneshot::Sender<()>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.queue().len()
-    }
-
-    fn enter(&self, number: u64, max: usize) -> oneshot::Receiver<()> {
-        let (keep, dropped) = oneshot::channel();
-        let mut queue = self.queue();
-        while queue.len() >= max.max(1) {
-            // The oldest has had the most time: whoever means it is through in milliseconds.
-            queue.pop_front();
-        }
-        queue.push_back((number, keep));
-        dropped
-    }
-
-    fn leave(&self, number: u64) {
-        self.queue().retain(|(n, _)| *n != number);
-    }
-}
-
 impl StreamServer {
     /// Accepts until the phase is draining; then drains the sessions and returns when the last has ended.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
         let mut tasks = JoinSet::new();
         let mut number = 0u64;
+        let mut tell = tokio::time::interval(TOLD_EVERY);
         while *phase.borrow_and_update() == Phase::Serving {
             tokio::select! {
                 _ = phase.changed() => {}
@@ -98,7 +75,8 @@ impl StreamServer {
                     Ok((socket, peer)) => {
                         number += 1;
                         let server = Arc::clone(&self);
-                        let dropped = self.half_open.enter(number, self.limits.handshakes);
+                        let (max, now) = (self.limits.handshakes, self.engine.clock.mono());
+                        let dropped = self.half_open.enter(number, peer.ip(), max, now);
                         tasks.spawn(async move { server.connection(number, socket, peer, dropped).await });
                     }
                     Err(e) => {
@@ -107,12 +85,22 @@ impl StreamServer {
                     }
                 },
                 Some(_) = tasks.join_next() => {}
+                _ = tell.tick() => self.tell_dropped(),
             }
         }
         drop(listener);
-        self.half_open.queue().clear();
+        self.tell_dropped();
+        self.half_open.clear();
         self.sessions.drain();
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// Connections that gave way are told together (invariant 13).
+    fn tell_dropped(&self) {
+        let now = self.engine.clock.mono();
+        if let Some((count, words)) = self.half_open.take_dropped(self.limits.handshakes, now) {
+            self.engine.record_dropped(count, words);
+        }
     }
 
     async fn connection(
@@ -162,6 +150,7 @@ impl StreamServer {
             ask_for_secret: self.limits.ask_for_secret,
             client: client.clone(),
             links: &self.links,
+            budget: &self.budget,
             random: &random,
         };
         let begun = tokio::time::timeout(self.limits.startup, self.protocol.begin(&mut line, &with)).await;
@@ -199,6 +188,7 @@ impl StreamServer {
             server: (server, server_input),
             handle,
             limits: self.limits.time,
+            thinkers: Arc::clone(&self.thinkers),
             cancel: route,
         })
         .await;

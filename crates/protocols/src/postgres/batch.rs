@@ -18,6 +18,7 @@ use super::changed::Found;
 use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
 use super::text::{self, Recorded};
+use crate::budget::{Budget, FREE, Held};
 
 /// Commands asked for at once. A longer pipeline is asked for in parts: each costs one wait for the disk.
 pub(super) const COMMANDS_MAX: usize = 256;
@@ -118,9 +119,24 @@ pub(super) struct Batch {
     pub(super) bytes: BytesMut,
     pub(super) items: Vec<Item>,
     pub(super) plans: Vec<Plan>,
+    /// The room that its bytes take, when they are many.
+    pub(super) held: Option<Held>,
 }
 
 impl Batch {
+    /// Takes room for the messages here and `more` bytes. False: there is none.
+    pub(super) fn hold(&mut self, of: &Arc<Budget>, more: usize) -> bool {
+        let bytes = self.bytes.len() + more;
+        bytes <= FREE || self.held.get_or_insert_with(|| Held::none(of)).grow_to(bytes)
+    }
+
+    /// Gives back the room of a message that was not taken in.
+    pub(super) fn let_go(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.shrink_to(self.bytes.len());
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

@@ -5,7 +5,7 @@ use firsthand_model::command::{Effect, Effects, Shape, Step};
 use firsthand_model::json::Json;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Refusal, RefusalKind};
-use firsthand_sql::{Settings, is_large};
+use firsthand_sql::{SMALL_TEXT_BYTES, Settings, is_large};
 use firsthand_wire::postgres::DecodeError;
 use firsthand_wire::postgres::frame::{Frame, FrameError, HEADER_LEN, Header, Passing, Scan, scan};
 use firsthand_wire::postgres::frontend::{self, Message, Object};
@@ -16,7 +16,7 @@ use super::dialect::{Life, PostgresDialect};
 use super::names::{Known, Portal, Statement};
 use super::parameters;
 use super::text::{Reading, Recorded};
-use crate::dialect::{Action, Dialect as _, Thinking};
+use crate::dialect::{Action, Dialect as _, Thinking, Thought};
 
 /// Copy data longer than this is passed on before it is whole. Below it, one write carries it.
 const PASS_FROM: usize = 64 << 10;
@@ -37,6 +37,10 @@ impl PostgresDialect {
                 let skipped = self.skipping.min(input.len());
                 input.advance(skipped);
                 self.skipping -= skipped;
+                if input.is_empty() {
+                    // What it took is given back now, not when the buffer is next looked at.
+                    *input = BytesMut::new();
+                }
                 continue;
             }
             if let Some(mut passing) = self.client_passing.take() {
@@ -53,7 +57,10 @@ impl PostgresDialect {
                 Ok(Scan::NeedMore(_)) => return,
                 Err(e) => return self.client_broke(&e, out),
             };
-            if self.refuse_long(header, out) || (!whole && self.begin_passing(header, input, out)) {
+            if self.refuse_long(header, out)
+                || (!whole && self.begin_passing(header, input, out))
+                || self.refuse_crowded(header, input.len(), out)
+            {
                 continue;
             }
             if !whole {
@@ -92,15 +99,45 @@ impl PostgresDialect {
         if len <= self.message_bytes_max || self.client_rules.is_streamed(header.tag) {
             return false;
         }
-        self.skipping = len;
-        let simple = matches!(header.tag, b'Q' | b'F');
         let most = self.message_bytes_max;
         let text = format!("Firsthand takes messages of up to {most} bytes; this one has {len}");
-        self.refuse(Refusal::new(RefusalKind::Limit, text), simple);
+        self.turn_away(header, Refusal::new(RefusalKind::Limit, text), out);
+        true
+    }
+
+    /// A message for which there is no room, or whose text found no turn to be read, is refused likewise. `here` bytes of
+    /// it have come, perhaps with more behind it. True then.
+    fn refuse_crowded(&mut self, header: Header, here: usize, out: &mut Vec<Action>) -> bool {
+        if !matches!(header.tag, b'Q' | b'P' | b'B' | b'F') {
+            return false;
+        }
+        let refusal = if self.thought.as_ref().is_some_and(Result::is_err) {
+            self.thought = None;
+            let text = "Firsthand reads too many large statements at the moment, so this one was not run; try again later";
+            Refusal::new(RefusalKind::Limit, text).hint(format!(
+                "Statements of at most {SMALL_TEXT_BYTES} bytes never wait for this; COPY has no such limit."
+            ))
+        } else if self.batch.hold(&self.budget, here.min(header.frame_len())) {
+            return false;
+        } else {
+            let most = self.budget.most();
+            let text = "Firsthand holds too many large messages at the moment, so this one was not run; try again later";
+            Refusal::new(RefusalKind::Limit, text)
+                .hint(format!("All sessions together may hold {most} bytes of them (limits.large_messages)."))
+        };
+        self.turn_away(header, refusal, out);
+        true
+    }
+
+    /// Refuses the message at the front in its place, and skips its bytes.
+    fn turn_away(&mut self, header: Header, refusal: Refusal, out: &mut Vec<Action>) {
+        self.skipping = header.frame_len();
+        self.batch.let_go();
+        let simple = matches!(header.tag, b'Q' | b'F');
+        self.refuse(refusal, simple);
         if simple {
             self.submit(out);
         }
-        true
     }
 
     /// Takes in a refusal of the gateway's own, in the place of a message.
@@ -237,16 +274,17 @@ impl PostgresDialect {
         }
         let (analyzer, text, settings) = (Arc::clone(&self.analyzer), text.to_vec(), self.settings());
         self.thinking = true;
-        out.push(Action::Think(Thinking(Box::new(move || {
-            Box::new(Reading::of(&analyzer, &text, settings))
-        }))));
+        let bytes = text.len();
+        let work = Box::new(move || Box::new(Reading::of(&analyzer, &text, settings)) as Thought);
+        out.push(Action::Think(Thinking { bytes, work }));
         true
     }
 
     fn read(&mut self, text: &[u8]) -> Reading {
         match self.thought.take() {
-            Some(reading) => reading,
-            None => Reading::of(&self.analyzer, text, self.settings()),
+            Some(Ok(reading)) => reading,
+            // `Err` was refused before it came here.
+            Some(Err(_)) | None => Reading::of(&self.analyzer, text, self.settings()),
         }
     }
 

@@ -28,7 +28,8 @@ use super::radius::Radius;
 use super::refuse;
 use super::role::Role;
 use super::text::Reading;
-use crate::dialect::{Action, Dialect, Thought};
+use crate::budget::{Budget, Held};
+use crate::dialect::{Action, Crowded, Dialect, Thought};
 
 /// The longest statement or set of parameters that is taken. PostgreSQL takes 1 GiB, but such a message has to be held
 /// whole here while it is decided; 256 MiB is more than drivers and dump files send. COPY data has no such limit.
@@ -46,6 +47,8 @@ pub struct Setup {
     pub role: String,
     /// The session, for the target's own log.
     pub session: SessionId,
+    /// Room for large messages; shared by all sessions.
+    pub budget: Arc<Budget>,
     /// The longest statement or set of parameters, in bytes; see [`MESSAGE_BYTES_MAX`].
     pub message_bytes_max: u32,
     /// How much of the rows that writes touch is found out.
@@ -72,6 +75,7 @@ pub struct PostgresDialect {
     pub(super) admission: Admission,
     pub(super) analyzer: Arc<Analyzer>,
     pub(super) session: SessionId,
+    pub(super) budget: Arc<Budget>,
     pub(super) message_bytes_max: usize,
     pub(super) unobserved: bool,
     pub(super) client_rules: Rules,
@@ -83,6 +87,8 @@ pub struct PostgresDialect {
     pub(super) names: Names,
     pub(super) batch: Batch,
     pub(super) flight: Flight,
+    /// The room of the batch that is being sent.
+    pub(super) sending: Option<Arc<Held>>,
     /// Commands asked so far.
     pub(super) seq: u64,
     /// An ask is unanswered.
@@ -90,7 +96,7 @@ pub struct PostgresDialect {
     /// A thought is unanswered.
     pub(super) thinking: bool,
     /// The thought that came, for the message at the front of the client's bytes.
-    pub(super) thought: Option<Reading>,
+    pub(super) thought: Option<Result<Reading, Crowded>>,
     /// The next message depends on an answer of the target.
     pub(super) stalled: bool,
     /// Bytes of a refused message that are still to be skipped.
@@ -130,6 +136,7 @@ impl PostgresDialect {
             admission,
             analyzer: setup.analyzer,
             session: setup.session,
+            budget: setup.budget,
             message_bytes_max: setup.message_bytes_max as usize,
             unobserved: setup.unobserved,
             client_rules: Rules::frontend(SERVER_LIMIT, SERVER_LIMIT),
@@ -141,6 +148,7 @@ impl PostgresDialect {
             names: Names::default(),
             batch: Batch::default(),
             flight: Flight::default(),
+            sending: None,
             seq: 0,
             asking: false,
             thinking: false,
@@ -276,7 +284,8 @@ impl Dialect for PostgresDialect {
 
     fn thought(&mut self, thought: Thought, _now: MonoMicros, out: &mut Vec<Action>) {
         self.thinking = false;
-        self.thought = thought.downcast().ok().map(|reading| *reading);
+        // Anything but a reading is the driver's word that there was no room for it.
+        self.thought = Some(thought.downcast().map_or(Err(Crowded), |reading| Ok(*reading)));
         self.end_when_idle(out);
     }
 

@@ -1,5 +1,7 @@
 //! The answers to an ask: what is permitted goes to the target, what is refused is replaced by a text that fails there.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use firsthand_model::command::Shape;
 use firsthand_model::json::{Json, Object};
@@ -14,6 +16,7 @@ use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
 use super::radius::{self, Limit};
 use super::refuse;
+use crate::budget::{Held, carry};
 use crate::dialect::Action;
 
 /// The name under which a refused Parse fails. Nothing ever has it: the text does not parse.
@@ -85,6 +88,8 @@ pub(super) struct Sending {
     slots: Vec<Slot>,
     /// A command before them may change what names mean.
     settled: bool,
+    /// What they take of the budget for large messages.
+    budget: Option<Arc<Held>>,
 }
 
 impl Sending {
@@ -106,7 +111,8 @@ impl Sending {
 impl PostgresDialect {
     /// Sends the batch, as the answers allow. One answer per planned command.
     pub(super) fn forward(&mut self, answers: Vec<Answer>, now: MonoMicros, out: &mut Vec<Action>) {
-        let Batch { bytes, mut items, mut plans } = std::mem::take(&mut self.batch);
+        let Batch { bytes, mut items, mut plans, held } = std::mem::take(&mut self.batch);
+        self.sending = held.map(Arc::new);
         let mut slots: Vec<Slot> = Vec::with_capacity(plans.len());
         let mut answers = answers.into_iter();
         for plan in plans.drain(..) {
@@ -116,13 +122,16 @@ impl PostgresDialect {
         }
         self.send_items(bytes, items.drain(..).enumerate(), slots, true, now, out);
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
-        self.batch = Batch { bytes: BytesMut::new(), items, plans };
+        self.batch = Batch { bytes: BytesMut::new(), items, plans, held: None };
+        self.sending = None;
     }
 
     /// Goes on with messages that were held back.
     pub(super) fn send_on(&mut self, held: Sending, now: MonoMicros, out: &mut Vec<Action>) {
-        let Sending { bytes, items, slots, settled } = held;
+        let Sending { bytes, items, slots, settled, budget } = held;
+        self.sending = budget;
         self.send_items(bytes, items.into_iter(), slots, settled, now, out);
+        self.sending = None;
     }
 
     fn send_items(
@@ -142,7 +151,8 @@ impl PostgresDialect {
                     self.ask_to_answer(out);
                 }
                 let items = std::iter::once((at, item)).chain(items).collect();
-                self.radius.hold(Sending { bytes, items, slots, settled });
+                let budget = self.sending.clone();
+                self.radius.hold(Sending { bytes, items, slots, settled, budget });
                 return;
             }
             if self.flight.is_skipping() && !matches!(item.what, What::Sync | What::Flush | What::Terminate) {
@@ -296,7 +306,10 @@ impl PostgresDialect {
         if len == 0 {
             return;
         }
-        let piece = bytes.split_to(len).freeze();
+        let mut piece = bytes.split_to(len).freeze();
+        if let Some(held) = &self.sending {
+            piece = carry(piece, held);
+        }
         let forward = match owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
             Some(Fate::Permitted(running)) => running.permit.forward(piece),
             Some(Fate::Queued(seq)) => {

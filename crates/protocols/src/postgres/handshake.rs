@@ -109,6 +109,7 @@ async fn connect(
         session_role,
         role,
         session: session.facts().id,
+        budget: Arc::clone(with.budget),
         message_bytes_max: MESSAGE_BYTES_MAX,
         changed,
         unobserved: hello.wanted.unobserved,

@@ -11,7 +11,8 @@ use firsthand_model::limits::RecordLimits;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::target::{ChangedRows, Durability, Mode};
 use firsthand_model::time::MonoMicros;
-use firsthand_protocols::dialect::{Action, Dialect};
+use firsthand_protocols::budget::Budget;
+use firsthand_protocols::dialect::{Action, Crowded, Dialect, Thought};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
 use firsthand_session::port::BoxFuture;
@@ -26,6 +27,8 @@ pub(crate) struct Head {
     pub(crate) rows: Option<u64>,
     pub(crate) row_bytes: Option<u64>,
     pub(crate) message_bytes_max: Option<u32>,
+    pub(crate) room: Option<usize>,
+    pub(crate) crowded: bool,
     pub(crate) unobserved: bool,
     pub(crate) relaxed: bool,
     pub(crate) changed: Option<ChangedRows>,
@@ -39,6 +42,7 @@ pub(crate) struct Stage {
     server: BytesMut,
     asking: Option<BoxFuture<'static, Vec<Answer>>>,
     by_hand: bool,
+    crowded: bool,
     told: usize,
     to_client: BytesMut,
     to_server: BytesMut,
@@ -77,6 +81,7 @@ impl Stage {
             session_role: "orders_rw".to_owned(),
             role: "orders_rw".to_owned(),
             session: session.facts().id,
+            budget: Budget::new(head.room.unwrap_or(1 << 20)),
             message_bytes_max: head.message_bytes_max.unwrap_or(1 << 20),
             changed: head.changed.unwrap_or(ChangedRows::Off),
             unobserved: head.unobserved,
@@ -89,6 +94,7 @@ impl Stage {
             server: BytesMut::new(),
             asking: None,
             by_hand: false,
+            crowded: head.crowded,
             told: 1,
             to_client: BytesMut::new(),
             to_server: BytesMut::new(),
@@ -188,7 +194,7 @@ impl Stage {
                 }
             }
             Action::Think(thinking) => {
-                let thought = (thinking.0)();
+                let thought: Thought = if self.crowded { Box::new(Crowded) } else { (thinking.work)() };
                 let mut out = Vec::new();
                 self.dialect.thought(thought, NOW, &mut out);
                 out.into_iter().for_each(|a| self.carry_out(a));
