@@ -121,7 +121,7 @@ pub struct CommandChanged {
     pub number: CommandNumber,
     /// The table: `schema.name`.
     pub table: String,
-    /// `insert`, `update`, `delete`.
+    /// `insert`, `update`, `delete`, `upsert`.
     pub action: &'static str,
     /// How it was found out: `returning` (the gateway added that to the statement).
     pub how: &'static str,

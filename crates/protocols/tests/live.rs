@@ -259,6 +259,7 @@ fn a_write_over_its_limit_has_changed_nothing_and_the_record_has_the_rows_that_c
             radius(&server, &mut second, changed);
         }
         told(&server, &mut second);
+        alike(&server);
     });
 }
 
@@ -410,4 +411,97 @@ fn told(server: &Server, second: &mut Session) {
     let mut out = BytesMut::new();
     frontend::encode_query(&mut out, b"TRUNCATE child").unwrap();
     second.exchange(&out).unwrap();
+}
+
+/// Statements whose answers must be the same bytes whatever is kept of changed rows: notices, errors with their places,
+/// tags, descriptions, formats, portals.
+const ALIKE: &[&str] = &[
+    "INSERT INTO t VALUES (60, 'x'), (61, 'y')",
+    "INSERT INTO t VALUES (1)",
+    "INSERT INTO t (id, nope) VALUES (1, 2)",
+    "INSERT INTO t VALUES (60, 'x') RETURNING *, id + 1 AS next, t",
+    "INSERT INTO t SELECT g FROM generate_series(200, 260) g RETURNING id",
+    "INSERT INTO t VALUES (1, 'again') ON CONFLICT (id) DO UPDATE SET note = 'up' RETURNING xmax = 0",
+    "UPDATE t SET n = n / (id - 7) WHERE id < 9",
+    "UPDATE t SET note = 'z' WHERE id BETWEEN 3 AND 5",
+    "UPDATE t SET id = id + 100 RETURNING id, (SELECT max(id) FROM t)",
+    "UPDATE ONLY t AS x SET note = c.relname FROM pg_catalog.pg_class c WHERE c.relname = 't' AND x.id = 1",
+    "DELETE FROM t WHERE id > 5",
+    "DELETE FROM t USING p WHERE t.id = p.a RETURNING t.*, p.b",
+    "DELETE FROM t WHERE id = 1 OR nope = 2",
+    "INSERT INTO p VALUES (1, 'q'), (1, 'r')",
+    "UPDATE p SET b = b || '!' RETURNING tableoid::regclass",
+    "INSERT INTO p VALUES (2, 'no partition')",
+    "INSERT INTO v VALUES (70, 'through a view') RETURNING note",
+    "DELETE FROM ruled",
+    "INSERT INTO nokey VALUES (1, 'a'), (1, 'a')",
+    "UPDATE nokey SET b = NULL RETURNING 1",
+    "WITH d AS (DELETE FROM t WHERE id < 3 RETURNING id) INSERT INTO nokey SELECT id FROM d",
+    "EXPLAIN (COSTS OFF) DELETE FROM t WHERE id = 1",
+    "DELETE FROM t WHERE id = 2; UPDATE t SET n = 0 WHERE id = 3",
+    "SELECT count(*) FROM t",
+];
+
+fn alike(server: &Server) {
+    let mut ways: Vec<_> = [ChangedRows::Off, ChangedRows::Keys, ChangedRows::Values]
+        .into_iter()
+        .map(|changed| Through::open(server, changed))
+        .collect();
+    for text in ALIKE {
+        for shape in 0..6 {
+            let mut said = Vec::new();
+            for way in &mut ways {
+                way.query("BEGIN; SAVEPOINT s");
+                let (bytes, units) = shaped(text, shape);
+                said.push(way.say(&bytes, units));
+                way.query("ROLLBACK");
+            }
+            for other in &said[1..] {
+                assert_eq!(&said[0], other, "{text} in shape {shape}");
+            }
+        }
+    }
+}
+
+/// The statement as a Query, or by the extended protocol in several ways; and how often it gets ReadyForQuery.
+fn shaped(text: &str, shape: usize) -> (BytesMut, usize) {
+    let mut out = BytesMut::new();
+    let binary = if shape % 2 == 0 { Format::Text } else { Format::Binary };
+    match shape {
+        0 => {
+            frontend::encode_query(&mut out, text.as_bytes()).unwrap();
+            return (out, 1);
+        }
+        1 | 2 => {
+            // Prepared and described first, then run twice, with a limit of rows.
+            frontend::encode_parse(&mut out, b"s", text.as_bytes(), &[]).unwrap();
+            frontend::encode_describe(&mut out, Object::Statement(b"s")).unwrap();
+            frontend::encode_sync(&mut out);
+            for portal in [&b"p1"[..], b"p2"] {
+                frontend::encode_bind(&mut out, (portal, b"s"), (Format::Text, &[]), binary).unwrap();
+                frontend::encode_execute(&mut out, portal, 1).unwrap();
+            }
+            frontend::encode_sync(&mut out);
+            frontend::encode_close(&mut out, Object::Statement(b"s")).unwrap();
+            frontend::encode_sync(&mut out);
+            return (out, 3);
+        }
+        3 | 4 => {
+            // Without a Describe; what comes behind it in the pipeline, and a Flush in between.
+            frontend::encode_parse(&mut out, b"", text.as_bytes(), &[]).unwrap();
+            frontend::encode_flush(&mut out);
+            frontend::encode_bind(&mut out, (b"", b""), (Format::Text, &[]), binary).unwrap();
+            frontend::encode_execute(&mut out, b"", 0).unwrap();
+            extended(&mut out, "INSERT INTO t VALUES (400)");
+        }
+        _ => {
+            frontend::encode_parse(&mut out, b"", text.as_bytes(), &[]).unwrap();
+            frontend::encode_bind(&mut out, (b"", b""), (Format::Text, &[]), binary).unwrap();
+            frontend::encode_describe(&mut out, Object::Portal(b"")).unwrap();
+            frontend::encode_execute(&mut out, b"", 0).unwrap();
+            frontend::encode_close(&mut out, Object::Portal(b"")).unwrap();
+        }
+    }
+    frontend::encode_sync(&mut out);
+    (out, 1)
 }

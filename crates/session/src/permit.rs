@@ -166,7 +166,7 @@ pub struct RowsPiece {
 pub struct ChangedPiece {
     /// The table: `schema.name`.
     pub table: String,
-    /// `insert`, `update`, `delete`.
+    /// `insert`, `update`, `delete`, `upsert`.
     pub action: &'static str,
     /// How it was found out.
     pub how: &'static str,

@@ -153,7 +153,11 @@ pub const KINDS: &[Kind] = &[
                 the command ended well; a later ROLLBACK undoes what it did.",
         of_session: true,
         leaf: &[
-            field("action", "text", "`insert`, `update`, `delete`."),
+            field(
+                "action",
+                "text",
+                "`insert`, `update`, `delete`; `upsert` for an INSERT that may have updated.",
+            ),
             CMD,
             field("count", "number", "Rows changed in all, kept or not; in a command's last such entry."),
             COVERAGE,
@@ -174,7 +178,11 @@ pub const KINDS: &[Kind] = &[
             ),
             CUT,
             field("new", "list", "The rows as they are now: a list of values each."),
-            field("old", "list", "The rows as they were: a list of values each."),
+            field(
+                "old",
+                "list",
+                "The rows as they were: a list of values each; `null` for a row whose values were not read.",
+            ),
         ],
     },
     Kind {

@@ -251,7 +251,6 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     let mut all = vec![
         ("command.abandoned".to_owned(), abandoned(Some(f()))),
         ("command.abandoned-crash".to_owned(), abandoned(None)),
-        ("command.changed".to_owned(), Event::CommandChanged(Box::new(changed(f())))),
         ("command.completed".to_owned(), Event::CommandCompleted(Box::new(completed(f())))),
         ("command.completed-failed".to_owned(), Event::CommandCompleted(Box::new(failed(odd())))),
         ("command.decided".to_owned(), Event::CommandDecided(Box::new(decided(f())))),
@@ -281,6 +280,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     }
     // Later samples stand at the end: the position of each is in its file.
     all.push(("session.refused-together".to_owned(), Event::Refused(Box::new(refused_together()))));
+    all.push(("command.changed".to_owned(), Event::CommandChanged(Box::new(changed(f())))));
     all
 }
 
@@ -289,15 +289,15 @@ fn changed(facts: Arc<SessionFacts>) -> CommandChanged {
         facts,
         number: CommandNumber(7),
         table: "public.orders".to_owned(),
-        action: "delete",
+        action: "update",
         how: "returning",
         first: 0,
         rows: 1,
         count: Some(1),
-        coverage: vec![],
+        coverage: vec!["changed-rows:past-cap"],
         columns: json(r#"[{"key":true,"name":"id","type":"int4"},{"name":"total","type":"numeric"}]"#),
         old: json(r#"[["42","13.37"]]"#),
-        new: Json::default(),
+        new: json(r#"[["42","12.00"]]"#),
     }
 }
 
