@@ -24,6 +24,7 @@
 
 mod analysis;
 mod cache;
+mod copying;
 mod harmless;
 mod kinds;
 mod outline;
@@ -38,6 +39,7 @@ pub use analysis::{
     Unparsed, analyze, is_large,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
+pub use copying::{CopyForm, CopyOut, copy_out};
 pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message, may_hold_secret};
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};
 pub use walk::TABLES_CUT;

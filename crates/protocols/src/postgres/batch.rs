@@ -12,7 +12,7 @@ use firsthand_model::command::{Command, Shape, Step};
 use firsthand_model::json::{self, Json, Object};
 use firsthand_model::outcome::Transaction;
 use firsthand_session::Refusal;
-use firsthand_sql::Masked;
+use firsthand_sql::{CopyOut, Masked};
 
 use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
@@ -81,6 +81,8 @@ pub(super) struct Plan {
     pub(super) unsettles: bool,
     pub(super) opaque: bool,
     pub(super) secrets: Option<Arc<Masked>>,
+    /// How its COPY data is written.
+    pub(super) copy: Option<Arc<CopyOut>>,
 }
 
 /// What a command is made of.
@@ -138,7 +140,7 @@ impl Batch {
     /// Takes in a command that ends with the message added last.
     pub(super) fn plan(&mut self, parts: Parts, moment: Moment) -> usize {
         let Parts { step, via, shape, text, parameters, names, opaque, mut coverage } = parts;
-        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets } = text;
+        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
         coverage.extend(of_text);
         if moment.role_unknown {
             coverage.push(role::ROLE_UNKNOWN);
@@ -150,6 +152,7 @@ impl Batch {
             unsettles: runs && role::unsettles(&shape),
             opaque,
             secrets,
+            copy,
             shape: Arc::clone(&shape),
             command: Some(Command {
                 step,

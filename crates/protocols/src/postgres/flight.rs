@@ -10,6 +10,7 @@ use firsthand_session::Permit;
 use firsthand_sql::Masked;
 
 use super::capture::Capture;
+use super::masking::Masking;
 use super::names::{Names, Portal, Statement};
 use super::role::Change;
 use crate::dialect::Action;
@@ -37,6 +38,8 @@ pub(super) struct Running {
     pub(super) opaque: bool,
     /// Secrets in its text, which the target's errors may repeat.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// What has to be masked in its reply.
+    pub(super) masking: Option<Box<Masking>>,
     /// Its rows or copy data.
     pub(super) capture: Option<Box<Capture>>,
     /// Rendered notices: JSON array without its end.
@@ -66,6 +69,8 @@ pub(super) enum Sent {
     DescribeStatement(Option<Arc<Statement>>),
     /// RowDescription or NoData.
     DescribePortal(Option<Arc<Portal>>),
+    /// The same, asked for by the gateway: the client is not told.
+    DescribeUnseen(Option<Arc<Portal>>),
     /// CloseComplete.
     CloseStatement(Box<[u8]>),
     /// CloseComplete.
@@ -254,6 +259,16 @@ impl Flight {
             }
             _ => false,
         }
+    }
+
+    /// Whether the columns of this portal have been asked for.
+    pub(super) fn describes(&self, portal: &Arc<Portal>) -> bool {
+        let statement = portal.statement.as_ref();
+        self.entries.iter().rev().any(|e| match &e.sent {
+            Sent::DescribePortal(Some(it)) | Sent::DescribeUnseen(Some(it)) => Arc::ptr_eq(it, portal),
+            Sent::DescribeStatement(Some(it)) => statement.is_some_and(|s| Arc::ptr_eq(it, s)),
+            _ => false,
+        })
     }
 
     /// Whether a Sync is in the queue.

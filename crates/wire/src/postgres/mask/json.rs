@@ -92,9 +92,7 @@ impl<'a> Walk<'a, '_, '_> {
             b'"' => self.string(false),
             b't' => self.word(b"true"),
             b'f' => self.word(b"false"),
-            b'n' => {
-                self.rest.starts_with(b"null").then(|| self.copy(4))
-            }
+            b'n' => self.rest.starts_with(b"null").then(|| self.copy(4)),
             _ => {
                 let sign = |b: &u8| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E');
                 let number = self.take(self.rest.iter().take_while(|b| sign(b)).count());

@@ -144,7 +144,9 @@ impl Mask {
     /// Whether the mask is the same for every value.
     fn is_constant(&self) -> bool {
         match (self.kind, self.style) {
-            (Kind::Void | Kind::Untyped | Kind::Json | Kind::Jsonb | Kind::Array(_) | Kind::Record, _) => false,
+            (Kind::Void | Kind::Untyped | Kind::Json | Kind::Jsonb | Kind::Array(_) | Kind::Record, _) => {
+                false
+            }
             (Kind::Bits | Kind::Net(_), _) => false,
             (_, Style::Redact | Style::Null | Style::Zero) => true,
             (Kind::Other, _) => true,
@@ -204,9 +206,7 @@ impl Mask {
         }
         let binary = typed.format == Format::Binary;
         match kind {
-            Kind::Text | Kind::Padded | Kind::Name | Kind::Byte => {
-                self.text(kind, typed, value, tokens, out)
-            }
+            Kind::Text | Kind::Padded | Kind::Name | Kind::Byte => self.text(kind, typed, value, tokens, out),
             Kind::Untyped => self.untyped_value(value, tokens, out, depth),
             Kind::Json => self.document(value, tokens, out),
             Kind::Jsonb if binary => {

@@ -81,9 +81,7 @@ fn unquote<'a>(mut rest: &'a [u8], into: &mut Vec<u8>) -> Option<&'a [u8]> {
 }
 
 fn quote_element(text: &[u8], delimiter: u8, out: &mut Vec<u8>) {
-    let special = |b: &u8| {
-        matches!(b, b'"' | b'\\' | b'{' | b'}' | b' ' | b'\t'..=b'\r') || *b == delimiter
-    };
+    let special = |b: &u8| matches!(b, b'"' | b'\\' | b'{' | b'}' | b' ' | b'\t'..=b'\r') || *b == delimiter;
     if text.is_empty() || text.eq_ignore_ascii_case(b"NULL") || text.iter().any(special) {
         out.push(b'"');
         for byte in text {

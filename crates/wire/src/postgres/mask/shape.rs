@@ -48,9 +48,7 @@ fn holds_token(text: &str) -> bool {
         let plain = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.'));
         let word = rest.split(plain).next().unwrap_or_default();
         word.rsplit_once('_').is_some_and(|(label, token)| {
-            !label.is_empty()
-                && token.len() == TOKEN_CHARS
-                && token.bytes().all(|b| BASE32.contains(&b))
+            !label.is_empty() && token.len() == TOKEN_CHARS && token.bytes().all(|b| BASE32.contains(&b))
         })
     })
 }

@@ -60,7 +60,9 @@ fn masks_are_recognised_and_other_texts_are_not() {
             assert!(is_mask(&mask), "{mask}");
         }
     }
-    for plain in ["", "[]", "[1]", "[a, b]", "a [email] b", "tok_x", "tok_email_short", "ada", "2 ** 3", "[1,2]"] {
+    for plain in
+        ["", "[]", "[1]", "[a, b]", "a [email] b", "tok_x", "tok_email_short", "ada", "2 ** 3", "[1,2]"]
+    {
         assert!(!is_mask(plain), "{plain}");
     }
     assert!(is_mask(" [email] "));
@@ -69,10 +71,13 @@ fn masks_are_recognised_and_other_texts_are_not() {
 #[test]
 fn nested_values_are_masked_in_place() {
     use Style::*;
-    let json = r#"{"name": "A\u0064a", "n": [1, 2.5, true, null], "x": {"email": "a@b.c"}, "a@b.c": 1, "": ""}"#;
+    let json =
+        r#"{"name": "A\u0064a", "n": [1, 2.5, true, null], "x": {"email": "a@b.c"}, "a@b.c": 1, "": ""}"#;
     assert_eq!(
         text(Redact, "pii", 114, -1, json),
-        some(r#"{"name": "[pii]", "n": [null, null, null, null], "x": {"email": "[pii]"}, "[pii]": null, "[pii]": "[pii]"}"#)
+        some(
+            r#"{"name": "[pii]", "n": [null, null, null, null], "x": {"email": "[pii]"}, "[pii]": null, "[pii]": "[pii]"}"#
+        )
     );
     assert_eq!(text(Zero, "pii", 3802, -1, r#"[1,"a",true]"#), some(r#"[0,"",false]"#));
     assert_eq!(text(Redact, "pii", 114, -1, r#"{"a"#), some(r#"{"masked":true}"#));
@@ -80,10 +85,7 @@ fn nested_values_are_masked_in_place() {
     assert_eq!(text(Redact, "pii", 114, -1, &deep), some(r#"{"masked":true}"#));
     let keys = Mask::new(Redact, "pii", Typed { oid: 114, modifier: -1, format: Format::Text }).with_keys();
     assert_eq!(masked(&keys, r#"{"ada":1}"#), some(r#"{"[pii]":null}"#));
-    assert_eq!(
-        text(Redact, "pii", 1009, -1, r#"[0:1]={"a \"b\"",NULL}"#),
-        some(r#"[0:1]={[pii],NULL}"#)
-    );
+    assert_eq!(text(Redact, "pii", 1009, -1, r#"[0:1]={"a \"b\"",NULL}"#), some(r#"[0:1]={[pii],NULL}"#));
     assert_eq!(text(Redact, "pii", 1007, -1, "{{1,2},{3,4}}"), some("{{NULL,NULL},{NULL,NULL}}"));
     assert_eq!(text(Zero, "pii", 1007, -1, "{1,2}"), some("{0,0}"));
     assert_eq!(text(Zero, "pii", 1007, -1, "{1,2"), some("{}"));
