@@ -238,6 +238,8 @@ fn questions(style: &str) -> Vec<BytesMut> {
         format!(
             "do $$begin raise exception using message='x', constraint=(select mail from c); end$$ {none}"
         ),
+        format!("select set_config('application_name', mail, false) from c {one}"),
+        format!("select pg_notify('news', mail) from c {}", duty("zero", 1)),
         "select mail, doc, docb, tags, raw, c from c /* MASK */".to_owned(),
         "copy (select mail, doc, tags from c) to stdout /* MASK */".to_owned(),
         "copy (select mail, docb from c) to stdout (format binary) /* MASK */".to_owned(),

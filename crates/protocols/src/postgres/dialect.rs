@@ -108,6 +108,8 @@ pub struct PostgresDialect {
     pub(super) tools: Option<Tools>,
     /// The client has been told an error that the target does not know of: until ReadyForQuery it is told nothing more.
     pub(super) muted: bool,
+    /// The same, within a transaction: the next command fails it at the target, too (invariant 9).
+    pub(super) doomed: bool,
     /// The client broke the protocol; told once what runs has ended.
     pub(super) broken: Option<Refusal>,
     /// The target has said itself that the session ends.
@@ -151,6 +153,7 @@ impl PostgresDialect {
             last_row_plan: None,
             hushed: false,
             tools: None,
+            doomed: false,
             muted: false,
             broken: None,
             target_said_why: false,

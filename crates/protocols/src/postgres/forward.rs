@@ -131,7 +131,7 @@ impl PostgresDialect {
         let masking = permit.mask_plan().map_or(Ok(None), |duties| {
             Masking::new(duties, &plan.shape, plan.copy, self.parameters.ascii_safe)
         });
-        let masking = match masking {
+        let masking = match masking.and_then(|masking| self.unless_doomed(masking)) {
             Ok(masking) => masking,
             Err(refusal) => {
                 permit.abandon(AbandonReason::RefusedTogether);

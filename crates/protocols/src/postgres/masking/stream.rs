@@ -3,9 +3,9 @@
 
 use bytes::{Bytes, BytesMut};
 use firsthand_model::json::{Json, Object};
-use firsthand_model::outcome::Outcome;
+use firsthand_model::outcome::{Outcome, Transaction};
 use firsthand_session::{Refusal, RefusalKind};
-use firsthand_wire::postgres::backend::{Notification, Report};
+use firsthand_wire::postgres::backend::{Notification, ParameterStatus, Report};
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::{Format, Frames};
 use std::sync::Arc;
@@ -184,6 +184,7 @@ impl PostgresDialect {
             }
             let new = match tag {
                 b'E' | b'N' if self.hushed => quiet_report(tag, frame.body),
+                b'S' if self.hushed => quiet_parameter(frame.body),
                 b'A' => self.quiet_notification(frame.body),
                 b'V' => self.masked_result(frame.body),
                 _ => None,
@@ -269,6 +270,7 @@ impl PostgresDialect {
         told.extend_from_slice(&refuse::error(&refusal, self.parameters.settings.utf8));
         let rest = last.get(before + len..).unwrap_or_default();
         told.extend_from_slice(rest);
+        self.doomed = self.transaction != Transaction::Idle;
         // With ReadyForQuery behind it, all is said.
         self.muted = rest.is_empty();
         told.freeze()
@@ -307,6 +309,16 @@ impl PostgresDialect {
             }
         }
         ready
+    }
+
+    /// After a withheld result the client believes its transaction failed: the first command that comes is refused, and
+    /// what stands in its place fails the transaction at the target.
+    pub(in crate::postgres) fn unless_doomed<T>(&mut self, go_on: T) -> Result<T, Box<Refusal>> {
+        if !std::mem::take(&mut self.doomed) || self.transaction == Transaction::Idle {
+            return Ok(go_on);
+        }
+        let text = "the transaction is aborted: Firsthand has withheld an earlier result of it";
+        Err(Box::new(Refusal::new(RefusalKind::Limit, text).hint("ROLLBACK, then begin again.")))
     }
 
     /// A command was permitted: what it means for texts from now on.
@@ -378,6 +390,19 @@ impl Masking {
             )),
         }
     }
+}
+
+/// The one reported setting that holds any text, and that `set_config` can give a value of a row.
+fn quiet_parameter(body: &[u8]) -> Option<BytesMut> {
+    let it = ParameterStatus::read(body).ok().filter(|it| it.name == b"application_name")?;
+    if it.value.is_empty() || it.value == b"[masked]" {
+        return None;
+    }
+    let mut out = BytesMut::new();
+    firsthand_wire::postgres::encode::message(&mut out, b'S', |out| {
+        out.extend_from_slice(b"application_name\0[masked]\0");
+    });
+    Some(out)
 }
 
 fn quiet_report(tag: u8, body: &[u8]) -> Option<BytesMut> {
