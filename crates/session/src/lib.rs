@@ -13,6 +13,7 @@ pub mod port;
 pub mod refusal;
 pub mod secret;
 pub mod tally;
+mod veil;
 
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

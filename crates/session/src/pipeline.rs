@@ -24,9 +24,10 @@ use firsthand_model::time::MonoMicros;
 use crate::admission::Engine;
 use crate::breaker::{Broken, HoldBreaker};
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
-use crate::port::{ApprovalError, Ask, Hold, Need, RecordError, Ticket, Waiting};
+use crate::port::{ApprovalError, Ask, Hold, MaskPlan, Need, RecordError, Ticket, Waiting};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
+use crate::veil::veil;
 
 /// The answer to one command: leave to run it, or what to tell the client.
 pub type Answer = Result<Permit, Refusal>;
@@ -47,6 +48,8 @@ struct Authorized {
     asked: MonoMicros,
     command: Command,
     decision: Decision,
+    /// How its reply is masked, and with which tools values are found.
+    plan: MaskPlan,
 }
 
 /// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
@@ -246,7 +249,7 @@ fn authorize(
     engine: &Engine,
     facts: &Arc<SessionFacts>,
     number: CommandNumber,
-    command: Command,
+    mut command: Command,
 ) -> Authorized {
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
     let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now });
@@ -255,7 +258,12 @@ fn authorize(
         decision.rule = Arc::from("identity");
         decision.reason = Arc::from(e.to_string());
     }
-    Authorized { number, asked, command, decision }
+    let plan = engine.masker.plan(&decision.obligations);
+    if let Some(values) = &plan.values {
+        // Policy has read the original; whoever reads on (an approver, the record) needs no values.
+        veil(&mut command, &**values);
+    }
+    Authorized { number, asked, command, decision, plan }
 }
 
 /// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused.
@@ -290,7 +298,8 @@ fn record_intent(
     limits: RecordLimits,
     cleared: Cleared,
 ) -> Recorded {
-    let Cleared { authorized: Authorized { number, asked, command, decision }, approval, refusal } = cleared;
+    let Cleared { authorized: Authorized { number, asked, command, decision, plan }, approval, refusal } =
+        cleared;
     let refusal = match decision.verdict {
         Verdict::Deny => Some(denied(&decision)),
         Verdict::Allow | Verdict::Hold => refusal,
@@ -300,7 +309,6 @@ fn record_intent(
     let refusal = refusal.filter(stands);
     let must_be_durable_first = refusal.is_some() || !command.shape.plain_read;
     let before = command.transaction;
-    let plan = engine.masker.plan(&decision.obligations);
     let rule = Arc::clone(&decision.rule);
     let event = Event::CommandDecided(Box::new(CommandDecided {
         facts: Arc::clone(facts),

@@ -26,6 +26,7 @@ mod analysis;
 mod cache;
 pub mod catalog;
 pub mod explain;
+mod copying;
 mod harmless;
 mod kinds;
 mod outline;
@@ -44,6 +45,7 @@ pub use analysis::{
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
 pub use returning::{Action, Change, Changes, quoted, with_returning};
+pub use copying::{CopyForm, CopyOut, copy_out};
 pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message, may_hold_secret};
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};
 pub use walk::TABLES_CUT;

@@ -12,7 +12,7 @@ use firsthand_model::command::{Command, Shape, Step};
 use firsthand_model::json::{self, Json, Object};
 use firsthand_model::outcome::Transaction;
 use firsthand_session::Refusal;
-use firsthand_sql::Masked;
+use firsthand_sql::{CopyOut, Masked};
 
 use super::changed::Found;
 use super::names::{Epoch, Portal, Statement};
@@ -89,6 +89,8 @@ pub(super) struct Plan {
     pub(super) via: &'static str,
     /// Its text names the function that changes settings.
     pub(super) sets_config: bool,
+    /// How its COPY data is written.
+    pub(super) copy: Option<Arc<CopyOut>>,
 }
 
 /// What a command is made of.
@@ -162,7 +164,7 @@ impl Batch {
     /// Takes in a command that ends with the message added last.
     pub(super) fn plan(&mut self, parts: Parts, moment: Moment) -> usize {
         let Parts { step, via, shape, text, parameters, names, opaque, mut coverage, changes } = parts;
-        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets } = text;
+        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
         coverage.extend(of_text);
         if moment.role_unknown {
             coverage.push(role::ROLE_UNKNOWN);
@@ -178,6 +180,7 @@ impl Batch {
             step,
             via,
             sets_config: runs && !shape.plain_read && role::contains(&text, "set_config"),
+            copy,
             shape: Arc::clone(&shape),
             command: Some(Command {
                 step,

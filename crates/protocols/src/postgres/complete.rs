@@ -152,8 +152,10 @@ impl PostgresDialect {
         self.drop_first_entry();
         self.apply(&running.change, &outcome, out);
         outcome.transaction = self.transaction;
+        let place = (walk.at, len);
         let last = walk.cut(len);
         finish(&mut running, &mut outcome, out);
+        let last = self.withheld(&mut running, place, last, &mut outcome);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
         Step::On
     }
@@ -191,8 +193,10 @@ impl PostgresDialect {
         self.flight.take_ready();
         self.ready(status, out);
         outcome.transaction = self.transaction;
+        let place = (walk.at, len);
         let last = walk.cut(end);
         finish(&mut running, &mut outcome, out);
+        let last = self.withheld(&mut running, place, last, &mut outcome);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
         Step::On
     }
@@ -456,7 +460,10 @@ pub(super) fn fail(
 
 /// Puts rows and notices into the outcome; what does not fit there goes before it.
 pub(super) fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec<Action>) {
-    if let Some(capture) = running.capture.take() {
+    if let Some(mut capture) = running.capture.take() {
+        if let Some(masking) = &mut running.masking {
+            masking.tell(&mut capture);
+        }
         let number = running.permit.number();
         out.extend(capture.finish(outcome).map(|piece| Action::Rows(number, piece)));
     }

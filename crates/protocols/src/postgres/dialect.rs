@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::decision::Obligations;
 use firsthand_model::id::SessionId;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::target::ChangedRows;
@@ -22,6 +23,7 @@ use super::batch::{Batch, Moment};
 use super::changed::ChangedState;
 use super::columns::Columns;
 use super::flight::Flight;
+use super::masking::{RowPlan, Tools};
 use super::names::Names;
 use super::parameters::Parameters;
 use super::radius::Radius;
@@ -109,6 +111,18 @@ pub struct PostgresDialect {
     pub(super) held: BytesMut,
     /// The columns described last: most results look like the one before.
     pub(super) last_columns: Option<(Box<[u8]>, Arc<Columns>)>,
+    /// What was last done to such columns under such duties.
+    pub(super) last_row_plan: Option<(Arc<Obligations>, Arc<Columns>, Arc<RowPlan>)>,
+    /// The target's texts may hold masked values: a command that touches some runs, or ran in this transaction.
+    pub(super) hushed: bool,
+    /// A command of this session had values to mask.
+    pub(super) masks: bool,
+    /// For payloads of notifications, once a command had the duty to look values through.
+    pub(super) tools: Option<Tools>,
+    /// The client has been told an error that the target does not know of: until ReadyForQuery it is told nothing more.
+    pub(super) muted: bool,
+    /// The same, within a transaction: the next command fails it at the target, too (invariant 9).
+    pub(super) doomed: bool,
     /// The client broke the protocol; told once what runs has ended.
     pub(super) broken: Option<Refusal>,
     /// The target has said itself that the session ends.
@@ -159,6 +173,12 @@ impl PostgresDialect {
             server_passing: None,
             held: BytesMut::new(),
             last_columns: None,
+            last_row_plan: None,
+            hushed: false,
+            masks: false,
+            tools: None,
+            doomed: false,
+            muted: false,
             broken: None,
             target_said_why: false,
             over_because: AbandonReason::Dropped,

@@ -12,6 +12,7 @@ use firsthand_sql::Masked;
 use super::capture::Capture;
 use super::changed::{Changed, Found};
 use super::delivery::Delivery;
+use super::masking::Masking;
 use super::names::{Names, Portal, Statement};
 use super::radius::Limit;
 use super::role::Change;
@@ -40,6 +41,8 @@ pub(super) struct Running {
     pub(super) opaque: bool,
     /// Secrets in its text, which the target's errors may repeat.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// What has to be masked in its reply.
+    pub(super) masking: Option<Box<Masking>>,
     /// Its rows or copy data.
     pub(super) capture: Option<Box<Capture>>,
     /// Rendered notices: JSON array without its end.
@@ -77,6 +80,8 @@ pub(super) enum Sent {
     DescribeStatement(Option<Arc<Statement>>),
     /// RowDescription or NoData.
     DescribePortal(Option<Arc<Portal>>),
+    /// The same, asked for by the gateway: the client is not told.
+    DescribeUnseen(Option<Arc<Portal>>),
     /// CloseComplete.
     CloseStatement(Box<[u8]>),
     /// CloseComplete.
@@ -297,6 +302,16 @@ impl Flight {
     pub(super) fn ends_with_its_sync(&self) -> bool {
         let syncs = self.entries.iter().filter(|e| matches!(e.sent, Sent::Sync { .. })).count();
         syncs == 1 && matches!(self.entries.back().map(|e| &e.sent), Some(Sent::Sync { .. }))
+    }
+
+    /// Whether the columns of this portal have been asked for.
+    pub(super) fn describes(&self, portal: &Arc<Portal>) -> bool {
+        let statement = portal.statement.as_ref();
+        self.entries.iter().rev().any(|e| match &e.sent {
+            Sent::DescribePortal(Some(it)) | Sent::DescribeUnseen(Some(it)) => Arc::ptr_eq(it, portal),
+            Sent::DescribeStatement(Some(it)) => statement.is_some_and(|s| Arc::ptr_eq(it, s)),
+            _ => false,
+        })
     }
 
     /// Whether a Sync is in the queue.

@@ -7,13 +7,15 @@ use firsthand_model::command::Shape;
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::time::MonoMicros;
-use firsthand_session::{Answer, Refusal, RefusalKind};
-use firsthand_wire::postgres::frontend;
+use firsthand_session::{Answer, Refusal};
+use firsthand_wire::postgres::frame::HEADER_LEN;
+use firsthand_wire::postgres::frontend::{self, Object as Described};
 
 use super::batch::{Batch, Item, Plan, What};
 use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
+use super::masking::Masking;
 use super::radius::{self, Limit};
 use super::refuse;
 use crate::budget::{Held, carry};
@@ -206,6 +208,7 @@ impl PostgresDialect {
             }
             span.owner = item.owner;
         }
+        self.describe_unseen(&item, span, bytes, slots, out);
         let running = match (&item.what, item.owner.and_then(|o| slots.get_mut(o)).map(|s| &mut s.fate)) {
             (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
             _ => None,
@@ -263,14 +266,6 @@ impl PostgresDialect {
             Ok(permit) => permit,
             Err(refusal) => return refused(refusal),
         };
-        if permit.mask_plan().is_some_and(|p| p.masks_anything()) {
-            permit.abandon(AbandonReason::RefusedTogether);
-            let refusal = Refusal::new(
-                RefusalKind::Unsupported,
-                "Firsthand cannot mask the values that this command would return, so it was not run",
-            );
-            return refused(refusal);
-        }
         let limit = match radius::limit_of(&plan, &permit) {
             Ok(limit) => limit,
             Err(refusal) => {
@@ -279,6 +274,16 @@ impl PostgresDialect {
             }
         };
         let sets_config = plan.sets_config;
+        let masking = permit.mask_plan().map_or(Ok(None), |duties| {
+            Masking::new(duties, &plan.shape, plan.copy, self.parameters.ascii_safe)
+        });
+        let masking = match masking.and_then(|masking| self.unless_doomed(masking)) {
+            Ok(masking) => masking,
+            Err(refusal) => {
+                permit.abandon(AbandonReason::RefusedTogether);
+                return refused(*refusal);
+            }
+        };
         self.seq += 1;
         let running = Running {
             seq: self.seq,
@@ -287,6 +292,7 @@ impl PostgresDialect {
             unsettles: plan.unsettles,
             opaque: plan.opaque,
             secrets: plan.secrets,
+            masking,
             capture: None,
             notices: Vec::new(),
             copy_in: false,
@@ -297,6 +303,7 @@ impl PostgresDialect {
             limit,
             permit,
         };
+        self.masking_begins(&running);
         Slot { fate: Fate::Permitted(Box::new(running)), last, sets_config }
     }
 
@@ -323,6 +330,36 @@ impl PostgresDialect {
             None => self.without_command(piece),
         };
         out.push(Action::ToServer(forward));
+    }
+
+    /// Asks for the columns of a portal that is about to be executed, where its rows have to be masked and nobody has
+    /// asked: the answer is not told to the client.
+    fn describe_unseen(
+        &mut self,
+        item: &Item,
+        span: &mut Span,
+        bytes: &mut BytesMut,
+        slots: &mut [Slot],
+        out: &mut Vec<Action>,
+    ) {
+        let What::Execute(portal) = &item.what else { return };
+        let Some(owner) = item.owner else { return };
+        let Some(Fate::Permitted(running)) = slots.get(owner).map(|s| &s.fate) else { return };
+        if !self.must_describe(portal.as_ref(), running) {
+            return;
+        }
+        let seq = running.seq;
+        let name = bytes.get(span.len + HEADER_LEN..).and_then(|b| b.split(|b| *b == 0).next());
+        let mut describe = BytesMut::new();
+        if frontend::encode_describe(&mut describe, Described::Portal(name.unwrap_or_default())).is_err() {
+            return;
+        }
+        self.send(span, bytes, slots, out);
+        self.flight.push(Entry { sent: Sent::DescribeUnseen(portal.clone()), owner: seq, ends: 0 });
+        if let Some(Fate::Permitted(running)) = slots.get_mut(owner).map(|s| &mut s.fate) {
+            out.push(Action::ToServer(running.permit.forward(describe.freeze())));
+        }
+        span.owner = Some(owner);
     }
 
     /// Queues what must be answered.

@@ -16,6 +16,7 @@ mod forward;
 mod handshake;
 mod handshake_client;
 mod handshake_target;
+mod masking;
 mod names;
 mod parameters;
 mod probe;

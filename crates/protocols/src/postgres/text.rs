@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Effect, Effects, Shape};
 use firsthand_model::limits::TEXT_BYTES_KEPT;
 
-use firsthand_sql::{Analyzer, Changes, Masked, Settings, mask, may_hold_secret};
+use firsthand_sql::{Analyzer, Changes, CopyOut, Masked, Settings, copy_out, mask, may_hold_secret};
 
 /// Coverage fact: the text was longer than the record keeps.
 pub(super) const TEXT_CUT: &str = "text-cut";
@@ -33,6 +33,8 @@ pub(super) struct Recorded {
     pub(super) coverage: Option<&'static str>,
     /// The secrets that were in it, for what the target says of it.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// How its COPY data is written, if it is a COPY toward the client.
+    pub(super) copy: Option<Arc<CopyOut>>,
 }
 
 impl Recorded {
@@ -48,6 +50,7 @@ impl Recorded {
                 original_bytes: original.len() as u64,
                 coverage: Some(TEXT_WITHHELD),
                 secrets: mask(&String::from_utf8_lossy(original)).map(Arc::new),
+                copy: None,
             };
         }
         let (mut text, mut coverage) = match str::from_utf8(original) {
@@ -65,7 +68,15 @@ impl Recorded {
             (coverage, differs) = (Some(TEXT_CUT), true);
         }
         let original_digest = differs.then(|| sha256(original));
-        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets }
+        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets, copy: None }
+    }
+
+    /// The same for a statement that does this: COPY's options are read, too.
+    fn with(mut self, shape: &Shape, original: &[u8]) -> Self {
+        if shape.tag == "COPY" {
+            self.copy = copy_out(original).map(Arc::new);
+        }
+        self
     }
 
     /// Bytes it takes.
@@ -112,15 +123,15 @@ impl Reading {
             }
             [one] => {
                 // Comments around the only statement are part of what was sent.
-                let text = Recorded::of(text, settings);
+                let text = Recorded::of(text, settings).with(&one.shape, text);
                 vec![Piece { shape: Arc::clone(&one.shape), text, changes: one.changes.clone() }]
             }
             many => many
                 .iter()
-                .map(|s| Piece {
-                    shape: Arc::clone(&s.shape),
-                    text: Recorded::of(part(text, s.range(text)), settings),
-                    changes: None,
+                .map(|s| {
+                    let part = part(text, s.range(text));
+                    let recorded = Recorded::of(part, settings).with(&s.shape, part);
+                    Piece { shape: Arc::clone(&s.shape), text: recorded, changes: None }
                 })
                 .collect(),
         };

@@ -16,7 +16,7 @@ use super::super::flight::{Running, Sent};
 use super::super::names::{Portal, Statement};
 use super::super::server::{Step, Walk};
 use super::added::Told;
-use super::{Added, Changed, Decided, NOT_THE_SAME, SEVERAL, UNASKED, fact, messages};
+use super::{Added, Changed, Decided, MASKED, NOT_THE_SAME, SEVERAL, UNASKED, fact, messages};
 use crate::dialect::Action;
 
 /// Rows cut to the client's own columns that are handed on together.
@@ -77,6 +77,10 @@ impl PostgresDialect {
             Changes::Untold(why) => return (Err(fact(why)), None),
             Changes::Rows(change) => change,
         };
+        // Rows of the client's own that are masked are told from the columns asked for, and these would be others.
+        if self.masks && change.returns {
+            return (Err(MASKED), None);
+        }
         let Some(table) = self.changed.tables.of(&change.table, now).filter(|_| settled) else {
             return (Err(UNASKED), None);
         };

@@ -26,6 +26,8 @@ pub(super) use table::Tables;
 pub(super) const SEVERAL: &str = "changed-rows:several";
 /// Coverage fact: the table could not be asked about at that moment.
 pub(super) const UNASKED: &str = "changed-rows:unasked";
+/// The client asks for rows itself, and values of this session's rows are masked.
+pub(super) const MASKED: &str = "changed-rows:masked";
 /// Coverage fact: the rewritten text would not have been the same statement.
 pub(super) const NOT_THE_SAME: &str = "changed-rows:unparsed";
 /// What a session remembers for it.
