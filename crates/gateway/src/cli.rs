@@ -120,7 +120,9 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Token { command } => token::run(command, &place()?, out),
         Command::Sessions { command } => sessions::run(command, &place()?, out),
         Command::Log { command } => log::run(command, &place()?, out),
-        Command::Policy { command } => policy::run(command, place, out),
+        Command::Policy { command } => {
+            policy::run(command, Place::find_if_any(config.as_deref(), dir.as_deref())?, out)
+        }
         Command::Labels { command } => labels::run(&command, out),
         Command::Version => {
             out.show(&serde_json::json!({ "version": crate::VERSION }), || {

@@ -49,11 +49,6 @@ impl Governing {
     pub(crate) fn version(&self) -> Arc<str> {
         self.rules.load().as_ref().map_or_else(|| Arc::from(POLICY_VERSION), |rules| rules.version())
     }
-
-    /// The rules, if there are any.
-    pub(crate) fn rules(&self) -> Option<Arc<Rules>> {
-        self.rules.load_full()
-    }
 }
 
 impl Policy for Governing {

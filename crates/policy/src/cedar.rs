@@ -56,7 +56,7 @@ impl Thing {
                 "[Action::\"read\", Action::\"write\", Action::\"define\", Action::\"grant\", Action::\"lock\"]",
             ),
             Self::Column => Some("[Action::\"read\", Action::\"write\"]"),
-            Self::Function => Some("[Action::\"execute\"]"),
+            Self::Function => Some("[Action::\"call\"]"),
             Self::Setting => Some("[Action::\"session\"]"),
         }
     }
@@ -75,7 +75,7 @@ pub(crate) fn base(defaults: Defaults) -> String {
     let mut out = String::from(
         "// Columns and functions need no leave of their own, only none that forbids them.\n\
          @id(\"firsthand.columns\") permit(principal, action in Action::\"command\", resource is Column);\n\
-         @id(\"firsthand.functions\") permit(principal, action in Action::\"command\", resource is Function);\n\
+         @id(\"firsthand.functions\") permit(principal, action == Action::\"call\", resource);\n\
          // What reads no relation reads nothing of anybody's.\n\
          @id(\"firsthand.nothing\") permit(principal, action == Action::\"read\", resource is Target);\n\
          // What a person has approved needs no further leave.\n\
@@ -106,10 +106,17 @@ pub fn of_rule(rule: &Rule) -> String {
         annotate(&mut out, "hold", &terms);
     }
     let word = if rule.verdict == Verdict::Allow { "permit" } else { "forbid" };
-    let action = action(&rule.when.effects, thing, rule.verdict);
+    // A call is no effect: what the statement does as a whole is a condition then.
+    let effects = if thing == Thing::Function { &[][..] } else { &rule.when.effects };
+    let action = action(effects, thing, rule.verdict);
     let _ = write!(out, "{word} (\n  principal,\n  {action},\n  {}\n)", thing.scope());
     let written = rule.verdict != Verdict::Allow;
-    clause(&mut out, "when", &terms(&rule.when, written, Thing::Any));
+    let mut when = terms(&rule.when, written, Thing::Any);
+    if thing == Thing::Function && !rule.when.effects.is_empty() {
+        let list: Vec<String> = rule.when.effects.iter().map(|e| quoted(e.word())).collect();
+        when.push(format!("context.effects.containsAny([{}])", list.join(", ")));
+    }
+    clause(&mut out, "when", &when);
     if let Some(unless) = &rule.unless {
         clause(&mut out, "unless", &unless_terms(unless));
     }
@@ -315,7 +322,7 @@ fn any(all: &mut Vec<String>, alternatives: impl Iterator<Item = Option<String>>
 
 fn either(pattern: &Pattern, attributes: &[&str]) -> Option<String> {
     let terms: Option<Vec<String>> = attributes.iter().map(|a| pattern.cedar(a)).collect();
-    terms.map(|t| t.join(" || "))
+    terms.map(|t| format!("({})", t.join(" || ")))
 }
 
 fn both(pattern: &RelationPattern, schema: &str, name: &str) -> Option<String> {

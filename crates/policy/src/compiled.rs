@@ -78,8 +78,8 @@ impl Meta {
 
 /// The kinds of thing that a request can be about.
 pub(crate) const THINGS: [&str; 5] = ["Target", "Table", "Column", "Function", "Setting"];
-/// The actions, in the order of their numbers: the effects, then the two that are not one.
-pub(crate) const ACTIONS: [&str; 12] = [
+/// The actions, in the order of their numbers: the effects, then those that are none.
+pub(crate) const ACTIONS: [&str; 13] = [
     "read",
     "write",
     "define",
@@ -92,6 +92,7 @@ pub(crate) const ACTIONS: [&str; 12] = [
     "unknown",
     "ReadClear",
     "Unlimited",
+    "call",
 ];
 
 /// The effects, a bit each.

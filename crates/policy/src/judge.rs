@@ -10,7 +10,7 @@ use firsthand_model::statement::{Column, Output, Relation};
 use crate::compiled::{Compiled, Meta};
 use crate::labels::{Columns, labels_of};
 use crate::masks::{Masked, Origins, Veil};
-use crate::question::{COLUMN, FUNCTION, Question, Said, Situation, UNLIMITED, Unfit};
+use crate::question::{CALL, COLUMN, FUNCTION, Question, Said, Situation, UNLIMITED, Unfit};
 use crate::rule::Use;
 
 /// One rule that spoke, and of what.
@@ -137,8 +137,9 @@ fn try_judge(
     for effect in on.effects.iter() {
         ask_effect(&mut question, effect, &mut gathered)?;
     }
+    ask_modes(&mut question, &mut gathered)?;
     ask_functions(&mut question, &mut gathered)?;
-    ask_columns(compiled, &mut question, &mut gathered)?;
+    ask_columns(compiled, &mut question, columns, &mut gathered)?;
     let mut veil = Veil::new(&mut question, compiled, columns);
     ask_uses(&mut veil, on, &mut gathered)?;
     let origins = if compiled.has_masks { origins(&mut veil)? } else { Origins::default() };
@@ -193,13 +194,27 @@ fn ask_effect(question: &mut Question<'_>, effect: Effect, gathered: &mut Gather
     Ok(())
 }
 
+/// Settings that come with something else, such as the modes of a transaction: they need no leave of their own, only none
+/// that forbids them.
+fn ask_modes(question: &mut Question<'_>, gathered: &mut Gathered) -> Result<(), Unfit> {
+    if question.on.effects.has(Effect::Session) {
+        return Ok(());
+    }
+    for setting in &question.on.facts.settings {
+        let said = question.setting(Effect::Session as u8, setting)?;
+        if said.by.iter().any(|m| !m.permits) {
+            gathered.take(&said, || format!("set {setting}"));
+        }
+    }
+    Ok(())
+}
+
 fn ask_functions(question: &mut Question<'_>, gathered: &mut Gathered) -> Result<(), Unfit> {
-    let action = Effect::Execute as u8;
-    if !question.rules_speak(action, FUNCTION) {
+    if !question.rules_speak(CALL, FUNCTION) {
         return Ok(());
     }
     for name in &question.on.facts.functions {
-        let said = question.function(action, name)?;
+        let said = question.function(name)?;
         if !said.allowed {
             gathered.take(&said, || format!("call {name}"));
         }
@@ -211,6 +226,7 @@ fn ask_functions(question: &mut Question<'_>, gathered: &mut Gathered) -> Result
 fn ask_columns(
     compiled: &Compiled,
     question: &mut Question<'_>,
+    known: Option<&Columns>,
     gathered: &mut Gathered,
 ) -> Result<(), Unfit> {
     let facts = question.on.facts;
@@ -227,7 +243,7 @@ fn ask_columns(
             touched.extend(facts.tested.iter().chain(&facts.copied).cloned());
         }
         for relation in relations {
-            touched.extend(named_columns(relation, effect));
+            touched.extend(named_columns(relation, effect, known));
         }
         touched.sort();
         touched.dedup();
@@ -243,7 +259,7 @@ fn ask_columns(
 }
 
 /// The columns that a statement names of a relation; a write that names none writes any.
-fn named_columns(relation: &Relation, effect: Effect) -> Vec<Column> {
+fn named_columns(relation: &Relation, effect: Effect, known: Option<&Columns>) -> Vec<Column> {
     let column = |name: &str| Column {
         schema: relation.schema.clone(),
         relation: relation.name.clone(),
@@ -251,7 +267,8 @@ fn named_columns(relation: &Relation, effect: Effect) -> Vec<Column> {
         labels: Vec::new(),
     };
     if relation.columns.is_empty() && effect == Effect::Write {
-        return vec![column("")];
+        let listed = known.and_then(|k| k.of(&relation.schema, &relation.name));
+        return listed.map_or_else(|| vec![column("")], |l| l.iter().map(|k| k.column.clone()).collect());
     }
     relation.columns.iter().map(|name| column(name)).collect()
 }

@@ -17,8 +17,9 @@ pub struct KnownColumn {
     pub oid: u32,
     /// The column's number in it.
     pub attnum: i16,
-    /// The base columns that a view's column is made of, each as (schema, relation, column).
-    pub behind: Vec<(String, String, String)>,
+    /// The columns that a view's column is made of; for a table that inherits, or is a partition: its parents' columns of
+    /// the same name.
+    pub behind: Vec<Column>,
 }
 
 /// The columns of one target, by relation.
@@ -70,14 +71,8 @@ pub(crate) fn labels_of(compiled: &Compiled, target: &str, column: &Column) -> V
 /// The labels of a column with those of the columns behind it.
 pub(crate) fn labels_behind(compiled: &Compiled, target: &str, known: &KnownColumn) -> Vec<Arc<str>> {
     let mut found: BTreeSet<Arc<str>> = labels_of(compiled, target, &known.column).into_iter().collect();
-    for (schema, relation, column) in &known.behind {
-        let column = Column {
-            schema: schema.clone(),
-            relation: relation.clone(),
-            column: column.clone(),
-            labels: Vec::new(),
-        };
-        found.extend(labels_of(compiled, target, &column));
+    for column in &known.behind {
+        found.extend(labels_of(compiled, target, column));
     }
     found.into_iter().collect()
 }

@@ -84,7 +84,13 @@ impl<'q, 'c> Veil<'q, 'c> {
             labels.extend(labels_behind(self.compiled, self.question.on.target, known));
         }
         let labels: Vec<Arc<str>> = labels.into_iter().collect();
-        self.asked(column, &labels)
+        let mut found: Vec<Masked> = self.asked(column, &labels)?.into_iter().collect();
+        // A mask that names the column itself holds for what is made of it, too.
+        let behind = known.map(|k| k.behind.as_slice()).unwrap_or_default();
+        for column in behind.iter().filter(|_| self.compiled.masks_by_column) {
+            found.extend(self.asked(column, &labels)?);
+        }
+        Ok(together(&found))
     }
 
     fn any_of(&mut self, relation: &Column) -> Result<Option<Masked>, Unfit> {

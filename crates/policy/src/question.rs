@@ -14,10 +14,14 @@ use firsthand_model::statement::{Column, Facts, Relation, RelationKind};
 
 use crate::compiled::{ACTIONS, Compiled, Meta, THINGS};
 
+/// The last of the effects, which is in the group of all but not among those that can be told.
+const UNKNOWN: u8 = 9;
 /// Action numbers beyond the effects.
 pub(crate) const READ_CLEAR: u8 = 10;
 /// See [`READ_CLEAR`].
 pub(crate) const UNLIMITED: u8 = 11;
+/// See [`READ_CLEAR`].
+pub(crate) const CALL: u8 = 12;
 /// Numbers of the kinds of thing.
 pub(crate) const TARGET: u8 = 0;
 /// See [`TARGET`].
@@ -37,6 +41,9 @@ struct Names {
     group: Option<EntityTypeName>,
     label: Option<EntityTypeName>,
     actions: Vec<EntityUid>,
+    /// The groups of actions: of all effects, and of those that can be told.
+    command: Option<EntityUid>,
+    known: Option<EntityUid>,
 }
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
@@ -49,6 +56,8 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
         group: name("Group"),
         label: name("Label"),
         actions: ACTIONS.iter().filter_map(uid).collect(),
+        command: uid(&"command"),
+        known: uid(&"known"),
     }
 });
 
@@ -186,7 +195,7 @@ impl<'a> Question<'a> {
     }
 
     /// Asks about a function, `schema.name`.
-    pub(crate) fn function(&mut self, action: u8, name: &str) -> Result<Said, Unfit> {
+    pub(crate) fn function(&mut self, name: &str) -> Result<Said, Unfit> {
         let resource = thing(FUNCTION, name)?;
         if !self.known.contains_key(&resource) {
             let (schema, bare) = name.rsplit_once('.').unwrap_or(("", name));
@@ -194,7 +203,7 @@ impl<'a> Question<'a> {
                 HashMap::from([("schema".to_owned(), text(schema)), ("name".to_owned(), text(bare))]);
             self.add(resource.clone(), attributes, HashSet::from([thing(TARGET, self.on.target)?]))?;
         }
-        self.ask(action, FUNCTION, resource)
+        self.ask(CALL, FUNCTION, resource)
     }
 
     /// Asks about a setting: `name`, or `name=value`.
@@ -226,6 +235,7 @@ impl<'a> Question<'a> {
         let target = thing(TARGET, self.on.target)?;
         let reach = HashSet::from([&self.principal, &resource, &target]);
         let reach = reach.into_iter().filter_map(|uid| self.known.get(uid).cloned());
+        let reach = reach.chain(std::iter::once(action_entity(action)?));
         let entities = Entities::from_entities(reach, None).map_err(|_| Unfit)?;
         let action = NAMES.actions.get(usize::from(action)).ok_or(Unfit)?.clone();
         let request = Request::new(self.principal.clone(), action, resource, self.context.clone(), None);
@@ -240,6 +250,17 @@ impl<'a> Question<'a> {
         by.sort_by_key(|m| m.order);
         Ok(Said { allowed: response.decision() == Answer::Allow, by })
     }
+}
+
+/// An action with the groups that it is in.
+fn action_entity(action: u8) -> Result<Entity, Unfit> {
+    let uid = NAMES.actions.get(usize::from(action)).ok_or(Unfit)?.clone();
+    let groups = match action {
+        UNKNOWN => [NAMES.command.clone(), None],
+        0..UNKNOWN => [NAMES.command.clone(), NAMES.known.clone()],
+        _ => [None, None],
+    };
+    Ok(Entity::new_no_attrs(uid, groups.into_iter().flatten().collect()))
 }
 
 /// The name under which policies in Cedar may speak of a relation: `resource in Table::"public.customers"`.

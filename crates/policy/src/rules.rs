@@ -43,10 +43,17 @@ struct Known {
     columns: Arc<Columns>,
 }
 
+/// What is known of each target's databases.
+type Catalogs = HashMap<String, HashMap<String, Known>>;
+
+fn known_of<'a>(catalogs: &'a Catalogs, session: &SessionFacts) -> Option<&'a Known> {
+    catalogs.get(&session.target)?.get(&session.database)
+}
+
 /// Decides by rules.
 pub struct Rules {
     force: ArcSwap<Force>,
-    catalogs: ArcSwap<HashMap<String, Known>>,
+    catalogs: ArcSwap<Catalogs>,
     generation: AtomicU64,
 }
 
@@ -78,13 +85,13 @@ impl Rules {
         Arc::clone(&self.force.load().compiled.version)
     }
 
-    /// What a target's catalog lists: needed for masks by origin and of whole rows. Replaces what was known.
-    pub fn know(&self, target: &str, columns: Vec<KnownColumn>) {
+    /// What the catalog of a target's database lists: needed for masks by origin and of whole rows. Replaces what was known.
+    pub fn know(&self, target: &str, database: &str, columns: Vec<KnownColumn>) {
         let generation = self.generation.fetch_add(1, Relaxed);
         let known = Known { generation, columns: Arc::new(Columns::new(columns)) };
         self.catalogs.rcu(|old| {
             let mut new = HashMap::clone(old);
-            new.insert(target.to_owned(), known.clone());
+            new.entry(target.to_owned()).or_default().insert(database.to_owned(), known.clone());
             new
         });
     }
@@ -93,7 +100,7 @@ impl Rules {
     #[must_use]
     pub fn judge(&self, session: &SessionFacts, facts: &Facts, now: UnixMicros, approved: bool) -> Judgement {
         let force = self.force.load();
-        let known = self.catalogs.load().get(&session.target).cloned();
+        let known = known_of(&self.catalogs.load(), session).cloned();
         let windows = open_bits(&force.compiled.windows, now);
         force.judge(session, facts, windows, known.as_ref(), Given { approved, estimated_rows: None })
     }
@@ -106,7 +113,7 @@ impl Rules {
         windows: u64,
         given: Given,
     ) -> Judgement {
-        let known = self.catalogs.load().get(&session.target).cloned();
+        let known = known_of(&self.catalogs.load(), session).cloned();
         self.force.load().judge(session, facts, windows, known.as_ref(), given)
     }
 
@@ -198,7 +205,7 @@ impl Policy for Rules {
     }
 }
 
-fn decide(force: &Force, catalogs: &HashMap<String, Known>, ask: &Ask<'_>, windows: u64) -> Decision {
+fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> Decision {
     let Ask { session, command, .. } = ask;
     let version = Arc::clone(&force.compiled.version);
     // The door has checked this already; whoever opens another door must not get past here.
@@ -211,7 +218,7 @@ fn decide(force: &Force, catalogs: &HashMap<String, Known>, ask: &Ask<'_>, windo
             obligations: Arc::default(),
         };
     }
-    let known = catalogs.get(&session.target);
+    let known = known_of(catalogs, session);
     let key = Key { session, shape: &command.shape, windows, catalog: known.map_or(0, |k| k.generation) };
     let (hash, found) = force.cache.find(key);
     if let Some(decision) = found {

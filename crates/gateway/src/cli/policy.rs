@@ -46,24 +46,24 @@ pub(crate) struct TestArgs {
 }
 
 /// Runs the command.
-pub(crate) fn run(
-    command: PolicyCommand,
-    place: impl FnOnce() -> Result<Place, Failure>,
-    out: &Output,
-) -> Result<Exit, Failure> {
+pub(crate) fn run(command: PolicyCommand, place: Option<Place>, out: &Output) -> Result<Exit, Failure> {
+    let needed = |place: Option<Place>| {
+        place.ok_or_else(|| {
+            Failure::usage("no configuration was named, and there is none here", "give --config FILE")
+        })
+    };
     match command {
-        PolicyCommand::Test(args) => test(&args, place, out),
-        PolicyCommand::Explain(args) => explain::run(&args, &place()?, out),
-        PolicyCommand::Replay(args) => replay::run(&args, &place()?, out),
-        PolicyCommand::Suggest(args) => suggest::run(&args, &place()?, out),
-        PolicyCommand::Show => show(place, out),
+        PolicyCommand::Test(args) => test(&args, place.as_ref(), out),
+        PolicyCommand::Explain(args) => explain::run(&args, &needed(place)?, out),
+        PolicyCommand::Replay(args) => replay::run(&args, &needed(place)?, out),
+        PolicyCommand::Suggest(args) => suggest::run(&args, &needed(place)?, out),
+        PolicyCommand::Show => show(place.as_ref(), out),
     }
 }
 
 /// The rules of the configuration, or the shipped ones where there is none.
-fn configured(place: impl FnOnce() -> Result<Place, Failure>) -> Result<Rules, Failure> {
-    let config = place().ok().and_then(|place| place.config);
-    let compiled = match &config {
+fn configured(place: Option<&Place>) -> Result<Rules, Failure> {
+    let compiled = match place.and_then(|place| place.config.as_ref()) {
         Some(config) => rules::load(config)?,
         None => None,
     };
@@ -74,17 +74,13 @@ fn configured(place: impl FnOnce() -> Result<Place, Failure>) -> Result<Rules, F
     Ok(Rules::new(compiled))
 }
 
-fn test(
-    args: &TestArgs,
-    place: impl FnOnce() -> Result<Place, Failure>,
-    out: &Output,
-) -> Result<Exit, Failure> {
+fn test(args: &TestArgs, place: Option<&Place>, out: &Output) -> Result<Exit, Failure> {
     let rules = match &args.dir {
         Some(dir) => Rules::new(rules::compile(&rules::read_folder(dir)?, HashMap::new())?),
         None => configured(place)?,
     };
     let analyst = Analyst::blind();
-    let analyse = |sql: &str| analyst.explain(&[], sql).into_iter().map(|s| (*s.facts).clone()).collect();
+    let analyse = |sql: &str| analyst.explain(&[], sql).into_iter().map(|facts| (*facts).clone()).collect();
     let tried = cases::run(&rules, &analyse);
     let wrong = tried.iter().filter(|t| !t.wrong.is_empty()).count();
     for one in &tried {
@@ -124,7 +120,7 @@ fn strictest(all: impl Iterator<Item = Judgement>) -> Option<Judgement> {
     all.reduce(|a, b| if strict(b.verdict) > strict(a.verdict) { b } else { a })
 }
 
-fn show(place: impl FnOnce() -> Result<Place, Failure>, out: &Output) -> Result<Exit, Failure> {
+fn show(place: Option<&Place>, out: &Output) -> Result<Exit, Failure> {
     let rules = configured(place)?;
     let policies = rules.with_compiled(|c| c.cedar().to_vec());
     let version = rules.version();

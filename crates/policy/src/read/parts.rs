@@ -77,7 +77,7 @@ pub(super) fn one_kind_of_thing(table: &Table<'_>, when: &Conditions) {
     let touching: &[Effect] = match *first {
         "tables" => &[Effect::Read, Effect::Write, Effect::Define, Effect::Grant, Effect::Lock],
         "columns" => &[Effect::Read, Effect::Write],
-        "functions" => &[Effect::Execute],
+        "functions" => &Effect::ALL,
         _ => &[Effect::Session],
     };
     if !when.effects.is_empty() && !when.effects.iter().any(|e| touching.contains(e)) {

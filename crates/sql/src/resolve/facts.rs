@@ -237,6 +237,13 @@ impl Found {
         self.unbounded |= other.unbounded;
     }
 
+    /// A setting whose new value is known: `name=value`, in lower case.
+    pub(super) fn setting_to(&mut self, name: &str, values: &[String]) {
+        let known = format!("{name}={}", values.join(", ").to_lowercase());
+        self.settings.retain(|s| s != name);
+        self.setting(&known);
+    }
+
     pub(super) fn setting(&mut self, name: &str) {
         if !self.settings.iter().any(|s| s == name) {
             self.settings.push(name.to_owned());

@@ -160,7 +160,8 @@ impl Resolver<'_> {
                 if name == "search_path" { crate::state::identifiers(value) } else { vec![value.to_owned()] };
             return Sequel::Set { name, value: Setting::To(list), local };
         }
-        for name in self.found.settings.clone() {
+        for setting in self.found.settings.clone() {
+            let name = setting.split('=').next().unwrap_or_default().to_owned();
             out.push(Sequel::Set { name, value: Setting::Unknown, local: false });
         }
         Sequel::Several(out)
@@ -356,19 +357,12 @@ impl Resolver<'_> {
                 if name.contains("transaction") || name.contains("session characteristics") {
                     self.found.effects = self.found.effects.and(Effect::Transaction);
                 }
-                let options = it.args.iter().filter_map(|n| match &n.node {
-                    Some(NodeEnum::DefElem(option)) => Some(option.defname.clone()),
-                    _ => None,
-                });
-                let options: Vec<String> = options.collect();
-                options.iter().for_each(|option| self.found.setting(option));
-                if options.is_empty() {
+                if !self.options(&it.args) {
                     self.found.setting(&name);
                 }
                 Sequel::Nothing
             }
             kind => {
-                self.found.setting(&name);
                 let value = match kind {
                     VariableSetKind::VarSetValue => {
                         Setting::To(it.args.iter().filter_map(setting_text).collect())
@@ -376,18 +370,36 @@ impl Resolver<'_> {
                     VariableSetKind::VarSetDefault | VariableSetKind::VarReset => Setting::Default,
                     _ => Setting::Unknown,
                 };
+                match &value {
+                    Setting::To(values) if values.len() == it.args.len() => {
+                        self.found.setting_to(&name, values)
+                    }
+                    Setting::Default => self.found.setting_to(&name, &["default".to_owned()]),
+                    Setting::To(_) | Setting::Unknown => self.found.setting(&name),
+                }
                 Sequel::Set { name, value, local: it.is_local }
             }
         }
     }
 
-    fn transaction(&mut self, it: &protobuf::TransactionStmt) -> Sequel {
-        self.found.effect(Effect::Transaction);
-        for option in &it.options {
+    /// Modes of a transaction, which are settings. False: there are none.
+    fn options(&mut self, options: &[protobuf::Node]) -> bool {
+        let mut any = false;
+        for option in options {
             if let Some(NodeEnum::DefElem(option)) = &option.node {
-                self.found.setting(&option.defname);
+                any = true;
+                match option.arg.as_deref().and_then(setting_text) {
+                    Some(value) => self.found.setting_to(&option.defname, &[value]),
+                    None => self.found.setting(&option.defname),
+                }
             }
         }
+        any
+    }
+
+    fn transaction(&mut self, it: &protobuf::TransactionStmt) -> Sequel {
+        self.found.effect(Effect::Transaction);
+        self.options(&it.options);
         match it.kind() {
             TransactionStmtKind::TransStmtBegin | TransactionStmtKind::TransStmtStart => Sequel::Begin,
             TransactionStmtKind::TransStmtCommit => Sequel::End { commit: true, chain: it.chain },

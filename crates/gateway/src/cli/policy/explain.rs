@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::asking;
-use crate::analyst::{Analyst, Stated};
+use crate::analyst::Analyst;
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::place::Place;
@@ -145,7 +145,10 @@ impl Answerer {
                 Ok(0) => return Ok(exit),
                 Ok(_) => {}
                 Err(e) => {
-                    return Err(Failure::new(format!("cannot read stdin: {e}"), "lines of JSON are expected"));
+                    return Err(Failure::new(
+                        format!("cannot read stdin: {e}"),
+                        "lines of JSON are expected",
+                    ));
                 }
             }
             if line.iter().all(u8::is_ascii_whitespace) {
@@ -167,7 +170,7 @@ impl Answerer {
 
     fn answer(&self, setup: &[String], sql: &str) -> Vec<Answer> {
         let stated = self.analyst.explain(setup, sql);
-        stated.into_iter().map(|Stated { facts }| Answer { judged: self.judge(&facts), facts }).collect()
+        stated.into_iter().map(|facts| Answer { judged: self.judge(&facts), facts }).collect()
     }
 
     fn judge(&self, facts: &Facts) -> Judgement {

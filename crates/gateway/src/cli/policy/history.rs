@@ -108,7 +108,7 @@ impl History<'_> {
             self.setups.clear();
         }
         let setup = self.setups.entry(session.to_owned()).or_default();
-        let facts: Vec<Arc<Facts>> = analyst.explain(setup, text).into_iter().map(|s| s.facts).collect();
+        let facts = analyst.explain(setup, text);
         if facts.iter().any(|f| changes_session(f)) && setup.len() < SETUP_MAX {
             setup.push(text.to_owned());
         }
