@@ -43,10 +43,11 @@ impl Detector {
 
     /// What a whole value is, by its check or its form.
     pub(crate) fn whole(&self, value: &str, class: Class, topic: Topic) -> Option<(&'static str, f32)> {
-        if class.digits >= 4 && value.len() <= 2 * MAX_COMPACT {
-            if let Some(found) = self.number(value, topic) {
-                return Some(found);
-            }
+        if class.digits >= 4
+            && value.len() <= 2 * MAX_COMPACT
+            && let Some(found) = self.number(value, topic)
+        {
+            return Some(found);
         }
         if class.digits >= 6 && class.letters < 10 && phone::is_phone(value, topic) && !is_date_like(value) {
             return Some((label::PHONE, 0.9));

@@ -145,7 +145,9 @@ impl Words {
         let mut best: Option<(usize, usize, Topic)> = None;
         for (end, _) in text.match_indices(' ').skip(1) {
             let Some(before) = text.get(..end) else { continue };
-            let Some(ending) = before.rsplit(' ').next().and_then(|w| TABLES.endings.get(w)) else { continue };
+            let Some(ending) = before.rsplit(' ').next().and_then(|w| TABLES.endings.get(w)) else {
+                continue;
+            };
             for (phrase, topic) in ending {
                 let whole = before.strip_suffix(phrase).is_some_and(|b| b.ends_with(' '));
                 if whole && best.is_none_or(|(e, len, _)| (end, phrase.len()) > (e, len)) {
@@ -168,7 +170,11 @@ impl Words {
 
     /// `name` alone may be a person's; `product name` is not.
     fn name(&self, text: &str) -> Topic {
-        if has_any(text, &TABLES.qualifiers) || has_any(text, &TABLES.stops) { Topic::Ordinary } else { Topic::Name }
+        if has_any(text, &TABLES.qualifiers) || has_any(text, &TABLES.stops) {
+            Topic::Ordinary
+        } else {
+            Topic::Name
+        }
     }
 }
 

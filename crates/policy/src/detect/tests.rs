@@ -148,9 +148,7 @@ fn tokens_of_providers_are_found() {
         assert!(matches!(whole.as_slice(), [(_, l)] if *l == label), "{label}: {whole:?}");
         let inside = found(&format!("it was {token} before"), "", TypeHint::Text);
         assert!(
-            inside
-                .iter()
-                .any(|(t, l)| *l == label && t.contains(&letters[..8]) || *l == label && t.contains(upper)),
+            inside.iter().any(|(t, l)| *l == label && (t.contains(&letters[..8]) || t.contains(upper))),
             "{label}: {inside:?}"
         );
     }
