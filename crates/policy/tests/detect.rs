@@ -18,6 +18,7 @@ struct Case {
     structured: bool,
 }
 
+#[expect(clippy::expect_used, reason = "the table is this test's own")]
 fn cases() -> Vec<Case> {
     include_str!("detect/cases.jsonl").lines().map(|l| serde_json::from_str(l).expect("a case")).collect()
 }
