@@ -134,6 +134,7 @@ impl Detector {
         if value.is_empty() || hint == TypeHint::Nothing {
             return;
         }
+        let topic = if hint == TypeHint::Network && topic == Topic::Unknown { Topic::Ip } else { topic };
         let class = Class::of(value);
         let first = hits.len();
         if class.foreign() {
