@@ -134,6 +134,7 @@ impl Detector {
         if value.is_empty() || hint == TypeHint::Nothing {
             return;
         }
+        let topic = if hint == TypeHint::Network && topic == Topic::Unknown { Topic::Ip } else { topic };
         let class = Class::of(value);
         let first = hits.len();
         if class.foreign() {
@@ -159,31 +160,24 @@ impl Detector {
     }
 }
 
-/// Orders what was found and drops what overlaps: the surer one stays, then the longer.
+/// Orders what was found. What overlaps becomes one: all of it is covered, under the label that is surer.
 fn settle(hits: &mut Vec<Hit>, first: usize) {
     if hits.len() - first < 2 {
         return;
     }
     let mut found = hits.split_off(first);
-    found.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.range.len().cmp(&a.range.len())));
-    let mut kept: Vec<Hit> = Vec::with_capacity(found.len());
-    for mut hit in found {
-        match kept.iter_mut().find(|k| k.range.start < hit.range.end && hit.range.start < k.range.end) {
-            // What is longer may hold more than the surer one: both are covered then.
-            Some(k) if !(k.range.start <= hit.range.start && hit.range.end <= k.range.end) => {
-                hit.range = k.range.start.min(hit.range.start)..k.range.end.max(hit.range.end);
-                hit.label = k.label;
-                hit.score = k.score;
-                let range = hit.range.clone();
-                kept.retain(|k| k.range.end <= range.start || range.end <= k.range.start);
-                kept.push(hit);
+    found.sort_by(|a, b| a.range.start.cmp(&b.range.start).then(b.range.end.cmp(&a.range.end)));
+    for hit in found {
+        match hits.get_mut(first..).and_then(<[Hit]>::last_mut) {
+            Some(last) if hit.range.start < last.range.end => {
+                last.range.end = last.range.end.max(hit.range.end);
+                if hit.score > last.score {
+                    (last.label, last.score) = (hit.label, hit.score);
+                }
             }
-            Some(_) => {}
-            None => kept.push(hit),
+            _ => hits.push(hit),
         }
     }
-    kept.sort_by_key(|h| h.range.start);
-    hits.append(&mut kept);
 }
 
 #[cfg(test)]

@@ -21,8 +21,7 @@ use crate::pipeline::Session;
 use crate::port::{
     Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
     CredentialError, CredentialSource, DialError, Dialer, Found, Hold, IdentityError, IdentityProvider, Ids,
-    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket, Values,
-    Waiting,
+    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket, Values, Waiting,
 };
 use crate::secret::Secret;
 

@@ -120,8 +120,7 @@ impl Analysis {
 
     /// A text that was not parsed: one statement, of which nothing is known.
     fn opaque(reason: Unparsed, text: &[u8]) -> Self {
-        let statement =
-            Statement { shape: opaque_shape(), changes: None, place: Place::At(0..text.len()) };
+        let statement = Statement { shape: opaque_shape(), changes: None, place: Place::At(0..text.len()) };
         Self { statements: vec![statement], unparsed: Some(reason) }
     }
 }

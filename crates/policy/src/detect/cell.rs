@@ -10,12 +10,19 @@ use super::{
 /// The longest value that is looked at as one name or number.
 const LONGEST_CELL: usize = 200;
 
+/// Whole numbers with fewer digits are keys and counts far more often than what their checks say.
+const SURE_INTEGER: u32 = 13;
+
 impl Detector {
     pub(crate) fn cell(&self, value: &str, class: Class, topic: Topic, hint: TypeHint, hits: &mut Vec<Hit>) {
         let trimmed = value.trim();
         let start = value.len() - value.trim_start().len();
         let whole = start..start + trimmed.len();
-        if trimmed.is_empty() || !fits(topic, hint) {
+        let unnamed = matches!(topic, Topic::Unknown | Topic::Ordinary);
+        if trimmed.is_empty()
+            || !fits(topic, hint)
+            || unnamed && hint == TypeHint::Integer && class.digits < SURE_INTEGER
+        {
             return;
         }
         if trimmed.len() <= LONGEST_CELL
@@ -43,10 +50,15 @@ impl Detector {
 
     /// What a whole value is, by its check or its form.
     pub(crate) fn whole(&self, value: &str, class: Class, topic: Topic) -> Option<(&'static str, f32)> {
-        if class.digits >= 4 && value.len() <= 2 * MAX_COMPACT {
-            if let Some(found) = self.number(value, topic) {
-                return Some(found);
-            }
+        // Where the column says so, numbers of states that have the same layout are asked for later.
+        if topic == Topic::Phone && class.digits >= 6 && class.letters < 10 && phone::is_phone(value, topic) {
+            return Some((label::PHONE, 0.9));
+        }
+        if class.digits >= 4
+            && value.len() <= 2 * MAX_COMPACT
+            && let Some(found) = self.number(value, topic)
+        {
+            return Some(found);
         }
         if class.digits >= 6 && class.letters < 10 && phone::is_phone(value, topic) && !is_date_like(value) {
             return Some((label::PHONE, 0.9));
@@ -93,10 +105,6 @@ impl Detector {
         }
         if letters == 0 && (19..=20).contains(&figures) && devices::is_iccid(compact) {
             return Some((label::ICCID, 0.85));
-        }
-        // A telephone number is asked for before the numbers of states that have the same layout.
-        if topic == Topic::Phone {
-            return None;
         }
         self.ids.find(&shape, topic)
     }

@@ -28,9 +28,10 @@ const OTHER: u16 = 1 << 11;
 
 const TABLE: [u16; 256] = {
     let mut table = [OTHER; 256];
+    let mut rest: &mut [u16] = &mut table;
     let mut b = 0;
-    while b < 256 {
-        table[b] = match b as u8 {
+    while let Some((class, more)) = rest.split_first_mut() {
+        *class = match b {
             b'@' => AT,
             b':' => COLON,
             b' ' | b'\n' | b'\r' | b'\t' => SPACE,
@@ -44,7 +45,8 @@ const TABLE: [u16; 256] = {
             b'+' | b'(' | b'/' => PLUS,
             _ => OTHER,
         };
-        b += 1;
+        rest = more;
+        b = if b < u8::MAX { b + 1 } else { b };
     }
     table
 };

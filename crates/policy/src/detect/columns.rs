@@ -1,5 +1,8 @@
 //! What a column's name says of its values: a topic, or that they are ordinary.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
 use super::words::{PHRASES, QUALIFIERS, STOPS};
 
 /// What a column's name, a JSON key or the words before a value say of it.
@@ -140,10 +143,14 @@ impl Words {
     fn topic(&self) -> Topic {
         let text = std::str::from_utf8(self.bytes()).unwrap_or_default();
         let mut best: Option<(usize, usize, Topic)> = None;
-        for (topic, phrases) in PHRASES {
-            for phrase in phrases.split(", ") {
-                let Some(end) = last_end(text, phrase) else { continue };
-                if best.is_none_or(|(e, len, _)| (end, phrase.len()) > (e, len)) {
+        for (end, _) in text.match_indices(' ').skip(1) {
+            let Some(before) = text.get(..end) else { continue };
+            let Some(ending) = before.rsplit(' ').next().and_then(|w| TABLES.endings.get(w)) else {
+                continue;
+            };
+            for (phrase, topic) in ending {
+                let whole = before.strip_suffix(phrase).is_some_and(|b| b.ends_with(' '));
+                if whole && best.is_none_or(|(e, len, _)| (end, phrase.len()) > (e, len)) {
                     best = Some((end, phrase.len(), *topic));
                 }
             }
@@ -152,7 +159,7 @@ impl Words {
             None => (text, Topic::Unknown),
             Some((end, _, topic)) => (text.get(end..).unwrap_or_default(), topic),
         };
-        if has_any(rest, STOPS) {
+        if has_any(rest, &TABLES.stops) {
             return Topic::Ordinary;
         }
         match topic {
@@ -163,7 +170,11 @@ impl Words {
 
     /// `name` alone may be a person's; `product name` is not.
     fn name(&self, text: &str) -> Topic {
-        if has_any(text, QUALIFIERS) || has_any(text, STOPS) { Topic::Ordinary } else { Topic::Name }
+        if has_any(text, &TABLES.qualifiers) || has_any(text, &TABLES.stops) {
+            Topic::Ordinary
+        } else {
+            Topic::Name
+        }
     }
 }
 
@@ -194,23 +205,28 @@ fn plain(c: char) -> impl Iterator<Item = u8> {
     std::iter::once(first).chain(second)
 }
 
-/// Where the last occurrence of a phrase as whole words ends (on the space behind it).
-fn last_end(text: &str, phrase: &str) -> Option<usize> {
-    let mut until = text.len();
-    while let Some(at) = text.get(..until).and_then(|t| t.rfind(phrase)) {
-        let end = at + phrase.len();
-        let before = at.checked_sub(1).and_then(|i| text.as_bytes().get(i));
-        if before == Some(&b' ') && text.as_bytes().get(end) == Some(&b' ') {
-            return Some(end);
-        }
-        until = end - 1;
-    }
-    None
+fn has_any(text: &str, words: &HashSet<&str>) -> bool {
+    text.split(' ').any(|w| words.contains(w))
 }
 
-fn has_any(text: &str, words: &str) -> bool {
-    text.split(' ').any(|w| !w.is_empty() && words.split(' ').any(|o| o == w))
+/// The words, made ready to be looked up: built once, never changed.
+struct Tables {
+    /// Phrases by their last word.
+    endings: HashMap<&'static str, Vec<(&'static str, Topic)>>,
+    stops: HashSet<&'static str>,
+    qualifiers: HashSet<&'static str>,
 }
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let mut endings: HashMap<_, Vec<_>> = HashMap::new();
+    for (topic, phrases) in PHRASES {
+        for phrase in phrases.split(", ") {
+            let last = phrase.rsplit(' ').next().unwrap_or(phrase);
+            endings.entry(last).or_default().push((phrase, *topic));
+        }
+    }
+    Tables { endings, stops: STOPS.split(' ').collect(), qualifiers: QUALIFIERS.split(' ').collect() }
+});
 
 #[cfg(test)]
 mod tests {

@@ -134,9 +134,8 @@ fn prefixed(d: &Dialled) -> bool {
     }
     let rest = if d.groups().first() == Some(&3) && s.starts_with(b"011") {
         s.get(3..)
-    } else if s.starts_with(b"001") && d.groups().first() == Some(&3) {
-        s.get(2..)
-    } else if s.starts_with(b"00") && (matches!(d.groups().first(), Some(2 | 4 | 5)) || s.starts_with(b"007"))
+    } else if s.starts_with(b"00")
+        && (matches!(d.groups().first(), Some(2 | 4 | 5)) || matches!(s.get(2), Some(b'1' | b'7')))
     {
         s.get(2..)
     } else {

@@ -55,15 +55,7 @@ const fn open(label: &'static str, start: &'static str, body: Body, least: usize
 }
 
 const fn hash(start: &'static str, least: usize) -> Prefix {
-    Prefix {
-        label: label::PASSWORD,
-        start,
-        body: Body::Wide,
-        least,
-        most: usize::MAX,
-        bound: false,
-        mixed: false,
-    }
+    Prefix { label: label::PASSWORD, start, body: Wide, least, most: usize::MAX, bound: false, mixed: false }
 }
 
 use Body::{Alnum, Hex, Upper, Url, Wide};

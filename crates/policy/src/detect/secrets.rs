@@ -8,6 +8,10 @@ use super::{Hit, label};
 /// The shortest text that can hold one of these.
 pub(crate) const SHORTEST: usize = 16;
 
+/// So much of what may be a token is looked at before it is known to be one: else many beginnings of tokens in a long
+/// text would be looked at to its end, each.
+const MAX_TOKEN: usize = 2048;
+
 /// The search for prefixes.
 pub(crate) struct Secrets {
     search: Option<AhoCorasick>,
@@ -68,16 +72,19 @@ fn token(text: &str, start: usize, prefix: &Prefix) -> Option<Hit> {
     if prefix.start == ":AA" && !(8..=10).contains(&(body - 3 - start)) {
         return None;
     }
-    let len = bytes.get(body..)?.iter().take_while(|b| prefix.body.holds(**b)).count();
-    let body_text = text.get(body..body + len)?.trim_end_matches(['.', '-', ',', ':']);
+    let looked = bytes.get(body..)?.iter().take(MAX_TOKEN).take_while(|b| prefix.body.holds(**b)).count();
+    let body_text = text.get(body..body + looked)?.trim_end_matches(['.', '-', ',', ':']);
     let len = body_text.len().min(prefix.most);
-    let goes_on = prefix.most < usize::MAX && bytes.get(body + len).is_some_and(u8::is_ascii_alphanumeric);
+    let goes_on = prefix.most < usize::MAX && bytes.get(body + looked).is_some_and(u8::is_ascii_alphanumeric);
     let mixed = !prefix.mixed || is_mixed(body_text);
     if len < prefix.least || goes_on || !mixed {
         return None;
     }
     let score = if checked(prefix, body_text) { 0.99 } else { 0.9 };
-    Some(Hit { range: start..body + len, label: prefix.label, score })
+    // A token that is longer than was looked at is one to its end.
+    let more = bytes.iter().skip(body + MAX_TOKEN).take_while(|b| prefix.body.holds(**b)).count();
+    let end = body + if looked == MAX_TOKEN { MAX_TOKEN + more } else { len };
+    Some(Hit { range: start..end, label: prefix.label, score })
 }
 
 /// Letters and digits, or letters of both cases.
@@ -114,21 +121,18 @@ fn crc32(bytes: &[u8]) -> u32 {
 /// Three parts of base64url, the first of which is JSON with an algorithm (RFC 7519).
 fn jwt(text: &str, start: usize) -> Option<Hit> {
     let rest = text.get(start..)?;
-    let len = rest
-        .bytes()
-        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'='))
-        .count();
-    let whole = rest.get(..len)?.trim_end_matches('.');
-    let mut parts = whole.split('.');
-    let (head, body) = (parts.next()?, parts.next()?);
-    let header = base64url(head)?;
-    let names = [&b"\"alg\""[..], b"\"typ\"", b"\"enc\"", b"\"kid\""];
-    let named = names.iter().any(|n| header.windows(n.len()).any(|w| w == *n));
-    (named && body.len() >= 4).then(|| Hit {
-        range: start..start + whole.len(),
-        label: label::JWT,
-        score: 0.99,
-    })
+    let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'=');
+    let head = rest.bytes().take(MAX_TOKEN).take_while(|b| fits(b) && *b != b'.').count();
+    let named = base64url(rest.get(..head)?).is_some_and(|header| {
+        let names = [&b"\"alg\""[..], b"\"typ\"", b"\"enc\"", b"\"kid\""];
+        names.iter().any(|n| header.windows(n.len()).any(|w| w == *n))
+    });
+    if !named {
+        return None;
+    }
+    let whole = rest.get(..rest.bytes().take_while(fits).count())?.trim_end_matches('.');
+    let body = whole.split('.').nth(1)?;
+    (body.len() >= 4).then(|| Hit { range: start..start + whole.len(), label: label::JWT, score: 0.99 })
 }
 
 /// The first bytes of what base64url stands for; enough of them to know a header.

@@ -110,6 +110,9 @@ fn the_type_is_heard() {
     assert_eq!(found("1980-04-12", "created", TypeHint::Date), []);
     assert_eq!(found("52.52", "lat", TypeHint::Decimal).len(), 1);
     assert_eq!(found("52.52", "score", TypeHint::Decimal), []);
+    assert_eq!(found("39053344705", "c", TypeHint::Text).len(), 1);
+    assert_eq!(found("39053344705", "c", TypeHint::Integer), []);
+    assert_eq!(found("1.2.3.4", "c", TypeHint::of_type("inet")).len(), 1);
     assert_eq!(found("4111111111111111", "c", TypeHint::of_type("bigint")).len(), 1);
     assert_eq!(TypeHint::of_type("numeric(10,2)"), TypeHint::Decimal);
     assert_eq!(TypeHint::of_type("timestamp without time zone"), TypeHint::Date);
@@ -148,9 +151,7 @@ fn tokens_of_providers_are_found() {
         assert!(matches!(whole.as_slice(), [(_, l)] if *l == label), "{label}: {whole:?}");
         let inside = found(&format!("it was {token} before"), "", TypeHint::Text);
         assert!(
-            inside
-                .iter()
-                .any(|(t, l)| *l == label && t.contains(&letters[..8]) || *l == label && t.contains(upper)),
+            inside.iter().any(|(t, l)| *l == label && (t.contains(&letters[..8]) || t.contains(upper))),
             "{label}: {inside:?}"
         );
     }

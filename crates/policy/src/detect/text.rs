@@ -84,7 +84,9 @@ impl Detector {
             }
             let figures = part.bytes().filter(u8::is_ascii_digit).count();
             let bare = part.bytes().all(|b| b.is_ascii_alphanumeric());
+            let called = topic == Topic::Phone && figures >= 7 && phone::is_phone(part, topic);
             if figures >= 4
+                && !called
                 && !(dear && bare)
                 && let Some((label, score)) = self.number(part, topic)
             {

@@ -42,7 +42,7 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
     (
         Topic::Phone,
         "\
-         phone, phones, telephone, tel, telefon, telefone, telefono, mobile, mobil, mobile no, cell, \
+         phone, phones, call, dial, callback, telephone, tel, telefon, telefone, telefono, mobile, mobil, mobile no, cell, \
          cellphone, cell phone, cellular, handy, fax, phone number, phone num, phone no, phonenumber, \
          phonenumbers, telefonnummer, mobilnummer, handynummer, rufnummer, celular, movil, portable, \
          gsm, msisdn, whatsapp, ph, ph no, contact number, contact no, contact num, mob, mob no, phn, \

@@ -37,14 +37,7 @@ fn us_ssn(s: &[u8]) -> bool {
     let (Some(area), Some(group), Some(serial)) = (number(s, 0, 3), number(s, 3, 2), number(s, 5, 4)) else {
         return false;
     };
-    area != 0
-        && area != 666
-        && area < 900
-        && group != 0
-        && serial != 0
-        && s != b"123456789"
-        && s != b"078051120"
-        || s == b"123456789"
+    area != 0 && area != 666 && area < 900 && group != 0 && serial != 0
 }
 
 /// IRS Publication 1915: 9xx with a group of 50-65, 70-88, 90-92, 94-99.

@@ -22,8 +22,8 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     weak("jp_my_number", 12, &["4 4 4", "4-4-4"], jp_my_number),
     strong("sg_nric", 9, &[], sg_nric),
-    weak("hk_id", 8, &["7(1)"], |s| hk_id(s)),
-    weak("hk_id", 9, &["8(1)"], |s| hk_id(s)),
+    weak("hk_id", 8, &["7(1)"], hk_id),
+    weak("hk_id", 9, &["8(1)"], hk_id),
     strong("tw_id", 10, &[], tw_id),
     weak("th_citizen_id", 13, &["1-4-5-2-1", "1 4 5 2 1"], |s| {
         at(s, 0) != b'0'
@@ -47,7 +47,7 @@ pub(super) const KINDS: &[Kind] = &[
     weak("au_medicare", 10, &["4 5 1", "4-5-1"], au_medicare),
     weak("au_medicare", 11, &["4 5 1 1", "4 5 1/1", "4-5-1-1", "4 5 2", "4 5 1-1"], au_medicare),
     weak("au_abn", 11, &["2 3 3 3", "2-3-3-3"], au_abn),
-    weak("nz_ird", 9, &["3-3-3", "3 3 3"], |s| nz_ird(s)),
+    weak("nz_ird", 9, &["3-3-3", "3 3 3"], nz_ird),
     weak("nz_ird", 8, &["2-3-3", "2 3 3"], |s| nz_ird(&[b"0", s].concat())),
     weak("nz_nhi", 7, &[], nz_nhi),
 ];

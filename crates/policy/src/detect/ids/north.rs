@@ -107,7 +107,7 @@ fn pl_pesel(s: &[u8]) -> bool {
     let (Some(y), Some(m), Some(d)) = (number(s, 0, 2), number(s, 2, 2), number(s, 4, 2)) else {
         return false;
     };
-    let known = m < 33 || m > 80;
+    let known = !(33..=80).contains(&m);
     digits(s)
         && known
         && day_of(y, m % 20, d)
@@ -135,7 +135,7 @@ fn cz_date(s: &[u8]) -> bool {
 /// Sex and century, date, county, number, check modulo 11.
 fn ro_cnp(s: &[u8]) -> bool {
     let check = weighted(s, &[2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) % 11;
-    let county = number(s, 7, 2).is_some_and(|c| (1..=52).contains(&c) || c == 70 || c >= 80 && c <= 83);
+    let county = number(s, 7, 2).is_some_and(|c| (1..=52).contains(&c) || c == 70 || (80..=83).contains(&c));
     digits(s)
         && matches!(at(s, 0), b'1'..=b'9')
         && yymmdd(s, 1)
@@ -166,7 +166,7 @@ fn baltic(s: &[u8]) -> bool {
 /// The successors of Yugoslavia's register: `DDMMYYY`, region, number, check modulo 11.
 fn jmbg(s: &[u8]) -> bool {
     let date = match (number(s, 0, 2), number(s, 2, 2), number(s, 4, 3)) {
-        (Some(d), Some(m), Some(y)) => (y >= 900 || y < 36) && day_of(y, m, d),
+        (Some(d), Some(m), Some(y)) => !(36..900).contains(&y) && day_of(y, m, d),
         _ => false,
     };
     let check = (11 - weighted(s, &[7, 6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 11;

@@ -85,7 +85,8 @@ const PUBLISHED: &[(&str, &str)] = &[
 fn published_examples_are_known() {
     let ids = Ids::new();
     let unlike = PUBLISHED.iter().filter_map(|(label, number)| {
-        let found = Shape::of(number.as_bytes()).and_then(|s| ids.find(&s, Topic::NationalId)).map(|(l, _)| l);
+        let found =
+            Shape::of(number.as_bytes()).and_then(|s| ids.find(&s, Topic::NationalId)).map(|(l, _)| l);
         (found != Some(*label)).then_some((label, number, found))
     });
     assert_eq!(unlike.collect::<Vec<_>>(), []);
