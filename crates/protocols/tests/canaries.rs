@@ -23,8 +23,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use firsthand_model::event::Event;
-use firsthand_model::target::{Durability, Mode};
+use firsthand_model::target::{ChangedRows, Durability, Mode};
 use firsthand_model::time::MonoMicros;
+use firsthand_protocols::budget::Budget;
 use firsthand_protocols::dialect::{Action, Dialect};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::Session;
@@ -107,6 +108,8 @@ impl Gateway {
             role: "postgres".to_owned(),
             session: session.facts().id,
             message_bytes_max: 1 << 20,
+            budget: Budget::new(1 << 20),
+            changed: ChangedRows::Off,
             unobserved: false,
         };
         let dialect = PostgresDialect::new(admission, setup);
@@ -146,7 +149,7 @@ impl Gateway {
                     self.carry_out(out);
                 }
                 Action::Think(thinking) => {
-                    let (thought, mut out) = ((thinking.0)(), Vec::new());
+                    let (thought, mut out) = ((thinking.work)(), Vec::new());
                     self.dialect.thought(thought, NOW, &mut out);
                     self.carry_out(out);
                 }
@@ -156,7 +159,8 @@ impl Gateway {
                 }
                 Action::Abandon(permit, why) => permit.abandon(why),
                 Action::Rows(number, piece) => self.session.record_rows(number, piece).unwrap(),
-                Action::Progress(..) | Action::Role(_) => {}
+                Action::Changed(number, piece) => self.session.record_changed(number, piece).unwrap(),
+                Action::Progress(..) | Action::Role(_) | Action::StopTarget => {}
                 Action::Note { what, detail, reply } => {
                     let reply = self.session.note(what, detail).unwrap().reply(reply);
                     self.told.extend_from_slice(&reply.into_parts().0);

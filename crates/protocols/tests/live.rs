@@ -23,6 +23,7 @@ use bytes::BytesMut;
 use firsthand_model::event::Event;
 use firsthand_model::target::{ChangedRows, Durability, Mode};
 use firsthand_model::time::MonoMicros;
+use firsthand_protocols::budget::Budget;
 use firsthand_protocols::dialect::{Action, Dialect as _};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
@@ -73,6 +74,7 @@ impl Through {
             role: "postgres".to_owned(),
             session: session.facts().id,
             message_bytes_max: 1 << 20,
+            budget: Budget::new(64 << 20),
             changed,
             unobserved: false,
         };
