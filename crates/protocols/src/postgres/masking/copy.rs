@@ -162,7 +162,7 @@ impl CopyMask {
             }
             Some(None) if self.scan => {
                 let name = self.names.get(index).map_or("", |n| n);
-                tools.look(&look(&self.field), index, name, &self.field, &mut self.masked)
+                tools.look(&Look::guess(&self.field), index, name, &self.field, &mut self.masked)
             }
             Some(None) => Seen::Nothing,
         }
@@ -197,7 +197,7 @@ impl CopyMask {
             }
         }
         out.extend_from_slice(row.get(line.len()..).unwrap_or_default());
-        Ok(())
+        self.fits(index)
     }
 
     /// The end of a row: a line feed outside of quotes.
@@ -248,7 +248,7 @@ impl CopyMask {
             }
         }
         out.extend_from_slice(row.get(line.len()..).unwrap_or_default());
-        Ok(())
+        self.fits(index)
     }
 
     /// Of the types of binary fields nothing is told: a mask is NULL.
@@ -277,21 +277,21 @@ impl CopyMask {
             rest = after;
             index += 1;
         }
-        if rest.is_empty() { Ok(()) } else { Err(Fault::Malformed) }
+        match rest {
+            [] if *count == [0xff; 2] => Ok(()),
+            [] => self.fits(index),
+            _ => Err(Fault::Malformed),
+        }
+    }
+
+    /// A row has as many fields as the target announced; one without columns is an empty line.
+    fn fits(&self, fields: usize) -> Result<(), Fault> {
+        if fields == self.masks.len() || self.masks.is_empty() { Ok(()) } else { Err(Fault::Malformed) }
     }
 }
 
 fn memchr(rest: &[u8], from: usize) -> Option<usize> {
     rest.get(from..)?.iter().position(|b| *b == b'\n').map(|at| from + at + 1)
-}
-
-/// How a field whose type is not told is looked through.
-fn look(field: &[u8]) -> Look {
-    match field {
-        [b'\\', b'x', ..] => Look::Bytes(firsthand_wire::postgres::Format::Text),
-        [b'{' | b'[', ..] => Look::Json { versioned: false },
-        _ => Look::Text(None),
-    }
 }
 
 /// Where a field of the text form ends: at a delimiter without a backslash in front, or with the line.

@@ -27,6 +27,8 @@ pub(in crate::postgres) enum Look {
     Record(Format),
     /// As text, if it is.
     Bytes(Format),
+    /// By what each value looks like.
+    Guess,
     /// For text anywhere in a form that is not known.
     Opaque,
 }
@@ -57,6 +59,18 @@ impl Look {
         Self::at(column.type_oid, column.format, column.modifier)
     }
 
+    /// How text whose type is not told is looked through: by what it looks like.
+    pub(super) fn guess(text: &[u8]) -> Self {
+        match text {
+            [b'\\', b'x', ..] => Self::Bytes(Format::Text),
+            [b'[', ..] => Self::Json { versioned: false },
+            [b'{', ..] if text.contains(&b':') || text == b"{}" => Self::Json { versioned: false },
+            [b'{', ..] => Self::Array { elements: Elements::Text, format: Format::Text },
+            [b'(', ..] => Self::Record(Format::Text),
+            _ => Self::Text(None),
+        }
+    }
+
     fn at(oid: u32, format: Format, modifier: i32) -> Option<Self> {
         let limit = usize::try_from(modifier.saturating_sub(4)).ok().filter(|n| *n > 0);
         let elements = |elements| Some(Self::Array { elements, format });
@@ -75,7 +89,7 @@ impl Look {
             // Built-in types that hold no text.
             (1..=9999, _) => None,
             // Types of extensions and users.
-            (_, Format::Text) => Some(Self::Text(None)),
+            (_, Format::Text) => Some(Self::Guess),
             (_, Format::Binary) => Some(Self::Opaque),
         }
     }
@@ -127,6 +141,7 @@ impl Finder<'_> {
             Look::Array { elements, format } => self.array(elements, format, value, out),
             Look::Record(format) => self.record(format, value, out),
             Look::Bytes(format) => self.bytes(format, value, out),
+            Look::Guess => self.value(Look::guess(value), value, out),
             Look::Opaque => {
                 let column = self.column;
                 out.extend_from_slice(value);
@@ -214,6 +229,7 @@ impl Finder<'_> {
     }
 
     fn json(&mut self, versioned: bool, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let start = out.len();
         let body = match (versioned, value.split_first()) {
             (true, Some((version, body))) => {
                 out.push(*version);
@@ -243,9 +259,8 @@ impl Finder<'_> {
         self.tools.text = masked;
         // What cannot be walked is looked through as text.
         walked.is_some() || {
-            let text = String::from_utf8_lossy(value);
-            let column = self.column;
-            self.scan(&text, column) == 0 || self.withhold()
+            out.truncate(start);
+            self.text(value, None, out)
         }
     }
 
@@ -276,19 +291,27 @@ impl Finder<'_> {
         };
         walked.is_some() || {
             out.truncate(start);
-            self.withhold()
+            self.unread(format, value, out)
         }
     }
 
     fn record(&mut self, format: Format, value: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let walked = match format {
-            Format::Text => record_text(value, out, &mut |v, out| self.text(v, None, out)),
+            Format::Text => record_text(value, out, &mut |v, out| self.value(Look::guess(v), v, out)),
             Format::Binary => record_binary(value, out, &mut |oid, v, out| self.typed(oid, v, out)),
         };
         walked.is_some() || {
             out.truncate(start);
-            self.withhold()
+            self.unread(format, value, out)
+        }
+    }
+
+    /// What only looked like something made of parts.
+    fn unread(&mut self, format: Format, value: &[u8], out: &mut Vec<u8>) -> bool {
+        match format {
+            Format::Text => self.text(value, None, out),
+            Format::Binary => self.withhold(),
         }
     }
 

@@ -108,7 +108,7 @@ impl Mask {
     }
 }
 
-/// The first letter of eight or more, and the last one of twelve or more.
+/// The first letter of eight or more, and the last one of twelve or more; no signs, which may need quoting.
 fn ends(text: &str, out: &mut Vec<u8>) {
     let count = text.chars().count();
     let mut push = |c: Option<char>| {
@@ -116,11 +116,11 @@ fn ends(text: &str, out: &mut Vec<u8>) {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
     };
-    push(text.chars().next().filter(|_| count >= 8));
+    push(text.chars().next().filter(|c| count >= 8 && c.is_alphanumeric()));
     push(Some('*'));
     push(Some('*'));
     push(Some('*'));
-    push(text.chars().next_back().filter(|_| count >= 12));
+    push(text.chars().next_back().filter(|c| count >= 12 && c.is_alphanumeric()));
 }
 
 /// How many code points fit.
