@@ -302,6 +302,7 @@ impl PostgresDialect {
             delivery: Delivery::of(&permit),
             limit,
             permit,
+            syncs_before_data: None,
         };
         self.masking_begins(&running);
         Slot { fate: Fate::Permitted(Box::new(running)), last, sets_config }
@@ -397,7 +398,7 @@ impl PostgresDialect {
             What::Execute(it) => Sent::Execute(it),
             What::Query(_) => Sent::Script,
             What::Function => Sent::Function,
-            What::Sync => Sent::Sync { doubtful: self.flight.is_reading_copy() },
+            What::Sync => Sent::Sync { doubtful: self.flight.swallows_sync() },
             What::Terminate => {
                 self.life = Life::Leaving;
                 return;
