@@ -291,7 +291,8 @@ fn no_canary_leaves_by_any_channel() {
         }
         let mut listener = Gateway::open(&server.dir, 1 << 16);
         listener.ask(&simple("listen news"));
-        let told = listener.ask(&simple(&format!("select pg_notify('news', mail) from c {}", duty("zero", 1))));
+        let told =
+            listener.ask(&simple(&format!("select pg_notify('news', mail) from c {}", duty("zero", 1))));
         assert_eq!(holds(&told), None, "{}", told.escape_ascii());
         assert!(told.windows(9).any(|w| w == b"\0[masked]"), "{}", told.escape_ascii());
         for gateway in [&whole, &cut, &listener] {

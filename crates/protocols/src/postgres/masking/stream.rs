@@ -243,7 +243,8 @@ impl PostgresDialect {
             masking.duty().columns.as_ref().is_some_and(|c| c.len() != 1 || c.iter().any(Option::is_some));
         let scan = masking.duty().scan;
         let mut found = || masking.tools.look(&Look::Opaque, 0, "", value, &mut Vec::new()) != Seen::Nothing;
-        if !named && !(scan && found()) {
+        let masked = named || scan && found();
+        if !masked {
             return None;
         }
         let mut out = BytesMut::new();

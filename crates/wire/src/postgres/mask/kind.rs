@@ -41,7 +41,7 @@ pub(super) enum Kind {
     /// `bit`: always of its length.
     Bits,
     Varbits,
-    /// `tsvector` and `tsquery`: lists that may be empty.
+    /// `tsvector`: a list that may be empty. (A `tsquery` may not, in binary.)
     Words,
     /// Elements of the type with this oid.
     Array(u32),
@@ -91,7 +91,7 @@ pub(super) fn kind(oid: u32) -> Kind {
         2249 => K::Record,
         2278 => K::Void,
         2950 => K::Uuid,
-        3614 | 3615 => K::Words,
+        3614 => K::Words,
         3802 => K::Jsonb,
         3904 | 3906 | 3908 | 3910 | 3912 | 3926 => K::Range,
         4451 | 4532..=4536 => K::Multirange,

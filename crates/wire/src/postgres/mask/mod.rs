@@ -33,7 +33,7 @@ use super::Format;
 use kind::{Kind, kind};
 
 pub use json::{Leaf, Part, walk_json};
-pub use nested::{array_binary, array_text, record_binary, record_text};
+pub use nested::{Rewrite, RewriteTyped, array_binary, array_text, record_binary, record_text};
 pub use shape::is_mask;
 
 /// How a value is masked.
@@ -135,7 +135,7 @@ impl Mask {
             it.always = Some(Always::Null);
         } else if it.is_constant() {
             let mut out = Vec::new();
-            let written = it.write(kind, typed, &[], &NoTokens, &mut out, 0);
+            let written = it.write(kind, typed, &[], Aid { tokens: &NoTokens, depth: 0 }, &mut out);
             it.always = Some(written.map_or(Always::Null, |()| Always::This(out.into())));
         }
         it
@@ -169,22 +169,14 @@ impl Mask {
                 out.extend_from_slice(bytes);
                 true
             }
-            None => self.part(self.kind, self.typed, value, tokens, out, 0),
+            None => self.part(self.kind, self.typed, value, Aid { tokens, depth: 0 }, out),
         }
     }
 
     /// A part of a value, or all of it. False: NULL.
-    fn part(
-        &self,
-        kind: Kind,
-        typed: Typed,
-        value: &[u8],
-        tokens: &dyn Tokens,
-        out: &mut Vec<u8>,
-        depth: u8,
-    ) -> bool {
+    fn part(&self, kind: Kind, typed: Typed, value: &[u8], aid: Aid<'_>, out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        let done = depth <= DEPTH_MAX && self.write(kind, typed, value, tokens, out, depth).is_some();
+        let done = aid.depth <= DEPTH_MAX && self.write(kind, typed, value, aid, out).is_some();
         if !done {
             out.truncate(start);
         }
@@ -192,30 +184,23 @@ impl Mask {
     }
 
     /// Writes a mask; `None`: NULL, and what was written is to be thrown away.
-    fn write(
-        &self,
-        kind: Kind,
-        typed: Typed,
-        value: &[u8],
-        tokens: &dyn Tokens,
-        out: &mut Vec<u8>,
-        depth: u8,
-    ) -> Option<()> {
+    fn write(&self, kind: Kind, typed: Typed, value: &[u8], aid: Aid<'_>, out: &mut Vec<u8>) -> Option<()> {
+        let tokens = aid.tokens;
         if self.style == Style::Null {
             return None;
         }
         let binary = typed.format == Format::Binary;
         match kind {
             Kind::Text | Kind::Padded | Kind::Name | Kind::Byte => self.text(kind, typed, value, tokens, out),
-            Kind::Untyped => self.untyped_value(value, tokens, out, depth),
+            Kind::Untyped => self.untyped_value(value, aid, out),
             Kind::Json => self.document(value, tokens, out),
             Kind::Jsonb if binary => {
                 out.push(1);
                 self.document(value.strip_prefix(&[1])?, tokens, out)
             }
             Kind::Jsonb => self.document(value, tokens, out),
-            Kind::Array(element) => self.array(element, typed, value, tokens, out, depth),
-            Kind::Record => self.record(typed, value, tokens, out, depth),
+            Kind::Array(element) => self.array(element, typed, value, aid, out),
+            Kind::Record => self.record(typed, value, aid, out),
             Kind::Void => value.is_empty().then_some(()),
             Kind::Range | Kind::Multirange | Kind::Words => self.empty(kind, binary, out),
             Kind::Other => None,
@@ -301,6 +286,20 @@ impl Mask {
         };
         out.extend_from_slice(bytes);
         Some(())
+    }
+}
+
+/// What a mask takes besides the value.
+#[derive(Clone, Copy)]
+struct Aid<'t> {
+    tokens: &'t dyn Tokens,
+    /// Of the values around it.
+    depth: u8,
+}
+
+impl Aid<'_> {
+    fn deeper(self) -> Self {
+        Self { depth: self.depth + 1, ..self }
     }
 }
 

@@ -3,14 +3,17 @@
 //! The functions that walk them are public: whoever looks through values walks them the same way.
 
 use super::kind::{self, BOX, Kind};
-use super::{Mask, Style, Tokens, Typed};
+use super::{Aid, Mask, Style, Typed};
 use crate::postgres::Format;
 
 /// The most dimensions an array can have (`MAXDIM`).
 const MAX_DIMENSIONS: i32 = 6;
 
 /// What becomes of a part: it writes the part's new value, or says false for NULL.
-type Rewrite<'f> = dyn FnMut(&[u8], &mut Vec<u8>) -> bool + 'f;
+pub type Rewrite<'f> = dyn FnMut(&[u8], &mut Vec<u8>) -> bool + 'f;
+
+/// The same for a part whose type comes with it.
+pub type RewriteTyped<'f> = dyn FnMut(u32, &[u8], &mut Vec<u8>) -> bool + 'f;
 
 /// Copies an array in text with each element rewritten; NULL elements stay. `None`: it is no array.
 pub fn array_text(text: &[u8], delimiter: u8, out: &mut Vec<u8>, rewrite: &mut Rewrite<'_>) -> Option<()> {
@@ -47,7 +50,7 @@ pub fn array_text(text: &[u8], delimiter: u8, out: &mut Vec<u8>, rewrite: &mut R
                     unquote(after, &mut element)?
                 } else {
                     let ends = |b: &u8| matches!(*b, b'{' | b'}') || *b == delimiter;
-                    let (token, tail) = rest.split_at_checked(rest.iter().position(|b| ends(b))?)?;
+                    let (token, tail) = rest.split_at_checked(rest.iter().position(ends)?)?;
                     element.extend_from_slice(token);
                     tail
                 };
@@ -97,11 +100,7 @@ fn quote_element(text: &[u8], delimiter: u8, out: &mut Vec<u8>) {
 }
 
 /// Copies an array in binary with each element rewritten (the element's type comes with it); NULL elements stay.
-pub fn array_binary(
-    value: &[u8],
-    out: &mut Vec<u8>,
-    rewrite: &mut dyn FnMut(u32, &[u8], &mut Vec<u8>) -> bool,
-) -> Option<()> {
+pub fn array_binary(value: &[u8], out: &mut Vec<u8>, rewrite: &mut RewriteTyped<'_>) -> Option<()> {
     let (head, rest) = value.split_first_chunk::<12>()?;
     let [d1, d2, d3, d4, _, _, _, _, e1, e2, e3, e4] = *head;
     let dimensions = i32::from_be_bytes([d1, d2, d3, d4]);
@@ -148,11 +147,7 @@ fn part<'a>(
 }
 
 /// Copies a record in binary with each field rewritten; NULL fields stay.
-pub fn record_binary(
-    value: &[u8],
-    out: &mut Vec<u8>,
-    rewrite: &mut dyn FnMut(u32, &[u8], &mut Vec<u8>) -> bool,
-) -> Option<()> {
+pub fn record_binary(value: &[u8], out: &mut Vec<u8>, rewrite: &mut RewriteTyped<'_>) -> Option<()> {
     let (count, mut rest) = value.split_first_chunk::<4>()?;
     out.extend_from_slice(count);
     for _ in 0..u32::from_be_bytes(*count) {
@@ -236,9 +231,8 @@ impl Mask {
         element: u32,
         typed: Typed,
         value: &[u8],
-        tokens: &dyn Tokens,
+        aid: Aid<'_>,
         out: &mut Vec<u8>,
-        depth: u8,
     ) -> Option<()> {
         let start = out.len();
         let whole = match typed.format {
@@ -246,12 +240,10 @@ impl Mask {
                 let of = if element == 0 { Kind::Untyped } else { kind::kind(element) };
                 let typed = Typed { oid: element, ..typed };
                 let delimiter = if element == BOX { b';' } else { b',' };
-                array_text(value, delimiter, out, &mut |v, out| {
-                    self.part(of, typed, v, tokens, out, depth + 1)
-                })
+                array_text(value, delimiter, out, &mut |v, out| self.part(of, typed, v, aid.deeper(), out))
             }
             Format::Binary => array_binary(value, out, &mut |oid, v, out| {
-                self.part(kind::kind(oid), Typed { oid, ..typed }, v, tokens, out, depth + 1)
+                self.part(kind::kind(oid), Typed { oid, ..typed }, v, aid.deeper(), out)
             }),
         };
         if whole.is_none() && element != 0 && self.style == Style::Zero {
@@ -273,21 +265,14 @@ impl Mask {
         Some(())
     }
 
-    pub(super) fn record(
-        &self,
-        typed: Typed,
-        value: &[u8],
-        tokens: &dyn Tokens,
-        out: &mut Vec<u8>,
-        depth: u8,
-    ) -> Option<()> {
+    pub(super) fn record(&self, typed: Typed, value: &[u8], aid: Aid<'_>, out: &mut Vec<u8>) -> Option<()> {
         match typed.format {
             Format::Text => record_text(value, out, &mut |v, out| {
-                self.part(Kind::Untyped, Typed { oid: 0, ..typed }, v, tokens, out, depth + 1)
+                self.part(Kind::Untyped, Typed { oid: 0, ..typed }, v, aid.deeper(), out)
             }),
             Format::Binary => record_binary(value, out, &mut |oid, v, out| {
                 let typed = Typed { oid, modifier: -1, format: Format::Binary };
-                self.part(kind::kind(oid), typed, v, tokens, out, depth + 1)
+                self.part(kind::kind(oid), typed, v, aid.deeper(), out)
             }),
         }
     }

@@ -2,18 +2,12 @@
 //! mask is a value of whatever type looks like that.
 
 use super::kind::Kind;
-use super::{Mask, Style, Tokens, Typed, network, time};
+use super::{Aid, Mask, Style, Typed, network, time};
 use crate::postgres::Format;
 
 impl Mask {
-    pub(super) fn untyped_value(
-        &self,
-        value: &[u8],
-        tokens: &dyn Tokens,
-        out: &mut Vec<u8>,
-        depth: u8,
-    ) -> Option<()> {
-        let kind = look(value);
+    pub(super) fn untyped_value(&self, value: &[u8], aid: Aid<'_>, out: &mut Vec<u8>) -> Option<()> {
+        let (kind, tokens) = (look(value), aid.tokens);
         let typed = Typed { oid: 0, modifier: -1, format: Format::Text };
         match kind {
             Kind::Untyped => {
@@ -26,7 +20,7 @@ impl Mask {
                     out.truncate(start);
                 }
                 if value.first() == Some(&b'{') {
-                    if self.array(0, typed, value, tokens, out, depth).is_some() {
+                    if self.array(0, typed, value, aid, out).is_some() {
                         return Some(());
                     }
                     out.truncate(start);
@@ -35,7 +29,7 @@ impl Mask {
             }
             // How large the column's numbers may be is not told: a token of four digits fits nearly all.
             Kind::Numeric if self.style == Style::Token => None,
-            kind => self.write(kind, typed, value, tokens, out, depth),
+            kind => self.write(kind, typed, value, aid, out),
         }
     }
 }
