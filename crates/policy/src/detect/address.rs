@@ -525,7 +525,7 @@ fn number_last(rest: &str) -> Option<usize> {
 /// Whether a word ends as names of streets do, in German, Dutch, the North and the East; alone only behind a name.
 fn ends_street(word: &str, behind: bool) -> bool {
     let last = word.as_bytes().last().map(u8::to_ascii_lowercase);
-    let ends = |end: &&str| {
+    let ends = |end: &str| {
         // Most words fail here, for the price of a byte.
         if end.as_bytes().last().copied() != last {
             return false;
@@ -534,7 +534,7 @@ fn ends_street(word: &str, behind: bool) -> bool {
         let same = from.and_then(|f| word.get(f..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end));
         same && (word.len() > end.len() + 2 || behind && word.len() == end.len())
     };
-    ENDS.iter().any(|e| ends(&e)) || matches!(word, "n." | "nº" | "nr" | "nr.")
+    ENDS.iter().any(|e| ends(e)) || matches!(word, "n." | "nº" | "nr" | "nr.")
 }
 
 fn box_number(rest: &str) -> Option<usize> {
