@@ -32,29 +32,36 @@ const FULL: &[(&str, &str)] = &[
     ("card", "4111 1111 1111 1111"),
 ];
 
+/// The best of many short batches: what else runs on the machine disturbs some of them, not all.
 fn measure(name: &str, rows: &[(&str, &str)]) {
-    const ROUNDS: usize = 200_000;
+    const BATCHES: usize = 200;
+    const ROUNDS: usize = 50;
     let detector = Detector::new();
     let mut hits = Vec::new();
     let mut found = 0;
-    let start = Instant::now();
-    for _ in 0..ROUNDS {
-        for (column, value) in rows {
-            hits.clear();
-            detector.scan(value, column, TypeHint::Text, &mut hits);
-            found += hits.len();
+    let mut best = f64::MAX;
+    for _ in 0..BATCHES {
+        let start = Instant::now();
+        for _ in 0..ROUNDS {
+            for (column, value) in rows {
+                hits.clear();
+                detector.scan(value, column, TypeHint::Text, &mut hits);
+                found += hits.len();
+            }
         }
+        best = best.min(start.elapsed().as_secs_f64());
     }
     let cells = (ROUNDS * rows.len()) as f64;
-    let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "{name}: {:.2} M cells/s, {:.0} ns each, {found} found",
-        cells / seconds / 1e6,
-        seconds / cells * 1e9
-    );
+    println!("{name}: {:.2} M cells/s, {:.0} ns each, {found} found", cells / best / 1e6, best / cells * 1e9);
 }
 
 fn main() {
+    if std::env::args().any(|a| a == "--each") {
+        for row in ROWS.iter().chain(FULL) {
+            measure(row.1, &[*row]);
+        }
+        return;
+    }
     measure("clean", ROWS);
     measure("full", FULL);
     let text = "The customer wrote on 2024-05-01 that order 48213 had not come, and that nobody answers. "

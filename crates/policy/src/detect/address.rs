@@ -401,8 +401,12 @@ pub(crate) fn find(text: &str, hits: &mut Vec<Hit>) {
 /// Where an address that begins here ends.
 fn at(text: &str, start: usize) -> Option<usize> {
     let rest = text.get(start..)?;
-    let rest = rest.char_indices().nth(LONGEST).map_or(rest, |(i, _)| rest.get(..i).unwrap_or(rest));
-    let len = number_first(rest).or_else(|| number_last(rest)).or_else(|| box_number(rest))?;
+    let rest = rest.get(..rest.floor_char_boundary(LONGEST)).unwrap_or(rest);
+    let len = if rest.starts_with(|c: char| c.is_ascii_digit()) {
+        number_first(rest)?
+    } else {
+        number_last(rest).or_else(|| box_number(rest))?
+    };
     Some(start + len)
 }
 
@@ -489,8 +493,8 @@ fn number_last(rest: &str) -> Option<usize> {
     if !rest.starts_with(char::is_alphabetic) {
         return None;
     }
-    let starts =
-        STARTS.iter().any(|s| rest.strip_prefix(s).is_some_and(|r| r.starts_with(' ') || s.ends_with('/')));
+    let head = rest.split_inclusive([' ', '/']).next().unwrap_or_default();
+    let starts = head == "C/" || STARTS.contains(&head.trim_end_matches(' '));
     if !starts && !rest.starts_with(char::is_uppercase) {
         return None;
     }
@@ -505,12 +509,7 @@ fn number_last(rest: &str) -> Option<usize> {
             return Some(at + word.get(..len)?.trim_end_matches(['/', '-']).len());
         }
         let bare = word.trim_end_matches([',', '.']);
-        let lower = &word.trim_end_matches(',').to_lowercase();
-        ended = ENDS
-            .iter()
-            .any(|e| lower.ends_with(e) && (lower.len() > e.len() + 2 || n > 0 && lower.len() == e.len()))
-            || n > 0 && ENDS.contains(&lower.as_str())
-            || matches!(lower.as_str(), "n." | "nº" | "nr" | "nr.");
+        ended = ends_street(word.trim_end_matches(','), n > 0);
         let name = bare.is_empty()
             || bare.chars().next().is_some_and(char::is_uppercase)
             || starts && n < 7
@@ -521,6 +520,21 @@ fn number_last(rest: &str) -> Option<usize> {
         at += word.len() + 1;
     }
     None
+}
+
+/// Whether a word ends as names of streets do, in German, Dutch, the North and the East; alone only behind a name.
+fn ends_street(word: &str, behind: bool) -> bool {
+    let last = word.as_bytes().last().map(u8::to_ascii_lowercase);
+    let ends = |end: &str| {
+        // Most words fail here, for the price of a byte.
+        if end.as_bytes().last().copied() != last {
+            return false;
+        }
+        let from = word.len().checked_sub(end.len());
+        let same = from.and_then(|f| word.get(f..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end));
+        same && (word.len() > end.len() + 2 || behind && word.len() == end.len())
+    };
+    ENDS.iter().any(|e| ends(e)) || matches!(word, "n." | "nº" | "nr" | "nr.")
 }
 
 fn box_number(rest: &str) -> Option<usize> {

@@ -106,18 +106,53 @@ fn by_name(topic: Topic) -> Option<&'static str> {
     })
 }
 
-/// Proposals as TOML, to be reviewed and put into the policy.
+/// Proposals as the rules' own `[[label]]` tables, one for each label, to be reviewed and put beside the rules.
 pub fn to_toml(proposals: &[Proposal]) -> String {
-    let mut out = String::from("# Proposed labels: review each, then keep this in the policy.\n");
-    for p in proposals {
-        let why =
-            if p.by_name { "by its name".to_owned() } else { format!("{} of {} values", p.found, p.of) };
-        let _ = write!(
-            out,
-            "\n[[label]] # {why}\ncolumn = {}\nlabel = {}\n",
-            toml::Value::from(p.column.as_str()),
-            toml::Value::from(p.label.as_str())
-        );
+    let mut by_label: BTreeMap<&str, Vec<&Proposal>> = BTreeMap::new();
+    for proposal in proposals {
+        by_label.entry(&proposal.label).or_default().push(proposal);
+    }
+    let mut out = String::from("# Proposed labels: review each line, then keep this with the rules.\n");
+    for (label, columns) in by_label {
+        let _ = write!(out, "\n[[label]]\nlabel = {}\ncolumns = [\n", toml::Value::from(label));
+        for p in columns {
+            let why =
+                if p.by_name { "by its name".to_owned() } else { format!("{} of {} values", p.found, p.of) };
+            let _ = writeln!(out, "    {}, # {why}", toml::Value::from(p.column.as_str()));
+        }
+        out.push_str("]\n");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_proposed_by_values_and_without_any_by_name() {
+        let column = |column: &str, type_name: &str, values: &[&str]| Sampled {
+            schema: "public".to_owned(),
+            table: "people".to_owned(),
+            column: column.to_owned(),
+            type_name: type_name.to_owned(),
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+        };
+        let sampled = [
+            column("contact", "text", &["a@example.org", "b@example.org", "n/a"]),
+            column("iban", "text", &[]),
+            column("email_verified", "boolean", &["t", "f"]),
+            column("status", "text", &["open", "closed"]),
+        ];
+        let detector = Detector::new();
+        let proposals: Vec<Proposal> = sampled.iter().filter_map(|s| propose(&detector, s)).collect();
+        let text = to_toml(&proposals);
+        let read: toml::Table = toml::from_str(&text).unwrap();
+        let want: toml::Table = toml::from_str(
+            "[[label]]\nlabel = \"email\"\ncolumns = [\"public.people.contact\"]\n\
+             [[label]]\nlabel = \"iban\"\ncolumns = [\"public.people.iban\"]\n",
+        )
+        .unwrap();
+        assert_eq!(read, want, "{text}");
+    }
 }

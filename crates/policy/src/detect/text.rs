@@ -6,6 +6,8 @@ use super::columns::Topic;
 use super::shape::MAX_COMPACT;
 use super::{Detector, Hit, address, label, phone, told, wallet};
 
+/// A number with fewer digits, or as few and no letters, is nothing by itself.
+const FEWEST: usize = 4;
 /// The most groups that one number is written in.
 const MAX_GROUPS: usize = 10;
 /// The shortest address of a wallet in Base58Check.
@@ -26,7 +28,7 @@ const FILLERS: [&str; 44] = [
 impl Detector {
     /// Adds what is found between the words of a text.
     pub(crate) fn text(&self, value: &str, class: Class, topic: Topic, hits: &mut Vec<Hit>) {
-        if class.digits >= 4 {
+        if class.digits as usize >= FEWEST {
             self.numbers(value, topic, hits);
         }
         if class.equals() || class.colon() || class.space() {
@@ -70,7 +72,9 @@ impl Detector {
         let (ends, count) = ends(value, start);
         let ends = ends.get(..count)?;
         let longest = value.get(start..*ends.last()?)?;
-        if longest.bytes().filter(u8::is_ascii_digit).count() < 4 {
+        let figures = longest.bytes().filter(u8::is_ascii_digit).count();
+        let letters = longest.bytes().filter(u8::is_ascii_alphabetic).count();
+        if figures < FEWEST || figures == FEWEST && letters < FEWEST {
             return None;
         }
         let told = context(value, start);
@@ -115,7 +119,6 @@ impl Detector {
                 | Topic::Birth
                 | Topic::Card
                 | Topic::Iban
-                | Topic::CardCode
                 | Topic::Plate
         );
         if !numbered {
@@ -124,8 +127,7 @@ impl Detector {
         let free = |end: &&usize| !tight(value, **end);
         for end in ends.iter().rev().filter(free) {
             let part = value.get(start..*end)?;
-            let enough = part.bytes().filter(u8::is_ascii_digit).count()
-                >= if told == Topic::CardCode { 3 } else { 5 };
+            let enough = part.bytes().filter(u8::is_ascii_digit).count() > FEWEST;
             let words = part.split(' ').filter(|w| w.bytes().any(|b| b.is_ascii_digit())).count();
             let joined = part.split(' ').count() == words;
             if enough
