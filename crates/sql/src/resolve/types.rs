@@ -58,6 +58,7 @@ impl Resolver<'_> {
             return;
         }
         self.types_seen.push(type_oid);
+        self.type_orders(type_oid);
         let Some(it) = self.catalog.type_by_oid(type_oid).cloned() else { return };
         if it.element != 0 {
             return self.type_checks(it.element);
