@@ -28,6 +28,7 @@ pub mod catalog;
 mod copying;
 pub mod explain;
 mod harmless;
+pub mod judge;
 mod kinds;
 mod outline;
 mod resolve;

@@ -17,6 +17,7 @@ mod handshake;
 mod handshake_client;
 mod handshake_target;
 mod masking;
+pub mod knowing;
 mod names;
 mod parameters;
 mod probe;

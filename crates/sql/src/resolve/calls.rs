@@ -54,6 +54,8 @@ impl<'a> Resolver<'a> {
         values: &[Value],
         mut value: Value,
     ) -> Value {
+        // A cast of the value's type to json is used in its place.
+        self.json_casts(values);
         let several = value.sources.len() > 1 || values.iter().any(|v| v.fields.is_some());
         if several && !value.sources.is_empty() && value.how != Derivation::Unknown {
             value.how = Derivation::Row;
@@ -72,6 +74,36 @@ impl<'a> Resolver<'a> {
             _ => {}
         }
         value
+    }
+
+    /// Documents are made with the casts to json of what goes into them.
+    fn json_casts(&mut self, values: &[Value]) {
+        if self.catalog.user_casts.is_empty() {
+            return;
+        }
+        let mut waiting: Vec<Oid> = values.iter().map(|v| v.type_oid).collect();
+        for fields in values.iter().filter_map(|v| v.fields.as_ref()) {
+            waiting.extend(fields.iter().map(|(_, own)| own.type_oid));
+        }
+        let mut types: Vec<Oid> = Vec::new();
+        while let Some(next) = waiting.pop() {
+            if types.contains(&next) {
+                continue;
+            }
+            types.push(next);
+            let Some(it) = self.catalog.type_by_oid(next) else { continue };
+            waiting.extend([it.element, it.base].into_iter().filter(|o| *o != 0));
+            if let Some(relation) = self.catalog.relation_by_oid(it.relation) {
+                waiting.extend(relation.columns.iter().map(|c| c.type_oid));
+            }
+        }
+        let known = |c: &crate::catalog::Cast| types.contains(&c.source) || types.contains(&0);
+        let to_json =
+            self.catalog.user_casts.iter().filter(|c| matches!(c.target, oid::JSON | oid::JSONB) && known(c));
+        let functions: Vec<Oid> = to_json.map(|c| c.function).collect();
+        for function in functions {
+            self.run_oid(function, "cast", "");
+        }
     }
 
     /// A function that is called without a call in the text.
@@ -99,7 +131,11 @@ impl<'a> Resolver<'a> {
             let to = to.oid;
             self.cast_function(only.type_oid, to, true);
         }
-        let candidates = self.candidates(schema, name, arguments, loose);
+        let mut candidates = self.candidates(schema, name, arguments, loose);
+        if candidates.is_empty() && name == "extract" {
+            // As PostgreSQL before 14 calls what EXTRACT means.
+            candidates = self.candidates(schema, "date_part", arguments, loose);
+        }
         if candidates.is_empty() {
             return self.no_function(schema, name, arguments);
         }
@@ -107,6 +143,7 @@ impl<'a> Resolver<'a> {
             self.found.opaque("function", name);
             return Value::unknown(0);
         }
+        self.called.clone_from(&candidates);
         let mut value: Option<Value> = None;
         for function in &candidates {
             let next = self.run(function, arguments, nodes);
@@ -184,7 +221,15 @@ impl<'a> Resolver<'a> {
             }
             all = kept;
             let types: Vec<Oid> = arguments.iter().map(|v| v.type_oid).collect();
-            let exact = |f: &Function| f.arguments == types;
+            let exact = |f: &Function| {
+                let same = |(wanted, actual): (&Oid, &Oid)| {
+                    // Literals without a type, and nothing else to go by: text is preferred.
+                    wanted == actual || (*actual == oid::UNKNOWN && *wanted == oid::TEXT)
+                };
+                let literals = types.iter().all(|t| *t == oid::UNKNOWN);
+                f.arguments == types
+                    || (literals && f.arguments.len() == count && f.arguments.iter().zip(&types).all(same))
+            };
             if !loose && let Some((_, f)) = all.iter().find(|(_, f)| exact(f)) {
                 return vec![Arc::clone(f)];
             }
@@ -430,6 +475,18 @@ impl<'a> Resolver<'a> {
         left: Option<&Value>,
         right: Option<&Value>,
     ) -> Oid {
+        // Rows may be compared field by field, each with the operator of its types.
+        if let (Some(a), Some(b)) =
+            (left.and_then(|v| v.fields.clone()), right.and_then(|v| v.fields.clone()))
+            && a.len() == b.len()
+        {
+            for ((_, one), (_, other)) in a.iter().zip(b.iter()) {
+                if self.enter() {
+                    self.operator(schema, name, Some(one), Some(other));
+                }
+                self.leave();
+            }
+        }
         if !self.path.is_certain() && schema.is_none() {
             self.found.opaque("search-path", name);
         }

@@ -159,7 +159,9 @@ impl Resolver<'_> {
                 let right = Value::made(0, rows.fields.iter().map(|(_, v)| v));
                 let left = test.unwrap_or_default();
                 if it.oper_name.is_empty() {
-                    self.equality(&left, &first.unwrap_or_default());
+                    let several = left.fields.is_some();
+                    let row = Value::row(oid::RECORD, rows.fields.clone());
+                    self.equality(&left, &if several { row } else { first.unwrap_or_default() });
                 } else {
                     self.operator_by_name(&it.oper_name);
                 }

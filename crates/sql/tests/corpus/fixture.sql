@@ -52,3 +52,8 @@ CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION pg_trgm; CREA
 CREATE TABLE ci (a citext); INSERT INTO ci VALUES ('x');
 SELECT lo_from_bytea(4242, 'canary');
 ANALYZE;
+CREATE TYPE odd AS (a int);
+CREATE FUNCTION odd_json(odd) RETURNS json LANGUAGE plpgsql AS $$ BEGIN PERFORM public.evil(); RETURN '1'; END $$;
+CREATE CAST (odd AS json) WITH FUNCTION odd_json(odd);
+CREATE TABLE odds (o odd); INSERT INTO odds VALUES (ROW(1));
+CREATE TABLE cascaded (id int PRIMARY KEY, o int REFERENCES orders ON DELETE SET NULL);
