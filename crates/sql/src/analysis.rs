@@ -181,16 +181,29 @@ pub(crate) struct Parsed {
 impl Parsed {
     /// What it does, with facts; and what it leaves behind.
     pub(crate) fn resolve(&self, catalog: &Catalog, state: &SessionState) -> (Shape, Sequel) {
+        let (shape, sequel, ..) = self.resolve_ways(catalog, state);
+        (shape, sequel)
+    }
+
+    /// As [`Parsed::resolve`]; and whether literals, and whether names of prepared statements or cursors, decided.
+    pub(crate) fn resolve_ways(
+        &self,
+        catalog: &Catalog,
+        state: &SessionState,
+    ) -> (Shape, Sequel, bool, bool) {
         let Some(tree) = &self.tree else {
             let mut shape = Shape::clone(&opaque_shape());
             shape.facts = Some(Arc::new(opaque_facts(UNPARSED)));
-            return (shape, Sequel::Uncertain);
+            return (shape, Sequel::Uncertain, true, false);
         };
         let mut shape = shape_of(tree.to_ref());
         let resolved = resolve(tree, catalog, state);
         shape.effects = resolved.facts.effects;
+        // The text's own proof stands, unless what stands behind its names says otherwise.
+        let read = Effects::only(Effect::Read);
+        shape.plain_read &= resolved.facts.opaque.is_none() && shape.effects.union(read) == read;
         shape.facts = Some(Arc::new(resolved.facts));
-        (shape, resolved.sequel)
+        (shape, resolved.sequel, resolved.literal, resolved.by_name)
     }
 }
 

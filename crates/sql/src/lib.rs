@@ -27,6 +27,7 @@ mod cache;
 pub mod catalog;
 pub mod explain;
 mod harmless;
+pub mod judge;
 mod kinds;
 mod outline;
 mod resolve;

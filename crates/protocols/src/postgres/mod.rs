@@ -14,6 +14,7 @@ mod forward;
 mod handshake;
 mod handshake_client;
 mod handshake_target;
+pub mod knowing;
 mod names;
 mod parameters;
 mod probe;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use firsthand_model::statement::{self, RelationKind};
 
-pub use build::Builder;
+pub use build::{Builder, ROWS_MAX, Row};
 pub use queries::{PREPARE, QUERIES, Query, VERSION_QUERY, queries};
 
 /// The server's number for an object. 0: none, or not known.

@@ -99,7 +99,11 @@ impl<'a> Resolver<'a> {
             let to = to.oid;
             self.cast_function(only.type_oid, to, true);
         }
-        let candidates = self.candidates(schema, name, arguments, loose);
+        let mut candidates = self.candidates(schema, name, arguments, loose);
+        if candidates.is_empty() && name == "extract" {
+            // As PostgreSQL before 14 calls what EXTRACT means.
+            candidates = self.candidates(schema, "date_part", arguments, loose);
+        }
         if candidates.is_empty() {
             return self.no_function(schema, name, arguments);
         }
@@ -107,6 +111,7 @@ impl<'a> Resolver<'a> {
             self.found.opaque("function", name);
             return Value::unknown(0);
         }
+        self.called.clone_from(&candidates);
         let mut value: Option<Value> = None;
         for function in &candidates {
             let next = self.run(function, arguments, nodes);
@@ -184,7 +189,15 @@ impl<'a> Resolver<'a> {
             }
             all = kept;
             let types: Vec<Oid> = arguments.iter().map(|v| v.type_oid).collect();
-            let exact = |f: &Function| f.arguments == types;
+            let exact = |f: &Function| {
+                let same = |(wanted, actual): (&Oid, &Oid)| {
+                    // Literals without a type, and nothing else to go by: text is preferred.
+                    wanted == actual || (*actual == oid::UNKNOWN && *wanted == oid::TEXT)
+                };
+                let literals = types.iter().all(|t| *t == oid::UNKNOWN);
+                f.arguments == types
+                    || (literals && f.arguments.len() == count && f.arguments.iter().zip(&types).all(same))
+            };
             if !loose && let Some((_, f)) = all.iter().find(|(_, f)| exact(f)) {
                 return vec![Arc::clone(f)];
             }

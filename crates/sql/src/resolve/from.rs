@@ -146,7 +146,7 @@ impl Resolver<'_> {
         for argument in it.args.iter().chain(it.repeatable.as_deref()) {
             self.expression(argument);
         }
-        self.call_by_name(&it.method, &[]);
+        self.call_by_name(&it.method, &[Value::plain(0)]);
         scope
     }
 

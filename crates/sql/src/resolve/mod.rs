@@ -114,6 +114,10 @@ pub(super) struct Resolver<'a> {
     bodies: Vec<(Kind, Oid)>,
     /// Types whose checks were followed.
     types_seen: Vec<Oid>,
+    /// Functions of casts that were followed.
+    casts_seen: Vec<Oid>,
+    /// What the call walked last may have meant.
+    called: Vec<Arc<crate::catalog::Function>>,
     literal: bool,
     by_name: bool,
     /// Addresses of nodes handled, for [`Resolver::check_complete`].
@@ -135,6 +139,8 @@ impl<'a> Resolver<'a> {
             steps: 0,
             bodies: Vec::new(),
             types_seen: Vec::new(),
+            casts_seen: Vec::new(),
+            called: Vec::new(),
             literal: false,
             by_name: false,
             visited: Vec::new(),

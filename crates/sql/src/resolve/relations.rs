@@ -403,7 +403,9 @@ impl Resolver<'_> {
             let name = alias.map_or_else(|| naming::name_of(node), str::to_owned);
             return (Rows { fields: vec![(Rc::from(name), value)], open: false }, Some(0));
         };
+        self.called.clear();
         let value = self.expression(node);
+        let called = std::mem::take(&mut self.called);
         let arguments: Vec<Value> = Vec::new();
         if !definitions.is_empty() {
             let mut fields = Vec::new();
@@ -417,14 +419,13 @@ impl Resolver<'_> {
             }
             return (Rows { fields, open: false }, None);
         }
-        let (schema, name) = super::name_of(&call.funcname);
+        let (_, name) = super::name_of(&call.funcname);
         // `unnest(a, b)` is a column for each.
         if name == "unnest" && call.args.len() > 1 {
             let fields = call.args.iter().map(|_| (Rc::from("unnest"), Value::made(0, [&value]))).collect();
             return (Rows { fields, open: false }, None);
         }
-        let types: Vec<Value> = call.args.iter().map(|_| Value::plain(0)).collect();
-        let candidates = self.candidates(schema, name, &types, true);
+        let candidates = called;
         let many = candidates.iter().find(|f| f.outputs.len() > 1);
         if let Some(f) = many {
             let columns = if f.is_builtin() { Vec::new() } else { self.set_columns(f, &arguments) };

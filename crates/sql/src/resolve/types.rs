@@ -74,7 +74,7 @@ impl Resolver<'_> {
         if it.checks.is_empty() && it.default.is_none() {
             return;
         }
-        let path = self.path.clone();
+        let path = self.state.plain_path(self.catalog);
         let checks = Arc::clone(&it);
         let facts = self.body((Kind::Type, type_oid, 0), path, move |inner| {
             for text in checks.checks.iter().chain(&checks.default) {
@@ -106,8 +106,11 @@ impl Resolver<'_> {
             .iter()
             .filter(|c| c.context != b'e' && (c.source == type_oid || c.target == type_oid))
             .map(|c| c.function)
+            .filter(|f| !self.casts_seen.contains(f))
             .collect();
         for function in casts {
+            // Before it runs: its own argument is of such a type.
+            self.casts_seen.push(function);
             self.run_oid(function, "cast", "");
         }
     }

@@ -13,14 +13,12 @@ pub(super) type Source = u32;
 pub(super) mod oid {
     use super::Oid;
     pub(in crate::resolve) const BOOL: Oid = 16;
-    pub(in crate::resolve) const NAME: Oid = 19;
     pub(in crate::resolve) const INT8: Oid = 20;
     pub(in crate::resolve) const INT4: Oid = 23;
     pub(in crate::resolve) const TEXT: Oid = 25;
     pub(in crate::resolve) const JSON: Oid = 114;
     pub(in crate::resolve) const UNKNOWN: Oid = 705;
     pub(in crate::resolve) const NUMERIC: Oid = 1700;
-    pub(in crate::resolve) const VARBIT: Oid = 1562;
     pub(in crate::resolve) const RECORD: Oid = 2249;
     pub(in crate::resolve) const JSONB: Oid = 3802;
 }

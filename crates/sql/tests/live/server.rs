@@ -53,7 +53,8 @@ impl Server {
     }
 
     fn psql(&self) -> Command {
-        let mut command = Command::new(self.bin.join("psql"));
+        let own = self.bin.join("psql");
+        let mut command = Command::new(if own.exists() { own } else { PathBuf::from("psql") });
         command.args(["-X", "-q", "-A", "-U", "postgres", "-d", "postgres", "-h"]).arg(&self.dir);
         command
     }
