@@ -4,6 +4,7 @@
 //! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
 
 pub(crate) mod check;
+pub(crate) mod labels;
 pub(crate) mod log;
 pub(crate) mod output;
 pub(crate) mod policy;
@@ -77,6 +78,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: policy::PolicyCommand,
     },
+    /// Say what values are, and propose labels for columns
+    Labels {
+        /// What to do.
+        #[command(subcommand)]
+        command: labels::LabelsCommand,
+    },
     /// Say which version this is
     Version,
     /// Print parts of the documentation that are made from the code
@@ -116,6 +123,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Policy { command } => {
             policy::run(command, Place::find_if_any(config.as_deref(), dir.as_deref())?, out)
         }
+        Command::Labels { command } => labels::run(&command, out),
         Command::Version => {
             out.show(&serde_json::json!({ "version": crate::VERSION }), || {
                 format!("firsthand {}", crate::VERSION)
