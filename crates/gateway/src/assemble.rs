@@ -12,7 +12,6 @@ use firsthand_adapters::dialer::DirectDialer;
 use firsthand_adapters::identity::provider::TokenIdentity;
 use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::ids::Uuid7;
-use firsthand_adapters::masking::MaskNothing;
 use firsthand_adapters::record::{Found, Record, kind_letter};
 use firsthand_adapters::targets::TargetTable;
 use firsthand_model::identity::IdentityKind;
@@ -74,6 +73,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let (record, found) =
         open_record(&config.data_dir, lock, Vec::new(), started_facts(&config, &governing.version()))?;
     let record = Arc::new(record);
+    governing.tokens_with(record.keys().token_key());
     let tokens = Arc::new(TokenStore::open(&config.data_dir).map_err(store_failure)?);
     let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
     let credentials = StaticCredentials::read(&specs(&config));
@@ -130,7 +130,7 @@ fn engine(
         policy: Box::new(governing.clone()),
         approver: Box::new(NobodyToAsk),
         credentials: Box::new(credentials.clone()),
-        masker: Box::new(MaskNothing),
+        masker: Box::new(governing.clone()),
         recorder: record.recorder().clone(),
         dialer: Box::new(DirectDialer),
         targets: Box::new(targets.clone()),

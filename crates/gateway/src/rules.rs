@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
-use firsthand_model::decision::Decision;
+use firsthand_model::decision::{Decision, Obligations};
 use firsthand_policy::AGENTS;
 use firsthand_policy::compiled::{Compiled, RuleFile};
+use firsthand_policy::detect::{Detector, ScannedValues};
 use firsthand_policy::rule::Problem;
 use firsthand_policy::rules::Rules;
-use firsthand_session::port::{Ask, Policy};
+use firsthand_session::port::{Ask, MaskPlan, Masker, Policy, Values};
 
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -23,40 +24,86 @@ const FILES_MAX: usize = 1000;
 /// What problems call the shipped rules.
 pub(crate) const SHIPPED: &str = "policy/agents.toml (shipped)";
 
-/// Decides by the rules, or without any by what tokens name. Clones share one state.
+/// Decides by the rules, or without any by what tokens name; and has the tools of the masks. Clones share one state.
 #[derive(Clone)]
 pub(crate) struct Governing {
-    rules: Arc<ArcSwapOption<Rules>>,
+    rules: Arc<ArcSwapOption<Ruled>>,
     plain: Arc<AllowTokenTargets>,
+    detector: Arc<OnceLock<Arc<Detector>>>,
+    /// The key of tokens; set once the data folder is open, before anybody is let in.
+    key: Arc<OnceLock<[u8; 32]>>,
+}
+
+/// Rules with the tools of their masks.
+struct Ruled {
+    rules: Rules,
+    values: OnceLock<Arc<dyn Values>>,
 }
 
 impl Governing {
     pub(crate) fn new(compiled: Option<Compiled>) -> Self {
-        let rules = compiled.map(|c| Arc::new(Rules::new(c)));
-        Self { rules: Arc::new(ArcSwapOption::new(rules)), plain: Arc::default() }
+        let governing = Self {
+            rules: Arc::default(),
+            plain: Arc::default(),
+            detector: Arc::default(),
+            key: Arc::default(),
+        };
+        governing.replace(compiled);
+        governing
     }
 
-    /// Other rules from now on, for running sessions too.
+    /// The key of the tokens that stand for masked values.
+    pub(crate) fn tokens_with(&self, key: [u8; 32]) {
+        // A second one would change tokens under running sessions: the first stays.
+        let _ = self.key.set(key);
+    }
+
+    /// Other rules from now on, for running sessions too. What was known of catalogs is known to the new ones.
     pub(crate) fn replace(&self, compiled: Option<Compiled>) {
-        match (self.rules.load_full(), compiled) {
-            // What is known of catalogs stays.
-            (Some(rules), Some(compiled)) => rules.replace(compiled),
-            (_, compiled) => self.rules.store(compiled.map(|c| Arc::new(Rules::new(c)))),
-        }
+        let rules = compiled.map(|compiled| {
+            let rules = Rules::new(compiled);
+            if let Some(old) = self.rules.load().as_ref() {
+                rules.know_as(&old.rules);
+            }
+            Arc::new(Ruled { rules, values: OnceLock::new() })
+        });
+        self.rules.store(rules);
     }
 
     /// The version of what decides.
     pub(crate) fn version(&self) -> Arc<str> {
-        self.rules.load().as_ref().map_or_else(|| Arc::from(POLICY_VERSION), |rules| rules.version())
+        self.rules.load().as_ref().map_or_else(|| Arc::from(POLICY_VERSION), |ruled| ruled.rules.version())
+    }
+
+    /// The tools: detection is built when it is first needed.
+    fn values(&self, ruled: &Ruled) -> Option<Arc<dyn Values>> {
+        let key = self.key.get()?;
+        let values = ruled.values.get_or_init(|| {
+            let detector = Arc::clone(self.detector.get_or_init(|| Arc::new(Detector::new())));
+            Arc::new(ScannedValues::new(detector, ruled.rules.label_masks(), key))
+        });
+        Some(Arc::clone(values))
     }
 }
 
 impl Policy for Governing {
     fn decide(&self, ask: &Ask<'_>) -> Decision {
         match self.rules.load().as_ref() {
-            Some(rules) => rules.decide(ask),
+            Some(ruled) => ruled.rules.decide(ask),
             None => self.plain.decide(ask),
         }
+    }
+}
+
+impl Masker for Governing {
+    fn plan(&self, obligations: &Arc<Obligations>) -> MaskPlan {
+        let obligations = Arc::clone(obligations);
+        if obligations.mask.is_empty() {
+            return MaskPlan { obligations, values: None };
+        }
+        // Without rules, or without tools, the duty stands and cannot be carried out: then the dialect refuses.
+        let values = self.rules.load().as_ref().and_then(|ruled| self.values(ruled));
+        MaskPlan { obligations, values }
     }
 }
 

@@ -9,13 +9,15 @@ use cedar_policy::{
     Schema, ValidationMode, Validator,
 };
 use firsthand_model::decision::{Quotas, Sums};
-use firsthand_model::masking::Style;
+use firsthand_model::masking::{ColumnMask, Style};
 
 use crate::cedar;
+use crate::masks::strictest;
 use crate::pattern::{ColumnPattern, Pattern};
 use crate::read;
 use crate::rule::{Case, Document, Label, Problem, Use};
 use crate::window::Window;
+use crate::written_back;
 
 /// What rules may speak of.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -140,6 +142,8 @@ pub struct Compiled {
     pub(crate) detectable: Vec<Arc<str>>,
     /// Whether a mask looks through unlabelled values.
     pub(crate) detects: bool,
+    /// What those masks do with what is found, by label; `*` for all others.
+    pub(crate) found: HashMap<String, ColumnMask>,
     /// Cases that stand beside the rules.
     pub cases: Vec<Case>,
     cedar: Vec<(String, String)>,
@@ -365,6 +369,7 @@ impl Builder {
         let has_masks = !masks.is_empty();
         let detects = masks.iter().any(|m| m.detect);
         let named = document.masks.iter().flat_map(|m| m.when.labels.iter().map(String::as_str));
+        let named = named.chain(if detects { written_back::DETECTED } else { &[] }.iter().copied());
         let given = document.labels.iter().map(|l| l.label.as_str());
         let mut detectable: Vec<Arc<str>> = named.chain(given).map(Arc::from).collect();
         detectable.sort();
@@ -383,10 +388,29 @@ impl Builder {
             has_masks,
             detectable,
             detects,
+            found: found_masks(&document),
             cases: document.cases,
             cedar: self.cedar,
         })
     }
+}
+
+/// Masks of values that turn out to be something, by label. Whether values are looked through at all depends on who asks;
+/// where several masks do, a value gets the one that leaves least.
+fn found_masks(document: &Document) -> HashMap<String, ColumnMask> {
+    let mut all: HashMap<String, ColumnMask> = HashMap::new();
+    for mask in document.masks.iter().filter(|m| m.detect) {
+        for label in &mask.when.labels {
+            let new = ColumnMask {
+                label: Arc::from(label.as_str()),
+                rule: Arc::from(mask.name.as_str()),
+                style: mask.style,
+            };
+            let kept = all.entry(label.clone()).or_insert_with(|| new.clone());
+            kept.style = strictest(kept.style, new.style);
+        }
+    }
+    all
 }
 
 /// The digest of all files, names and order included.

@@ -30,7 +30,7 @@ pub(crate) struct Veil<'q, 'c> {
 pub(crate) type Origins = Arc<HashMap<(u32, i16), ColumnMask>>;
 
 /// Of several masks, the one that leaves the least.
-fn strictest(a: Style, b: Style) -> Style {
+pub(crate) fn strictest(a: Style, b: Style) -> Style {
     const ORDER: [Style; 6] =
         [Style::Null, Style::Zero, Style::Redact, Style::Token, Style::Generalise, Style::Partial];
     if ORDER.iter().position(|s| *s == a) <= ORDER.iter().position(|s| *s == b) { a } else { b }

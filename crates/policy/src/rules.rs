@@ -16,6 +16,7 @@ use firsthand_session::port::{Ask, Policy};
 
 use crate::cache::{Cache, Key};
 use crate::compiled::Compiled;
+use crate::detect::LabelMasks;
 use crate::judge::{Judgement, effects, judge};
 use crate::labels::{Columns, KnownColumn};
 use crate::masks::{Origins, Veil};
@@ -96,6 +97,12 @@ impl Rules {
         });
     }
 
+    /// Takes over what other rules know of catalogs.
+    pub fn know_as(&self, other: &Self) {
+        self.catalogs.store(other.catalogs.load_full());
+        self.generation.store(other.generation.load(Relaxed), Relaxed);
+    }
+
     /// Judges with everything that spoke, past the cache: for explanations.
     #[must_use]
     pub fn judge(&self, session: &SessionFacts, facts: &Facts, now: UnixMicros, approved: bool) -> Judgement {
@@ -115,6 +122,14 @@ impl Rules {
     ) -> Judgement {
         let known = known_of(&self.catalogs.load(), session).cloned();
         self.force.load().judge(session, facts, windows, known.as_ref(), given)
+    }
+
+    /// What is done with values that turn out to be something: for whoever looks through them.
+    #[must_use]
+    pub fn label_masks(&self) -> LabelMasks {
+        let mut by_label = self.force.load().compiled.found.clone();
+        let others = by_label.remove("*");
+        LabelMasks::new(by_label, others)
     }
 
     /// The rules in force, for documents and explanations.

@@ -9,12 +9,33 @@ use firsthand_model::statement::{Column, Facts};
 use firsthand_session::port::Ask;
 
 use crate::compiled::{Compiled, Meta};
+use crate::detect::label;
 use crate::question::{Question, READ_CLEAR};
 use crate::rule::Use;
 use crate::rules::{Given, situation};
 
 /// How a keyed token begins: `tok_email_…`.
 const TOKEN: &str = "tok_";
+
+/// Labels that detection finds and that a person would write back.
+pub(crate) const DETECTED: &[&str] = &[
+    label::EMAIL,
+    label::PHONE,
+    label::CARD,
+    label::IBAN,
+    label::ACCOUNT,
+    label::NATIONAL_ID,
+    label::TAX_ID,
+    label::PASSPORT,
+    label::BIRTH,
+    label::PERSON,
+    label::ADDRESS,
+    label::POSTCODE,
+    label::IP,
+    label::PASSWORD,
+    label::SECRET,
+    label::JWT,
+];
 
 /// Refuses or holds an allowed write that carries the remains of a mask in its text or parameters. Not part of what is
 /// remembered: the values are other each time.

@@ -158,6 +158,7 @@ impl Resolver<'_> {
             let name = name.to_ascii_lowercase();
             let list =
                 if name == "search_path" { crate::state::identifiers(value) } else { vec![value.to_owned()] };
+            self.found.setting_to(&name, &list);
             return Sequel::Set { name, value: Setting::To(list), local };
         }
         for setting in self.found.settings.clone() {
