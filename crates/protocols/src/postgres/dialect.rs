@@ -230,6 +230,18 @@ impl Dialect for PostgresDialect {
         }
     }
 
+    fn holds_back(&self) -> bool {
+        self.wants_client() && !self.batch.is_empty()
+    }
+
+    fn client_pauses(&mut self, unfinished: bool, _now: MonoMicros, out: &mut Vec<Action>) {
+        // A Parse or Bind in front of a message under way is most likely of one command with it.
+        if self.holds_back() && !(unfinished && self.batch.ends_unclaimed()) {
+            self.submit(out);
+            self.end_when_idle(out);
+        }
+    }
+
     fn from_server(&mut self, input: &mut BytesMut, _now: MonoMicros, out: &mut Vec<Action>) {
         if self.life == Life::Over {
             input.clear();
@@ -269,6 +281,10 @@ impl Dialect for PostgresDialect {
 
     fn is_busy(&self) -> bool {
         self.asking || self.thinking || !self.flight.is_idle()
+    }
+
+    fn is_owed(&self) -> bool {
+        self.unobserved || self.flight.is_owed()
     }
 
     fn drain(&mut self, _now: MonoMicros, out: &mut Vec<Action>) {

@@ -151,6 +151,7 @@ impl PostgresDialect {
             notices: Vec::new(),
             copy_in: false,
             copy_done: false,
+            syncs_before_data: None,
         };
         Slot { fate: Fate::Permitted(Box::new(running)), last }
     }
@@ -210,7 +211,7 @@ impl PostgresDialect {
             What::Execute(it) => Sent::Execute(it),
             What::Query(_) => Sent::Script,
             What::Function => Sent::Function,
-            What::Sync => Sent::Sync { doubtful: self.flight.is_reading_copy() },
+            What::Sync => Sent::Sync { doubtful: self.flight.swallows_sync() },
             What::Terminate => {
                 self.life = Life::Leaving;
                 return;
