@@ -31,6 +31,7 @@ fn session() -> (Fakes, Parts, DuplexStream, DuplexStream) {
         role: "orders_rw".to_owned(),
         session: session.facts().id,
         message_bytes_max: 1 << 20,
+        budget: firsthand_protocols::budget::Budget::new(1 << 20),
         unobserved: false,
     };
     let handle = Arc::new(Handle::new(Arc::clone(session.facts()), UnixMicros(0), String::new()));
@@ -44,6 +45,7 @@ fn session() -> (Fakes, Parts, DuplexStream, DuplexStream) {
         handle,
         limits: TimeLimits { stall: hour, idle: None, drain: hour },
         cancel: None,
+        thinkers: Arc::default(),
     };
     (fakes, parts, client, server)
 }
