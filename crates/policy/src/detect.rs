@@ -33,6 +33,7 @@ mod values;
 mod wallet;
 mod words;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 pub use columns::Topic;
@@ -96,6 +97,12 @@ impl TypeHint {
             _ => Self::Text,
         }
     }
+}
+
+/// All labels that detection can give, in order of their names.
+pub fn labels() -> BTreeSet<&'static str> {
+    let tokens = prefixes::PREFIXES.iter().map(|p| p.label);
+    label::HERE.into_iter().chain(Ids::labels()).chain(tokens).collect()
 }
 
 /// Finds what values are. Built once, shared by all sessions.

@@ -49,6 +49,9 @@ const fn weak(
 /// The longest national number.
 const LONGEST: usize = 20;
 
+/// All of them.
+const TABLES: [&[Kind]; 5] = [europe::KINDS, north::KINDS, south::KINDS, americas::KINDS, asia::KINDS];
+
 /// All kinds, by length.
 pub(crate) struct Ids {
     by_len: Vec<Vec<&'static Kind>>,
@@ -57,8 +60,7 @@ pub(crate) struct Ids {
 impl Ids {
     pub(crate) fn new() -> Self {
         let mut by_len: Vec<Vec<&'static Kind>> = vec![Vec::new(); LONGEST + 1];
-        let tables = [europe::KINDS, north::KINDS, south::KINDS, americas::KINDS, asia::KINDS];
-        for kind in tables.into_iter().flatten() {
+        for kind in TABLES.into_iter().flatten() {
             for (_, kinds) in
                 by_len.iter_mut().enumerate().filter(|(n, _)| (kind.len.0..=kind.len.1).contains(n))
             {
@@ -66,6 +68,11 @@ impl Ids {
             }
         }
         Self { by_len }
+    }
+
+    /// The labels of all kinds.
+    pub(crate) fn labels() -> impl Iterator<Item = &'static str> {
+        TABLES.into_iter().flatten().map(|k| k.label)
     }
 
     /// The kind that a shape is, with how sure that is. The topic says what the column or the words before say.

@@ -62,3 +62,38 @@ pub const DEVICE: &str = "device_id";
 pub const VIN: &str = "vin";
 /// Licence plate.
 pub const PLATE: &str = "plate";
+
+/// Those that stand here; more come from the tables of states' numbers and of providers' tokens.
+pub(super) const HERE: [&str; 31] = [
+    EMAIL,
+    PHONE,
+    CARD,
+    CARD_CODE,
+    IBAN,
+    BIC,
+    ACCOUNT,
+    NATIONAL_ID,
+    TAX_ID,
+    PASSPORT,
+    LICENCE,
+    HEALTH,
+    BIRTH,
+    PERSON,
+    ADDRESS,
+    POSTCODE,
+    GEO,
+    IP,
+    MAC,
+    URL_PASSWORD,
+    CONNECTION_STRING,
+    PASSWORD,
+    SECRET,
+    JWT,
+    PRIVATE_KEY,
+    WALLET,
+    IMEI,
+    ICCID,
+    DEVICE,
+    VIN,
+    PLATE,
+];

@@ -178,7 +178,7 @@ pub(crate) const PREFIXES: &[Prefix] = &[
     open("age_key", "AGE-SECRET-KEY-1", Upper, 58),
     open("easypost_key", "EZAK", Alnum, 54),
     open("flutterwave_key", "FLWSECK-", Url, 20),
-    open("firsthand_token", "fht_", Alnum, 24),
+    open("firsthand_token", "fh_", Url, 40),
     open("tailscale_key", "tskey-", Url, 20),
     open("pulumi_token", "pul-", Hex, 40),
     open("buildkite_token", "bkua_", Hex, 40),

@@ -156,3 +156,11 @@ fn tokens_of_providers_are_found() {
         );
     }
 }
+
+#[test]
+fn each_label_is_documented() {
+    let page = include_str!("../../../../docs/labels.md");
+    let missing: Vec<&str> =
+        super::labels().into_iter().filter(|l| !page.contains(&format!("`{l}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
