@@ -15,7 +15,7 @@ use crate::cedar;
 use crate::masks::strictest;
 use crate::pattern::{ColumnPattern, Pattern};
 use crate::read;
-use crate::rule::{Case, Document, Label, Problem, Use};
+use crate::rule::{Case, Document, Label, Mask, Problem, Use};
 use crate::window::Window;
 use crate::written_back;
 
@@ -369,7 +369,8 @@ impl Builder {
         let has_masks = !masks.is_empty();
         let detects = masks.iter().any(|m| m.detect);
         let named = document.masks.iter().flat_map(|m| m.when.labels.iter().map(String::as_str));
-        let named = named.chain(if detects { written_back::DETECTED } else { &[] }.iter().copied());
+        let found: &[&str] = if detects { written_back::DETECTED } else { &[] };
+        let named = named.chain(found.iter().copied());
         let given = document.labels.iter().map(|l| l.label.as_str());
         let mut detectable: Vec<Arc<str>> = named.chain(given).map(Arc::from).collect();
         detectable.sort();
@@ -388,7 +389,7 @@ impl Builder {
             has_masks,
             detectable,
             detects,
-            found: found_masks(&document),
+            found: found_masks(&document.masks),
             cases: document.cases,
             cedar: self.cedar,
         })
@@ -397,9 +398,9 @@ impl Builder {
 
 /// Masks of values that turn out to be something, by label. Whether values are looked through at all depends on who asks;
 /// where several masks do, a value gets the one that leaves least.
-fn found_masks(document: &Document) -> HashMap<String, ColumnMask> {
+fn found_masks(masks: &[Mask]) -> HashMap<String, ColumnMask> {
     let mut all: HashMap<String, ColumnMask> = HashMap::new();
-    for mask in document.masks.iter().filter(|m| m.detect) {
+    for mask in masks.iter().filter(|m| m.detect) {
         for label in &mask.when.labels {
             let new = ColumnMask {
                 label: Arc::from(label.as_str()),

@@ -348,6 +348,8 @@ impl Resolver<'_> {
 
     fn set(&mut self, it: &protobuf::VariableSetStmt) -> Sequel {
         self.found.effect(Effect::Session);
+        // What it sets stands in the facts, so they are not those of the same text with another value.
+        self.literal = true;
         let name = it.name.to_ascii_lowercase();
         match it.kind() {
             VariableSetKind::VarResetAll => {
@@ -386,6 +388,7 @@ impl Resolver<'_> {
     /// Modes of a transaction, which are settings. False: there are none.
     fn options(&mut self, options: &[protobuf::Node]) -> bool {
         let mut any = false;
+        self.literal |= !options.is_empty();
         for option in options {
             if let Some(NodeEnum::DefElem(option)) = &option.node {
                 any = true;
