@@ -145,6 +145,9 @@ impl PostgresDialect {
     fn client_broke(&mut self, e: &FrameError, out: &mut Vec<Action>) {
         // What PostgreSQL says of the same bytes.
         let message = match e {
+            FrameError::UnknownTag { tag, .. } if self.flight.is_reading_copy() => {
+                format!("unexpected message type 0x{tag:02X} during COPY from stdin")
+            }
             FrameError::UnknownTag { tag, .. } => format!("invalid frontend message type {tag}"),
             FrameError::BadLength { .. } | FrameError::TooLong { .. } => "invalid message length".to_owned(),
         };
