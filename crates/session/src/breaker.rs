@@ -1,4 +1,4 @@
-//! Ends the waiting of a held command from outside: the client cancelled it, or has left.
+//! Ends the waiting of a held command from outside: the client cancelled it or has left, or the gateway stops.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -12,6 +12,8 @@ pub enum Broken {
     Cancelled,
     /// The client left.
     ClientLeft,
+    /// The gateway stops.
+    Draining,
 }
 
 #[derive(Debug, Default)]

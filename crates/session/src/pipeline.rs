@@ -41,11 +41,14 @@ pub struct Session {
 }
 
 /// Stage 1 done: policy has spoken.
+#[derive(Clone)]
 struct Authorized {
     number: CommandNumber,
     asked: MonoMicros,
     command: Command,
     decision: Decision,
+    /// The identity holds no longer: refused in every mode.
+    identity_ended: bool,
 }
 
 /// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
@@ -67,7 +70,8 @@ impl Session {
     /// The answers come in the same order. The future owns what it needs, so the session can go on completing earlier
     /// commands meanwhile.
     ///
-    /// Not cancel-safe in effect: a dropped future leaves intents that are recorded as abandoned.
+    /// Not cancel-safe in effect: a dropped future leaves intents that are recorded as abandoned, and a held command is
+    /// recorded as one that nobody approved.
     pub fn submit(&self, commands: Vec<Command>) -> impl Future<Output = Vec<Answer>> + Send + use<> {
         let first = self.asked.fetch_add(commands.len() as u64, Relaxed) + 1;
         let (engine, facts, limits) = (Arc::clone(&self.engine), Arc::clone(&self.facts), self.limits);
@@ -76,7 +80,7 @@ impl Session {
             let mut recorded = Vec::with_capacity(commands.len());
             for (number, command) in (first..).map(CommandNumber).zip(commands) {
                 let authorized = authorize(&engine, &facts, number, command);
-                let cleared = hold(&engine, &facts, &breaker, authorized).await;
+                let cleared = hold(&engine, &facts, limits, &breaker, authorized).await;
                 recorded.push(record_intent(&engine, &facts, limits, cleared));
             }
             make_durable(&engine, recorded).await
@@ -225,22 +229,25 @@ fn authorize(
 ) -> Authorized {
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
     let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now });
-    if let Err(e) = engine.identity.recheck(&facts.identity, now) {
+    let identity_ended = engine.identity.recheck(&facts.identity, now).err();
+    if let Some(e) = &identity_ended {
         decision.verdict = Verdict::Deny;
         decision.rule = Arc::from("identity");
         decision.reason = Arc::from(e.to_string());
     }
-    Authorized { number, asked, command, decision }
+    Authorized { number, asked, command, decision, identity_ended: identity_ended.is_some() }
 }
 
-/// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused.
+/// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused. Observing
+/// refuses nothing, so nobody is waited for.
 async fn hold(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     facts: &Arc<SessionFacts>,
+    limits: RecordLimits,
     breaker: &HoldBreaker,
     authorized: Authorized,
 ) -> Cleared {
-    if authorized.decision.verdict != Verdict::Hold {
+    if authorized.decision.verdict != Verdict::Hold || facts.mode == Mode::Observe {
         return Cleared { authorized, approval: None, refusal: None };
     }
     let question = Hold {
@@ -248,13 +255,33 @@ async fn hold(
         decision: authorized.decision.clone(),
         text: authorized.command.text.clone(),
     };
+    let mut held = Held { engine, facts, limits, authorized: Some(authorized.clone()) };
     let answer = breaker.unless_broken(engine.approver.approve(&question)).await;
+    held.authorized = None;
     match answer.unwrap_or_else(|broken| Err(ApprovalError::Broken(broken))) {
         Ok(approval) => Cleared { authorized, approval: Some(approval.id), refusal: None },
         Err(e) => {
             let refusal = held_in_vain(&authorized.decision, &e);
             Cleared { authorized, approval: None, refusal: Some(refusal) }
         }
+    }
+}
+
+/// A command that waits for a person. Its session may end meanwhile: then it is recorded as what it is, held and not run.
+struct Held<'a> {
+    engine: &'a Arc<Engine>,
+    facts: &'a Arc<SessionFacts>,
+    limits: RecordLimits,
+    /// `None` once the waiting is over.
+    authorized: Option<Authorized>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Some(authorized) = self.authorized.take() else { return };
+        let refusal = Some(held_in_vain(&authorized.decision, &ApprovalError::Broken(Broken::ClientLeft)));
+        let cleared = Cleared { authorized, approval: None, refusal };
+        drop(record_intent(self.engine, self.facts, self.limits, cleared));
     }
 }
 
@@ -265,14 +292,14 @@ fn record_intent(
     limits: RecordLimits,
     cleared: Cleared,
 ) -> Recorded {
-    let Cleared { authorized: Authorized { number, asked, command, decision }, approval, refusal } = cleared;
+    let Cleared { authorized, approval, refusal } = cleared;
+    let Authorized { number, asked, command, decision, identity_ended } = authorized;
     let refusal = match decision.verdict {
         Verdict::Deny => Some(denied(&decision)),
         Verdict::Allow | Verdict::Hold => refusal,
     };
-    // Observing refuses nothing, but a command whose caller was answered or has left never runs (invariant 10).
-    let stands = |r: &Refusal| facts.mode == Mode::Enforce || r.kind == RefusalKind::Cancelled;
-    let refusal = refusal.filter(stands);
+    // Observing lifts what policy says. It lets nobody in whose token has ended.
+    let refusal = refusal.filter(|_| facts.mode == Mode::Enforce || identity_ended);
     let must_be_durable_first = refusal.is_some() || !command.shape.plain_read;
     let before = command.transaction;
     let plan = engine.masker.plan(&decision.obligations);
@@ -339,7 +366,11 @@ fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
         ApprovalError::Refused => {
             Refusal::new(RefusalKind::Denied, format!("an approver refused this command (rule {rule})"))
         }
-        ApprovalError::Broken(_) => Refusal::new(
+        ApprovalError::Broken(Broken::Draining) => Refusal::new(
+            RefusalKind::Draining,
+            "Firsthand is stopping, so this command, which waited for approval, was not run; connect again in a moment",
+        ),
+        ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => Refusal::new(
             RefusalKind::Cancelled,
             "canceling statement due to user request while it waited for approval",
         ),

@@ -262,7 +262,7 @@ impl Running {
         if self.handle.is_draining() && self.draining_since.is_none() {
             self.draining_since = Some(self.now);
             self.tick.as_mut().reset(Instant::now() + self.limits.drain.min(TICK));
-            self.session.break_hold(Broken::Cancelled);
+            self.session.break_hold(Broken::Draining);
             self.dialect.drain(self.now, &mut self.actions);
             self.carry_out();
             return true;

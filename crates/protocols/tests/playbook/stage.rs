@@ -14,8 +14,9 @@ use firsthand_model::time::MonoMicros;
 use firsthand_protocols::budget::Budget;
 use firsthand_protocols::dialect::{Action, Crowded, Dialect, Thought};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
+use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
-use firsthand_session::port::BoxFuture;
+use firsthand_session::port::{Approval, ApprovalError, BoxFuture};
 use firsthand_session::{Answer, Reply, Session};
 use firsthand_sql::Analyzer;
 
@@ -135,6 +136,17 @@ impl Stage {
                 "full" => Disk::Full,
                 _ => Disk::Stopped,
             }),
+            "approver" => self.fakes.approver.answer(match rest.split_once(' ').unwrap_or((rest, "")) {
+                ("approves", id) => Ok(Approval { id: id.to_owned() }),
+                ("refuses", _) => Err(ApprovalError::Refused),
+                ("pending", id) => Err(ApprovalError::Pending(id.to_owned())),
+                _ => Err(ApprovalError::NobodyToAsk),
+            }),
+            // A CancelRequest over a connection of its own; the target hears of it unless a command is held.
+            "cancel" => {
+                self.session.canceller().cancel("192.0.2.7");
+            }
+            "stopping" => self.session.break_hold(Broken::Draining),
             "pause" => {
                 let unfinished = !self.client.is_empty();
                 self.call(|d, _, out| d.client_pauses(unfinished, NOW, out), true);
