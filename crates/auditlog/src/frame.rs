@@ -126,6 +126,13 @@ fn checksum(seed: u32, len: u32, rest: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// How many bytes the frame that starts at `bytes` wants to have; 0 where none can start.
+#[must_use]
+pub fn size_at(bytes: &[u8]) -> usize {
+    let body = u32_at(bytes, 0).and_then(|len| usize::try_from(len).ok());
+    body.filter(|body| (MIN_LEN..=MAX_LEN).contains(body)).map_or(0, |body| HEADER + body)
+}
+
 /// Reads the fields of the frame that starts at `bytes`, without checking its checksum or position.
 pub fn parse(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     let len = u32_at(bytes, 0).ok_or(FrameError::End)?;

@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -26,7 +27,8 @@ use crate::entry::{Stamp, moment};
 use crate::keys::{KeyStore, SessionKeys};
 use crate::names::Names;
 use crate::reader::payload::Opener;
-use crate::segment::{Header, Index, Segment, SegmentIndex, SegmentName};
+use crate::segment::{Header, Index, SegmentIndex, SegmentName};
+use crate::walk::Walk;
 use builder::Builder;
 use text::TextFilter;
 
@@ -155,13 +157,15 @@ impl Index for Indexer {
         Box::new(Live { builder: Builder::new(header), store: Arc::clone(&self.store), key_id })
     }
 
-    fn rebuild(&self, segment: &Segment) -> Option<Vec<u8>> {
-        let mut builder = Builder::new(&segment.header);
+    fn rebuild(&self, segment: &mut Walk) -> io::Result<Option<Vec<u8>>> {
+        let mut builder = Builder::new(segment.header());
         let mut opener = Opener::new(Some(Arc::clone(&self.store)));
-        feed(&mut builder, segment, &mut opener);
+        feed(&mut builder, segment, &mut opener)?;
         let mut key_id = [0; 16];
-        rand::fill(&mut key_id).ok()?;
-        Some(sidecar(builder, &self.store, Some(key_id)))
+        if rand::fill(&mut key_id).is_err() {
+            return Ok(None);
+        }
+        Ok(Some(sidecar(builder, &self.store, Some(key_id))))
     }
 }
 
@@ -176,14 +180,15 @@ impl SegmentIndex for Live {
 }
 
 /// Shows a builder every entry of a segment.
-pub(crate) fn feed(builder: &mut Builder, segment: &Segment, opener: &mut Opener) {
-    for (byte, frame) in segment.frames() {
+fn feed(builder: &mut Builder, segment: &mut Walk, opener: &mut Opener) -> io::Result<()> {
+    let (name, log_id) = (segment.header().name(), segment.header().log_id);
+    while let Some((byte, frame)) = segment.next_frame()? {
         let Ok(fields) = Fields::read(frame.leaf) else { continue };
         let stored = crate::reader::cursor::Stored {
-            segment: segment.header.name(),
-            byte: byte as u64,
-            place: crate::reader::Place { epoch: segment.header.epoch, position: frame.seq },
-            log_id: segment.header.log_id,
+            segment: name,
+            byte,
+            place: crate::reader::Place { epoch: name.epoch, position: frame.seq },
+            log_id,
             leaf: frame.leaf,
             sealed: frame.sealed,
         };
@@ -195,6 +200,7 @@ pub(crate) fn feed(builder: &mut Builder, segment: &Segment, opener: &mut Opener
         };
         builder.add(&at, frame.leaf, payload.clear());
     }
+    Ok(())
 }
 
 fn keys_of(store: &KeyStore, header: &Header, key_id: &[u8; 16]) -> Option<SessionKeys> {

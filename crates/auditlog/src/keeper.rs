@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::io::{File, Io, zero_fill};
 use crate::queue::{Shared, lock};
-use crate::segment::{Index, Segment, SegmentIndex, SegmentName};
+use crate::segment::{Index, SegmentIndex, SegmentName};
+use crate::walk::Walk;
 
 /// How long to wait before trying again what has failed: short enough that work resumes soon after space returns.
 pub(crate) const RETRY: Duration = Duration::from_millis(250);
@@ -190,22 +191,17 @@ impl<T> Keeper<T> {
     }
 
     fn seal_now(&self, job: SealJob) -> io::Result<()> {
-        let segment = match (&job.written, &job.index) {
-            (Some(_), Some(_)) => None,
-            _ => Some(Segment::read(&*self.io, &self.log, job.name).map_err(io::Error::other)?),
-        };
-        match (&job.written, &segment) {
-            (Some((file, used)), _) => {
+        match &job.written {
+            Some((file, used)) => {
                 file.set_len(*used)?;
                 file.protect()?;
             }
-            (None, Some(segment)) => self.seal_old(job.name, segment)?,
-            (None, None) => {}
+            None => self.seal_old(job.name)?,
         }
-        let sidecar = match (job.index, &segment, &self.index) {
-            (Some(index), _, _) => Some(index.finish()),
-            (None, Some(segment), Some(index)) => index.rebuild(segment),
-            _ => None,
+        let sidecar = match (job.index, &self.index) {
+            (Some(index), _) => Some(index.finish()),
+            (None, Some(index)) => index.rebuild(&mut Walk::open(&*self.io, &self.log, job.name)?)?,
+            (None, None) => None,
         };
         match sidecar {
             Some(bytes) => write_whole(&*self.io, &self.log, &job.name.index_path(&self.log), &bytes),
@@ -214,16 +210,16 @@ impl<T> Keeper<T> {
     }
 
     /// Cuts and protects a segment whose sealing an earlier run did not finish.
-    fn seal_old(&self, name: SegmentName, segment: &Segment) -> io::Result<()> {
-        let mut frames = segment.frames();
-        frames.by_ref().for_each(drop);
-        let tail = segment.bytes.get(frames.offset()..).unwrap_or_default();
+    fn seal_old(&self, name: SegmentName) -> io::Result<()> {
+        let mut frames = Walk::open(&*self.io, &self.log, name)?;
+        while frames.next_frame()?.is_some() {}
+        let end = frames.offset();
         // Anything but zeros is not ours to cut: verification must find it.
-        if tail.is_empty() || tail.iter().any(|b| *b != 0) {
+        if !frames.ends_in_zeros()? {
             return Ok(());
         }
         let file = self.io.open(&name.path(&self.log), true)?;
-        file.set_len(frames.offset() as u64)?;
+        file.set_len(end)?;
         file.protect()
     }
 }

@@ -75,6 +75,7 @@ mod step;
 pub mod tree;
 #[cfg(test)]
 mod trials;
+pub mod walk;
 pub mod writer;
 
 pub use step::Step;

@@ -16,6 +16,7 @@ use crate::frame::Frames;
 use crate::io::{Io, read_all};
 use crate::open_set::{MAX_LISTED, OpenItem};
 use crate::tree::{Frontier, Hash, MAX_EDGE};
+use crate::walk::Walk;
 
 /// Length of an ordinary segment. Large enough that rolling is rare, small enough that recovery, which reads one
 /// segment, stays under 100 ms.
@@ -142,6 +143,12 @@ impl Header {
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out
+    }
+
+    /// How long the header at the start of these bytes says it is; 0 where that is impossible.
+    pub(crate) fn size_at(bytes: &[u8]) -> usize {
+        let mut fields = Fields(bytes.get(MAGIC.len() + 4..).unwrap_or_default());
+        fields.count(MAX_HEADER).unwrap_or(0)
     }
 
     /// The header at the start of these bytes.
@@ -285,8 +292,11 @@ pub trait Index: Send + Sync + fmt::Debug {
     /// A segment begins; what is appended to it will be fed to the result.
     fn begin(&self, header: &Header) -> Box<dyn SegmentIndex>;
     /// The sidecar of a sealed segment that was not (all) fed, as after a restart. Called on a background thread; may
-    /// take its time. `None` leaves the segment without one.
-    fn rebuild(&self, segment: &Segment) -> Option<Vec<u8>>;
+    /// take its time, but not the memory of a segment. `None` leaves the segment without one.
+    ///
+    /// # Errors
+    /// Those of reading the segment.
+    fn rebuild(&self, segment: &mut Walk) -> io::Result<Option<Vec<u8>>>;
 }
 
 /// The index of one segment while it is written.

@@ -237,8 +237,8 @@ fn the_newest_segment_may_not_be_missing() {
         fn begin(&self, _: &crate::segment::Header) -> Box<dyn crate::segment::SegmentIndex> {
             Box::new(Nothing)
         }
-        fn rebuild(&self, _: &Segment) -> Option<Vec<u8>> {
-            Some(b"rebuilt".to_vec())
+        fn rebuild(&self, _: &mut crate::walk::Walk) -> std::io::Result<Option<Vec<u8>>> {
+            Ok(Some(b"rebuilt".to_vec()))
         }
     }
     let io = SimIo::new(2);
