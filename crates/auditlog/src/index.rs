@@ -5,7 +5,7 @@
 //! it carries the hash of the clear part, so that nobody hides an entry from searches by changing the clear part.
 //!
 //! ```text
-//! "FHINDEX1" | crc32 of what follows | log id 16 | epoch u64 | first u64 | created u64
+//! "FHINDEX2" | crc32 of what follows | log id 16 | epoch u64 | first u64 | created u64
 //! | facets length u32 | facets (JSON) | sessions count u32 | sessions
 //! | key id 16 | sealed length u32 | sealed: SHA-256 of all before "key id" | names length u32 | names (JSON) | text filter
 //! ```
@@ -32,7 +32,7 @@ use crate::walk::Walk;
 use builder::Builder;
 use text::TextFilter;
 
-const MAGIC: &[u8; 8] = b"FHINDEX1";
+const MAGIC: &[u8; 8] = b"FHINDEX2";
 /// The subject whose monthly key seals the part that tells of payloads. Destroying it makes indexes of that month
 /// useless for texts, and nothing else.
 pub const SUBJECT: &str = "index";
