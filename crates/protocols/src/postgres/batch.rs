@@ -33,6 +33,9 @@ const EXTENDED: &str = "extended";
 pub(super) const TEXT_UNKNOWN: &str = "text-unknown";
 /// Coverage fact: the name may stand for another text by now.
 pub(super) const TEXT_DOUBTFUL: &str = "text-doubtful";
+/// Coverage fact: the text is the one that the client gave the name. What ran since may have run code that nobody saw, and
+/// such code can give a name another text.
+pub(super) const TEXT_AS_PREPARED: &str = "text-as-prepared";
 /// Coverage fact: more parameters than the record keeps.
 pub(super) const PARAMETERS_CUT: &str = "parameters-cut";
 
@@ -315,6 +318,8 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
     };
     if since(|then, now| then.renamed != now.renamed) {
         coverage.push(TEXT_DOUBTFUL);
+    } else if since(|then, now| then != now) {
+        coverage.push(TEXT_AS_PREPARED);
     }
     if shape.plain_read && since(|then, now| then != now) {
         Arc::make_mut(&mut shape).plain_read = false;

@@ -79,7 +79,10 @@ impl PostgresDialect {
 
     /// Copy data that is not whole yet and long goes on in pieces. True when it does.
     fn begin_passing(&mut self, header: Header, input: &mut BytesMut, out: &mut Vec<Action>) -> bool {
-        if !self.client_rules.is_streamed(header.tag) || header.frame_len() <= PASS_FROM || !self.submit(out)
+        if !self.client_rules.is_streamed(header.tag)
+            || header.frame_len() <= PASS_FROM
+            || !self.submit(out)
+            || self.awaits_copy(out)
         {
             return false;
         }
@@ -160,6 +163,9 @@ impl PostgresDialect {
     }
 
     fn message(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
+        if self.awaits_sync(tag, out) {
+            return Next::Waits;
+        }
         let body = input.get(HEADER_LEN..len).unwrap_or_default();
         match tag {
             b'Q' => match frontend::query(body) {
@@ -168,7 +174,7 @@ impl PostgresDialect {
                 Err(e) => self.malformed(&e, true, len, input, out),
             },
             b'd' | b'c' | b'f' => {
-                if !self.submit(out) {
+                if !self.submit(out) || self.awaits_copy(out) {
                     return Next::Waits;
                 }
                 if tag == b'd' {
@@ -255,6 +261,47 @@ impl PostgresDialect {
         }
         self.stalled = true;
         Next::Waits
+    }
+
+    /// Whether copy data has to wait: only the target's answers tell which command takes it, if any does. Asks for them.
+    fn awaits_copy(&mut self, out: &mut Vec<Action>) -> bool {
+        if !self.flight.copy_is_open() {
+            return false;
+        }
+        self.stalled = true;
+        self.ask_for_answers(out);
+        true
+    }
+
+    /// The target keeps answers back until somebody asks for them.
+    fn ask_for_answers(&mut self, out: &mut Vec<Action>) {
+        if self.flight.wants_flush() {
+            let mut flush = BytesMut::new();
+            frontend::encode_flush(&mut flush);
+            out.push(Action::ToServer(self.without_command(flush.freeze())));
+        }
+    }
+
+    /// Whether a message has to wait because a COPY may have swallowed the Sync before it: then the target would skip it,
+    /// and nothing would tell. What runs nothing goes on while the target reads copy data: it ends the COPY there.
+    fn awaits_sync(&mut self, tag: u8, out: &mut Vec<Action>) -> bool {
+        let waits = match tag {
+            b'Q' | b'F' | b'E' => true,
+            b'P' | b'B' | b'D' | b'C' => !self.flight.is_reading_copy(),
+            _ => false,
+        };
+        if !waits || !self.flight.sync_is_in_doubt() {
+            return false;
+        }
+        // What is held here may hold the Sync.
+        if !self.submit(out) {
+            return true;
+        }
+        self.stalled = self.flight.sync_is_in_doubt();
+        if self.stalled {
+            self.ask_for_answers(out);
+        }
+        self.stalled
     }
 
     /// How texts are to be read now. While something is under way that can change it, a text that would read otherwise

@@ -30,11 +30,6 @@ pub(super) fn pass_run(frames: &mut Frames<'_>, tag: u8) -> u64 {
     }
 }
 
-/// The outermost context of an error.
-fn last_line(context: &[u8]) -> &[u8] {
-    context.rsplit(|b| *b == b'\n').next().unwrap_or_default()
-}
-
 impl PostgresDialect {
     /// Whole CopyData messages at the front of `input`: all that follow each other directly.
     pub(super) fn copy_run(&mut self, input: &mut BytesMut, out: &mut Vec<Action>) {
@@ -98,11 +93,15 @@ impl PostgresDialect {
         running.copy_in = false;
         // The place in PostgreSQL's source that reads copy data (it is not translated); others who speak its protocol may
         // not tell one.
-        let reading = it.field(b'R').is_none_or(|place| place == b"CopyGetData");
+        let place = it.field(b'R');
+        let reading = place.is_none_or(|place| place == b"CopyGetData");
+        // The innermost context stands first, and only COPY's own begins so: names that a client chose stand behind words
+        // of PostgreSQL's.
+        let of_a_line = || it.field(b'W').is_some_and(|context| context.starts_with(b"COPY "));
         let read = match it.sqlstate() {
             b"57014" if reading => CopyRead::End,
             b"08P01" if reading => CopyRead::Stranger,
-            _ if it.field(b'W').is_some_and(|at| last_line(at).starts_with(b"COPY ")) => CopyRead::Data,
+            _ if of_a_line() || place == Some(b"ReceiveCopyBinaryHeader") => CopyRead::Data,
             _ => return,
         };
         self.flight.copy_in_read(read);

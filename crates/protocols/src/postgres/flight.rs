@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firsthand_model::command::Shape;
+use firsthand_model::command::{Effect, Shape};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::Permit;
 use firsthand_sql::Masked;
@@ -48,6 +48,15 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Whether it takes copy data from the client, or may: a COPY that writes, or a text that nobody could read. Without a
+    /// tag, a statement is either unknown or, when it only reads, empty.
+    fn may_copy(&self) -> bool {
+        let shape = &self.shape;
+        self.opaque
+            || (shape.tag == "COPY" && shape.effects.has(Effect::Write))
+            || (shape.tag.is_empty() && !shape.plain_read)
+    }
+
     /// The capture, made when first needed.
     pub(super) fn capture(&mut self) -> &mut Capture {
         let limits = self.permit.limits();
@@ -125,16 +134,29 @@ pub(super) struct Flight {
     entries: VecDeque<Entry>,
     pub(super) running: VecDeque<Box<Running>>,
     unsettling: usize,
+    /// How many of them take copy data, or may.
+    copies: usize,
     /// The target skips what is sent until the next Sync, which is not in the queue yet.
     skipping: bool,
+    /// A COPY may have swallowed the newest Sync, and no ReadyForQuery has come since.
+    doubts: bool,
+    /// The gateway has asked for the answers so far, and nothing was sent since.
+    flushed: bool,
 }
 
 impl Flight {
     pub(super) fn push(&mut self, entry: Entry) {
-        if matches!(entry.sent, Sent::Sync { .. }) {
+        if let Sent::Sync { doubtful } = entry.sent {
             self.skipping = false;
+            self.doubts |= doubtful;
         }
+        self.flushed = false;
         self.entries.push_back(entry);
+    }
+
+    /// Whether a Flush of the gateway's own would bring answers that the target keeps back. Says so once.
+    pub(super) fn wants_flush(&mut self) -> bool {
+        !std::mem::replace(&mut self.flushed, true)
     }
 
     /// Whether the target skips what is sent now, up to the next Sync.
@@ -144,6 +166,7 @@ impl Flight {
 
     pub(super) fn start(&mut self, running: Box<Running>) {
         self.unsettling += usize::from(running.unsettles);
+        self.copies += usize::from(running.may_copy());
         self.running.push_back(running);
     }
 
@@ -151,6 +174,7 @@ impl Flight {
     pub(super) fn end_first(&mut self) -> Option<Box<Running>> {
         let running = self.running.pop_front()?;
         self.unsettling -= usize::from(running.unsettles);
+        self.copies -= usize::from(running.may_copy());
         Some(running)
     }
 
@@ -200,6 +224,7 @@ impl Flight {
     /// The target reads copy data now: the Syncs up to its end, or up to a message that it does not take among copy data,
     /// may be swallowed.
     pub(super) fn copy_in_began(&mut self) {
+        self.doubts = true;
         for entry in self.entries.iter_mut().skip(1) {
             match &mut entry.sent {
                 Sent::Sync { doubtful } => *doubtful = true,
@@ -236,6 +261,8 @@ impl Flight {
     /// ReadyForQuery came: takes out what it answers. False when nothing in front is answered by it.
     pub(super) fn take_ready(&mut self) -> bool {
         self.make_way(b'Z');
+        // Whichever Sync it answers: no COPY reads any more, and the target skips nothing.
+        self.doubts = false;
         match self.entries.front().map(|e| &e.sent) {
             Some(Sent::Sync { doubtful: true }) => {
                 self.entries.pop_front();
@@ -250,26 +277,52 @@ impl Flight {
         true
     }
 
-    /// A ReadyForQuery came for a Sync that may have been swallowed: then it was the next one's. As many as before may be
-    /// without an answer.
+    /// A ReadyForQuery came for a Sync that may have been swallowed: then it was the next one's, if only copy data stands
+    /// between. As many as before may be without an answer.
     fn doubt_next_sync(&mut self) {
         for entry in &mut self.entries {
-            if let Sent::Sync { doubtful: doubtful @ false } = &mut entry.sent {
-                *doubtful = true;
-                return;
+            match &mut entry.sent {
+                Sent::Sync { doubtful: doubtful @ false } => {
+                    *doubtful = true;
+                    return;
+                }
+                Sent::Sync { .. } | Sent::CopyData | Sent::CopyEnd => {}
+                _ => return,
             }
         }
     }
 
-    /// The command to which copy data from the client belongs: the first that takes it, or is a COPY and will, or is
-    /// unknown and may.
+    /// The command to which copy data from the client belongs: the one that the target reads it for.
     pub(super) fn copy_target(&mut self) -> Option<&mut Box<Running>> {
-        // Without a tag, a statement is either unknown or, when it only reads, empty.
-        let may = |r: &Running| r.opaque || (r.shape.tag.is_empty() && !r.shape.plain_read);
-        let first =
-            |takes: &dyn Fn(&Running) -> bool| self.running.iter().position(|r| !r.copy_done && takes(r));
-        let at = first(&|r| r.copy_in || r.shape.tag == "COPY").or_else(|| first(&may))?;
-        self.running.get_mut(at)
+        self.running.front_mut().filter(|r| r.copy_in && !r.copy_done)
+    }
+
+    /// Whether it is open to whom copy data would belong that came now: a command under way may come to take it.
+    pub(super) fn copy_is_open(&self) -> bool {
+        self.copies > 0
+            && !self.is_reading_copy()
+            && self.running.iter().any(|r| !r.copy_done && r.may_copy())
+    }
+
+    /// Whether the newest Sync may be swallowed by a COPY, so that the target may skip what is sent now. A command must
+    /// not go out then: nothing would tell whether it ran.
+    pub(super) fn sync_is_in_doubt(&self) -> bool {
+        if self.copies == 0 && !self.doubts {
+            return false;
+        }
+        let newest = self.entries.iter().rposition(|e| matches!(e.sent, Sent::Sync { .. }));
+        let Some(newest) = newest else { return false };
+        let swallowed =
+            matches!(self.entries.get(newest), Some(Entry { sent: Sent::Sync { doubtful: true }, .. }));
+        if self.doubts && swallowed {
+            return true;
+        }
+        let before =
+            self.entries.range(..newest).rfind(|e| !matches!(e.sent, Sent::Sync { .. } | Sent::CopyData));
+        before.is_some_and(|e| {
+            let may = |r: &Running| r.seq == e.owner && !r.copy_in && r.may_copy();
+            matches!(e.sent, Sent::Execute(_)) && self.running.iter().any(|r| may(r))
+        })
     }
 
     /// Whether the target waits for copy data now.
@@ -319,13 +372,14 @@ impl Flight {
         let rest = self.running.split_off(ends.min(self.running.len()));
         let skipped = std::mem::replace(&mut self.running, rest);
         self.unsettling -= skipped.iter().filter(|r| r.unsettles).count();
+        self.copies -= skipped.iter().filter(|r| r.may_copy()).count();
         skipped
     }
 
     /// The session ends: nothing more is awaited.
     pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.entries.clear();
-        self.unsettling = 0;
+        (self.unsettling, self.copies) = (0, 0);
         out.extend(self.running.drain(..).map(|running| Action::Abandon(running.permit, why)));
     }
 }
