@@ -113,7 +113,12 @@ impl Record {
             *ends.entry((entry.session(), entry.command())).or_default() += 1;
         }
         for intent in self.of_kind("command.decided") {
-            let refused = matches!(intent.leaf("verdict").as_str(), Some("deny" | "refused"));
+            let observed = intent.leaf("mode").as_str() == Some("observe");
+            let refused = match intent.leaf("verdict").as_str() {
+                Some("deny") => !observed,
+                Some("hold") => !observed && intent.leaf("approval").is_null(),
+                _ => false,
+            } || intent.leaf("refused").as_bool() == Some(true);
             let count = ends.remove(&(intent.session(), intent.command())).unwrap_or(0);
             if count != 1 && !(refused && count == 0) {
                 wrong.push(format!("{count} outcomes for {}", intent.0));

@@ -4,6 +4,7 @@ use firsthand_tests::gateway::{Gateway, Settings, Target};
 use firsthand_tests::lab::AGENT;
 use firsthand_tests::place::Place;
 use firsthand_tests::postgres::{APP_PASSWORD, Postgres};
+use firsthand_tests::process::until;
 use firsthand_tests::raw::{CANCEL_REQUEST, Raw};
 use firsthand_tests::record::Record;
 use std::io::{Read, Write};
@@ -89,6 +90,24 @@ fn failures_are_limited_and_then_forgiven() {
     }
     let kept = reasons(&rig.gateway.record().unwrap()).len();
     assert!(kept <= tries, "one entry for each refusal, at most");
+    // While others wait, the right token waits too, and is told nothing else; then it is let in, and all is forgotten.
+    let right = rig.place(AGENT, &rig.secret, "shop");
+    let mut waited = false;
+    until("the right token is let in again", || match Raw::login(&right, &[]) {
+        Ok(_) => Ok(true),
+        Err(why) => {
+            let why = format!("{why:#}").replace(AGENT, "USER").replace("shop", "TARGET");
+            anyhow::ensure!(why == refusal(&wrong), "{why}");
+            waited = true;
+            Ok(false)
+        }
+    })
+    .unwrap();
+    assert!(waited, "the right token was let in while the limit held");
+    let before = reasons(&rig.gateway.record().unwrap()).len();
+    refusal(&wrong);
+    let after = reasons(&rig.gateway.record().unwrap());
+    assert_eq!(&after[before..], ["proof"], "a failure after that is looked at like the first one");
 }
 
 #[test]
@@ -98,8 +117,14 @@ fn a_revoked_token_opens_nothing() {
     let mut open = Raw::login(&place, &[]).unwrap();
     rig.gateway.cli(&["token", "revoke", AGENT]).unwrap();
     refusal(&place);
-    open.query("select 1").ok();
+    let seen = open.query("select 'after the end'").unwrap();
+    let code = seen.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'C'));
+    assert_eq!(code.as_deref(), Some("42501"), "a running session is refused as well: {seen:?}");
+    assert!(seen.iter().all(|m| m.tag != b'D'), "{seen:?}");
     let record = rig.gateway.record().unwrap();
+    let intent = record.intents("after the end").next().unwrap();
+    assert_eq!(intent.leaf("verdict").as_str(), Some("deny"), "{}", intent.0);
+    assert_eq!(intent.leaf("rule").as_str(), Some("identity"), "{}", intent.0);
     assert_eq!(record.of_kind("identity.token_revoked").count(), 1);
     assert!(!reasons(&record).is_empty());
 }

@@ -15,6 +15,16 @@ use firsthand_tests::raw::{Message, Raw};
 /// Room for the segment in use, the one made ready, and little else.
 const SIZE: &str = "size=80m,mode=0700";
 
+/// A program that only root may run. (No user namespace helps: PostgreSQL does not run as its root.)
+fn as_root(program: &str) -> Command {
+    if process::is_root() {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["-n", program]);
+    sudo
+}
+
 /// A small file system of its own, gone with the test.
 struct SmallDisk {
     folder: tempfile::TempDir,
@@ -23,9 +33,9 @@ struct SmallDisk {
 impl SmallDisk {
     fn mount() -> Self {
         let folder = tempfile::Builder::new().prefix("firsthand-disk-").tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        process::run(mount.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(folder.path()))
-            .expect("mounting needs root\nhint: sudo, or a user namespace: unshare -rm");
+        let options = format!("{SIZE},uid={}", rustix::process::geteuid().as_raw());
+        process::run(as_root("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()))
+            .expect("these tests mount a small file system, which needs root\nhint: run them as root, or where sudo asks for no password");
         Self { folder }
     }
 
@@ -42,14 +52,26 @@ impl SmallDisk {
         path
     }
 
+    /// Makes the log's folder read-only for whatever is opened from now on. A file that is open for writing keeps the kernel
+    /// from doing so with the whole file system, unless a device fails under it.
+    fn protect_log(&self) {
+        let log = self.data().join("log");
+        process::run(as_root("mount").arg("--bind").args([&log, &log])).unwrap();
+        process::run(as_root("mount").args(["-o", "remount,bind,ro"]).arg(&log)).unwrap();
+    }
+
+    fn release_log(&self) {
+        process::run(as_root("umount").arg(self.data().join("log"))).unwrap();
+    }
+
     fn remount(&self, how: &str) {
-        process::run(Command::new("mount").args(["-o", how]).arg(self.folder.path())).unwrap();
+        process::run(as_root("mount").args(["-o", how]).arg(self.folder.path())).unwrap();
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = process::run(Command::new("umount").arg("-l").arg(self.folder.path()));
+        let _ = process::run(as_root("umount").arg("-l").arg(self.folder.path()));
     }
 }
 
@@ -199,6 +221,30 @@ fn a_read_only_data_folder_is_refused_at_the_start() {
     rig.disk.remount("remount,rw");
     rig.gateway.serve().unwrap();
     assert!(rig.gateway.record().unwrap().contiguous());
+}
+
+#[test]
+fn a_disk_that_turns_read_only_refuses_commands_until_it_is_writable_again() {
+    let mut rig = rig();
+    assert_eq!(large_write(&mut rig.raw), "");
+    rig.disk.protect_log();
+    // The segment in use can still be filled; none can follow it.
+    let mut code = large_write(&mut rig.raw);
+    let mut written = 1;
+    while code.is_empty() {
+        written += 1;
+        assert!(written < 400, "160 MB written on a read-only disk");
+        code = large_write(&mut rig.raw);
+    }
+    assert_eq!(code, "RF002");
+    assert_eq!(rows(&rig.server), written, "what was refused did not run");
+    assert_eq!(rig.gateway.http("/readyz").unwrap().0, 503);
+    assert_eq!(large_write(&mut rig.raw), "RF002", "and the connection lives on");
+    rig.disk.release_log();
+    until_it_works(&mut rig.raw);
+    assert_eq!(rig.gateway.http("/readyz").unwrap().0, 200);
+    rig.gateway.stop().unwrap();
+    assert!(rig.gateway.record().unwrap().unbalanced().is_empty());
 }
 
 #[test]

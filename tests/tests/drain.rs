@@ -1,6 +1,5 @@
-//! Stopping and reloading: running commands finish, sessions are told, the record is closed properly.
+//! Stopping: running commands finish, sessions are told, the record is closed properly.
 
-use firsthand_tests::gateway::Target;
 use firsthand_tests::lab::{AGENT, Lab, Plan};
 use firsthand_tests::process::until;
 use firsthand_tests::raw::{Message, Raw};
@@ -65,32 +64,6 @@ fn a_command_that_outlasts_the_drain_is_abandoned_and_told() {
     let intent = record.intents("pg_sleep(600)").next().unwrap();
     let outcome = record.outcome(intent).unwrap();
     assert_eq!(outcome.leaf("why").as_str(), Some("drained"), "{}", outcome.0);
-}
-
-#[test]
-fn sighup_reads_targets_and_keeps_sessions() {
-    let mut lab = Lab::start(Plan::default()).unwrap();
-    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
-    raw.query("create temporary table mine (a int)").unwrap();
-    let other = Target::of(&lab.far.place("app", "other"));
-    lab.gateway.rewrite(|settings| settings.targets.push(other)).unwrap();
-    lab.gateway.daemon().unwrap().signal(Signal::HUP);
-    lab.gateway.daemon().unwrap().wait_line(|line| line.contains("reload")).unwrap();
-    let secret = lab.gateway.token("newcomer", &["other"]).unwrap();
-    // The new target's password comes from the environment of the running process, which a reload cannot change: the test
-    // uses the same variable name for the same password.
-    let mut there = Raw::login(&lab.gateway.place("newcomer", &secret, "other"), &[]);
-    if let Ok(there) = &mut there {
-        there.query("select 1").unwrap();
-    }
-    assert_eq!(code(&raw.query("select * from mine").unwrap()), "", "the session was kept");
-    assert_eq!(lab.gateway.record().unwrap().of_kind("admin.reloaded").count(), 1);
-    // A file with an error changes nothing.
-    std::fs::write(lab.gateway.config(), "data_dir = 7\n[listne]\n").unwrap();
-    lab.gateway.daemon().unwrap().signal(Signal::HUP);
-    lab.gateway.daemon().unwrap().wait_line(|line| line.contains("firsthand.toml")).unwrap();
-    assert_eq!(code(&raw.query("select * from mine").unwrap()), "");
-    Raw::login(&lab.through(), &[]).unwrap();
 }
 
 #[test]

@@ -229,9 +229,14 @@ fn message_lengths_that_cannot_be_are_refused_in_the_protocol() {
         if let Stream::Plain(stream) = &raw.stream {
             let _ = stream.shutdown(Shutdown::Write);
         }
-        let seen = raw.until_closed().unwrap_or_default();
+        // A reset may follow the answer, because what was sent is not read; it may not come in its place.
+        let mut seen = Vec::new();
+        while let Ok(Some(message)) = raw.read() {
+            seen.push(message);
+        }
         let said = codes(&seen);
-        assert!(said.iter().all(|code| code == "08P01" || code == "RF003"), "{tag}: {said:?}");
+        let one = matches!(said.as_slice(), [code] if code == "08P01" || code == "RF003");
+        assert!(one, "{} with length {length:#x}: {said:?}", char::from(tag));
         attack.bystander.query("select 1").unwrap();
     }
     attack.unharmed();

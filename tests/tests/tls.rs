@@ -1,7 +1,11 @@
 //! TLS on both sides: requests, direct TLS, channel binding, verification of the target, client certificates.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use firsthand_tests::certificates::Certificates;
 use firsthand_tests::clients::{installed, script, setup};
@@ -10,7 +14,9 @@ use firsthand_tests::lab::{AGENT, Lab, Plan, first_difference};
 use firsthand_tests::place::Place;
 use firsthand_tests::postgres::Postgres;
 use firsthand_tests::process;
-use firsthand_tests::raw::{GSSENC_REQUEST, PROTOCOL_3_0, Raw};
+use firsthand_tests::raw::{GSSENC_REQUEST, PROTOCOL_3_0, Raw, startup, tls_config};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 fn lab() -> (Lab, PathBuf) {
     let lab = Lab::start(Plan { tls: true, ..Plan::default() }).unwrap();
@@ -117,19 +123,21 @@ fn a_token_in_clear_is_asked_for_over_tls_only() {
     .unwrap();
     lab.gateway.serve().unwrap();
     login_over_tls(&lab.through(), &root).query("select 1").unwrap();
+    // In clear it asks for a proof by SCRAM (authentication 10), never for the token itself (3), and lets in by that.
     let mut raw = Raw::connect(&lab.through()).unwrap();
-    let method = match raw.start(&lab.through(), PROTOCOL_3_0, &[]) {
-        Ok(()) => "let in",
-        Err(_) => "refused",
-    };
+    raw.stream.write_all(&startup(&lab.through(), PROTOCOL_3_0, &[])).unwrap();
+    let asked = raw.read().unwrap().unwrap();
+    assert_eq!((asked.tag, asked.body.first_chunk::<4>()), (b'R', Some(&[0, 0, 0, 10])), "{}", asked.line());
+    let mut raw = Raw::connect(&lab.through()).unwrap();
+    raw.start(&lab.through(), PROTOCOL_3_0, &[]).unwrap();
     let record = lab.gateway.record().unwrap();
     let methods: Vec<_> =
         record.of_kind("session.opened").map(|e| (e.leaf("method"), e.leaf("tls"))).collect();
-    assert!(
-        methods.iter().all(|(method, tls)| method.as_str() != Some("clear-text") || !tls.is_null()),
-        "{method}: {methods:?}"
-    );
+    assert_eq!(methods.len(), 2, "{methods:?}");
     assert_eq!(methods[0].0.as_str(), Some("clear-text"));
+    assert!(!methods[0].1.is_null(), "{methods:?}");
+    assert_eq!(methods[1].0.as_str(), Some("scram-sha-256"));
+    assert!(methods[1].1.is_null(), "{methods:?}");
 }
 
 /// A gateway in front of one target, with `change` applied to it; what a login says.
@@ -211,4 +219,84 @@ fn every_way_to_prove_oneself_to_the_target() {
     assert!(!why.contains("wrong password of the target") && !why.contains("C28P01"), "{why}");
     let record = gateway.record().unwrap();
     assert_eq!(record.of_kind("session.refused").next().unwrap().leaf("why").as_str(), Some("credential"));
+}
+
+/// Something between the gateway and the target that ends TLS with a certificate of its own and speaks TLS to the target: what
+/// channel binding is there to notice. Serves one connection; returns its port.
+fn interceptor(certificates: &Certificates, name: &str, target: u16) -> u16 {
+    let chain = vec![CertificateDer::from_pem_file(certificates.crt(name)).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(certificates.key(name)).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let root = certificates.crt("ca");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut near, _) = listener.accept().unwrap();
+        let mut request = [0; 8];
+        near.read_exact(&mut request).unwrap();
+        near.write_all(b"S").unwrap();
+        let near = rustls::StreamOwned::new(rustls::ServerConnection::new(Arc::new(config)).unwrap(), near);
+        let mut far = TcpStream::connect(("127.0.0.1", target)).unwrap();
+        far.write_all(&request).unwrap();
+        far.read_exact(&mut [0]).unwrap();
+        let server = ServerName::try_from("localhost").unwrap();
+        let client = rustls::ClientConnection::new(tls_config(&root, &[]).unwrap(), server).unwrap();
+        relay(near, rustls::StreamOwned::new(client, far));
+    });
+    port
+}
+
+/// Carries bytes both ways until one side ends, looking at the two in turn.
+fn relay(
+    mut near: rustls::StreamOwned<rustls::ServerConnection, TcpStream>,
+    mut far: rustls::StreamOwned<rustls::ClientConnection, TcpStream>,
+) {
+    let turn = Some(Duration::from_millis(5));
+    near.sock.set_read_timeout(turn).unwrap();
+    far.sock.set_read_timeout(turn).unwrap();
+    let waits = |why: &std::io::Error| matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    let mut piece = [0; 4096];
+    loop {
+        match near.read(&mut piece) {
+            Ok(0) => return,
+            Ok(n) => far.write_all(&piece[..n]).unwrap(),
+            Err(why) if waits(&why) => {}
+            Err(_) => return,
+        }
+        match far.read(&mut piece) {
+            Ok(0) => return,
+            Ok(n) => near.write_all(&piece[..n]).unwrap(),
+            Err(why) if waits(&why) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+#[test]
+fn the_channel_to_the_target_is_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::write(folder.path()).unwrap();
+    let server = Postgres::start(Some(&certificates)).unwrap();
+    let through = |name: &str| {
+        let mut place = server.place("app", "shop");
+        place.port = interceptor(&certificates, name, server.port());
+        // Any certificate is taken: only SCRAM's channel binding can tell that this is not the target's own.
+        login_at(Target::of(&place).tls("require"), "shop")
+    };
+    // With the target's own certificate and key it is the target, as far as anybody can tell.
+    let (_gateway, outcome) = through("server");
+    outcome.unwrap().query("select 1").unwrap();
+    let (gateway, outcome) = through("elsewhere");
+    let why = outcome.map(drop).unwrap_err();
+    assert!(why.contains("C57P03"), "{why}");
+    let record = gateway.record().unwrap();
+    let refused = record.of_kind("session.refused").next().unwrap();
+    assert!(refused.payload("detail").to_string().contains("channel binding"), "{}", refused.0);
+    assert_eq!(record.of_kind("session.opened").count(), 0);
 }

@@ -148,53 +148,14 @@ impl Record {
         for event in first {
             record.put(event.into())?;
         }
-        let found = record.answer_for(&recovered)?;
+        let found = answer_for(&record.log, &recovered)?;
         let ticket = record.put(log_event("log.started", started).into())?;
         record.log.wait_blocking(ticket, Patience::Intent)?;
         Ok((record, found))
     }
 
-    /// What a crash left without an end gets one: the log itself says so.
-    fn answer_for(&self, recovered: &Recovered) -> Result<Found, AppendError> {
-        let commands = || recovered.open.iter().filter_map(|o| Some((o, o.command?)));
-        let sessions = || recovered.open.iter().filter(|o| o.command.is_none());
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let found = Found {
-            created: recovered.created,
-            entries: recovered.size,
-            crashed: !recovered.created && !recovered.closed_cleanly,
-            cut_bytes: recovered.cut.as_ref().map_or(0, |c| c.bytes),
-            orphans: count(commands().count()),
-            sessions: count(sessions().count()),
-        };
-        if found.crashed || !recovered.open.is_empty() {
-            self.put(log_event("log.recovered", recovered_facts(recovered, &found)).into())?;
-        }
-        for (open, number) in commands() {
-            let event = CommandAbandoned {
-                facts: None,
-                session: SessionId(u128::from_be_bytes(open.session)),
-                number: CommandNumber(number),
-                intent: open.position,
-                why: AbandonReason::Crash,
-                forwarded: None,
-            };
-            self.put(Event::CommandAbandoned(Box::new(event)).into())?;
-        }
-        for open in sessions() {
-            self.put(LogEntry::ClosedByCrash(SessionId(u128::from_be_bytes(open.session))))?;
-        }
-        Ok(found)
-    }
-
     fn put(&self, entry: LogEntry) -> Result<Ticket, AppendError> {
-        self.log.append(Item {
-            entry,
-            class: Class::Outcome,
-            durability: Durability::Strict,
-            opens: false,
-            size: ENTRY_BYTES,
-        })
+        put(&self.log, entry)
     }
 
     /// Says something of the log itself (`log.heartbeat`, …): queued, not awaited.
@@ -260,6 +221,47 @@ impl Record {
     pub fn recorder(&self) -> &Arc<LogRecorder> {
         &self.recorder
     }
+}
+
+/// What a crash left without an end gets one: the log itself says so. To be called before anything else is appended.
+///
+/// # Errors
+/// When the log does not take it.
+pub fn answer_for(log: &Log<EventCodec>, recovered: &Recovered) -> Result<Found, AppendError> {
+    let commands = || recovered.open.iter().filter_map(|o| Some((o, o.command?)));
+    let sessions = || recovered.open.iter().filter(|o| o.command.is_none());
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let found = Found {
+        created: recovered.created,
+        entries: recovered.size,
+        crashed: !recovered.created && !recovered.closed_cleanly,
+        cut_bytes: recovered.cut.as_ref().map_or(0, |c| c.bytes),
+        orphans: count(commands().count()),
+        sessions: count(sessions().count()),
+    };
+    if found.crashed || !recovered.open.is_empty() {
+        put(log, log_event("log.recovered", recovered_facts(recovered, &found)).into())?;
+    }
+    for (open, number) in commands() {
+        let event = CommandAbandoned {
+            facts: None,
+            session: SessionId(u128::from_be_bytes(open.session)),
+            number: CommandNumber(number),
+            intent: open.position,
+            why: AbandonReason::Crash,
+            forwarded: None,
+        };
+        put(log, Event::CommandAbandoned(Box::new(event)).into())?;
+    }
+    for open in sessions() {
+        put(log, LogEntry::ClosedByCrash(SessionId(u128::from_be_bytes(open.session))))?;
+    }
+    Ok(found)
+}
+
+fn put(log: &Log<EventCodec>, entry: LogEntry) -> Result<Ticket, AppendError> {
+    let (class, durability) = (Class::Outcome, Durability::Strict);
+    log.append(Item { entry, class, durability, opens: false, size: ENTRY_BYTES })
 }
 
 fn log_event(kind: &'static str, leaf: Json) -> Event {

@@ -57,7 +57,7 @@ pub struct SessionOpened {
 pub struct SessionClosed {
     /// Its constant facts.
     pub facts: Arc<SessionFacts>,
-    /// Why: `client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `crash`.
+    /// Why: `client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `dropped`, `crash`.
     pub why: &'static str,
     /// More of why, for people. May hold personal data: payload only.
     pub detail: String,
@@ -91,6 +91,9 @@ pub struct CommandDecided {
     pub decision: Decision,
     /// The approval that was spent, if there was one.
     pub approval: Option<String>,
+    /// Leave to run it was given. Not the same as the verdict: a hold may be approved, and observing refuses nothing but
+    /// what may never run.
+    pub permitted: bool,
 }
 
 /// A piece of the rows.

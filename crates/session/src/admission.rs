@@ -252,16 +252,22 @@ impl Engine {
             coverage: bound.coverage,
         }));
         let ticket = self.recorder.append(event, Need::Intent).map_err(|_| Refusal::not_recorded())?;
-        if facts.durability == Durability::Strict {
-            let mut waiting = Waiting::default();
-            poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Intent, &mut waiting, cx))
-                .await
-                .map_err(|_| Refusal::not_recorded())?;
-        }
         Tally::one(&self.tally.sessions_opened);
         let (opened, limits, asked) = (self.clock.mono(), target.record, AtomicU64::new(0));
-        let breaker = Arc::default();
-        Ok((Session { engine: Arc::clone(self), facts, limits, opened, asked, breaker }, admission))
+        let (breaker, strict) = (Arc::default(), facts.durability == Durability::Strict);
+        let session =
+            Session { engine: Arc::clone(self), facts, limits, opened, asked, breaker, closed: false };
+        if strict {
+            let mut waiting = Waiting::default();
+            let durable =
+                poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Intent, &mut waiting, cx)).await;
+            if durable.is_err() {
+                // The opening is queued and may still come into the log: then so does its end.
+                session.close("record", String::new());
+                return Err(Refusal::not_recorded());
+            }
+        }
+        Ok((session, admission))
     }
 
     fn refuse_identity(

@@ -38,6 +38,7 @@ pub struct Session {
     pub(crate) opened: MonoMicros,
     pub(crate) asked: AtomicU64,
     pub(crate) breaker: Arc<HoldBreaker>,
+    pub(crate) closed: bool,
 }
 
 /// Stage 1 done: policy has spoken.
@@ -180,17 +181,31 @@ impl Session {
     }
 
     /// Records its end.
-    pub fn close(self, why: &'static str, detail: String) {
+    pub fn close(mut self, why: &'static str, detail: String) {
+        self.end(why, detail);
+    }
+
+    fn end(&mut self, why: &'static str, detail: String) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
         Tally::one(&self.engine.tally.sessions_closed);
         let event = Event::SessionClosed(Box::new(SessionClosed {
             duration_us: self.engine.clock.mono().since(self.opened),
             commands: self.asked.load(Relaxed),
-            facts: self.facts,
+            facts: Arc::clone(&self.facts),
             why,
             detail,
         }));
         // An error is not lost: recovery closes sessions that have no end.
         let _ = self.engine.recorder.append(event, Need::Fact);
+    }
+}
+
+impl Drop for Session {
+    /// Whoever was being let in may be given up at any await: the session's end is in the record all the same.
+    fn drop(&mut self) {
+        self.end("dropped", String::new());
     }
 }
 
@@ -309,6 +324,7 @@ fn record_intent(
         command,
         decision,
         approval,
+        permitted: refusal.is_none(),
     }));
     let ticket = match engine.recorder.append(event, Need::Intent) {
         Ok(ticket) => ticket,
@@ -341,8 +357,8 @@ async fn make_durable(engine: &Engine, recorded: Vec<Recorded>) -> Vec<Answer> {
         return recorded.into_iter().map(|r| r.permit).collect();
     }
     // Not durable in time, or the log has stopped: nothing of the batch may run (a permit dropped here is recorded as
-    // abandoned and not forwarded, should the log come back).
-    recorded.into_iter().map(|r| r.permit.and(Err(Refusal::not_recorded()))).collect()
+    // abandoned and not forwarded, should the log come back), and no rule is named that the record may never name.
+    recorded.into_iter().map(|_| Err(Refusal::not_recorded())).collect()
 }
 
 fn denied(decision: &Decision) -> Refusal {

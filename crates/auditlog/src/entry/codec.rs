@@ -2,12 +2,10 @@
 
 use std::sync::{Arc, PoisonError};
 
-use firsthand_model::decision::Verdict;
 use firsthand_model::event::{Event, LogEvent};
 use firsthand_model::id::SessionId;
 use firsthand_model::json::{Json, Object, write_hex};
 use firsthand_model::session::SessionFacts;
-use firsthand_model::target::Mode;
 
 use super::fields::ChangeFields;
 use super::session_text::{Prepared, SessionText};
@@ -210,9 +208,7 @@ impl Codec for EventCodec {
             LogEntry::ClosedByCrash(session) => Change::CloseSession(id(*session)),
             LogEntry::Event(Event::SessionOpened(e)) => Change::OpenSession(id(e.facts.id)),
             LogEntry::Event(Event::SessionClosed(e)) => Change::CloseSession(id(e.facts.id)),
-            LogEntry::Event(Event::CommandDecided(e))
-                if e.decision.verdict == Verdict::Allow || e.facts.mode == Mode::Observe =>
-            {
+            LogEntry::Event(Event::CommandDecided(e)) if e.permitted => {
                 Change::OpenCommand(id(e.facts.id), e.number.0)
             }
             LogEntry::Event(Event::CommandCompleted(e)) => Change::CloseCommand(id(e.facts.id), e.number.0),
@@ -229,9 +225,7 @@ impl Codec for EventCodec {
         match (&*fields.k, fields.cmd) {
             ("session.opened", _) => Change::OpenSession(id),
             ("session.closed", _) => Change::CloseSession(id),
-            ("command.decided", Some(n)) if fields.verdict == "allow" || fields.mode == "observe" => {
-                Change::OpenCommand(id, n)
-            }
+            ("command.decided", Some(n)) if fields.permitted() => Change::OpenCommand(id, n),
             ("command.completed" | "command.abandoned", Some(n)) => Change::CloseCommand(id, n),
             _ => Change::None,
         }
@@ -270,7 +264,7 @@ mod tests {
     use crate::segment::SegmentName;
     use firsthand_model::event::SessionNoted;
     use firsthand_model::identity::{Identity, IdentityKind, Link, Trust};
-    use firsthand_model::target::Durability as Strictness;
+    use firsthand_model::target::{Durability as Strictness, Mode};
     use firsthand_model::time::{MonoMicros, UnixMicros};
     use std::sync::OnceLock;
 

@@ -21,12 +21,25 @@ pub(crate) struct ChangeFields<'a> {
     pub(crate) mode: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) verdict: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) approval: Cow<'a, str>,
+    pub(crate) refused: bool,
 }
 
 impl<'a> ChangeFields<'a> {
     pub(crate) fn read(leaf: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(leaf)
     }
+
+    /// Whether an intent was given leave to run.
+    pub(crate) fn permitted(&self) -> bool {
+        permitted(&self.verdict, &self.mode, &self.approval, self.refused)
+    }
+}
+
+/// A refusal in spite of `mode` is said by itself; everything else follows from what is there.
+fn permitted(verdict: &str, mode: &str, approval: &str, refused: bool) -> bool {
+    !refused && (verdict == "allow" || mode == "observe" || verdict == "hold" && !approval.is_empty())
 }
 
 /// The fields of a leaf. Absent ones are empty, as `docs/record.md` says.
@@ -97,6 +110,8 @@ pub struct Fields<'a> {
     pub via: Cow<'a, str>,
     /// Proven to read only.
     pub read: bool,
+    /// It was refused although refusals are not enforced.
+    pub refused: bool,
     /// Position of the intent.
     #[serde(deserialize_with = "optional_count")]
     pub intent: Option<u64>,
@@ -222,6 +237,11 @@ impl<'a> Fields<'a> {
     /// Reads a leaf.
     pub fn read(leaf: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(leaf)
+    }
+
+    /// Whether an intent was given leave to run.
+    pub fn permitted(&self) -> bool {
+        permitted(&self.verdict, &self.mode, &self.approval, self.refused)
     }
 
     /// Microseconds since 1970; 0 when there is no readable time.

@@ -198,6 +198,11 @@ pub const KINDS: &[Kind] = &[
             ),
             field("policy", "text", "Version of the policy that decided."),
             field("read", "true", "Proven to read only; absent: it counts as able to change something."),
+            field(
+                "refused",
+                "true",
+                "It was not run although `mode` is `observe`: nobody may run what its caller gave up.",
+            ),
             field("rule", "text", "The rule that decided."),
             field("step", "text", "`run`, or `prepare` for a statement that was only prepared."),
             field("tables", "list of text", "Tables named in it, as written."),
@@ -267,7 +272,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "why",
                 "text",
-                "`client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `crash`.",
+                "`client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `dropped`, `crash`.",
             ),
         ],
         payload: &[field("detail", "text", "More of why.")],

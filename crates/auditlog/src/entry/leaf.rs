@@ -212,6 +212,9 @@ fn decided(e: &CommandDecided, common: &mut Common<'_>, out: &mut Vec<u8>) {
     if shape.plain_read {
         o.boolean("read", true);
     }
+    if !e.permitted && e.facts.mode == Mode::Observe {
+        o.boolean("refused", true);
+    }
     o.string("rule", kept(&e.decision.rule));
     session(&mut o, &text);
     o.string("step", step.word());

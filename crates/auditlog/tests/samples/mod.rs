@@ -105,7 +105,16 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             obligations: Arc::new(Obligations::default()),
         },
         approval: None,
+        permitted: true,
     }
+}
+
+/// Cancelled while it was held, at a target that is only observed.
+fn cancelled_decision(facts: Arc<SessionFacts>) -> CommandDecided {
+    let mut e = decided(facts);
+    e.decision.verdict = Verdict::Hold;
+    e.permitted = false;
+    e
 }
 
 fn refused_decision(facts: Arc<SessionFacts>) -> CommandDecided {
@@ -278,6 +287,8 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     }
     // Later samples stand at the end: the position of each is in its file.
     all.push(("session.refused-together".to_owned(), Event::Refused(Box::new(refused_together()))));
+    let cancelled = Event::CommandDecided(Box::new(cancelled_decision(odd())));
+    all.push(("command.decided-cancelled".to_owned(), cancelled));
     all
 }
 

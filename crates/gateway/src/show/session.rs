@@ -50,7 +50,7 @@ impl Teller {
             ("command.decided", Some(n)) => {
                 self.gap(n, out)?;
                 told.decided(n, out)?;
-                if fields.verdict == "allow" || fields.mode == "observe" {
+                if fields.permitted() {
                     self.running.insert(n, Rows::default());
                 }
                 self.just_told = Some(n);

@@ -1,0 +1,1 @@
+{"by":{"id":"h-9999999999999999","kind":"human","trust":"verified"},"facts":{"entries":12},"k":"log.gap","mono":8123441,"n":1000019,"pay":{"h":"WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo=","len":54,"run":"0f0f0f0f0f0f0f0f"},"t":"2026-11-23T18:00:00.123456Z","v":1}
