@@ -113,7 +113,7 @@ pub struct Bound {
     pub backend_pid: u32,
     /// The server's version.
     pub server_version: String,
-    /// Startup parameters passed on: JSON object, or absent.
+    /// Startup parameters passed on: JSON list of `{name, value}`, or absent.
     pub parameters: Json,
     /// What this session cannot observe.
     pub coverage: Vec<&'static str>,

@@ -202,7 +202,7 @@ fn claims(hello: &Hello) -> Vec<Claim> {
     hello.application_name.iter().map(claim).collect()
 }
 
-/// The startup parameters that went to the target, as a JSON object for the record.
+/// The startup parameters that went to the target, as `[{"name":…,"value":…},…]` for the record.
 fn passed_on(hello: &Hello) -> Json {
     if hello.parameters.is_empty() {
         return Json::default();
