@@ -176,7 +176,7 @@ impl Engine {
             );
             return Err(Refusal::new(
                 RefusalKind::Unsupported,
-                "Firsthand refuses replication connections to this target, because it cannot record what they carry",
+                "Firsthand refuses replication connections to this target, because it cannot record what they carry; connect without replication",
             )
             .hint("An operator can allow them with allow_unobserved = true on the target."));
         }
@@ -322,6 +322,9 @@ impl Engine {
 }
 
 fn unavailable() -> Refusal {
-    Refusal::new(RefusalKind::Unavailable, "Firsthand cannot reach this target at the moment")
-        .hint("Ask the operator: the gateway's record says why (session.refused).")
+    Refusal::new(
+        RefusalKind::Unavailable,
+        "Firsthand cannot reach this target at the moment; connect again later, and if it stays so, ask the operator",
+    )
+    .hint("The gateway's record says why (session.refused).")
 }
