@@ -153,7 +153,9 @@ fn entries_are_told_in_words() {
         ("session.refused-together", "limit: 990 connections gave way"),
     ] {
         let shown = golden(name);
-        assert!(shown.ends_with(&format!("  {words}")), "{shown}");
+        // A line is cut where it is too long for a screen.
+        let beginning: String = words.chars().take(50).collect();
+        assert!(shown.contains(&format!("  {beginning}")), "{shown}");
     }
 }
 
