@@ -2,7 +2,8 @@
 //!
 //! The only file of the tests that knows how an entry is printed.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use firsthand_auditlog::entry::kinds::undocumented;
 use serde_json::Value;
 
 /// One entry: the leaf's fields, and the opened payload under `payload`.
@@ -58,6 +59,18 @@ impl Entry {
         self.leaf("sqlstate").as_str().unwrap_or_default()
     }
 
+    /// What it says that the list of kinds (and so `docs/record.md`) does not.
+    fn undocumented(&self) -> Vec<String> {
+        let mut leaf = self.0.clone();
+        let payload = leaf.as_object_mut().and_then(|leaf| {
+            // Where in the files an entry of a later epoch stands: said by the printer, no part of the entry.
+            leaf.remove("epoch");
+            leaf.remove("payload")
+        });
+        // A payload that cannot be opened is told in words.
+        undocumented(&leaf, payload.filter(Value::is_object).as_ref(), &mut |_| {})
+    }
+
     /// Whether this entry ends a command.
     #[must_use]
     pub fn is_outcome(&self) -> bool {
@@ -70,12 +83,16 @@ impl Entry {
 pub struct Record(pub Vec<Entry>);
 
 impl Record {
-    /// Reads the lines that `firsthand log cat --json` printed.
+    /// Reads the lines that `firsthand log cat --json` printed. Whatever test reads a record, every entry of it must be as
+    /// it is documented.
     pub fn parse(lines: &str) -> Result<Self> {
         let mut entries = Vec::new();
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
             let value = serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
-            entries.push(Entry(value));
+            let entry = Entry(value);
+            let undocumented = entry.undocumented();
+            ensure!(undocumented.is_empty(), "not as docs/record.md says: {undocumented:?} in {line}");
+            entries.push(entry);
         }
         Ok(Self(entries))
     }

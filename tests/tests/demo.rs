@@ -84,6 +84,47 @@ fn the_story_is_told_and_nothing_is_left() {
     assert_nothing_left(room.path());
 }
 
+/// What the README shows of the story, in this order, as far as it is the same each time.
+#[test]
+fn the_readme_shows_what_the_demo_says() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let (_, shown) = readme.split_once("```text\n").unwrap();
+    let (shown, _) = shown.split_once("\n```").unwrap();
+    let room = room();
+    let story = process::run(&mut demo(room.path(), &[])).unwrap();
+    let story: Vec<String> = story.lines().map(fixed).collect();
+    let mut rest = &story[..];
+    let mut lines = 0;
+    for line in shown.lines().filter(|line| !line.trim().is_empty() && line.trim() != "…") {
+        let line = fixed(line);
+        let at = rest.iter().position(|told| *told == line);
+        let at = at.unwrap_or_else(|| panic!("`{line}` is not told here:\n{}", rest.join("\n")));
+        rest = &rest[at + 1..];
+        lines += 1;
+    }
+    assert!(lines > 15, "{lines} lines are shown");
+}
+
+/// A line without what differs from run to run and from machine to machine: ids, times, durations, ports, versions.
+fn fixed(line: &str) -> String {
+    let line = line.split(", server ").next().unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let unit = |word: &str| matches!(word.trim_matches([',', '.']), "s" | "ms" | "µs");
+    let number =
+        |word: &str| word.trim_matches(['$', '#', ':', ',', '(', ')']).bytes().all(|b| b.is_ascii_digit());
+    let words = words.iter().enumerate().map(|(i, word)| {
+        let backend = i > 0 && words[i - 1] == "backend";
+        let measured = words.get(i + 1).is_some_and(|next| unit(next));
+        match word {
+            word if unit(word) => "UNIT",
+            word if !word.contains(|c: char| c.is_ascii_digit()) => word,
+            word if number(word) && !backend && !measured => word,
+            _ => "…",
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn a_folder_that_was_named_stays_and_can_be_read_and_used_again() {
     let room = room();

@@ -108,7 +108,6 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/sessions", get(list_sessions))
         .route("/v1/sessions/{id}/kill", post(kill_session))
         .route("/v1/record/read", post(note_reading))
-        .route("/v1/reload", post(reload))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(gateway)
 }
@@ -228,11 +227,6 @@ async fn note_reading(
     let leaf = reading_leaf(&reading.command);
     gateway.desk.record("record.read", &by(&gateway, peer), leaf, what).await?;
     Ok(Json(json!({})))
-}
-
-async fn reload(State(gateway): Of, Extension(peer): Extension<Peer>) -> Answered {
-    let needs_restart = reload_as(&gateway, &by(&gateway, peer)).await?;
-    Ok(Json(json!({ "needs_restart": needs_restart })))
 }
 
 /// Reloads, and records that it was done or that it failed.

@@ -13,7 +13,7 @@ pub(crate) mod token;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
 use crate::place::Place;
@@ -75,7 +75,7 @@ pub(crate) enum Command {
     /// Print parts of the documentation that are made from the code
     #[command(hide = true)]
     Docs {
-        /// `config` or `cli`.
+        /// `config`.
         what: reference::Reference,
     },
 }
@@ -100,6 +100,10 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
     let Global { config, dir, .. } = &cli.global;
     let place = || Place::find(config.as_deref(), dir.as_deref());
     match cli.command {
+        Command::Demo(_) if config.is_some() => Err(Failure::usage(
+            "the demo takes no configuration: it writes its own",
+            "leave --config out; --dir DIR says where the demo is kept",
+        )),
         Command::Demo(args) => crate::demo::run(&args, dir.as_deref(), out),
         Command::Serve(args) => crate::serve::run(&args, place()?, out),
         Command::Check(args) => check::run(&args, place()?, out),
@@ -131,9 +135,4 @@ fn not_parsed(e: &clap::Error) -> ExitCode {
         "{text}\nhint: firsthand --help lists the commands, firsthand COMMAND --help its arguments"
     ));
     ExitCode::from(Exit::Usage as u8)
-}
-
-/// The grammar, for the reference and for tests.
-pub(crate) fn grammar() -> clap::Command {
-    Cli::command()
 }

@@ -189,7 +189,8 @@ pub(crate) fn open_record(
     })
 }
 
-fn started_by_command(doing: &str) -> Json {
+/// The facts of the `log.started` of a command that writes without a gateway.
+pub(crate) fn started_by_command(doing: &str) -> Json {
     let mut text = Vec::with_capacity(80);
     let mut o = Object::open(&mut text);
     o.string("by", doing);

@@ -165,9 +165,18 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Binds every listener and accepts.
+    /// Binds every listener and accepts. A gateway that cannot closes its log in order: it was no crash.
     pub(crate) async fn start(gateway: Gateway) -> Result<Self, Failure> {
         let gateway = Arc::new(gateway);
+        let listening = Self::listen(Arc::clone(&gateway)).await;
+        if listening.is_err() {
+            // What it could not listen on is what the operator must read, whatever else is wrong.
+            let _ = close(&gateway).await;
+        }
+        listening
+    }
+
+    async fn listen(gateway: Arc<Gateway>) -> Result<Self, Failure> {
         let (phase, watching) = watch::channel(Phase::Serving);
         let (mut servers, mut aside, mut addresses) = (JoinSet::new(), JoinSet::new(), Vec::new());
         let mut bound = Vec::new();
@@ -259,18 +268,23 @@ impl Running {
             }
         }
         self.aside.shutdown().await;
-        let record = Arc::clone(&self.gateway.record);
-        let closed = tokio::task::spawn_blocking(move || record.close(stopped_facts())).await;
-        let failed = |why: String| {
-            Failure::new(
-                format!("the log was not closed in order: {why}"),
-                "look at the disk; the next start recovers it",
-            )
-        };
-        closed.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+        close(&self.gateway).await?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Records the end and closes the log.
+async fn close(gateway: &Gateway) -> Result<(), Failure> {
+    let record = Arc::clone(&gateway.record);
+    let closed = tokio::task::spawn_blocking(move || record.close(stopped_facts())).await;
+    let failed = |why: String| {
+        Failure::new(
+            format!("the log was not closed in order: {why}"),
+            "look at the disk; the next start recovers it",
+        )
+    };
+    closed.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))
 }
 
 async fn ended(tasks: &mut JoinSet<()>) {

@@ -46,9 +46,9 @@ pub struct SessionOpened {
     pub client: ClientFacts,
     /// What the client says of itself.
     pub claims: Vec<Claim>,
-    /// Startup parameters passed on: JSON object, or absent.
+    /// Startup parameters passed on: JSON list of `{name, value}`, or absent.
     pub parameters: Json,
-    /// What this session cannot observe: `replication`, …
+    /// What this session cannot observe: `unobserved`, …
     pub coverage: Vec<&'static str>,
 }
 
@@ -72,7 +72,8 @@ pub struct SessionClosed {
 pub struct SessionNoted {
     /// The session's facts.
     pub facts: Arc<SessionFacts>,
-    /// What: `cancel`, `notification`, `parameter`, `notice`, `role`, `asked` (what the gateway itself asked the target).
+    /// What: `asked` (by the gateway itself), `cancel`, `error`, `notice`, `notification`, `parameter`, `refused`,
+    /// `unknown-message`.
     pub what: &'static str,
     /// What it says: JSON object (payload).
     pub detail: Json,

@@ -113,7 +113,7 @@ pub struct Bound {
     pub backend_pid: u32,
     /// The server's version.
     pub server_version: String,
-    /// Startup parameters passed on: JSON object, or absent.
+    /// Startup parameters passed on: JSON list of `{name, value}`, or absent.
     pub parameters: Json,
     /// What this session cannot observe.
     pub coverage: Vec<&'static str>,
@@ -176,7 +176,7 @@ impl Engine {
             );
             return Err(Refusal::new(
                 RefusalKind::Unsupported,
-                "Firsthand refuses replication connections to this target, because it cannot record what they carry",
+                "Firsthand refuses replication connections to this target, because it cannot record what they carry; connect without replication",
             )
             .hint("An operator can allow them with allow_unobserved = true on the target."));
         }
@@ -328,6 +328,9 @@ impl Engine {
 }
 
 fn unavailable() -> Refusal {
-    Refusal::new(RefusalKind::Unavailable, "Firsthand cannot reach this target at the moment")
-        .hint("Ask the operator: the gateway's record says why (session.refused).")
+    Refusal::new(
+        RefusalKind::Unavailable,
+        "Firsthand cannot reach this target at the moment; connect again later, and if it stays so, ask the operator",
+    )
+    .hint("The gateway's record says why (session.refused).")
 }

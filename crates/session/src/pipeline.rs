@@ -392,7 +392,9 @@ fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
         ),
         ApprovalError::NobodyToAsk => Refusal::new(
             RefusalKind::Denied,
-            format!("this command needs an approval (rule {rule}), and no approver is configured"),
+            format!(
+                "this command needs an approval (rule {rule}), and no approver is configured; ask the operator"
+            ),
         ),
     };
     refusal.rule = Arc::clone(rule);

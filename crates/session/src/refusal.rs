@@ -89,8 +89,12 @@ impl Refusal {
 
     /// The one answer to a wrong token, an unknown target and a forbidden target.
     pub fn identity(login: &str) -> Self {
-        Self::new(RefusalKind::Identity, format!("authentication failed for \"{}\"", printable(login)))
-            .hint("Check the login name, the token and the target; tokens end and can be revoked.")
+        let login = printable(login);
+        let message =
+            format!("authentication failed for \"{login}\"; check the login name, the token and the target");
+        Self::new(RefusalKind::Identity, message).hint(
+            "Tokens end and can be revoked; who made this one can make another (firsthand token create).",
+        )
     }
 
     /// The gateway is stopping.

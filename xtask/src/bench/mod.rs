@@ -262,14 +262,18 @@ impl Bench {
                 verdicts.push(Verdict::at_least(&what, "≥ 0.90 × direct MB/s", 0.9, rate(cell, peer), "×"));
             }
         }
-        // What any process in between costs is no fault of this one: said beside the budget, which is against none.
-        let relay = |cell| added(cell, "relay").filter(|_| runs.has(cell));
-        if let (Some(read), Some(write)) = (relay("s1"), relay("w1")) {
+        self.verdicts.extend(verdicts);
+        self.note_relay();
+    }
+
+    /// What any process in between costs is no fault of this one: said beside the budget, which is against none.
+    fn note_relay(&mut self) {
+        let added = |cell| self.runs.against(cell, "relay", "direct", |p, d| p.p50 - d.p50);
+        if let (Some(read), Some(write)) = (added("s1"), added("w1")) {
             self.notes.push(format!(
                 "Added p50 is against no proxy at all. The bare relay alone adds {read:.0} µs to a read and {write:.0} µs to a write here."
             ));
         }
-        self.verdicts.extend(verdicts);
     }
 
     /// Cells of their own shape. What cannot be measured here is said and left out.

@@ -77,7 +77,7 @@ pub(crate) fn shape() -> Shape {
         effects: Effects::only(Effect::Write),
         tables: vec!["payments".to_owned()],
         plain_read: false,
-        coverage: vec!["function-bodies".to_owned()],
+        coverage: vec!["tables-cut".to_owned()],
     }
 }
 
@@ -92,8 +92,8 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             text: "delete from payments where id = $1 -- \"nächtlich\"".to_owned(),
             original_digest: None,
             original_bytes: 51,
-            parameters: json(r#"[{"type":"int4","value":"42"}]"#),
-            names: json(r#"{"statement":"s1"}"#),
+            parameters: json(r#"[{"type":"int4","value":"42"},{"type":16501,"value":null}]"#),
+            names: json(r#"{"max_rows":100,"portal":"p1","statement":"s1"}"#),
             transaction: Transaction::Open,
             coverage: vec![],
         },
@@ -165,7 +165,9 @@ fn failed(facts: Arc<SessionFacts>) -> CommandCompleted {
         outcome: Outcome {
             tag: "delete, sort of".to_owned(),
             code: Some("42P01".to_owned()),
-            error: json(r#"{"message":"relation \"paymnts\" does not exist","severity":"ERROR"}"#),
+            error: json(REPORT),
+            columns: json(r#"[{"format":"binary","name":"id","type":"int4"}]"#),
+            notices: json(&format!("[{REPORT}]")),
             transaction: Transaction::Failed,
             suspended: true,
             inline_rows: json(&format!("[[\"{}\"]]", "x".repeat(400_000))),
@@ -182,7 +184,7 @@ fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpene
         facts,
         client: client(),
         claims: vec![Claim { name: "application_name".to_owned(), value: "mcp-postgres".to_owned() }],
-        parameters: json(r#"{"client_encoding":"UTF8"}"#),
+        parameters: json(r#"[{"name":"client_encoding","value":"UTF8"}]"#),
         coverage,
     }
 }
@@ -211,18 +213,93 @@ fn refused_together() -> AdmissionRefused {
     }
 }
 
+/// Facts, and the rest, of the administrative kinds.
+const ADMINISTERED: [(&str, &str, &str); 6] = [
+    ("admin.reloaded", r#"{"config":"3b0a","done":false}"#, r#"{"errors":["unknown key `adress`"]}"#),
+    ("admin.session_killed", r#"{"session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#, ""),
+    ("identity.token_created", TOKEN, TOKEN_DETAIL),
+    ("identity.token_revoked", TOKEN, TOKEN_DETAIL),
+    (
+        "log.gap",
+        r#"{"byte":4096,"epoch":2,"position":812,"segment":"000000000001-0000000000000000"}"#,
+        r#"{"reason":"a bad sector"}"#,
+    ),
+    (
+        "record.read",
+        r#"{"command":"log search"}"#,
+        r#"{"commands":3,"entries":12,"expression":"table:payments","follow":true,"more":true,"session":"019ab27c","sessions":1}"#,
+    ),
+];
+const TOKEN: &str = concat!(
+    r#"{"expires":"2026-12-23T18:00:00Z","for":"a-77aa0c1d2e3f4051","kind":"agent","person":"h-1f0a6c2b9d3e4f50","#,
+    r#""targets":["orders"],"tok":"t-0123456789abcdef"}"#
+);
+const TOKEN_DETAIL: &str =
+    r#"{"id":"tok-acc4be3429fb4ef4","login":"triage-bot","on_behalf_of":"ada@example.com"}"#;
+
+/// What the log says of itself, by kind.
+const LOG: [(&str, &str); 6] = [
+    ("log.clock", r#"{"step_us":3600000000}"#),
+    ("log.heartbeat", r#"{"sessions":2,"size":813}"#),
+    (
+        "log.recovered",
+        r#"{"clean":false,"cut_at":4096,"cut_bytes":17,"cut_why":"a torn frame","orphans":1,"sessions":1,"size":812}"#,
+    ),
+    ("log.sealed", r#"{"epoch":1,"first":0,"root":"abcd","size":812}"#),
+    (
+        "log.started",
+        r#"{"by":"serve","config":"3b0a","policy":"built-in-1","separation":"none","targets":1,"version":"0.1.0"}"#,
+    ),
+    ("log.stopped", r#"{"by":"serve"}"#),
+];
+
 fn administered(kind: &'static str) -> Event {
+    let (_, leaf, payload) = ADMINISTERED.iter().find(|(name, ..)| *name == kind).unwrap();
     Event::Administered(Box::new(Administered {
         kind,
         by: link(IdentityKind::Human, "h-9999999999999999", "root", Trust::Verified),
-        leaf: json(r#"{"entries":12}"#),
-        payload: json(r#"{"expression":"table:payments"}"#),
+        leaf: json(leaf),
+        payload: if payload.is_empty() { Json::default() } else { json(payload) },
     }))
 }
 
 fn log(kind: &'static str) -> Event {
-    Event::Log(Box::new(LogEvent { kind, leaf: json(r#"{"epoch":3}"#) }))
+    let (_, leaf) = LOG.iter().find(|(name, _)| *name == kind).unwrap();
+    Event::Log(Box::new(LogEvent { kind, leaf: json(leaf) }))
 }
+
+/// Facts too long for a leaf.
+fn long_facts() -> [(&'static str, Event); 2] {
+    let long = "x".repeat(20_000);
+    let mut read = Administered {
+        kind: "record.read",
+        by: link(IdentityKind::Human, "h-9999999999999999", "root", Trust::Verified),
+        leaf: json(&format!(r#"{{"command":"{long}"}}"#)),
+        payload: json(&format!(r#"{{"expression":"{}"}}"#, long.repeat(30))),
+    };
+    read.by.trust = Trust::Claimed;
+    let started = LogEvent { kind: "log.started", leaf: json(&format!(r#"{{"by":"{long}"}}"#)) };
+    [
+        ("record.read-long", Event::Administered(Box::new(read))),
+        ("log.started-long", Event::Log(Box::new(started))),
+    ]
+}
+
+/// What belongs to no command, by `what`.
+const NOTED: [(&str, &str); 6] = [
+    ("cancel", r#"{"from":"192.0.2.7:50124","held":false}"#),
+    ("error", REPORT),
+    ("notification", r#"{"channel":"jobs","payload":"1","pid":4712}"#),
+    ("parameter", r#"{"name":"TimeZone","value":"UTC"}"#),
+    ("refused", r#"{"code":"RF003","message":"too much at once"}"#),
+    ("unknown-message", r#"{"type":"x"}"#),
+];
+/// A message with every field that is kept.
+const REPORT: &str = concat!(
+    r#"{"code":"23505","column":"id","constraint":"pk","context":"PL/pgSQL function f() line 3","detail":"Key exists.","#,
+    r#""hint":"Choose another.","internal_query":"insert into t","message":"duplicate key","position":"8","#,
+    r#""routine":"_bt_check_unique","schema":"public","severity":"ERROR","table":"t","type":"int4"}"#
+);
 
 /// Every kind once (`golden file name`, event), then the variants that show the rest of the fields.
 pub(crate) fn all() -> Vec<(String, Event)> {
@@ -238,7 +315,11 @@ pub(crate) fn all() -> Vec<(String, Event)> {
             forwarded: Some(true),
         }))
     };
-    let noted = SessionNoted { facts: f(), what: "role", detail: json(r#"{"role":"auditor"}"#) };
+    let noted = SessionNoted {
+        facts: f(),
+        what: "asked",
+        detail: json(r#"{"role":"auditor","text":"select current_user"}"#),
+    };
     let closed = SessionClosed {
         facts: f(),
         why: "client",
@@ -251,7 +332,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         number: CommandNumber(7),
         first_row: 100,
         rows: 2,
-        columns: json(r#"[{"name":"id","type":"int4"}]"#),
+        columns: json(r#"[{"format":"binary","name":"id","type":"int4"}]"#),
         values: json(r#"[["1"],["2"]]"#),
     };
     let stream = StreamProgress { facts: f(), number: CommandNumber(7), bytes: 16 << 20, rows: 100_000 };
@@ -269,7 +350,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         ("session.opened".to_owned(), Event::SessionOpened(Box::new(opened(f(), vec![])))),
         (
             "session.opened-unobserved".to_owned(),
-            Event::SessionOpened(Box::new(opened(odd(), vec!["replication"]))),
+            Event::SessionOpened(Box::new(opened(odd(), vec!["unobserved"]))),
         ),
         ("session.refused".to_owned(), Event::Refused(Box::new(refused(false)))),
         ("stream".to_owned(), Event::Stream(Box::new(stream))),
@@ -285,11 +366,20 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         };
         all.push((kind.name.to_owned(), event));
     }
-    // Later samples stand at the end: the position of each is in its file.
-    all.push(("session.refused-together".to_owned(), Event::Refused(Box::new(refused_together()))));
-    let cancelled = Event::CommandDecided(Box::new(cancelled_decision(odd())));
-    all.push(("command.decided-cancelled".to_owned(), cancelled));
+    later(&mut all);
     all
+}
+
+/// Later samples stand at the end: the position of each is in its file.
+fn later(all: &mut Vec<(String, Event)>) {
+    all.push(("session.refused-together".to_owned(), Event::Refused(Box::new(refused_together()))));
+    let cancelled = Event::CommandDecided(Box::new(cancelled_decision(Arc::new(odd_facts()))));
+    all.push(("command.decided-cancelled".to_owned(), cancelled));
+    for (what, detail) in NOTED {
+        let noted = SessionNoted { facts: Arc::new(facts()), what, detail: json(detail) };
+        all.push((format!("session.noted-{what}"), Event::SessionNoted(Box::new(noted))));
+    }
+    all.extend(long_facts().map(|(name, event)| (name.to_owned(), event)));
 }
 
 /// A command as `pgbench -S` asks them.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use crate::failure::{Exit, Failure, only_for_its_owner};
-use crate::place::{Place, Way, lock_data, open_record};
+use crate::place::{Place, Way, lock_data, open_record, started_by_command};
 use crate::show::{entry, line, written};
 use crate::who;
 
@@ -117,7 +117,7 @@ pub(crate) fn unreadable(e: &ReadError) -> Failure {
         ReadError::Io { .. } => "run this as the user that owns the data folder",
         ReadError::Keys(KeyError::Exposed { path, .. }) => &only_for_its_owner(path),
         ReadError::Keys(_) => {
-            "restore data/keys from a backup, or remove it to read the log with its payloads sealed"
+            "restore the folder keys from a backup; without one, read a copy of the data folder that has no keys: payloads stay sealed there"
         }
         ReadError::Header { .. }
         | ReadError::Damaged { .. }
@@ -315,9 +315,9 @@ fn declare_gap(args: &GapArgs, place: &Place, out: &Output) -> Result<Exit, Fail
         payload: what(&json!({ "reason": args.reason })),
     }));
     let (record, _) =
-        open_record(&place.data_dir, lock, vec![declared], what(&json!({ "by": "log declare-gap" })))?;
+        open_record(&place.data_dir, lock, vec![declared], started_by_command("log declare-gap"))?;
     record
-        .close(what(&json!({})))
+        .close(what(&json!({ "by": "log declare-gap" })))
         .map_err(|e| Failure::new(e.to_string(), "look at the disk of the data folder"))?;
     out.show(&told, || {
         format!(

@@ -23,8 +23,8 @@ use crate::show::{clean, duration, entry, written};
 
 /// Sessions listed unless more are asked for.
 const LISTED: usize = 50;
-/// Characters of an id that the list shows at least.
-const SHORT_ID: usize = 13;
+/// Ids named when a beginning is that of several.
+const FOUND_MAX: usize = 5;
 /// Longest pause of a replay: nobody watches a session that waits for the night to pass.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -194,7 +194,7 @@ fn unique_width(listed: &[Listed]) -> usize {
         heads.sort_unstable();
         heads.windows(2).all(|pair| matches!(pair, [a, b] if a != b))
     };
-    (SHORT_ID..36).find(|width| unique(*width)).unwrap_or(36)
+    (entry::SHORT_ID..36).find(|width| unique(*width)).unwrap_or(36)
 }
 
 impl Listed {
@@ -262,22 +262,25 @@ fn summary_json(summary: &SessionSummary, first: Option<(&Found, &Search)>) -> V
     value
 }
 
-/// The one session whose id begins so.
-fn find(asked: &str, all: &[SessionSummary]) -> Result<SessionSummary, Failure> {
+/// The one session whose id begins so. `which`: of which sessions, in a word; `where_else`: what to do when it is none.
+fn find<T>(
+    asked: &str,
+    which: &str,
+    where_else: &str,
+    all: impl Iterator<Item = (String, T)>,
+) -> Result<(String, T), Failure> {
     let plain = asked.to_ascii_lowercase().replace('-', "");
-    let found: Vec<&SessionSummary> =
-        all.iter().filter(|s| !plain.is_empty() && format!("{:032x}", s.id.0).starts_with(&plain)).collect();
-    match found.as_slice() {
-        [one] => Ok(**one),
-        [] => Err(Failure::new(
-            format!("no session's id begins with `{}`", clean::line(asked)),
-            "firsthand sessions list shows them",
-        )),
-        several => {
-            let ids: Vec<String> = several.iter().take(5).map(|s| s.id.to_string()).collect();
-            let count = several.len();
+    let mut found: Vec<(String, T)> =
+        all.filter(|(id, _)| !plain.is_empty() && session_starts(id, &plain)).take(FOUND_MAX).collect();
+    let asked = clean::line(asked);
+    match (found.pop(), found.as_slice()) {
+        (Some(one), []) => Ok(one),
+        (None, _) => Err(Failure::new(format!("no {which}session's id begins with `{asked}`"), where_else)),
+        (Some(last), others) => {
+            let mut ids: Vec<&str> = others.iter().map(|(id, _)| id.as_str()).collect();
+            ids.push(&last.0);
             Err(Failure::new(
-                format!("{count} sessions have ids that begin with `{}`", clean::line(asked)),
+                format!("several {which}sessions have ids that begin with `{asked}`"),
                 format!("give more of it: {}", ids.join(", ")),
             ))
         }
@@ -288,7 +291,8 @@ fn show(asked: &str, pace: Option<Speed>, place: &Place, out: &Output) -> Result
     let reader = reader(place)?;
     let search = Search::new(&reader, &Query::default()).map_err(|e| unreadable(&e))?;
     let all = sessions::sessions(&reader, search.catalog()).map_err(|e| unreadable(&e))?;
-    let summary = find(asked, &all)?;
+    let ids = all.into_iter().map(|summary| (summary.id.to_string(), summary));
+    let (_, summary) = find(asked, "", "firsthand sessions list shows them", ids)?;
     let command = if pace.is_some() { "sessions replay" } else { "sessions show" };
     let reading = json!({ "session": summary.id.to_string(), "commands": summary.line.commands });
     place.note_reading(command, what(&reading))?;
@@ -372,27 +376,9 @@ fn kill(asked: &str, place: &Place, out: &Output) -> Result<Exit, Failure> {
     };
     let running: Value = client.ask("GET", "/v1/sessions", &json!({}))?;
     let ids = running.get("sessions").and_then(Value::as_array).into_iter().flatten();
-    let begins = |id: &&str| !asked.is_empty() && session_starts(id, &asked.to_ascii_lowercase());
-    let found: Vec<&str> = ids.filter_map(|s| s.get("id")?.as_str()).filter(begins).collect();
-    let id = match found.as_slice() {
-        [one] => *one,
-        [] => {
-            return Err(Failure::new(
-                format!("no running session's id begins with `{}`", clean::line(asked)),
-                "firsthand sessions list shows sessions; those that are `open` may run",
-            ));
-        }
-        several => {
-            return Err(Failure::new(
-                format!(
-                    "{} running sessions have ids that begin with `{}`",
-                    several.len(),
-                    clean::line(asked)
-                ),
-                format!("give more of it: {}", several.join(", ")),
-            ));
-        }
-    };
+    let ids = ids.filter_map(|s| Some((s.get("id")?.as_str()?.to_owned(), ())));
+    let elsewhere = "firsthand sessions list shows sessions; those that are `open` may run";
+    let (id, ()) = find(asked, "running ", elsewhere, ids)?;
     let answer: Value = client.ask("POST", &format!("/v1/sessions/{id}/kill"), &json!({}))?;
     out.show(&answer, || format!("session {id} was ended"));
     Ok(Exit::Done)

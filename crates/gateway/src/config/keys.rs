@@ -166,14 +166,14 @@ pub(crate) const KEYS: &[Key] = &[
         "idle",
         Form::Duration,
         "none",
-        "A session in which nothing is asked for this long is ended.",
+        "A session in which nothing is asked for this long is ended. It is looked at every 5 s, so it may take 5 s more.",
     ),
     key(
         "limits",
         "stall",
         Form::Duration,
         "`1h`",
-        "A client that takes nothing of its waiting reply for this long is dropped.",
+        "A client that takes nothing of its waiting reply for this long is dropped. It is looked at every 5 s, too.",
     ),
     key(
         "limits",

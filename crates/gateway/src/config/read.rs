@@ -223,10 +223,6 @@ fn read_targets(top: &Section<'_>, folder: &Path) -> Vec<TargetConfig> {
     }
     for section in sections {
         let name = section.required_text("name");
-        let section = match &name {
-            Some(name) => section.shown_as(format!("target.{}", name.value)),
-            None => section,
-        };
         if let Some(name) = &name {
             check_name(&section, name, &targets);
         }

@@ -66,11 +66,6 @@ impl<'a> Section<'a> {
         join(&self.shown, key)
     }
 
-    /// The same section under another name for people, once that is known.
-    pub(super) fn shown_as(self, shown: String) -> Self {
-        Self { shown, ..self }
-    }
-
     /// A problem at this value.
     pub(super) fn bad(
         &self,
@@ -82,8 +77,14 @@ impl<'a> Section<'a> {
         self.source.problem(span, &self.path(key), what, hint);
     }
 
-    /// A key that must be there and is not.
+    /// A key that must be there and is not; nothing when one is there that was told to be a misspelling of it.
     pub(super) fn missing(&self, key: &str) {
+        let known: Vec<_> = of_section(self.name).into_iter().map(|(name, _)| name).collect();
+        let written = self.table.into_iter().flat_map(DeTable::keys);
+        if written.map(|word| &**word.get_ref()).any(|w| !known.contains(&w) && near(w, &known) == Some(key))
+        {
+            return;
+        }
         let form = self.key(key).map(|k| k.form.words()).unwrap_or_default();
         self.bad(&self.span, key, "is missing", format!("add `{key} = …` ({form})"));
     }
@@ -286,7 +287,7 @@ impl<'a> Section<'a> {
         self.table(key, name).unwrap_or_else(|| Section::absent(self.source, name, self.path(key)))
     }
 
-    /// The tables of a list (`[[target]]`).
+    /// The tables of a list (`[[target]]`), each called by its `name` for people, where it has one.
     pub(super) fn tables(&self, key: &str, name: &'static str) -> Vec<Section<'a>> {
         let Some(raw) = self.raw(key) else { return Vec::new() };
         let Some(list) = raw.get_ref().as_array() else {
@@ -298,7 +299,9 @@ impl<'a> Section<'a> {
         for item in list {
             match item.get_ref().as_table() {
                 Some(table) => {
-                    sections.push(Section::open(self.source, name, self.path(key), table, item.span()));
+                    let own = table.get("name").and_then(|name| name.get_ref().as_str());
+                    let shown = own.map_or_else(|| self.path(key), |own| join(&self.path(key), own));
+                    sections.push(Section::open(self.source, name, shown, table, item.span()));
                 }
                 None => self.bad(&item.span(), key, "expected a table", format!("write each as `[[{key}]]`")),
             }
@@ -340,15 +343,20 @@ fn quoted(words: &[&str]) -> String {
     words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// What may have been meant, and what there is.
-pub(crate) fn nearest(word: &str, known: &[&str]) -> String {
-    let near = known
+/// What may have been meant.
+fn near<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    known
         .iter()
         .map(|k| (strsim::damerau_levenshtein(&word.to_lowercase(), k), *k))
         .filter(|(distance, k)| *distance <= NEAR.min(k.len().max(2) - 1))
-        .min();
-    match near {
-        Some((_, near)) => format!("did you mean `{near}`? There are {}", quoted(known)),
+        .min()
+        .map(|(_, near)| near)
+}
+
+/// What may have been meant, and what there is.
+pub(crate) fn nearest(word: &str, known: &[&str]) -> String {
+    match near(word, known) {
+        Some(near) => format!("did you mean `{near}`? There are {}", quoted(known)),
         None => format!("there are {}", quoted(known)),
     }
 }

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::clean;
 
-/// Characters of a session's id that lines show: the time in milliseconds, by which sessions differ.
-const SHORT_ID: usize = 13;
+/// Characters of a session's id that lines show: the time in milliseconds, and 12 of the random bits, for sessions of the
+/// same millisecond.
+pub(crate) const SHORT_ID: usize = 18;
 
 /// The payload as JSON: `Null` where there is none or it cannot be opened.
 pub(crate) fn payload(found: &Found) -> Value {

@@ -5,7 +5,7 @@ use firsthand_auditlog::names::Names;
 use firsthand_auditlog::search::Found;
 use serde_json::Value;
 
-use super::entry::{self, text};
+use super::entry::{self, SHORT_ID, text};
 use super::{WIDTH, clean, counted, duration, number};
 
 /// Characters of the column for who acts.
@@ -23,7 +23,7 @@ pub(crate) fn of(found: &Found, names: &Names) -> String {
     let target = fields.who.as_ref().map_or("", |who| &who.target);
     let target = clean::fit(&clean::line(target), TARGET).into_owned();
     let head = format!(
-        "{:>8}  {}  {:<17}  {:<13}  {}  {}",
+        "{:>8}  {}  {:<17}  {:<SHORT_ID$}  {}  {}",
         fields.n,
         entry::moment(&fields.t),
         clean::line(&fields.k),
@@ -48,10 +48,7 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
     let said = match &*fields.k {
         "session.opened" => opened(fields, &payload),
         "session.closed" => closed(fields, &payload),
-        "session.noted" => {
-            let detail = payload.get("detail").map(Value::to_string).unwrap_or_default();
-            format!("{} {detail}", fields.what)
-        }
+        "session.noted" => noted(fields, &payload),
         "command.decided" => decided(fields, &payload),
         "command.completed" => outcome(fields, &payload),
         "command.abandoned" => abandoned(fields),
@@ -65,17 +62,52 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
             counted(fields.rows.unwrap_or(0), "row", "rows"),
             bytes(fields.bytes.unwrap_or(0))
         ),
-        "identity.refused" | "session.refused" => format!(
-            "{} as {} to {} from {} {}",
-            fields.why,
-            text(&payload, "login"),
-            text(&payload, "target"),
-            text(&payload, "address"),
-            text(&payload, "detail")
-        ),
+        "identity.refused" | "session.refused" => refused(fields, &payload),
         _ => other(fields, &payload),
     };
     format!("{command}{said}{}", withheld.map(|w| format!(" {w}")).unwrap_or_default())
+}
+
+/// Somebody was not let in: what is not known of them is left out.
+fn refused(fields: &Fields<'_>, payload: &Value) -> String {
+    let mut out = fields.why.to_string();
+    for (word, key) in [("as", "login"), ("to", "target"), ("from", "address")] {
+        let said = text(payload, key);
+        if !said.is_empty() {
+            out.push_str(&format!(" {word} {said}"));
+        }
+    }
+    let detail = text(payload, "detail");
+    if detail.is_empty() { out } else { format!("{out}: {detail}") }
+}
+
+/// What belongs to no command.
+pub(crate) fn noted(fields: &Fields<'_>, payload: &Value) -> String {
+    let what = &*fields.what;
+    let Some(detail) = payload.get("detail") else { return what.to_owned() };
+    let said = |key: &str| text(detail, key);
+    match what {
+        "asked" => format!("the gateway itself asked: {}; the role is {}", said("text"), said("role")),
+        "cancel" => {
+            let held = detail.get("held") == Some(&Value::Bool(true));
+            let ended = if held { ", which ended the wait of a held command" } else { "" };
+            format!("a cancel request came from {}{ended}", said("from"))
+        }
+        "error" | "notice" => {
+            let code = [said("severity"), said("code")].join(" ");
+            format!("{what} that belongs to no command: {}: {}", code.trim(), said("message"))
+        }
+        "notification" => {
+            let pid = detail.get("pid").and_then(Value::as_u64).unwrap_or(0);
+            let payload = said("payload");
+            let with = if payload.is_empty() { String::new() } else { format!(": {payload}") };
+            format!("notification on {} from backend {pid}{with}", said("channel"))
+        }
+        "parameter" => format!("the setting {} is now {}", said("name"), said("value")),
+        "refused" => format!("refused with {}: {}", said("code"), said("message")),
+        "unknown-message" => format!("a message of an unknown type was passed on: {}", said("type")),
+        other => format!("{other} {detail}"),
+    }
 }
 
 fn opened(fields: &Fields<'_>, payload: &Value) -> String {

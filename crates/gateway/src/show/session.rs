@@ -192,8 +192,7 @@ impl Told<'_> {
     }
 
     fn noted(&self, out: &mut dyn Write) -> io::Result<()> {
-        let detail = self.payload.get("detail").map(Value::to_string).unwrap_or_default();
-        let said = format!("{} {detail}", self.fields.what);
+        let said = line::noted(self.fields, self.payload);
         writeln!(
             out,
             "\n·  {}  {}",

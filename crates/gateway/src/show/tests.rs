@@ -70,7 +70,7 @@ mode      observe: refusals are recorded and not enforced
     select 2
     #4 → abandoned (target-lost): sent to the target, its effect was not seen
 
-·  02:00:00.123  parameter {\"name\":\"TimeZone\",\"value\":\"UTC\"}
+·  02:00:00.123  the setting TimeZone is now UTC
 
 #5 has no outcome in the record: it is still running, or the gateway stopped before it ended
 the session is open as far as the record goes
@@ -126,6 +126,37 @@ fn every_entry_has_one_line_and_one_line_of_json() {
     }
     let refused = line::of(&all[3], &names);
     assert!(refused.ends_with("#3 DENY by no-deletes: delete from payments"), "{refused}");
+}
+
+/// The words for what belongs to no command, and for somebody who was not let in.
+#[test]
+fn entries_are_told_in_words() {
+    let golden = |name: &str| {
+        let file = format!("{}/../auditlog/tests/golden/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(file).unwrap();
+        let mut parts = text.lines().map(|line| line.as_bytes().to_vec());
+        let (leaf, payload) = (parts.next().unwrap(), parts.next().unwrap());
+        line::of(
+            &Found { place: Place::default(), leaf, payload: Payload::Clear(payload) },
+            &Names::default(),
+        )
+    };
+    for (name, words) in [
+        ("session.noted", "the gateway itself asked: select current_user; the role is auditor"),
+        ("session.noted-cancel", "a cancel request came from 192.0.2.7:50124"),
+        ("session.noted-error", "error that belongs to no command: ERROR 23505: duplicate key"),
+        ("session.noted-notification", "notification on jobs from backend 4712: 1"),
+        ("session.noted-parameter", "the setting TimeZone is now UTC"),
+        ("session.noted-refused", "refused with RF003: too much at once"),
+        ("session.noted-unknown-message", "a message of an unknown type was passed on: x"),
+        ("session.refused", "unreachable as triage-bot to orders from 192.0.2.7:50123: connection refused"),
+        ("session.refused-together", "limit: 990 connections gave way"),
+    ] {
+        let shown = golden(name);
+        // A line is cut where it is too long for a screen.
+        let beginning: String = words.chars().take(50).collect();
+        assert!(shown.contains(&format!("  {beginning}")), "{shown}");
+    }
 }
 
 /// Text and names that try to drive a terminal, in every place where recorded text can stand.

@@ -307,7 +307,7 @@ impl Running {
                 Err(_) => self.dialect.end(
                     Some(Refusal::new(
                         firsthand_session::RefusalKind::Limit,
-                        "Firsthand could not analyse this statement",
+                        "Firsthand could not analyse this statement, so it was not run; connect again and send it in parts",
                     )),
                     AbandonReason::Dropped,
                     "limit",

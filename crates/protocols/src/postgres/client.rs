@@ -100,7 +100,9 @@ impl PostgresDialect {
             return false;
         }
         let most = self.message_bytes_max;
-        let text = format!("Firsthand takes messages of up to {most} bytes; this one has {len}");
+        let text = format!(
+            "Firsthand takes messages of up to {most} bytes, and this one has {len}; send it in parts"
+        );
         self.turn_away(header, Refusal::new(RefusalKind::Limit, text), out);
         true
     }

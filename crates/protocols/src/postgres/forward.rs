@@ -134,7 +134,7 @@ impl PostgresDialect {
             permit.abandon(AbandonReason::RefusedTogether);
             let refusal = Refusal::new(
                 RefusalKind::Unsupported,
-                "Firsthand cannot mask the values that this command would return, so it was not run",
+                "Firsthand cannot mask the values that this command would return, so it was not run; ask for other columns",
             );
             return Slot { fate: Fate::Refused(Box::new(refusal)), last };
         }
@@ -228,7 +228,8 @@ impl PostgresDialect {
     /// depends on it fails as PostgreSQL has it. Its error is swallowed and the refusal told in its place.
     fn send_failing(&mut self, refusal: &Refusal, simple: bool, name: &[u8], out: &mut Vec<Action>) {
         let rule: String = refusal.rule.chars().filter(|c| !c.is_control()).take(64).collect();
-        let text = format!("firsthand refused a command of session {} ({rule})", self.session);
+        let rule = if rule.is_empty() { rule } else { format!(" ({rule})") };
+        let text = format!("firsthand refused a command of session {}{rule}", self.session);
         let mut bytes = BytesMut::with_capacity(text.len() + 64);
         let encoded = if simple {
             frontend::encode_query(&mut bytes, text.as_bytes())

@@ -144,7 +144,10 @@ async fn reach(
 ) -> Result<(Line, Accepted, (String, String)), Unreached> {
     let Some(link) = with.links.link(&admitted.target.name) else {
         // Removed by a reload between the admission and now.
-        let refusal = Refusal::new(RefusalKind::Unavailable, "Firsthand no longer knows this target");
+        let refusal = Refusal::new(
+            RefusalKind::Unavailable,
+            "Firsthand no longer knows this target: it was taken out of the configuration; ask the operator",
+        );
         return Err(Unreached::Refused(refusal));
     };
     let stream = with.engine.dial(admitted, &hello.wanted, facts).await.map_err(Unreached::Refused)?;
@@ -202,7 +205,7 @@ fn claims(hello: &Hello) -> Vec<Claim> {
     hello.application_name.iter().map(claim).collect()
 }
 
-/// The startup parameters that went to the target, as a JSON object for the record.
+/// The startup parameters that went to the target, as `[{"name":…,"value":…},…]` for the record.
 fn passed_on(hello: &Hello) -> Json {
     if hello.parameters.is_empty() {
         return Json::default();

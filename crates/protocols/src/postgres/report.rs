@@ -60,3 +60,12 @@ pub(super) fn notification(it: &Notification<'_>) -> Json {
     o.close();
     Json::from_written(out)
 }
+
+/// `{"type":…}`: a message of a kind that is not known here.
+pub(super) fn unknown(tag: u8) -> Json {
+    let mut out = Vec::with_capacity(16);
+    let mut o = Object::open(&mut out);
+    o.string("type", &char::from(tag).escape_default().to_string());
+    o.close();
+    Json::from_written(out)
+}

@@ -181,9 +181,7 @@ impl PostgresDialect {
             _ => {
                 self.flush(walk, out);
                 let reply = walk.cut(len);
-                let detail =
-                    firsthand_model::json::Json::string(&char::from(tag).escape_default().to_string());
-                out.push(Action::Note { what: "unknown-message", detail, reply });
+                out.push(Action::Note { what: "unknown-message", detail: report::unknown(tag), reply });
                 Step::On
             }
         }

@@ -36,7 +36,7 @@ pub(crate) struct Model {
     copying: Option<Copying>,
     /// Statements of the Query that follow a COPY under way.
     rest: Vec<String>,
-    /// A COPY fails before it reads anything (a trigger says no).
+    /// Texts that it has executed, in order.
     pub(crate) executed: Vec<String>,
     pub(crate) dead: bool,
     /// What a refused text reads as; the target behind a gateway never sees one.

@@ -1,0 +1,243 @@
+//! Fields of the objects inside leaves and payloads, and fields that several kinds share.
+
+use super::field::Form::{Bool, Number, Object, Objects, Rows, Text, TextOrNull, TextOrNumber, Texts, True};
+use super::{Field, field};
+
+const LINK: &[Field] = &[
+    field("id", Text, "The pseudonym."),
+    field("kind", Text, "`human`, `agent`, `service` or `token`."),
+    field("trust", Text, "How it is known: `verified`, `bound` or `claimed`."),
+];
+
+pub(super) const PAY: &[Field] = &[
+    field("h", Text, "SHA-256(\"firsthand/payload/v1\" ‖ 0x00 ‖ salt ‖ payload) in base64."),
+    field("key", Text, "The subject whose key seals it; absent: the first link of `who.chain`."),
+    field("len", Number, "Its bytes, before sealing."),
+    field("month", Text, "The month of that key; absent: the month of `t`."),
+    field("run", Text, "The writer's run, where keys are derived from it instead of the session."),
+];
+
+pub(super) const WHO: &[Field] = &[
+    field("agent", Text, "The id that acts: the agent, the service, or the human alone."),
+    field("chain", Objects(LINK), "The identity chain, from the outside in."),
+    field("db", Text, "The database."),
+    field("pid", Number, "The target's process that serves the session."),
+    field("role", Text, "The role in force."),
+    field("srole", Text, "The role that authenticated, where it differs."),
+    field("target", Text, "The target."),
+    field("tok", Text, "The token's id."),
+];
+
+/// A message of the target. Fields that it did not send are absent.
+const REPORT: &[Field] = &[
+    field("code", Text, "SQLSTATE."),
+    field("column", Text, "A column that it is about."),
+    field("constraint", Text, "A constraint that it is about."),
+    field("context", Text, "Where it happened: the stack of calls."),
+    field("detail", Text, "More of it."),
+    field("hint", Text, "What to do."),
+    field("internal_query", Text, "A statement that the server itself had made."),
+    field("message", Text, "The message."),
+    field("position", Text, "Where in the statement: characters, from 1."),
+    field("routine", Text, "The server's routine that reports it."),
+    field("schema", Text, "A schema that it is about."),
+    field("severity", Text, "`ERROR`, `FATAL`, `NOTICE`, … in English."),
+    field("table", Text, "A table that it is about."),
+    field("type", Text, "A data type that it is about."),
+];
+
+const COLUMN: &[Field] = &[
+    field("format", Text, "`binary`; absent: text."),
+    field("name", Text, "Its name."),
+    field("type", TextOrNumber, "Its type: the name of a built-in one, the oid of another."),
+];
+
+const PARAMETER: &[Field] = &[
+    field("type", TextOrNumber, "Its type, as of a column; absent: not known."),
+    field("value", TextOrNull, "Its value as text; hexadecimal where it cannot be read."),
+];
+
+const NAME_AND_VALUE: &[Field] = &[field("name", Text, "The name."), field("value", Text, "The value.")];
+
+const LINK_NAME: &[Field] = &[
+    field("id", Text, "The pseudonym, as in `who.chain`."),
+    field("kind", Text, "`human`, `agent`, `service` or `token`."),
+    field("name", Text, "The name behind it."),
+];
+
+const NAMES_OF_STATEMENT: &[Field] = &[
+    field("max_rows", Number, "Rows asked for at most; absent: all."),
+    field("portal", Text, "The portal's name."),
+    field("statement", Text, "The prepared statement's name."),
+];
+
+/// All that `detail` of a `session.noted` can hold; which of it says `what`.
+const NOTED: &[Field] = &[
+    field("channel", Text, "`notification`: the channel."),
+    field("code", Text, "`error`, `notice`, `refused`: SQLSTATE."),
+    field(
+        "column",
+        Text,
+        "`error`, `notice`: as in `error` of an outcome; so are the other keys of a message.",
+    ),
+    field("constraint", Text, "`error`, `notice`."),
+    field("context", Text, "`error`, `notice`."),
+    field("detail", Text, "`error`, `notice`."),
+    field("from", Text, "`cancel`: address and port from which it came."),
+    field("held", Bool, "`cancel`: whether it ended the wait of a command that was held."),
+    field("hint", Text, "`error`, `notice`."),
+    field("internal_query", Text, "`error`, `notice`."),
+    field("message", Text, "`error`, `notice`, `refused`: the message."),
+    field("name", Text, "`parameter`: the setting that has another value now."),
+    field("payload", Text, "`notification`: its text."),
+    field("pid", Number, "`notification`: the target's process that sent it."),
+    field("position", Text, "`error`, `notice`."),
+    field("role", Text, "`asked`: the role that the target named; `role`: the role in force now."),
+    field("routine", Text, "`error`, `notice`."),
+    field("schema", Text, "`error`, `notice`."),
+    field("severity", Text, "`error`, `notice`."),
+    field("table", Text, "`error`, `notice`."),
+    field("text", Text, "`asked`: the statement that the gateway itself sent."),
+    field("type", Text, "`error`, `notice`: a data type; `unknown-message`: the message's type byte."),
+    field("value", Text, "`parameter`: the new value."),
+];
+
+pub(super) const COUNT: Field = field(
+    "count",
+    Number,
+    "How many connections this entry stands for; absent: one. Those that gave way while too many were half open are told together.",
+);
+pub(super) const CMD: Field = field("cmd", Number, "The command's number in its session, from 1.");
+pub(super) const INTENT: Field = field("intent", Number, "Position of the command's `command.decided`.");
+pub(super) const COVERAGE: Field =
+    field("coverage", Texts, "What could not be observed; absent: nothing is known to be missing.");
+pub(super) const METHOD: Field = field(
+    "method",
+    Text,
+    "How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`; empty: none was.",
+);
+pub(super) const PROTO: Field = field("proto", Text, "Protocol and version; empty: none was spoken yet.");
+pub(super) const TLS: Field =
+    field("tls", Text, "TLS version of the client's connection; absent: clear text.");
+pub(super) const ADDRESS: Field = field("address", Text, "The client's address and port.");
+pub(super) const LOGIN: Field = field("login", Text, "The login name presented.");
+pub(super) const CUT: Field = field("cut", Texts, "Fields that were too long and are missing or cut.");
+pub(super) const COLUMNS: Field = field("columns", Objects(COLUMN), "The columns, where rows have any.");
+pub(super) const ROWS: Field =
+    field("rows", Rows, "Rows as the client got them: a list of values each, or text for copied data.");
+pub(super) const ERROR: Field = field("error", Object(REPORT), "The error as the client got it.");
+pub(super) const NOTICES: Field = field("notices", Objects(REPORT), "Notices that came with it.");
+pub(super) const NAMES: Field =
+    field("names", Object(NAMES_OF_STATEMENT), "Names in the protocol; absent: all are empty.");
+pub(super) const PARAMETERS: Field =
+    field("parameters", Objects(PARAMETER), "Values of the statement's parameters, in order.");
+pub(super) const CLAIMS: Field =
+    field("claims", Objects(NAME_AND_VALUE), "What the client says of itself: claimed, never trusted.");
+pub(super) const LINK_NAMES: Field =
+    field("names", Objects(LINK_NAME), "The names behind the ids of the chain.");
+pub(super) const PASSED_ON: Field =
+    field("parameters", Objects(NAME_AND_VALUE), "Startup parameters passed on to the target, by name.");
+pub(super) const NOTED_DETAIL: Field = field("detail", Object(NOTED), "What it says.");
+pub(super) const BY: Field = field("by", Object(LINK), "Who did it.");
+pub(super) const BY_NAME: Field = field("by", Text, "The name behind `by`.");
+pub(super) const WHY_REFUSED: Field = field(
+    "why",
+    Text,
+    "`proof`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `unreachable`, `credential`.",
+);
+pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
+pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
+pub(super) const FACTS_CUT: Field =
+    field("facts_cut", True, "The facts were too long for a leaf and are missing.");
+
+const STARTED_BY: &str =
+    "`serve`, or the command that wrote to the log without a gateway, such as `token create`.";
+
+pub(super) const STARTED: &[Field] = &[
+    field("by", Text, STARTED_BY),
+    field("config", Text, "SHA-256 of the configuration's text, in hexadecimal."),
+    field("policy", Text, "Version of the policy in force."),
+    field("separation", Text, "`none`: gateway, recorder and signer are one process."),
+    field("targets", Number, "Targets configured."),
+    field("version", Text, "Firsthand's version."),
+];
+
+pub(super) const STOPPED: &[Field] = &[field("by", Text, STARTED_BY)];
+
+pub(super) const RECOVERED: &[Field] = &[
+    field("clean", Bool, "Whether the last writer closed the log."),
+    field("cut_at", Number, "Byte of the segment from which a torn last write was cut; absent: nothing was."),
+    field("cut_bytes", Number, "Bytes that were cut."),
+    field("cut_why", Text, "What was wrong with them."),
+    field(
+        "orphans",
+        Number,
+        "Commands without an outcome: each is abandoned by one of the entries that follow.",
+    ),
+    field("sessions", Number, "Sessions without an end: each is closed by one of the entries that follow."),
+    field("size", Number, "Entries found."),
+];
+
+pub(super) const SEALED: &[Field] = &[
+    field("epoch", Number, "The epoch: it grows when a gap is declared."),
+    field("first", Number, "Position of the segment's first entry."),
+    field("root", Text, "Root of the Merkle tree over the first `size` entries of the log, in hexadecimal."),
+    field("size", Number, "Entries of the log up to the segment's end."),
+];
+
+pub(super) const CLOCK: &[Field] = &[field(
+    "step_us",
+    Number,
+    "The largest step of the wall clock against the monotonic one since the last look, in microseconds.",
+)];
+
+pub(super) const HEARTBEAT: &[Field] = &[
+    field("sessions", Number, "Sessions that are open."),
+    field("size", Number, "Entries before this one."),
+];
+
+pub(super) const GAP: &[Field] = &[
+    field("byte", Number, "Byte of the segment from which nothing could be read."),
+    field("epoch", Number, "The epoch that begins."),
+    field("position", Number, "Position of the first entry given up."),
+    field("segment", Text, "The segment's name."),
+];
+
+pub(super) const GAP_DETAIL: &[Field] = &[field("reason", Text, "The operator's reason.")];
+
+pub(super) const RELOADED: &[Field] = &[
+    field("config", Text, "SHA-256 of the configuration in force after it, in hexadecimal."),
+    field("done", Bool, "False: it had errors, and the one before stays in force."),
+];
+
+pub(super) const RELOADED_DETAIL: &[Field] = &[field("errors", Texts, "Why it was not done.")];
+
+pub(super) const KILLED: &[Field] = &[field("session", Text, "The session.")];
+
+pub(super) const TOKEN: &[Field] = &[
+    field("expires", Text, "When it ends; absent: never."),
+    field("for", Text, "The id of whom it names."),
+    field("kind", Text, "`human`, `agent` or `service`."),
+    field("person", Text, "The id of the person on whose behalf an agent acts."),
+    field("targets", Texts, "The targets that it opens."),
+    field("tok", Text, "The token's id."),
+];
+
+pub(super) const TOKEN_DETAIL: &[Field] = &[
+    field("id", Text, "The token's id as the command line shows it."),
+    field("login", Text, "Its login name."),
+    field("on_behalf_of", Text, "The person on whose behalf an agent acts."),
+];
+
+pub(super) const READ: &[Field] =
+    &[field("command", Text, "The command that read it, such as `log search`.")];
+
+pub(super) const READ_DETAIL: &[Field] = &[
+    field("commands", Number, "Commands of the session that was shown."),
+    field("entries", Number, "Entries that were shown."),
+    field("expression", Text, "What was searched for."),
+    field("follow", True, "And those that came later, as they came."),
+    field("more", True, "There were more entries than that; all were shown."),
+    field("session", Text, "The session that was shown."),
+    field("sessions", Number, "Sessions that were listed."),
+];
