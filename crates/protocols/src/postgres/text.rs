@@ -70,7 +70,9 @@ impl Recorded {
 
     /// Bytes it takes.
     pub(super) fn kept_bytes(&self) -> usize {
-        self.text.len()
+        // Secrets are kept as written and as meant; more than the text they are not.
+        let secrets = if self.secrets.is_some() { 2 * self.original_bytes as usize } else { 0 };
+        self.text.len() + secrets
     }
 }
 
