@@ -15,6 +15,7 @@ use super::batch::{PARAMETERS_CUT, Parts, What};
 use super::dialect::{Life, PostgresDialect};
 use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
+use super::role::Change;
 use super::text::{Reading, Recorded};
 use crate::dialect::{Action, Dialect as _, Thinking, Thought};
 
@@ -303,6 +304,7 @@ impl PostgresDialect {
                 via: "simple",
                 shape: piece.shape,
                 text: piece.text,
+                change: piece.change,
                 parameters: Json::default(),
                 names: Json::default(),
                 opaque: reading.opaque,
@@ -475,6 +477,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         via: "function",
         shape: Arc::new(shape),
         text: Recorded { original_bytes: text.len() as u64, text, ..Recorded::default() },
+        change: Change::None,
         parameters,
         names: Json::default(),
         opaque: false,

@@ -87,6 +87,8 @@ pub(super) struct Statement {
     pub(super) shape: Arc<Shape>,
     /// Its text for the record.
     pub(super) text: super::text::Recorded,
+    /// What it changes when it runs.
+    pub(super) change: role::Change,
     /// The parameter types that the client fixed.
     asked_types: Box<[u32]>,
     /// The parameter types as the target described them.
@@ -289,7 +291,7 @@ impl Names {
         piece: Piece,
         types: impl Iterator<Item = u32>,
     ) -> Statement {
-        let (name, Piece { shape, text }) = (known_as(name), piece);
+        let (name, Piece { shape, text, change }) = (known_as(name), piece);
         let asked_types: Box<[u32]> = types.take(TYPES_KEPT).collect();
         let of_shape = shape.tables.iter().chain(&shape.coverage).map(|s| s.len() + size_of::<String>());
         let bytes = size_of::<Statement>()
@@ -301,6 +303,7 @@ impl Names {
             name: name.into(),
             shape,
             text,
+            change,
             asked_types,
             types: OnceLock::new(),
             columns: OnceLock::new(),
@@ -454,7 +457,7 @@ mod tests {
 
     fn piece(text: &str) -> Piece {
         let shape = super::super::text::unknown("unparsed");
-        Piece { shape, text: Recorded { text: text.to_owned(), ..Recorded::default() } }
+        Piece::new(shape, Recorded { text: text.to_owned(), ..Recorded::default() })
     }
 
     /// Parses under ever new names until it is too much; how many were kept.
