@@ -270,6 +270,20 @@ impl Engine {
         Ok((session, admission))
     }
 
+    /// A client broke the rules of the proof itself. It counts as a failed try, and like those it is recorded only once
+    /// while further tries have to wait: otherwise who need not know any secret could fill the log.
+    pub fn proof_broken(&self, wanted: &Wanted, client: &ClientFacts, detail: &str) {
+        match self.failures().check(&client.address, &wanted.login, self.clock.mono()) {
+            Try::Wait { first: false } => return,
+            Try::Wait { first: true } => {
+                self.record_refused(true, "rate", wanted, client, "too many failures; further tries wait");
+                return;
+            }
+            Try::Look => {}
+        }
+        let _ = self.refuse_identity("protocol", wanted, client, detail);
+    }
+
     fn refuse_identity(
         &self,
         why: &'static str,

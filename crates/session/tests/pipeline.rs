@@ -16,12 +16,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use firsthand_model::event::Event;
+use firsthand_model::identity::ClientFacts;
 use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::target::{Durability, Mode};
 use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, FakeLog, Fakes, command, fakes, target};
 use firsthand_session::port::{Approval, ApprovalError, BoxFuture};
-use firsthand_session::{Answer, Completed, Permit, RefusalKind, Session};
+use firsthand_session::{Answer, Completed, Permit, RefusalKind, Session, Wanted};
 
 struct Flag(AtomicBool);
 impl Wake for Flag {
@@ -389,4 +390,16 @@ fn waiting_is_woken_not_polled() {
     assert!(Pin::new(&mut asked).poll(&mut Context::from_waker(&waker)).is_pending());
     f.log.sync();
     assert!(flag.0.load(SeqCst), "durable, and nobody was woken");
+}
+
+#[test]
+fn who_breaks_the_rules_of_a_proof_is_slowed_down_and_cannot_fill_the_log() {
+    let f = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
+    let wanted = Wanted { login: "bot".to_owned(), target: "orders".to_owned(), ..Wanted::default() };
+    let before = f.log.words().len();
+    for _ in 0..1_000 {
+        f.engine.proof_broken(&wanted, &ClientFacts::default(), "malformed");
+    }
+    let told = f.log.words().len() - before;
+    assert!((6..=8).contains(&told), "{told} entries");
 }

@@ -2,11 +2,16 @@
 
 use std::borrow::Cow;
 
-/// Characters that a terminal obeys or that change how the text around them looks: control characters of both sets, and
-/// the marks that turn the direction of writing.
+/// Characters that a terminal obeys or that change how the text around them looks: control characters of both sets, the
+/// marks that turn the direction of writing, and what cannot be seen at all (two names that differ only in such would look
+/// the same, and a text can hide in tags).
 fn is_hostile(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
+                | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// One line: every such character is shown as its code, line ends and tabs as spaces.
@@ -53,7 +58,10 @@ pub(crate) fn json(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if is_hostile(c) {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // Beyond 0xFFFF JSON has pairs.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             out.push(c);
         }
@@ -109,6 +117,11 @@ mod tests {
         assert_eq!(block(hostile), "a\\x1b[2Jb\\x9b31mc\nd\\u{202e}e    f\\x7f\\x00");
         assert_eq!(json("\"\u{7f}\u{9b}ü\""), "\"\\u007f\\u009bü\"");
         assert_eq!(line("grün €"), "grün €");
+        let unseen = "a\u{ad}b\u{61c}c\u{200b}d\u{200d}e\u{2060}f\u{2064}g\u{feff}h\u{e0041}";
+        let shown = "a\\xadb\\u{61c}c\\u{200b}d\\u{200d}e\\u{2060}f\\u{2064}g\\u{feff}h\\u{e0041}";
+        assert_eq!(line(unseen), shown);
+        assert_eq!(block(unseen), shown);
+        assert_eq!(json("\u{200b}\u{e0041}"), "\\u200b\\udb40\\udc41");
     }
 
     #[test]

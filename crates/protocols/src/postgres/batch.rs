@@ -93,6 +93,7 @@ pub(super) struct Parts {
     pub(super) via: &'static str,
     pub(super) shape: Arc<Shape>,
     pub(super) text: Recorded,
+    pub(super) change: Change,
     pub(super) parameters: Json,
     pub(super) names: Json,
     pub(super) opaque: bool,
@@ -165,7 +166,7 @@ impl Batch {
 
     /// Takes in a command that ends with the message added last.
     pub(super) fn plan(&mut self, parts: Parts, moment: Moment) -> usize {
-        let Parts { step, via, shape, text, parameters, names, opaque, mut coverage } = parts;
+        let Parts { step, via, shape, text, change, parameters, names, opaque, mut coverage } = parts;
         let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets } = text;
         coverage.extend(of_text);
         if moment.role_unknown {
@@ -174,7 +175,7 @@ impl Batch {
         let runs = step == Step::Run;
         self.plans.push(Plan {
             last: self.items.len().saturating_sub(1),
-            change: if runs { role::change_of(&shape, &text) } else { Change::None },
+            change: if runs { change } else { Change::None },
             unsettles: runs && role::unsettles(&shape),
             opaque,
             secrets,
@@ -331,6 +332,7 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         shape,
         step: Step::Run,
         text,
+        change: statement.map_or(Change::None, |s| s.change.clone()),
         parameters: portal.map(|p| p.parameters.clone()).unwrap_or_default(),
         names: names_json(name, statement.map_or(&[], |s| &s.name), max_rows),
         via: EXTENDED,
@@ -349,6 +351,7 @@ fn preparation_of_statement(statement: &Statement) -> Parts {
         shape: Arc::clone(&statement.shape),
         step: Step::Prepare,
         text: statement.text.clone(),
+        change: Change::None,
         parameters: Json::default(),
         names: names_json(&[], &statement.name, 0),
         via: EXTENDED,

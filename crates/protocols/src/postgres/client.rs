@@ -9,12 +9,13 @@ use firsthand_sql::{SMALL_TEXT_BYTES, Settings, is_large, parse_cost};
 use firsthand_wire::postgres::DecodeError;
 use firsthand_wire::postgres::frame::{Frame, FrameError, HEADER_LEN, Header, Passing, Scan, scan};
 use firsthand_wire::postgres::frontend::{self, Message, Object};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::batch::{PARAMETERS_CUT, Parts, What};
 use super::dialect::{Life, PostgresDialect};
-use super::names::{Known, Portal, Statement};
+use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
+use super::role::Change;
 use super::text::{Reading, Recorded};
 use crate::dialect::{Action, Dialect as _, Thinking, Thought};
 
@@ -201,7 +202,7 @@ impl PostgresDialect {
                 Ok(Message::Execute(execute)) => match self.names.portal(execute.portal) {
                     Known::Uncertain => self.stall(out),
                     known => {
-                        let (name, max_rows) = (execute.portal.to_vec(), execute.max_rows);
+                        let (name, max_rows) = (known_as(execute.portal).to_vec(), execute.max_rows);
                         self.execute(&name, known, max_rows, input.split_to(len), out)
                     }
                 },
@@ -352,6 +353,7 @@ impl PostgresDialect {
                 via: "simple",
                 shape: piece.shape,
                 text: piece.text,
+                change: piece.change,
                 parameters: Json::default(),
                 names: Json::default(),
                 opaque: reading.opaque,
@@ -369,19 +371,11 @@ impl PostgresDialect {
     fn statement(&mut self, parse: &frontend::Parse<'_>) -> Arc<Statement> {
         let settings = self.settings();
         let piece = self.read(parse.text).into_one(parse.text, settings);
-        Arc::new(Statement {
-            name: parse.statement.into(),
-            shape: piece.shape,
-            text: piece.text,
-            asked_types: parse.types().collect(),
-            types: OnceLock::new(),
-            columns: OnceLock::new(),
-            epoch: self.names.epoch(),
-        })
+        Arc::new(self.names.statement_of(parse.statement, piece, parse.types()))
     }
 
     fn parse(&mut self, statement: Arc<Statement>, message: BytesMut, out: &mut Vec<Action>) -> Next {
-        if !statement.name.is_empty() && self.names.is_full(statement.text.kept_bytes()) {
+        if self.names.too_much_statement(&statement) {
             self.refuse(too_many_names(), false);
             return Next::Taken;
         }
@@ -400,21 +394,13 @@ impl PostgresDialect {
             return None;
         }
         let type_of = |index| statement.as_ref().map_or(0, |s| s.parameter_type(index));
-        let (parameters, parameters_cut) = parameters::render(bind.parameters(), type_of);
-        let formats = 0..bind.result_formats.len();
-        Some(Arc::new(Portal {
-            name: bind.portal.into(),
-            statement,
-            parameters,
-            parameters_cut,
-            result_formats: formats.map(|i| bind.result_formats.of(i)).collect(),
-            columns: OnceLock::new(),
-            epoch: self.names.epoch(),
-        }))
+        let parameters = parameters::render(bind.parameters(), type_of);
+        let formats = (0..bind.result_formats.len()).map(|i| bind.result_formats.of(i)).collect();
+        Some(Arc::new(self.names.portal_of(bind.portal, statement, parameters, formats)))
     }
 
     fn bind(&mut self, portal: Arc<Portal>, message: BytesMut, out: &mut Vec<Action>) -> Next {
-        if !portal.name.is_empty() && self.names.is_full(0) {
+        if self.names.too_much_portal(&portal) {
             self.refuse(too_many_names(), false);
             return Next::Taken;
         }
@@ -463,11 +449,11 @@ impl PostgresDialect {
         match object {
             Object::Statement(name) => {
                 self.names.close_statement_sent(name);
-                What::CloseStatement(name.into())
+                What::CloseStatement(known_as(name).into())
             }
             Object::Portal(name) => {
                 self.names.close_portal_sent(name);
-                What::ClosePortal(name.into())
+                What::ClosePortal(known_as(name).into())
             }
         }
     }
@@ -540,6 +526,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         via: "function",
         shape: Arc::new(shape),
         text: Recorded { original_bytes: text.len() as u64, text, ..Recorded::default() },
+        change: Change::None,
         parameters,
         names: Json::default(),
         opaque: false,

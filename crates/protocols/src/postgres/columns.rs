@@ -63,6 +63,12 @@ impl Columns {
         self.renderers.get(index)
     }
 
+    /// Bytes it takes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let names: usize = self.columns.iter().map(|c| c.name.len()).sum();
+        size_of_val(&*self.columns) + size_of_val(&*self.renderers) + self.json.len() + names
+    }
+
     /// The JSON array for the record.
     pub(super) fn json(&self) -> &[u8] {
         &self.json

@@ -314,7 +314,7 @@ impl Wrong {
             Self::Frame(e) => ("08P01", e.to_string()),
             Self::Scram(e) => (e.sqlstate(), e.to_string()),
         };
-        with.engine.record_refused(true, "protocol", &hello.wanted, &with.client, &message);
+        with.engine.proof_broken(&hello.wanted, &with.client, &message);
         let mut out = BytesMut::new();
         Notice::fatal(code, &message).encode(&mut out);
         let _ = line.send(&out).await;

@@ -6,20 +6,77 @@
 //! record for another's execution.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use firsthand_model::command::Shape;
 use firsthand_model::json::Json;
+use firsthand_model::limits::PARAMETER_BYTES_KEPT;
 use firsthand_wire::postgres::Format;
 
 use super::columns::Columns;
 use super::role;
+use super::text::Piece;
 
 /// Statements and portals one session may have. PostgreSQL has no limit of its own; drivers keep some hundred.
 pub(super) const NAMES_MAX: usize = 16_384;
 
-/// Bytes of the texts of all prepared statements of one session. Drivers keep some hundred statements of a few KiB.
-pub(super) const NAMED_TEXT_BYTES_MAX: usize = 64 << 20;
+/// Bytes that all prepared statements and portals of one session may take: texts, types, columns, values. Drivers keep
+/// some hundred statements of a few KiB.
+pub(super) const NAMES_BYTES_MAX: usize = 64 << 20;
+
+/// The same for what has no name and is replaced by the next of its kind: that only adds up while the target has not
+/// answered, and a pipeline of large statements is no mistake.
+const UNNAMED_BYTES_MAX: usize = 2 * NAMES_BYTES_MAX;
+
+/// Parameter types kept of one statement. The record renders no value behind that many: each takes at least
+/// `{"value":null}`.
+const TYPES_KEPT: usize = PARAMETER_BYTES_KEPT / 14;
+
+/// Bytes of a name that count. PostgreSQL looks statements and portals up by the first 63 bytes of their names (NAMEDATALEN
+/// - 1), so two names that differ only behind that are one; taken for two, one's text could stand for the other's.
+const NAME_BYTES: usize = 63;
+
+/// What of a name counts.
+pub(super) fn known_as(name: &[u8]) -> &[u8] {
+    name.get(..NAME_BYTES).unwrap_or(name)
+}
+
+/// Bytes that something takes, counted for as long as it is there: under way, known by its name, or still needed by what
+/// was made of it.
+#[derive(Debug)]
+pub(super) struct Kept {
+    all: Arc<AtomicUsize>,
+    bytes: AtomicUsize,
+}
+
+impl Kept {
+    fn new(all: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        // Only sums; nothing is read on their account.
+        all.fetch_add(bytes, Relaxed);
+        Self { all: Arc::clone(all), bytes: AtomicUsize::new(bytes) }
+    }
+
+    /// So many more, where there is room for them.
+    fn grow(&self, more: usize) -> bool {
+        let fits = self.all.load(Relaxed).saturating_add(more) <= NAMES_BYTES_MAX;
+        if fits {
+            self.all.fetch_add(more, Relaxed);
+            self.bytes.fetch_add(more, Relaxed);
+        }
+        fits
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes(), Relaxed);
+    }
+}
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -30,14 +87,17 @@ pub(super) struct Statement {
     pub(super) shape: Arc<Shape>,
     /// Its text for the record.
     pub(super) text: super::text::Recorded,
+    /// What it changes when it runs.
+    pub(super) change: role::Change,
     /// The parameter types that the client fixed.
-    pub(super) asked_types: Box<[u32]>,
+    asked_types: Box<[u32]>,
     /// The parameter types as the target described them.
-    pub(super) types: OnceLock<Box<[u32]>>,
+    types: OnceLock<Box<[u32]>>,
     /// The columns as the target described them (formats unknown yet).
-    pub(super) columns: OnceLock<Arc<Columns>>,
+    columns: OnceLock<Arc<Columns>>,
     /// When it was made.
     pub(super) epoch: Epoch,
+    kept: Kept,
 }
 
 impl Statement {
@@ -45,6 +105,21 @@ impl Statement {
     pub(super) fn parameter_type(&self, index: usize) -> u32 {
         let described = self.types.get().and_then(|t| t.get(index)).copied();
         described.or_else(|| self.asked_types.get(index).copied()).unwrap_or(0)
+    }
+
+    /// The target has described its parameters. Not kept where there is no room: then the record has no types.
+    pub(super) fn types_described(&self, types: impl Iterator<Item = u32>) {
+        let types: Box<[u32]> = types.take(TYPES_KEPT).collect();
+        if self.types.get().is_none() && self.kept.grow(size_of_val(&*types)) {
+            let _ = self.types.set(types);
+        }
+    }
+
+    /// The target has described its columns. Not kept where there is no room: then the record says that they are unknown.
+    pub(super) fn columns_described(&self, columns: Arc<Columns>) {
+        if self.columns.get().is_none() && self.kept.grow(columns.kept_bytes()) {
+            let _ = self.columns.set(columns);
+        }
     }
 }
 
@@ -62,12 +137,20 @@ pub(super) struct Portal {
     /// In which formats the columns are asked for: none (all text), one for all, or one each.
     pub(super) result_formats: Box<[Format]>,
     /// The columns as the target described them.
-    pub(super) columns: OnceLock<Arc<Columns>>,
+    columns: OnceLock<Arc<Columns>>,
     /// When it was made.
     pub(super) epoch: Epoch,
+    kept: Kept,
 }
 
 impl Portal {
+    /// The target has described its columns; see [`Statement::columns_described`].
+    pub(super) fn columns_described(&self, columns: Arc<Columns>) {
+        if self.columns.get().is_none() && self.kept.grow(columns.kept_bytes()) {
+            let _ = self.columns.set(columns);
+        }
+    }
+
     /// The columns of its rows: as described, or those of its statement in the formats asked for.
     pub(super) fn row_columns(&self) -> Option<Arc<Columns>> {
         if let Some(columns) = self.columns.get() {
@@ -75,7 +158,8 @@ impl Portal {
         }
         let of_statement = self.statement.as_ref()?.columns.get()?;
         let columns = Arc::new(of_statement.in_formats(&self.result_formats));
-        Some(Arc::clone(self.columns.get_or_init(|| columns)))
+        self.columns_described(Arc::clone(&columns));
+        Some(columns)
     }
 }
 
@@ -143,11 +227,14 @@ impl<T> Default for Table<T> {
 
 impl<T> Table<T> {
     fn get(&self, name: &[u8]) -> Option<&Slot<T>> {
-        if name.is_empty() { Some(&self.unnamed) } else { self.named.get(name) }
+        if name.is_empty() { Some(&self.unnamed) } else { self.named.get(known_as(name)) }
     }
 
     fn slot(&mut self, name: &[u8]) -> &mut Slot<T> {
-        if name.is_empty() { &mut self.unnamed } else { self.named.entry(name.into()).or_default() }
+        match known_as(name) {
+            [] => &mut self.unnamed,
+            name => self.named.entry(name.into()).or_default(),
+        }
     }
 
     /// Every answer has come; what is still counted as unanswered never will be.
@@ -158,6 +245,7 @@ impl<T> Table<T> {
     }
 
     fn tidy(&mut self, name: &[u8]) {
+        let name = known_as(name);
         if self.named.get(name).is_some_and(|s| s.unanswered == 0 && s.confirmed.is_none()) {
             self.named.remove(name);
         }
@@ -181,7 +269,8 @@ pub(super) struct Names {
     /// Counts Syncs sent.
     segment: u64,
     epoch: Epoch,
-    text_bytes: usize,
+    /// Bytes that all that was made here takes.
+    kept: Arc<AtomicUsize>,
 }
 
 impl Names {
@@ -195,10 +284,78 @@ impl Names {
         self.portals.get(name).map_or(Known::Nothing, |s| s.known(self.segment))
     }
 
-    /// Whether one more named statement or portal passes a limit.
-    pub(super) fn is_full(&self, text_bytes: usize) -> bool {
-        self.statements.named.len() + self.portals.named.len() >= NAMES_MAX
-            || self.text_bytes + text_bytes > NAMED_TEXT_BYTES_MAX
+    /// A statement as a Parse asks for it.
+    pub(super) fn statement_of(
+        &self,
+        name: &[u8],
+        piece: Piece,
+        types: impl Iterator<Item = u32>,
+    ) -> Statement {
+        let (name, Piece { shape, text, change }) = (known_as(name), piece);
+        let asked_types: Box<[u32]> = types.take(TYPES_KEPT).collect();
+        let of_shape = shape.tables.iter().chain(&shape.coverage).map(|s| s.len() + size_of::<String>());
+        let bytes = size_of::<Statement>()
+            + 2 * name.len()
+            + text.kept_bytes()
+            + size_of_val(&*asked_types)
+            + of_shape.sum::<usize>();
+        Statement {
+            name: name.into(),
+            shape,
+            text,
+            change,
+            asked_types,
+            types: OnceLock::new(),
+            columns: OnceLock::new(),
+            epoch: self.epoch,
+            kept: Kept::new(&self.kept, bytes),
+        }
+    }
+
+    /// A portal as a Bind asks for it; `parameters`: as rendered, and whether they were cut.
+    pub(super) fn portal_of(
+        &self,
+        name: &[u8],
+        statement: Option<Arc<Statement>>,
+        (parameters, parameters_cut): (Json, bool),
+        result_formats: Box<[Format]>,
+    ) -> Portal {
+        let name = known_as(name);
+        let bytes = size_of::<Portal>()
+            + 2 * name.len()
+            + parameters.as_bytes().len()
+            + size_of_val(&*result_formats);
+        Portal {
+            name: name.into(),
+            statement,
+            parameters,
+            parameters_cut,
+            result_formats,
+            columns: OnceLock::new(),
+            epoch: self.epoch,
+            kept: Kept::new(&self.kept, bytes),
+        }
+    }
+
+    /// Whether this statement, just made, is too much.
+    pub(super) fn too_much_statement(&self, it: &Statement) -> bool {
+        self.too_much(&it.name, it.kept.bytes())
+    }
+
+    /// Whether this portal, just made, is too much.
+    pub(super) fn too_much_portal(&self, it: &Portal) -> bool {
+        self.too_much(&it.name, it.kept.bytes())
+    }
+
+    fn too_much(&self, name: &[u8], its_bytes: usize) -> bool {
+        // What the unnamed ones take is given back by the next of their kind, so they never stand in its way.
+        let statement = self.statements.unnamed.confirmed.as_ref().map_or(0, |it| it.kept.bytes());
+        let portal = self.portals.unnamed.confirmed.as_ref().map_or(0, |it| it.kept.bytes());
+        let bytes = self.kept.load(Relaxed).saturating_sub(statement + portal);
+        if name.is_empty() {
+            return bytes.saturating_sub(its_bytes) > UNNAMED_BYTES_MAX;
+        }
+        self.statements.named.len() + self.portals.named.len() >= NAMES_MAX || bytes > NAMES_BYTES_MAX
     }
 
     /// A Sync is on its way: what follows does not depend on what came before having worked.
@@ -238,12 +395,9 @@ impl Names {
     }
 
     pub(super) fn parsed(&mut self, it: Arc<Statement>) {
-        self.text_bytes += it.text.kept_bytes();
         let slot = self.statements.slot(&it.name);
         slot.answer();
-        if let Some(old) = slot.confirmed.replace(it) {
-            self.text_bytes = self.text_bytes.saturating_sub(old.text.kept_bytes());
-        }
+        slot.confirmed = Some(it);
     }
 
     pub(super) fn bound(&mut self, it: Arc<Portal>) {
@@ -255,9 +409,7 @@ impl Names {
     pub(super) fn closed_statement(&mut self, name: &[u8]) {
         let slot = self.statements.slot(name);
         slot.answer();
-        if let Some(old) = slot.confirmed.take() {
-            self.text_bytes = self.text_bytes.saturating_sub(old.text.kept_bytes());
-        }
+        slot.confirmed = None;
         self.statements.tidy(name);
     }
 
@@ -295,5 +447,91 @@ impl Names {
     pub(super) fn settle(&mut self) {
         self.statements.settle();
         self.portals.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::Recorded;
+    use super::*;
+
+    fn piece(text: &str) -> Piece {
+        let shape = super::super::text::unknown("unparsed");
+        Piece::new(shape, Recorded { text: text.to_owned(), ..Recorded::default() })
+    }
+
+    /// Parses under ever new names until it is too much; how many were kept.
+    fn fill(names: &mut Names, types: usize, then: impl Fn(&Statement)) -> usize {
+        for n in 0..NAMES_MAX {
+            let name = format!("s{n}");
+            let it = names.statement_of(name.as_bytes(), piece("select 1"), std::iter::repeat_n(23, types));
+            if names.too_much_statement(&it) {
+                return n;
+            }
+            let it = Arc::new(it);
+            names.parse_sent(&it);
+            names.parsed(Arc::clone(&it));
+            then(&it);
+        }
+        NAMES_MAX
+    }
+
+    #[test]
+    fn all_that_a_statement_keeps_counts_and_is_given_back() {
+        let mut names = Names::default();
+        let kept = fill(&mut names, 60_000, |_| {});
+        assert!((500..1_000).contains(&kept), "{kept} statements of 60,000 types");
+        assert!(names.kept.load(Relaxed) <= NAMES_BYTES_MAX);
+        // What has no name goes on; what is closed makes room.
+        let unnamed = names.statement_of(b"", piece("select 1"), std::iter::repeat_n(23, 60_000));
+        assert!(!names.too_much_statement(&unnamed));
+        drop(unnamed);
+        for n in 0..kept {
+            names.close_statement_sent(format!("s{n}").as_bytes());
+            names.closed_statement(format!("s{n}").as_bytes());
+        }
+        assert_eq!(names.kept.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn what_the_target_describes_counts_too_and_is_not_kept_beyond_the_limit() {
+        let mut names = Names::default();
+        let kept = fill(&mut names, 0, |it| it.types_described(std::iter::repeat_n(23, 60_000)));
+        assert!((500..NAMES_MAX).contains(&kept), "{kept} statements described");
+        assert!(names.kept.load(Relaxed) <= NAMES_BYTES_MAX + (1 << 10));
+        let Known::Is(first) = names.statement(b"s0") else { panic!("it is gone") };
+        assert_eq!((first.parameter_type(0), first.parameter_type(TYPES_KEPT)), (23, 0));
+    }
+
+    #[test]
+    fn a_portals_values_count_and_what_is_under_way_without_a_name_is_bounded() {
+        let names = Names::default();
+        let value = || (Json::string(&"x".repeat(60_000)), false);
+        let mut held = Vec::new();
+        for name in [&b"p"[..], b""] {
+            loop {
+                let it = names.portal_of(name, None, value(), Box::default());
+                if names.too_much_portal(&it) {
+                    break;
+                }
+                held.push(it);
+            }
+            assert!(held.len() < 2_300, "{}", held.len());
+        }
+        held.clear();
+        assert_eq!(names.kept.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn names_that_postgresql_takes_for_one_are_one() {
+        let mut names = Names::default();
+        let (one, other) = (format!("{}1", "n".repeat(63)), format!("{}2", "n".repeat(63)));
+        let it = Arc::new(names.statement_of(one.as_bytes(), piece("select 1"), [].into_iter()));
+        names.parse_sent(&it);
+        names.parsed(it);
+        assert!(matches!(names.statement(other.as_bytes()), Known::Is(_)));
+        names.close_statement_sent(other.as_bytes());
+        names.closed_statement(other.as_bytes());
+        assert!(matches!(names.statement(one.as_bytes()), Known::Nothing));
     }
 }

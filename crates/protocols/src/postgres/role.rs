@@ -64,7 +64,10 @@ pub(super) fn change_of(shape: &Shape, text: &str) -> Change {
         "SET" | "RESET" => setting(text),
         "DISCARD ALL" => Change::Authorization { to: None, local: false },
         "" | "DO" | "CALL" if names_role(text) => Change::Unclear,
-        _ if shape.effects.has(Effect::Unknown) && contains(text, "set_config") && names_role(text) => {
+        _ if shape.effects.has(Effect::Unknown)
+            && contains(text, b's', &["set_config"])
+            && names_role(text) =>
+        {
             Change::Unclear
         }
         _ => Change::None,
@@ -156,15 +159,18 @@ fn setting(text: &str) -> Change {
     }
 }
 
-fn contains(text: &str, lower: &str) -> bool {
-    text.len() >= lower.len()
-        && text.as_bytes().windows(lower.len()).any(|w| w.eq_ignore_ascii_case(lower.as_bytes()))
+/// Whether one of these words, in small letters and all with this first letter, stands in the text, in any case.
+fn contains(text: &str, first: u8, words: &[&str]) -> bool {
+    let bytes = text.as_bytes();
+    let is = |at: usize, word: &&str| {
+        bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    memchr::memchr2_iter(first, first.to_ascii_uppercase(), bytes).any(|at| words.iter().any(|w| is(at, w)))
 }
 
 fn names_role(text: &str) -> bool {
-    contains(text, "role")
-        || contains(text, "session_authorization")
-        || contains(text, "session authorization")
+    contains(text, b'r', &["role"])
+        || contains(text, b's', &["session_authorization", "session authorization"])
 }
 
 /// A word, quoted name, quoted string or `=` of a text; comments, space and other signs are passed over.
@@ -399,6 +405,16 @@ mod tests {
             ("SET SESSION search_path TO x", Change::None),
         ] {
             assert_eq!(setting(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_names_a_role_in_any_case_and_place() {
+        for text in ["role", "x SET ROLE y", "rrole", "ses Session_Authorization", "sSESSION AUTHORIZATION"] {
+            assert!(names_role(text), "{text}");
+        }
+        for text in ["", "r", "rol", "session", "session_authorizatio", "ro le"] {
+            assert!(!names_role(text), "{text}");
         }
     }
 

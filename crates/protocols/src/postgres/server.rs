@@ -23,6 +23,9 @@ use crate::dialect::Action;
 /// is passed on piece by piece and only counted. Above it a value is no longer something a person reads.
 const HELD_ROW_MAX: usize = 1 << 20;
 
+/// A description up to this size is compared with the next one; most have some hundred bytes.
+const LAST_COLUMNS_BYTES: usize = 16 << 10;
+
 /// A piece of a long message that is passed on at once when it has at least this size.
 const PIECE_MIN: usize = 16 << 10;
 
@@ -286,7 +289,7 @@ impl PostgresDialect {
             (b't', Some(Sent::DescribeStatement(it))) => match ParameterDescription::read(walk.body(len)) {
                 Ok(types) => {
                     if let Some(it) = it {
-                        let _ = it.types.set(types.types().collect());
+                        it.types_described(types.types());
                     }
                     return self.pass(len, gated, walk, out);
                 }
@@ -294,12 +297,12 @@ impl PostgresDialect {
             },
             (b'T' | b'n', Some(Sent::DescribeStatement(it))) => {
                 if let (Some(it), Some(columns)) = (it, columns) {
-                    let _ = it.columns.set(columns);
+                    it.columns_described(columns);
                 }
             }
             (b'T' | b'n', Some(Sent::DescribePortal(it))) => {
                 if let (Some(it), Some(columns)) = (it, columns) {
-                    let _ = it.columns.set(columns);
+                    it.columns_described(columns);
                 }
             }
             (b'T', Some(Sent::Script)) => {
@@ -324,7 +327,9 @@ impl PostgresDialect {
             return Ok(Arc::clone(columns));
         }
         let columns = Arc::new(Columns::of(&RowDescription::read(body)?));
-        self.last_columns = Some((body.into(), Arc::clone(&columns)));
+        // A description of a thousand columns is not kept by every session that once saw one.
+        let small = body.len() <= LAST_COLUMNS_BYTES;
+        self.last_columns = small.then(|| (body.into(), Arc::clone(&columns)));
         Ok(columns)
     }
 

@@ -9,6 +9,8 @@ use firsthand_model::limits::TEXT_BYTES_KEPT;
 
 use firsthand_sql::{Analyzer, Masked, Settings, mask, may_hold_secret};
 
+use super::role::{self, Change};
+
 /// Coverage fact: the text was longer than the record keeps.
 pub(super) const TEXT_CUT: &str = "text-cut";
 /// Coverage fact: the text (or a name in it) is not UTF-8; what could not be read stands as U+FFFD.
@@ -70,7 +72,9 @@ impl Recorded {
 
     /// Bytes it takes.
     pub(super) fn kept_bytes(&self) -> usize {
-        self.text.len()
+        // Secrets are kept as written and as meant; more than the text they are not.
+        let secrets = if self.secrets.is_some() { 2 * self.original_bytes as usize } else { 0 };
+        self.text.len() + secrets
     }
 }
 
@@ -87,6 +91,15 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 pub(super) struct Piece {
     pub(super) shape: Arc<Shape>,
     pub(super) text: Recorded,
+    /// What it changes when it runs. Looked for here, because a large text is read apart from the sessions' loops.
+    pub(super) change: Change,
+}
+
+impl Piece {
+    pub(super) fn new(shape: Arc<Shape>, text: Recorded) -> Self {
+        let change = role::change_of(&shape, &text.text);
+        Self { shape, text, change }
+    }
 }
 
 /// A text read: its statements, at least one.
@@ -105,18 +118,14 @@ impl Reading {
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
-            [] => vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings) }],
+            [] => vec![Piece::new(Arc::new(nothing()), Recorded::of(text, settings))],
             [one] => {
                 // Comments around the only statement are part of what was sent.
-                let text = Recorded::of(text, settings);
-                vec![Piece { shape: Arc::clone(&one.shape), text }]
+                vec![Piece::new(Arc::clone(&one.shape), Recorded::of(text, settings))]
             }
             many => many
                 .iter()
-                .map(|s| Piece {
-                    shape: Arc::clone(&s.shape),
-                    text: Recorded::of(part(text, s.range(text)), settings),
-                })
+                .map(|s| Piece::new(Arc::clone(&s.shape), Recorded::of(part(text, s.range(text)), settings)))
                 .collect(),
         };
         Self { pieces, opaque }
@@ -138,7 +147,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece { text: Recorded::of(text, settings), shape: Arc::new(shape) }
+        Piece::new(Arc::new(shape), Recorded::of(text, settings))
     }
 }
 
