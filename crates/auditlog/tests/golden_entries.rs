@@ -83,9 +83,9 @@ fn entries_stay_below_their_limits_and_are_json() {
         let (leaf, payload) = encode(&mut encoder, &event, 1);
         assert!(leaf.len() <= LEAF_BYTES_MAX, "{name}: leaf of {}", leaf.len());
         assert!(payload.len() <= PAYLOAD_BYTES_MAX, "{name}: payload of {}", payload.len());
-        serde_json::from_slice::<serde_json::Value>(&leaf).unwrap_or_else(|e| panic!("{name}: {e}"));
+        serde_json::from_slice::<Value>(&leaf).unwrap_or_else(|e| panic!("{name}: {e}"));
         if !payload.is_empty() {
-            serde_json::from_slice::<serde_json::Value>(&payload).unwrap_or_else(|e| panic!("{name}: {e}"));
+            serde_json::from_slice::<Value>(&payload).unwrap_or_else(|e| panic!("{name}: {e}"));
         }
     }
 }

@@ -254,7 +254,7 @@ impl Flight {
             let before_end = end.is_none_or(|end| at < end);
             let is_end = end == Some(at) && read == CopyRead::End;
             at += 1;
-            !is_end && !(before_end && matches!(e.sent, Sent::Sync { doubtful: true }))
+            !(is_end || before_end && matches!(e.sent, Sent::Sync { doubtful: true }))
         });
     }
 
