@@ -39,6 +39,9 @@ pub use analysis::{
     TEXT_BYTES_MAX, UNPARSED, Unparsed, analyze, is_large, parse_cost,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
-pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message, may_hold_secret};
+pub use secrets::{
+    Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, mask, mask_connection, mask_message,
+    mask_report, may_hold_secret,
+};
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};
 pub use walk::TABLES_CUT;

@@ -1,6 +1,6 @@
 //! Secrets in statements and what is left of them, as a table: `tests/secrets.txt`.
 
-use firsthand_sql::{mask, mask_message};
+use firsthand_sql::{mask, mask_connection, mask_message, mask_report};
 
 #[test]
 fn table_of_secrets() {
@@ -35,4 +35,47 @@ fn messages_lose_what_the_text_lost() {
     let masked = mask("SELECT dblink('password=geheim')").unwrap();
     let message = "could not connect: password=geheim";
     assert_eq!(mask_message(message, &masked).as_deref(), Some("could not connect: password=***"));
+}
+
+#[test]
+fn reports_lose_what_they_quote() {
+    for (field, want) in [
+        (
+            "SQL statement \"alter role r password 'geheim'\"\nPL/pgSQL function f() line 1 at EXECUTE",
+            Some("SQL statement \"alter role r password '***'\"\nPL/pgSQL function f() line 1 at EXECUTE"),
+        ),
+        ("can't run \"alter role r password 'geheim'\"", Some("can't run \"alter role r password '***'\"")),
+        (
+            "SQL statement \"alter role r password #geheim\"",
+            Some("SQL statement \"alter role r password ***"),
+        ),
+        ("SQL-Anweisung »alter role r password !geheim«", Some("SQL-Anweisung »alter role r password ***")),
+        ("alter role \"r\" pasword 'geheim'", Some("alter role \"r\" pasword '***'")),
+        ("could not connect: host=h pass=geheim", Some("could not connect: host=h pass=***")),
+        ("postgres://u:geheim@h/d refused", Some("postgres://u:***@h/d refused")),
+        ("password authentication failed for user \"bob\"", None),
+        ("duplicate key value violates unique constraint \"u\"", None),
+        ("To change another role's password, the current user must have it.", None),
+        ("Key (key)=(5) already exists.", None),
+    ] {
+        assert_eq!(mask_report(field).map(|masked| masked.text).as_deref(), want, "{field}");
+    }
+    let query = mask_report("alter role r password !geheim").unwrap();
+    let message = "syntax error at or near \"geheim\"";
+    assert_eq!(mask_message(message, &query).as_deref(), Some("syntax error at or near \"***\""));
+}
+
+#[test]
+fn connection_strings_lose_their_credentials() {
+    for (text, want) in [
+        ("host=x password=geheim", Some("host=x password=***")),
+        ("host = x pass = 'ge heim' dbname=d", Some("host = x pass = *** dbname=d")),
+        ("postgres://u:geheim@h/d", Some("postgres://u:***@h/d")),
+        ("postgres://h/d?user=u&password=geheim", Some("postgres://h/d?user=u&password=***")),
+        ("the password is long", None),
+        ("https://example.org/a", None),
+        ("plain", None),
+    ] {
+        assert_eq!(mask_connection(text).as_deref(), want, "{text}");
+    }
 }

@@ -1,8 +1,8 @@
 //! The target's reported settings that matter here, and values of parameters for the record.
 
-use firsthand_model::json::{Json, Object};
+use firsthand_model::json::{Json, Object, write_lossy};
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
-use firsthand_sql::Settings;
+use firsthand_sql::{Settings, mask_connection, may_hold_secret};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::value;
 
@@ -53,14 +53,31 @@ fn is_utf8(name: &[u8]) -> bool {
 pub(super) fn changed(name: &[u8], value: &[u8]) -> Json {
     let mut out = Vec::with_capacity(name.len() + value.len() + 24);
     let mut o = Object::open(&mut out);
-    firsthand_model::json::write_lossy(o.key("name"), name);
-    firsthand_model::json::write_lossy(o.key("value"), value);
+    write_lossy(o.key("name"), name);
+    write_said(o.key("value"), value);
     o.close();
     Json::from_written(out)
 }
 
+/// A value without the credentials of a connection string in it; `None`: it holds none.
+fn without_credentials(value: &[u8]) -> Option<String> {
+    // The quick look first: most values are not even read as text.
+    if !may_hold_secret(value) {
+        return None;
+    }
+    mask_connection(&String::from_utf8_lossy(value))
+}
+
+/// Appends a text that somebody has set or sent, without the credentials of a connection string.
+pub(super) fn write_said(out: &mut Vec<u8>, value: &[u8]) {
+    match without_credentials(value) {
+        Some(masked) => firsthand_model::json::write_string(out, &masked),
+        None => write_lossy(out, value),
+    }
+}
+
 /// Renders values as `[{"type":…,"value":…},…]`, absent when there are none. The flag tells that some were left out
-/// because of `limits::PARAMETER_BYTES_KEPT`.
+/// because of `limits::PARAMETER_BYTES_KEPT`. Credentials in connection strings are replaced.
 pub(super) fn render<'a>(
     values: impl Iterator<Item = (Format, Option<&'a [u8]>)>,
     type_of: impl Fn(usize) -> u32,
@@ -80,7 +97,9 @@ pub(super) fn render<'a>(
         if oid != 0 {
             write_type(o.key("type"), oid);
         }
-        value::render(o.key("value"), oid, format, value);
+        // Numbers and the like in binary have no text to be read; what holds a NUL is none.
+        let masked = value.filter(|v| !v.contains(&0)).and_then(without_credentials);
+        value::render(o.key("value"), oid, format, masked.as_ref().map(String::as_bytes).or(value));
         o.close();
         if out.len() > PARAMETER_BYTES_KEPT {
             out.truncate(before);

@@ -1,10 +1,13 @@
 //! Errors, notices and notifications of the target, for the record.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use firsthand_model::json::{self, Json, Object};
-use firsthand_sql::{Masked, mask_message};
+use firsthand_model::json::{Json, Object};
+use firsthand_sql::{Masked, mask_message, mask_report};
 use firsthand_wire::postgres::backend::{Notification, Report};
+
+use super::parameters::write_said;
 
 /// Bytes kept of one field. Messages can quote whole statements and rows.
 const FIELD_BYTES_KEPT: usize = 8 << 10;
@@ -27,18 +30,33 @@ const FIELDS: [(u8, &str); 14] = [
     (b'd', "type"),
 ];
 
-/// The report as a JSON object. Secrets that the statement held are replaced in it, too.
+/// Fields that can quote statements other than the one that was asked: those of functions, or what RAISE was given.
+const QUOTING: [u8; 5] = *b"DHMWq";
+
+/// A field's value, as much of it as is kept.
+fn field<'a>(report: &Report<'a>, code: u8) -> Option<Cow<'a, str>> {
+    let value = if code == b'V' { Some(report.severity()) } else { report.field(code) }?;
+    Some(String::from_utf8_lossy(value.get(..FIELD_BYTES_KEPT).unwrap_or(value)))
+}
+
+/// The report as a JSON object. Replaced in it are the secrets that the statement held, and those that the report itself
+/// quotes: one field may repeat what only another shows to be a secret.
 pub(super) fn write(out: &mut Vec<u8>, report: &Report<'_>, secrets: Option<&Arc<Masked>>) {
+    let own = |code: &u8| field(report, *code).and_then(|text| Some((*code, mask_report(&text)?)));
+    let own: Vec<(u8, Masked)> = QUOTING.iter().filter_map(own).collect();
     let mut o = Object::open(out);
     for (code, key) in FIELDS {
-        let value = if code == b'V' { Some(report.severity()) } else { report.field(code) };
-        let Some(value) = value else { continue };
-        let value = value.get(..FIELD_BYTES_KEPT).unwrap_or(value);
-        let text = String::from_utf8_lossy(value);
-        match secrets.and_then(|secrets| mask_message(&text, secrets)) {
-            Some(masked) => o.string(key, &masked),
-            None => o.string(key, &text),
+        let Some(mut text) = field(report, code) else { continue };
+        if let Some((_, masked)) = own.iter().find(|(of, _)| *of == code) {
+            text = Cow::Owned(masked.text.clone());
         }
+        let others = own.iter().map(|(_, masked)| masked);
+        for secrets in secrets.map(Arc::as_ref).into_iter().chain(others) {
+            if let Some(masked) = mask_message(&text, secrets) {
+                text = Cow::Owned(masked);
+            }
+        }
+        o.string(key, &text);
     }
     o.close();
 }
@@ -54,8 +72,8 @@ pub(super) fn json(report: &Report<'_>, secrets: Option<&Arc<Masked>>) -> Json {
 pub(super) fn notification(it: &Notification<'_>) -> Json {
     let mut out = Vec::with_capacity(64 + it.channel.len() + it.payload.len());
     let mut o = Object::open(&mut out);
-    json::write_lossy(o.key("channel"), it.channel);
-    json::write_lossy(o.key("payload"), it.payload);
+    write_said(o.key("channel"), it.channel);
+    write_said(o.key("payload"), it.payload);
     o.number("pid", u64::from(it.pid));
     o.close();
     Json::from_written(out)

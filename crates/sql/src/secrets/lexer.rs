@@ -47,6 +47,11 @@ impl Token {
         matches!(self.kind, Kind::Plain | Kind::Escapes | Kind::Unicode | Kind::Dollar)
     }
 
+    /// Whether a literal has its closing quote.
+    pub(super) fn is_closed(&self) -> bool {
+        self.inner.end < self.span.end
+    }
+
     /// What a literal or quoted name stands for.
     pub(super) fn value<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let inner = text.get(self.inner.clone()).unwrap_or_default();

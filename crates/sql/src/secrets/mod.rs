@@ -5,17 +5,20 @@
 //! text itself. Found are:
 //!
 //! - a string after a name like `password`, `secret`, `token`, `…key`: role options, OPTIONS lists, `name => '…'`, `name := '…'`;
-//!   in CREATE and ALTER ROLE, USER and USER MAPPING everything quoted after PASSWORD (but not VALID UNTIL), and a bare word;
+//!   what stands after PASSWORD in CREATE and ALTER ROLE, USER and GROUP and is not one literal, to the end of the text;
+//! - every string in these statements, however the word before it is spelt, but not that of VALID UNTIL, the role's own name, a
+//!   setting's value, or a mapping's `user`;
 //! - the value in `SET`, `ALTER … SET` and `set_config` of a setting with such a name;
 //! - in any string, comment or address: `password=…` and its kin, and `scheme://user:password@`;
 //! - keys given to pgcrypto's functions and to Supabase Vault, MySQL's `IDENTIFIED BY '…'`.
 //!
 //! Rather too much than too little: what directly runs on after a masked string (a stray quote, a backslash) is masked to the end
-//! of the text. Not found: secrets in columns of the application's own tables (policy masks those), in bound parameters,
-//! passwords that a program of COPY … PROGRAM gets, and names hidden by escapes where no other word gives them away.
+//! of the text. Not found: secrets in columns of the application's own tables (policy masks those), in bound parameters that are
+//! no connection string ([`mask_connection`]), passwords that a program of COPY … PROGRAM gets, and names hidden by escapes where no other word gives them away.
 
 mod connection;
 mod lexer;
+mod message;
 mod names;
 
 use std::borrow::Cow;
@@ -24,8 +27,9 @@ use std::ops::Range;
 use crate::split::is_space;
 use connection::credentials;
 use lexer::{Kind, Lexer, Token};
+pub use message::{QUOTED_MAX, mask_message, mask_report};
 pub use names::may_hold_secret;
-use names::{is_credential, secret_arguments};
+use names::{is_credential, means_password, secret_arguments};
 
 /// Strings in strings that are read as SQL; what lies deeper and looks suspicious is masked as a whole.
 pub const NESTING_MAX: usize = 4;
@@ -90,25 +94,14 @@ pub fn mask(text: &str) -> Option<Masked> {
     Some(Masked { text, secrets })
 }
 
-/// A server's message about a statement, without the secrets that were masked in the statement: messages quote
-/// (`syntax error at or near "…"`). `None` when it holds none.
-pub fn mask_message(message: &str, masked: &Masked) -> Option<String> {
-    let mut out = Cow::Borrowed(message);
-    for secret in masked.secrets.known.iter().filter(|secret| secret.len() >= PIECE_MIN) {
-        if out.contains(secret.as_str()) {
-            out = Cow::Owned(out.replace(secret.as_str(), MASK));
-        }
+/// A text that may be, or hold, a connection string, without the credentials of it: bound parameters, settings of a session.
+/// `None` when it holds none. Linear in the text.
+pub fn mask_connection(text: &str) -> Option<String> {
+    if !may_hold_secret(text.as_bytes()) {
+        return None;
     }
-    let known = &masked.secrets.known;
-    let held = |piece: &str| {
-        !piece.is_empty() && (masked.secrets.more || known.iter().any(|secret| secret.contains(piece)))
-    };
-    if out.split('"').skip(1).step_by(2).any(held) {
-        let pieces = out.split('"').enumerate();
-        let pieces = pieces.map(|(index, piece)| if index % 2 == 1 && held(piece) { MASK } else { piece });
-        out = Cow::Owned(pieces.collect::<Vec<_>>().join("\""));
-    }
-    (out != message).then(|| out.into_owned())
+    let edits = credentials(text).into_iter().map(|span| Edit { span, with: Cow::Borrowed(MASK) });
+    apply(text, edits.collect())
 }
 
 /// A piece of text to be replaced.
@@ -163,6 +156,10 @@ struct Reader<'t, 's> {
 struct Statement {
     /// CREATE or ALTER ROLE, USER, GROUP (also USER MAPPING).
     role: bool,
+    /// USER MAPPING: strings belong to options, by name.
+    mapping: bool,
+    /// Where PASSWORD ended in it: what follows and is no literal goes, from here to the end.
+    password: Option<usize>,
     /// UPDATE, CREATE or the like came before: SET assigns columns, or is part of ON DELETE SET NULL.
     changes: bool,
     /// SET stands where it assigns settings.
@@ -199,6 +196,9 @@ impl<'t, 's> Reader<'t, 's> {
 
     fn read(mut self) -> Read {
         for token in Lexer::new(self.text) {
+            if self.hides_password(&token) {
+                break;
+            }
             match token.kind {
                 Kind::Comment | Kind::Address => {
                     self.look_into(&token.span);
@@ -221,8 +221,46 @@ impl<'t, 's> Reader<'t, 's> {
                 break;
             }
         }
-        self.read.open |= self.statement.role && self.statement.expected;
+        if let Some(from) = self.statement.password.filter(|_| !self.distrusted) {
+            self.read.open = true;
+            self.hide_from(from); // it may have been read as a comment
+        }
         self.read
+    }
+
+    /// What comes after PASSWORD in a statement about a role and is no literal: all of it goes. True when it did.
+    fn hides_password(&mut self, token: &Token) -> bool {
+        let Some(from) = self.statement.password else { return false };
+        let rest = self.text.get(token.span.start..).unwrap_or_default();
+        let word = self.text.get(token.span.clone()).unwrap_or_default();
+        let to = self.before_is(0, "set") || self.before_is(1, "set");
+        match token.kind {
+            Kind::Comment | Kind::Other(b'=' | b':' | b'(' | b'>') => return false,
+            Kind::Word if to && word.eq_ignore_ascii_case("to") => return false,
+            Kind::Plain | Kind::Escapes | Kind::Unicode | Kind::Dollar => {}
+            Kind::Word if word.eq_ignore_ascii_case("null") => {}
+            Kind::Other(b';') if rest.trim_matches(|c: char| c == ';' || c.is_whitespace()).is_empty() => {}
+            _ if is_place(rest, self.depth) => self.read.open = true,
+            _ => {
+                self.hide_from(from);
+                return true;
+            }
+        }
+        self.statement.password = None;
+        false
+    }
+
+    /// Takes all out from a place on.
+    fn hide_from(&mut self, from: usize) {
+        let rest = self.text.get(from..).unwrap_or_default();
+        let space = rest.len() - rest.trim_start().len();
+        if space == rest.len() {
+            return;
+        }
+        self.secrets.add(rest.trim());
+        self.distrusted = true;
+        let span = from + space..self.text.len();
+        self.read.edits.push(Edit { span, with: Cow::Borrowed(MASK) });
     }
 
     /// A name or keyword: what it makes of the statement.
@@ -241,16 +279,51 @@ impl<'t, 's> Reader<'t, 's> {
             self.statement.setting |= !self.statement.changes;
         } else if resets {
             self.statement = Statement { fills: self.statement.fills, ..Statement::default() };
-        } else if self.statement.role && is("password") {
+        } else if self.is_password(&name, token) {
             self.statement.named = true;
-            self.statement.expected = true;
+            self.statement.password = Some(token.span.end);
         } else if self.statement.setting && is_credential(&name) {
             self.statement.named = true;
         } else if is("to") {
             self.statement.expected = self.statement.setting && self.before_credential(0);
         }
+        self.statement.mapping |= self.statement.role && is("mapping") && self.before_is(0, "user");
         self.statement.changes |=
             ["update", "insert", "merge", "delete", "create"].iter().any(|word| is(word));
+    }
+
+    /// Whether a name in a statement about a role says that its password comes next.
+    fn is_password(&self, name: &str, token: &Token) -> bool {
+        if !self.statement.role || token.kind != Kind::Word {
+            return false;
+        }
+        // A name of a setting, and names of roles: `SET app.password`, `IN ROLE pascal`.
+        let part = self.before.first().and_then(Option::as_ref).is_some_and(|t| t.kind == Kind::Other(b'.'));
+        let of_role = ["role", "user", "group", "to", "admin"].iter().any(|word| self.before_is(0, word));
+        let setting = self.statement.setting && !self.before_is(0, "set");
+        !part
+            && !setting
+            && (name.eq_ignore_ascii_case("password") || !of_role && means_password(name))
+            && !name.eq_ignore_ascii_case("password_encryption")
+    }
+
+    /// Whether a string is secret because of the statement about a role in which it stands.
+    fn is_of_role(&self) -> bool {
+        let before = self.before_name(0);
+        let after = |words: &[&str]| {
+            before.as_ref().is_some_and(|name| words.iter().any(|word| name.eq_ignore_ascii_case(word)))
+        };
+        if !self.statement.role || after(&["until", "role", "user", "group"]) {
+            return false;
+        }
+        if self.statement.mapping {
+            return !after(&["username", "password_required", "server"]);
+        }
+        // `SET name = 'value'`: told by the name, unless that is PASSWORD misspelt.
+        let sign = self.before.first().and_then(Option::as_ref).map(|token| token.kind);
+        let value = after(&["to"]) || matches!(sign, Some(Kind::Other(b'=' | b',')));
+        let misspelt = self.before_name(1).is_some_and(|name| means_password(&name));
+        !(self.statement.setting && value && !misspelt)
     }
 
     fn symbol(&mut self, token: &Token, symbol: u8) {
@@ -281,6 +354,9 @@ impl<'t, 's> Reader<'t, 's> {
     fn literal(&mut self, token: &Token) {
         self.statement.expected = false;
         if self.is_secret(token) {
+            // A password that is put in from outside: a quoted `%s`, or a string that is left open.
+            let inner = self.text.get(token.inner.clone()).unwrap_or_default();
+            self.read.open |= self.statement.role && (inner.contains('%') || !token.is_closed());
             return self.hide(token);
         }
         let value = token.value(self.text);
@@ -338,6 +414,7 @@ impl<'t, 's> Reader<'t, 's> {
             || self.before_is(0, "by") && self.before_is(1, "identified")
             || self.statement.named && !self.before_is(0, "until")
             || self.statement.fills
+            || self.is_of_role()
             || argument
             || continued
     }
@@ -419,6 +496,24 @@ impl<'t, 's> Reader<'t, 's> {
     fn before_is(&self, index: usize, word: &str) -> bool {
         self.before_name(index).is_some_and(|name| name.eq_ignore_ascii_case(word))
     }
+}
+
+/// Whether a place for a password stands here, and no password: `$1`, and in a format's text `%L`, `%I`, `%s`, `%1$L`.
+fn is_place(rest: &str, depth: usize) -> bool {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let ends = |after: &str| {
+        !after.bytes().next().is_some_and(|byte| byte != b'\'' && byte != b';' && !is_space(byte))
+    };
+    if let Some(after) = rest.strip_prefix('$') {
+        let number = digits(after);
+        let after = after.get(number..).unwrap_or_default();
+        return number > 0 && after.trim_start().trim_start_matches(';').trim_start().is_empty();
+    }
+    let Some(after) = rest.strip_prefix('%').filter(|_| depth > 0) else { return false };
+    let number = digits(after);
+    let after = after.get(number..).unwrap_or_default();
+    let after = if number > 0 { after.strip_prefix('$').unwrap_or(after) } else { after };
+    after.strip_prefix(['L', 'I', 's']).is_some_and(ends)
 }
 
 /// A value as a string literal.

@@ -1,17 +1,26 @@
 //! Which names stand for credentials, and the quick look whether a text can hold any.
 
+use super::lexer::is_word;
+use crate::split::is_space;
+
 /// Parts of names of settings and options that hold credentials.
 const PARTS: [&str; 8] = ["passw", "pwd", "secret", "token", "passph", "credential", "apikey", "passcode"];
 
 /// Names with such a part that hold none.
-const HARMLESS: [&str; 4] =
-    ["password_required", "password_encryption", "password_valid_until", "token_limit"];
+const HARMLESS: [&str; 6] =
+    ["password_required", "password_encryption", "password_valid_until", "token_limit", "bypass", "compass"];
 
 /// Whether an option or setting of this name holds a credential: `password`, `aws_secret_access_key`, `sslkey`…
 pub(super) fn is_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    (PARTS.iter().any(|part| name.contains(part)) || name.ends_with("key"))
+    (PARTS.iter().any(|part| name.contains(part)) || name.ends_with("key") || name.ends_with("pass"))
         && !HARMLESS.contains(&name.as_str())
+}
+
+/// Whether a word where an option of a role stands means PASSWORD, perhaps misspelt: `PASSWD`, `PASWORD`, `PWD`.
+pub(super) fn means_password(word: &str) -> bool {
+    let begins = |with: &str| word.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    ["pas", "pw", "psw"].into_iter().any(begins)
 }
 
 /// Which arguments of a function are credentials: bit 0 for the first, and so on.
@@ -40,8 +49,15 @@ struct Needle {
     rare: usize,
 }
 
+/// Counts where the name ends with it.
+const PASS: &[u8] = b"pass";
+
+/// Count where a role follows: its strings are secret, whatever the word before them.
+const CREATE: &[u8] = b"create";
+const ALTER: &[u8] = b"alter";
+
 /// Each secret that [`super::mask`] finds stands near one of these.
-const NEEDLES: [Needle; 12] = [
+const NEEDLES: [Needle; 15] = [
     Needle { word: b"passw", rare: 3 },
     Needle { word: b"passph", rare: 3 },
     Needle { word: b"passcode", rare: 3 },
@@ -54,6 +70,9 @@ const NEEDLES: [Needle; 12] = [
     Needle { word: b"identified", rare: 5 },
     Needle { word: b"crypt", rare: 2 },
     Needle { word: b"hmac", rare: 0 },
+    Needle { word: PASS, rare: 2 },
+    Needle { word: CREATE, rare: 0 },
+    Needle { word: ALTER, rare: 1 },
 ];
 
 /// The needles whose rare pair a byte may begin or end, one bit each.
@@ -91,5 +110,21 @@ fn has_needle(text: &[u8], at: usize, needles: u16) -> bool {
         at.checked_sub(needle.rare)
             .and_then(|start| text.get(start..start + needle.word.len()))
             .is_some_and(|found| found.eq_ignore_ascii_case(needle.word))
+            && counts(needle.word, text.get(at - needle.rare + needle.word.len()..).unwrap_or_default())
     })
+}
+
+/// Whether what follows a needle lets it count.
+fn counts(word: &[u8], after: &[u8]) -> bool {
+    if word == PASS {
+        return !after.first().is_some_and(|next| is_word(*next));
+    }
+    if word != CREATE && word != ALTER {
+        return true;
+    }
+    let space = after.iter().take_while(|byte| is_space(**byte)).count();
+    let next = after.get(space..).unwrap_or_default();
+    let begins = |with: &&[u8]| next.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    let roles: [&[u8]; 5] = [b"role", b"user", b"group", b"--", b"/*"];
+    roles.iter().any(begins)
 }
