@@ -253,6 +253,7 @@ const LOG: [(&str, &str); 6] = [
     ("log.stopped", r#"{"by":"serve"}"#),
 ];
 
+#[expect(clippy::unwrap_used, reason = "a kind without a sample is a mistake here")]
 fn administered(kind: &'static str) -> Event {
     let (_, leaf, payload) = ADMINISTERED.iter().find(|(name, ..)| *name == kind).unwrap();
     Event::Administered(Box::new(Administered {
@@ -263,6 +264,7 @@ fn administered(kind: &'static str) -> Event {
     }))
 }
 
+#[expect(clippy::unwrap_used, reason = "a kind without a sample is a mistake here")]
 fn log(kind: &'static str) -> Event {
     let (_, leaf) = LOG.iter().find(|(name, _)| *name == kind).unwrap();
     Event::Log(Box::new(LogEvent { kind, leaf: json(leaf) }))
