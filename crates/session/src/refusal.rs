@@ -93,7 +93,7 @@ impl Refusal {
         let message =
             format!("authentication failed for \"{login}\"; check the login name, the token and the target");
         Self::new(RefusalKind::Identity, message).hint(
-            "Tokens end and can be revoked; who made this one can make another (firsthand token create).",
+            "Tokens end and can be revoked; who made this one can make a new one (firsthand token create).",
         )
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use firsthand_model::identity::{Claim, ClientFacts};
-use firsthand_model::json::{Json, Object, write_lossy};
+use firsthand_model::json::{Json, Object};
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Admitted, Bound, Refusal, RefusalKind};
 use firsthand_sql::Analyzer;
@@ -222,7 +222,7 @@ fn passed_on(hello: &Hello) -> Json {
         }
         let mut o = Object::open(&mut out);
         o.string("name", name);
-        write_lossy(o.key("value"), value);
+        super::parameters::write_said(o.key("value"), value);
         o.close();
     }
     out.push(b']');

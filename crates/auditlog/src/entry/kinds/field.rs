@@ -29,15 +29,15 @@ pub enum Form {
     Time,
     /// A string, or a number.
     TextOrNumber,
-    /// A string, or `null`.
-    TextOrNull,
+    /// A string, `null`, or `{"hex":…,"type":…}` for bytes that cannot be read (the oid of their type where it is known).
+    Datum,
     /// A list of strings.
     Texts,
     /// An object with these keys.
     Object(&'static [Field]),
     /// A list of objects with these keys.
     Objects(&'static [Field]),
-    /// A list of rows: each a list of strings and `null`s, or a string.
+    /// A list of rows: each a list of what [`Form::Datum`] is, or that alone.
     Rows,
 }
 
@@ -52,7 +52,7 @@ impl Form {
             Self::Bool => "true or false",
             Self::Time => "time",
             Self::TextOrNumber => "text or number",
-            Self::TextOrNull => "text or null",
+            Self::Datum => "text, null or bytes",
             Self::Texts => "list of text",
             Self::Object(_) => "object",
             Self::Objects(_) => "list of objects",
@@ -71,7 +71,6 @@ impl Form {
     }
 
     fn look(&self, at: &str, value: &Value, seen: &mut dyn FnMut(Seen<'_>)) {
-        let text_or_null = |value: &Value| value.is_string() || value.is_null();
         let fits = match self {
             Self::Text => value.is_string(),
             Self::Number => number(value),
@@ -79,7 +78,7 @@ impl Form {
             Self::Bool => value.is_boolean(),
             Self::Time => value.as_str().is_some_and(|t| super::super::moment::parse(t).is_some()),
             Self::TextOrNumber => value.is_string() || number(value),
-            Self::TextOrNull => text_or_null(value),
+            Self::Datum => datum(value),
             Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
             Self::Object(parts) => value.as_object().is_some_and(|object| {
                 fields(at, ".", object, &[parts], seen);
@@ -95,8 +94,8 @@ impl Form {
             }),
             Self::Rows => value.as_array().is_some_and(|rows| {
                 rows.iter().all(|row| match row {
-                    Value::Array(values) => values.iter().all(text_or_null),
-                    other => other.is_string(),
+                    Value::Array(values) => values.iter().all(datum),
+                    alone => !alone.is_null() && datum(alone),
                 })
             }),
         };
@@ -104,6 +103,14 @@ impl Form {
             seen(Seen::Wrong(format!("`{at}` should be {}, and is {value}", self.words())));
         }
     }
+}
+
+fn datum(value: &Value) -> bool {
+    let bytes = |object: &serde_json::Map<String, Value>| {
+        object.get("hex").is_some_and(Value::is_string)
+            && object.iter().all(|(key, value)| key == "hex" || (key == "type" && number(value)))
+    };
+    value.is_string() || value.is_null() || value.as_object().is_some_and(bytes)
 }
 
 fn number(value: &Value) -> bool {

@@ -1,6 +1,6 @@
 //! Fields of the objects inside leaves and payloads, and fields that several kinds share.
 
-use super::field::Form::{Bool, Number, Object, Objects, Rows, Text, TextOrNull, TextOrNumber, Texts, True};
+use super::field::Form::{Bool, Datum, Number, Object, Objects, Rows, Text, TextOrNumber, Texts, True};
 use super::{Field, field};
 
 const LINK: &[Field] = &[
@@ -54,7 +54,11 @@ const COLUMN: &[Field] = &[
 
 const PARAMETER: &[Field] = &[
     field("type", TextOrNumber, "Its type, as of a column; absent: not known."),
-    field("value", TextOrNull, "Its value as text; hexadecimal where it cannot be read."),
+    field(
+        "value",
+        Datum,
+        "Its value as text; `{\"hex\":…}` where it cannot be read, with the oid of its `type` where that is known.",
+    ),
 ];
 
 const NAME_AND_VALUE: &[Field] = &[field("name", Text, "The name."), field("value", Text, "The value.")];
@@ -123,8 +127,11 @@ pub(super) const ADDRESS: Field = field("address", Text, "The client's address a
 pub(super) const LOGIN: Field = field("login", Text, "The login name presented.");
 pub(super) const CUT: Field = field("cut", Texts, "Fields that were too long and are missing or cut.");
 pub(super) const COLUMNS: Field = field("columns", Objects(COLUMN), "The columns, where rows have any.");
-pub(super) const ROWS: Field =
-    field("rows", Rows, "Rows as the client got them: a list of values each, or text for copied data.");
+pub(super) const ROWS: Field = field(
+    "rows",
+    Rows,
+    "Rows as the client got them: a list of values each, or text for copied data. A value that cannot be read is `{\"hex\":…}`.",
+);
 pub(super) const ERROR: Field = field("error", Object(REPORT), "The error as the client got it.");
 pub(super) const NOTICES: Field = field("notices", Objects(REPORT), "Notices that came with it.");
 pub(super) const NAMES: Field =
