@@ -106,7 +106,7 @@ impl Form {
 }
 
 fn datum(value: &Value) -> bool {
-    let bytes = |object: &serde_json::Map<String, Value>| {
+    let bytes = |object: &Map<String, Value>| {
         object.get("hex").is_some_and(Value::is_string)
             && object.iter().all(|(key, value)| key == "hex" || (key == "type" && number(value)))
     };
