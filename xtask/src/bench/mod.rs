@@ -345,7 +345,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Runs the log's own benchmark, whose last line with `entries/s` counts.
+    /// Runs the log's own benchmark, whose line on entries of 350 B without a payload counts.
     fn append(&mut self) -> Result<()> {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root).args([
@@ -358,9 +358,9 @@ impl Bench {
         command.args(["--example", "append", "--"]).arg(self.folder.join("append"));
         let output = command.output().context("run the log's example `append`")?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let figure = text.lines().rev().find_map(|line| {
-            let (before, _) = line.split_once(" entries/s")?;
-            before.rsplit(' ').next()?.replace([',', '_'], "").parse::<f64>().ok()
+        let figure = text.lines().find_map(|line| {
+            let (_, after) = line.split_once(" of 350 B: ")?;
+            after.split_once("/s,")?.0.parse::<f64>().ok()
         });
         let figure = figure
             .with_context(|| format!("no entries/s in: {text}{}", String::from_utf8_lossy(&output.stderr)))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use firsthand_model::identity::{Claim, ClientFacts};
-use firsthand_model::json::{Json, Object};
+use firsthand_model::json::{Json, Object, write_lossy};
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Admitted, Bound, Refusal, RefusalKind};
 use firsthand_sql::Analyzer;
@@ -77,12 +77,12 @@ async fn connect(
     let database = admitted.database.clone();
     let bound = Bound {
         client: facts.clone(),
-        claims: claims(hello),
+        claims: claims(&hello.parameters),
         session_role: session_role.clone(),
         role: role.clone(),
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
-        parameters: passed_on(hello),
+        parameters: passed_on(&hello.parameters),
         coverage: if hello.wanted.unobserved { vec!["unobserved"] } else { Vec::new() },
     };
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
@@ -200,28 +200,34 @@ fn cancel_route(
     })
 }
 
-fn claims(hello: &Hello) -> Vec<Claim> {
-    let claim = |value: &String| Claim { name: "application_name".to_owned(), value: value.clone() };
-    hello.application_name.iter().map(claim).collect()
+/// What the client says of itself; some put a connection string there. Of a parameter that is given twice the target takes the last.
+fn claims(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<Claim> {
+    let name = "application_name";
+    let said = parameters.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
+    let claim = |value: &[u8]| {
+        let value = String::from_utf8_lossy(value);
+        Claim {
+            name: name.to_owned(),
+            value: firsthand_sql::mask_connection(&value).unwrap_or(value.into_owned()),
+        }
+    };
+    said.map(|(_, value)| claim(value)).into_iter().collect()
 }
 
-/// The startup parameters that went to the target, as `[{"name":…,"value":…},…]` for the record.
-fn passed_on(hello: &Hello) -> Json {
-    if hello.parameters.is_empty() {
+/// The startup parameters that went to the target, all of them in their order, as `[{"name":…,"value":…},…]` for the
+/// record: of a name that is given twice, the target takes the last.
+fn passed_on(parameters: &[(Vec<u8>, Vec<u8>)]) -> Json {
+    if parameters.is_empty() {
         return Json::default();
     }
-    let mut sorted: Vec<(String, &Vec<u8>)> =
-        hello.parameters.iter().map(|(n, v)| (String::from_utf8_lossy(n).into_owned(), v)).collect();
-    sorted.sort();
-    sorted.dedup_by(|a, b| a.0 == b.0);
     let mut out = Vec::new();
     out.push(b'[');
-    for (i, (name, value)) in sorted.iter().enumerate() {
+    for (i, (name, value)) in parameters.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
         let mut o = Object::open(&mut out);
-        o.string("name", name);
+        write_lossy(o.key("name"), name);
         super::parameters::write_said(o.key("value"), value);
         o.close();
     }
@@ -234,5 +240,26 @@ pub(super) async fn turn_away(line: &mut Line, refusal: &Refusal) {
     // Drivers read an error only in answer to their startup, so that is waited for; the driver's time limit bounds it.
     if client::until_startup(line).await.is_ok() {
         let _ = line.send(&refuse::fatal(refusal)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_parameter_given_twice_both_are_told_and_the_last_is_claimed() {
+        let said = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let parameters = [
+            said("search_path", "public"),
+            said("application_name", "one"),
+            said("search_path", "evil"),
+            said("Application_Name", "postgresql://a:secret@b/c"),
+        ];
+        let told = String::from_utf8(passed_on(&parameters).as_bytes().to_vec()).unwrap();
+        assert!(told.find("public").unwrap() < told.find("evil").unwrap(), "{told}");
+        let claims = claims(&parameters);
+        assert!(claims.len() == 1 && claims[0].value.starts_with("postgresql://a:"), "{claims:?}");
+        assert!(!told.contains("secret") && !claims[0].value.contains("secret"), "{told} {claims:?}");
     }
 }

@@ -8,7 +8,6 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use firsthand_session::port::{Challenge, Proof};
 use firsthand_session::secret::Secret;
 use firsthand_session::{Refusal, RefusalKind, Wanted};
-use firsthand_sql::mask_connection;
 use firsthand_wire::postgres::backend::Authentication;
 use firsthand_wire::postgres::frame::{FRONTEND_PASSWORD_LIMIT, HEADER_LEN, Rules, Scan, scan};
 use firsthand_wire::postgres::reply::{self, Notice};
@@ -55,8 +54,6 @@ pub(super) struct Hello {
     pub(super) version: ProtocolVersion,
     /// Parameters to pass on to the target.
     pub(super) parameters: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The claim among them.
-    pub(super) application_name: Option<String>,
     /// Options of the protocol itself; none is known to us.
     options: Vec<Vec<u8>>,
 }
@@ -177,10 +174,6 @@ fn hello(startup: &Startup<'_>) -> Hello {
         wanted: Wanted { login: text(startup.user()), target, database, unobserved },
         version: startup.version,
         parameters: parameters.map(|(n, v)| (n.to_vec(), v.to_vec())).collect(),
-        // Only for the record: some clients put a connection string here.
-        application_name: startup
-            .parameter("application_name")
-            .map(|name| mask_connection(&text(name)).unwrap_or_else(|| text(name))),
         options: startup.protocol_options().map(<[u8]>::to_vec).collect(),
     }
 }
