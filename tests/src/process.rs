@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -231,7 +232,14 @@ pub fn until(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
 
 /// A TCP port that was free a moment ago.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    // Below the ports that the system hands out to whoever connects (Linux: from 32768): one of those may be taken again
+    // before it is used. Tried from a random one on, so that several who look at once do not meet.
+    const PORTS: std::ops::Range<u16> = 20_000..32_000;
+    let from = RandomState::new().hash_one(0) % u64::from(PORTS.end - PORTS.start);
+    let from = PORTS.start + u16::try_from(from).unwrap_or_default();
+    let mut ports = (from..PORTS.end).chain(PORTS.start..from);
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.find(free).context("all ports are taken")
 }
 
 /// The folder of the workspace, from where this crate was built.

@@ -1,6 +1,7 @@
 //! A scratch PostgreSQL: a new cluster on a free port, for as long as the demo runs.
 
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -163,7 +164,14 @@ fn server_command(program: &Path, cluster: &Cluster) -> Command {
 /// # Errors
 /// When there is none.
 pub(super) fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    // Below the ports that the system hands out to whoever connects (Linux: from 32768): one of those may be taken again
+    // before it is used. Tried from a random one on, so that several who look at once do not meet.
+    const PORTS: std::ops::Range<u16> = 20_000..32_000;
+    let from = RandomState::new().hash_one(0) % u64::from(PORTS.end - PORTS.start);
+    let from = PORTS.start + u16::try_from(from).unwrap_or_default();
+    let mut ports = (from..PORTS.end).chain(PORTS.start..from);
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.find(free).ok_or_else(|| io::ErrorKind::AddrInUse.into())
 }
 
 fn failed(program: &str, said: &str) -> Failure {
