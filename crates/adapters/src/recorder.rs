@@ -93,9 +93,6 @@ impl Recorder for LogRecorder {
             Need::Intent => Patience::Intent,
             Need::Fact => Patience::Outcome,
         };
-        if self.is_durable(ticket) && !self.log.has_oversize() {
-            return Poll::Ready(Ok(()));
-        }
         let slot = waiting.0.get_or_insert_with(|| Box::new(Registration::default()));
         let Some(registration) = slot.downcast_mut::<Registration>() else {
             return Poll::Ready(Err(RecordError::Stopped("a wait was begun at another recorder".to_owned())));

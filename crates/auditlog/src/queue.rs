@@ -39,6 +39,7 @@ pub(crate) const GATHER_BYTES: usize = 1 << 20;
 /// How long the writer keeps looking every [`GATHER`] after work, before it sleeps until it is woken: while it looks by
 /// itself, appending needs no system call, and only who begins to wait makes one.
 pub(crate) const LINGER: Duration = Duration::from_millis(100);
+
 /// An entry's position, known from the moment it is queued. It is not durable yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -504,10 +505,6 @@ impl<T> Shared<T> {
     pub(crate) fn mark_oversize(&self, position: u64) {
         lock(&self.oversize).insert(position);
         self.any_oversize.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn has_oversize(&self) -> bool {
-        self.any_oversize.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_oversize(&self, position: u64) -> bool {

@@ -221,12 +221,6 @@ impl<C: Codec> Log<C> {
         polled
     }
 
-    /// Whether any entry was ever too large, so that "durable" is not all there is to ask of one.
-    #[must_use]
-    pub fn has_oversize(&self) -> bool {
-        self.shared.has_oversize()
-    }
-
     /// For how long the oldest entry on its way to the disk has been so, in µs; 0 when none is.
     #[must_use]
     pub fn in_flight_us(&self) -> u64 {

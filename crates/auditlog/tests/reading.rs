@@ -213,7 +213,10 @@ fn copy(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &to.join(entry.file_name()));
         } else {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            let to = to.join(entry.file_name());
+            std::fs::copy(entry.path(), &to).unwrap();
+            // A checkout lets everybody read; a key that others can reach is not opened.
+            std::fs::set_permissions(&to, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         }
     }
 }

@@ -1,12 +1,6 @@
 //! Scripts of bytes from both sides, at random: what `fuzz/targets/dialect.rs` looks for with more patience.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test"
-)]
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 #[path = "hostile/mod.rs"]
 mod script;

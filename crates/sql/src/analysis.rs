@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use firsthand_model::command::{Effect, Effects, Shape};
 
+use crate::cost::parse_bytes;
 use crate::split;
 use crate::walk::shape_of;
 
@@ -14,8 +15,12 @@ use crate::walk::shape_of;
 /// a few KiB ends the process. Only what a text really needs is ever touched.
 pub const STACK_BYTES: usize = if cfg!(debug_assertions) { 256 << 20 } else { 32 << 20 };
 
-/// Longest text that is parsed, in bytes. Parsing costs some 200 times the text in time and memory; dumps go through COPY.
+/// Longest text that is parsed, in bytes. Dumps go through COPY.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Most memory, in bytes, that a text may be expected to take while it is parsed. some 75,000 names, or 230,000 constants,
+/// each with what separates it: more than what people and drivers write. Without it `select a,a,…` of 1 MiB takes 2 GiB.
+pub const PARSE_BYTES_MAX: usize = 512 << 20;
 
 /// Longest run of operator characters that is parsed. PostgreSQL's scanner reads such a run again from each `/*` or `--` in it: 200
 /// KiB of `/*` take it minutes. Operators have at most 63 characters; rulers in comments some hundred.
@@ -49,6 +54,9 @@ pub enum Unparsed {
     /// Longer than [`TEXT_BYTES_MAX`].
     #[error("the text has {0} bytes, more than the {TEXT_BYTES_MAX} that are parsed")]
     TooLong(usize),
+    /// Would take more than [`PARSE_BYTES_MAX`].
+    #[error("parsing the text may take {0} bytes, more than the {PARSE_BYTES_MAX} that are allowed")]
+    TooCostly(usize),
     /// Not valid UTF-8, or not ASCII while the session speaks another encoding.
     #[error("the text is not in UTF-8")]
     Encoding,
@@ -69,6 +77,19 @@ pub enum Unparsed {
 /// Whether a text should be analysed apart from latency-sensitive work (see [`SMALL_TEXT_BYTES`]).
 pub const fn is_large(text: &[u8]) -> bool {
     text.len() > SMALL_TEXT_BYTES
+}
+
+/// What analysing a text may take in memory, in bytes: for whoever bounds that over many texts. An upper bound, found by
+/// reading the text's tokens.
+pub fn parse_cost(text: &[u8]) -> usize {
+    if text.len() > TEXT_BYTES_MAX {
+        return text.len();
+    }
+    match parse_bytes(text) {
+        // Then it is not parsed at all.
+        cost if cost > PARSE_BYTES_MAX => text.len(),
+        cost => cost,
+    }
 }
 
 /// What a text does. Shared between repetitions of the same statement, also with other literals; so it holds nothing
@@ -151,6 +172,11 @@ pub fn analyze(text: &[u8], settings: Settings) -> Analysis {
 fn readable(text: &[u8], settings: Settings) -> Result<&str, Unparsed> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Unparsed::TooLong(text.len()));
+    }
+    // Small ones cannot cost as much, and should not pay for the question.
+    let cost = if is_large(text) { parse_bytes(text) } else { 0 };
+    if cost > PARSE_BYTES_MAX {
+        return Err(Unparsed::TooCostly(cost));
     }
     if !settings.utf8 && !text.is_ascii() {
         return Err(Unparsed::Encoding);

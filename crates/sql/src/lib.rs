@@ -24,6 +24,7 @@
 
 mod analysis;
 mod cache;
+mod cost;
 mod harmless;
 mod kinds;
 mod outline;
@@ -34,8 +35,8 @@ mod tree;
 mod walk;
 
 pub use analysis::{
-    Analysis, OPERATOR_RUN_MAX, SMALL_TEXT_BYTES, STACK_BYTES, Settings, Statement, TEXT_BYTES_MAX, UNPARSED,
-    Unparsed, analyze, is_large,
+    Analysis, OPERATOR_RUN_MAX, PARSE_BYTES_MAX, SMALL_TEXT_BYTES, STACK_BYTES, Settings, Statement,
+    TEXT_BYTES_MAX, UNPARSED, Unparsed, analyze, is_large, parse_cost,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
 pub use secrets::{Masked, NESTING_MAX, PIECE_MIN, SECRETS_MAX, mask, mask_message, may_hold_secret};

@@ -108,14 +108,8 @@ const fn log(name: &'static str, means: &'static str) -> Kind {
     Kind { name, means, of_session: false, leaf: &[LOG_FACTS, FACTS_CUT], payload: &[] }
 }
 
-const fn refusal(name: &'static str, means: &'static str) -> Kind {
-    Kind {
-        name,
-        means,
-        of_session: false,
-        leaf: &[COUNT, METHOD, PROTO, TLS, WHY_REFUSED],
-        payload: &[ADDRESS, DETAIL_REFUSED, LOGIN, TARGET_ASKED],
-    }
+const fn refusal(name: &'static str, means: &'static str, leaf: &'static [Field]) -> Kind {
+    Kind { name, means, of_session: false, leaf, payload: &[ADDRESS, DETAIL_REFUSED, LOGIN, TARGET_ASKED] }
 }
 
 /// `k` of a refused admission.
@@ -237,7 +231,11 @@ pub const KINDS: &[Kind] = &[
         ],
         payload: &[COLUMNS, CUT, ROWS],
     },
-    refusal("identity.refused", "Somebody was not let in: the proof failed."),
+    refusal(
+        "identity.refused",
+        "Somebody was not let in: the proof failed.",
+        &[METHOD, PROTO, TLS, WHY_REFUSED],
+    ),
     administered("identity.token_created", "A token was made."),
     administered("identity.token_revoked", "A token was revoked."),
     log("log.clock", "The wall clock jumped."),
@@ -304,7 +302,11 @@ pub const KINDS: &[Kind] = &[
             field("parameters", "object", "Startup parameters passed on."),
         ],
     },
-    refusal("session.refused", "Somebody proved who they are but got no session."),
+    refusal(
+        "session.refused",
+        "Somebody got no session although no proof failed: who they are was proved, or not asked yet.",
+        &[COUNT, METHOD, PROTO, TLS, WHY_REFUSED],
+    ),
     Kind {
         name: "stream",
         means: "Progress of a long transfer.",

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use firsthand_adapters::clock::wall;
 use firsthand_auditlog::entry::codec::EventCodec;
 use firsthand_auditlog::io::RealIo;
-use firsthand_auditlog::keys::KeyStore;
+use firsthand_auditlog::keys::{KeyError, KeyStore};
 use firsthand_auditlog::reader::{ReadError, Reader};
 use firsthand_auditlog::recover;
 use firsthand_auditlog::search::query::{KEYS, Query, QueryError};
@@ -18,7 +18,7 @@ use firsthand_model::json::Json;
 use serde_json::{Value, json};
 
 use super::output::Output;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, only_for_its_owner};
 use crate::place::{Place, Way, lock_data, open_record};
 use crate::show::{entry, line, written};
 use crate::who;
@@ -115,6 +115,7 @@ pub(crate) fn unreadable(e: &ReadError) -> Failure {
     let hint = match e {
         ReadError::NoLog(_) => "check --config or --dir; `firsthand serve` makes the folder",
         ReadError::Io { .. } => "run this as the user that owns the data folder",
+        ReadError::Keys(KeyError::Exposed { path, .. }) => &only_for_its_owner(path),
         ReadError::Keys(_) => {
             "restore data/keys from a backup, or remove it to read the log with its payloads sealed"
         }

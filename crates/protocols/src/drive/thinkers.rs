@@ -1,32 +1,37 @@
 //! What takes long and much memory (reading a large text) is done apart from the sessions' loops, and only so much of it
-//! at a time in the whole process. Parsing takes hundreds of times its text, so what counts is the bytes of text under
-//! way. Small texts have a lane of their own, so that nobody's few KiB wait behind somebody's megabytes.
+//! at a time in the whole process. Parsing takes up to thousands of times its text, so each work says what it may cost.
+//!
+//! The threads are few and live as long as this, because an allocator keeps what a thread once had for that thread: work
+//! that wandered over many threads would leave its largest on each. Small works have threads of their own, so that nobody's
+//! few KiB wait behind somebody's megabytes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::dialect::{Crowded, Thinking, Thought};
 
-/// Bytes from which a text takes the lane of large ones.
-const LARGE_FROM: usize = 64 << 10;
-/// Bytes of smaller texts read at a time: at least four of them.
-pub const SMALL_AT_ONCE: usize = 256 << 10;
-/// Bytes of large texts read at a time: one of the longest that is parsed, or several shorter ones. Its memory is the
-/// most that reading takes, however many sessions ask.
-pub const LARGE_AT_ONCE: usize = firsthand_sql::TEXT_BYTES_MAX;
-/// How long a text waits for its turn: a client waits as long for an answer; beyond it, it is told to come again.
+/// A work that may cost more, in bytes of memory, is a large one. Most statements over 8 KiB stay below it.
+pub const LARGE_FROM: usize = 32 << 20;
+/// Large works done at a time. One: its memory (`firsthand_sql::PARSE_BYTES_MAX`) is nearly all that reading takes, however
+/// many sessions ask.
+pub const LARGE_AT_ONCE: usize = 1;
+/// Other works done at a time.
+pub const OTHERS_AT_ONCE: usize = 2;
+/// How long a work waits for its turn: a client waits as long for an answer; beyond it, it is told to come again.
 pub const TURN_WAIT: Duration = Duration::from_secs(20);
 
-/// The lanes, for all sessions.
+/// The threads, for all sessions.
 #[derive(Debug)]
 pub struct Thinkers {
-    small: Arc<Semaphore>,
-    large: Arc<Semaphore>,
+    others: Lane,
+    large: Lane,
     wait: Duration,
 }
 
@@ -38,33 +43,67 @@ impl Default for Thinkers {
 
 impl Thinkers {
     fn waiting(wait: Duration) -> Self {
-        let lane = |bytes| Arc::new(Semaphore::new(bytes));
-        Self { small: lane(SMALL_AT_ONCE), large: lane(LARGE_AT_ONCE), wait }
+        Self { others: Lane::of(OTHERS_AT_ONCE), large: Lane::of(LARGE_AT_ONCE), wait }
     }
 
     /// Does it when its turn comes. Inside a runtime only.
     pub(super) fn start(&self, thinking: Thinking) -> Pondering {
-        let Thinking { bytes, work } = thinking;
-        let (lane, most) = match bytes {
-            ..LARGE_FROM => (&self.small, SMALL_AT_ONCE),
-            _ => (&self.large, LARGE_AT_ONCE),
-        };
-        let weight = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
-        let turn = tokio::time::timeout(self.wait, Arc::clone(lane).acquire_many_owned(weight));
+        let lane = if thinking.cost > LARGE_FROM { &self.large } else { &self.others };
+        let (turns, give) = (Arc::clone(&lane.turns), lane.give.clone());
+        let turn = tokio::time::timeout(self.wait, turns.acquire_owned());
         Pondering(tokio::spawn(async move {
             let Ok(Ok(turn)) = turn.await else { return Box::new(Crowded) as Thought };
+            let (tell, told) = oneshot::channel();
             // The turn ends with the work, also when nobody waits for it any more.
-            let working = tokio::task::spawn_blocking(move || {
-                let thought = work();
+            let job = Box::new(move || {
+                let thought = catch_unwind(AssertUnwindSafe(thinking.work));
                 drop(turn);
-                thought
+                let _ = tell.send(thought);
             });
-            match working.await.map_err(JoinError::try_into_panic) {
-                Ok(thought) => thought,
-                Err(Ok(panic)) => std::panic::resume_unwind(panic),
-                Err(Err(_)) => Box::new(Crowded),
+            if give.send(job).is_err() {
+                return Box::new(Crowded);
+            }
+            match told.await {
+                Ok(Ok(thought)) => thought,
+                Ok(Err(panic)) => resume_unwind(panic),
+                Err(_) => Box::new(Crowded),
             }
         }))
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that take from one queue; there are as many turns as threads.
+#[derive(Debug)]
+struct Lane {
+    turns: Arc<Semaphore>,
+    give: Sender<Job>,
+}
+
+impl Lane {
+    fn of(threads: usize) -> Self {
+        let (give, take) = channel::<Job>();
+        let take = Arc::new(Mutex::new(take));
+        for _ in 0..threads {
+            let take = Arc::clone(&take);
+            let thread = std::thread::Builder::new().name("reader".to_owned());
+            let started = thread.stack_size(firsthand_sql::STACK_BYTES).spawn(move || work(&take));
+            if let Err(e) = started {
+                // Without any, every work is turned away; that is told to its clients.
+                tracing::error!(error = %e, "cannot start a thread for reading large statements");
+            }
+        }
+        Self { turns: Arc::new(Semaphore::new(threads)), give }
+    }
+}
+
+/// Ends when the other end of the queue is gone.
+fn work(take: &Mutex<Receiver<Job>>) {
+    loop {
+        let next = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        job();
     }
 }
 
@@ -88,16 +127,17 @@ impl Drop for Pondering {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::sync::mpsc;
 
     use super::*;
 
-    fn thinking(bytes: usize, work: impl FnOnce() + Send + 'static) -> Thinking {
+    const LARGE: usize = LARGE_FROM + 1;
+
+    fn thinking(cost: usize, work: impl FnOnce() + Send + 'static) -> Thinking {
         let work = move || {
             work();
             Box::new(()) as Thought
         };
-        Thinking { bytes, work: Box::new(work) }
+        Thinking { cost, work: Box::new(work) }
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -105,25 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_bytes_are_read_at_a_time() {
+    fn only_so_many_texts_are_read_at_a_time() {
         runtime().block_on(async {
             let thinkers = Thinkers::default();
-            let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-            let all: Vec<_> = (0..40)
-                .map(|n| {
-                    let bytes = LARGE_AT_ONCE / [1, 2, 4, 3][n % 4];
+            for (cost, at_once) in [(LARGE, LARGE_AT_ONCE), (LARGE_FROM, OTHERS_AT_ONCE)] {
+                let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+                let one = |_| {
                     let (now, most) = (Arc::clone(&now), Arc::clone(&most));
-                    thinkers.start(thinking(bytes, move || {
-                        most.fetch_max(now.fetch_add(bytes, SeqCst) + bytes, SeqCst);
+                    thinkers.start(thinking(cost, move || {
+                        most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
                         std::thread::yield_now();
-                        now.fetch_sub(bytes, SeqCst);
+                        now.fetch_sub(1, SeqCst);
                     }))
-                })
-                .collect();
-            for one in all {
-                assert!(one.await.unwrap().is::<()>());
+                };
+                for one in (0..60).map(one).collect::<Vec<_>>() {
+                    assert!(one.await.unwrap().is::<()>());
+                }
+                assert!(most.load(SeqCst) <= at_once, "{most:?}");
             }
-            assert!(most.load(SeqCst) <= LARGE_AT_ONCE, "{most:?}");
         });
     }
 
@@ -131,22 +170,22 @@ mod tests {
     fn who_waits_too_long_is_told_and_small_texts_do_not_wait_for_large_ones() {
         runtime().block_on(async {
             let thinkers = Thinkers::waiting(Duration::from_millis(20));
-            let (free, blocked) = mpsc::channel::<()>();
-            let (begin, begun) = mpsc::channel();
+            let (free, blocked) = channel::<()>();
+            let (begin, begun) = channel();
             let first = thinkers.start(thinking(usize::MAX, move || {
                 begin.send(()).unwrap();
                 let _ = blocked.recv();
             }));
             tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
-            let second = thinkers.start(thinking(LARGE_AT_ONCE, || {})).await.unwrap();
+            let second = thinkers.start(thinking(LARGE, || {})).await.unwrap();
             assert!(second.is::<Crowded>());
-            assert!(thinkers.start(thinking(LARGE_FROM - 1, || {})).await.unwrap().is::<()>());
+            assert!(thinkers.start(thinking(LARGE_FROM, || {})).await.unwrap().is::<()>());
             // Nobody waits for it any more: its turn ends with it, not before.
             drop(first);
-            assert!(thinkers.start(thinking(LARGE_AT_ONCE, || {})).await.unwrap().is::<Crowded>());
+            assert!(thinkers.start(thinking(LARGE, || {})).await.unwrap().is::<Crowded>());
             free.send(()).unwrap();
             let patient = Thinkers { wait: TURN_WAIT, ..thinkers };
-            assert!(patient.start(thinking(LARGE_AT_ONCE, || {})).await.unwrap().is::<()>());
+            assert!(patient.start(thinking(LARGE, || {})).await.unwrap().is::<()>());
         });
     }
 
@@ -154,9 +193,9 @@ mod tests {
     fn a_panic_reaches_who_asked_and_ends_the_turn() {
         runtime().block_on(async {
             let thinkers = Thinkers::default();
-            let broken = thinkers.start(thinking(LARGE_AT_ONCE, || panic!("broken"))).await;
+            let broken = thinkers.start(thinking(LARGE, || panic!("broken"))).await;
             assert!(broken.is_err_and(|e| e.is_panic()));
-            assert!(thinkers.start(thinking(LARGE_AT_ONCE, || {})).await.is_ok());
+            assert!(thinkers.start(thinking(LARGE, || {})).await.is_ok());
         });
     }
 }

@@ -1,5 +1,5 @@
 //! What the client has sent and the target has not been given yet: messages up to the next Sync, Flush, Query or
-//! FunctionCall, and the commands that they make.
+//! FunctionCall, or to a pause of the client, and the commands that they make.
 //!
 //! An Execute makes one command of itself, its Bind and its Parse. A Parse or Bind that no Execute claims is a command of
 //! step *prepare*. Describe, Close, Sync and Flush ask for nothing that runs.
@@ -135,6 +135,15 @@ impl Batch {
 
     pub(super) fn is_full(&self) -> bool {
         self.plans.len() >= COMMANDS_MAX || self.items.len() >= ITEMS_MAX || self.bytes.len() >= BYTES_MAX
+    }
+
+    /// Whether its last message is a Parse, Bind or Describe that an Execute may still follow.
+    pub(super) fn ends_unclaimed(&self) -> bool {
+        let last = self
+            .items
+            .iter()
+            .rfind(|i| !matches!(i.what, What::DescribeStatement(_) | What::DescribePortal(_)));
+        last.is_some_and(|i| i.owner.is_none() && matches!(i.what, What::Parse(_) | What::Bind(_)))
     }
 
     /// Whether a command in it can change how texts are read.

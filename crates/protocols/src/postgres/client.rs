@@ -5,7 +5,7 @@ use firsthand_model::command::{Effect, Effects, Shape, Step};
 use firsthand_model::json::Json;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Refusal, RefusalKind};
-use firsthand_sql::{SMALL_TEXT_BYTES, Settings, is_large};
+use firsthand_sql::{SMALL_TEXT_BYTES, Settings, is_large, parse_cost};
 use firsthand_wire::postgres::DecodeError;
 use firsthand_wire::postgres::frame::{Frame, FrameError, HEADER_LEN, Header, Passing, Scan, scan};
 use firsthand_wire::postgres::frontend::{self, Message, Object};
@@ -145,6 +145,9 @@ impl PostgresDialect {
     fn client_broke(&mut self, e: &FrameError, out: &mut Vec<Action>) {
         // What PostgreSQL says of the same bytes.
         let message = match e {
+            FrameError::UnknownTag { tag, .. } if self.flight.is_reading_copy() => {
+                format!("unexpected message type 0x{tag:02X} during COPY from stdin")
+            }
             FrameError::UnknownTag { tag, .. } => format!("invalid frontend message type {tag}"),
             FrameError::BadLength { .. } | FrameError::TooLong { .. } => "invalid message length".to_owned(),
         };
@@ -271,9 +274,9 @@ impl PostgresDialect {
         }
         let (analyzer, text, settings) = (Arc::clone(&self.analyzer), text.to_vec(), self.settings());
         self.thinking = true;
-        let bytes = text.len();
+        let cost = parse_cost(&text);
         let work = Box::new(move || Box::new(Reading::of(&analyzer, &text, settings)) as Thought);
-        out.push(Action::Think(Thinking { bytes, work }));
+        out.push(Action::Think(Thinking { cost, work }));
         true
     }
 

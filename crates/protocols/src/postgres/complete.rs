@@ -12,7 +12,7 @@ use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::{Format, value};
 
 use super::dialect::PostgresDialect;
-use super::flight::{Running, Sent};
+use super::flight::{CopyRead, Running, Sent};
 use super::report;
 use super::role::Change;
 use super::server::{Step, Walk};
@@ -26,6 +26,9 @@ const FUNCTION_RESULT_MAX: usize = firsthand_model::limits::INLINE_ROWS_BYTES_MA
 
 /// Coverage fact: the target's completion tag is not that of the statement as it was read.
 const TAG_MISMATCH: &str = "tag-mismatch";
+
+/// What is wrong with a target that says so.
+pub(super) const READY_TOO_EARLY: &str = "'Z' before what was asked was answered";
 
 /// What ended a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +117,7 @@ impl PostgresDialect {
         };
         if running.copy_in && ending == Ending::Tag {
             running.copy_in = false;
-            self.flight.copy_in_ended();
+            self.flight.copy_in_read(CopyRead::End);
         }
         if !more && self.flight.ready_follows() {
             return match look_ahead(walk.rest(), len, &self.server_rules) {
@@ -180,13 +183,13 @@ impl PostgresDialect {
         self.asides(len, end, walk, out);
         let Some(mut running) = self.flight.end_first() else { return Step::On };
         self.drop_first_entry();
-        self.flight.take_ready();
+        let in_turn = self.flight.take_ready();
         self.ready(status, out);
         outcome.transaction = self.transaction;
         let last = walk.cut(end);
         finish(&mut running, &mut outcome, out);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
-        Step::On
+        if in_turn { Step::On } else { Step::Broken(READY_TOO_EARLY.to_owned()) }
     }
 
     /// What can come at any time and stands between `from` and `to` behind the span: noted, while its bytes stay where
@@ -260,8 +263,9 @@ impl PostgresDialect {
             return Step::Broken("a malformed error".to_owned());
         };
         let fatal = it.is_fatal();
+        self.copy_failed(&it);
         let follows = match self.flight.first().map(|e| &e.sent) {
-            None | Some(Sent::Sync { .. } | Sent::Ready | Sent::CopyEnd) => {
+            None | Some(Sent::Sync { .. } | Sent::Ready | Sent::CopyData | Sent::CopyEnd) => {
                 return self.error_of_nothing(len, fatal, walk, out);
             }
             Some(Sent::Refused(_)) if !fatal => return self.refused(len, walk, out),
@@ -313,8 +317,9 @@ impl PostgresDialect {
         } else {
             ended = self.flight.skip(&mut self.names);
         }
+        let mut in_turn = true;
         if let Some((_, status)) = ready {
-            self.flight.take_ready();
+            in_turn = self.flight.take_ready();
             self.ready(status, out);
         }
         outcome.transaction = self.transaction;
@@ -329,7 +334,7 @@ impl PostgresDialect {
                 out.push(Action::Abandon(running.permit, AbandonReason::Skipped));
             }
         }
-        Step::On
+        if in_turn { Step::On } else { Step::Broken(READY_TOO_EARLY.to_owned()) }
     }
 
     /// A Describe or Close failed: no command's error, but what comes after it is skipped.

@@ -230,6 +230,18 @@ impl Dialect for PostgresDialect {
         }
     }
 
+    fn holds_back(&self) -> bool {
+        self.wants_client() && !self.batch.is_empty()
+    }
+
+    fn client_pauses(&mut self, unfinished: bool, _now: MonoMicros, out: &mut Vec<Action>) {
+        // A Parse or Bind in front of a message under way is most likely of one command with it.
+        if self.holds_back() && !(unfinished && self.batch.ends_unclaimed()) {
+            self.submit(out);
+            self.end_when_idle(out);
+        }
+    }
+
     fn from_server(&mut self, input: &mut BytesMut, _now: MonoMicros, out: &mut Vec<Action>) {
         if self.life == Life::Over {
             input.clear();
@@ -271,6 +283,10 @@ impl Dialect for PostgresDialect {
         self.asking || self.thinking || !self.flight.is_idle()
     }
 
+    fn is_owed(&self) -> bool {
+        self.unobserved || self.flight.is_owed()
+    }
+
     fn drain(&mut self, _now: MonoMicros, out: &mut Vec<Action>) {
         if self.unobserved {
             self.say_goodbye(&Refusal::draining(), "drained", out);
@@ -296,8 +312,10 @@ impl Dialect for PostgresDialect {
 
     fn client_closed(&mut self, _now: MonoMicros, out: &mut Vec<Action>) {
         if matches!(self.life, Life::Open | Life::Draining) {
-            // What was not asked for yet has no Sync: PostgreSQL would roll it back.
-            self.batch = Batch::default();
+            // What was not asked for yet has no Sync: PostgreSQL would roll it back. What is being decided was sent whole.
+            if !self.asking {
+                self.batch = Batch::default();
+            }
             self.life = Life::Leaving;
             self.end_when_idle(out);
         }

@@ -55,6 +55,17 @@ impl Running {
     }
 }
 
+/// How far a command has read the client's copy data, as its end shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CopyRead {
+    /// Some of it.
+    Data,
+    /// Up to a message that is none of it, and not that one.
+    Stranger,
+    /// All of it, with CopyDone or CopyFail.
+    End,
+}
+
 /// A message sent, by the answers it gets.
 #[derive(Debug)]
 pub(super) enum Sent {
@@ -84,6 +95,8 @@ pub(super) enum Sent {
         /// See above.
         doubtful: bool,
     },
+    /// Copy data, one message or many: no answer of its own.
+    CopyData,
     /// CopyDone or CopyFail: no answer of its own.
     CopyEnd,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
@@ -159,7 +172,9 @@ impl Flight {
 
     /// Whether nothing is awaited: Syncs that may have been swallowed do not count.
     pub(super) fn is_idle(&self) -> bool {
-        self.entries.iter().all(|e| matches!(e.sent, Sent::CopyEnd | Sent::Sync { doubtful: true }))
+        self.entries
+            .iter()
+            .all(|e| matches!(e.sent, Sent::CopyData | Sent::CopyEnd | Sent::Sync { doubtful: true }))
     }
 
     /// Whether a command under way can change how texts are read.
@@ -167,11 +182,11 @@ impl Flight {
         self.unsettling > 0
     }
 
-    /// Drops what stands in front and does not get the answer `tag`: ends of copy data, Syncs that were swallowed.
+    /// Drops what stands in front and does not get the answer `tag`: copy data and its end, Syncs that were swallowed.
     pub(super) fn make_way(&mut self, tag: u8) {
         while let Some(entry) = self.entries.front() {
             let drop = match entry.sent {
-                Sent::CopyEnd => true,
+                Sent::CopyData | Sent::CopyEnd => true,
                 Sent::Sync { doubtful: true } => tag != b'Z' && self.entries.len() > 1,
                 _ => false,
             };
@@ -182,24 +197,39 @@ impl Flight {
         }
     }
 
-    /// The target reads copy data now: the Syncs up to its end may be swallowed.
+    /// The target reads copy data now: the Syncs up to its end, or up to a message that it does not take among copy data,
+    /// may be swallowed.
     pub(super) fn copy_in_began(&mut self) {
-        let before_end = self.entries.iter_mut().take_while(|e| !matches!(e.sent, Sent::CopyEnd));
-        for entry in before_end {
-            if let Sent::Sync { doubtful } = &mut entry.sent {
-                *doubtful = true;
+        for entry in self.entries.iter_mut().skip(1) {
+            match &mut entry.sent {
+                Sent::Sync { doubtful } => *doubtful = true,
+                Sent::Ready | Sent::CopyData => {}
+                _ => return,
             }
         }
     }
 
-    /// A command that took copy data has ended well: it read the end of the data, and all Syncs before that.
-    pub(super) fn copy_in_ended(&mut self) {
-        let Some(end) = self.entries.iter().position(|e| matches!(e.sent, Sent::CopyEnd)) else { return };
-        self.entries.remove(end);
+    /// Copy data goes out.
+    pub(super) fn copy_data(&mut self) {
+        if !matches!(self.entries.back(), Some(Entry { sent: Sent::CopyData, .. })) {
+            self.entries.push_back(Entry::plain(Sent::CopyData));
+        }
+    }
+
+    /// The command at the front has read copy data that far: it has swallowed the Syncs before that.
+    pub(super) fn copy_in_read(&mut self, read: CopyRead) {
+        // Data that it has read ends what is certain: a Sync behind may not have been reached.
+        let known_to = |e: &Entry| match read {
+            CopyRead::Data => matches!(e.sent, Sent::CopyData | Sent::CopyEnd),
+            CopyRead::Stranger | CopyRead::End => matches!(e.sent, Sent::CopyEnd),
+        };
+        let end = self.entries.iter().position(known_to);
         let mut at = 0;
         self.entries.retain(|e| {
+            let before_end = end.is_none_or(|end| at < end);
+            let is_end = end == Some(at) && read == CopyRead::End;
             at += 1;
-            at > end || !matches!(e.sent, Sent::Sync { doubtful: true })
+            !is_end && !(before_end && matches!(e.sent, Sent::Sync { doubtful: true }))
         });
     }
 
@@ -220,45 +250,56 @@ impl Flight {
         true
     }
 
-    /// A ReadyForQuery came for a Sync that may have been swallowed: then it was the next one's.
+    /// A ReadyForQuery came for a Sync that may have been swallowed: then it was the next one's. As many as before may be
+    /// without an answer.
     fn doubt_next_sync(&mut self) {
         for entry in &mut self.entries {
-            if let Sent::Sync { doubtful } = &mut entry.sent {
+            if let Sent::Sync { doubtful: doubtful @ false } = &mut entry.sent {
                 *doubtful = true;
                 return;
             }
         }
     }
 
-    /// The command to which copy data from the client belongs: the first that takes it or may come to take it.
+    /// The command to which copy data from the client belongs: the first that takes it, or is a COPY and will, or is
+    /// unknown and may.
     pub(super) fn copy_target(&mut self) -> Option<&mut Box<Running>> {
-        let takes = |r: &Running| {
-            !r.copy_done && (r.copy_in || r.opaque || r.shape.tag == "COPY" || r.shape.tag.is_empty())
-        };
-        let at = self.running.iter().position(|r| takes(r)).or_else(|| self.running.len().checked_sub(1))?;
+        // Without a tag, a statement is either unknown or, when it only reads, empty.
+        let may = |r: &Running| r.opaque || (r.shape.tag.is_empty() && !r.shape.plain_read);
+        let first =
+            |takes: &dyn Fn(&Running) -> bool| self.running.iter().position(|r| !r.copy_done && takes(r));
+        let at = first(&|r| r.copy_in || r.shape.tag == "COPY").or_else(|| first(&may))?;
         self.running.get_mut(at)
     }
 
-    /// Whether a Sync that goes out now may be swallowed.
+    /// Whether the target waits for copy data now.
     pub(super) fn is_reading_copy(&self) -> bool {
         self.running.front().is_some_and(|r| r.copy_in && !r.copy_done)
     }
 
-    /// Whether ReadyForQuery is under way without anything further being asked.
-    pub(super) fn ready_follows(&self) -> bool {
-        let mut rest = self.entries.iter().skip(1);
-        match rest.next().map(|e| &e.sent) {
-            Some(Sent::Ready | Sent::Sync { doubtful: false }) => true,
-            Some(Sent::Sync { doubtful: true } | Sent::CopyEnd) => {
-                rest.any(|e| matches!(e.sent, Sent::Sync { .. }))
-            }
-            _ => false,
-        }
+    /// Whether a Sync that goes out now may be swallowed: nothing before it ends the copy data.
+    pub(super) fn swallows_sync(&self) -> bool {
+        let part = |e: &Entry| matches!(e.sent, Sent::Ready | Sent::CopyData | Sent::Sync { doubtful: true });
+        self.is_reading_copy() && self.entries.iter().skip(1).all(part)
     }
 
-    /// Whether a Sync is in the queue.
+    /// Whether ReadyForQuery is under way without anything further being asked, and nothing else before it.
+    pub(super) fn ready_follows(&self) -> bool {
+        let passed =
+            |e: &&Entry| matches!(e.sent, Sent::CopyData | Sent::CopyEnd | Sent::Sync { doubtful: true });
+        let next = self.entries.iter().skip(1).find(|e| !passed(e));
+        next.is_some_and(|e| matches!(e.sent, Sent::Ready | Sent::Sync { .. }))
+    }
+
+    /// Whether a Sync that will be answered is in the queue.
     pub(super) fn sync_follows(&self) -> bool {
-        self.entries.iter().any(|e| matches!(e.sent, Sent::Sync { .. }))
+        self.entries.iter().any(|e| matches!(e.sent, Sent::Sync { doubtful: false }))
+    }
+
+    /// Whether the target owes an answer that it does not keep back: it comes, unless the target hangs.
+    pub(super) fn is_owed(&self) -> bool {
+        let owed = |e: &Entry| matches!(e.sent, Sent::Ready | Sent::Sync { doubtful: false });
+        !self.is_reading_copy() && self.entries.iter().any(owed)
     }
 
     /// The target skips everything up to the next Sync: takes that out, and the commands in it. What those entries would

@@ -210,7 +210,7 @@ impl PostgresDialect {
             What::Execute(it) => Sent::Execute(it),
             What::Query(_) => Sent::Script,
             What::Function => Sent::Function,
-            What::Sync => Sent::Sync { doubtful: self.flight.is_reading_copy() },
+            What::Sync => Sent::Sync { doubtful: self.flight.swallows_sync() },
             What::Terminate => {
                 self.life = Life::Leaving;
                 return;

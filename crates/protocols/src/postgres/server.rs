@@ -12,7 +12,7 @@ use firsthand_wire::postgres::{DecodeError, Frames};
 use std::sync::Arc;
 
 use super::columns::Columns;
-use super::complete::Ending;
+use super::complete::{Ending, READY_TOO_EARLY};
 use super::copy::pass_run;
 use super::dialect::PostgresDialect;
 use super::flight::{NOTICE_BYTES_KEPT, Sent};
@@ -361,7 +361,7 @@ impl PostgresDialect {
             out.extend(left.into_iter().map(|r| Action::Abandon(r.permit, AbandonReason::Protocol)));
         }
         if !self.flight.take_ready() {
-            return Step::Broken("'Z' before what was asked was answered".to_owned());
+            return Step::Broken(READY_TOO_EARLY.to_owned());
         }
         self.ready(status, out);
         let gated = walk.gated && walk.at > 0;

@@ -135,6 +135,10 @@ impl Stage {
                 "full" => Disk::Full,
                 _ => Disk::Stopped,
             }),
+            "pause" => {
+                let unfinished = !self.client.is_empty();
+                self.call(|d, _, out| d.client_pauses(unfinished, NOW, out), true);
+            }
             "drain" => {
                 self.call(|d, _, out| d.drain(NOW, out), true);
             }

@@ -229,6 +229,8 @@ pub(crate) fn server(out: &mut BytesMut, words: &Words) {
                 out.extend_from_slice(&[code]);
                 cstr(out, arg(words, at));
             }
+            // More fields, each with its code: RCopyGetData.
+            words.iter().skip(4).for_each(|w| cstr(out, &w.text));
             out.extend_from_slice(&[0]);
         }
         "NotificationResponse" => {
