@@ -463,6 +463,56 @@ fn a_client_that_stops_reading_holds_up_nobody() {
     assert_eq!(outcome.leaf("why").as_str(), Some("client-left"), "{}", outcome.0);
 }
 
+/// A Parse, Bind and Execute of `sql` as the statement `name`.
+fn run(name: &str, sql: &str) -> Vec<u8> {
+    [frame(b'P', format!("{name}\0{sql}\0\0\0").as_bytes()), execute(name)].concat()
+}
+
+fn execute(name: &str) -> Vec<u8> {
+    [frame(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes()), frame(b'E', b"\0\0\0\0\0")].concat()
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_leaves_nothing_behind() {
+    let mut attack = Attack::start();
+    let (sync, done) = (frame(b'S', b""), frame(b'c', b""));
+    let copy = [run("", "copy t from stdin"), sync.clone()].concat();
+    let fail = frame(b'f', b"bye\0");
+    let data = |text: &str| frame(b'd', text.as_bytes());
+    let lost: [Vec<u8>; 7] = [
+        run("", "select pg_sleep(0)"),
+        copy.clone(),
+        [&copy[..], &fail, &run("", "selec"), &sync, &frame(b'X', b"")].concat(),
+        [&copy[..], &fail, &run("", "selec")].concat(),
+        [&copy[..], &fail, &frame(b'Q', b"select 1\0")].concat(),
+        // Which Syncs the target has swallowed cannot be told here.
+        [&copy[..], &data("1\n"), &sync, &data("x\n"), &done, &run("s", "select 1"), &sync, &execute("s"), &sync]
+            .concat(),
+        frame(b'P', b"\0select 1\0\0\0")[..9].to_vec(),
+    ];
+    let mut direct = Raw::login(&attack.lab.direct(), &[]).unwrap();
+    for (n, bytes) in lost.iter().enumerate() {
+        let mut raw = Raw::login(&attack.lab.through(), &[]).unwrap();
+        let pid = u32::from_be_bytes(raw.key[..4].try_into().unwrap());
+        raw.query("create temporary table t (a int)").unwrap();
+        raw.stream.write_all(bytes).unwrap();
+        drop(raw);
+        let asks = format!("select count(*) from pg_stat_activity where pid = {pid}");
+        until(&format!("the backend of client {n} ends"), || {
+            let seen = direct.query(&asks)?;
+            Ok(seen.iter().any(|m| m.tag == b'D' && m.body.ends_with(b"0")))
+        })
+        .unwrap();
+    }
+    attack.unharmed();
+    until("the record has the end of each session", || {
+        Ok(attack.lab.gateway.record()?.of_kind("session.closed").count() >= lost.len())
+    })
+    .unwrap();
+    let record = attack.lab.gateway.record().unwrap();
+    assert!(record.unbalanced().is_empty(), "{:?}", record.unbalanced());
+}
+
 fn with_tls() -> (Attack, PathBuf) {
     let attack = Attack::on(Plan { tls: true, ..Plan::default() });
     let root = attack.lab.certificates.as_ref().unwrap().crt("ca");

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::record::{Found, OpenRecordError, Record};
@@ -19,6 +20,12 @@ use crate::who;
 
 /// The configuration that is taken when none is named.
 const USUAL_FILE: &str = "firsthand.toml";
+
+/// How long a command waits for whoever has the data folder: a gateway that reads a long log at its start takes seconds,
+/// another command less.
+const STARTING_MAX: Duration = Duration::from_secs(10);
+/// How often it looks.
+const STARTING_LOOK: Duration = Duration::from_millis(50);
 
 /// A data folder, and the configuration it was found by.
 pub(crate) struct Place {
@@ -61,6 +68,14 @@ impl Place {
         }
     }
 
+    /// As [`Place::find`]; `None` where none was named and there is none here.
+    pub(crate) fn find_if_any(config: Option<&Path>, dir: Option<&Path>) -> Result<Option<Self>, Failure> {
+        if config.is_none() && dir.is_none() && !Path::new(USUAL_FILE).exists() {
+            return Ok(None);
+        }
+        Self::find(config, dir).map(Some)
+    }
+
     fn of(file: &Path) -> Result<Self, Failure> {
         let config = Config::load(file)?;
         Ok(Self { data_dir: config.data_dir.clone(), config: Some(config) })
@@ -79,15 +94,23 @@ impl Place {
 
     /// The way to the record. Makes the data folder if need be.
     pub(crate) fn way(&self, doing: &str) -> Result<Way, Failure> {
-        match AdminClient::connect(&self.data_dir) {
-            Ok(client) => return Ok(Way::Gateway(client)),
-            Err(Unreachable::NotRunning) => {}
-            Err(Unreachable::Denied(what)) => {
-                return Err(Failure::new(what, "run this as the user that the gateway runs as"));
+        let until = Instant::now() + STARTING_MAX;
+        let lock = loop {
+            match AdminClient::connect(&self.data_dir) {
+                Ok(client) => return Ok(Way::Gateway(client)),
+                Err(Unreachable::NotRunning) => {}
+                Err(Unreachable::Denied(what)) => {
+                    return Err(Failure::new(what, "run this as the user that the gateway runs as"));
+                }
             }
-        }
-        make_data_dir(&self.data_dir)?;
-        let lock = lock_data(&self.data_dir)?;
+            make_data_dir(&self.data_dir)?;
+            match DataLock::acquire(&self.data_dir) {
+                Ok(lock) => break lock,
+                // A gateway that has just been started takes the lock first; it can be reached a moment later.
+                Err(LockError::Held { .. }) if Instant::now() < until => std::thread::sleep(STARTING_LOOK),
+                Err(e) => return Err(not_locked(&e)),
+            }
+        };
         let (record, _) = open_record(&self.data_dir, lock, Vec::new(), started_by_command(doing))?;
         let tokens = Arc::new(TokenStore::open(&self.data_dir).map_err(store_failure)?);
         let desk = Desk::over(&record, tokens);
@@ -143,13 +166,15 @@ pub(crate) fn make_data_dir(data: &Path) -> Result<(), Failure> {
 
 /// Takes the data folder for this process.
 pub(crate) fn lock_data(data: &Path) -> Result<DataLock, Failure> {
-    DataLock::acquire(data).map_err(|e| {
-        let hint = match &e {
-            LockError::Held { .. } => "wait until it has ended, or stop it",
-            LockError::Io { .. } => "run this as the user that owns the data folder",
-        };
-        Failure::new(e.to_string(), hint)
-    })
+    DataLock::acquire(data).map_err(|e| not_locked(&e))
+}
+
+fn not_locked(e: &LockError) -> Failure {
+    let hint = match e {
+        LockError::Held { .. } => "wait until it has ended, or stop it",
+        LockError::Io { .. } => "run this as the user that owns the data folder",
+    };
+    Failure::new(e.to_string(), hint)
 }
 
 /// Opens the log.

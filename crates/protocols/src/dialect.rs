@@ -10,7 +10,7 @@ use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::time::MonoMicros;
-use firsthand_session::{Answer, Forward, Permit, Refusal, Reply, RowsPiece};
+use firsthand_session::{Answer, ChangedPiece, Forward, Permit, Refusal, Reply, RowsPiece};
 
 /// What a dialect wants done, in order. The driver carries them out one after the other.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub enum Action {
     Abandon(Permit, AbandonReason),
     /// Record a piece of a command's rows.
     Rows(CommandNumber, RowsPiece),
+    /// Record rows that a command changed.
+    Changed(CommandNumber, ChangedPiece),
     /// Record how far a long transfer is: rows and bytes so far.
     Progress(CommandNumber, u64, u64),
     /// Record something that belongs to no command, then write `reply` to the client.
@@ -48,6 +50,8 @@ pub enum Action {
         /// The bytes that tell the client; may be empty.
         reply: Bytes,
     },
+    /// Have the target stop what it runs: its further answers are not wanted.
+    StopTarget,
     /// The role in force at the target has changed.
     Role(String),
     /// Nothing more will come: flush to both sides and end the session.
@@ -83,7 +87,8 @@ impl std::fmt::Debug for Thinking {
 /// One connection's protocol logic after the handshake.
 ///
 /// Reading is consuming: a dialect splits off what it has understood from `input` and leaves the unfinished rest; it is
-/// called again with the same buffer, grown. It must give the same actions however the bytes are split.
+/// called again with the same buffer, grown. It must give the same actions however the bytes are split: only what it does
+/// in a pause of the client may depend on when bytes come.
 #[expect(
     clippy::wrong_self_convention,
     reason = "`from` names where bytes come from, as in the field's words"
@@ -91,6 +96,11 @@ impl std::fmt::Debug for Thinking {
 pub trait Dialect: Send {
     /// Bytes from the client. Not called while [`Dialect::wants_client`] is false.
     fn from_client(&mut self, input: &mut BytesMut, now: MonoMicros, out: &mut Vec<Action>);
+    /// Whether it holds back what the client has said, because more is likely to follow at once: a pause must be told.
+    fn holds_back(&self) -> bool;
+    /// The client has said nothing more for a moment (or never will): what is held back goes its way now.
+    /// `unfinished`: the client is in the middle of a message, which `from_client` has seen.
+    fn client_pauses(&mut self, unfinished: bool, now: MonoMicros, out: &mut Vec<Action>);
     /// Bytes from the target. Called at any time, also while an ask is unanswered.
     fn from_server(&mut self, input: &mut BytesMut, now: MonoMicros, out: &mut Vec<Action>);
     /// The answers to the last ask, one per command, in order. Afterwards the driver calls `from_client` again with what
@@ -102,6 +112,8 @@ pub trait Dialect: Send {
     fn wants_client(&self) -> bool;
     /// Whether a command runs or waits at this moment: a drain waits for it, a cancel request concerns it.
     fn is_busy(&self) -> bool;
+    /// Whether the target owes an answer that comes by itself, however long it takes.
+    fn is_owed(&self) -> bool;
     /// The gateway stops: finish what runs, refuse what comes, close as soon as nothing runs.
     fn drain(&mut self, now: MonoMicros, out: &mut Vec<Action>);
     /// End now: tell the client why in the protocol (`None`: it has gone), abandon what runs for `why`, close with `word`.

@@ -71,7 +71,11 @@ const NAMES: [&str; 4] = ["", "", "a", "b"];
 
 /// What a client sends before it waits for the answers. True when it may come to be asked for copy data.
 fn round(dice: &mut Dice, out: &mut BytesMut) -> bool {
-    match dice.roll(10) {
+    match dice.roll(11) {
+        10 => {
+            piped_copy(dice, out);
+            false
+        }
         0..=2 => {
             let texts: Vec<_> = (0..=dice.roll(3)).map(|_| dice.one(&TEXTS)).collect();
             frontend::encode_query(out, texts.join("; ").as_bytes()).unwrap();
@@ -113,6 +117,14 @@ fn round(dice: &mut Dice, out: &mut BytesMut) -> bool {
 
 fn pipeline(dice: &mut Dice, out: &mut BytesMut) {
     for _ in 0..=dice.roll(9) {
+        if dice.roll(12) == 0 {
+            // What belongs to no COPY is passed over.
+            match dice.roll(3) {
+                0 => frontend::encode_copy_done(out),
+                1 => frontend::encode_copy_fail(out, "no"),
+                _ => frontend::encode_copy_data(out, b"1\tone\n"),
+            }
+        }
         let (statement, portal) = (dice.one(&NAMES).as_bytes(), dice.one(&NAMES).as_bytes());
         match dice.roll(12) {
             0..=2 => {
@@ -130,7 +142,41 @@ fn pipeline(dice: &mut Dice, out: &mut BytesMut) {
             _ => frontend::encode_query(out, dice.one(&TEXTS).as_bytes()).unwrap(),
         }
     }
-    frontend::encode_sync(out);
+    // Some say no more for the moment, and read what comes without it.
+    if dice.roll(4) > 0 {
+        frontend::encode_sync(out);
+    }
+}
+
+/// A whole COPY and what comes after it, sent without waiting for anything.
+fn piped_copy(dice: &mut Dice, out: &mut BytesMut) {
+    let text = dice.one(&["copy t from stdin", "copy u from stdin"]);
+    if dice.roll(2) == 0 {
+        frontend::encode_query(out, text.as_bytes()).unwrap();
+    } else {
+        frontend::encode_parse(out, b"", text.as_bytes(), &[]).unwrap();
+        frontend::encode_bind(out, (b"", b""), (Format::Text, &[]), Format::Text).unwrap();
+        frontend::encode_execute(out, b"", 0).unwrap();
+    }
+    (0..dice.roll(3)).for_each(|_| frontend::encode_sync(out));
+    for _ in 0..dice.roll(3) {
+        frontend::encode_copy_data(out, if dice.roll(5) == 0 { b"bad\n" } else { b"1\tone\n" });
+    }
+    match dice.roll(3) {
+        0 => frontend::encode_copy_done(out),
+        _ => frontend::encode_copy_fail(out, "no"),
+    }
+    (0..dice.roll(3)).for_each(|_| frontend::encode_sync(out));
+    match dice.roll(3) {
+        0 => frontend::encode_query(out, b"select 1").unwrap(),
+        1 => {
+            frontend::encode_parse(out, b"", b"select 1", &[]).unwrap();
+            frontend::encode_bind(out, (b"", b""), (Format::Text, &[]), Format::Text).unwrap();
+            frontend::encode_execute(out, b"", 0).unwrap();
+        }
+        _ => {}
+    }
+    copy_forgotten(out);
 }
 
 /// The end of a COPY, well or not.
@@ -143,8 +189,12 @@ fn copy_end(dice: &mut Dice, out: &mut BytesMut) {
     } else {
         frontend::encode_copy_done(out);
     }
+    copy_forgotten(out);
+}
+
+/// Later rounds must not come upon a COPY by chance.
+fn copy_forgotten(out: &mut BytesMut) {
     frontend::encode_sync(out);
-    // Later rounds must not come upon this statement by chance.
     frontend::encode_close(out, Object::Statement(b"")).unwrap();
     frontend::encode_close(out, Object::Portal(b"")).unwrap();
     frontend::encode_sync(out);
@@ -174,6 +224,7 @@ impl Rig {
         let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
         let (session, admission) = fakes.open();
         let setup = Setup {
+            changed: firsthand_model::target::ChangedRows::Off,
             analyzer: analyzer(),
             parameters: Vec::new(),
             session_role: "orders_rw".to_owned(),
@@ -207,6 +258,7 @@ impl Rig {
             self.asking.is_some(),
             !self.to_target.is_empty(),
             !self.target.out.is_empty(),
+            self.dialect.holds_back(),
         ];
         let possible: Vec<_> = can.iter().enumerate().filter(|(_, c)| **c).map(|(i, _)| i).collect();
         if possible.is_empty() {
@@ -222,6 +274,11 @@ impl Rig {
                 let n = (dice.roll(90) + 1).min(self.to_target.len());
                 let bytes = self.to_target.split_to(n);
                 self.target.feed(&bytes);
+            }
+            4 => {
+                // No whole message is left: it would have been taken.
+                let unfinished = !self.from_client.is_empty();
+                self.call(|me, out| me.dialect.client_pauses(unfinished, NOW, out));
             }
             _ => {
                 let n = (dice.roll(90) + 1).min(self.target.out.len());
@@ -256,11 +313,12 @@ impl Rig {
                     self.to_client.extend_from_slice(&done.reply(last).into_parts().0);
                 }
                 Action::Abandon(permit, why) => permit.abandon(why),
+                Action::Changed(number, piece) => self.session.record_changed(number, piece).unwrap(),
                 Action::Note { what, detail, reply } => {
                     let noted = self.session.note(what, detail).unwrap();
                     self.to_client.extend_from_slice(&noted.reply(reply).into_parts().0);
                 }
-                Action::Rows(..) | Action::Progress(..) | Action::Role(_) => {}
+                Action::StopTarget | Action::Rows(..) | Action::Progress(..) | Action::Role(_) => {}
                 Action::Close { why, detail } => self.closed = Some(format!("{why}: {detail}")),
             }
         }
@@ -297,7 +355,8 @@ fn play(seed: u64) {
         direct.feed(&bytes);
         rig.client.extend_from_slice(&bytes);
         // Sometimes the next round is sent without waiting for this one's answers.
-        if copies || direct.is_copying() || n == 11 || dice.roll(3) > 0 {
+        let waits = copies || direct.is_copying() || n == 11 || dice.roll(3) > 0;
+        if waits {
             rig.settle(&mut dice);
             assert_eq!(
                 rig.target.is_copying(),
@@ -315,7 +374,17 @@ fn play(seed: u64) {
             rig.settle(&mut dice);
         }
         direct_out.extend_from_slice(&direct.out.split());
+        if waits {
+            check_read(&rig, &direct_out, seed, &sent);
+        }
     }
+    let mut sync = BytesMut::new();
+    frontend::encode_sync(&mut sync);
+    direct.feed(&sync);
+    direct_out.extend_from_slice(&direct.out.split());
+    rig.client.extend_from_slice(&sync);
+    rig.settle(&mut dice);
+    check_read(&rig, &direct_out, seed, &sent);
     let told = || format!("seed {seed}: {sent:#?}\n{:?}\n{:#?}", rig.closed, rig.fakes.log.words());
     assert_eq!(rig.closed, None, "{}", told());
     assert!(
@@ -323,18 +392,23 @@ fn play(seed: u64) {
         "{}",
         told()
     );
-    let same = rig.to_client.iter().zip(&direct_out[..]).take_while(|(a, b)| a == b).count();
+    assert_eq!(rig.target.executed, direct.executed, "{}", told());
+    check_log(&rig, seed);
+}
+
+/// The client has read the same bytes, also those that came without a Sync.
+fn check_read(rig: &Rig, direct_out: &[u8], seed: u64, sent: &[String]) {
+    let same = rig.to_client.iter().zip(direct_out).take_while(|(a, b)| a == b).count();
     let after =
         |bytes: &[u8]| bytes[same.saturating_sub(60)..bytes.len().min(same + 200)].escape_ascii().to_string();
     assert!(
         rig.to_client == direct_out,
-        "{}\n through {}\n directly {}",
-        told(),
+        "seed {seed}: {sent:#?}\n{:?}\n{:#?}\n through {}\n directly {}",
+        rig.closed,
+        rig.fakes.log.words(),
         after(&rig.to_client),
-        after(&direct_out)
+        after(direct_out)
     );
-    assert_eq!(rig.target.executed, direct.executed, "{}", told());
-    check_log(&rig, seed);
 }
 
 /// Each permitted command has one end, and what the target ran is what was decided.

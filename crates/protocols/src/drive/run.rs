@@ -32,6 +32,17 @@ const READ_MAX: usize = 128 << 10;
 const CLIENT_AHEAD_MAX: usize = 64 << 10;
 /// Rounds before the task gives way to others.
 const ROUNDS: usize = 32;
+/// How long the client must say nothing before what it said without asking for answers goes its way. Messages written one
+/// by one, and the segments of one write, come closer together than this; and who waits for such an answer (an error in
+/// the middle of a pipeline) does not notice so little.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long a target that owes nothing may be silent, with the client gone, before it is told that nothing more comes,
+/// although there is more that hangs on its answers.
+const LEFT_UNHEARD_MAX: Duration = Duration::from_secs(1);
+/// How long a target that owes nothing may be silent after that, before the session ends without it.
+const LEFT_MAX: Duration = Duration::from_secs(30);
+/// The same while it owes the end of a statement, which runs on when its client has gone.
+const LEFT_BUSY_MAX: Duration = Duration::from_secs(6 * 3600);
 /// How often time limits are looked at, and memory of an idle session given back.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -109,6 +120,20 @@ impl Inlet {
     }
 }
 
+/// Asks the target to stop what it runs.
+type Stop = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Whether the client says nothing for the moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// It may have more to say, or nothing is held back.
+    No,
+    /// Since the timer was set.
+    Begun,
+    /// The dialect knows.
+    Told,
+}
+
 struct Running {
     session: Session,
     dialect: Box<dyn Dialect>,
@@ -132,9 +157,17 @@ struct Running {
     last_traffic: MonoMicros,
     last_taken: MonoMicros,
     draining_since: Option<MonoMicros>,
+    pause: Pause,
+    pause_ends: Pin<Box<Sleep>>,
     fed: bool,
+    /// The client has left, and what it said last is given up.
+    given_up: bool,
     shut_server: bool,
     stop_target: bool,
+    /// Asks the target to stop what it runs.
+    stop: Option<Stop>,
+    /// That, under way: until the target has taken it nothing more is sent, which it could hit instead.
+    stopping: Option<BoxFuture<'static, ()>>,
     end: Option<End>,
     ending_since: Option<MonoMicros>,
 }
@@ -164,15 +197,21 @@ pub async fn run(parts: Parts) {
         last_traffic: now,
         last_taken: now,
         draining_since: None,
+        pause: Pause::No,
+        pause_ends: Box::pin(tokio::time::sleep(PAUSE)),
         fed: false,
+        given_up: false,
         shut_server: false,
         stop_target: false,
+        stop: parts.cancel.as_ref().map(|route| Arc::clone(&route.forward)),
+        stopping: None,
         end: None,
         ending_since: None,
     });
     let (why, detail) = poll_fn(|cx| running.poll(cx)).await;
-    let Running { session, mut client, mut server, dialect, stop_target, .. } = *running;
-    drop(dialect);
+    let Running { session, mut client, mut server, dialect, stop_target, asking, due, .. } = *running;
+    // What was granted while the session ended is abandoned here, so that nothing stands behind the session's end.
+    drop((asking, due, dialect));
     session.close(why, detail);
     if stop_target && let Some(route) = &parts.cancel {
         // A server notices a closed client only when it next writes; a killed statement must not run on until then.
@@ -267,6 +306,12 @@ impl Running {
             self.carry_out();
             return true;
         }
+        if let Some(stopping) = &mut self.stopping
+            && stopping.as_mut().poll(cx).is_ready()
+        {
+            self.stopping = None;
+            return true;
+        }
         if let Some(thinking) = &mut self.thinking
             && let Poll::Ready(thought) = Pin::new(thinking).poll(cx)
         {
@@ -317,7 +362,7 @@ impl Running {
             return false;
         }
         let mut progress = false;
-        let wants = self.dialect.wants_client() && self.to_server.has_room();
+        let wants = self.stopping.is_none() && self.dialect.wants_client() && self.to_server.has_room();
         // Beyond a bounded stock, more is read only for a message that the dialect has seen the beginning of.
         let unfinished = wants && self.fed;
         if self.from_client.open && (unfinished || self.from_client.buf.len() < CLIENT_AHEAD_MAX) {
@@ -325,11 +370,13 @@ impl Running {
                 Poll::Pending => {}
                 Poll::Ready(Ok(n)) if n > 0 => {
                     (progress, self.fed, self.last_traffic) = (true, false, self.now);
+                    self.pause = Pause::No;
                 }
                 Poll::Ready(Ok(_)) => {
                     // The client has said all it will say: as PostgreSQL does, finish what was asked, then end.
                     progress = true;
-                    self.from_client.open = false;
+                    (self.from_client.open, self.last_traffic) = (false, self.now);
+                    self.tick.as_mut().reset(Instant::now() + LEFT_UNHEARD_MAX);
                     self.session.break_hold(Broken::ClientLeft);
                 }
                 Poll::Ready(Err(_)) => {
@@ -340,11 +387,32 @@ impl Running {
         }
         if wants && !self.fed && !self.from_client.buf.is_empty() && self.log_keeps_up(cx) {
             // Again only once there are more bytes, or the dialect has heard something else.
-            self.fed = true;
+            (self.fed, self.pause) = (true, Pause::No);
             self.dialect.from_client(&mut self.from_client.buf, self.now, &mut self.actions);
             progress |= self.carry_out();
         }
-        progress
+        progress | self.client_pause(cx)
+    }
+
+    /// Tells the dialect when the client pauses, if that matters.
+    fn client_pause(&mut self, cx: &mut Context<'_>) -> bool {
+        let unread = !self.from_client.buf.is_empty();
+        if (unread && !self.fed) || !self.dialect.holds_back() {
+            self.pause = Pause::No;
+            return false;
+        }
+        if self.from_client.open {
+            if self.pause == Pause::No {
+                self.pause = Pause::Begun;
+                self.pause_ends.as_mut().reset(Instant::now() + PAUSE);
+            }
+            if self.pause == Pause::Told || self.pause_ends.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+        }
+        self.pause = Pause::Told;
+        self.dialect.client_pauses(unread && self.from_client.open, self.now, &mut self.actions);
+        self.carry_out()
     }
 
     /// Whether the log takes what this client's next commands would add. A client that asks faster than the log writes
@@ -407,7 +475,9 @@ impl Running {
     /// The client has closed its side: once all it said was taken and sent, the dialect and the target are told.
     fn client_end(&mut self, cx: &mut Context<'_>) -> bool {
         let waiting = self.asking.is_some() || self.thinking.is_some() || !self.to_server.is_done();
-        let unread = !self.from_client.buf.is_empty() && (!self.fed || !self.dialect.wants_client());
+        let kept = self.dialect.holds_back()
+            || !self.from_client.buf.is_empty() && (!self.fed || !self.dialect.wants_client());
+        let unread = kept && !self.given_up;
         if self.from_client.open || waiting || unread || self.shut_server || self.end.is_some() {
             return false;
         }
@@ -423,7 +493,11 @@ impl Running {
         if self.tick.as_mut().poll(cx).is_pending() {
             return false;
         }
-        let pause = if self.draining_since.is_some() { self.limits.drain.min(TICK) } else { TICK };
+        let pause = match self.draining_since {
+            Some(_) => self.limits.drain.min(TICK),
+            None if !self.from_client.open => LEFT_UNHEARD_MAX,
+            None => TICK,
+        };
         self.tick.as_mut().reset(Instant::now() + pause);
         let over =
             |since: MonoMicros, limit: Duration| u128::from(self.now.since(since)) >= limit.as_micros();
@@ -435,6 +509,8 @@ impl Running {
             self.end = Some(("limit", "the client took nothing of what waited for it".to_owned()));
         } else if self.draining_since.is_some_and(|since| over(since, self.limits.drain)) {
             self.finish(Some(Refusal::draining()), AbandonReason::Drained, "drained");
+        } else if !self.from_client.open && over(self.last_traffic, LEFT_UNHEARD_MAX) {
+            self.left();
         } else if let Some(idle) = self.limits.idle
             && over(self.last_traffic, idle)
             && !self.dialect.is_busy()
@@ -449,6 +525,17 @@ impl Running {
             self.from_server.give_back();
         }
         true
+    }
+
+    /// The client has left and the target is silent: the session must not wait for ever for what does not come.
+    fn left(&mut self) {
+        let owed = self.dialect.is_owed() || self.asking.is_some() || self.thinking.is_some();
+        let silent = u128::from(self.now.since(self.last_traffic));
+        // Where the dialect would take more, only the log is behind.
+        self.given_up |= !owed && !self.dialect.wants_client();
+        if silent >= (if owed { LEFT_BUSY_MAX } else { LEFT_MAX }).as_micros() {
+            self.finish(None, AbandonReason::ClientLeft, "client");
+        }
     }
 
     /// Carries out what the dialect wants, in order. False when it wanted nothing.
@@ -482,6 +569,7 @@ impl Running {
                 self.to_client.push(bytes, after);
             }
             Action::Rows(number, piece) => self.session.record_rows(number, piece)?,
+            Action::Changed(number, piece) => self.session.record_changed(number, piece)?,
             Action::Progress(number, rows, bytes) => self.session.record_progress(number, rows, bytes)?,
             Action::Note { what, detail, reply } => {
                 let noted = self.session.note(what, detail)?;
@@ -489,6 +577,7 @@ impl Running {
                 self.to_client.push(bytes, after);
             }
             Action::Abandon(permit, why) => permit.abandon(why),
+            Action::StopTarget => self.stopping = self.stop.as_ref().map(|stop| stop()),
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 self.end.get_or_insert((why, detail));

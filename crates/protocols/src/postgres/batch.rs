@@ -1,5 +1,5 @@
 //! What the client has sent and the target has not been given yet: messages up to the next Sync, Flush, Query or
-//! FunctionCall, and the commands that they make.
+//! FunctionCall, or to a pause of the client, and the commands that they make.
 //!
 //! An Execute makes one command of itself, its Bind and its Parse. A Parse or Bind that no Execute claims is a command of
 //! step *prepare*. Describe, Close, Sync and Flush ask for nothing that runs.
@@ -12,8 +12,9 @@ use firsthand_model::command::{Command, Shape, Step};
 use firsthand_model::json::{self, Json, Object};
 use firsthand_model::outcome::Transaction;
 use firsthand_session::Refusal;
-use firsthand_sql::Masked;
+use firsthand_sql::{CopyOut, Masked};
 
+use super::changed::Found;
 use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
 use super::text::{self, Recorded};
@@ -82,6 +83,14 @@ pub(super) struct Plan {
     pub(super) unsettles: bool,
     pub(super) opaque: bool,
     pub(super) secrets: Option<Arc<Masked>>,
+    /// Which rows it changes, as far as its text tells.
+    pub(super) changes: Found,
+    pub(super) step: Step,
+    pub(super) via: &'static str,
+    /// Its text names the function that changes settings.
+    pub(super) sets_config: bool,
+    /// How its COPY data is written.
+    pub(super) copy: Option<Arc<CopyOut>>,
 }
 
 /// What a command is made of.
@@ -94,6 +103,7 @@ pub(super) struct Parts {
     pub(super) names: Json,
     pub(super) opaque: bool,
     pub(super) coverage: Vec<&'static str>,
+    pub(super) changes: Found,
 }
 
 /// What holds for all commands asked at this moment.
@@ -137,6 +147,14 @@ impl Batch {
         self.plans.len() >= COMMANDS_MAX || self.items.len() >= ITEMS_MAX || self.bytes.len() >= BYTES_MAX
     }
 
+    /// Whether its last message is a Parse, Bind or Describe that an Execute may still follow.
+    pub(super) fn ends_unclaimed(&self) -> bool {
+        let last = self.items.iter().rfind(|i| {
+            !matches!(i.what, What::DescribeStatement(_) | What::DescribePortal(_))
+        });
+        last.is_some_and(|i| i.owner.is_none() && matches!(i.what, What::Parse(_) | What::Bind(_)))
+    }
+
     /// Whether a command in it can change how texts are read.
     pub(super) fn is_unsettled(&self) -> bool {
         self.plans.iter().any(|p| p.unsettles)
@@ -153,8 +171,8 @@ impl Batch {
 
     /// Takes in a command that ends with the message added last.
     pub(super) fn plan(&mut self, parts: Parts, moment: Moment) -> usize {
-        let Parts { step, via, shape, text, parameters, names, opaque, mut coverage } = parts;
-        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets } = text;
+        let Parts { step, via, shape, text, parameters, names, opaque, mut coverage, changes } = parts;
+        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
         coverage.extend(of_text);
         if moment.role_unknown {
             coverage.push(role::ROLE_UNKNOWN);
@@ -166,6 +184,11 @@ impl Batch {
             unsettles: runs && role::unsettles(&shape),
             opaque,
             secrets,
+            changes,
+            step,
+            via,
+            sets_config: runs && !shape.plain_read && role::contains(&text, "set_config"),
+            copy,
             shape: Arc::clone(&shape),
             command: Some(Command {
                 step,
@@ -322,6 +345,7 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         via: EXTENDED,
         opaque: false,
         coverage,
+        changes: statement.and_then(|s| s.changes.clone()),
     }
 }
 
@@ -340,6 +364,7 @@ fn preparation_of_statement(statement: &Statement) -> Parts {
         via: EXTENDED,
         opaque: false,
         coverage: Vec::new(),
+        changes: None,
     }
 }
 

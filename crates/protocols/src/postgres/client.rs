@@ -70,6 +70,9 @@ impl PostgresDialect {
             if self.life == Life::Draining && !matches!(tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
                 return;
             }
+            if self.radius.is_busy() && !matches!(tag, b'd' | b'c' | b'f') {
+                return;
+            }
             match self.message(tag, len, input, out) {
                 Next::Taken => {}
                 Next::Waits => return,
@@ -145,6 +148,9 @@ impl PostgresDialect {
     fn client_broke(&mut self, e: &FrameError, out: &mut Vec<Action>) {
         // What PostgreSQL says of the same bytes.
         let message = match e {
+            FrameError::UnknownTag { tag, .. } if self.flight.is_reading_copy() => {
+                format!("unexpected message type 0x{tag:02X} during COPY from stdin")
+            }
             FrameError::UnknownTag { tag, .. } => format!("invalid frontend message type {tag}"),
             FrameError::BadLength { .. } | FrameError::TooLong { .. } => "invalid message length".to_owned(),
         };
@@ -304,6 +310,7 @@ impl PostgresDialect {
                 names: Json::default(),
                 opaque: reading.opaque,
                 coverage: Vec::new(),
+                changes: piece.changes,
             };
             self.batch.plan(parts, moment);
         }
@@ -324,6 +331,8 @@ impl PostgresDialect {
             asked_types: parse.types().collect(),
             types: OnceLock::new(),
             columns: OnceLock::new(),
+            changes: piece.changes,
+            added: OnceLock::new(),
             epoch: self.names.epoch(),
         })
     }
@@ -461,7 +470,7 @@ impl PostgresDialect {
         let moment = self.moment();
         self.batch.plan_preparations(moment);
         if self.batch.plans.is_empty() {
-            self.forward(Vec::new(), out);
+            self.forward(Vec::new(), self.now, out);
             return true;
         }
         self.asking = true;
@@ -482,6 +491,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         tables: Vec::new(),
         plain_read: false,
         coverage: Vec::new(),
+        facts: None,
     };
     Parts {
         step: Step::Run,
@@ -492,6 +502,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         names: Json::default(),
         opaque: false,
         coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },
+        changes: None,
     }
 }
 

@@ -2,10 +2,11 @@
 
 use bytes::BytesMut;
 use firsthand_wire::postgres::Frames;
+use firsthand_wire::postgres::backend::Report;
 use firsthand_wire::postgres::frame::HEADER_LEN;
 
 use super::dialect::PostgresDialect;
-use super::flight::{Entry, Sent};
+use super::flight::{CopyRead, Entry, Sent};
 use crate::dialect::Action;
 
 /// Passes over the whole messages with tag `tag` that follow directly: how many. A broken header ends the run; whoever
@@ -29,6 +30,11 @@ pub(super) fn pass_run(frames: &mut Frames<'_>, tag: u8) -> u64 {
     }
 }
 
+/// The outermost context of an error.
+fn last_line(context: &[u8]) -> &[u8] {
+    context.rsplit(|b| *b == b'\n').next().unwrap_or_default()
+}
+
 impl PostgresDialect {
     /// Whole CopyData messages at the front of `input`: all that follow each other directly.
     pub(super) fn copy_run(&mut self, input: &mut BytesMut, out: &mut Vec<Action>) {
@@ -36,8 +42,9 @@ impl PostgresDialect {
         let count = pass_run(&mut frames, b'd');
         let len = frames.consumed();
         let messages = input.split_to(len);
+        self.flight.copy_data_begins();
         let Some(running) = self.flight.copy_target() else {
-            // Nothing runs: the target passes over it.
+            // Nothing that runs takes it: the target passes over it.
             out.push(Action::ToServer(self.without_command(messages.freeze())));
             return;
         };
@@ -56,6 +63,7 @@ impl PostgresDialect {
 
     /// A piece of a CopyData message that is not whole. `header`: the piece begins with it. `last`: the message ends.
     pub(super) fn copy_piece(&mut self, piece: BytesMut, header: bool, last: bool, out: &mut Vec<Action>) {
+        self.flight.copy_data_begins();
         let Some(running) = self.flight.copy_target() else {
             out.push(Action::ToServer(self.without_command(piece.freeze())));
             return;
@@ -74,13 +82,29 @@ impl PostgresDialect {
         let forward = match self.flight.copy_target() {
             Some(running) => {
                 running.copy_done = true;
-                running.permit.forward(message.freeze())
+                let forward = running.permit.forward(message.freeze());
+                self.flight.push(Entry::plain(Sent::CopyEnd));
+                forward
             }
             None => self.without_command(message.freeze()),
         };
-        if !self.flight.is_idle() {
-            self.flight.push(Entry::plain(Sent::CopyEnd));
-        }
         out.push(Action::ToServer(forward));
+    }
+
+    /// What the error of a command that takes copy data shows of how far it has read. Unless it shows something, the Syncs
+    /// before the end stay in doubt: it may have failed before it read any.
+    pub(super) fn copy_failed(&mut self, it: &Report<'_>) {
+        let Some(running) = self.flight.running.front_mut().filter(|r| r.copy_in) else { return };
+        running.copy_in = false;
+        // The place in PostgreSQL's source that reads copy data (it is not translated); others who speak its protocol may
+        // not tell one.
+        let reading = it.field(b'R').is_none_or(|place| place == b"CopyGetData");
+        let read = match it.sqlstate() {
+            b"57014" if reading => CopyRead::End,
+            b"08P01" if reading => CopyRead::Stranger,
+            _ if it.field(b'W').is_some_and(|at| last_line(at).starts_with(b"COPY ")) => CopyRead::Data,
+            _ => return,
+        };
+        self.flight.copy_in_read(read);
     }
 }

@@ -10,7 +10,11 @@ use firsthand_session::Permit;
 use firsthand_sql::Masked;
 
 use super::capture::Capture;
+use super::changed::{Changed, Found};
+use super::delivery::Delivery;
+use super::masking::Masking;
 use super::names::{Names, Portal, Statement};
+use super::radius::Limit;
 use super::role::Change;
 use crate::dialect::Action;
 
@@ -37,6 +41,8 @@ pub(super) struct Running {
     pub(super) opaque: bool,
     /// Secrets in its text, which the target's errors may repeat.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// What has to be masked in its reply.
+    pub(super) masking: Option<Box<Masking>>,
     /// Its rows or copy data.
     pub(super) capture: Option<Box<Capture>>,
     /// Rendered notices: JSON array without its end.
@@ -45,6 +51,16 @@ pub(super) struct Running {
     pub(super) copy_in: bool,
     /// The client has ended its copy data.
     pub(super) copy_done: bool,
+    /// Which rows it changes: of a Query that has not gone out.
+    pub(super) changes: Found,
+    /// The rows that it changed.
+    pub(super) changed: Option<Changed>,
+    /// How much it may deliver.
+    pub(super) delivery: Option<Delivery>,
+    /// How many rows it may affect; gone once it was looked at.
+    pub(super) limit: Option<Limit>,
+    /// How many Syncs went out between it and its first copy data.
+    pub(super) syncs_before_data: Option<usize>,
 }
 
 impl Running {
@@ -53,6 +69,17 @@ impl Running {
         let limits = self.permit.limits();
         self.capture.get_or_insert_with(|| Box::new(Capture::new(limits)))
     }
+}
+
+/// How far a command has read the client's copy data, as its end shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CopyRead {
+    /// Some of it.
+    Data,
+    /// Up to a message that is none of it, and not that one.
+    Stranger,
+    /// All of it, with CopyDone or CopyFail.
+    End,
 }
 
 /// A message sent, by the answers it gets.
@@ -66,6 +93,8 @@ pub(super) enum Sent {
     DescribeStatement(Option<Arc<Statement>>),
     /// RowDescription or NoData.
     DescribePortal(Option<Arc<Portal>>),
+    /// The same, asked for by the gateway: the client is not told.
+    DescribeUnseen(Option<Arc<Portal>>),
     /// CloseComplete.
     CloseStatement(Box<[u8]>),
     /// CloseComplete.
@@ -86,6 +115,10 @@ pub(super) enum Sent {
     },
     /// CopyDone or CopyFail: no answer of its own.
     CopyEnd,
+    /// The gateway's own question about tables: its answers stay here.
+    Question,
+    /// The gateway's own command: what comes up to ReadyForQuery stays here.
+    Own,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
     Refused(Bytes),
 }
@@ -114,10 +147,27 @@ pub(super) struct Flight {
     unsettling: usize,
     /// The target skips what is sent until the next Sync, which is not in the queue yet.
     skipping: bool,
+    /// Messages of the extended protocol were sent and no Sync after them.
+    open: bool,
 }
 
 impl Flight {
+    /// Whether the client's pipeline is open at the target: a Sync of ours would end it.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether the gateway's own question is still to be answered.
+    pub(super) fn has_question(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.sent, Sent::Question))
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
+        match entry.sent {
+            Sent::Sync { .. } | Sent::Ready => self.open = false,
+            Sent::Question | Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
+            _ => self.open = true,
+        }
         if matches!(entry.sent, Sent::Sync { .. }) {
             self.skipping = false;
         }
@@ -182,24 +232,46 @@ impl Flight {
         }
     }
 
-    /// The target reads copy data now: the Syncs up to its end may be swallowed.
+    /// The target reads copy data now: the Syncs up to its end, or up to a message that it does not take among copy data,
+    /// may be swallowed.
     pub(super) fn copy_in_began(&mut self) {
-        let before_end = self.entries.iter_mut().take_while(|e| !matches!(e.sent, Sent::CopyEnd));
-        for entry in before_end {
-            if let Sent::Sync { doubtful } = &mut entry.sent {
-                *doubtful = true;
+        for entry in self.entries.iter_mut().skip(1) {
+            match &mut entry.sent {
+                Sent::Sync { doubtful } => *doubtful = true,
+                Sent::Ready => {}
+                _ => return,
             }
         }
     }
 
-    /// A command that took copy data has ended well: it read the end of the data, and all Syncs before that.
-    pub(super) fn copy_in_ended(&mut self) {
-        let Some(end) = self.entries.iter().position(|e| matches!(e.sent, Sent::CopyEnd)) else { return };
-        self.entries.remove(end);
-        let mut at = 0;
+    /// Copy data goes out: remembers how many Syncs went out between the command that takes it and the first of it.
+    pub(super) fn copy_data_begins(&mut self) {
+        let Some(running) = self.copy_target().filter(|r| r.syncs_before_data.is_none()) else { return };
+        let seq = running.seq;
+        let own = self.entries.iter().rposition(|e| e.owner == seq);
+        let script = || self.entries.iter().position(|e| matches!(e.sent, Sent::Script));
+        let from = own.or_else(script).map_or(0, |at| at + 1);
+        let part = |e: &&Entry| matches!(e.sent, Sent::Ready | Sent::Sync { .. });
+        let behind = self.entries.iter().skip(from).take_while(part);
+        let syncs = behind.filter(|e| matches!(e.sent, Sent::Sync { .. })).count();
+        if let Some(running) = self.copy_target() {
+            running.syncs_before_data = Some(syncs);
+        }
+    }
+
+    /// The command at the front has read copy data that far: it has swallowed the Syncs before that.
+    pub(super) fn copy_in_read(&mut self, read: CopyRead) {
+        let end = self.entries.iter().position(|e| matches!(e.sent, Sent::CopyEnd));
+        let (mut at, mut syncs) = (0, 0);
+        let before_data = self.running.front().and_then(|r| r.syncs_before_data).unwrap_or(0);
+        let most = if read == CopyRead::Data { before_data } else { usize::MAX };
         self.entries.retain(|e| {
             at += 1;
-            at > end || !matches!(e.sent, Sent::Sync { doubtful: true })
+            let swallowed = matches!(e.sent, Sent::Sync { doubtful: true })
+                && end.is_none_or(|end| at <= end)
+                && syncs < most;
+            syncs += usize::from(swallowed);
+            !(swallowed || (read == CopyRead::End && end == Some(at - 1)))
         });
     }
 
@@ -220,10 +292,11 @@ impl Flight {
         true
     }
 
-    /// A ReadyForQuery came for a Sync that may have been swallowed: then it was the next one's.
+    /// A ReadyForQuery came for a Sync that may have been swallowed: then it was the next one's. As many as before may be
+    /// without an answer.
     fn doubt_next_sync(&mut self) {
         for entry in &mut self.entries {
-            if let Sent::Sync { doubtful } = &mut entry.sent {
+            if let Sent::Sync { doubtful: doubtful @ false } = &mut entry.sent {
                 *doubtful = true;
                 return;
             }
@@ -235,30 +308,57 @@ impl Flight {
         let takes = |r: &Running| {
             !r.copy_done && (r.copy_in || r.opaque || r.shape.tag == "COPY" || r.shape.tag.is_empty())
         };
-        let at = self.running.iter().position(|r| takes(r)).or_else(|| self.running.len().checked_sub(1))?;
-        self.running.get_mut(at)
+        self.running.iter_mut().find(|r| takes(r))
     }
 
-    /// Whether a Sync that goes out now may be swallowed.
+    /// Whether the target waits for copy data now.
     pub(super) fn is_reading_copy(&self) -> bool {
         self.running.front().is_some_and(|r| r.copy_in && !r.copy_done)
     }
 
-    /// Whether ReadyForQuery is under way without anything further being asked.
-    pub(super) fn ready_follows(&self) -> bool {
-        let mut rest = self.entries.iter().skip(1);
-        match rest.next().map(|e| &e.sent) {
-            Some(Sent::Ready | Sent::Sync { doubtful: false }) => true,
-            Some(Sent::Sync { doubtful: true } | Sent::CopyEnd) => {
-                rest.any(|e| matches!(e.sent, Sent::Sync { .. }))
-            }
-            _ => false,
-        }
+    /// Whether a Sync that goes out now may be swallowed: nothing before it ends the copy data.
+    pub(super) fn swallows_sync(&self) -> bool {
+        let part = |e: &Entry| matches!(e.sent, Sent::Ready | Sent::Sync { doubtful: true });
+        self.is_reading_copy() && self.entries.iter().skip(1).all(part)
     }
 
-    /// Whether a Sync is in the queue.
+    /// Whether nothing is awaited but one ReadyForQuery of a Query.
+    pub(super) fn is_only_ready(&self) -> bool {
+        self.entries.len() == 1 && matches!(self.entries.front().map(|e| &e.sent), Some(Sent::Ready))
+    }
+
+    /// Whether the last thing in the queue is its first Sync.
+    pub(super) fn ends_with_its_sync(&self) -> bool {
+        let syncs = self.entries.iter().filter(|e| matches!(e.sent, Sent::Sync { .. })).count();
+        syncs == 1 && matches!(self.entries.back().map(|e| &e.sent), Some(Sent::Sync { .. }))
+    }
+
+    /// Whether the columns of this portal have been asked for.
+    pub(super) fn describes(&self, portal: &Arc<Portal>) -> bool {
+        let statement = portal.statement.as_ref();
+        self.entries.iter().rev().any(|e| match &e.sent {
+            Sent::DescribePortal(Some(it)) | Sent::DescribeUnseen(Some(it)) => Arc::ptr_eq(it, portal),
+            Sent::DescribeStatement(Some(it)) => statement.is_some_and(|s| Arc::ptr_eq(it, s)),
+            _ => false,
+        })
+    }
+
+    /// Whether ReadyForQuery is under way without anything further being asked, and nothing else before it.
+    pub(super) fn ready_follows(&self) -> bool {
+        let passed = |e: &&Entry| matches!(e.sent, Sent::CopyEnd | Sent::Sync { doubtful: true });
+        let next = self.entries.iter().skip(1).find(|e| !passed(e));
+        next.is_some_and(|e| matches!(e.sent, Sent::Ready | Sent::Sync { .. }))
+    }
+
+    /// Whether a Sync that will be answered is in the queue.
     pub(super) fn sync_follows(&self) -> bool {
-        self.entries.iter().any(|e| matches!(e.sent, Sent::Sync { .. }))
+        self.entries.iter().any(|e| matches!(e.sent, Sent::Sync { doubtful: false }))
+    }
+
+    /// Whether the target owes an answer that it does not keep back: it comes, unless the target hangs.
+    pub(super) fn is_owed(&self) -> bool {
+        let owed = |e: &Entry| matches!(e.sent, Sent::Ready | Sent::Sync { doubtful: false });
+        !self.is_reading_copy() && self.entries.iter().any(owed)
     }
 
     /// The target skips everything up to the next Sync: takes that out, and the commands in it. What those entries would

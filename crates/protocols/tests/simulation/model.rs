@@ -102,6 +102,8 @@ impl Model {
             body.extend_from_slice(b"\0\0");
             self.say(b'E', &body);
         }
+        // A report does not wait for what comes after it.
+        self.flush();
         if self.block == Block::Open {
             self.block = Block::Failed;
         }
@@ -303,6 +305,7 @@ impl Model {
             }
             "insert into t values (1)" => {
                 self.say(b'N', b"SNOTICE\0C00000\0Mtrigger\0\0");
+                self.flush();
                 self.say(b'C', b"INSERT 0 1\0");
             }
             "set x to y" => {
@@ -321,7 +324,7 @@ impl Model {
             }
             "copy u from stdin" => {
                 self.say(b'G', &[0, 0, 1, 0, 0]);
-                return Err(Failure("P0001", "a trigger says no".into()));
+                return Err(Failure("P0001", "a trigger says no\0Rexec_stmt_raise".into()));
             }
             other => panic!("the model does not know {other:?}"),
         }
@@ -332,10 +335,10 @@ impl Model {
     fn copy(&mut self, tag: u8, body: &[u8]) {
         let failure = match tag {
             b'H' | b'S' => return,
-            b'd' if body.starts_with(b"bad") => Some(Failure("22P02", "invalid input".into())),
+            b'd' if body.starts_with(b"bad") => Some(Failure("22P02", "invalid input\0WCOPY t, line 1\0Rint4in".into())),
             b'd' => return,
             b'c' => None,
-            b'f' => Some(Failure("57014", "COPY from stdin failed".into())),
+            b'f' => Some(Failure("57014", "COPY from stdin failed\0WCOPY t, line 1\0RCopyGetData".into())),
             other => panic!("'{}' while copy data is read", char::from(other)),
         };
         let how = self.copying.take().unwrap();

@@ -500,19 +500,25 @@ impl<'a> CommandTag<'a> {
     }
 }
 
+/// Where a count of 16 bits starts again from 0.
+const COUNT_WRAPS: usize = 1 << 16;
+
 /// ParameterDescription (`t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterDescription<'a>(&'a [[u8; 4]]);
 
 impl<'a> ParameterDescription<'a> {
-    /// Reads the body.
+    /// Reads the body. PostgreSQL sends the types of any number of parameters, though its count has 16 bits and starts
+    /// again from 0 at 65,536: how many there are, the length says.
     ///
     /// # Errors
     /// When it is malformed.
     pub fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut fields = Fields::new(body, "ParameterDescription");
         let count = fields.u16("the number of parameters")?;
-        let types = fields.bytes(usize::from(count) * 4, "the types")?;
+        let sent = body.len().saturating_sub(2) / 4;
+        let wrapped = if sent % COUNT_WRAPS == usize::from(count) { sent } else { usize::from(count) };
+        let types = fields.bytes(wrapped * 4, "the types")?;
         fields.end()?;
         Ok(Self(types.as_chunks::<4>().0))
     }

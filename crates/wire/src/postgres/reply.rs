@@ -369,6 +369,11 @@ mod tests {
             panic!()
         };
         assert_eq!(p.types().collect::<Vec<_>>(), [23]);
+        // The count has 16 bits: 65,537 parameters count as 1.
+        let many = [&[0, 1][..], &[0, 0, 0, 23].repeat(65_537)].concat();
+        let Message::ParameterDescription(p) = Message::read(b't', &many).unwrap() else { panic!() };
+        assert_eq!(p.types().filter(|t| *t == 23).count(), 65_537);
+        assert!(Message::read(b't', many.get(..many.len() - 4).unwrap()).is_err());
         assert_eq!(Message::read(b'!', b"??"), Ok(Message::Unknown(b'!')));
         for tag in *b"123nsIc" {
             assert!(Message::read(tag, b"").is_ok() && Message::read(tag, b"x").is_err(), "{tag}");
