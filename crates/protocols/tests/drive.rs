@@ -32,6 +32,7 @@ fn session() -> (Fakes, Parts, DuplexStream, DuplexStream) {
         session: session.facts().id,
         message_bytes_max: 1 << 20,
         budget: firsthand_protocols::budget::Budget::new(1 << 20),
+        changed: firsthand_model::target::ChangedRows::Off,
         unobserved: false,
     };
     let handle = Arc::new(Handle::new(Arc::clone(session.facts()), UnixMicros(0), String::new()));

@@ -142,6 +142,44 @@ pub const KINDS: &[Kind] = &[
         payload: &[],
     },
     Kind {
+        name: "command.changed",
+        means: "Rows that a command changed, as the target told: what it returned before the command's end. The outcome says whether \
+                the command ended well; a later ROLLBACK undoes what it did.",
+        of_session: true,
+        leaf: &[
+            field(
+                "action",
+                "text",
+                "`insert`, `update`, `delete`; `upsert` for an INSERT that may have updated.",
+            ),
+            CMD,
+            field("count", "number", "Rows changed in all, kept or not; in a command's last such entry."),
+            COVERAGE,
+            field("first", "number", "Number of its first row among those changed, from 0."),
+            field(
+                "how",
+                "text",
+                "How it was found out: `returning`, which the gateway added to the statement and took out of the answer.",
+            ),
+            field("rows", "number", "Rows in this entry."),
+            field("table", "text", "The table, as `schema.name`, as the target resolved it."),
+        ],
+        payload: &[
+            field(
+                "columns",
+                "list",
+                "The columns (`name`, `type`, `key` true where it belongs to the key, `masked` the label where its values are).",
+            ),
+            CUT,
+            field("new", "list", "The rows as they are now: a list of values each."),
+            field(
+                "old",
+                "list",
+                "The rows as they were: a list of values each; `null` for a row whose values were not read.",
+            ),
+        ],
+    },
+    Kind {
         name: "command.completed",
         means: "A command ran to its end: the outcome.",
         of_session: true,
@@ -194,7 +232,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "effects",
                 "list of text",
-                "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `unknown`.",
+                "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `transaction`, `lock`, `system`, `unknown`.",
             ),
             field("policy", "text", "Version of the policy that decided."),
             field("read", "true", "Proven to read only; absent: it counts as able to change something."),
@@ -327,7 +365,6 @@ pub const RESERVED: &[&str] = &[
     "approval.given",
     "approval.refused",
     "approval.spent",
-    "command.changed",
     "grant.*",
     "log.erased",
     "log.key",

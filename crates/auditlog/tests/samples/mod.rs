@@ -45,6 +45,7 @@ pub(crate) fn facts() -> SessionFacts {
         role: "orders_rw".to_owned(),
         backend_pid: 4711,
         server_version: "15.8".to_owned(),
+        application: String::new(),
         durability: Durability::Strict,
         mode: Mode::Enforce,
         encoded: OnceLock::new(),
@@ -78,6 +79,7 @@ pub(crate) fn shape() -> Shape {
         tables: vec!["payments".to_owned()],
         plain_read: false,
         coverage: vec!["function-bodies".to_owned()],
+        facts: None,
     }
 }
 
@@ -278,7 +280,25 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     }
     // Later samples stand at the end: the position of each is in its file.
     all.push(("session.refused-together".to_owned(), Event::Refused(Box::new(refused_together()))));
+    all.push(("command.changed".to_owned(), Event::CommandChanged(Box::new(changed(f())))));
     all
+}
+
+fn changed(facts: Arc<SessionFacts>) -> CommandChanged {
+    CommandChanged {
+        facts,
+        number: CommandNumber(7),
+        table: "public.orders".to_owned(),
+        action: "update",
+        how: "returning",
+        first: 0,
+        rows: 1,
+        count: Some(1),
+        coverage: vec!["changed-rows:past-cap"],
+        columns: json(r#"[{"key":true,"name":"id","type":"int4"},{"name":"total","type":"numeric"}]"#),
+        old: json(r#"[["42","13.37"]]"#),
+        new: json(r#"[["42","12.00"]]"#),
+    }
 }
 
 /// A command as `pgbench -S` asks them.
@@ -291,6 +311,7 @@ pub(crate) fn bench_decided(facts: Arc<SessionFacts>) -> CommandDecided {
         tables: vec!["pgbench_accounts".to_owned()],
         plain_read: true,
         coverage: vec![],
+        facts: None,
     });
     e.command.text = "SELECT abalance FROM pgbench_accounts WHERE aid = 1234567;".to_owned();
     e.command.parameters = Json::default();

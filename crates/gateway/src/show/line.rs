@@ -60,6 +60,7 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
             let last = first + fields.rows.unwrap_or(0);
             format!("rows {} to {}", number(first + 1), number(last))
         }
+        "command.changed" => changed(fields),
         "stream" => format!(
             "{} so far, {}",
             counted(fields.rows.unwrap_or(0), "row", "rows"),
@@ -76,6 +77,12 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
         _ => other(fields, &payload),
     };
     format!("{command}{said}{}", withheld.map(|w| format!(" {w}")).unwrap_or_default())
+}
+
+/// What a command changed: `delete of 1 row of public.orders`.
+pub(crate) fn changed(fields: &Fields<'_>) -> String {
+    let rows = fields.count.or(fields.rows).unwrap_or(0);
+    format!("{} of {} of {}", fields.action, counted(rows, "row", "rows"), fields.table)
 }
 
 fn opened(fields: &Fields<'_>, payload: &Value) -> String {

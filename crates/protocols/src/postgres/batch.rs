@@ -12,8 +12,9 @@ use firsthand_model::command::{Command, Shape, Step};
 use firsthand_model::json::{self, Json, Object};
 use firsthand_model::outcome::Transaction;
 use firsthand_session::Refusal;
-use firsthand_sql::Masked;
+use firsthand_sql::{CopyOut, Masked};
 
+use super::changed::Found;
 use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
 use super::text::{self, Recorded};
@@ -82,6 +83,14 @@ pub(super) struct Plan {
     pub(super) unsettles: bool,
     pub(super) opaque: bool,
     pub(super) secrets: Option<Arc<Masked>>,
+    /// Which rows it changes, as far as its text tells.
+    pub(super) changes: Found,
+    pub(super) step: Step,
+    pub(super) via: &'static str,
+    /// Its text names the function that changes settings.
+    pub(super) sets_config: bool,
+    /// How its COPY data is written.
+    pub(super) copy: Option<Arc<CopyOut>>,
 }
 
 /// What a command is made of.
@@ -94,6 +103,7 @@ pub(super) struct Parts {
     pub(super) names: Json,
     pub(super) opaque: bool,
     pub(super) coverage: Vec<&'static str>,
+    pub(super) changes: Found,
 }
 
 /// What holds for all commands asked at this moment.
@@ -162,8 +172,8 @@ impl Batch {
 
     /// Takes in a command that ends with the message added last.
     pub(super) fn plan(&mut self, parts: Parts, moment: Moment) -> usize {
-        let Parts { step, via, shape, text, parameters, names, opaque, mut coverage } = parts;
-        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets } = text;
+        let Parts { step, via, shape, text, parameters, names, opaque, mut coverage, changes } = parts;
+        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
         coverage.extend(of_text);
         if moment.role_unknown {
             coverage.push(role::ROLE_UNKNOWN);
@@ -175,6 +185,11 @@ impl Batch {
             unsettles: runs && role::unsettles(&shape),
             opaque,
             secrets,
+            changes,
+            step,
+            via,
+            sets_config: runs && !shape.plain_read && role::contains(&text, "set_config"),
+            copy,
             shape: Arc::clone(&shape),
             command: Some(Command {
                 step,
@@ -331,6 +346,7 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         via: EXTENDED,
         opaque: false,
         coverage,
+        changes: statement.and_then(|s| s.changes.clone()),
     }
 }
 
@@ -349,6 +365,7 @@ fn preparation_of_statement(statement: &Statement) -> Parts {
         via: EXTENDED,
         opaque: false,
         coverage: Vec::new(),
+        changes: None,
     }
 }
 

@@ -70,6 +70,9 @@ impl PostgresDialect {
             if self.life == Life::Draining && !matches!(tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
                 return;
             }
+            if self.radius.is_busy() && !matches!(tag, b'd' | b'c' | b'f') {
+                return;
+            }
             match self.message(tag, len, input, out) {
                 Next::Taken => {}
                 Next::Waits => return,
@@ -307,6 +310,7 @@ impl PostgresDialect {
                 names: Json::default(),
                 opaque: reading.opaque,
                 coverage: Vec::new(),
+                changes: piece.changes,
             };
             self.batch.plan(parts, moment);
         }
@@ -327,6 +331,8 @@ impl PostgresDialect {
             asked_types: parse.types().collect(),
             types: OnceLock::new(),
             columns: OnceLock::new(),
+            changes: piece.changes,
+            added: OnceLock::new(),
             epoch: self.names.epoch(),
         })
     }
@@ -464,7 +470,7 @@ impl PostgresDialect {
         let moment = self.moment();
         self.batch.plan_preparations(moment);
         if self.batch.plans.is_empty() {
-            self.forward(Vec::new(), out);
+            self.forward(Vec::new(), self.now, out);
             return true;
         }
         self.asking = true;
@@ -485,6 +491,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         tables: Vec::new(),
         plain_read: false,
         coverage: Vec::new(),
+        facts: None,
     };
     Parts {
         step: Step::Run,
@@ -495,6 +502,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         names: Json::default(),
         opaque: false,
         coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },
+        changes: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use firsthand_model::identity::{Claim, ClientFacts};
 use firsthand_model::json::{Json, Object, write_lossy};
+use firsthand_model::target::ChangedRows;
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Admitted, Bound, Refusal, RefusalKind};
 use firsthand_sql::Analyzer;
@@ -74,7 +75,7 @@ async fn connect(
         }
     };
     let forward = cancel_route(with, &admitted, &accepted);
-    let database = admitted.database.clone();
+    let (database, changed) = (admitted.database.clone(), admitted.target.changed);
     let bound = Bound {
         client: facts.clone(),
         claims: claims(hello),
@@ -83,7 +84,11 @@ async fn connect(
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
         parameters: passed_on(hello),
-        coverage: if hello.wanted.unobserved { vec!["unobserved"] } else { Vec::new() },
+        coverage: match (hello.wanted.unobserved, changed) {
+            (true, _) => vec!["unobserved"],
+            (false, ChangedRows::Off) => vec!["changed-rows:off"],
+            (false, _) => Vec::new(),
+        },
     };
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
     if !hello.wanted.unobserved {
@@ -106,6 +111,7 @@ async fn connect(
         session: session.facts().id,
         budget: Arc::clone(with.budget),
         message_bytes_max: MESSAGE_BYTES_MAX,
+        changed,
         unobserved: hello.wanted.unobserved,
     };
     let dialect = Box::new(PostgresDialect::new(admission, setup));

@@ -3,19 +3,25 @@
 
 mod batch;
 mod capture;
+pub mod catalog;
+mod changed;
 mod client;
 mod columns;
 mod complete;
 mod copy;
+mod delivery;
 pub mod dialect;
 mod flight;
 mod forward;
 mod handshake;
 mod handshake_client;
 mod handshake_target;
+pub mod knowing;
+mod masking;
 mod names;
 mod parameters;
 mod probe;
+mod radius;
 pub mod refuse;
 mod report;
 mod role;

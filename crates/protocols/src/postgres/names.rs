@@ -12,6 +12,7 @@ use firsthand_model::command::Shape;
 use firsthand_model::json::Json;
 use firsthand_wire::postgres::Format;
 
+use super::changed::{Decided, Found};
 use super::columns::Columns;
 use super::role;
 
@@ -36,6 +37,10 @@ pub(super) struct Statement {
     pub(super) types: OnceLock<Box<[u32]>>,
     /// The columns as the target described them (formats unknown yet).
     pub(super) columns: OnceLock<Arc<Columns>>,
+    /// Which rows it changes, as far as its text tells.
+    pub(super) changes: Found,
+    /// Whether a list was added to its text on the way to the target.
+    pub(super) added: OnceLock<Decided>,
     /// When it was made.
     pub(super) epoch: Epoch,
 }

@@ -156,7 +156,7 @@ fn setting(text: &str) -> Change {
     }
 }
 
-fn contains(text: &str, lower: &str) -> bool {
+pub(super) fn contains(text: &str, lower: &str) -> bool {
     text.len() >= lower.len()
         && text.as_bytes().windows(lower.len()).any(|w| w.eq_ignore_ascii_case(lower.as_bytes()))
 }

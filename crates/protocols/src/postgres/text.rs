@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Effect, Effects, Shape};
 use firsthand_model::limits::TEXT_BYTES_KEPT;
 
-use firsthand_sql::{Analyzer, Masked, Settings, mask, may_hold_secret};
+use firsthand_sql::{Analyzer, Changes, CopyOut, Masked, Settings, copy_out, mask, may_hold_secret};
 
 /// Coverage fact: the text was longer than the record keeps.
 pub(super) const TEXT_CUT: &str = "text-cut";
@@ -33,6 +33,8 @@ pub(super) struct Recorded {
     pub(super) coverage: Option<&'static str>,
     /// The secrets that were in it, for what the target says of it.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// How its COPY data is written, if it is a COPY toward the client.
+    pub(super) copy: Option<Arc<CopyOut>>,
 }
 
 impl Recorded {
@@ -48,6 +50,7 @@ impl Recorded {
                 original_bytes: original.len() as u64,
                 coverage: Some(TEXT_WITHHELD),
                 secrets: mask(&String::from_utf8_lossy(original)).map(Arc::new),
+                copy: None,
             };
         }
         let (mut text, mut coverage) = match str::from_utf8(original) {
@@ -65,7 +68,15 @@ impl Recorded {
             (coverage, differs) = (Some(TEXT_CUT), true);
         }
         let original_digest = differs.then(|| sha256(original));
-        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets }
+        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets, copy: None }
+    }
+
+    /// The same for a statement that does this: COPY's options are read, too.
+    fn with(mut self, shape: &Shape, original: &[u8]) -> Self {
+        if shape.tag == "COPY" {
+            self.copy = copy_out(original).map(Arc::new);
+        }
+        self
     }
 
     /// Bytes it takes.
@@ -87,6 +98,8 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 pub(super) struct Piece {
     pub(super) shape: Arc<Shape>,
     pub(super) text: Recorded,
+    /// Which rows it changes, where it is the only statement.
+    pub(super) changes: Option<Arc<Changes>>,
 }
 
 /// A text read: its statements, at least one.
@@ -105,17 +118,20 @@ impl Reading {
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
-            [] => vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings) }],
+            [] => {
+                vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings), changes: None }]
+            }
             [one] => {
                 // Comments around the only statement are part of what was sent.
-                let text = Recorded::of(text, settings);
-                vec![Piece { shape: Arc::clone(&one.shape), text }]
+                let text = Recorded::of(text, settings).with(&one.shape, text);
+                vec![Piece { shape: Arc::clone(&one.shape), text, changes: one.changes.clone() }]
             }
             many => many
                 .iter()
-                .map(|s| Piece {
-                    shape: Arc::clone(&s.shape),
-                    text: Recorded::of(part(text, s.range(text)), settings),
+                .map(|s| {
+                    let part = part(text, s.range(text));
+                    let recorded = Recorded::of(part, settings).with(&s.shape, part);
+                    Piece { shape: Arc::clone(&s.shape), text: recorded, changes: None }
                 })
                 .collect(),
         };
@@ -138,7 +154,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece { text: Recorded::of(text, settings), shape: Arc::new(shape) }
+        Piece { text: Recorded::of(text, settings), shape: Arc::new(shape), changes: None }
     }
 }
 
@@ -154,6 +170,7 @@ fn nothing() -> Shape {
         tables: Vec::new(),
         plain_read: true,
         coverage: Vec::new(),
+        facts: None,
     }
 }
 
@@ -165,5 +182,6 @@ pub(super) fn unknown(coverage: &'static str) -> Arc<Shape> {
         tables: Vec::new(),
         plain_read: false,
         coverage: vec![coverage.to_owned()],
+        facts: None,
     })
 }
