@@ -7,7 +7,7 @@ use firsthand_adapters::dialer::DirectDialer;
 use firsthand_model::statement::{self, Facts};
 use firsthand_policy::labels::KnownColumn;
 use firsthand_policy::rules::Rules;
-use firsthand_protocols::postgres::catalog::load;
+use firsthand_protocols::postgres::catalog::load_with_start;
 use firsthand_protocols::protocol::Probe;
 use firsthand_session::port::Dialer;
 use firsthand_sql::catalog::{Catalog, Relation};
@@ -39,19 +39,19 @@ impl Analyst {
             .enable_all()
             .build()
             .map_err(|e| Failure::new(format!("cannot start: {e}"), "check the limits of this process"))?;
-        let catalog = runtime.block_on(catalog_of(target)).map_err(|why| {
+        let (catalog, start) = runtime.block_on(catalog_of(target)).map_err(|why| {
             let name = &target.target.name;
             Failure::new(
                 format!("the catalog of target {name} cannot be read: {why}"),
                 "firsthand check --config FILE tries the target",
             )
         })?;
-        Ok(Self { catalog, start: start(&target.credential.user), database: target.target.database.clone() })
+        Ok(Self { catalog, start, database: target.target.database.clone() })
     }
 
     /// Without a catalog: what only a catalog can tell is unknown.
     pub(crate) fn blind() -> Self {
-        Self { catalog: Arc::new(Catalog::empty()), start: start(""), database: String::new() }
+        Self { catalog: Arc::new(Catalog::empty()), start: Start::default(), database: String::new() }
     }
 
     /// Tells the rules which columns the target has.
@@ -81,17 +81,13 @@ impl Analyst {
     }
 }
 
-fn start(user: &str) -> Start {
-    Start { user: user.to_owned(), search_path: vec!["$user".to_owned(), "public".to_owned()] }
-}
-
-async fn catalog_of(target: &TargetConfig) -> Result<Arc<Catalog>, String> {
+async fn catalog_of(target: &TargetConfig) -> Result<(Arc<Catalog>, Start), String> {
     let credential = target.credential.read().map_err(|e| e.to_string())?;
     let link = listen::link(target, &mut None).map_err(|failure| failure.messages.join("; "))?;
     let loading = async {
         let stream = DirectDialer.dial(&target.target).await.map_err(|e| e.to_string())?;
         let with = Probe { stream, link, credential: &credential, database: &target.target.database };
-        load(with, None).await.map(|loaded| loaded.catalog)
+        load_with_start(with).await
     };
     // The definitions of a large database are many rows: the greeting's time is for its first answer alone.
     match timeout(target.timeout * 6, loading).await {

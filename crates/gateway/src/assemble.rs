@@ -89,6 +89,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
             limits: config.limits.clone(),
             tls: ArcSwapOption::new(tls.map(Arc::new)),
             links: Arc::new(links.clone()),
+            learner: Arc::new(governing.clone()),
             sessions: Arc::clone(&sessions),
             thinkers: Arc::clone(&thinkers),
             budget: Arc::clone(&budget),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
@@ -12,8 +12,12 @@ use firsthand_policy::compiled::{Compiled, RuleFile};
 use firsthand_policy::detect::{Detector, ScannedValues};
 use firsthand_policy::rule::Problem;
 use firsthand_policy::rules::Rules;
+use firsthand_protocols::protocol::Learner;
 use firsthand_session::port::{Ask, MaskPlan, Masker, Policy, Values};
 
+use firsthand_sql::catalog::Catalog;
+
+use crate::analyst::columns;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 
@@ -37,6 +41,8 @@ pub(crate) struct Governing {
 /// Rules with the tools of their masks.
 struct Ruled {
     rules: Rules,
+    /// The catalogs that the rules know, by target and database.
+    catalogs: Mutex<HashMap<(String, String), Arc<Catalog>>>,
     values: OnceLock<Arc<dyn Values>>,
 }
 
@@ -62,10 +68,12 @@ impl Governing {
     pub(crate) fn replace(&self, compiled: Option<Compiled>) {
         let rules = compiled.map(|compiled| {
             let rules = Rules::new(compiled);
+            let mut catalogs = HashMap::new();
             if let Some(old) = self.rules.load().as_ref() {
                 rules.know_as(&old.rules);
+                catalogs.clone_from(&old.catalogs.lock().unwrap_or_else(PoisonError::into_inner));
             }
-            Arc::new(Ruled { rules, values: OnceLock::new() })
+            Arc::new(Ruled { rules, catalogs: Mutex::new(catalogs), values: OnceLock::new() })
         });
         self.rules.store(rules);
     }
@@ -104,6 +112,22 @@ impl Masker for Governing {
         // Without rules, or without tools, the duty stands and cannot be carried out: then the dialect refuses.
         let values = self.rules.load().as_ref().and_then(|ruled| self.values(ruled));
         MaskPlan { obligations, values }
+    }
+}
+
+impl Learner for Governing {
+    fn is_curious(&self) -> bool {
+        self.rules.load().is_some()
+    }
+
+    fn learn(&self, target: &str, database: &str, catalog: &Arc<Catalog>) {
+        let Some(ruled) = self.rules.load_full() else { return };
+        let mut known = ruled.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (target.to_owned(), database.to_owned());
+        if catalog.is_known() && known.get(&key).is_none_or(|old| !Arc::ptr_eq(old, catalog)) {
+            ruled.rules.know(target, database, columns(catalog));
+            known.insert(key, Arc::clone(catalog));
+        }
     }
 }
 

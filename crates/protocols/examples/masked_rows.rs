@@ -75,6 +75,7 @@ fn measure(text: &str, rows: usize) {
         admission,
         Setup {
             analyzer: Arc::default(),
+            knowing: None,
             parameters: Vec::new(),
             session_role: "app".to_owned(),
             role: "app".to_owned(),

@@ -101,6 +101,7 @@ impl Gateway {
         let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
         let (session, admission) = fakes.open();
         let setup = Setup {
+            knowing: None,
             analyzer: Arc::default(),
             parameters: Vec::new(),
             session_role: "postgres".to_owned(),

@@ -25,6 +25,7 @@ fn session() -> (Fakes, Parts, DuplexStream, DuplexStream) {
     let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
     let (session, admission) = fakes.open();
     let setup = Setup {
+        knowing: None,
         analyzer: Arc::new(Analyzer::default()),
         parameters: Vec::new(),
         session_role: "orders_rw".to_owned(),

@@ -68,6 +68,7 @@ impl Through {
         let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
         let (session, admission) = fakes.open();
         let setup = Setup {
+            knowing: None,
             analyzer: Arc::new(Analyzer::new()),
             parameters: parameters.collect(),
             session_role: "postgres".to_owned(),

@@ -224,6 +224,7 @@ impl Rig {
         let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
         let (session, admission) = fakes.open();
         let setup = Setup {
+            knowing: None,
             changed: firsthand_model::target::ChangedRows::Off,
             analyzer: analyzer(),
             parameters: Vec::new(),

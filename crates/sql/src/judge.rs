@@ -34,6 +34,8 @@ pub struct Judged {
     pub shape: Arc<Shape>,
     /// What it leaves behind when it completes: for [`SessionState::completed`].
     pub after: After,
+    /// Prepared statements or cursors decided, which a fingerprint does not tell of.
+    pub by_name: bool,
     range: Option<Range<usize>>,
 }
 
@@ -45,6 +47,24 @@ impl After {
     /// Whether it leaves nothing behind.
     pub fn is_nothing(&self) -> bool {
         matches!(*self.0, Sequel::Nothing)
+    }
+
+    /// What something leaves behind that ran unseen: anything.
+    #[must_use]
+    pub fn uncertain() -> Self {
+        Self(Arc::new(Sequel::Uncertain))
+    }
+
+    /// Whether something ran unseen in it.
+    pub fn is_uncertain(&self) -> bool {
+        fn uncertain(sequel: &Sequel) -> bool {
+            match sequel {
+                Sequel::Uncertain => true,
+                Sequel::Several(list) => list.iter().any(uncertain),
+                _ => false,
+            }
+        }
+        uncertain(&self.0)
     }
 }
 
@@ -60,6 +80,14 @@ impl SessionState {
     pub fn completed(&mut self, after: &After) {
         if !matches!(*after.0, Sequel::Nothing) {
             self.apply(&after.0);
+        }
+    }
+
+    /// A statement has completed, and with it the transaction was rolled back: COMMIT of a failed one says so in its tag.
+    pub fn completed_by_rollback(&mut self, after: &After) {
+        match *after.0 {
+            Sequel::End { chain, .. } => self.apply(&Sequel::End { commit: false, chain }),
+            _ => self.completed(after),
         }
     }
 
@@ -193,7 +221,11 @@ fn judge(text: &[u8], state: &SessionState) -> (Vec<Judged>, Ways) {
 
 fn one_of(parsed: &Parsed, state: &SessionState) -> (Judged, bool, bool) {
     let (shape, sequel, literal, by_name) = parsed.resolve_ways(state.catalog(), state);
-    let judged =
-        Judged { shape: Arc::new(shape), after: After(Arc::new(sequel)), range: Some(parsed.range.clone()) };
+    let judged = Judged {
+        shape: Arc::new(shape),
+        after: After(Arc::new(sequel)),
+        by_name,
+        range: Some(parsed.range.clone()),
+    };
     (judged, literal, by_name)
 }

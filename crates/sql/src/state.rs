@@ -139,15 +139,35 @@ impl SessionState {
     }
 
     /// Another snapshot has come. What the session has defined itself is in it by now, if it is committed; its temporary
-    /// tables are kept.
-    pub fn refresh(&mut self, catalog: &Arc<Catalog>) {
+    /// tables are kept. False: not now, because the transaction under way has definitions of its own.
+    pub fn refresh(&mut self, catalog: &Arc<Catalog>) -> bool {
         if catalog.serial == self.catalog.serial {
-            return;
+            return true;
+        }
+        if let Some(before) = &self.before
+            && (before.own.is_some() || self.now.own.is_some())
+        {
+            return false;
         }
         self.catalog = Arc::clone(catalog);
+        self.now.own = self.now.own.take().and_then(|own| catalog.with_temporary_of(&own)).map(Arc::new);
+        self.settle();
+        true
+    }
+
+    /// What follows is one transaction, with or without a block, until [`SessionState::transaction_ended`].
+    pub fn transaction_began(&mut self) {
         if self.before.is_none() {
-            self.now.own = self.now.own.take().and_then(|own| catalog.with_temporary_of(&own)).map(Arc::new);
+            self.before = Some(Box::new(self.now.clone()));
         }
+    }
+
+    /// The target itself says what a setting is now.
+    pub fn told(&mut self, name: &str, value: &str) {
+        if self.now.settings.get(name).is_some_and(|now| now.as_deref() == Some(value)) {
+            return;
+        }
+        self.now.settings.insert(name.to_owned(), Some(value.to_owned()));
         self.settle();
     }
 
@@ -411,7 +431,7 @@ impl SessionState {
 }
 
 /// A list of names as settings hold it: `a, "B"`.
-pub(crate) fn identifiers(text: &str) -> Vec<String> {
+pub fn identifiers(text: &str) -> Vec<String> {
     let (mut out, mut name, mut quoted, mut some) = (Vec::new(), String::new(), false, false);
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {

@@ -356,6 +356,10 @@ pub const KINDS: &[Kind] = &[
         ],
         payload: &[],
     },
+    log(
+        "target.asked",
+        "The gateway itself asked a target what a database defines; its questions are always the same.",
+    ),
 ];
 
 /// Kinds whose names are taken for what later versions will write.

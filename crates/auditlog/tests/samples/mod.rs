@@ -281,6 +281,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     // Later samples stand at the end: the position of each is in its file.
     all.push(("session.refused-together".to_owned(), Event::Refused(Box::new(refused_together()))));
     all.push(("command.changed".to_owned(), Event::CommandChanged(Box::new(changed(f())))));
+    all.push(("target.asked".to_owned(), log("target.asked")));
     all
 }
 

@@ -15,6 +15,7 @@ use firsthand_session::Refusal;
 use firsthand_sql::{CopyOut, Masked};
 
 use super::changed::Found;
+use super::knowing::Pending;
 use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
 use super::text::{self, Recorded};
@@ -80,6 +81,8 @@ pub(super) struct Plan {
     /// The item with which it ends.
     pub(super) last: usize,
     pub(super) change: Change,
+    /// What it changes for what later statements mean.
+    pub(super) pending: Pending,
     pub(super) unsettles: bool,
     pub(super) opaque: bool,
     pub(super) secrets: Option<Arc<Masked>>,
@@ -104,6 +107,7 @@ pub(super) struct Parts {
     pub(super) opaque: bool,
     pub(super) coverage: Vec<&'static str>,
     pub(super) changes: Found,
+    pub(super) pending: Pending,
 }
 
 /// What holds for all commands asked at this moment.
@@ -172,7 +176,8 @@ impl Batch {
 
     /// Takes in a command that ends with the message added last.
     pub(super) fn plan(&mut self, parts: Parts, moment: Moment) -> usize {
-        let Parts { step, via, shape, text, parameters, names, opaque, mut coverage, changes } = parts;
+        let Parts { step, via, shape, text, parameters, names, opaque, mut coverage, changes, pending } =
+            parts;
         let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
         coverage.extend(of_text);
         if moment.role_unknown {
@@ -182,6 +187,7 @@ impl Batch {
         self.plans.push(Plan {
             last: self.items.len().saturating_sub(1),
             change: if runs { role::change_of(&shape, &text) } else { Change::None },
+            pending,
             unsettles: runs && role::unsettles(&shape),
             opaque,
             secrets,
@@ -207,18 +213,19 @@ impl Batch {
         self.plans.len() - 1
     }
 
-    /// An Execute of this portal: it, its Bind and its Parse become a command.
+    /// An Execute of this portal, which leaves `pending` behind: it, its Bind and its Parse become a command.
     pub(super) fn execute(
         &mut self,
         name: &[u8],
         portal: Option<Arc<Portal>>,
         max_rows: i32,
         message: BytesMut,
+        pending: Pending,
         moment: Moment,
     ) {
         self.add(What::Execute(portal.clone()), message);
         let this = self.items.len() - 1;
-        let parts = execution(name, portal.as_deref(), max_rows, moment);
+        let parts = Parts { pending, ..execution(name, portal.as_deref(), max_rows, moment) };
         let plan = self.plan(parts, moment);
         let mut wanted = portal;
         let mut statement: Option<Arc<Statement>> = None;
@@ -321,7 +328,10 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
     let mut coverage = Vec::new();
     let statement = portal.and_then(|p| p.statement.as_deref());
     let (mut shape, text) = match statement {
-        Some(statement) => (Arc::clone(&statement.shape), statement.text.clone()),
+        Some(statement) => {
+            let does = portal.and_then(|p| p.does.as_ref()).map_or(&statement.shape, |(shape, _)| shape);
+            (Arc::clone(does), statement.text.clone())
+        }
         None => (text::unknown(TEXT_UNKNOWN), Recorded::default()),
     };
     let since = |changed: fn(Epoch, Epoch) -> bool| {
@@ -347,6 +357,7 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         opaque: false,
         coverage,
         changes: statement.and_then(|s| s.changes.clone()),
+        pending: Pending::default(),
     }
 }
 
@@ -366,6 +377,7 @@ fn preparation_of_statement(statement: &Statement) -> Parts {
         opaque: false,
         coverage: Vec::new(),
         changes: None,
+        pending: Pending::default(),
     }
 }
 

@@ -1,37 +1,22 @@
-//! The snapshot of a database's definitions: loaded over a connection of the gateway's own, kept per target and database,
-//! shared by all sessions there.
+//! The snapshot of a database's definitions, loaded over a connection of the gateway's own.
 //!
-//! The questions are the gateway's, not a client's: who loads writes each of [`Loaded::asked`] to the record (invariant 12).
+//! The questions are the gateway's, not a client's: whoever has them asked writes that to the record first (invariant 12).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf as _, BytesMut};
 use firsthand_sql::catalog::{Builder, Catalog, PREPARE, VERSION_QUERY, queries};
+use firsthand_sql::state::{Start, identifiers};
 use firsthand_wire::postgres::backend::Message;
 use firsthand_wire::postgres::frame::{HEADER_LEN, Rules, Scan, scan};
 use firsthand_wire::postgres::frontend;
 
-use super::handshake_target::{log_in, secure};
+use super::handshake_target::{log_in, search_path, secure, who};
 use crate::drive::line::{HANDSHAKE_BYTES_MAX, Line};
 use crate::protocol::Probe;
 
 /// Bytes of all answers together. A database of some 100,000 columns stays below; more has no snapshot.
 pub(super) const ANSWER_BYTES_MAX: usize = 256 << 20;
-
-/// Snapshots kept at once, one for each target and database.
-pub(super) const SNAPSHOTS_MAX: usize = 1_024;
-
-/// What a load brought.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The snapshot.
-    pub catalog: Arc<Catalog>,
-    /// The rows it was made of, to keep on disk; `None`: nothing had changed.
-    pub rows: Option<Builder>,
-    /// Every text that was sent to the target, for the record.
-    pub asked: Vec<&'static str>,
-}
 
 type Row = Vec<Option<String>>;
 
@@ -40,33 +25,61 @@ type Row = Vec<Option<String>>;
 ///
 /// # Errors
 /// In words: the connection, the log-in, or the target's own error.
-pub async fn load(with: Probe<'_>, known: Option<&Arc<Catalog>>) -> Result<Loaded, String> {
+pub async fn load(with: Probe<'_>, known: Option<&Arc<Catalog>>) -> Result<Arc<Catalog>, String> {
+    let (line, version) = connect(with).await?;
+    definitions(line, version, known).await
+}
+
+/// The same, with what a session there begins with.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_with_start(with: Probe<'_>) -> Result<(Arc<Catalog>, Start), String> {
+    let (mut line, version) = connect(with).await?;
+    let (_, user) = who(&mut line).await.map_err(|e| e.to_string())?;
+    let path = search_path(&mut line).await.map_err(|e| e.to_string())?;
+    let start = Start { user, search_path: identifiers(&path) };
+    Ok((definitions(line, version, None).await?, start))
+}
+
+/// Logs in; with the server's version.
+async fn connect(with: Probe<'_>) -> Result<(Line, u32), String> {
     let mut line = Line::new(with.stream);
     secure(&mut line, &with.link).await.map_err(|e| e.to_string())?;
     let accepted = log_in(&mut line, with.credential, with.database, &[]).await.map_err(|e| e.to_string())?;
     let version = version_number(&accepted.parameter("server_version"));
-    let mut asked = vec![PREPARE];
+    Ok((line, version))
+}
+
+async fn definitions(
+    mut line: Line,
+    version: u32,
+    known: Option<&Arc<Catalog>>,
+) -> Result<Arc<Catalog>, String> {
     let mut budget = ANSWER_BYTES_MAX;
     ask(&mut line, PREPARE, &mut budget).await?;
-    asked.push(VERSION_QUERY);
     let state = ask(&mut line, VERSION_QUERY, &mut budget).await?;
     let state = state.into_iter().next().and_then(|row| row.into_iter().next()).flatten().unwrap_or_default();
     if let Some(known) = known.filter(|known| known.version == state && !state.is_empty()) {
-        return Ok(Loaded { catalog: Arc::clone(known), rows: None, asked });
+        say_goodbye(line).await;
+        return Ok(Arc::clone(known));
     }
     let mut builder = Builder::new(&state);
     for query in queries(version) {
-        asked.push(query.sql);
         let rows = ask(&mut line, query.sql, &mut budget).await?;
         if !builder.add(query.name, rows) {
             return Err("the database has more definitions than a snapshot holds".to_owned());
         }
     }
+    say_goodbye(line).await;
+    Ok(Arc::new(builder.finish()))
+}
+
+async fn say_goodbye(mut line: Line) {
     let mut out = BytesMut::new();
     frontend::encode_terminate(&mut out);
     let _ = line.send(&out).await;
     line.finish().await;
-    Ok(Loaded { catalog: Arc::new(builder.finish()), rows: Some(builder), asked })
 }
 
 /// `15.18 (Debian …)` as `server_version_num` has it.
@@ -112,27 +125,6 @@ async fn ask(line: &mut Line, text: &str, budget: &mut usize) -> Result<Vec<Row>
             }
         };
         line.input.advance(len);
-    }
-}
-
-/// The snapshots in force, by target and database.
-#[derive(Debug, Default)]
-pub struct Catalogs(Mutex<HashMap<(String, String), Arc<Catalog>>>);
-
-impl Catalogs {
-    /// The one for this target and database, as it was loaded last.
-    pub fn find(&self, target: &str, database: &str) -> Option<Arc<Catalog>> {
-        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.get(&(target.to_owned(), database.to_owned())).cloned()
-    }
-
-    /// A fresh one. Beyond [`SNAPSHOTS_MAX`] it is not kept, and its sessions go without.
-    pub fn keep(&self, target: &str, database: &str, catalog: &Arc<Catalog>) {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (target.to_owned(), database.to_owned());
-        if map.len() < SNAPSHOTS_MAX || map.contains_key(&key) {
-            map.insert(key, Arc::clone(catalog));
-        }
     }
 }
 

@@ -4,7 +4,10 @@
 //! statement of a Query; an Execute whose Sync is under way) the message that ends the command waits for it: PostgreSQL
 //! sends both together. Elsewhere (earlier statements of a Query, pipelines) the state is what the completion tags tell.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use firsthand_model::command::Shape;
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_wire::postgres::backend::{CommandTag, Message, Report, TransactionStatus};
@@ -14,6 +17,7 @@ use firsthand_wire::postgres::{Format, value};
 use super::changed;
 use super::dialect::PostgresDialect;
 use super::flight::{CopyRead, Running, Sent};
+use super::knowing::Pending;
 use super::report;
 use super::role::Change;
 use super::server::{Step, Walk};
@@ -154,6 +158,7 @@ impl PostgresDialect {
         let Some(mut running) = self.flight.end_first() else { return Step::On };
         self.drop_first_entry();
         self.apply(&running.change, &outcome, out);
+        self.learned(std::mem::take(&mut running.pending), &running.shape, &outcome);
         outcome.transaction = self.transaction;
         let place = (walk.at, len);
         let last = walk.cut(len);
@@ -178,7 +183,10 @@ impl PostgresDialect {
             Some(Err(step)) => return step,
             None => return Step::On,
         };
-        let change = self.flight.running.front_mut().map(|r| std::mem::replace(&mut r.change, Change::None));
+        let change = self.flight.running.front_mut().map(|r| {
+            let pending = std::mem::take(&mut r.pending);
+            (std::mem::replace(&mut r.change, Change::None), pending, Arc::clone(&r.shape))
+        });
         if let Some((from, to)) = error {
             let body = walk.rest().get(from + HEADER_LEN..to).unwrap_or_default();
             let Ok(it) = Report::read(body, "ErrorResponse") else {
@@ -187,8 +195,9 @@ impl PostgresDialect {
             let secrets = self.flight.running.front().and_then(|r| r.secrets.as_ref());
             fail(&mut outcome, &it, secrets);
             self.failed = true;
-        } else if let Some(change) = change {
+        } else if let Some((change, pending, shape)) = change {
             self.apply(&change, &outcome, out);
+            self.learned(pending, &shape, &outcome);
         }
         self.asides(len, end, walk, out);
         let Some(mut running) = self.flight.end_first() else { return Step::On };
@@ -250,6 +259,13 @@ impl PostgresDialect {
         if self.role.apply(&change) {
             self.role_touched = true;
             out.push(Action::Role(self.role.name().to_owned()));
+        }
+    }
+
+    /// The same for what later statements mean.
+    pub(super) fn learned(&mut self, pending: Pending, shape: &Shape, outcome: &Outcome) {
+        if let Some(knowing) = &mut self.knowing {
+            knowing.completed(pending, shape, &outcome.tag);
         }
     }
 
@@ -320,6 +336,9 @@ impl PostgresDialect {
         let failing = self.flight.running.iter().find(|r| r.seq == owner || of_script);
         let mut outcome = Outcome::default();
         fail(&mut outcome, &it, failing.and_then(|r| r.secrets.as_ref()));
+        if let (Some(knowing), Some(running)) = (&mut self.knowing, failing) {
+            knowing.failed(&running.pending, &running.shape);
+        }
         if changed::may_be_stale(it.sqlstate()) {
             self.changed.tables.forget();
         }
@@ -454,11 +473,7 @@ fn function_result(outcome: &mut Outcome, value: Option<&[u8]>) {
 }
 
 /// Puts an error into the outcome.
-pub(super) fn fail(
-    outcome: &mut Outcome,
-    it: &Report<'_>,
-    secrets: Option<&std::sync::Arc<firsthand_sql::Masked>>,
-) {
+pub(super) fn fail(outcome: &mut Outcome, it: &Report<'_>, secrets: Option<&Arc<firsthand_sql::Masked>>) {
     outcome.code = Some(String::from_utf8_lossy(it.sqlstate()).into_owned());
     outcome.error = report::json(it, secrets);
 }

@@ -23,6 +23,7 @@ use super::batch::{Batch, Moment};
 use super::changed::ChangedState;
 use super::columns::Columns;
 use super::flight::Flight;
+use super::knowing::Knowing;
 use super::masking::{RowPlan, Tools};
 use super::names::Names;
 use super::parameters::Parameters;
@@ -41,6 +42,8 @@ pub const MESSAGE_BYTES_MAX: u32 = 256 << 20;
 pub struct Setup {
     /// Analyses statements; shared by all sessions.
     pub analyzer: Arc<Analyzer>,
+    /// What is known of what statements mean; `None`: nobody asks.
+    pub knowing: Option<Knowing>,
     /// What the target reported while the session was opened (ParameterStatus).
     pub parameters: Vec<(String, String)>,
     /// `session_user` at the target.
@@ -76,6 +79,7 @@ pub(super) enum Life {
 pub struct PostgresDialect {
     pub(super) admission: Admission,
     pub(super) analyzer: Arc<Analyzer>,
+    pub(super) knowing: Option<Knowing>,
     pub(super) session: SessionId,
     pub(super) budget: Arc<Budget>,
     pub(super) message_bytes_max: usize,
@@ -149,6 +153,7 @@ impl PostgresDialect {
         Self {
             admission,
             analyzer: setup.analyzer,
+            knowing: setup.knowing,
             session: setup.session,
             budget: setup.budget,
             message_bytes_max: setup.message_bytes_max as usize,

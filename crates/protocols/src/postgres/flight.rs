@@ -12,6 +12,7 @@ use firsthand_sql::Masked;
 use super::capture::Capture;
 use super::changed::{Changed, Found};
 use super::delivery::Delivery;
+use super::knowing::Pending;
 use super::masking::Masking;
 use super::names::{Names, Portal, Statement};
 use super::radius::Limit;
@@ -35,6 +36,8 @@ pub(super) struct Running {
     pub(super) shape: Arc<Shape>,
     /// What it changes for later statements.
     pub(super) change: Change,
+    /// What it changes for what later statements mean.
+    pub(super) pending: Pending,
     /// Whether it can change how texts are read.
     pub(super) unsettles: bool,
     /// Its text may hold more statements than the gateway could tell: it ends with the whole message.

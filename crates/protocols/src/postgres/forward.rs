@@ -289,6 +289,7 @@ impl PostgresDialect {
             seq: self.seq,
             shape: plan.shape,
             change: plan.change,
+            pending: plan.pending,
             unsettles: plan.unsettles,
             opaque: plan.opaque,
             secrets: plan.secrets,

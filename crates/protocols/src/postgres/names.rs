@@ -10,10 +10,12 @@ use std::sync::{Arc, OnceLock};
 
 use firsthand_model::command::Shape;
 use firsthand_model::json::Json;
+use firsthand_sql::judge::After;
 use firsthand_wire::postgres::Format;
 
 use super::changed::{Decided, Found};
 use super::columns::Columns;
+use super::knowing::Meaning;
 use super::role;
 
 /// Statements and portals one session may have. PostgreSQL has no limit of its own; drivers keep some hundred.
@@ -29,6 +31,8 @@ pub(super) struct Statement {
     pub(super) name: Box<[u8]>,
     /// What the analysis found.
     pub(super) shape: Arc<Shape>,
+    /// What it means, where somebody asks.
+    pub(super) meaning: Option<Meaning>,
     /// Its text for the record.
     pub(super) text: super::text::Recorded,
     /// The parameter types that the client fixed.
@@ -60,6 +64,8 @@ pub(super) struct Portal {
     pub(super) name: Box<[u8]>,
     /// The statement, where it is known.
     pub(super) statement: Option<Arc<Statement>>,
+    /// What the statement does with these values, and what it leaves behind.
+    pub(super) does: Option<(Arc<Shape>, After)>,
     /// The values, rendered: JSON array, or absent.
     pub(super) parameters: Json,
     /// Whether the values were cut.

@@ -340,6 +340,7 @@ impl PostgresDialect {
         };
         let Some(mut running) = self.flight.end_first() else { return Step::On };
         self.drop_first_entry();
+        self.learned(std::mem::take(&mut running.pending), &running.shape, &outcome);
         let last = walk.cut(len);
         finish(&mut running, &mut outcome, out);
         let outcome = Box::new(outcome);

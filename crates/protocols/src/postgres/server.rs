@@ -16,6 +16,7 @@ use super::complete::{Ending, READY_TOO_EARLY};
 use super::copy::pass_run;
 use super::dialect::PostgresDialect;
 use super::flight::{NOTICE_BYTES_KEPT, Sent};
+use super::knowing::Knowing;
 use super::masking::MASKED_ROW_MAX;
 use super::{parameters, report};
 use crate::dialect::Action;
@@ -339,9 +340,19 @@ impl PostgresDialect {
             return Step::Broken(format!("'{}' for no such message", char::from(tag)));
         };
         match entry.sent {
-            Sent::Parse(it) => self.names.parsed(it),
+            Sent::Parse(it) => {
+                if let Some(knowing) = &mut self.knowing {
+                    knowing.prepared(&it.name, it.meaning.as_ref());
+                }
+                self.names.parsed(it);
+            }
             Sent::Bind(it) => self.names.bound(it),
-            Sent::CloseStatement(name) => self.names.closed_statement(&name),
+            Sent::CloseStatement(name) => {
+                if let Some(knowing) = &mut self.knowing {
+                    knowing.prepared(&name, None);
+                }
+                self.names.closed_statement(&name);
+            }
             Sent::ClosePortal(name) => self.names.closed_portal(&name),
             _ => {}
         }
@@ -471,12 +482,18 @@ impl PostgresDialect {
         if status == TransactionStatus::Idle {
             self.radius.transaction_ended();
             self.names.transaction_ended();
+            if let Some(knowing) = &mut self.knowing {
+                knowing.idle(!self.failed);
+            }
             self.masking_ends();
             if self.role.transaction_ended(!self.failed) {
                 out.push(Action::Role(self.role.name().to_owned()));
             }
         }
         (self.failed, self.role_touched) = (false, false);
+        if self.flight.is_idle() && self.batch.is_empty() && !self.asking && !self.radius.is_busy() {
+            self.knowing.iter_mut().for_each(Knowing::settled);
+        }
     }
 
     /// A message that can come at any time, at `at` in the input. Something to note, unless it belongs to the running
@@ -517,6 +534,9 @@ impl PostgresDialect {
     fn reported(&mut self, it: &ParameterStatus<'_>, out: &mut Vec<Action>) {
         let superuser = self.parameters.is_superuser;
         self.parameters.set(it.name, it.value);
+        if let Some(knowing) = &mut self.knowing {
+            knowing.told(it.name, it.value);
+        }
         if it.name == b"session_authorization" && self.role.reported(it.value) {
             self.role_touched = true;
             out.push(Action::Role(self.role.name().to_owned()));

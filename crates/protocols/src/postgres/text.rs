@@ -7,7 +7,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Effect, Effects, Shape};
 use firsthand_model::limits::TEXT_BYTES_KEPT;
 
+use firsthand_model::statement::Facts;
+use firsthand_sql::judge::{After, Judged};
 use firsthand_sql::{Analyzer, Changes, CopyOut, Masked, Settings, copy_out, mask, may_hold_secret};
+
+use super::knowing::View;
 
 /// Coverage fact: the text was longer than the record keeps.
 pub(super) const TEXT_CUT: &str = "text-cut";
@@ -100,6 +104,16 @@ pub(super) struct Piece {
     pub(super) text: Recorded,
     /// Which rows it changes, where it is the only statement.
     pub(super) changes: Option<Arc<Changes>>,
+    /// What it leaves behind, where somebody asks what it means.
+    pub(super) after: After,
+    /// What it means depends on prepared statements or cursors.
+    pub(super) by_name: bool,
+}
+
+impl Piece {
+    fn new(shape: Arc<Shape>, text: Recorded, changes: Option<Arc<Changes>>) -> Self {
+        Self { shape, text, changes, after: After::default(), by_name: false }
+    }
 }
 
 /// A text read: its statements, at least one.
@@ -109,33 +123,64 @@ pub(super) struct Reading {
     pub(super) pieces: Vec<Piece>,
     /// The text could not be taken apart: it may hold more statements than the one listed.
     pub(super) opaque: bool,
+    /// The state that it was judged in.
+    pub(super) seen: Option<u64>,
 }
 
 impl Reading {
-    /// Reads a text. Must run on a stack of `firsthand_sql::STACK_BYTES`.
-    pub(super) fn of(analyzer: &Analyzer, text: &[u8], settings: Settings) -> Self {
+    /// Reads a text, and judges what it means where a view is given. Must run on a stack of `firsthand_sql::STACK_BYTES`.
+    pub(super) fn of(analyzer: &Analyzer, text: &[u8], settings: Settings, view: Option<&View>) -> Self {
+        let mut reading = Self::as_written(analyzer, text, settings);
+        if let Some(view) = view {
+            reading.seen = Some(view.fingerprint());
+            reading.take_judgement(view.judge(text));
+        }
+        reading
+    }
+
+    /// Adds what the statements mean. Where that cannot be told, or the two readings do not agree on how many there are,
+    /// nothing is added: without facts a statement counts as able to do anything.
+    fn take_judgement(&mut self, judged: Option<Vec<Judged>>) {
+        let judged = judged.unwrap_or_default();
+        if let [only] = self.pieces.as_mut_slice()
+            && judged.is_empty()
+            && only.shape.plain_read
+            && only.shape.tag.is_empty()
+        {
+            // An empty text does nothing.
+            Arc::make_mut(&mut only.shape).facts = Some(Arc::new(Facts::default()));
+        } else if judged.len() == self.pieces.len() && !self.opaque {
+            for (piece, judged) in self.pieces.iter_mut().zip(judged) {
+                (piece.shape, piece.after, piece.by_name) = (judged.shape, judged.after, judged.by_name);
+            }
+        } else {
+            self.pieces.iter_mut().for_each(|piece| piece.after = After::uncertain());
+        }
+    }
+
+    fn as_written(analyzer: &Analyzer, text: &[u8], settings: Settings) -> Self {
         let analysis = analyzer.analyze(text, settings);
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
             [] => {
-                vec![Piece { shape: Arc::new(nothing()), text: Recorded::of(text, settings), changes: None }]
+                vec![Piece::new(Arc::new(nothing()), Recorded::of(text, settings), None)]
             }
             [one] => {
                 // Comments around the only statement are part of what was sent.
                 let text = Recorded::of(text, settings).with(&one.shape, text);
-                vec![Piece { shape: Arc::clone(&one.shape), text, changes: one.changes.clone() }]
+                vec![Piece::new(Arc::clone(&one.shape), text, one.changes.clone())]
             }
             many => many
                 .iter()
                 .map(|s| {
                     let part = part(text, s.range(text));
                     let recorded = Recorded::of(part, settings).with(&s.shape, part);
-                    Piece { shape: Arc::clone(&s.shape), text: recorded, changes: None }
+                    Piece::new(Arc::clone(&s.shape), recorded, None)
                 })
                 .collect(),
         };
-        Self { pieces, opaque }
+        Self { pieces, opaque, seen: None }
     }
 
     /// The same text as one statement: that of a Parse, where the target refuses more than one.
@@ -154,7 +199,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece { text: Recorded::of(text, settings), shape: Arc::new(shape), changes: None }
+        Piece { after: After::uncertain(), ..Piece::new(Arc::new(shape), Recorded::of(text, settings), None) }
     }
 }
 

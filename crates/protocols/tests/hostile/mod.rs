@@ -100,6 +100,7 @@ impl Rig {
         let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
         let (session, admission) = fakes.open();
         let setup = Setup {
+            knowing: None,
             analyzer: analyzer(),
             parameters: Vec::new(),
             session_role: "orders_rw".to_owned(),

@@ -70,6 +70,7 @@ impl Stage {
         let fakes = fakes(Disk::Instant, target);
         let (session, admission) = fakes.open();
         let setup = Setup {
+            knowing: None,
             analyzer: analyzer(),
             parameters: vec![
                 ("client_encoding".to_owned(), "UTF8".to_owned()),
