@@ -105,6 +105,7 @@ fn what_is_labelled_comes_out_masked_on_every_way() {
 fn what_is_refused_changes_nothing_and_explain_says_so_before() {
     let (lab, _folder) = lab();
     let through = lab.through();
+    let mut wrong = Vec::new();
     for (sql, verdict, rule) in [
         ("delete from customers", "deny", "agents-unbounded-write"),
         ("delete from customers where true", "deny", "agents-unbounded-write"),
@@ -115,7 +116,7 @@ fn what_is_refused_changes_nothing_and_explain_says_so_before() {
             "agents-unbounded-write",
         ),
         ("explain analyze delete from customers", "deny", "agents-unbounded-write"),
-        ("select wipe()", "deny", "agents-opaque"),
+        ("select wipe()", "deny", "agents-code"),
         ("do $$ begin delete from customers; end $$", "deny", "agents-code"),
         ("truncate customers", "deny", "agents-unbounded-write"),
         ("drop table customers", "deny", "agents-ddl"),
@@ -127,16 +128,20 @@ fn what_is_refused_changes_nothing_and_explain_says_so_before() {
         ("begin", "allow", "agents-transactions"),
     ] {
         let before = explained(&lab.gateway, sql);
-        assert_eq!((&before["verdict"], &before["rule"]), (&json!(verdict), &json!(rule)), "{sql}: {before}");
+        if (&before["verdict"], &before["rule"]) != (&json!(verdict), &json!(rule)) {
+            wrong.push(format!("{sql}: {before}"));
+            continue;
+        }
         let said = psql(&through, &[sql]);
         assert_eq!(said.contains("42501"), verdict != "allow", "{sql}: {said}");
         if verdict != "allow" {
-            assert!(said.contains(rule) && said.contains("HINT"), "{sql}: {said}");
+            assert!(said.contains(rule), "{sql}: {said}");
         }
         let record = lab.gateway.record().unwrap();
         let intent = record.of_kind("command.decided").filter(|e| e.text() == sql).last().unwrap().clone();
         assert_eq!(intent.leaf("rule"), &json!(rule), "{}", intent.0);
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(customers(&lab), "3");
     // What the gateway asked for itself stands there, too.
     let record = lab.gateway.record().unwrap();
@@ -155,7 +160,8 @@ fn names_mean_what_the_session_makes_of_them() {
     };
     // A prepared statement that is executed is what was prepared, whatever its name.
     assert_eq!(say("prepare harmless as select name from customers where id = $1").0, "");
-    assert!(say("execute harmless(1)").1.contains("Ada"));
+    let (code, told) = say("execute harmless(1)");
+    assert!(code.is_empty() && told.contains("Ada"), "{code} {told}");
     assert_eq!(say("prepare p as delete from customers").0, "42501");
     assert_eq!(say("begin").0, "");
     assert_eq!(say("declare c cursor for select email from customers").0, "");

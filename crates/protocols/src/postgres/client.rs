@@ -168,13 +168,7 @@ impl PostgresDialect {
         let body = input.get(HEADER_LEN..len).unwrap_or_default();
         match tag {
             b'Q' => match frontend::query(body) {
-                Ok(_) => {
-                    let Ok(view) = self.view() else { return self.stall(out) };
-                    if self.must_think(body.get(..body.len() - 1).unwrap_or_default(), view.as_ref(), out) {
-                        return Next::Waits;
-                    }
-                    self.query(len, view.as_ref(), input, out)
-                }
+                Ok(_) => self.query(len, input, out),
                 Err(e) => self.malformed(&e, true, len, input, out),
             },
             b'd' | b'c' | b'f' => {
@@ -314,16 +308,14 @@ impl PostgresDialect {
         }
     }
 
-    fn query(
-        &mut self,
-        len: usize,
-        view: Option<&View>,
-        input: &mut BytesMut,
-        out: &mut Vec<Action>,
-    ) -> Next {
+    fn query(&mut self, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
+        let Ok(view) = self.view() else { return self.stall(out) };
+        let text = input.get(HEADER_LEN..len - 1).unwrap_or_default();
+        if self.must_think(text, view.as_ref(), out) {
+            return Next::Waits;
+        }
+        let reading = self.read(text, view.as_ref());
         let message = input.split_to(len);
-        let text = message.get(HEADER_LEN..len - 1).unwrap_or_default();
-        let reading = self.read(text, view);
         let moment = self.moment();
         let first = self.batch.plans.len();
         let last = first + reading.pieces.len();

@@ -12,11 +12,12 @@ use std::time::Duration;
 use firsthand_model::event::{Event, LogEvent};
 use firsthand_model::identity::Identity;
 use firsthand_model::json::{Json, Object};
+use firsthand_model::time::MonoMicros;
 use firsthand_session::Engine;
 use firsthand_session::port::Need;
 use firsthand_sql::catalog::Catalog;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::catalog::load;
 use crate::protocol::{Learner, Links, Probe};
@@ -94,7 +95,7 @@ struct Database {
 #[derive(Default)]
 struct State {
     snapshot: Option<Arc<Snapshot>>,
-    looked: Option<Instant>,
+    looked: Option<MonoMicros>,
     watched: bool,
 }
 
@@ -107,7 +108,9 @@ impl Definitions {
             return Arc::new(Snapshot::of(Arc::new(Catalog::empty())));
         };
         let mut state = database.state.lock().await;
-        if state.looked.is_none_or(|then| then.elapsed() >= LOOK_EVERY) {
+        let now = way.engine.clock.mono();
+        let since = |then: MonoMicros| Duration::from_micros(now.0.saturating_sub(then.0));
+        if state.looked.is_none_or(|then| since(then) >= LOOK_EVERY) {
             look(&mut state, &way).await;
         }
         let snapshot =
@@ -162,7 +165,7 @@ async fn look(state: &mut State, way: &Way) {
             tracing::warn!(target, database, "the definitions cannot be read: {why}");
         }
     }
-    state.looked = Some(Instant::now());
+    state.looked = Some(way.engine.clock.mono());
 }
 
 async fn ask(way: &Way, known: Option<&Arc<Catalog>>) -> Result<Arc<Catalog>, String> {

@@ -103,7 +103,9 @@ enum Count {
 }
 
 fn count(shape: &Shape, changes: Option<&Changes>, via: &str) -> Count {
-    if shape.plain_read {
+    // What it means says more than its text: EXECUTE and FETCH by what they stand for.
+    let told = shape.facts.as_ref().filter(|facts| facts.opaque.is_none());
+    if shape.plain_read || told.is_some_and(|facts| !facts.effects.has(Effect::Write)) {
         return Count::NoWrite;
     }
     let untold = match changes {

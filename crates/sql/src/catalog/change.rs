@@ -332,30 +332,7 @@ impl Catalog {
                 }
             }
         }
-        let mut language = None;
-        let mut body = None;
-        for option in it.options.iter().filter_map(|n| n.node.as_ref()) {
-            let NodeEnum::DefElem(option) = option else { continue };
-            let argument = option.arg.as_deref();
-            match option.defname.as_str() {
-                "language" => language = argument.and_then(text_of),
-                "as" => {
-                    body = match argument.and_then(|n| n.node.as_ref()) {
-                        Some(NodeEnum::List(list)) => list.items.first().and_then(text_of),
-                        _ => None,
-                    }
-                }
-                "volatility" => {
-                    f.volatility = argument.and_then(text_of).and_then(|t| t.bytes().next()).unwrap_or(b'v');
-                }
-                "set" => language = Some("session"),
-                _ => {}
-            }
-        }
-        if language.is_some_and(|l| l.eq_ignore_ascii_case("sql")) && it.sql_body.is_none() {
-            f.language = Arc::from("sql");
-            f.source = body.map(Arc::from);
-        }
+        give_body(&mut f, it);
         // One with the same arguments is replaced.
         let same: Vec<Oid> = self
             .functions_named(name)
@@ -582,5 +559,33 @@ impl Catalog {
         }
         // Functions, operators and types that are gone may uncover others; too many candidates are safe. A schema that is
         // gone takes what was in it along.
+    }
+}
+
+/// Volatility, and a body in SQL that can be read.
+fn give_body(f: &mut Function, it: &protobuf::CreateFunctionStmt) {
+    let mut language = None;
+    let mut body = None;
+    for option in it.options.iter().filter_map(|n| n.node.as_ref()) {
+        let NodeEnum::DefElem(option) = option else { continue };
+        let argument = option.arg.as_deref();
+        match option.defname.as_str() {
+            "language" => language = argument.and_then(text_of),
+            "as" => {
+                body = match argument.and_then(|n| n.node.as_ref()) {
+                    Some(NodeEnum::List(list)) => list.items.first().and_then(text_of),
+                    _ => None,
+                }
+            }
+            "volatility" => {
+                f.volatility = argument.and_then(text_of).and_then(|t| t.bytes().next()).unwrap_or(b'v');
+            }
+            "set" => language = Some("session"),
+            _ => {}
+        }
+    }
+    if language.is_some_and(|l| l.eq_ignore_ascii_case("sql")) && it.sql_body.is_none() {
+        f.language = Arc::from("sql");
+        f.source = body.map(Arc::from);
     }
 }

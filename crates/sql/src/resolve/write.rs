@@ -301,31 +301,30 @@ impl Resolver<'_> {
                 let is_null = it.nulltesttype() == NullTestType::IsNull;
                 is_null || !never_null
             }
-            NodeEnum::SubLink(it) => {
-                let selects = match it.subselect.as_deref().and_then(|n| n.node.as_ref()) {
-                    Some(NodeEnum::SelectStmt(select)) => {
-                        select.where_clause.as_deref().is_some_and(has_column)
-                            || select.limit_count.is_some()
-                            || select.having_clause.is_some()
-                            || select.larg.is_some()
-                            || !select.from_clause.iter().any(|f| names_table(f, name))
-                    }
-                    _ => true,
-                };
-                match &it.testexpr {
-                    Some(test) => has_column(test) && selects,
-                    // EXISTS is about the row only if something in it is.
-                    None => match it.subselect.as_deref().and_then(|n| n.node.as_ref()) {
-                        Some(NodeEnum::SelectStmt(select)) => {
-                            select.where_clause.as_deref().is_some_and(has_column)
-                        }
-                        _ => false,
-                    },
-                }
-            }
+            NodeEnum::SubLink(it) => sublink_restricts(it, name),
             NodeEnum::CurrentOfExpr(_) => true,
             other => has_column_in(other),
         }
+    }
+}
+
+fn sublink_restricts(it: &protobuf::SubLink, name: &str) -> bool {
+    let select = match it.subselect.as_deref().and_then(|n| n.node.as_ref()) {
+        Some(NodeEnum::SelectStmt(select)) => Some(select),
+        _ => None,
+    };
+    let filters = select.is_some_and(|s| s.where_clause.as_deref().is_some_and(has_column));
+    let selects = select.is_none_or(|s| {
+        filters
+            || s.limit_count.is_some()
+            || s.having_clause.is_some()
+            || s.larg.is_some()
+            || !s.from_clause.iter().any(|f| names_table(f, name))
+    });
+    match &it.testexpr {
+        Some(test) => has_column(test) && selects,
+        // EXISTS is about the row only if something in it is.
+        None => filters,
     }
 }
 
