@@ -205,11 +205,9 @@ fn claims(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<Claim> {
     let name = "application_name";
     let said = parameters.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
     let claim = |value: &[u8]| {
-        let value = String::from_utf8_lossy(value);
-        Claim {
-            name: name.to_owned(),
-            value: firsthand_sql::mask_connection(&value).unwrap_or(value.into_owned()),
-        }
+        let masked = super::parameters::without_credentials(value);
+        let value = masked.unwrap_or_else(|| String::from_utf8_lossy(value).into_owned());
+        Claim { name: name.to_owned(), value }
     };
     said.map(|(_, value)| claim(value)).into_iter().collect()
 }

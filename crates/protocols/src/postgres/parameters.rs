@@ -60,7 +60,7 @@ pub(super) fn changed(name: &[u8], value: &[u8]) -> Json {
 }
 
 /// A value without the credentials of a connection string in it; `None`: it holds none.
-fn without_credentials(value: &[u8]) -> Option<String> {
+pub(super) fn without_credentials(value: &[u8]) -> Option<String> {
     // The quick look first: most values are not even read as text.
     if !may_hold_secret(value) {
         return None;
