@@ -25,6 +25,8 @@ pub struct Plan {
     pub tls: bool,
     /// Further lines of the target.
     pub more: String,
+    /// Further top-level TOML, such as `[policy]`.
+    pub top: String,
     /// SQL run on both servers as the superuser first, in `database`.
     pub seed: String,
 }
@@ -36,6 +38,7 @@ impl Default for Plan {
             role: "app".to_owned(),
             tls: false,
             more: String::new(),
+            top: String::new(),
             seed: String::new(),
         }
     }
@@ -71,7 +74,7 @@ impl Lab {
             }
         }
         let mut target = Target::of(&far.place(&plan.role, &plan.database)).more(&plan.more);
-        let mut settings = Settings::default();
+        let mut settings = Settings { more: plan.top.clone(), ..Settings::default() };
         if let Some(certificates) = &certificates {
             let ca = certificates.crt("ca").display().to_string();
             target = target.tls("verify-full").more(&format!("tls_ca = {ca:?}\n{}", plan.more));

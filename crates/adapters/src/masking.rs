@@ -1,4 +1,6 @@
-//! Nothing is masked yet. An obligation to mask makes a plan that no dialect can carry out, so it refuses.
+//! Nothing is masked: an obligation to mask makes a plan without tools, which no dialect can carry out, so it refuses.
+
+use std::sync::Arc;
 
 use firsthand_model::decision::Obligations;
 use firsthand_session::port::{MaskPlan, Masker};
@@ -8,7 +10,7 @@ use firsthand_session::port::{MaskPlan, Masker};
 pub struct MaskNothing;
 
 impl Masker for MaskNothing {
-    fn plan(&self, obligations: &Obligations) -> MaskPlan {
-        MaskPlan { masks_anything: !obligations.mask.is_empty() }
+    fn plan(&self, obligations: &Arc<Obligations>) -> MaskPlan {
+        MaskPlan { obligations: Arc::clone(obligations), values: None }
     }
 }

@@ -131,6 +131,7 @@ fn size(event: &Event) -> usize {
             Event::CommandDecided(e) => {
                 e.command.text.len() + e.command.parameters.len() + e.command.names.len()
             }
+            Event::CommandChanged(e) => e.columns.len() + e.old.len() + e.new.len() + e.table.len(),
             Event::CommandRows(e) => e.values.len() + e.columns.len(),
             Event::CommandCompleted(e) => {
                 let o = &e.outcome;

@@ -136,6 +136,7 @@ pub fn facts(event: &Event) -> Option<&Arc<SessionFacts>> {
         Event::SessionNoted(e) => Some(&e.facts),
         Event::CommandDecided(e) => Some(&e.facts),
         Event::CommandRows(e) => Some(&e.facts),
+        Event::CommandChanged(e) => Some(&e.facts),
         Event::CommandCompleted(e) => Some(&e.facts),
         Event::CommandAbandoned(e) => e.facts.as_ref(),
         Event::Stream(e) => Some(&e.facts),

@@ -236,6 +236,7 @@ pub(crate) async fn reload_as(gateway: &Gateway, by: &Link) -> Result<Vec<&'stat
     let mut o = Object::open(&mut leaf);
     o.string("config", &gateway.config.load().hash);
     o.boolean("done", reloaded.is_ok());
+    o.string("policy", &gateway.policy_version());
     o.close();
     let mut payload = Vec::new();
     if let Err(failure) = &reloaded {

@@ -12,8 +12,6 @@ use firsthand_adapters::dialer::DirectDialer;
 use firsthand_adapters::identity::provider::TokenIdentity;
 use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::ids::Uuid7;
-use firsthand_adapters::masking::MaskNothing;
-use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
 use firsthand_adapters::record::{Found, Record, kind_letter};
 use firsthand_adapters::targets::TargetTable;
 use firsthand_model::identity::IdentityKind;
@@ -31,6 +29,7 @@ use crate::desk::{Desk, store_failure};
 use crate::failure::Failure;
 use crate::listen::{self, LinkTable};
 use crate::place::{lock_data, make_data_dir, open_record};
+use crate::rules::{self, Governing};
 
 /// A gateway that is ready to listen.
 pub(crate) struct Gateway {
@@ -53,6 +52,7 @@ pub(crate) struct Gateway {
     targets: TargetTable,
     credentials: StaticCredentials,
     links: LinkTable,
+    governing: Governing,
 }
 
 /// Opens the data folder and wires everything. Blocks on the disk.
@@ -67,14 +67,17 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         .iter()
         .map(|l| config.tls.as_ref().map(|files| listen::certificate(files, l.protocol)).transpose())
         .collect::<Result<_, _>>()?;
+    let governing = Governing::new(rules::load(&config)?);
     make_data_dir(&config.data_dir)?;
     let lock = lock_data(&config.data_dir)?;
-    let (record, found) = open_record(&config.data_dir, lock, Vec::new(), started_facts(&config))?;
+    let (record, found) =
+        open_record(&config.data_dir, lock, Vec::new(), started_facts(&config, &governing.version()))?;
     let record = Arc::new(record);
+    governing.tokens_with(record.keys().token_key());
     let tokens = Arc::new(TokenStore::open(&config.data_dir).map_err(store_failure)?);
     let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
     let credentials = StaticCredentials::read(&specs(&config));
-    let engine = Arc::new(engine(&record, &tokens, &targets, &credentials));
+    let engine = Arc::new(engine(&record, &tokens, &targets, &credentials, &governing));
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
     let mut servers = Vec::new();
@@ -86,6 +89,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
             limits: config.limits.clone(),
             tls: ArcSwapOption::new(tls.map(Arc::new)),
             links: Arc::new(links.clone()),
+            learner: Arc::new(governing.clone()),
             sessions: Arc::clone(&sessions),
             thinkers: Arc::clone(&thinkers),
             budget: Arc::clone(&budget),
@@ -108,6 +112,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         targets,
         credentials,
         links,
+        governing,
     };
     Ok((gateway, found))
 }
@@ -117,15 +122,16 @@ fn engine(
     tokens: &Arc<TokenStore>,
     targets: &TargetTable,
     credentials: &StaticCredentials,
+    governing: &Governing,
 ) -> Engine {
     let keys = Arc::clone(record.keys());
     let pseudonym = move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name);
     Engine {
         identity: Box::new(TokenIdentity::new(Arc::clone(tokens), Box::new(pseudonym))),
-        policy: Box::new(AllowTokenTargets::default()),
+        policy: Box::new(governing.clone()),
         approver: Box::new(NobodyToAsk),
         credentials: Box::new(credentials.clone()),
-        masker: Box::new(MaskNothing),
+        masker: Box::new(governing.clone()),
         recorder: record.recorder().clone(),
         dialer: Box::new(DirectDialer),
         targets: Box::new(targets.clone()),
@@ -140,12 +146,12 @@ fn specs(config: &Config) -> Vec<(String, CredentialSpec)> {
     config.targets.iter().map(|t| (t.target.name.clone(), t.credential.clone())).collect()
 }
 
-fn started_facts(config: &Config) -> Json {
+fn started_facts(config: &Config, policy: &str) -> Json {
     let mut text = Vec::with_capacity(240);
     let mut o = Object::open(&mut text);
     o.string("by", "serve");
     o.string("config", &config.hash);
-    o.string("policy", POLICY_VERSION);
+    o.string("policy", policy);
     o.string("separation", "none");
     o.number("targets", u64::try_from(config.targets.len()).unwrap_or(u64::MAX));
     o.string("version", crate::VERSION);
@@ -159,7 +165,12 @@ impl Gateway {
         self.credentials.missing().into_iter().map(|(target, e)| format!("target {target}: {e}")).collect()
     }
 
-    /// Reads the configuration and the tokens again: targets, credentials, certificates. Everything is read before
+    /// Version of the rules in force.
+    pub(crate) fn policy_version(&self) -> Arc<str> {
+        self.governing.version()
+    }
+
+    /// Reads the configuration and the tokens again: targets, credentials, certificates, rules. Everything is read before
     /// anything changes, so an error leaves all as it was. Sessions that run keep what they were opened with. Returns what
     /// only a restart would change.
     ///
@@ -169,6 +180,7 @@ impl Gateway {
         let old = self.config.load_full();
         let new = Config::load(&old.file)?;
         let links = listen::links(&new)?;
+        let rules = rules::load(&new)?;
         let mut certificates = Vec::new();
         for (listener, server) in &self.servers {
             let tls =
@@ -182,6 +194,7 @@ impl Gateway {
                 server.tls.store(Some(Arc::new(tls)));
             }
         }
+        self.governing.replace(rules);
         self.links.replace(links);
         self.credentials.replace(&specs(&new));
         self.targets.replace(new.targets.iter().map(|t| t.target.clone()).collect());

@@ -4,8 +4,10 @@
 //! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
 
 pub(crate) mod check;
+pub(crate) mod labels;
 pub(crate) mod log;
 pub(crate) mod output;
+pub(crate) mod policy;
 pub(crate) mod reference;
 pub(crate) mod sessions;
 pub(crate) mod token;
@@ -70,6 +72,18 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: log::LogCommand,
     },
+    /// Rules: try their cases, explain a decision, replay the record against them
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
+    },
+    /// Say what values are, and propose labels for columns
+    Labels {
+        /// What to do.
+        #[command(subcommand)]
+        command: labels::LabelsCommand,
+    },
     /// Say which version this is
     Version,
     /// Print parts of the documentation that are made from the code
@@ -110,6 +124,10 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Token { command } => token::run(command, &place()?, out),
         Command::Sessions { command } => sessions::run(command, &place()?, out),
         Command::Log { command } => log::run(command, &place()?, out),
+        Command::Policy { command } => {
+            policy::run(command, Place::find_if_any(config.as_deref(), dir.as_deref())?, out)
+        }
+        Command::Labels { command } => labels::run(&command, out),
         Command::Version => {
             out.show(&serde_json::json!({ "version": crate::VERSION }), || {
                 format!("firsthand {}", crate::VERSION)

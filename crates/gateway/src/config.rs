@@ -66,6 +66,17 @@ pub(crate) struct TargetConfig {
     pub(crate) host: String,
     /// How long its greeting may take.
     pub(crate) timeout: Duration,
+    /// Labels that rules may name.
+    pub(crate) labels: Vec<String>,
+}
+
+/// Where the rules come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PolicyFiles {
+    /// A folder of rule files.
+    pub(crate) dir: Option<PathBuf>,
+    /// The rules that Firsthand ships for agents.
+    pub(crate) shipped: bool,
 }
 
 /// The whole configuration.
@@ -85,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) limits: ListenLimits,
     /// The targets.
     pub(crate) targets: Vec<TargetConfig>,
+    /// The rules; `None`: a token allows what its targets allow.
+    pub(crate) policy: Option<PolicyFiles>,
     /// SHA-256 of the file, for the record.
     pub(crate) hash: String,
     /// What each key came to.

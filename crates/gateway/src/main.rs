@@ -4,6 +4,7 @@
 
 mod admin;
 mod admin_client;
+mod analyst;
 mod assemble;
 mod cli;
 mod config;
@@ -15,6 +16,7 @@ mod listen;
 mod logging;
 mod metrics;
 mod place;
+mod rules;
 mod serve;
 mod show;
 mod web;

@@ -68,6 +68,14 @@ impl Place {
         }
     }
 
+    /// As [`Place::find`]; `None` where none was named and there is none here.
+    pub(crate) fn find_if_any(config: Option<&Path>, dir: Option<&Path>) -> Result<Option<Self>, Failure> {
+        if config.is_none() && dir.is_none() && !Path::new(USUAL_FILE).exists() {
+            return Ok(None);
+        }
+        Self::find(config, dir).map(Some)
+    }
+
     fn of(file: &Path) -> Result<Self, Failure> {
         let config = Config::load(file)?;
         Ok(Self { data_dir: config.data_dir.clone(), config: Some(config) })

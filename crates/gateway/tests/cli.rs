@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -54,7 +55,10 @@ fn help_names_the_commands_for_people() {
         .filter_map(|l| l.split_whitespace().next())
         .collect();
     // `docs` is left out of it on purpose: `cargo xtask docs` asks it for the reference of the configuration.
-    assert_eq!(commands, ["demo", "serve", "check", "token", "sessions", "log", "version"]);
+    assert_eq!(
+        commands,
+        ["demo", "serve", "check", "token", "sessions", "log", "policy", "labels", "version"]
+    );
     assert_eq!(run(dir.path(), &["version"]).1, format!("firsthand {}\n", env!("CARGO_PKG_VERSION")));
     let (_, json, _) = run(dir.path(), &["version", "--json"]);
     assert_eq!(json, format!("{{\"version\":\"{}\"}}\n", env!("CARGO_PKG_VERSION")));
@@ -177,4 +181,31 @@ fn the_reference_names_every_key() {
     for key in ["`data_dir`", "*protocol*", "`allow_unobserved`", "`durability`", "`drain`"] {
         assert!(config.contains(key), "{key}");
     }
+}
+
+#[test]
+fn labels_detect_answers_each_line_as_soon_as_its_input_pauses() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_firsthand"))
+        .args(["labels", "detect", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut ask = |line: &str| -> Value {
+        writeln!(stdin, "{line}").unwrap();
+        let mut answer = String::new();
+        stdout.read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    };
+    let answer =
+        ask(r#"{"id": 7, "value": "an anna@example.org, \u00fc", "column": "note", "type": "text"}"#);
+    assert_eq!(answer["id"], 7);
+    assert_eq!(answer["spans"][0]["start"], 3);
+    assert_eq!(answer["spans"][0]["end"], 19);
+    assert_eq!(answer["spans"][0]["label"], "email");
+    assert_eq!(ask(r#"{"id": "b", "value": "48213"}"#)["spans"], serde_json::json!([]));
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }

@@ -15,16 +15,32 @@ pub enum Effect {
     Grant,
     /// Runs code.
     Execute,
-    /// Changes the session: settings, transactions, cursors.
+    /// Changes the session: settings, cursors, prepared statements.
     Session,
+    /// Begins or ends a transaction or a part of one.
+    Transaction,
+    /// Takes locks that others wait for, beyond those of reading and writing.
+    Lock,
+    /// Reaches beyond the database: files, programs, the network, other servers' processes.
+    System,
     /// Cannot be told. Counts as able to do anything.
     Unknown,
 }
 
 impl Effect {
     /// All of them, in the order of the words in the record.
-    pub const ALL: [Self; 7] =
-        [Self::Read, Self::Write, Self::Define, Self::Grant, Self::Execute, Self::Session, Self::Unknown];
+    pub const ALL: [Self; 10] = [
+        Self::Read,
+        Self::Write,
+        Self::Define,
+        Self::Grant,
+        Self::Execute,
+        Self::Session,
+        Self::Transaction,
+        Self::Lock,
+        Self::System,
+        Self::Unknown,
+    ];
 
     /// The word used in the record and in searches.
     pub const fn word(self) -> &'static str {
@@ -35,6 +51,9 @@ impl Effect {
             Self::Grant => "grant",
             Self::Execute => "execute",
             Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Lock => "lock",
+            Self::System => "system",
             Self::Unknown => "unknown",
         }
     }
@@ -42,7 +61,7 @@ impl Effect {
 
 /// A set of effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Effects(u8);
+pub struct Effects(u16);
 
 impl Effects {
     /// No effect known yet.
@@ -76,7 +95,7 @@ impl Effects {
     }
 
     /// The set as a small number, a key for caches.
-    pub const fn bits(self) -> u8 {
+    pub const fn bits(self) -> u16 {
         self.0
     }
 }
@@ -113,6 +132,8 @@ pub struct Shape {
     pub plain_read: bool,
     /// What could not be seen, in the record's words (invariant 4): `unparsed`, `text-cut`…
     pub coverage: Vec<String>,
+    /// All that policy needs to know; `None`: only the text was read (no catalog), so policy treats it as opaque.
+    pub facts: Option<std::sync::Arc<crate::statement::Facts>>,
 }
 
 /// One command as it is asked.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::masking::MaskDuty;
+
 /// Allow, deny or hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -24,11 +26,49 @@ impl Verdict {
     }
 }
 
-/// Duties attached to an allow. None exist until the policy issue brings masking and row caps.
+/// Duties attached to an allow.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Obligations {
-    /// Columns to mask, by the rule's selector. Always empty for now.
-    pub mask: Vec<String>,
+    /// What has to be masked in the reply.
+    pub mask: MaskDuty,
+    /// Rows that may be delivered; `None`: as many as there are.
+    pub rows: Option<u64>,
+    /// Bytes of rows that may be delivered.
+    pub bytes: Option<u64>,
+    /// Rows that the command may affect: more are rolled back.
+    pub affected: Option<u64>,
+    /// Limits that reach beyond the rows of one command.
+    pub quotas: Quotas,
+}
+
+/// Sums that may not be passed over a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Sums {
+    /// Rows delivered.
+    pub rows: Option<u64>,
+    /// Bytes of rows delivered.
+    pub bytes: Option<u64>,
+    /// Cells delivered of columns with a label, masked or not.
+    pub cells: Option<u64>,
+    /// Rows affected.
+    pub affected: Option<u64>,
+}
+
+/// Limits that are counted by whoever carries a decision out: policy itself remembers nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Quotas {
+    /// Labelled cells that the command may deliver.
+    pub cells: Option<u64>,
+    /// Milliseconds that the command may take.
+    pub time_ms: Option<u64>,
+    /// Over the session.
+    pub session: Sums,
+    /// Over the identity's day (UTC).
+    pub day: Sums,
+    /// Sessions of the identity at a time.
+    pub sessions: Option<u64>,
+    /// Commands of the identity in a second.
+    pub commands_per_second: Option<u64>,
 }
 
 /// A decision with its reason.

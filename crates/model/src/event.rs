@@ -23,6 +23,8 @@ pub enum Event {
     CommandDecided(Box<CommandDecided>),
     /// `command.rows`: a piece of the rows as the client got them.
     CommandRows(Box<CommandRows>),
+    /// `command.changed`: rows that a write touched.
+    CommandChanged(Box<CommandChanged>),
     /// `command.completed`.
     CommandCompleted(Box<CommandCompleted>),
     /// `command.abandoned`.
@@ -112,6 +114,35 @@ pub struct CommandRows {
     pub columns: Json,
     /// The rows: JSON array of arrays (or, for copy data, of strings).
     pub values: Json,
+}
+
+/// Rows that a command changed, as the target told.
+#[derive(Debug)]
+pub struct CommandChanged {
+    /// The session's facts.
+    pub facts: Arc<SessionFacts>,
+    /// The command.
+    pub number: CommandNumber,
+    /// The table: `schema.name`.
+    pub table: String,
+    /// `insert`, `update`, `delete`, `upsert`.
+    pub action: &'static str,
+    /// How it was found out: `returning` (the gateway added that to the statement).
+    pub how: &'static str,
+    /// Number of the first row here among those changed, from 0.
+    pub first: u64,
+    /// Rows here.
+    pub rows: u64,
+    /// Rows changed in all; only in the last entry of a command.
+    pub count: Option<u64>,
+    /// What was not seen.
+    pub coverage: Vec<&'static str>,
+    /// The columns: JSON array of objects (`key`, `masked`, `name`, `type`).
+    pub columns: Json,
+    /// The rows as they were: JSON array of arrays, or absent.
+    pub old: Json,
+    /// The rows as they are now: JSON array of arrays, or absent.
+    pub new: Json,
 }
 
 /// A command ran to its end.

@@ -25,6 +25,8 @@ pub struct SessionFacts {
     pub backend_pid: u32,
     /// The server's version as it says.
     pub server_version: String,
+    /// The application that the client claimed to be when it connected (invariant 5: a claim).
+    pub application: String,
     /// Strict or relaxed.
     pub durability: Durability,
     /// Enforce or observe.
@@ -46,6 +48,7 @@ impl SessionFacts {
             role: role.to_owned(),
             backend_pid: self.backend_pid,
             server_version: self.server_version.clone(),
+            application: self.application.clone(),
             durability: self.durability,
             mode: self.mode,
             encoded: OnceLock::new(),

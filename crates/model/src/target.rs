@@ -22,6 +22,29 @@ pub enum Durability {
     Relaxed,
 }
 
+/// Which rows a write touched: how much of that is found out and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ChangedRows {
+    /// Nothing is added to what the client asks; the record says so.
+    Off,
+    /// The keys of the rows.
+    Keys,
+    /// Their keys and values.
+    #[default]
+    Values,
+}
+
+impl ChangedRows {
+    /// The word in configurations.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Keys => "keys",
+            Self::Values => "values",
+        }
+    }
+}
+
 /// What the engine needs to know of a target. Address, TLS and credential are the driver's and the adapters' business.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -37,6 +60,8 @@ pub struct Target {
     pub durability: Durability,
     /// How much of results is kept.
     pub record: RecordLimits,
+    /// Which rows a write touched: how much of that is kept.
+    pub changed: ChangedRows,
     /// Whether sessions that cannot be observed (replication) are let through, recorded as unobserved.
     pub allow_unobserved: bool,
     /// Databases that may be named behind the target's name; empty: only the configured one.

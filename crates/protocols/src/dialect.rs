@@ -10,7 +10,7 @@ use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::time::MonoMicros;
-use firsthand_session::{Answer, Forward, Permit, Refusal, Reply, RowsPiece};
+use firsthand_session::{Answer, ChangedPiece, Forward, Permit, Refusal, Reply, RowsPiece};
 
 /// What a dialect wants done, in order. The driver carries them out one after the other.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub enum Action {
     Abandon(Permit, AbandonReason),
     /// Record a piece of a command's rows.
     Rows(CommandNumber, RowsPiece),
+    /// Record rows that a command changed.
+    Changed(CommandNumber, ChangedPiece),
     /// Record how far a long transfer is: rows and bytes so far.
     Progress(CommandNumber, u64, u64),
     /// Record something that belongs to no command, then write `reply` to the client.
@@ -48,6 +50,8 @@ pub enum Action {
         /// The bytes that tell the client; may be empty.
         reply: Bytes,
     },
+    /// Have the target stop what it runs: its further answers are not wanted.
+    StopTarget,
     /// The role in force at the target has changed.
     Role(String),
     /// Nothing more will come: flush to both sides and end the session.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use firsthand_model::identity::ClientFacts;
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Engine, Refusal, Session};
+use firsthand_sql::catalog::Catalog;
 
 use crate::budget::Budget;
 use crate::dialect::Dialect;
@@ -43,6 +44,8 @@ pub struct Beginning<'a> {
     pub client: ClientFacts,
     /// How each target is reached.
     pub links: &'a Arc<dyn Links>,
+    /// Who wants to know what databases define.
+    pub learner: &'a Arc<dyn Learner>,
     /// Room for large messages over all sessions.
     pub budget: &'a Arc<Budget>,
     /// Random bytes for nonces and cancel keys.
@@ -99,6 +102,14 @@ pub struct Link {
 pub trait Links: Send + Sync {
     /// The way to the target of that name.
     fn link(&self, target: &str) -> Option<Link>;
+}
+
+/// Who decides by what statements mean, and so has to know what databases define: the rules.
+pub trait Learner: Send + Sync {
+    /// Whether there are rules: then statements are understood by the definitions of their database, which are asked for.
+    fn is_curious(&self) -> bool;
+    /// What a database of a target defines. Told again for each session; what is known already costs nothing.
+    fn learn(&self, target: &str, database: &str, catalog: &Arc<Catalog>);
 }
 
 /// What a probe may use.

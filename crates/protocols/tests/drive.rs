@@ -25,6 +25,7 @@ fn session() -> (Fakes, Parts, DuplexStream, DuplexStream) {
     let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
     let (session, admission) = fakes.open();
     let setup = Setup {
+        knowing: None,
         analyzer: Arc::new(Analyzer::default()),
         parameters: Vec::new(),
         session_role: "orders_rw".to_owned(),
@@ -32,6 +33,7 @@ fn session() -> (Fakes, Parts, DuplexStream, DuplexStream) {
         session: session.facts().id,
         message_bytes_max: 1 << 20,
         budget: firsthand_protocols::budget::Budget::new(1 << 20),
+        changed: firsthand_model::target::ChangedRows::Off,
         unobserved: false,
     };
     let handle = Arc::new(Handle::new(Arc::clone(session.facts()), UnixMicros(0), String::new()));

@@ -16,6 +16,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+use firsthand_model::target::ChangedRows;
 use stage::{Head, Stage};
 
 fn head_of(line: &str, head: &mut Head) {
@@ -28,6 +29,13 @@ fn head_of(line: &str, head: &mut Head) {
         "crowded" => head.crowded = true,
         "unobserved" => head.unobserved = true,
         "relaxed" => head.relaxed = true,
+        "changed" => {
+            head.changed = Some(match value {
+                "off" => ChangedRows::Off,
+                "keys" => ChangedRows::Keys,
+                _ => ChangedRows::Values,
+            });
+        }
         other => panic!("no setting {other}"),
     }
 }

@@ -224,6 +224,8 @@ impl Rig {
         let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
         let (session, admission) = fakes.open();
         let setup = Setup {
+            knowing: None,
+            changed: firsthand_model::target::ChangedRows::Off,
             analyzer: analyzer(),
             parameters: Vec::new(),
             session_role: "orders_rw".to_owned(),
@@ -312,11 +314,12 @@ impl Rig {
                     self.to_client.extend_from_slice(&done.reply(last).into_parts().0);
                 }
                 Action::Abandon(permit, why) => permit.abandon(why),
+                Action::Changed(number, piece) => self.session.record_changed(number, piece).unwrap(),
                 Action::Note { what, detail, reply } => {
                     let noted = self.session.note(what, detail).unwrap();
                     self.to_client.extend_from_slice(&noted.reply(reply).into_parts().0);
                 }
-                Action::Rows(..) | Action::Progress(..) | Action::Role(_) => {}
+                Action::StopTarget | Action::Rows(..) | Action::Progress(..) | Action::Role(_) => {}
                 Action::Close { why, detail } => self.closed = Some(format!("{why}: {detail}")),
             }
         }

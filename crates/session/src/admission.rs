@@ -231,6 +231,8 @@ impl Engine {
         bound: Bound,
     ) -> Result<(Session, Admission), Refusal> {
         let Admitted { admission, id, identity, target, database, .. } = admitted;
+        let application = bound.claims.iter().find(|c| c.name == "application_name");
+        let application = application.map(|c| c.value.clone()).unwrap_or_default();
         let facts = Arc::new(SessionFacts {
             id,
             identity,
@@ -240,6 +242,7 @@ impl Engine {
             role: bound.role,
             backend_pid: bound.backend_pid,
             server_version: bound.server_version,
+            application,
             durability: target.durability,
             mode: target.mode,
             encoded: OnceLock::new(),

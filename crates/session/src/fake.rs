@@ -11,6 +11,7 @@ use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Trust};
 use firsthand_model::json::Json;
+use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
 use firsthand_model::outcome::Transaction;
 use firsthand_model::target::{Durability, Mode, Target};
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -19,8 +20,8 @@ use crate::admission::{Admission, Bound, Engine, Wanted};
 use crate::pipeline::Session;
 use crate::port::{
     Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
-    CredentialError, CredentialSource, DialError, Dialer, Hold, IdentityError, IdentityProvider, Ids,
-    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket, Waiting,
+    CredentialError, CredentialSource, DialError, Dialer, Found, Hold, IdentityError, IdentityProvider, Ids,
+    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket, Values, Waiting,
 };
 use crate::secret::Secret;
 
@@ -100,6 +101,7 @@ pub fn word(event: &Event) -> String {
         Event::SessionNoted(e) => format!("noted {}", e.what),
         Event::CommandDecided(e) => format!("decided {} {}", e.number.0, e.decision.verdict.word()),
         Event::CommandRows(e) => format!("rows {} {}", e.number.0, e.rows),
+        Event::CommandChanged(e) => format!("changed {} {}", e.number.0, e.rows),
         Event::CommandCompleted(e) => {
             format!(
                 "completed {}{}",
@@ -157,7 +159,13 @@ impl Recorder for FakeLog {
     }
 }
 
-/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest; has a column masked where it says `MASK`.
+/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest; limits what stands behind `AFFECTED=`,
+/// `ROWS=`, `BYTES=`. Has masked what the text says:
+///
+/// - `MASK`: values are looked through;
+/// - `MASK[-,redact:email]`: the second of two columns by its lineage;
+/// - `ORIGIN[77.2=token:card]`: what comes from that table's column;
+/// - `HUSH`: the target's texts are replaced.
 pub struct TextPolicy;
 
 impl Policy for TextPolicy {
@@ -168,13 +176,81 @@ impl Policy for TextPolicy {
             () if text.contains("HOLD") => (Verdict::Hold, ""),
             () => (Verdict::Allow, ""),
         };
-        let mask = if text.contains("MASK") { vec!["a column".to_owned()] } else { Vec::new() };
+        let mask = duty(text);
         Decision {
             verdict,
             rule: Arc::from("text"),
             reason: Arc::from(reason),
             policy: Arc::from("fake"),
-            obligations: Arc::new(Obligations { mask }),
+            obligations: Arc::new(Obligations {
+                mask,
+                rows: number_after(text, "ROWS="),
+                bytes: number_after(text, "BYTES="),
+                affected: number_after(text, "AFFECTED="),
+                ..Obligations::default()
+            }),
+        }
+    }
+}
+
+/// The number that stands behind a word.
+fn number_after(text: &str, word: &str) -> Option<u64> {
+    let rest = text.split_once(word)?.1;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..end)?.parse().ok()
+}
+
+/// What stands between `name[` and `]`.
+fn bracketed<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(name)?;
+    rest.strip_prefix('[')?.split_once(']').map(|(inside, _)| inside)
+}
+
+fn mask(word: &str) -> Option<ColumnMask> {
+    let (style, label) = word.split_once(':')?;
+    let style = Style::ALL.into_iter().find(|s| s.word() == style)?;
+    Some(ColumnMask { label: Arc::from(label), rule: Arc::from(format!("mask-{label}")), style })
+}
+
+fn duty(text: &str) -> MaskDuty {
+    let origin = |word: &str| {
+        let (place, word) = word.split_once('=')?;
+        let (table, number) = place.split_once('.')?;
+        Some(((table.parse().ok()?, number.parse().ok()?), mask(word)?))
+    };
+    let columns = bracketed(text, "MASK").map(|inside| inside.split(',').map(mask).collect());
+    let origins = bracketed(text, "ORIGIN").map(|inside| inside.split(',').filter_map(origin).collect());
+    MaskDuty {
+        scan: text.contains("MASK") && columns.is_none(),
+        columns,
+        origins: Arc::new(origins.unwrap_or_default()),
+        hush: text.contains("HUSH"),
+    }
+}
+
+/// Finds words with an `@` in them and words that begin with `CANARY`; tokens are a sum.
+struct FakeValues;
+
+impl Values for FakeValues {
+    fn token(&self, label: &str, value: &[u8]) -> [u8; 16] {
+        let bytes = label.bytes().chain(value.iter().copied());
+        let sum = bytes.fold(u128::MAX / 3, |s, b| (s ^ u128::from(b)).wrapping_mul(0x1_0000_01b3_0000_0001));
+        sum.to_be_bytes()
+    }
+
+    fn scan(&self, value: &str, _: &str, found: &mut Vec<Found>) {
+        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '@' | '.' | '_' | '-');
+        let mut at = 0;
+        for word in value.split(|c| !is_word(c)) {
+            let begin = word.starts_with("CANARY").then_some("canary");
+            if let Some(label) = begin.or(word.contains('@').then_some("email")) {
+                let style = Style::Redact;
+                let (label, rule) = (Arc::from(label), Arc::from("found"));
+                let range = at..at + word.len();
+                found.push(Found { range, mask: ColumnMask { label, rule, style } });
+            }
+            let rest = value.get(at + word.len()..).unwrap_or_default();
+            at += word.len() + rest.chars().next().map_or(0, char::len_utf8);
         }
     }
 }
@@ -279,8 +355,9 @@ impl CredentialSource for Rest {
 }
 
 impl Masker for Rest {
-    fn plan(&self, obligations: &Obligations) -> MaskPlan {
-        MaskPlan { masks_anything: !obligations.mask.is_empty() }
+    fn plan(&self, obligations: &Arc<Obligations>) -> MaskPlan {
+        let values = (!obligations.mask.is_empty()).then(|| Arc::new(FakeValues) as Arc<dyn Values>);
+        MaskPlan { obligations: Arc::clone(obligations), values }
     }
 }
 
@@ -341,6 +418,7 @@ pub fn target(durability: Durability, mode: Mode) -> Target {
         mode,
         durability,
         record: firsthand_model::limits::RecordLimits::default(),
+        changed: firsthand_model::target::ChangedRows::Off,
         allow_unobserved: false,
         databases: Vec::new(),
         database: "orders".to_owned(),
@@ -414,6 +492,7 @@ pub fn command(text: &str) -> Command {
             tables: Vec::new(),
             plain_read: read,
             coverage: Vec::new(),
+            facts: None,
         }),
         text: text.to_owned(),
         original_digest: None,

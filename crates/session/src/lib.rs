@@ -13,11 +13,12 @@ pub mod port;
 pub mod refusal;
 pub mod secret;
 pub mod tally;
+mod veil;
 
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 
 pub use admission::{Admission, Admitted, Bound, Engine, Wanted};
-pub use permit::{Completed, Forward, Permit, Reply, RowsPiece};
+pub use permit::{ChangedPiece, Completed, Forward, Permit, Reply, RowsPiece};
 pub use pipeline::{Answer, Session};
 pub use refusal::{Refusal, RefusalKind};

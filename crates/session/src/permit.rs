@@ -10,7 +10,7 @@ use firsthand_model::json::Json;
 use firsthand_model::limits::RecordLimits;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::session::SessionFacts;
-use firsthand_model::target::Durability;
+use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) before: Transaction,
     pub(crate) limits: RecordLimits,
     pub(crate) plan: MaskPlan,
+    pub(crate) rule: Arc<str>,
     pub(crate) forwarded: bool,
 }
 
@@ -88,6 +89,20 @@ impl Permit {
     /// How values of its reply are to be masked.
     pub fn mask_plan(&self) -> Option<&MaskPlan> {
         self.inner.as_ref().map(|i| &i.plan)
+    }
+
+    /// Rows that it may change, and the rule that says so. Observing enforces no limit.
+    pub fn affected_limit(&self) -> Option<(u64, &Arc<str>)> {
+        let inner = self.inner.as_ref().filter(|i| i.facts.mode == Mode::Enforce)?;
+        Some((inner.plan.obligations.affected?, &inner.rule))
+    }
+
+    /// Rows and bytes that may be delivered, and the rule that says so. Observing enforces no limit.
+    pub fn delivery_limits(&self) -> (Option<u64>, Option<u64>, Arc<str>) {
+        let inner = self.inner.as_ref().filter(|i| i.facts.mode == Mode::Enforce);
+        inner.map_or((None, None, Arc::from("")), |i| {
+            (i.plan.obligations.rows, i.plan.obligations.bytes, Arc::clone(&i.rule))
+        })
     }
 
     /// Ends it without an answer of the target. A record that fails here is found at the next start: an intent without
@@ -144,6 +159,31 @@ pub struct RowsPiece {
     pub columns: Json,
     /// The rows: JSON array.
     pub values: Json,
+}
+
+/// Rows that a command changed, for the record.
+#[derive(Debug)]
+pub struct ChangedPiece {
+    /// The table: `schema.name`.
+    pub table: String,
+    /// `insert`, `update`, `delete`, `upsert`.
+    pub action: &'static str,
+    /// How it was found out.
+    pub how: &'static str,
+    /// Number of the first row here, from 0.
+    pub first: u64,
+    /// Rows here.
+    pub rows: u64,
+    /// Rows changed in all; only in the last piece.
+    pub count: Option<u64>,
+    /// What was not seen.
+    pub coverage: Vec<&'static str>,
+    /// The columns: JSON array.
+    pub columns: Json,
+    /// The rows as they were: JSON array, or absent.
+    pub old: Json,
+    /// The rows as they are now: JSON array, or absent.
+    pub new: Json,
 }
 
 /// The outcome is recorded (or, when strict, on its way to be durable): now the client may be told.

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::event::{
-    CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed, SessionNoted, StreamProgress,
+    CommandChanged, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed, SessionNoted,
+    StreamProgress,
 };
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
@@ -22,10 +23,11 @@ use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
 use crate::breaker::{Broken, HoldBreaker};
-use crate::permit::{Completed, Inner, Permit, RowsPiece, wait_for};
-use crate::port::{ApprovalError, Ask, Hold, Need, RecordError, Ticket, Waiting};
+use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
+use crate::port::{ApprovalError, Ask, Hold, MaskPlan, Need, RecordError, Ticket, Waiting};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
+use crate::veil::veil;
 
 /// The answer to one command: leave to run it, or what to tell the client.
 pub type Answer = Result<Permit, Refusal>;
@@ -50,6 +52,8 @@ struct Authorized {
     decision: Decision,
     /// The identity holds no longer: refused in every mode.
     identity_ended: bool,
+    /// How its reply is masked, and with which tools values are found.
+    plan: MaskPlan,
 }
 
 /// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
@@ -125,6 +129,30 @@ impl Session {
         let event =
             Event::CommandRows(Box::new(CommandRows { facts, number, first_row, rows, columns, values }));
         self.engine.recorder.append(event, Need::Fact).map(drop)
+    }
+
+    /// Records rows that a command changed.
+    ///
+    /// # Errors
+    /// When the log does not take it: the command must then end without its reply.
+    pub fn record_changed(&self, number: CommandNumber, piece: ChangedPiece) -> Result<(), RecordError> {
+        let ChangedPiece { table, action, how, first, rows, count, coverage, columns, old, new } = piece;
+        let facts = Arc::clone(&self.facts);
+        let changed = CommandChanged {
+            facts,
+            number,
+            table,
+            action,
+            how,
+            first,
+            rows,
+            count,
+            coverage,
+            columns,
+            old,
+            new,
+        };
+        self.engine.recorder.append(Event::CommandChanged(Box::new(changed)), Need::Fact).map(drop)
     }
 
     /// Records how far a long transfer is.
@@ -240,7 +268,7 @@ fn authorize(
     engine: &Engine,
     facts: &Arc<SessionFacts>,
     number: CommandNumber,
-    command: Command,
+    mut command: Command,
 ) -> Authorized {
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
     let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now });
@@ -250,7 +278,12 @@ fn authorize(
         decision.rule = Arc::from("identity");
         decision.reason = Arc::from(e.to_string());
     }
-    Authorized { number, asked, command, decision, identity_ended: identity_ended.is_some() }
+    let plan = engine.masker.plan(&decision.obligations);
+    if let Some(values) = &plan.values {
+        // Policy has read the original; whoever reads on (an approver, the record) needs no values.
+        veil(&mut command, &**values);
+    }
+    Authorized { number, asked, command, decision, identity_ended: identity_ended.is_some(), plan }
 }
 
 /// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused. Observing
@@ -308,7 +341,7 @@ fn record_intent(
     cleared: Cleared,
 ) -> Recorded {
     let Cleared { authorized, approval, refusal } = cleared;
-    let Authorized { number, asked, command, decision, identity_ended } = authorized;
+    let Authorized { number, asked, command, decision, identity_ended, plan } = authorized;
     let refusal = match decision.verdict {
         Verdict::Deny => Some(denied(&decision)),
         Verdict::Allow | Verdict::Hold => refusal,
@@ -317,7 +350,7 @@ fn record_intent(
     let refusal = refusal.filter(|_| facts.mode == Mode::Enforce || identity_ended);
     let must_be_durable_first = refusal.is_some() || !command.shape.plain_read;
     let before = command.transaction;
-    let plan = engine.masker.plan(&decision.obligations);
+    let rule = Arc::clone(&decision.rule);
     let event = Event::CommandDecided(Box::new(CommandDecided {
         facts: Arc::clone(facts),
         number,
@@ -343,7 +376,7 @@ fn record_intent(
     let must_be_durable_first = must_be_durable_first && wait_for(facts, ticket).is_some();
     let (engine, facts) = (Arc::clone(engine), Arc::clone(facts));
     let inner =
-        Inner { engine, facts, number, intent: ticket, asked, before, limits, plan, forwarded: false };
+        Inner { engine, facts, number, intent: ticket, asked, before, limits, plan, rule, forwarded: false };
     Recorded { ticket, must_be_durable_first, permit: Ok(Permit { inner: Some(Box::new(inner)) }) }
 }
 

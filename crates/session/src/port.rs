@@ -11,6 +11,7 @@ use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::Identity;
+use firsthand_model::masking::ColumnMask;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Target;
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -194,17 +195,50 @@ pub trait CredentialSource: Send + Sync {
     fn credential(&self, identity: &Identity, target: &Target) -> Result<Credential, CredentialError>;
 }
 
-/// How values are masked on the way back. Until masking exists the only plan is "nothing".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where in a text something was found, and what, for masking it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Bytes of the text.
+    pub range: std::ops::Range<usize>,
+    /// What stands there and how it is masked.
+    pub mask: ColumnMask,
+}
+
+/// What masking needs besides the bytes: keys and knowledge of values. Pure: no IO, no clock.
+pub trait Values: Send + Sync {
+    /// The keyed token of a value under a label: equal values give equal tokens.
+    fn token(&self, label: &str, value: &[u8]) -> [u8; 16];
+    /// Looks through a value of a column without a label; adds what has to be masked, in order, without overlaps. Called
+    /// for each cell: allocates nothing when nothing is found.
+    fn scan(&self, value: &str, column: &str, found: &mut Vec<Found>);
+}
+
+/// How values are masked on the way back, carried by the permit.
+#[derive(Clone, Default)]
 pub struct MaskPlan {
-    /// True when some value must be masked: then a dialect that cannot do so must refuse.
-    pub masks_anything: bool,
+    /// The duties.
+    pub obligations: Arc<Obligations>,
+    /// The tools; `None` only where there is nothing to mask.
+    pub values: Option<Arc<dyn Values>>,
+}
+
+impl MaskPlan {
+    /// True when some value must be masked or looked through: then a dialect that cannot do so must refuse.
+    pub fn masks_anything(&self) -> bool {
+        !self.obligations.mask.is_empty()
+    }
+}
+
+impl std::fmt::Debug for MaskPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MaskPlan").field("obligations", &self.obligations).finish_non_exhaustive()
+    }
 }
 
 /// Plans the masking of a reply.
 pub trait Masker: Send + Sync {
     /// The plan for these obligations.
-    fn plan(&self, obligations: &Obligations) -> MaskPlan;
+    fn plan(&self, obligations: &Arc<Obligations>) -> MaskPlan;
 }
 
 /// An entry's place in the log, known when it is queued; it counts once it is durable.

@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use firsthand_model::command::{Effect, Effects, Shape};
 
+use crate::catalog::Catalog;
 use crate::cost::parse_bytes;
+use crate::resolve::{Sequel, opaque_facts, resolve};
+use crate::returning::{Changes, changes_of};
 use crate::split;
+use crate::state::SessionState;
 use crate::walk::shape_of;
 
 /// The stack that [`analyze`] needs, in bytes: decoding the parser's tree, and dropping it, recurse with its depth. The parser
@@ -105,6 +109,8 @@ pub struct Analysis {
 pub struct Statement {
     /// Tag, effects, tables, whether it only reads.
     pub shape: Arc<Shape>,
+    /// Which rows it changes, where it is the only statement of its text and changes rows.
+    pub changes: Option<Arc<Changes>>,
     pub(crate) place: Place,
 }
 
@@ -135,14 +141,7 @@ impl Analysis {
 
     /// A text that was not parsed: one statement, of which nothing is known.
     fn opaque(reason: Unparsed, text: &[u8]) -> Self {
-        let shape = Shape {
-            tag: String::new(),
-            effects: Effects::only(Effect::Unknown),
-            tables: Vec::new(),
-            plain_read: false,
-            coverage: vec![UNPARSED.to_owned()],
-        };
-        let statement = Statement { shape: Arc::new(shape), place: Place::At(0..text.len()) };
+        let statement = Statement { shape: opaque_shape(), changes: None, place: Place::At(0..text.len()) };
         Self { statements: vec![statement], unparsed: Some(reason) }
     }
 }
@@ -201,6 +200,76 @@ fn has_long_run(text: &[u8]) -> bool {
     })
 }
 
+/// A statement parsed, still with its tree.
+pub(crate) struct Parsed {
+    pub(crate) range: Range<usize>,
+    /// `None`: the text was not parsed.
+    pub(crate) tree: Option<pg_query::protobuf::node::Node>,
+}
+
+impl Parsed {
+    /// What it does, with facts; and what it leaves behind.
+    pub(crate) fn resolve(&self, catalog: &Catalog, state: &SessionState) -> (Shape, Sequel) {
+        let (shape, sequel, ..) = self.resolve_ways(catalog, state);
+        (shape, sequel)
+    }
+
+    /// As [`Parsed::resolve`]; and whether literals, and whether names of prepared statements or cursors, decided.
+    pub(crate) fn resolve_ways(
+        &self,
+        catalog: &Catalog,
+        state: &SessionState,
+    ) -> (Shape, Sequel, bool, bool) {
+        let Some(tree) = &self.tree else {
+            let mut shape = Shape::clone(&opaque_shape());
+            shape.facts = Some(Arc::new(opaque_facts(UNPARSED)));
+            return (shape, Sequel::Uncertain, true, false);
+        };
+        let mut shape = shape_of(tree.to_ref());
+        let resolved = resolve(tree, catalog, state);
+        shape.effects = resolved.facts.effects;
+        // The text's own proof stands, unless what stands behind its names says otherwise.
+        let read = Effects::only(Effect::Read);
+        shape.plain_read &= resolved.facts.opaque.is_none() && shape.effects.union(read) == read;
+        shape.facts = Some(Arc::new(resolved.facts));
+        (shape, resolved.sequel, resolved.literal, resolved.by_name)
+    }
+}
+
+/// The statements of a text, with their trees. One that cannot be parsed is one statement without a tree.
+pub(crate) fn parse_statements(text: &[u8], settings: Settings) -> Vec<Parsed> {
+    // The parser reads backslashes as the session does; so they are no reason to give up here.
+    let strings = settings.standard_conforming_strings;
+    let readable = readable(text, Settings { standard_conforming_strings: true, ..settings });
+    let options = if strings {
+        pg_query::ParserOptions::DEFAULT
+    } else {
+        pg_query::ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS
+    };
+    let parsed = readable.ok().and_then(|text| pg_query::parse(text, options.bits()).ok());
+    let Some(parsed) = parsed else { return vec![Parsed { range: 0..text.len(), tree: None }] };
+    let mut from = 0;
+    let mut out = Vec::with_capacity(parsed.protobuf.stmts.len());
+    for raw in parsed.protobuf.stmts {
+        let range = split::statement(text, from, raw.stmt_location, raw.stmt_len);
+        from = range.end;
+        out.push(Parsed { range, tree: raw.stmt.and_then(|stmt| stmt.node) });
+    }
+    out
+}
+
+/// A text that was not parsed.
+fn opaque_shape() -> Arc<Shape> {
+    Arc::new(Shape {
+        tag: String::new(),
+        effects: Effects::only(Effect::Unknown),
+        tables: Vec::new(),
+        plain_read: false,
+        coverage: vec![UNPARSED.to_owned()],
+        facts: None,
+    })
+}
+
 fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
     let parsed = pg_query::parse(text, 0).map_err(|error| Unparsed::Syntax(without_quotes(&error)))?;
     let mut statements = Vec::with_capacity(parsed.protobuf.stmts.len());
@@ -212,7 +281,11 @@ fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
         let shape = node.map(|node| shape_of(node.to_ref()));
         let shape =
             shape.ok_or_else(|| Unparsed::Syntax("the parser gave a statement without a tree".to_owned()))?;
-        statements.push(Statement { shape: Arc::new(shape), place: Place::At(place) });
+        statements.push(Statement { shape: Arc::new(shape), changes: None, place: Place::At(place) });
+    }
+    if let ([only], [raw]) = (statements.as_mut_slice(), parsed.protobuf.stmts.as_slice()) {
+        let node = raw.stmt.as_ref().and_then(|stmt| stmt.node.as_ref());
+        only.changes = node.and_then(|node| changes_of(node.to_ref(), text)).map(Arc::new);
     }
     Ok(statements)
 }

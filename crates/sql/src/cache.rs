@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::analysis::{Analysis, Place, Settings, Statement, analyze, is_large};
 use crate::outline::outline;
+use crate::returning::Changes;
 
 /// Sets of the table, a power of two. With [`WAYS`] this holds 2,048 statements; an application has some hundred.
 pub const SETS: usize = 256;
@@ -22,6 +23,9 @@ pub const SET_BYTES_MAX: usize = 16 << 10;
 
 /// What an entry takes besides its key and its tables: allocations, counters.
 const ENTRY_BYTES: usize = 256;
+
+/// What the names in a change take: those of its table, and the columns of a list.
+const CHANGE_NAMES_BYTES: usize = 512;
 
 /// First byte of a key: what the rest is. Keeps an outline apart from a full text that looks like one.
 const KEY_OUTLINE: u8 = b'o';
@@ -127,6 +131,9 @@ fn shareable(mut analysis: Analysis) -> Analysis {
         && let [statement] = analysis.statements.as_mut_slice()
     {
         statement.place = Place::Trimmed;
+        if let Some(Changes::Rows(change)) = statement.changes.as_mut().map(Arc::make_mut) {
+            change.end = None;
+        }
     }
     analysis
 }
@@ -160,5 +167,6 @@ impl Set {
 fn statement_bytes(statement: &Statement) -> usize {
     let shape = &statement.shape;
     let tables = shape.tables.iter().map(|table| table.len() + 48).sum::<usize>();
-    size_of::<Statement>() + ENTRY_BYTES + shape.tag.len() + tables
+    let changes = if statement.changes.is_some() { size_of::<Changes>() + CHANGE_NAMES_BYTES } else { 0 };
+    size_of::<Statement>() + ENTRY_BYTES + shape.tag.len() + tables + changes
 }

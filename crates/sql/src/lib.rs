@@ -24,12 +24,19 @@
 
 mod analysis;
 mod cache;
+pub mod catalog;
+mod copying;
 mod cost;
+pub mod explain;
 mod harmless;
+pub mod judge;
 mod kinds;
 mod outline;
+mod resolve;
+mod returning;
 mod secrets;
 mod split;
+pub mod state;
 mod tables;
 mod tree;
 mod walk;
@@ -39,6 +46,8 @@ pub use analysis::{
     TEXT_BYTES_MAX, UNPARSED, Unparsed, analyze, is_large, parse_cost,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
+pub use copying::{CopyForm, CopyOut, copy_out};
+pub use returning::{Action, Change, Changes, quoted, with_returning};
 pub use secrets::{
     Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, mask, mask_connection, mask_message,
     mask_report, may_hold_secret,

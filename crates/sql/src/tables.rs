@@ -117,7 +117,7 @@ impl Tables {
 }
 
 /// As PostgreSQL would print it: quoted where it must be, so that `"a.b"` and `a.b` stay apart.
-fn push_identifier(out: &mut String, part: &str) {
+pub(crate) fn push_identifier(out: &mut String, part: &str) {
     let plain = part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'_' | b'0'..=b'9' | b'$') || !b.is_ascii())
         && !part.starts_with(|c: char| c.is_ascii_digit() || c == '$');
     if plain {

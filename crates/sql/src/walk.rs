@@ -21,6 +21,7 @@ pub(crate) fn shape_of(statement: NodeRef<'_>) -> Shape {
             tables: Vec::new(),
             plain_read: false,
             coverage: Vec::new(),
+            facts: None,
         };
     };
     let mut walk = Walk {
@@ -54,6 +55,7 @@ pub(crate) fn shape_of(statement: NodeRef<'_>) -> Shape {
         tables,
         plain_read: walk.harmless && query,
         coverage: if cut { vec![TABLES_CUT.to_owned()] } else { Vec::new() },
+        facts: None,
     }
 }
 
@@ -177,7 +179,7 @@ impl<'a> Walk<'a> {
 
 /// Whether EXPLAIN runs the statement. Any value of the option counts, also "off": the values' grammar is loose
 /// (`0`, `'off'`, `false`), and taking one for the other would call a write a read.
-fn analyzes(explain: &protobuf::ExplainStmt) -> bool {
+pub(crate) fn analyzes(explain: &protobuf::ExplainStmt) -> bool {
     explain.options.iter().any(|option| match &option.node {
         Some(NodeEnum::DefElem(option)) => option.defname.eq_ignore_ascii_case("analyze"),
         _ => true,

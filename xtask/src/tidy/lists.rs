@@ -56,6 +56,10 @@ pub(super) const PROTOCOL_PLACES: &[(&str, &str)] = &[
     ("crates/protocols/src/registry.rs", "the only list of protocols"),
     ("crates/gateway/src/demo/", "the demo's story happens on a real PostgreSQL"),
     ("crates/gateway/src/demo.rs", "the demo's story happens on a real PostgreSQL"),
+    (
+        "crates/gateway/src/analyst.rs",
+        "explains statements against the catalog of the one protocol that has one",
+    ),
     ("crates/session/src/fake.rs", "a test double of a target"),
     ("xtask/", "the benchmark drives a real server; these lists name the protocols"),
     ("tests/", "end-to-end tests use real servers and drivers"),

@@ -287,6 +287,7 @@ mod tests {
             role: String::new(),
             backend_pid: 0,
             server_version: String::new(),
+            application: String::new(),
             durability: Strictness::Strict,
             mode: Mode::Enforce,
             encoded: OnceLock::new(),

@@ -118,6 +118,15 @@ pub struct Fields<'a> {
     /// SQLSTATE.
     #[serde(borrow)]
     pub sqlstate: Cow<'a, str>,
+    /// What was done to changed rows.
+    #[serde(borrow)]
+    pub action: Cow<'a, str>,
+    /// The table whose rows changed.
+    #[serde(borrow)]
+    pub table: Cow<'a, str>,
+    /// Rows changed in all.
+    #[serde(deserialize_with = "optional_count")]
+    pub count: Option<u64>,
     /// Rows delivered, or in this piece.
     #[serde(deserialize_with = "optional_count")]
     pub rows: Option<u64>,

@@ -8,7 +8,7 @@ mod parts;
 
 pub use field::{Field, Form, undocumented};
 
-use Form::{Bool, Number, Object, Text, Texts, Time, True};
+use Form::{Bool, Number, Object, Objects, Rows, Text, Texts, Time, True};
 use parts::{
     ADDRESS, BY, BY_NAME, CLAIMS, CMD, COLUMNS, COUNT, COVERAGE, CUT, DETAIL_REFUSED, ERROR, FACTS_CUT,
     INTENT, LINK_NAMES, LOGIN, METHOD, NAMES, NOTED_DETAIL, NOTICES, PARAMETERS, PASSED_ON, PROTO, ROWS,
@@ -127,6 +127,40 @@ pub const KINDS: &[Kind] = &[
         payload: &[],
     },
     Kind {
+        name: "command.changed",
+        means: "Rows that a command changed, as the target told: what it returned before the command's end. The outcome says whether \
+                the command ended well; a later ROLLBACK undoes what it did.",
+        of_session: true,
+        leaf: &[
+            field(
+                "action",
+                Text,
+                "`insert`, `update`, `delete`; `upsert` for an INSERT that may have updated.",
+            ),
+            CMD,
+            field("count", Number, "Rows changed in all, kept or not; in a command's last such entry."),
+            COVERAGE,
+            field("first", Number, "Number of its first row among those changed, from 0."),
+            field(
+                "how",
+                Text,
+                "How it was found out: `returning`, which the gateway added to the statement and took out of the answer.",
+            ),
+            field("rows", Number, "Rows in this entry."),
+            field("table", Text, "The table, as `schema.name`, as the target resolved it."),
+        ],
+        payload: &[
+            field("columns", Objects(parts::CHANGED_COLUMN), "The columns of the rows."),
+            CUT,
+            field("new", Rows, "The rows as they are now: a list of values each."),
+            field(
+                "old",
+                Rows,
+                "The rows as they were: a list of values each; `null` for a row whose values were not read.",
+            ),
+        ],
+    },
+    Kind {
         name: "command.completed",
         means: "A command ran to its end: the outcome.",
         of_session: true,
@@ -179,7 +213,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "effects",
                 Texts,
-                "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `unknown`.",
+                "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `transaction`, `lock`, `system`, `unknown`.",
             ),
             field("policy", Text, "Version of the policy that decided."),
             field("read", True, "Proven to read only; absent: it counts as able to change something."),
@@ -321,6 +355,11 @@ pub const KINDS: &[Kind] = &[
         ],
         payload: &[],
     },
+    log(
+        "target.asked",
+        "The gateway itself asked a target what a database defines; its questions are always the same.",
+        &[of_log(parts::ASKED), FACTS_CUT],
+    ),
 ];
 
 /// Kinds whose names are taken for what later versions will write.
@@ -330,7 +369,6 @@ pub const RESERVED: &[&str] = &[
     "approval.given",
     "approval.refused",
     "approval.spent",
-    "command.changed",
     "grant.*",
     "log.erased",
     "log.key",

@@ -5,8 +5,8 @@
 
 use firsthand_model::command::{Command, Shape};
 use firsthand_model::event::{
-    Administered, AdmissionRefused, CommandAbandoned, CommandCompleted, CommandDecided, CommandRows, Event,
-    LogEvent, SessionClosed, SessionNoted, SessionOpened, StreamProgress,
+    Administered, AdmissionRefused, CommandAbandoned, CommandChanged, CommandCompleted, CommandDecided,
+    CommandRows, Event, LogEvent, SessionClosed, SessionNoted, SessionOpened, StreamProgress,
 };
 use firsthand_model::id::SessionId;
 use firsthand_model::json::{Object, write_hex, write_string, write_u64};
@@ -33,6 +33,7 @@ pub(super) fn write(event: &Event, common: &mut Common<'_>, out: &mut Vec<u8>) {
         Event::SessionNoted(e) => noted(e, common, out),
         Event::CommandDecided(e) => decided(e, common, out),
         Event::CommandRows(e) => rows(e, common, out),
+        Event::CommandChanged(e) => changed(e, common, out),
         Event::CommandCompleted(e) => completed(e, common, out),
         Event::CommandAbandoned(e) => abandoned(e, common, out),
         Event::Stream(e) => stream(e, common, out),
@@ -285,6 +286,28 @@ fn rows(e: &CommandRows, common: &mut Common<'_>, out: &mut Vec<u8>) {
     o.number("rows", e.rows);
     session(&mut o, &text);
     common.time(&mut o);
+    version_and_who(&mut o, &text);
+    o.close();
+}
+
+fn changed(e: &CommandChanged, common: &mut Common<'_>, out: &mut Vec<u8>) {
+    let text = SessionText::of(&e.facts);
+    let mut o = Object::open(out);
+    o.string("action", e.action);
+    o.number("cmd", e.number.0);
+    if let Some(count) = e.count {
+        o.number("count", count);
+    }
+    coverage(&mut o, e.coverage.iter().copied());
+    durability(&mut o, &e.facts);
+    o.number("first", e.first);
+    o.string("how", e.how);
+    o.string("k", "command.changed");
+    common.place(&mut o, Some(&e.facts));
+    o.number("rows", e.rows);
+    session(&mut o, &text);
+    common.time(&mut o);
+    o.string("table", kept(&e.table));
     version_and_who(&mut o, &text);
     o.close();
 }

@@ -4,8 +4,8 @@
 //! Whatever does not fit under the limits is left out or cut, and named in `cut`: an entry is never refused for its size.
 
 use firsthand_model::event::{
-    Administered, AdmissionRefused, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed,
-    SessionNoted, SessionOpened,
+    Administered, AdmissionRefused, CommandChanged, CommandCompleted, CommandDecided, CommandRows, Event,
+    SessionClosed, SessionNoted, SessionOpened,
 };
 use firsthand_model::identity::Link;
 use firsthand_model::json::{Json, Object, write_hex, write_string};
@@ -24,6 +24,7 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
         Event::SessionNoted(e) => noted(e, out),
         Event::CommandDecided(e) => decided(e, out),
         Event::CommandRows(e) => rows(e, out),
+        Event::CommandChanged(e) => changed(e, out),
         Event::CommandCompleted(e) => completed(e, out),
         Event::Refused(e) => refused(e, out),
         Event::Administered(e) => administered(e, out),
@@ -167,6 +168,18 @@ fn rows(e: &CommandRows, out: &mut Vec<u8>) {
     section(&mut o, "columns", &e.columns);
     cut_list(&mut o, &[("columns", fits(&e.columns)), ("rows", fits(&e.values))]);
     section(&mut o, "rows", &e.values);
+    o.close();
+}
+
+fn changed(e: &CommandChanged, out: &mut Vec<u8>) {
+    if e.columns.is_absent() && e.old.is_absent() && e.new.is_absent() {
+        return;
+    }
+    let mut o = Object::open(out);
+    section(&mut o, "columns", &e.columns);
+    cut_list(&mut o, &[("columns", fits(&e.columns)), ("new", fits(&e.new)), ("old", fits(&e.old))]);
+    section(&mut o, "new", &e.new);
+    section(&mut o, "old", &e.old);
     o.close();
 }
 

@@ -49,7 +49,11 @@ pub const KEYS: &[(&str, Key, &str)] = &[
     ("target", Key::Target, "a target's name"),
     ("db", Key::Database, "a database"),
     ("table", Key::Table, "a table named in the command, with or without schema"),
-    ("effect", Key::Effect, "read, write, define, grant, execute, session or unknown"),
+    (
+        "effect",
+        Key::Effect,
+        "read, write, define, grant, execute, session, transaction, lock, system or unknown",
+    ),
     ("kind", Key::Kind, "a kind of entry, such as command.decided, or its beginning: command"),
     ("sqlstate", Key::Sqlstate, "a SQLSTATE, or its class: the first two characters"),
     ("session", Key::Session, "a session's id, or its beginning"),
@@ -62,7 +66,8 @@ pub const KEYS: &[(&str, Key, &str)] = &[
 ];
 
 /// Words that `effect:` takes.
-const EFFECTS: [&str; 7] = ["read", "write", "define", "grant", "execute", "session", "unknown"];
+const EFFECTS: [&str; 10] =
+    ["read", "write", "define", "grant", "execute", "session", "transaction", "lock", "system", "unknown"];
 /// Words that `verdict:` takes.
 const VERDICTS: [&str; 3] = ["allow", "deny", "hold"];
 /// Terms in one expression: the matcher keeps one bit of a word for each.

@@ -45,6 +45,7 @@ pub(crate) fn facts() -> SessionFacts {
         role: "orders_rw".to_owned(),
         backend_pid: 4711,
         server_version: "15.8".to_owned(),
+        application: String::new(),
         durability: Durability::Strict,
         mode: Mode::Enforce,
         encoded: OnceLock::new(),
@@ -78,6 +79,7 @@ pub(crate) fn shape() -> Shape {
         tables: vec!["payments".to_owned()],
         plain_read: false,
         coverage: vec!["tables-cut".to_owned()],
+        facts: None,
     }
 }
 
@@ -238,7 +240,7 @@ const TOKEN_DETAIL: &str =
     r#"{"id":"tok-acc4be3429fb4ef4","login":"triage-bot","on_behalf_of":"ada@example.com"}"#;
 
 /// What the log says of itself, by kind.
-const LOG: [(&str, &str); 6] = [
+const LOG: [(&str, &str); 7] = [
     ("log.clock", r#"{"step_us":3600000000}"#),
     ("log.heartbeat", r#"{"sessions":2,"size":813}"#),
     (
@@ -251,6 +253,7 @@ const LOG: [(&str, &str); 6] = [
         r#"{"by":"serve","config":"3b0a","policy":"built-in-1","separation":"none","targets":1,"version":"0.1.0"}"#,
     ),
     ("log.stopped", r#"{"by":"serve"}"#),
+    ("target.asked", r#"{"database":"orders","target":"orders","what":"definitions"}"#),
 ];
 
 #[expect(clippy::unwrap_used, reason = "a kind without a sample is a mistake here")]
@@ -382,6 +385,25 @@ fn later(all: &mut Vec<(String, Event)>) {
         all.push((format!("session.noted-{what}"), Event::SessionNoted(Box::new(noted))));
     }
     all.extend(long_facts().map(|(name, event)| (name.to_owned(), event)));
+    all.push(("command.changed".to_owned(), Event::CommandChanged(Box::new(changed(Arc::new(facts()))))));
+    all.push(("target.asked".to_owned(), log("target.asked")));
+}
+
+fn changed(facts: Arc<SessionFacts>) -> CommandChanged {
+    CommandChanged {
+        facts,
+        number: CommandNumber(7),
+        table: "public.orders".to_owned(),
+        action: "update",
+        how: "returning",
+        first: 0,
+        rows: 1,
+        count: Some(1),
+        coverage: vec!["changed-rows:past-cap"],
+        columns: json(r#"[{"key":true,"name":"id","type":"int4"},{"name":"total","type":"numeric"}]"#),
+        old: json(r#"[["42","13.37"]]"#),
+        new: json(r#"[["42","12.00"]]"#),
+    }
 }
 
 /// A command as `pgbench -S` asks them.
@@ -394,6 +416,7 @@ pub(crate) fn bench_decided(facts: Arc<SessionFacts>) -> CommandDecided {
         tables: vec!["pgbench_accounts".to_owned()],
         plain_read: true,
         coverage: vec![],
+        facts: None,
     });
     e.command.text = "SELECT abalance FROM pgbench_accounts WHERE aid = 1234567;".to_owned();
     e.command.parameters = Json::default();

@@ -14,6 +14,7 @@ use crate::config::{Config, TargetConfig};
 use crate::failure::{Exit, Failure};
 use crate::listen;
 use crate::place::Place;
+use crate::rules;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -44,11 +45,19 @@ pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, 
             }
         }
     }
+    let rules = match rules::load(&config) {
+        Ok(rules) => rules,
+        Err(failure) => {
+            wrong.extend(failure.messages);
+            None
+        }
+    };
     let tried = if args.offline { Vec::new() } else { try_targets(&config)? };
+    let policy = rules.map(|rules| (rules.version.to_string(), rules.metas().len()));
     if out.is_json() {
-        show_json(&config, &tried, &wrong, out);
+        show_json(&config, &tried, &wrong, policy, out);
     } else {
-        show(&config, &tried, &wrong, out);
+        show(&config, &tried, &wrong, policy, out);
     }
     let failed = tried.iter().filter(|t| t.failed.is_some()).count();
     match (wrong.len() + failed, wrong.first()) {
@@ -93,7 +102,13 @@ async fn try_target(target: &TargetConfig) -> Result<Vec<String>, String> {
     }
 }
 
-fn show_json(config: &Config, tried: &[Tried], wrong: &[String], out: &Output) {
+fn show_json(
+    config: &Config,
+    tried: &[Tried],
+    wrong: &[String],
+    policy: Option<(String, usize)>,
+    out: &Output,
+) {
     let resolved: Vec<_> =
         config.resolved.iter().map(|r| json!({ "key": r.key, "value": r.value, "line": r.line })).collect();
     let targets: Vec<_> =
@@ -102,11 +117,12 @@ fn show_json(config: &Config, tried: &[Tried], wrong: &[String], out: &Output) {
         config.warnings.iter().map(|w| json!({ "line": w.line, "what": w.what })).collect();
     let file = config.file.display().to_string();
     let value = json!({ "file": file, "sha256": config.hash, "resolved": resolved, "warnings": warnings,
-                        "errors": wrong, "targets": targets });
+                        "errors": wrong, "targets": targets,
+                        "policy": policy.map(|(version, rules)| json!({ "version": version, "rules": rules })) });
     out.text(&value.to_string());
 }
 
-fn show(config: &Config, tried: &[Tried], wrong: &[String], out: &Output) {
+fn show(config: &Config, tried: &[Tried], wrong: &[String], policy: Option<(String, usize)>, out: &Output) {
     let lines: Vec<Vec<String>> = config
         .resolved
         .iter()
@@ -116,6 +132,9 @@ fn show(config: &Config, tried: &[Tried], wrong: &[String], out: &Output) {
         })
         .collect();
     out.text(&columns(&["KEY", "CAME TO", "FROM"], &lines));
+    if let Some((version, rules)) = policy {
+        out.text(&format!("policy {version}: {rules} rules"));
+    }
     for target in tried {
         match &target.failed {
             None => out.text(&format!("target {}: {}", target.name, target.said.join("; "))),

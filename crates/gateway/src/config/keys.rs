@@ -98,7 +98,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("target.credential", "`credential` of a target: what the gateway presents there. Clients never see it."),
     ("target.credential.password", "`password` of a credential: where it is found. Exactly one of the keys."),
     ("target.record", "`record` of a target: how much of results is kept, and how durably."),
-    ("policy", "`[policy]`: reserved for rules."),
+    ("policy", "`[policy]`: the rules (see policy.md). Without it, a token allows what its targets allow."),
 ];
 
 /// All keys.
@@ -113,7 +113,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("", "listen", Form::Table("listen"), "", "Where clients come in."),
     key("", "limits", Form::Table("limits"), "see there", "Limits of the gateway."),
     key("", "target", Form::Tables("target"), "none", "The servers behind the gateway."),
-    key("", "policy", Form::Table("policy"), "none", "Reserved: policy files are not supported yet."),
+    key("", "policy", Form::Table("policy"), "no rules", "The rules that decide commands."),
     key(
         "listen",
         PROTOCOL,
@@ -214,11 +214,20 @@ pub(crate) const KEYS: &[Key] = &[
     key("target", "record", Form::Table("target.record"), "see there", "What is kept of results."),
     key(
         "target",
+        "changed_rows",
+        Form::Choice(&["off", "keys", "values"]),
+        "`values`",
+        "Which rows a write touched: `keys` keeps their keys, `values` also their values. The gateway adds RETURNING to the \
+         statement and takes its rows out of the answer.",
+    ),
+    key(
+        "target",
         "allow_unobserved",
         Form::Flag,
         "`false`",
         "Let replication connections through, recorded as unobserved.",
     ),
+    key("target", "labels", Form::Texts, "none", "Labels that rules may name, such as `prod`."),
     key("target", "timeout", Form::Duration, "`10s`", "How long the server's greeting may take."),
     key("target.credential", "user", Form::Text, "", "The role to log in as."),
     key(
@@ -251,12 +260,13 @@ pub(crate) const KEYS: &[Key] = &[
         "`strict`",
         "`relaxed`: nothing waits for the disk (fdatasync follows within 5 ms); every entry says so.",
     ),
+    key("policy", "dir", Form::Path, "none", "A folder of rule files: `*.toml` and `*.cedar`."),
     key(
         "policy",
-        "dir",
-        Form::Path,
-        "none",
-        "A folder without rule files; with them the gateway refuses to start.",
+        "shipped",
+        Form::Flag,
+        "`true` without `dir`",
+        "The rules that Firsthand ships for agents (`policy/agents.toml`), beside those of `dir`.",
     ),
 ];
 

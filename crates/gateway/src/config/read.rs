@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace};
 use firsthand_adapters::identity::scram::sha256_hex;
 use firsthand_model::limits::RecordLimits;
-use firsthand_model::target::{Durability, Mode, Target};
+use firsthand_model::target::{ChangedRows, Durability, Mode, Target};
 use firsthand_protocols::drive::run::TimeLimits;
 use firsthand_protocols::protocol::ListenLimits;
 use firsthand_session::secret::Secret;
@@ -15,7 +15,7 @@ use toml::de::DeTable;
 use super::keys::protocol_names;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
-use super::{CertificateFiles, Config, Listener, TargetConfig, TlsMode};
+use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode};
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
 const SESSIONS_MAX: u64 = 250_000;
@@ -76,7 +76,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     let limits = read_limits(&top.table_or_defaults("limits", "limits"));
     let limits = ListenLimits { ask_for_secret, ..limits };
     let targets = read_targets(top, folder);
-    read_policy(top, folder);
+    let policy = read_policy(top, folder);
     Config {
         file: file.to_path_buf(),
         data_dir,
@@ -85,6 +85,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         tls,
         limits,
         targets,
+        policy,
         hash: sha256_hex(text.as_bytes()),
         resolved: Vec::new(),
         warnings: Vec::new(),
@@ -279,8 +280,10 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
     let relaxed = durability.as_ref().is_some_and(|d| d.value == "relaxed");
     let word = if relaxed { "relaxed" } else { "strict" };
     record.came_to("durability", durability.as_ref().map(|d| &d.span), word);
+    let changed = read_changed(section);
     let allow_unobserved = section.flag("allow_unobserved", false);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
+    let labels = section.texts("labels");
     let (name, protocol, address, credential) = (name?, protocol?, address?, credential?);
     let target = Target {
         name: name.value,
@@ -289,11 +292,13 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
         mode: if observe { Mode::Observe } else { Mode::Enforce },
         durability: if relaxed { Durability::Relaxed } else { Durability::Strict },
         record: kept,
+        changed,
         allow_unobserved,
         databases,
         database,
     };
-    Some(TargetConfig { target, credential, tls, tls_ca, tls_identity, host: address.host, timeout })
+    let host = address.host;
+    Some(TargetConfig { target, credential, tls, tls_ca, tls_identity, host, timeout, labels })
 }
 
 fn read_database(section: &Section<'_>, name: Option<&At<String>>) -> String {
@@ -302,6 +307,17 @@ fn read_database(section: &Section<'_>, name: Option<&At<String>>) -> String {
     let database = written.map(|d| d.value).or_else(|| name.map(|n| n.value.clone())).unwrap_or_default();
     section.came_to("database", at.as_ref(), &*database);
     database
+}
+
+fn read_changed(section: &Section<'_>) -> ChangedRows {
+    let written = section.choice("changed_rows");
+    let changed = match written.as_ref().map(|c| c.value) {
+        Some("off") => ChangedRows::Off,
+        Some("keys") => ChangedRows::Keys,
+        _ => ChangedRows::Values,
+    };
+    section.came_to("changed_rows", written.as_ref().map(|c| &c.span), changed.word());
+    changed
 }
 
 fn read_mode(section: &Section<'_>) -> bool {
@@ -436,18 +452,25 @@ fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
     }
 }
 
-/// There are no rules yet. A folder with files in it would be pretended to be in force, so it is an error.
-fn read_policy(top: &Section<'_>, folder: &Path) {
-    let Some(policy) = top.table("policy", "policy") else { return };
-    let Some(dir) = policy.path_in("dir", folder) else { return };
-    let has_files = std::fs::read_dir(&dir.value).is_ok_and(|mut entries| entries.next().is_some());
-    if has_files {
+/// Which rules are in force. What stands in them is read when they are loaded.
+fn read_policy(top: &Section<'_>, folder: &Path) -> Option<PolicyFiles> {
+    let policy = top.table("policy", "policy")?;
+    let dir = policy.path_in("dir", folder);
+    if let Some(dir) = &dir {
+        if !dir.value.is_dir() {
+            let what = format!("{} is no folder", dir.value.display());
+            policy.bad(&dir.span, "dir", what, "make it and put rule files (*.toml, *.cedar) into it");
+        }
+        policy.came_to("dir", Some(&dir.span), dir.value.display().to_string());
+    }
+    let shipped = policy.flag("shipped", dir.is_none());
+    if dir.is_none() && !shipped {
         policy.bad(
-            &dir.span,
-            "dir",
-            format!("{} has files in it, and policy files are not supported yet", dir.value.display()),
-            "remove the folder or the key; until rules arrive, a token allows what its targets allow",
+            &policy.span,
+            "shipped",
+            "there is no `dir` either, so there are no rules",
+            "leave [policy] out for no rules",
         );
     }
-    policy.came_to("dir", Some(&dir.span), format!("{} (no rules in it)", dir.value.display()));
+    Some(PolicyFiles { dir: dir.map(|d| d.value), shipped })
 }

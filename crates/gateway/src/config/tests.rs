@@ -129,16 +129,20 @@ fn what_is_not_toml_is_told_with_its_line() {
 }
 
 #[test]
-fn policy_files_are_never_pretended() {
+fn rules_are_shipped_or_in_a_folder_that_exists() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f.toml");
-    let text = format!("{GOOD}[policy]\ndir = \"policy\"\n");
-    assert!(Config::parse(&file, &text).is_ok());
+    let policy = |text: &str| Config::parse(&file, &format!("{GOOD}[policy]\n{text}"));
+    assert_eq!(Config::parse(&file, GOOD).unwrap().policy, None);
+    assert!(policy("").unwrap().policy.unwrap().shipped);
+    let problems = policy("dir = \"policy\"").unwrap_err();
+    assert!(problems[0].what.contains("is no folder"), "{problems:?}");
     std::fs::create_dir(dir.path().join("policy")).unwrap();
-    assert!(Config::parse(&file, &text).is_ok());
-    std::fs::write(dir.path().join("policy/rules.toml"), "").unwrap();
-    let problems = Config::parse(&file, &text).unwrap_err();
-    assert!(problems[0].what.contains("policy files are not supported yet"), "{problems:?}");
+    let folder = Some(dir.path().join("policy"));
+    let with = |shipped| Some(PolicyFiles { dir: folder.clone(), shipped });
+    assert_eq!(policy("dir = \"policy\"").unwrap().policy, with(false));
+    assert_eq!(policy("dir = \"policy\"\nshipped = true").unwrap().policy, with(true));
+    assert!(policy("shipped = false").is_err());
 }
 
 #[test]

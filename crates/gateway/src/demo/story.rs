@@ -19,7 +19,7 @@ use crate::cli::output::Output;
 use crate::cli::sessions::tell_newest;
 use crate::failure::Failure;
 use crate::serve::Running;
-use crate::show::{clean, entry, line};
+use crate::show::{clean, entry, line, table};
 
 /// Tells the newest session from the record. That it is read stands in the record too.
 ///
@@ -81,6 +81,10 @@ fn answers(found: &[Found], names: &Names) -> Option<String> {
         let fields = Fields::read(&one.leaf).ok()?;
         (fields.intent == Some(asked.place.position)).then(|| (fields, entry::payload(one)))
     })?;
+    let rows = found.iter().find_map(|one| {
+        let fields = Fields::read(&one.leaf).ok()?;
+        (fields.k == "command.changed" && fields.cmd == intent.cmd).then(|| changed(&entry::payload(one)))
+    });
     let who = intent.who.clone().unwrap_or_default();
     let WhoFields { target, db, role, pid, .. } = &who;
     let approver = if intent.approval.is_empty() { "nobody" } else { &*intent.approval };
@@ -91,6 +95,7 @@ fn answers(found: &[Found], names: &Names) -> Option<String> {
         ("which role", format!("{role} in database {db} of target {target}, backend {pid}")),
         ("when", format!("{} UTC", entry::moment(&intent.t))),
         ("what exactly", statement(&payload)),
+        ("which row", rows.unwrap_or_else(|| "not in the record".to_owned())),
         ("what came back", line::outcome(&outcome, &ended)),
         (
             "who approved it",
@@ -111,6 +116,19 @@ fn statement(payload: &Value) -> String {
         let _ = write!(text, "   ${} = {value} ({kind})", number + 1);
     }
     text
+}
+
+/// The rows that were deleted, as they were: `id = 3, amount = 20.00`.
+fn changed(payload: &Value) -> String {
+    let list = |key: &str| payload.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let columns = list("columns");
+    let row = |row: &Value| {
+        let values = row.as_array().cloned().unwrap_or_default();
+        let named = columns.iter().zip(&values);
+        let named = named.map(|(c, v)| format!("{} = {}", entry::text(c, "name"), table::cell(v)));
+        named.collect::<Vec<_>>().join(", ")
+    };
+    list("old").iter().map(row).collect::<Vec<_>>().join("; ")
 }
 
 /// A link of the chain: its name, its pseudonym in the leaves, how it is known.

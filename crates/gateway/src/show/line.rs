@@ -57,6 +57,7 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
             let last = first + fields.rows.unwrap_or(0);
             format!("rows {} to {}", number(first + 1), number(last))
         }
+        "command.changed" => changed(fields),
         "stream" => format!(
             "{} so far, {}",
             counted(fields.rows.unwrap_or(0), "row", "rows"),
@@ -108,6 +109,12 @@ pub(crate) fn noted(fields: &Fields<'_>, payload: &Value) -> String {
         "unknown-message" => format!("a message of an unknown type was passed on: {}", said("type")),
         other => format!("{other} {detail}"),
     }
+}
+
+/// What a command changed: `delete of 1 row of public.orders`.
+pub(crate) fn changed(fields: &Fields<'_>) -> String {
+    let rows = fields.count.or(fields.rows).unwrap_or(0);
+    format!("{} of {} of {}", fields.action, counted(rows, "row", "rows"), fields.table)
 }
 
 fn opened(fields: &Fields<'_>, payload: &Value) -> String {

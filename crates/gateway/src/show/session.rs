@@ -63,6 +63,7 @@ impl Teller {
                 }
                 return Ok(());
             }
+            ("command.changed", Some(_)) => told.changed(out)?,
             ("command.completed", Some(n)) => {
                 let mut rows = self.running.remove(&n).unwrap_or_default();
                 rows.take(&payload);
@@ -242,6 +243,25 @@ impl Told<'_> {
         }
         self.unseen(out, &format!("{INDENT}not observed: "))?;
         self.not_shown(out, INDENT)
+    }
+
+    fn changed(&self, out: &mut dyn Write) -> io::Result<()> {
+        let said = line::changed(self.fields);
+        writeln!(out, "{INDENT}± {}", clean::fit(&clean::line(&said), WIDTH - INDENT.len()))?;
+        for (key, label) in [("old", "before"), ("new", "after")] {
+            let mut rows = Rows::default();
+            rows.take_changed(self.payload, key);
+            if rows.kept > 0 {
+                writeln!(out, "{INDENT}  {label}:")?;
+                rows.write(out, &format!("{INDENT}  "), WIDTH)?;
+                if rows.kept > rows.shown() {
+                    let more = counted(rows.kept - rows.shown(), "row", "rows");
+                    writeln!(out, "{INDENT}  … {more} more (--json shows all)")?;
+                }
+            }
+        }
+        self.unseen(out, &format!("{INDENT}  not observed: "))?;
+        self.not_shown(out, &format!("{INDENT}  "))
     }
 
     fn completed(&self, label: String, rows: &Rows, out: &mut dyn Write) -> io::Result<()> {

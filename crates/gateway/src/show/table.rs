@@ -25,10 +25,15 @@ pub(crate) struct Rows {
 impl Rows {
     /// Takes the columns and rows of a payload.
     pub(crate) fn take(&mut self, payload: &Value) {
+        self.take_changed(payload, "rows");
+    }
+
+    /// Takes the columns and the rows under this key.
+    pub(crate) fn take_changed(&mut self, payload: &Value, key: &str) {
         if let Some(columns) = payload.get("columns").and_then(Value::as_array) {
             self.columns = columns.iter().map(column).collect();
         }
-        for row in payload.get("rows").and_then(Value::as_array).into_iter().flatten() {
+        for row in payload.get(key).and_then(Value::as_array).into_iter().flatten() {
             self.kept += 1;
             if self.lines.len() < ROWS_SHOWN {
                 self.lines.push(match row {

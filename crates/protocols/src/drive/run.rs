@@ -120,6 +120,9 @@ impl Inlet {
     }
 }
 
+/// Asks the target to stop what it runs.
+type Stop = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Whether the client says nothing for the moment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pause {
@@ -161,6 +164,10 @@ struct Running {
     given_up: bool,
     shut_server: bool,
     stop_target: bool,
+    /// Asks the target to stop what it runs.
+    stop: Option<Stop>,
+    /// That, under way: until the target has taken it nothing more is sent, which it could hit instead.
+    stopping: Option<BoxFuture<'static, ()>>,
     end: Option<End>,
     ending_since: Option<MonoMicros>,
 }
@@ -196,6 +203,8 @@ pub async fn run(parts: Parts) {
         given_up: false,
         shut_server: false,
         stop_target: false,
+        stop: parts.cancel.as_ref().map(|route| Arc::clone(&route.forward)),
+        stopping: None,
         end: None,
         ending_since: None,
     });
@@ -297,6 +306,12 @@ impl Running {
             self.carry_out();
             return true;
         }
+        if let Some(stopping) = &mut self.stopping
+            && stopping.as_mut().poll(cx).is_ready()
+        {
+            self.stopping = None;
+            return true;
+        }
         if let Some(thinking) = &mut self.thinking
             && let Poll::Ready(thought) = Pin::new(thinking).poll(cx)
         {
@@ -347,7 +362,7 @@ impl Running {
             return false;
         }
         let mut progress = false;
-        let wants = self.dialect.wants_client() && self.to_server.has_room();
+        let wants = self.stopping.is_none() && self.dialect.wants_client() && self.to_server.has_room();
         // Beyond a bounded stock, more is read only for a message that the dialect has seen the beginning of.
         let unfinished = wants && self.fed;
         if self.from_client.open && (unfinished || self.from_client.buf.len() < CLIENT_AHEAD_MAX) {
@@ -554,6 +569,7 @@ impl Running {
                 self.to_client.push(bytes, after);
             }
             Action::Rows(number, piece) => self.session.record_rows(number, piece)?,
+            Action::Changed(number, piece) => self.session.record_changed(number, piece)?,
             Action::Progress(number, rows, bytes) => self.session.record_progress(number, rows, bytes)?,
             Action::Note { what, detail, reply } => {
                 let noted = self.session.note(what, detail)?;
@@ -561,6 +577,7 @@ impl Running {
                 self.to_client.push(bytes, after);
             }
             Action::Abandon(permit, why) => permit.abandon(why),
+            Action::StopTarget => self.stopping = self.stop.as_ref().map(|stop| stop()),
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 self.end.get_or_insert((why, detail));

@@ -20,7 +20,7 @@ use super::sessions::{Handle, Sessions};
 use super::thinkers::Thinkers;
 use super::tls::ServerTls;
 use crate::budget::Budget;
-use crate::protocol::{Beginning, Begun, Links, ListenLimits, Ready, StreamProtocol};
+use crate::protocol::{Beginning, Begun, Learner, Links, ListenLimits, Ready, StreamProtocol};
 
 /// Rest after `accept` failed for want of descriptors or memory: the loop must not spin, and soon tries again.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -43,6 +43,8 @@ pub struct StreamServer {
     pub tls: ArcSwapOption<ServerTls>,
     /// How targets are reached.
     pub links: Arc<dyn Links>,
+    /// Who wants to know what databases define.
+    pub learner: Arc<dyn Learner>,
     /// The sessions that run.
     pub sessions: Arc<Sessions>,
     /// Where large texts are read; one for all listeners.
@@ -150,6 +152,7 @@ impl StreamServer {
             ask_for_secret: self.limits.ask_for_secret,
             client: client.clone(),
             links: &self.links,
+            learner: &self.learner,
             budget: &self.budget,
             random: &random,
         };

@@ -12,8 +12,10 @@ use firsthand_model::command::{Command, Shape, Step};
 use firsthand_model::json::{self, Json, Object};
 use firsthand_model::outcome::Transaction;
 use firsthand_session::Refusal;
-use firsthand_sql::Masked;
+use firsthand_sql::{CopyOut, Masked};
 
+use super::changed::Found;
+use super::knowing::Pending;
 use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
 use super::text::{self, Recorded};
@@ -82,9 +84,19 @@ pub(super) struct Plan {
     /// The item with which it ends.
     pub(super) last: usize,
     pub(super) change: Change,
+    /// What it changes for what later statements mean.
+    pub(super) pending: Pending,
     pub(super) unsettles: bool,
     pub(super) opaque: bool,
     pub(super) secrets: Option<Arc<Masked>>,
+    /// Which rows it changes, as far as its text tells.
+    pub(super) changes: Found,
+    pub(super) step: Step,
+    pub(super) via: &'static str,
+    /// Its text names the function that changes settings.
+    pub(super) sets_config: bool,
+    /// How its COPY data is written.
+    pub(super) copy: Option<Arc<CopyOut>>,
 }
 
 /// What a command is made of.
@@ -98,6 +110,8 @@ pub(super) struct Parts {
     pub(super) names: Json,
     pub(super) opaque: bool,
     pub(super) coverage: Vec<&'static str>,
+    pub(super) changes: Found,
+    pub(super) pending: Pending,
 }
 
 /// What holds for all commands asked at this moment.
@@ -166,8 +180,20 @@ impl Batch {
 
     /// Takes in a command that ends with the message added last.
     pub(super) fn plan(&mut self, parts: Parts, moment: Moment) -> usize {
-        let Parts { step, via, shape, text, change, parameters, names, opaque, mut coverage } = parts;
-        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets } = text;
+        let Parts {
+            step,
+            via,
+            shape,
+            text,
+            change,
+            parameters,
+            names,
+            opaque,
+            mut coverage,
+            changes,
+            pending,
+        } = parts;
+        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
         coverage.extend(of_text);
         if moment.role_unknown {
             coverage.push(role::ROLE_UNKNOWN);
@@ -176,9 +202,15 @@ impl Batch {
         self.plans.push(Plan {
             last: self.items.len().saturating_sub(1),
             change: if runs { change } else { Change::None },
+            pending,
             unsettles: runs && role::unsettles(&shape),
             opaque,
             secrets,
+            changes,
+            step,
+            via,
+            sets_config: runs && !shape.plain_read && role::contains(&text, b's', &["set_config"]),
+            copy,
             shape: Arc::clone(&shape),
             command: Some(Command {
                 step,
@@ -196,18 +228,19 @@ impl Batch {
         self.plans.len() - 1
     }
 
-    /// An Execute of this portal: it, its Bind and its Parse become a command.
+    /// An Execute of this portal, which leaves `pending` behind: it, its Bind and its Parse become a command.
     pub(super) fn execute(
         &mut self,
         name: &[u8],
         portal: Option<Arc<Portal>>,
         max_rows: i32,
         message: BytesMut,
+        pending: Pending,
         moment: Moment,
     ) {
         self.add(What::Execute(portal.clone()), message);
         let this = self.items.len() - 1;
-        let parts = execution(name, portal.as_deref(), max_rows, moment);
+        let parts = Parts { pending, ..execution(name, portal.as_deref(), max_rows, moment) };
         let plan = self.plan(parts, moment);
         let mut wanted = portal;
         let mut statement: Option<Arc<Statement>> = None;
@@ -310,7 +343,10 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
     let mut coverage = Vec::new();
     let statement = portal.and_then(|p| p.statement.as_deref());
     let (mut shape, text) = match statement {
-        Some(statement) => (Arc::clone(&statement.shape), statement.text.clone()),
+        Some(statement) => {
+            let does = portal.and_then(|p| p.does.as_ref()).map_or(&statement.shape, |(shape, _)| shape);
+            (Arc::clone(does), statement.text.clone())
+        }
         None => (text::unknown(TEXT_UNKNOWN), Recorded::default()),
     };
     let since = |changed: fn(Epoch, Epoch) -> bool| {
@@ -338,6 +374,8 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         via: EXTENDED,
         opaque: false,
         coverage,
+        changes: statement.and_then(|s| s.changes.clone()),
+        pending: Pending::default(),
     }
 }
 
@@ -357,6 +395,8 @@ fn preparation_of_statement(statement: &Statement) -> Parts {
         via: EXTENDED,
         opaque: false,
         coverage: Vec::new(),
+        changes: None,
+        pending: Pending::default(),
     }
 }
 

@@ -87,6 +87,18 @@ impl Capture {
         before
     }
 
+    /// Only the values told by which rule columns were masked.
+    pub(super) fn tell_masks(&mut self, rules: &[Option<Arc<str>>]) {
+        if let Some(columns) = &self.columns {
+            self.columns = Some(Arc::new(columns.with_masks(rules)));
+        }
+    }
+
+    /// The columns of COPY data, where they are told.
+    pub(super) fn copy_columns(&mut self, columns: Arc<Columns>) {
+        self.columns = Some(columns);
+    }
+
     /// Copy data follows.
     pub(super) fn copy_follows(&mut self, format: Format) {
         self.kept_as = if format == Format::Binary { Kept::Hex } else { Kept::Lines };
@@ -95,6 +107,11 @@ impl Capture {
     /// Whether rows are still rendered; otherwise [`Capture::passed`] is all there is to do.
     pub(super) fn keeps(&self) -> bool {
         !self.past_cap
+    }
+
+    /// Messages and bytes delivered so far.
+    pub(super) fn delivered(&self) -> (u64, u64) {
+        (self.rows, self.bytes)
     }
 
     /// Whether columns were ever given.

@@ -5,6 +5,7 @@ use firsthand_model::command::{Effect, Effects, Shape, Step};
 use firsthand_model::json::Json;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Refusal, RefusalKind};
+use firsthand_sql::judge::After;
 use firsthand_sql::{SMALL_TEXT_BYTES, Settings, is_large, parse_cost};
 use firsthand_wire::postgres::DecodeError;
 use firsthand_wire::postgres::frame::{Frame, FrameError, HEADER_LEN, Header, Passing, Scan, scan};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use super::batch::{PARAMETERS_CUT, Parts, What};
 use super::dialect::{Life, PostgresDialect};
+use super::knowing::{Knowing, Meaning, Pending, View};
 use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
 use super::role::Change;
@@ -69,6 +71,9 @@ impl PostgresDialect {
             }
             let (tag, len) = (header.tag, header.frame_len());
             if self.life == Life::Draining && !matches!(tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
+                return;
+            }
+            if self.radius.is_busy() && !matches!(tag, b'd' | b'c' | b'f') {
                 return;
             }
             match self.message(tag, len, input, out) {
@@ -172,7 +177,6 @@ impl PostgresDialect {
         let body = input.get(HEADER_LEN..len).unwrap_or_default();
         match tag {
             b'Q' => match frontend::query(body) {
-                Ok(_) if self.must_think(body.get(..body.len() - 1).unwrap_or_default(), out) => Next::Waits,
                 Ok(_) => self.query(len, input, out),
                 Err(e) => self.malformed(&e, true, len, input, out),
             },
@@ -189,10 +193,11 @@ impl PostgresDialect {
             }
             _ => match Message::read(tag, body) {
                 Ok(Message::Parse(parse)) => {
-                    if self.must_think(parse.text, out) {
+                    let Ok(view) = self.view() else { return self.stall(out) };
+                    if self.must_think(parse.text, view.as_ref(), out) {
                         return Next::Waits;
                     }
-                    let statement = self.statement(&parse);
+                    let statement = self.statement(&parse, view.as_ref());
                     self.parse(statement, input.split_to(len), out)
                 }
                 Ok(Message::Bind(bind)) => match self.portal(&bind) {
@@ -260,6 +265,7 @@ impl PostgresDialect {
         }
         if self.flight.is_idle() {
             self.names.settle();
+            self.knowing.iter_mut().for_each(Knowing::settled);
             return Next::Taken;
         }
         self.stalled = true;
@@ -317,37 +323,56 @@ impl PostgresDialect {
         }
     }
 
+    /// What the next text is judged in: `None` where nobody asks what it means; an error where that hangs on answers of the
+    /// target that are still to come.
+    fn view(&mut self) -> Result<Option<View>, ()> {
+        let settings = self.parameters.settings;
+        self.knowing.as_mut().map(|knowing| knowing.view(settings).ok_or(())).transpose()
+    }
+
     /// Whether a text must be read elsewhere first. Asks for that.
-    fn must_think(&mut self, text: &[u8], out: &mut Vec<Action>) -> bool {
-        if self.thought.is_some() || !is_large(text) {
+    fn must_think(&mut self, text: &[u8], view: Option<&View>, out: &mut Vec<Action>) -> bool {
+        // What was judged in another state is judged again.
+        let fits = |it: &Result<Reading, _>| {
+            it.as_ref().map_or(true, |reading| reading.seen == view.map(View::fingerprint))
+        };
+        if !is_large(text) || self.thought.as_ref().is_some_and(fits) {
             return false;
         }
+        self.thought = None;
         let (analyzer, text, settings) = (Arc::clone(&self.analyzer), text.to_vec(), self.settings());
+        let view = view.cloned();
         self.thinking = true;
         let cost = parse_cost(&text);
-        let work = Box::new(move || Box::new(Reading::of(&analyzer, &text, settings)) as Thought);
+        let work =
+            Box::new(move || Box::new(Reading::of(&analyzer, &text, settings, view.as_ref())) as Thought);
         out.push(Action::Think(Thinking { cost, work }));
         true
     }
 
-    fn read(&mut self, text: &[u8]) -> Reading {
+    fn read(&mut self, text: &[u8], view: Option<&View>) -> Reading {
         match self.thought.take() {
             Some(Ok(reading)) => reading,
             // `Err` was refused before it came here.
-            Some(Err(_)) | None => Reading::of(&self.analyzer, text, self.settings()),
+            Some(Err(_)) | None => Reading::of(&self.analyzer, text, self.settings(), view),
         }
     }
 
     fn query(&mut self, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
+        let Ok(view) = self.view() else { return self.stall(out) };
+        let text = input.get(HEADER_LEN..len - 1).unwrap_or_default();
+        if self.must_think(text, view.as_ref(), out) {
+            return Next::Waits;
+        }
+        let reading = self.read(text, view.as_ref());
         let message = input.split_to(len);
-        let text = message.get(HEADER_LEN..len - 1).unwrap_or_default();
-        let reading = self.read(text);
         let moment = self.moment();
         let first = self.batch.plans.len();
         let last = first + reading.pieces.len();
         self.batch.add(What::Query(first..last), message);
         for piece in reading.pieces {
             self.names.runs(Some(&piece.shape));
+            let pending = self.pends(&piece.after);
             let parts = Parts {
                 step: Step::Run,
                 via: "simple",
@@ -358,9 +383,12 @@ impl PostgresDialect {
                 names: Json::default(),
                 opaque: reading.opaque,
                 coverage: Vec::new(),
+                changes: piece.changes,
+                pending,
             };
             self.batch.plan(parts, moment);
         }
+        self.knowing.iter_mut().for_each(Knowing::end_segment);
         if let Some(item) = self.batch.items.last_mut() {
             item.owner = Some(first);
         }
@@ -368,10 +396,19 @@ impl PostgresDialect {
         Next::Taken
     }
 
-    fn statement(&mut self, parse: &frontend::Parse<'_>) -> Arc<Statement> {
+    /// A command is on its way that leaves this behind.
+    fn pends(&mut self, after: &After) -> Pending {
+        self.knowing.as_mut().map(|knowing| knowing.pends(after)).unwrap_or_default()
+    }
+
+    fn statement(&mut self, parse: &frontend::Parse<'_>, view: Option<&View>) -> Arc<Statement> {
         let settings = self.settings();
-        let piece = self.read(parse.text).into_one(parse.text, settings);
-        Arc::new(self.names.statement_of(parse.statement, piece, parse.types()))
+        let piece = self.read(parse.text, view).into_one(parse.text, settings);
+        let means = |view| {
+            Meaning::of(Arc::clone(&piece.shape), piece.after.clone(), piece.by_name, parse.text, view)
+        };
+        let meaning = view.map(means);
+        Arc::new(self.names.statement_of(parse.statement, piece, meaning, parse.types()))
     }
 
     fn parse(&mut self, statement: Arc<Statement>, message: BytesMut, out: &mut Vec<Action>) -> Next {
@@ -380,11 +417,12 @@ impl PostgresDialect {
             return Next::Taken;
         }
         self.names.parse_sent(&statement);
+        self.knowing.iter_mut().for_each(|knowing| knowing.closing(&statement.name));
         self.add(What::Parse(statement), message, out)
     }
 
     /// The portal that a Bind makes; `None`: it has to wait.
-    fn portal(&self, bind: &frontend::Bind<'_>) -> Option<Arc<Portal>> {
+    fn portal(&mut self, bind: &frontend::Bind<'_>) -> Option<Arc<Portal>> {
         let statement = match self.names.statement(bind.statement) {
             Known::Is(statement) => Some(statement),
             Known::Nothing => None,
@@ -393,10 +431,13 @@ impl PostgresDialect {
         if matches!(self.names.portal(bind.portal), Known::Uncertain) && !bind.portal.is_empty() {
             return None;
         }
+        let view = self.view().ok()?;
+        let meaning = statement.as_ref().and_then(|s| s.meaning.as_ref());
+        let does = view.and_then(|view| meaning.map(|meaning| meaning.again(&view)));
         let type_of = |index| statement.as_ref().map_or(0, |s| s.parameter_type(index));
         let parameters = parameters::render(bind.parameters(), type_of);
         let formats = (0..bind.result_formats.len()).map(|i| bind.result_formats.of(i)).collect();
-        Some(Arc::new(self.names.portal_of(bind.portal, statement, parameters, formats)))
+        Some(Arc::new(self.names.portal_of(bind.portal, statement, does, parameters, formats)))
     }
 
     fn bind(&mut self, portal: Arc<Portal>, message: BytesMut, out: &mut Vec<Action>) -> Next {
@@ -422,7 +463,9 @@ impl PostgresDialect {
         };
         let moment = self.moment();
         let shape = portal.as_ref().and_then(|p| p.statement.as_ref()).map(|s| Arc::clone(&s.shape));
-        self.batch.execute(name, portal, max_rows, message, moment);
+        let does = portal.as_ref().and_then(|p| p.does.as_ref());
+        let pending = self.pends(&does.map_or_else(After::uncertain, |(_, after)| after.clone()));
+        self.batch.execute(name, portal, max_rows, message, pending, moment);
         self.names.runs(shape.as_deref());
         if self.batch.is_full() {
             self.submit(out);
@@ -449,6 +492,7 @@ impl PostgresDialect {
         match object {
             Object::Statement(name) => {
                 self.names.close_statement_sent(name);
+                self.knowing.iter_mut().for_each(|knowing| knowing.closing(known_as(name)));
                 What::CloseStatement(known_as(name).into())
             }
             Object::Portal(name) => {
@@ -461,11 +505,14 @@ impl PostgresDialect {
     fn sync(&mut self, message: BytesMut, out: &mut Vec<Action>) -> Next {
         let next = self.last(What::Sync, message, out);
         self.names.end_segment();
+        self.knowing.iter_mut().for_each(Knowing::end_segment);
         next
     }
 
-    fn function(&mut self, parts: Parts, message: BytesMut, out: &mut Vec<Action>) -> Next {
+    fn function(&mut self, mut parts: Parts, message: BytesMut, out: &mut Vec<Action>) -> Next {
         self.names.runs(None);
+        parts.pending = self.pends(&After::uncertain());
+        self.knowing.iter_mut().for_each(Knowing::end_segment);
         self.batch.add(What::Function, message);
         let moment = self.moment();
         let plan = self.batch.plan(parts, moment);
@@ -499,7 +546,7 @@ impl PostgresDialect {
         let moment = self.moment();
         self.batch.plan_preparations(moment);
         if self.batch.plans.is_empty() {
-            self.forward(Vec::new(), out);
+            self.forward(Vec::new(), self.now, out);
             return true;
         }
         self.asking = true;
@@ -520,6 +567,7 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         tables: Vec::new(),
         plain_read: false,
         coverage: Vec::new(),
+        facts: None,
     };
     Parts {
         step: Step::Run,
@@ -531,6 +579,8 @@ fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
         names: Json::default(),
         opaque: false,
         coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },
+        changes: None,
+        pending: Pending::default(),
     }
 }
 

@@ -1,15 +1,24 @@
 //! The columns of a result: what the record says of them, and how their values are read.
 
+use std::sync::Arc;
+
 use firsthand_model::json::{self, Object};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::backend::RowDescription;
 use firsthand_wire::postgres::value::{Renderer, type_name};
 
-#[derive(Debug)]
-struct Column {
-    name: Box<[u8]>,
-    type_oid: u32,
-    format: Format,
+/// A column of a result.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: Box<[u8]>,
+    /// The table it comes from, and its number there; 0: it is not simply a table's column.
+    pub(super) table: u32,
+    pub(super) number: i16,
+    pub(super) type_oid: u32,
+    pub(super) modifier: i32,
+    pub(super) format: Format,
+    /// The rule by which its values were masked.
+    rule: Option<Arc<str>>,
 }
 
 /// The columns of a result.
@@ -25,8 +34,46 @@ impl Columns {
     pub(super) fn of(description: &RowDescription<'_>) -> Self {
         let columns = description
             .columns()
-            .map(|c| Column { name: c.name.into(), type_oid: c.type_oid, format: c.format })
+            .map(|c| Column {
+                name: c.name.into(),
+                table: c.table,
+                number: c.number,
+                type_oid: c.type_oid,
+                modifier: c.type_modifier,
+                format: c.format,
+                rule: None,
+            })
             .collect();
+        Self::new(columns)
+    }
+
+    /// Of COPY data or a function's result: of their types nothing is told.
+    pub(super) fn untold<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let column = |name: &str| Column {
+            name: name.as_bytes().into(),
+            table: 0,
+            number: 0,
+            type_oid: 0,
+            modifier: -1,
+            format: Format::Text,
+            rule: None,
+        };
+        Self::new(names.map(column).collect())
+    }
+
+    /// The columns in order.
+    pub(super) fn all(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The same columns, masked by these rules; a rule that a column has stays.
+    pub(super) fn with_masks(&self, rules: &[Option<Arc<str>>]) -> Self {
+        let mut columns = self.columns.clone();
+        for (column, rule) in columns.iter_mut().zip(rules) {
+            if column.rule.is_none() {
+                column.rule.clone_from(rule);
+            }
+        }
         Self::new(columns)
     }
 
@@ -51,11 +98,7 @@ impl Columns {
             many => many.get(i).copied().unwrap_or_default(),
         };
         let columns = self.columns.iter().enumerate();
-        Self::new(
-            columns
-                .map(|(i, c)| Column { name: c.name.clone(), type_oid: c.type_oid, format: format(i) })
-                .collect(),
-        )
+        Self::new(columns.map(|(i, c)| Column { format: format(i), ..c.clone() }).collect())
     }
 
     /// How the value of column number `index` is read.
@@ -80,6 +123,9 @@ impl Column {
         let mut o = Object::open(out);
         if self.format == Format::Binary {
             o.string("format", "binary");
+        }
+        if let Some(rule) = &self.rule {
+            o.string("masked", rule);
         }
         json::write_lossy(o.key("name"), &self.name);
         write_type(o.key("type"), self.type_oid);

@@ -4,15 +4,20 @@
 //! statement of a Query; an Execute whose Sync is under way) the message that ends the command waits for it: PostgreSQL
 //! sends both together. Elsewhere (earlier statements of a Query, pipelines) the state is what the completion tags tell.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use firsthand_model::command::Shape;
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_wire::postgres::backend::{CommandTag, Message, Report, TransactionStatus};
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::{Format, value};
 
+use super::changed;
 use super::dialect::PostgresDialect;
 use super::flight::{CopyRead, Running, Sent};
+use super::knowing::Pending;
 use super::report;
 use super::role::Change;
 use super::server::{Step, Walk};
@@ -112,12 +117,19 @@ impl PostgresDialect {
         };
         let is_script = matches!(entry.sent, Sent::Script);
         let more = is_script && entry.ends > 1;
+        let mut copy_ended = false;
         let Some(running) = self.flight.running.front_mut().filter(|_| fits) else {
             return Step::Broken("the end of no command".to_owned());
         };
         if running.copy_in && ending == Ending::Tag {
             running.copy_in = false;
+            copy_ended = true;
+        }
+        if copy_ended {
             self.flight.copy_in_read(CopyRead::End);
+        }
+        if let Some(step) = self.limited_end(ending, len, walk, out) {
+            return step;
         }
         if !more && self.flight.ready_follows() {
             return match look_ahead(walk.rest(), len, &self.server_rules) {
@@ -146,9 +158,12 @@ impl PostgresDialect {
         let Some(mut running) = self.flight.end_first() else { return Step::On };
         self.drop_first_entry();
         self.apply(&running.change, &outcome, out);
+        self.learned(std::mem::take(&mut running.pending), &running.shape, &outcome);
         outcome.transaction = self.transaction;
+        let place = (walk.at, len);
         let last = walk.cut(len);
         finish(&mut running, &mut outcome, out);
+        let last = self.withheld(&mut running, place, last, &mut outcome);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
         Step::On
     }
@@ -168,7 +183,10 @@ impl PostgresDialect {
             Some(Err(step)) => return step,
             None => return Step::On,
         };
-        let change = self.flight.running.front_mut().map(|r| std::mem::replace(&mut r.change, Change::None));
+        let change = self.flight.running.front_mut().map(|r| {
+            let pending = std::mem::take(&mut r.pending);
+            (std::mem::replace(&mut r.change, Change::None), pending, Arc::clone(&r.shape))
+        });
         if let Some((from, to)) = error {
             let body = walk.rest().get(from + HEADER_LEN..to).unwrap_or_default();
             let Ok(it) = Report::read(body, "ErrorResponse") else {
@@ -177,8 +195,9 @@ impl PostgresDialect {
             let secrets = self.flight.running.front().and_then(|r| r.secrets.as_ref());
             fail(&mut outcome, &it, secrets);
             self.failed = true;
-        } else if let Some(change) = change {
+        } else if let Some((change, pending, shape)) = change {
             self.apply(&change, &outcome, out);
+            self.learned(pending, &shape, &outcome);
         }
         self.asides(len, end, walk, out);
         let Some(mut running) = self.flight.end_first() else { return Step::On };
@@ -186,8 +205,10 @@ impl PostgresDialect {
         let in_turn = self.flight.take_ready();
         self.ready(status, out);
         outcome.transaction = self.transaction;
+        let place = (walk.at, len);
         let last = walk.cut(end);
         finish(&mut running, &mut outcome, out);
+        let last = self.withheld(&mut running, place, last, &mut outcome);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
         if in_turn { Step::On } else { Step::Broken(READY_TOO_EARLY.to_owned()) }
     }
@@ -212,7 +233,7 @@ impl PostgresDialect {
     }
 
     /// One command of the entry in front has ended; the last one takes the entry with it.
-    fn drop_first_entry(&mut self) {
+    pub(super) fn drop_first_entry(&mut self) {
         if let Some(entry) = self.flight.first_mut() {
             entry.ends = entry.ends.saturating_sub(1);
             if entry.ends > 0 {
@@ -238,6 +259,13 @@ impl PostgresDialect {
         if self.role.apply(&change) {
             self.role_touched = true;
             out.push(Action::Role(self.role.name().to_owned()));
+        }
+    }
+
+    /// The same for what later statements mean.
+    pub(super) fn learned(&mut self, pending: Pending, shape: &Shape, outcome: &Outcome) {
+        if let Some(knowing) = &mut self.knowing {
+            knowing.completed(pending, shape, &outcome.tag);
         }
     }
 
@@ -272,12 +300,21 @@ impl PostgresDialect {
             Some(Sent::Script | Sent::Function) => true,
             Some(_) => self.flight.sync_follows(),
         };
-        let ahead =
-            if fatal || !follows { Ahead::Other } else { look_ahead(walk.rest(), len, &self.server_rules) };
+        let ahead = if fatal || !follows || self.radius.is_wrapped() {
+            Ahead::Other
+        } else {
+            look_ahead(walk.rest(), len, &self.server_rules)
+        };
         match ahead {
             Ahead::Unknown if !walk.closing => return Step::Hold,
             Ahead::Ready { .. } => {}
-            _ => return self.failed_now(len, fatal, None, walk, out),
+            _ => {
+                let step = self.failed_now(len, fatal, None, walk, out);
+                if !fatal {
+                    self.wrap_failed(out);
+                }
+                return step;
+            }
         }
         let Ahead::Ready { end, status } = ahead else { return Step::On };
         self.failed_now(len, fatal, Some((end, status)), walk, out)
@@ -299,6 +336,12 @@ impl PostgresDialect {
         let failing = self.flight.running.iter().find(|r| r.seq == owner || of_script);
         let mut outcome = Outcome::default();
         fail(&mut outcome, &it, failing.and_then(|r| r.secrets.as_ref()));
+        if let (Some(knowing), Some(running)) = (&mut self.knowing, failing) {
+            knowing.failed(&running.pending, &running.shape);
+        }
+        if changed::may_be_stale(it.sqlstate()) {
+            self.changed.tables.forget();
+        }
         (self.failed, self.target_said_why) = (true, self.target_said_why || fatal);
         if failing.is_none() {
             return self.failed_bookkeeping(len, outcome, walk, out);
@@ -391,7 +434,7 @@ impl PostgresDialect {
 }
 
 /// The outcome that the ending message tells.
-fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<Outcome, Step> {
+pub(super) fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<Outcome, Step> {
     let mut outcome = Outcome::default();
     match ending {
         Ending::Tag => {
@@ -430,16 +473,22 @@ fn function_result(outcome: &mut Outcome, value: Option<&[u8]>) {
 }
 
 /// Puts an error into the outcome.
-fn fail(outcome: &mut Outcome, it: &Report<'_>, secrets: Option<&std::sync::Arc<firsthand_sql::Masked>>) {
+pub(super) fn fail(outcome: &mut Outcome, it: &Report<'_>, secrets: Option<&Arc<firsthand_sql::Masked>>) {
     outcome.code = Some(String::from_utf8_lossy(it.sqlstate()).into_owned());
     outcome.error = report::json(it, secrets);
 }
 
 /// Puts rows and notices into the outcome; what does not fit there goes before it.
-fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec<Action>) {
-    if let Some(capture) = running.capture.take() {
+pub(super) fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec<Action>) {
+    if let Some(mut capture) = running.capture.take() {
+        if let Some(masking) = &mut running.masking {
+            masking.tell(&mut capture);
+        }
         let number = running.permit.number();
         out.extend(capture.finish(outcome).map(|piece| Action::Rows(number, piece)));
+    }
+    if let Some(changed) = running.changed.take() {
+        changed.finish(running.permit.number(), outcome, out);
     }
     if outcome.tag.starts_with("COPY ")
         && let Some(rows) = outcome.affected

@@ -9,8 +9,10 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::decision::Obligations;
 use firsthand_model::id::SessionId;
 use firsthand_model::outcome::{AbandonReason, Transaction};
+use firsthand_model::target::ChangedRows;
 use firsthand_model::time::MonoMicros;
 use firsthand_session::{Admission, Answer, Forward, Refusal, RefusalKind};
 use firsthand_sql::Analyzer;
@@ -18,10 +20,14 @@ use firsthand_wire::postgres::Rules;
 use firsthand_wire::postgres::frame::{Passing, SERVER_LIMIT};
 
 use super::batch::{Batch, Moment};
+use super::changed::ChangedState;
 use super::columns::Columns;
 use super::flight::Flight;
+use super::knowing::Knowing;
+use super::masking::{RowPlan, Tools};
 use super::names::Names;
 use super::parameters::Parameters;
+use super::radius::Radius;
 use super::refuse;
 use super::role::Role;
 use super::text::Reading;
@@ -36,6 +42,8 @@ pub const MESSAGE_BYTES_MAX: u32 = 256 << 20;
 pub struct Setup {
     /// Analyses statements; shared by all sessions.
     pub analyzer: Arc<Analyzer>,
+    /// What is known of what statements mean; `None`: nobody asks.
+    pub knowing: Option<Knowing>,
     /// What the target reported while the session was opened (ParameterStatus).
     pub parameters: Vec<(String, String)>,
     /// `session_user` at the target.
@@ -48,6 +56,8 @@ pub struct Setup {
     pub budget: Arc<Budget>,
     /// The longest statement or set of parameters, in bytes; see [`MESSAGE_BYTES_MAX`].
     pub message_bytes_max: u32,
+    /// How much of the rows that writes touch is found out.
+    pub changed: ChangedRows,
     /// Nothing can be observed (replication): bytes pass both ways.
     pub unobserved: bool,
 }
@@ -69,6 +79,7 @@ pub(super) enum Life {
 pub struct PostgresDialect {
     pub(super) admission: Admission,
     pub(super) analyzer: Arc<Analyzer>,
+    pub(super) knowing: Option<Knowing>,
     pub(super) session: SessionId,
     pub(super) budget: Arc<Budget>,
     pub(super) message_bytes_max: usize,
@@ -104,6 +115,18 @@ pub struct PostgresDialect {
     pub(super) held: BytesMut,
     /// The columns described last: most results look like the one before.
     pub(super) last_columns: Option<(Box<[u8]>, Arc<Columns>)>,
+    /// What was last done to such columns under such duties.
+    pub(super) last_row_plan: Option<(Arc<Obligations>, Arc<Columns>, Arc<RowPlan>)>,
+    /// The target's texts may hold masked values: a command that touches some runs, or ran in this transaction.
+    pub(super) hushed: bool,
+    /// A command of this session had values to mask.
+    pub(super) masks: bool,
+    /// For payloads of notifications, once a command had the duty to look values through.
+    pub(super) tools: Option<Tools>,
+    /// The client has been told an error that the target does not know of: until ReadyForQuery it is told nothing more.
+    pub(super) muted: bool,
+    /// The same, within a transaction: the next command fails it at the target, too (invariant 9).
+    pub(super) doomed: bool,
     /// The client broke the protocol; told once what runs has ended.
     pub(super) broken: Option<Refusal>,
     /// The target has said itself that the session ends.
@@ -112,6 +135,12 @@ pub struct PostgresDialect {
     pub(super) over_because: AbandonReason,
     /// Something failed since the last ReadyForQuery.
     pub(super) failed: bool,
+    /// Which rows writes touch.
+    pub(super) changed: ChangedState,
+    /// How many rows writes may touch.
+    pub(super) radius: Radius,
+    /// When the driver spoke last.
+    pub(super) now: MonoMicros,
     /// A statement since the last ReadyForQuery said that it changes the role.
     pub(super) role_touched: bool,
 }
@@ -119,9 +148,12 @@ pub struct PostgresDialect {
 impl PostgresDialect {
     /// A session right after its handshake.
     pub fn new(admission: Admission, setup: Setup) -> Self {
+        let version = setup.parameters.iter().find(|(name, _)| name == "server_version");
+        let changed = ChangedState::new(setup.changed, version.map_or("", |(_, version)| version.as_str()));
         Self {
             admission,
             analyzer: setup.analyzer,
+            knowing: setup.knowing,
             session: setup.session,
             budget: setup.budget,
             message_bytes_max: setup.message_bytes_max as usize,
@@ -146,10 +178,19 @@ impl PostgresDialect {
             server_passing: None,
             held: BytesMut::new(),
             last_columns: None,
+            last_row_plan: None,
+            hushed: false,
+            masks: false,
+            tools: None,
+            doomed: false,
+            muted: false,
             broken: None,
             target_said_why: false,
             over_because: AbandonReason::Dropped,
             failed: false,
+            changed,
+            radius: Radius::default(),
+            now: MonoMicros(0),
             role_touched: false,
         }
     }
@@ -171,7 +212,7 @@ impl PostgresDialect {
 
     /// Ends the session once nothing runs any more, if it is to end.
     pub(super) fn end_when_idle(&mut self, out: &mut Vec<Action>) {
-        if self.asking || self.thinking || !self.flight.is_idle() {
+        if self.asking || self.thinking || !self.flight.is_idle() || self.radius.is_busy() {
             return;
         }
         if let Some(refusal) = self.broken.take() {
@@ -201,6 +242,12 @@ impl PostgresDialect {
 
     pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.over_because = why;
+        if let Some(asking) = self.changed.asking.take() {
+            self.asking = false;
+            let permits = asking.into_answers().into_iter().flatten();
+            out.extend(permits.map(|permit| Action::Abandon(permit, why)));
+        }
+        self.radius.abandon(why, out);
         self.flight.abandon(why, out);
     }
 
@@ -218,7 +265,8 @@ impl PostgresDialect {
 }
 
 impl Dialect for PostgresDialect {
-    fn from_client(&mut self, input: &mut BytesMut, _now: MonoMicros, out: &mut Vec<Action>) {
+    fn from_client(&mut self, input: &mut BytesMut, now: MonoMicros, out: &mut Vec<Action>) {
+        self.now = now;
         if self.life == Life::Over {
             input.clear();
         } else if self.unobserved {
@@ -242,7 +290,8 @@ impl Dialect for PostgresDialect {
         }
     }
 
-    fn from_server(&mut self, input: &mut BytesMut, _now: MonoMicros, out: &mut Vec<Action>) {
+    fn from_server(&mut self, input: &mut BytesMut, now: MonoMicros, out: &mut Vec<Action>) {
+        self.now = now;
         if self.life == Life::Over {
             input.clear();
         } else if self.unobserved {
@@ -250,20 +299,23 @@ impl Dialect for PostgresDialect {
         } else {
             self.stalled = false;
             self.read_server(input, false, out);
+            self.resume_without_question(now, out);
+            self.resume_held(now, out);
             self.end_when_idle(out);
         }
     }
 
-    fn answered(&mut self, answers: Vec<Answer>, _now: MonoMicros, out: &mut Vec<Action>) {
-        self.asking = false;
+    fn answered(&mut self, answers: Vec<Answer>, now: MonoMicros, out: &mut Vec<Action>) {
+        self.now = now;
         if self.life == Life::Over {
+            self.asking = false;
             // Ended while they were decided: none was sent.
             out.extend(
                 answers.into_iter().flatten().map(|permit| Action::Abandon(permit, self.over_because)),
             );
             return;
         }
-        self.forward(answers, out);
+        self.forward_or_ask(answers, now, out);
         self.end_when_idle(out);
     }
 
@@ -280,7 +332,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn is_busy(&self) -> bool {
-        self.asking || self.thinking || !self.flight.is_idle()
+        self.asking || self.thinking || !self.flight.is_idle() || self.radius.is_busy()
     }
 
     fn is_owed(&self) -> bool {

@@ -10,7 +10,12 @@ use firsthand_session::Permit;
 use firsthand_sql::Masked;
 
 use super::capture::Capture;
+use super::changed::{Changed, Found};
+use super::delivery::Delivery;
+use super::knowing::Pending;
+use super::masking::Masking;
 use super::names::{Names, Portal, Statement};
+use super::radius::Limit;
 use super::role::Change;
 use crate::dialect::Action;
 
@@ -31,12 +36,16 @@ pub(super) struct Running {
     pub(super) shape: Arc<Shape>,
     /// What it changes for later statements.
     pub(super) change: Change,
+    /// What it changes for what later statements mean.
+    pub(super) pending: Pending,
     /// Whether it can change how texts are read.
     pub(super) unsettles: bool,
     /// Its text may hold more statements than the gateway could tell: it ends with the whole message.
     pub(super) opaque: bool,
     /// Secrets in its text, which the target's errors may repeat.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// What has to be masked in its reply.
+    pub(super) masking: Option<Box<Masking>>,
     /// Its rows or copy data.
     pub(super) capture: Option<Box<Capture>>,
     /// Rendered notices: JSON array without its end.
@@ -45,6 +54,14 @@ pub(super) struct Running {
     pub(super) copy_in: bool,
     /// The client has ended its copy data.
     pub(super) copy_done: bool,
+    /// Which rows it changes: of a Query that has not gone out.
+    pub(super) changes: Found,
+    /// The rows that it changed.
+    pub(super) changed: Option<Changed>,
+    /// How much it may deliver.
+    pub(super) delivery: Option<Delivery>,
+    /// How many rows it may affect; gone once it was looked at.
+    pub(super) limit: Option<Limit>,
 }
 
 impl Running {
@@ -86,6 +103,8 @@ pub(super) enum Sent {
     DescribeStatement(Option<Arc<Statement>>),
     /// RowDescription or NoData.
     DescribePortal(Option<Arc<Portal>>),
+    /// The same, asked for by the gateway: the client is not told.
+    DescribeUnseen(Option<Arc<Portal>>),
     /// CloseComplete.
     CloseStatement(Box<[u8]>),
     /// CloseComplete.
@@ -108,6 +127,10 @@ pub(super) enum Sent {
     CopyData,
     /// CopyDone or CopyFail: no answer of its own.
     CopyEnd,
+    /// The gateway's own question about tables: its answers stay here.
+    Question,
+    /// The gateway's own command: what comes up to ReadyForQuery stays here.
+    Own,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
     Refused(Bytes),
 }
@@ -142,10 +165,27 @@ pub(super) struct Flight {
     doubts: bool,
     /// The gateway has asked for the answers so far, and nothing was sent since.
     flushed: bool,
+    /// Messages of the extended protocol were sent and no Sync after them.
+    open: bool,
 }
 
 impl Flight {
+    /// Whether the client's pipeline is open at the target: a Sync of ours would end it.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether the gateway's own question is still to be answered.
+    pub(super) fn has_question(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.sent, Sent::Question))
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
+        match entry.sent {
+            Sent::Sync { .. } | Sent::Ready => self.open = false,
+            Sent::Question | Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
+            _ => self.open = true,
+        }
         if let Sent::Sync { doubtful } = entry.sent {
             self.skipping = false;
             self.doubts |= doubtful;
@@ -334,6 +374,27 @@ impl Flight {
     pub(super) fn swallows_sync(&self) -> bool {
         let part = |e: &Entry| matches!(e.sent, Sent::Ready | Sent::CopyData | Sent::Sync { doubtful: true });
         self.is_reading_copy() && self.entries.iter().skip(1).all(part)
+    }
+
+    /// Whether nothing is awaited but one ReadyForQuery of a Query.
+    pub(super) fn is_only_ready(&self) -> bool {
+        self.entries.len() == 1 && matches!(self.entries.front().map(|e| &e.sent), Some(Sent::Ready))
+    }
+
+    /// Whether the last thing in the queue is its first Sync.
+    pub(super) fn ends_with_its_sync(&self) -> bool {
+        let syncs = self.entries.iter().filter(|e| matches!(e.sent, Sent::Sync { .. })).count();
+        syncs == 1 && matches!(self.entries.back().map(|e| &e.sent), Some(Sent::Sync { .. }))
+    }
+
+    /// Whether the columns of this portal have been asked for.
+    pub(super) fn describes(&self, portal: &Arc<Portal>) -> bool {
+        let statement = portal.statement.as_ref();
+        self.entries.iter().rev().any(|e| match &e.sent {
+            Sent::DescribePortal(Some(it)) | Sent::DescribeUnseen(Some(it)) => Arc::ptr_eq(it, portal),
+            Sent::DescribeStatement(Some(it)) => statement.is_some_and(|s| Arc::ptr_eq(it, s)),
+            _ => false,
+        })
     }
 
     /// Whether ReadyForQuery is under way without anything further being asked, and nothing else before it.

@@ -3,20 +3,26 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::command::Shape;
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
-use firsthand_session::{Answer, Refusal, RefusalKind};
-use firsthand_wire::postgres::frontend;
+use firsthand_model::time::MonoMicros;
+use firsthand_session::{Answer, Refusal};
+use firsthand_wire::postgres::frame::HEADER_LEN;
+use firsthand_wire::postgres::frontend::{self, Object as Described};
 
 use super::batch::{Batch, Item, Plan, What};
+use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
+use super::masking::Masking;
+use super::radius::{self, Limit};
 use super::refuse;
-use crate::budget::carry;
+use crate::budget::{Held, carry};
 use crate::dialect::Action;
 
 /// The name under which a refused Parse fails. Nothing ever has it: the text does not parse.
-const REFUSED_NAME: &[u8] = b"firsthand refused";
+pub(super) const REFUSED_NAME: &[u8] = b"firsthand refused";
 
 /// What came of one command.
 enum Fate {
@@ -30,13 +36,36 @@ enum Fate {
     Done,
 }
 
-struct Slot {
+pub(super) struct Slot {
     fate: Fate,
     /// The item with which the command ends.
     last: usize,
+    /// Its text names the function that changes settings.
+    sets_config: bool,
 }
 
 impl Slot {
+    /// The limit of rows that it may affect, before it is sent.
+    pub(super) fn limit(&self) -> Option<&Limit> {
+        match &self.fate {
+            Fate::Permitted(running) => running.limit.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit().is_some()
+    }
+
+    /// Whether what it does is of that kind; what is not sent does nothing.
+    pub(super) fn stays_inside(&self, kind: impl Fn(&Shape) -> bool) -> bool {
+        match &self.fate {
+            Fate::Permitted(running) => kind(&running.shape),
+            Fate::Queued(_) => false,
+            Fate::Refused(_) | Fate::Done => true,
+        }
+    }
+
     fn seq(&self) -> u64 {
         match &self.fate {
             Fate::Permitted(running) => running.seq,
@@ -53,10 +82,38 @@ struct Span {
     owner: Option<usize>,
 }
 
+/// Messages that are still to be sent, and the fates of the commands in them.
+pub(super) struct Sending {
+    bytes: BytesMut,
+    /// The messages with their places in the batch.
+    items: Vec<(usize, Item)>,
+    slots: Vec<Slot>,
+    /// A command before them may change what names mean.
+    settled: bool,
+    /// What they take of the budget for large messages.
+    budget: Option<Arc<Held>>,
+}
+
+impl Sending {
+    /// Whether the first of them waits until nothing at all is under way.
+    pub(super) fn waits_for_all(&self) -> bool {
+        matches!(self.items.first(), Some((_, Item { what: What::Query(_), .. })))
+    }
+
+    /// They will not be sent.
+    pub(super) fn abandon(self, why: AbandonReason, out: &mut Vec<Action>) {
+        for slot in self.slots {
+            if let Fate::Permitted(running) = slot.fate {
+                out.push(Action::Abandon(running.permit, why));
+            }
+        }
+    }
+}
+
 impl PostgresDialect {
     /// Sends the batch, as the answers allow. One answer per planned command.
-    pub(super) fn forward(&mut self, answers: Vec<Answer>, out: &mut Vec<Action>) {
-        let Batch { mut bytes, mut items, mut plans, held } = std::mem::take(&mut self.batch);
+    pub(super) fn forward(&mut self, answers: Vec<Answer>, now: MonoMicros, out: &mut Vec<Action>) {
+        let Batch { bytes, mut items, mut plans, held } = std::mem::take(&mut self.batch);
         self.sending = held.map(Arc::new);
         let mut slots: Vec<Slot> = Vec::with_capacity(plans.len());
         let mut answers = answers.into_iter();
@@ -65,8 +122,41 @@ impl PostgresDialect {
             let answer = answers.next().unwrap_or_else(|| Err(Refusal::not_recorded()));
             slots.push(self.slot(plan, answer));
         }
+        self.send_items(bytes, items.drain(..).enumerate(), slots, true, now, out);
+        // The vectors keep their room for the next batch; the buffer goes back to the reader.
+        self.batch = Batch { bytes: BytesMut::new(), items, plans, held: None };
+        self.sending = None;
+    }
+
+    /// Goes on with messages that were held back.
+    pub(super) fn send_on(&mut self, held: Sending, now: MonoMicros, out: &mut Vec<Action>) {
+        let Sending { bytes, items, slots, settled, budget } = held;
+        self.sending = budget;
+        self.send_items(bytes, items.into_iter(), slots, settled, now, out);
+        self.sending = None;
+    }
+
+    fn send_items(
+        &mut self,
+        mut bytes: BytesMut,
+        mut items: impl Iterator<Item = (usize, Item)>,
+        mut slots: Vec<Slot>,
+        mut settled: bool,
+        now: MonoMicros,
+        out: &mut Vec<Action>,
+    ) {
         let mut span = Span::default();
-        for (at, item) in items.drain(..).enumerate() {
+        while let Some((at, item)) = items.next() {
+            if self.must_hold(&item, &slots) {
+                self.send(&mut span, &mut bytes, &mut slots, out);
+                if !self.flight.is_skipping() {
+                    self.ask_to_answer(out);
+                }
+                let items = std::iter::once((at, item)).chain(items).collect();
+                let budget = self.sending.clone();
+                self.radius.hold(Sending { bytes, items, slots, settled, budget });
+                return;
+            }
             if self.flight.is_skipping() && !matches!(item.what, What::Sync | What::Flush | What::Terminate) {
                 // An earlier message has failed: the target would read over this one.
                 self.send(&mut span, &mut bytes, &mut slots, out);
@@ -78,81 +168,144 @@ impl PostgresDialect {
             if let What::Query(range) = &item.what {
                 refuse_together(slots.get_mut(range.clone()).unwrap_or_default(), out);
             }
-            let owned = item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate);
-            let refusal = match owned {
-                Some(fate @ Fate::Refused(_)) => match std::mem::replace(fate, Fate::Done) {
-                    Fate::Refused(refusal) => {
-                        Some((Some(refusal), matches!(item.what, What::Query(_) | What::Function)))
-                    }
-                    _ => None,
-                },
-                Some(Fate::Done) => Some((None, false)),
-                Some(Fate::Permitted(_) | Fate::Queued(_)) => None,
-                None => match item.what {
-                    What::Refused { ref refusal, simple } => Some((Some(refusal.clone()), simple)),
-                    _ => None,
-                },
-            };
-            if let Some((refusal, simple)) = refusal {
+            if let Some((refusal, simple)) = refusal_of(&item, &mut slots) {
                 self.send(&mut span, &mut bytes, &mut slots, out);
                 drop(bytes.split_to(item.len));
-                if let Some(refusal) = refusal {
-                    if matches!(item.what, What::Refused { .. }) {
-                        out.push(note(&refusal));
-                    }
-                    let name = match &item.what {
-                        What::Parse(it) if it.name.is_empty() => &[],
-                        _ => REFUSED_NAME,
-                    };
-                    self.send_failing(&refusal, simple, name, out);
-                }
-                self.leave_out(&item.what);
+                self.send_refusal(refusal, simple, &item, out);
                 continue;
             }
-            if item.owner.is_some() && item.owner != span.owner {
-                if span.owner.is_some() {
-                    self.send(&mut span, &mut bytes, &mut slots, out);
-                }
-                span.owner = item.owner;
+            if let What::Query(range) = &item.what
+                && let Err(refusal) = self.wrap_query(slots.get(range.clone()).unwrap_or_default(), out)
+            {
+                // Never a Query behind other messages of the batch that still wait in the span: it ends a batch, alone.
+                self.send(&mut span, &mut bytes, &mut slots, out);
+                drop(bytes.split_to(item.len));
+                refuse_all(slots.get_mut(range.clone()).unwrap_or_default(), out);
+                self.send_refusal(Some(Box::new(refusal)), true, &item, out);
+                continue;
             }
-            span.len += item.len;
-            self.queue(at, item, &mut slots);
+            self.send_permitted(at, item, &mut span, &mut bytes, &mut slots, &mut settled, now, out);
         }
         self.send(&mut span, &mut bytes, &mut slots, out);
-        // The vectors keep their room for the next batch; the buffer goes back to the reader.
-        self.batch = Batch { bytes: BytesMut::new(), items, plans, held: None };
-        self.sending = None;
+    }
+
+    /// A message that goes out, perhaps with a list of columns added.
+    #[expect(clippy::too_many_arguments, reason = "the state of one loop, which this is a part of")]
+    fn send_permitted(
+        &mut self,
+        at: usize,
+        item: Item,
+        span: &mut Span,
+        bytes: &mut BytesMut,
+        slots: &mut [Slot],
+        settled: &mut bool,
+        now: MonoMicros,
+        out: &mut Vec<Action>,
+    ) {
+        if item.owner.is_some() && item.owner != span.owner {
+            if span.owner.is_some() {
+                self.send(span, bytes, slots, out);
+            }
+            span.owner = item.owner;
+        }
+        self.describe_unseen(&item, span, bytes, slots, out);
+        let running = match (&item.what, item.owner.and_then(|o| slots.get_mut(o)).map(|s| &mut s.fate)) {
+            (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
+            _ => None,
+        };
+        let message = bytes.get(span.len..span.len + item.len).unwrap_or_default();
+        if let Some(changed) = self.with_list(&item.what, message, running, *settled, now) {
+            let owner = span.owner;
+            self.send(span, bytes, slots, out);
+            drop(bytes.split_to(item.len));
+            *span = Span { len: changed.len(), owner };
+            let mut changed = BytesMut::from(changed);
+            self.send(span, &mut changed, slots, out);
+            span.owner = owner;
+        } else {
+            span.len += item.len;
+        }
+        let runs = match &item.what {
+            What::Query(range) => slots.get(range.clone()).unwrap_or_default(),
+            What::Execute(_) => item.owner.and_then(|o| slots.get(o..=o)).unwrap_or_default(),
+            _ => &[],
+        };
+        for slot in runs {
+            if let Fate::Permitted(running) = &slot.fate {
+                *settled &= !self.changed.tables.runs(&running.shape.tag, slot.sets_config);
+            }
+        }
+        self.queue(at, item, slots);
+    }
+
+    /// Tells a refusal in a message's place (`None`: it was told with another message of its command).
+    fn send_refusal(
+        &mut self,
+        refusal: Option<Box<Refusal>>,
+        simple: bool,
+        item: &Item,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(refusal) = refusal {
+            if matches!(item.what, What::Refused { .. }) {
+                out.push(note(&refusal));
+            }
+            let name = match &item.what {
+                What::Parse(it) if it.name.is_empty() => &[],
+                _ => REFUSED_NAME,
+            };
+            self.send_failing(&refusal, simple, name, out);
+        }
+        self.leave_out(&item.what);
     }
 
     fn slot(&mut self, plan: Plan, answer: Answer) -> Slot {
         let last = plan.last;
+        let refused = |refusal| Slot { fate: Fate::Refused(Box::new(refusal)), last, sets_config: false };
         let permit = match answer {
             Ok(permit) => permit,
-            Err(refusal) => return Slot { fate: Fate::Refused(Box::new(refusal)), last },
+            Err(refusal) => return refused(refusal),
         };
-        if permit.mask_plan().is_some_and(|p| p.masks_anything) {
-            permit.abandon(AbandonReason::RefusedTogether);
-            let refusal = Refusal::new(
-                RefusalKind::Unsupported,
-                "Firsthand cannot mask the values that this command would return, so it was not run; ask for other columns",
-            );
-            return Slot { fate: Fate::Refused(Box::new(refusal)), last };
-        }
+        let limit = match radius::limit_of(&plan, &permit) {
+            Ok(limit) => limit,
+            Err(refusal) => {
+                permit.abandon(AbandonReason::RefusedTogether);
+                return refused(refusal);
+            }
+        };
+        let sets_config = plan.sets_config;
+        let masking = permit.mask_plan().map_or(Ok(None), |duties| {
+            Masking::new(duties, &plan.shape, plan.copy, self.parameters.ascii_safe)
+        });
+        let masking = match masking.and_then(|masking| self.unless_doomed(masking)) {
+            Ok(masking) => masking,
+            Err(refusal) => {
+                permit.abandon(AbandonReason::RefusedTogether);
+                return refused(*refusal);
+            }
+        };
         self.seq += 1;
         let running = Running {
             seq: self.seq,
-            permit,
             shape: plan.shape,
             change: plan.change,
+            pending: plan.pending,
             unsettles: plan.unsettles,
             opaque: plan.opaque,
             secrets: plan.secrets,
+            masking,
             capture: None,
             notices: Vec::new(),
             copy_in: false,
             copy_done: false,
+            changes: plan.changes,
+            changed: None,
+            delivery: Delivery::of(&permit),
+            limit,
+            permit,
         };
-        Slot { fate: Fate::Permitted(Box::new(running)), last }
+        self.masking_begins(&running);
+        Slot { fate: Fate::Permitted(Box::new(running)), last, sets_config }
     }
 
     /// Sends the span through its command's permit; without a command it is bookkeeping.
@@ -180,6 +333,36 @@ impl PostgresDialect {
         out.push(Action::ToServer(forward));
     }
 
+    /// Asks for the columns of a portal that is about to be executed, where its rows have to be masked and nobody has
+    /// asked: the answer is not told to the client.
+    fn describe_unseen(
+        &mut self,
+        item: &Item,
+        span: &mut Span,
+        bytes: &mut BytesMut,
+        slots: &mut [Slot],
+        out: &mut Vec<Action>,
+    ) {
+        let What::Execute(portal) = &item.what else { return };
+        let Some(owner) = item.owner else { return };
+        let Some(Fate::Permitted(running)) = slots.get(owner).map(|s| &s.fate) else { return };
+        if !self.must_describe(portal.as_ref(), running) {
+            return;
+        }
+        let seq = running.seq;
+        let name = bytes.get(span.len + HEADER_LEN..).and_then(|b| b.split(|b| *b == 0).next());
+        let mut describe = BytesMut::new();
+        if frontend::encode_describe(&mut describe, Described::Portal(name.unwrap_or_default())).is_err() {
+            return;
+        }
+        self.send(span, bytes, slots, out);
+        self.flight.push(Entry { sent: Sent::DescribeUnseen(portal.clone()), owner: seq, ends: 0 });
+        if let Some(Fate::Permitted(running)) = slots.get_mut(owner).map(|s| &mut s.fate) {
+            out.push(Action::ToServer(running.permit.forward(describe.freeze())));
+        }
+        span.owner = Some(owner);
+    }
+
     /// Queues what must be answered.
     fn queue(&mut self, at: usize, item: Item, slots: &mut [Slot]) {
         let Item { what, owner, .. } = item;
@@ -196,6 +379,11 @@ impl PostgresDialect {
                 slot.fate = Fate::Queued(running.seq);
                 // All statements of a Query go out with its bytes, though only the first one's permit carries them.
                 let _ = running.permit.forward(Bytes::new());
+                match &what {
+                    What::Execute(portal) => running.changed = self.changed_by(portal.as_ref(), &running),
+                    What::Query(range) if range.len() > 1 => self.untold_together(&mut running),
+                    _ => {}
+                }
                 self.flight.start(running);
                 ends += 1;
             }
@@ -245,6 +433,12 @@ impl PostgresDialect {
         out.push(Action::ToServer(self.without_command(bytes.freeze())));
     }
 
+    /// A text that does not parse, and tells the target's own log why.
+    pub(super) fn failing_text(&self, refusal: &Refusal) -> String {
+        let rule: String = refusal.rule.chars().filter(|c| !c.is_control()).take(64).collect();
+        format!("firsthand refused a command of session {} ({rule})", self.session)
+    }
+
     /// What a message that is not sent would have done to names has not happened.
     fn leave_out(&mut self, what: &What) {
         match what {
@@ -276,6 +470,34 @@ fn skip(item: &Item, slots: &mut [Slot], out: &mut Vec<Action>) {
     for slot in slots.get_mut(of_item).unwrap_or_default() {
         if let Fate::Permitted(running) = std::mem::replace(&mut slot.fate, Fate::Done) {
             out.push(Action::Abandon(running.permit, AbandonReason::Skipped));
+        }
+    }
+}
+
+/// The refusal that stands in a message's place, and whether it gets a ReadyForQuery. The refusal is `None` where another
+/// message of the same command has told it.
+fn refusal_of(item: &Item, slots: &mut [Slot]) -> Option<(Option<Box<Refusal>>, bool)> {
+    match item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
+        Some(fate @ Fate::Refused(_)) => match std::mem::replace(fate, Fate::Done) {
+            Fate::Refused(refusal) => {
+                Some((Some(refusal), matches!(item.what, What::Query(_) | What::Function)))
+            }
+            _ => None,
+        },
+        Some(Fate::Done) => Some((None, false)),
+        Some(Fate::Permitted(_) | Fate::Queued(_)) => None,
+        None => match item.what {
+            What::Refused { ref refusal, simple } => Some((Some(refusal.clone()), simple)),
+            _ => None,
+        },
+    }
+}
+
+/// None of these commands is sent.
+fn refuse_all(slots: &mut [Slot], out: &mut Vec<Action>) {
+    for slot in slots {
+        if let Fate::Permitted(running) = std::mem::replace(&mut slot.fate, Fate::Done) {
+            out.push(Action::Abandon(running.permit, AbandonReason::RefusedTogether));
         }
     }
 }

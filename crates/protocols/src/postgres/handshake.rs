@@ -6,16 +6,20 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use firsthand_model::identity::{Claim, ClientFacts};
 use firsthand_model::json::{Json, Object, write_lossy};
+use firsthand_model::target::ChangedRows;
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Admitted, Bound, Refusal, RefusalKind};
-use firsthand_sql::Analyzer;
+use firsthand_sql::state::{Start, identifiers};
 use firsthand_wire::postgres::backend::Authentication;
 use firsthand_wire::postgres::reply;
 use firsthand_wire::postgres::startup::{self, ProtocolVersion};
 
+use super::Postgres;
+use super::definitions::Way;
 use super::dialect::{MESSAGE_BYTES_MAX, PostgresDialect, Setup};
 use super::handshake_client::{self as client, Hello, Opening};
 use super::handshake_target::{self as target, Accepted, TargetError};
+use super::knowing::Knowing;
 use super::refuse;
 use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
@@ -26,7 +30,7 @@ const CANCEL_KEY_3_0: usize = 4;
 const CANCEL_KEY_3_2: usize = 32;
 
 /// Leads a connection to a session.
-pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>, analyzer: &Arc<Analyzer>) -> Begun {
+pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>, it: &Postgres) -> Begun {
     let hello = match client::open(line, with).await {
         Ok(Opening::Startup(hello)) => hello,
         Ok(Opening::Cancel(key)) => return Begun::Cancel(key),
@@ -46,7 +50,7 @@ pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>, analyzer: &Arc<
             return Begun::Ended;
         }
     };
-    match connect(with, analyzer, &hello, &facts, admitted, proven.on_success).await {
+    match connect(with, it, &hello, &facts, admitted, proven.on_success).await {
         Ok(ready) => Begun::Session(Box::new(ready)),
         Err(told) => {
             let _ = line.send(&told).await;
@@ -58,23 +62,28 @@ pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>, analyzer: &Arc<
 /// Admitted: log in to the target and open the session. The error is what the client is told.
 async fn connect(
     with: &Beginning<'_>,
-    analyzer: &Arc<Analyzer>,
+    it: &Postgres,
     hello: &Hello,
     facts: &ClientFacts,
     admitted: Admitted,
     on_success: Bytes,
 ) -> Result<Ready, Bytes> {
     let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
-    let (target, accepted, (session_role, role)) = match reach(with, hello, facts, &admitted).await {
-        Ok(reached) => reached,
-        Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
-        Err(Unreached::Target(e)) => {
-            let refusal = with.engine.target_failed(&hello.wanted, facts, e.why(), &e.to_string());
-            return Err(e.relay().map_or_else(|| told(&refusal), |relay| greeted(&on_success, &relay)));
-        }
-    };
+    let Reached { target, accepted, session_role, role, search_path } =
+        match reach(with, hello, facts, &admitted).await {
+            Ok(reached) => reached,
+            Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
+            Err(Unreached::Target(e)) => {
+                let refusal = with.engine.target_failed(&hello.wanted, facts, e.why(), &e.to_string());
+                return Err(e.relay().map_or_else(|| told(&refusal), |relay| greeted(&on_success, &relay)));
+            }
+        };
     let forward = cancel_route(with, &admitted, &accepted);
-    let database = admitted.database.clone();
+    let (database, changed) = (admitted.database.clone(), admitted.target.changed);
+    let knowing = match &search_path {
+        Some(path) => Some(know(with, it, &admitted, &accepted, &role, path).await),
+        None => None,
+    };
     let bound = Bound {
         client: facts.clone(),
         claims: claims(&hello.parameters),
@@ -83,11 +92,18 @@ async fn connect(
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
         parameters: passed_on(&hello.parameters),
-        coverage: if hello.wanted.unobserved { vec!["unobserved"] } else { Vec::new() },
+        coverage: match (hello.wanted.unobserved, changed) {
+            (true, _) => vec!["unobserved"],
+            (false, ChangedRows::Off) => vec!["changed-rows:off"],
+            (false, _) => Vec::new(),
+        },
     };
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
     if !hello.wanted.unobserved {
-        session.note("asked", asked(&role)).map(drop).map_err(|_| told(&Refusal::not_recorded()))?;
+        session
+            .note("asked", asked(&role, search_path.as_deref()))
+            .map(drop)
+            .map_err(|_| told(&Refusal::not_recorded()))?;
     }
     tracing::debug!(session = %session.facts().id, database, "session opened");
     let mut key =
@@ -99,13 +115,15 @@ async fn connect(
     greeting.extend_from_slice(&accepted.after_key);
     let route = CancelRoute { canceller: session.canceller(), forward };
     let setup = Setup {
-        analyzer: Arc::clone(analyzer),
+        analyzer: Arc::clone(&it.analyzer),
+        knowing,
         parameters: accepted.parameters,
         session_role,
         role,
         session: session.facts().id,
         budget: Arc::clone(with.budget),
         message_bytes_max: MESSAGE_BYTES_MAX,
+        changed,
         unobserved: hello.wanted.unobserved,
     };
     let dialect = Box::new(PostgresDialect::new(admission, setup));
@@ -113,12 +131,40 @@ async fn connect(
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
 }
 
+/// What a session begins with, for judging its statements.
+async fn know(
+    with: &Beginning<'_>,
+    it: &Postgres,
+    admitted: &Admitted,
+    accepted: &Accepted,
+    role: &str,
+    search_path: &str,
+) -> Knowing {
+    let way = Way {
+        engine: Arc::clone(with.engine),
+        links: Arc::clone(with.links),
+        learner: Arc::clone(with.learner),
+        identity: Arc::clone(&admitted.identity),
+        target: admitted.target.name.clone(),
+        database: admitted.database.clone(),
+    };
+    let snapshot = it.definitions.open(way).await;
+    let start = Start { user: role.to_owned(), search_path: identifiers(search_path) };
+    Knowing::new(Arc::clone(&it.judge), snapshot, start, &accepted.parameters)
+}
+
 /// What the gateway asked for itself, and what it was told.
-fn asked(role: &str) -> Json {
+fn asked(role: &str, search_path: Option<&str>) -> Json {
     let mut out = Vec::new();
     let mut o = Object::open(&mut out);
     o.string("role", role);
+    if let Some(path) = search_path {
+        o.string("search_path", path);
+    }
     o.string("text", target::WHO);
+    if search_path.is_some() {
+        o.string("then", target::SEARCH_PATH);
+    }
     o.close();
     Json::from_written(out)
 }
@@ -131,6 +177,16 @@ fn greeted(on_success: &[u8], then: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// A target that let the gateway in.
+struct Reached {
+    target: Line,
+    accepted: Accepted,
+    session_role: String,
+    role: String,
+    /// Asked for only where somebody wants to know what statements mean.
+    search_path: Option<String>,
+}
+
 enum Unreached {
     Refused(Refusal),
     Target(TargetError),
@@ -141,7 +197,7 @@ async fn reach(
     hello: &Hello,
     facts: &ClientFacts,
     admitted: &Admitted,
-) -> Result<(Line, Accepted, (String, String)), Unreached> {
+) -> Result<Reached, Unreached> {
     let Some(link) = with.links.link(&admitted.target.name) else {
         // Removed by a reload between the admission and now.
         let refusal = Refusal::new(
@@ -162,10 +218,16 @@ async fn reach(
             true => (user.clone(), user.clone()),
             false => target::who(&mut line).await?,
         };
-        Ok((accepted, roles))
+        let search_path = match with.learner.is_curious() && !hello.wanted.unobserved {
+            true => Some(target::search_path(&mut line).await?),
+            false => None,
+        };
+        Ok((accepted, roles, search_path))
     };
     match tokio::time::timeout(link.timeout, login).await {
-        Ok(Ok((accepted, roles))) => Ok((line, accepted, roles)),
+        Ok(Ok((accepted, (session_role, role), search_path))) => {
+            Ok(Reached { target: line, accepted, session_role, role, search_path })
+        }
         Ok(Err(e)) => Err(Unreached::Target(e)),
         Err(_) => Err(Unreached::Target(TargetError::Io(std::io::ErrorKind::TimedOut.into()))),
     }

@@ -137,28 +137,43 @@ pub(super) async fn log_in(
 /// settings of the role may have changed. It stands in the record like everything sent to a target (invariant 12).
 pub(super) const WHO: &str = "SELECT session_user, current_user";
 
+/// What the gateway asks besides, where statements are judged by what their names mean: where names are looked up.
+pub(super) const SEARCH_PATH: &str = "SHOW search_path";
+
 /// `session_user` and `current_user`, as the target says.
 pub(super) async fn who(line: &mut Line) -> Result<(String, String), TargetError> {
+    match ask(line, WHO).await?.as_slice() {
+        [Some(session), Some(current), ..] => Ok((session.clone(), current.clone())),
+        _ => Err(TargetError::Protocol("it does not say which role is in force".to_owned())),
+    }
+}
+
+/// `search_path`, as the target says.
+pub(super) async fn search_path(line: &mut Line) -> Result<String, TargetError> {
+    match ask(line, SEARCH_PATH).await?.as_slice() {
+        [Some(path)] => Ok(path.clone()),
+        _ => Err(TargetError::Protocol("it does not say where names are looked up".to_owned())),
+    }
+}
+
+/// The last row of the answer.
+async fn ask(line: &mut Line, text: &str) -> Result<Vec<Option<String>>, TargetError> {
     let mut out = BytesMut::new();
-    frontend::encode_query(&mut out, WHO.as_bytes()).map_err(|e| TargetError::Protocol(e.to_string()))?;
+    frontend::encode_query(&mut out, text.as_bytes()).map_err(|e| TargetError::Protocol(e.to_string()))?;
     line.send(&out).await?;
-    let mut roles = None;
+    let mut last = Vec::new();
     loop {
         let (tag, body) = message(line).await?;
         match Message::read(tag, &body).map_err(|e| TargetError::Protocol(e.to_string()))? {
             Message::DataRow(row) => {
-                let mut values =
-                    row.values().map(|v| v.ok().flatten().map(|v| String::from_utf8_lossy(v).into_owned()));
-                if let (Some(Some(session)), Some(Some(current))) = (values.next(), values.next()) {
-                    roles = Some((session, current));
-                }
+                let text = |v: &[u8]| String::from_utf8_lossy(v).into_owned();
+                last = row.values().map(|v| v.ok().flatten().map(text)).collect();
             }
             Message::ErrorResponse(report) => return Err(refused(tag, &body, &report)),
-            Message::ReadyForQuery(_) => break,
+            Message::ReadyForQuery(_) => return Ok(last),
             _ => {}
         }
     }
-    roles.ok_or_else(|| TargetError::Protocol("it does not say which role is in force".to_owned()))
 }
 
 /// From AuthenticationOk to ReadyForQuery.

@@ -3,19 +3,26 @@
 
 mod batch;
 mod capture;
+pub mod catalog;
+mod changed;
 mod client;
 mod columns;
 mod complete;
 mod copy;
+mod definitions;
+mod delivery;
 pub mod dialect;
 mod flight;
 mod forward;
 mod handshake;
 mod handshake_client;
 mod handshake_target;
+pub mod knowing;
+mod masking;
 mod names;
 mod parameters;
 mod probe;
+mod radius;
 pub mod refuse;
 mod report;
 mod role;
@@ -27,6 +34,9 @@ use std::sync::Arc;
 use firsthand_session::Refusal;
 use firsthand_session::port::BoxFuture;
 use firsthand_sql::Analyzer;
+use firsthand_sql::judge::Judge;
+
+use self::definitions::Definitions;
 
 use crate::drive::line::Line;
 use crate::protocol::{Beginning, Begun, Probe, StreamProtocol};
@@ -36,6 +46,10 @@ use crate::protocol::{Beginning, Begun, Probe, StreamProtocol};
 pub struct Postgres {
     /// Remembers what statements do, for all sessions.
     analyzer: Arc<Analyzer>,
+    /// Remembers what statements mean, where rules ask for it.
+    judge: Arc<Judge>,
+    /// What databases define, for that.
+    definitions: Definitions,
 }
 
 impl Postgres {
@@ -53,7 +67,7 @@ impl StreamProtocol for Postgres {
     }
 
     fn begin<'a>(&'a self, line: &'a mut Line, with: &'a Beginning<'a>) -> BoxFuture<'a, Begun> {
-        Box::pin(handshake::begin(line, with, &self.analyzer))
+        Box::pin(handshake::begin(line, with, self))
     }
 
     fn turn_away<'a>(&'a self, line: &'a mut Line, why: &'a Refusal) -> BoxFuture<'a, ()> {

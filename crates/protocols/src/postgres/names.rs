@@ -12,9 +12,12 @@ use std::sync::{Arc, OnceLock};
 use firsthand_model::command::Shape;
 use firsthand_model::json::Json;
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
+use firsthand_sql::judge::After;
 use firsthand_wire::postgres::Format;
 
+use super::changed::{Decided, Found};
 use super::columns::Columns;
+use super::knowing::Meaning;
 use super::role;
 use super::text::Piece;
 
@@ -85,6 +88,8 @@ pub(super) struct Statement {
     pub(super) name: Box<[u8]>,
     /// What the analysis found.
     pub(super) shape: Arc<Shape>,
+    /// What it means, where somebody asks.
+    pub(super) meaning: Option<Meaning>,
     /// Its text for the record.
     pub(super) text: super::text::Recorded,
     /// What it changes when it runs.
@@ -95,6 +100,10 @@ pub(super) struct Statement {
     types: OnceLock<Box<[u32]>>,
     /// The columns as the target described them (formats unknown yet).
     columns: OnceLock<Arc<Columns>>,
+    /// Which rows it changes, as far as its text tells.
+    pub(super) changes: Found,
+    /// Whether a list was added to its text on the way to the target.
+    pub(super) added: OnceLock<Decided>,
     /// When it was made.
     pub(super) epoch: Epoch,
     kept: Kept,
@@ -130,6 +139,8 @@ pub(super) struct Portal {
     pub(super) name: Box<[u8]>,
     /// The statement, where it is known.
     pub(super) statement: Option<Arc<Statement>>,
+    /// What the statement does with these values, and what it leaves behind.
+    pub(super) does: Option<(Arc<Shape>, After)>,
     /// The values, rendered: JSON array, or absent.
     pub(super) parameters: Json,
     /// Whether the values were cut.
@@ -289,24 +300,29 @@ impl Names {
         &self,
         name: &[u8],
         piece: Piece,
+        meaning: Option<Meaning>,
         types: impl Iterator<Item = u32>,
     ) -> Statement {
-        let (name, Piece { shape, text, change }) = (known_as(name), piece);
+        let (name, Piece { shape, text, change, changes, .. }) = (known_as(name), piece);
         let asked_types: Box<[u32]> = types.take(TYPES_KEPT).collect();
         let of_shape = shape.tables.iter().chain(&shape.coverage).map(|s| s.len() + size_of::<String>());
         let bytes = size_of::<Statement>()
             + 2 * name.len()
             + text.kept_bytes()
             + size_of_val(&*asked_types)
+            + meaning.as_ref().map_or(0, Meaning::kept_bytes)
             + of_shape.sum::<usize>();
         Statement {
             name: name.into(),
             shape,
+            meaning,
             text,
             change,
             asked_types,
             types: OnceLock::new(),
             columns: OnceLock::new(),
+            changes,
+            added: OnceLock::new(),
             epoch: self.epoch,
             kept: Kept::new(&self.kept, bytes),
         }
@@ -317,6 +333,7 @@ impl Names {
         &self,
         name: &[u8],
         statement: Option<Arc<Statement>>,
+        does: Option<(Arc<Shape>, After)>,
         (parameters, parameters_cut): (Json, bool),
         result_formats: Box<[Format]>,
     ) -> Portal {
@@ -328,6 +345,7 @@ impl Names {
         Portal {
             name: name.into(),
             statement,
+            does,
             parameters,
             parameters_cut,
             result_formats,
@@ -457,14 +475,15 @@ mod tests {
 
     fn piece(text: &str) -> Piece {
         let shape = super::super::text::unknown("unparsed");
-        Piece::new(shape, Recorded { text: text.to_owned(), ..Recorded::default() })
+        Piece::new(shape, Recorded { text: text.to_owned(), ..Recorded::default() }, None)
     }
 
     /// Parses under ever new names until it is too much; how many were kept.
     fn fill(names: &mut Names, types: usize, then: impl Fn(&Statement)) -> usize {
         for n in 0..NAMES_MAX {
             let name = format!("s{n}");
-            let it = names.statement_of(name.as_bytes(), piece("select 1"), std::iter::repeat_n(23, types));
+            let it =
+                names.statement_of(name.as_bytes(), piece("select 1"), None, std::iter::repeat_n(23, types));
             if names.too_much_statement(&it) {
                 return n;
             }
@@ -483,7 +502,7 @@ mod tests {
         assert!((500..1_000).contains(&kept), "{kept} statements of 60,000 types");
         assert!(names.kept.load(Relaxed) <= NAMES_BYTES_MAX);
         // What has no name goes on; what is closed makes room.
-        let unnamed = names.statement_of(b"", piece("select 1"), std::iter::repeat_n(23, 60_000));
+        let unnamed = names.statement_of(b"", piece("select 1"), None, std::iter::repeat_n(23, 60_000));
         assert!(!names.too_much_statement(&unnamed));
         drop(unnamed);
         for n in 0..kept {
@@ -510,7 +529,7 @@ mod tests {
         let mut held = Vec::new();
         for name in [&b"p"[..], b""] {
             loop {
-                let it = names.portal_of(name, None, value(), Box::default());
+                let it = names.portal_of(name, None, None, value(), Box::default());
                 if names.too_much_portal(&it) {
                     break;
                 }
@@ -526,7 +545,7 @@ mod tests {
     fn names_that_postgresql_takes_for_one_are_one() {
         let mut names = Names::default();
         let (one, other) = (format!("{}1", "n".repeat(63)), format!("{}2", "n".repeat(63)));
-        let it = Arc::new(names.statement_of(one.as_bytes(), piece("select 1"), [].into_iter()));
+        let it = Arc::new(names.statement_of(one.as_bytes(), piece("select 1"), None, [].into_iter()));
         names.parse_sent(&it);
         names.parsed(it);
         assert!(matches!(names.statement(other.as_bytes()), Known::Is(_)));

@@ -11,6 +11,9 @@ use super::columns::write_type;
 /// What the target has reported and this dialect acts on.
 #[derive(Debug)]
 pub(super) struct Parameters {
+    /// Bytes that are ASCII stand for ASCII, also in the client's encoding: true of all but those that the server itself
+    /// never stores.
+    pub(super) ascii_safe: bool,
     /// How texts are read.
     pub(super) settings: Settings,
     /// The session's user at the target, as reported.
@@ -22,8 +25,12 @@ pub(super) struct Parameters {
 impl Parameters {
     /// As a session starts: settings are what a server has that does not report them.
     pub(super) fn new(initial: &[(String, String)]) -> Self {
-        let mut this =
-            Self { settings: Settings::default(), session_authorization: None, is_superuser: None };
+        let mut this = Self {
+            ascii_safe: true,
+            settings: Settings::default(),
+            session_authorization: None,
+            is_superuser: None,
+        };
         for (name, value) in initial {
             this.set(name.as_bytes(), value.as_bytes());
         }
@@ -34,7 +41,10 @@ impl Parameters {
     pub(super) fn set(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"standard_conforming_strings" => self.settings.standard_conforming_strings = value == b"on",
-            b"client_encoding" => self.settings.utf8 = is_utf8(value),
+            b"client_encoding" => {
+                self.settings.utf8 = is_utf8(value);
+                self.ascii_safe = !embeds_ascii(value);
+            }
             b"session_authorization" => self.session_authorization = Some(value.into()),
             b"is_superuser" => self.is_superuser = Some(value == b"on"),
             _ => {}
@@ -47,6 +57,17 @@ impl Parameters {
 fn is_utf8(name: &[u8]) -> bool {
     let plain = name.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase);
     plain.clone().eq(*b"utf8") || plain.eq(*b"unicode")
+}
+
+/// Encodings with ASCII bytes inside of other characters (`PG_ENCODING_IS_CLIENT_ONLY`).
+fn embeds_ascii(value: &[u8]) -> bool {
+    let plain: Vec<u8> =
+        value.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect();
+    let starts = |name: &&[u8]| plain.starts_with(name);
+    let names: [&[u8]; 9] =
+        [b"sjis", b"shiftjis", b"mskanji", b"win932", b"windows93", b"big5", b"gbk", b"uhc", b"gb18030"];
+    names.iter().any(starts)
+        || [&b"johab"[..], b"windows949", b"win949", b"win950", b"win936"].iter().any(starts)
 }
 
 /// `{"name":…,"value":…}` for the record.

@@ -160,7 +160,7 @@ fn setting(text: &str) -> Change {
 }
 
 /// Whether one of these words, in small letters and all with this first letter, stands in the text, in any case.
-fn contains(text: &str, first: u8, words: &[&str]) -> bool {
+pub(super) fn contains(text: &str, first: u8, words: &[&str]) -> bool {
     let bytes = text.as_bytes();
     let is = |at: usize, word: &&str| {
         bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))

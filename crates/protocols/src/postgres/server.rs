@@ -1,7 +1,7 @@
 //! From the target: each message is matched to what it answers, and goes on to the client in spans of the buffer it came
 //! in. Only what ends a command, or must change, is cut out of a span.
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_wire::postgres::backend::{
     CopyFormats, Notification, ParameterDescription, ParameterStatus, Report, RowDescription,
@@ -16,6 +16,8 @@ use super::complete::{Ending, READY_TOO_EARLY};
 use super::copy::pass_run;
 use super::dialect::PostgresDialect;
 use super::flight::{NOTICE_BYTES_KEPT, Sent};
+use super::knowing::Knowing;
+use super::masking::MASKED_ROW_MAX;
 use super::{parameters, report};
 use crate::dialect::Action;
 
@@ -38,6 +40,8 @@ pub(super) struct Walk<'i> {
     pub(super) gated: bool,
     /// No more bytes will come.
     pub(super) closing: bool,
+    /// Up to where in the input texts have been replaced that must be.
+    pub(super) quiet: usize,
 }
 
 impl Walk<'_> {
@@ -53,7 +57,9 @@ impl Walk<'_> {
 
     /// Cuts off the span and `len` bytes more.
     pub(super) fn cut(&mut self, len: usize) -> bytes::Bytes {
-        let bytes = self.input.split_to((self.at + len).min(self.input.len())).freeze();
+        let cut = (self.at + len).min(self.input.len());
+        let bytes = self.input.split_to(cut).freeze();
+        self.quiet = self.quiet.saturating_sub(cut);
         self.at = 0;
         bytes
     }
@@ -83,7 +89,7 @@ impl PostgresDialect {
             self.held.unsplit(input.split());
             std::mem::swap(input, &mut self.held);
         }
-        let mut walk = Walk { input, at: 0, gated: false, closing };
+        let mut walk = Walk { input, at: 0, gated: false, closing, quiet: 0 };
         let mut hold = false;
         loop {
             if let Some(passing) = self.server_passing.take() {
@@ -94,6 +100,9 @@ impl PostgresDialect {
                 self.pass_piece(passing, false, &mut walk, out);
                 continue;
             }
+            if self.watches_texts() {
+                self.quieten(&mut walk);
+            }
             let (tag, len) = match scan(walk.rest(), &self.server_rules) {
                 Ok(Scan::Frame(frame)) => (frame.tag, frame.len()),
                 Ok(Scan::Partial { header, .. }) if self.passes(header, walk.rest().len()) => {
@@ -103,7 +112,7 @@ impl PostgresDialect {
                 Ok(Scan::Partial { .. } | Scan::NeedMore(_)) => break,
                 Err(e) => return self.broke(e.to_string(), &mut walk, out),
             };
-            match self.answer(tag, len, &mut walk, out) {
+            match self.answer_or_mute(tag, len, &mut walk, out) {
                 Step::On => {}
                 Step::Hold => {
                     hold = true;
@@ -155,9 +164,33 @@ impl PostgresDialect {
         Step::On
     }
 
+    /// Whether texts of the target have to be looked at now.
+    fn watches_texts(&self) -> bool {
+        self.hushed
+            || self.tools.is_some()
+            || self.flight.running.front().is_some_and(|r| r.masking.is_some())
+    }
+
+    fn answer_or_mute(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        if !self.muted {
+            return self.answer(tag, len, walk, out);
+        }
+        let mut actions = Vec::new();
+        let step = self.answer(tag, len, walk, &mut actions);
+        self.flush(walk, &mut actions);
+        self.mute(actions, out);
+        step
+    }
+
     fn answer(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
         if !matches!(tag, b'N' | b'A' | b'S') {
             self.flight.make_way(tag);
+        }
+        if let Some(step) = self.question_answered(tag, len, self.now, walk, out) {
+            return step;
+        }
+        if let Some(step) = self.own_answer(tag, len, walk, out) {
+            return step;
         }
         match tag {
             b'D' | b'd' => self.data(tag, walk, out),
@@ -170,6 +203,7 @@ impl PostgresDialect {
             b'1' | b'2' | b'3' => self.step_done(tag, len, walk, out),
             b'T' | b'n' | b't' => self.description(tag, len, walk, out),
             b'G' | b'H' | b'W' => self.copy_begins(tag, len, walk, out),
+            b'c' if self.masks_data(b'd') => self.masked_copy_ends(len, walk, out),
             b'c' => self.pass(len, true, walk, out),
             b'N' | b'A' | b'S' => match self.aside(tag, walk.at, len, walk, out) {
                 Some(note) => {
@@ -192,29 +226,60 @@ impl PostgresDialect {
 
     /// Rows or copy data: all whole messages of that kind that follow each other.
     fn data(&mut self, tag: u8, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        if self.is_delivery_limited() {
+            let len = self.next_len(walk);
+            if let Some(step) = self.stop_delivery(len, walk, out) {
+                return step;
+            }
+        }
+        if tag == b'D' && self.has_list_beside_own() && self.masks_data(tag) {
+            // The list was added before anything of this session was to be masked: what its columns are is not certain.
+            self.mask_too_long();
+            return self.masked_data(tag, walk, out);
+        }
+        if tag == b'D' && self.has_list() {
+            return self.rows_with_list(walk, out);
+        }
         let portal = match self.flight.first().map(|e| &e.sent) {
             Some(Sent::Execute(portal)) => portal.clone(),
             Some(Sent::Script) => None,
             _ => return Step::Broken(format!("'{}' for no command", char::from(tag))),
         };
+        let limited = self.is_delivery_limited();
         let Some(running) = self.flight.running.front_mut() else {
             return Step::Broken("a row for no command".into());
         };
         let number = running.permit.number();
-        let capture = running.capture();
-        if tag == b'D' && !capture.has_columns() {
-            capture.rows_follow(portal.and_then(|p| p.row_columns()));
+        if tag == b'D' && !running.capture().has_columns() {
+            let columns = self.rows_begin(portal.and_then(|p| p.row_columns()));
+            if let Some(running) = self.flight.running.front_mut() {
+                running.capture().rows_follow(columns);
+            }
         }
+        if self.masks_data(tag) {
+            return self.masked_data(tag, walk, out);
+        }
+        let Some(running) = self.flight.running.front_mut() else { return Step::On };
+        let capture = running.capture();
         let rest = walk.input.get(walk.at..).unwrap_or_default();
         let mut frames = Frames::new(rest, &self.server_rules);
         let mut count = 0;
-        while capture.keeps() && rest.get(frames.consumed()) == Some(&tag) {
+        // With a limit on what is delivered each message is looked at by itself.
+        let one = limited.then_some(1);
+        while one.is_none_or(|most| count < most)
+            && capture.keeps()
+            && rest.get(frames.consumed()) == Some(&tag)
+        {
             let Ok(Some(frame)) = frames.next() else { break };
             count += 1;
             let piece = if tag == b'D' { capture.row(frame.body) } else { capture.copy_data(frame.body) };
             out.extend(piece.map(|piece| Action::Rows(number, piece)));
         }
-        count += pass_run(&mut frames, tag);
+        count += match one {
+            None => pass_run(&mut frames, tag),
+            Some(most) if count < most => u64::from(frames.next().is_ok_and(|f| f.is_some())),
+            Some(_) => 0,
+        };
         let len = frames.consumed();
         capture.passed(count, rest.get(..len).unwrap_or_default());
         out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
@@ -223,15 +288,30 @@ impl PostgresDialect {
 
     /// Whether a message is passed on before it is whole.
     fn passes(&self, header: Header, available: usize) -> bool {
+        if self.masks_data(header.tag) {
+            return header.body_len() > MASKED_ROW_MAX;
+        }
         let long = header.frame_len() > HELD_ROW_MAX
             || (available >= PIECE_MIN
                 && self.flight.running.front().and_then(|r| r.capture.as_ref()).is_some_and(|c| !c.keeps()));
         long && self.server_rules.is_streamed(header.tag)
+            && !self.has_list_beside_own()
+            && self.radius.passes_pieces()
+            && !self.is_delivery_limited()
             && matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Execute(_) | Sent::Script))
     }
 
     fn pass_piece(&mut self, mut passing: Passing, header: bool, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
         let len = passing.take(walk.rest().len());
+        let swallowed = passing.tag() == b'D' && self.swallows_piece(passing.is_done());
+        if swallowed || self.masks_data(passing.tag()) {
+            if !swallowed {
+                self.mask_too_long();
+            }
+            self.swallow(len, walk, out);
+            self.server_passing = Some(passing).filter(|p| !p.is_done());
+            return;
+        }
         if let Some(running) = self.flight.running.front_mut() {
             let number = running.permit.number();
             let capture = running.capture();
@@ -261,9 +341,19 @@ impl PostgresDialect {
             return Step::Broken(format!("'{}' for no such message", char::from(tag)));
         };
         match entry.sent {
-            Sent::Parse(it) => self.names.parsed(it),
+            Sent::Parse(it) => {
+                if let Some(knowing) = &mut self.knowing {
+                    knowing.prepared(&it.name, it.meaning.as_ref());
+                }
+                self.names.parsed(it);
+            }
             Sent::Bind(it) => self.names.bound(it),
-            Sent::CloseStatement(name) => self.names.closed_statement(&name),
+            Sent::CloseStatement(name) => {
+                if let Some(knowing) = &mut self.knowing {
+                    knowing.prepared(&name, None);
+                }
+                self.names.closed_statement(&name);
+            }
             Sent::ClosePortal(name) => self.names.closed_portal(&name),
             _ => {}
         }
@@ -277,6 +367,11 @@ impl PostgresDialect {
 
     /// RowDescription, NoData, ParameterDescription.
     fn description(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        if tag == b'T'
+            && let Some(step) = self.described_with_list(len, walk, out)
+        {
+            return step;
+        }
         let columns = match tag {
             b'T' => match self.columns(walk.body(len)) {
                 Ok(columns) => Some(columns),
@@ -305,7 +400,14 @@ impl PostgresDialect {
                     it.columns_described(columns);
                 }
             }
+            (b'T' | b'n', Some(Sent::DescribeUnseen(it))) => {
+                if let (Some(it), Some(columns)) = (it, &columns) {
+                    it.columns_described(Arc::clone(columns));
+                }
+                return self.described_unseen(len, columns, walk, out);
+            }
             (b'T', Some(Sent::Script)) => {
+                let columns = self.rows_begin(columns);
                 if let Some(running) = self.flight.running.front_mut() {
                     let number = running.permit.number();
                     let before = running.capture().rows_follow(columns);
@@ -320,7 +422,7 @@ impl PostgresDialect {
     }
 
     /// The columns of a RowDescription; those of the last one when it is the same.
-    fn columns(&mut self, body: &[u8]) -> Result<Arc<Columns>, DecodeError> {
+    pub(super) fn columns(&mut self, body: &[u8]) -> Result<Arc<Columns>, DecodeError> {
         if let Some((last, columns)) = &self.last_columns
             && **last == *body
         {
@@ -344,7 +446,9 @@ impl PostgresDialect {
             return Step::Broken("copy data for no command".to_owned());
         };
         running.capture().copy_follows(formats.format);
-        if tag != b'H' {
+        if tag == b'H' {
+            self.copy_out_begins(formats.format, formats.columns().len());
+        } else {
             running.copy_in = true;
             self.flight.copy_in_began();
         }
@@ -379,12 +483,20 @@ impl PostgresDialect {
             TransactionStatus::Failed => Transaction::Failed,
         };
         if status == TransactionStatus::Idle {
+            self.radius.transaction_ended();
             self.names.transaction_ended();
+            if let Some(knowing) = &mut self.knowing {
+                knowing.idle(!self.failed);
+            }
+            self.masking_ends();
             if self.role.transaction_ended(!self.failed) {
                 out.push(Action::Role(self.role.name().to_owned()));
             }
         }
         (self.failed, self.role_touched) = (false, false);
+        if self.flight.is_idle() && self.batch.is_empty() && !self.asking && !self.radius.is_busy() {
+            self.knowing.iter_mut().for_each(Knowing::settled);
+        }
     }
 
     /// A message that can come at any time, at `at` in the input. Something to note, unless it belongs to the running
@@ -425,6 +537,9 @@ impl PostgresDialect {
     fn reported(&mut self, it: &ParameterStatus<'_>, out: &mut Vec<Action>) {
         let superuser = self.parameters.is_superuser;
         self.parameters.set(it.name, it.value);
+        if let Some(knowing) = &mut self.knowing {
+            knowing.told(it.name, it.value);
+        }
         if it.name == b"session_authorization" && self.role.reported(it.value) {
             self.role_touched = true;
             out.push(Action::Role(self.role.name().to_owned()));
@@ -453,6 +568,23 @@ impl PostgresDialect {
     /// Leaves out the next `len` bytes.
     pub(super) fn swallow(&mut self, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
         self.flush(walk, out);
-        walk.input.advance(len.min(walk.input.len()));
+        drop(walk.cut(len));
+    }
+
+    /// Columns that the gateway has asked for itself.
+    fn described_unseen(
+        &mut self,
+        len: usize,
+        columns: Option<Arc<Columns>>,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        self.swallow(len, walk, out);
+        let owner = self.flight.pop().map_or(0, |e| e.owner);
+        let running = self.flight.running.iter_mut().find(|r| r.seq == owner);
+        if let Some(masking) = running.and_then(|r| r.masking.as_mut()) {
+            masking.described(columns);
+        }
+        Step::On
     }
 }

@@ -7,7 +7,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Effect, Effects, Shape};
 use firsthand_model::limits::TEXT_BYTES_KEPT;
 
-use firsthand_sql::{Analyzer, Masked, Settings, mask, may_hold_secret};
+use firsthand_model::statement::Facts;
+use firsthand_sql::judge::{After, Judged};
+use firsthand_sql::{Analyzer, Changes, CopyOut, Masked, Settings, copy_out, mask, may_hold_secret};
+
+use super::knowing::View;
 
 use super::role::{self, Change};
 
@@ -35,6 +39,8 @@ pub(super) struct Recorded {
     pub(super) coverage: Option<&'static str>,
     /// The secrets that were in it, for what the target says of it.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// How its COPY data is written, if it is a COPY toward the client.
+    pub(super) copy: Option<Arc<CopyOut>>,
 }
 
 impl Recorded {
@@ -50,6 +56,7 @@ impl Recorded {
                 original_bytes: original.len() as u64,
                 coverage: Some(TEXT_WITHHELD),
                 secrets: mask(&String::from_utf8_lossy(original)).map(Arc::new),
+                copy: None,
             };
         }
         let (mut text, mut coverage) = match str::from_utf8(original) {
@@ -67,7 +74,15 @@ impl Recorded {
             (coverage, differs) = (Some(TEXT_CUT), true);
         }
         let original_digest = differs.then(|| sha256(original));
-        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets }
+        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets, copy: None }
+    }
+
+    /// The same for a statement that does this: COPY's options are read, too.
+    fn with(mut self, shape: &Shape, original: &[u8]) -> Self {
+        if shape.tag == "COPY" {
+            self.copy = copy_out(original).map(Arc::new);
+        }
+        self
     }
 
     /// Bytes it takes.
@@ -93,12 +108,18 @@ pub(super) struct Piece {
     pub(super) text: Recorded,
     /// What it changes when it runs. Looked for here, because a large text is read apart from the sessions' loops.
     pub(super) change: Change,
+    /// Which rows it changes, where it is the only statement.
+    pub(super) changes: Option<Arc<Changes>>,
+    /// What it leaves behind, where somebody asks what it means.
+    pub(super) after: After,
+    /// What it means depends on prepared statements or cursors.
+    pub(super) by_name: bool,
 }
 
 impl Piece {
-    pub(super) fn new(shape: Arc<Shape>, text: Recorded) -> Self {
+    pub(super) fn new(shape: Arc<Shape>, text: Recorded, changes: Option<Arc<Changes>>) -> Self {
         let change = role::change_of(&shape, &text.text);
-        Self { shape, text, change }
+        Self { shape, text, change, changes, after: After::default(), by_name: false }
     }
 }
 
@@ -109,26 +130,64 @@ pub(super) struct Reading {
     pub(super) pieces: Vec<Piece>,
     /// The text could not be taken apart: it may hold more statements than the one listed.
     pub(super) opaque: bool,
+    /// The state that it was judged in.
+    pub(super) seen: Option<u64>,
 }
 
 impl Reading {
-    /// Reads a text. Must run on a stack of `firsthand_sql::STACK_BYTES`.
-    pub(super) fn of(analyzer: &Analyzer, text: &[u8], settings: Settings) -> Self {
+    /// Reads a text, and judges what it means where a view is given. Must run on a stack of `firsthand_sql::STACK_BYTES`.
+    pub(super) fn of(analyzer: &Analyzer, text: &[u8], settings: Settings, view: Option<&View>) -> Self {
+        let mut reading = Self::as_written(analyzer, text, settings);
+        if let Some(view) = view {
+            reading.seen = Some(view.fingerprint());
+            reading.take_judgement(view.judge(text));
+        }
+        reading
+    }
+
+    /// Adds what the statements mean. Where that cannot be told, or the two readings do not agree on how many there are,
+    /// nothing is added: without facts a statement counts as able to do anything.
+    fn take_judgement(&mut self, judged: Option<Vec<Judged>>) {
+        let judged = judged.unwrap_or_default();
+        if let [only] = self.pieces.as_mut_slice()
+            && judged.is_empty()
+            && only.shape.plain_read
+            && only.shape.tag.is_empty()
+        {
+            // An empty text does nothing.
+            Arc::make_mut(&mut only.shape).facts = Some(Arc::new(Facts::default()));
+        } else if judged.len() == self.pieces.len() && !self.opaque {
+            for (piece, judged) in self.pieces.iter_mut().zip(judged) {
+                (piece.shape, piece.after, piece.by_name) = (judged.shape, judged.after, judged.by_name);
+            }
+        } else {
+            self.pieces.iter_mut().for_each(|piece| piece.after = After::uncertain());
+        }
+    }
+
+    fn as_written(analyzer: &Analyzer, text: &[u8], settings: Settings) -> Self {
         let analysis = analyzer.analyze(text, settings);
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
-            [] => vec![Piece::new(Arc::new(nothing()), Recorded::of(text, settings))],
+            [] => {
+                vec![Piece::new(Arc::new(nothing()), Recorded::of(text, settings), None)]
+            }
             [one] => {
                 // Comments around the only statement are part of what was sent.
-                vec![Piece::new(Arc::clone(&one.shape), Recorded::of(text, settings))]
+                let text = Recorded::of(text, settings).with(&one.shape, text);
+                vec![Piece::new(Arc::clone(&one.shape), text, one.changes.clone())]
             }
             many => many
                 .iter()
-                .map(|s| Piece::new(Arc::clone(&s.shape), Recorded::of(part(text, s.range(text)), settings)))
+                .map(|s| {
+                    let part = part(text, s.range(text));
+                    let recorded = Recorded::of(part, settings).with(&s.shape, part);
+                    Piece::new(Arc::clone(&s.shape), recorded, None)
+                })
                 .collect(),
         };
-        Self { pieces, opaque }
+        Self { pieces, opaque, seen: None }
     }
 
     /// The same text as one statement: that of a Parse, where the target refuses more than one.
@@ -147,7 +206,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece::new(Arc::new(shape), Recorded::of(text, settings))
+        Piece { after: After::uncertain(), ..Piece::new(Arc::new(shape), Recorded::of(text, settings), None) }
     }
 }
 
@@ -163,6 +222,7 @@ fn nothing() -> Shape {
         tables: Vec::new(),
         plain_read: true,
         coverage: Vec::new(),
+        facts: None,
     }
 }
 
@@ -174,5 +234,6 @@ pub(super) fn unknown(coverage: &'static str) -> Arc<Shape> {
         tables: Vec::new(),
         plain_read: false,
         coverage: vec![coverage.to_owned()],
+        facts: None,
     })
 }

@@ -100,6 +100,7 @@ impl Rig {
         let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
         let (session, admission) = fakes.open();
         let setup = Setup {
+            knowing: None,
             analyzer: analyzer(),
             parameters: Vec::new(),
             session_role: "orders_rw".to_owned(),
@@ -107,6 +108,7 @@ impl Rig {
             session: session.facts().id,
             budget: Arc::clone(budget),
             message_bytes_max: MESSAGE_MAX,
+            changed: firsthand_model::target::ChangedRows::Values,
             unobserved: false,
         };
         let dialect = PostgresDialect::new(admission, setup);
@@ -203,7 +205,8 @@ impl Rig {
             Action::Note { what, detail, .. } => drop(self.session.note(what, detail)),
             Action::Rows(number, piece) => drop(self.session.record_rows(number, piece)),
             Action::Progress(number, rows, bytes) => drop(self.session.record_progress(number, rows, bytes)),
-            Action::Role(_) => {}
+            Action::Changed(number, piece) => drop(self.session.record_changed(number, piece)),
+            Action::Role(_) | Action::StopTarget => {}
             Action::Close { .. } => self.closed = true,
         }
     }

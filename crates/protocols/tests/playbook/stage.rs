@@ -9,7 +9,7 @@ use firsthand_model::event::Event;
 use firsthand_model::json::Json;
 use firsthand_model::limits::RecordLimits;
 use firsthand_model::outcome::AbandonReason;
-use firsthand_model::target::{Durability, Mode};
+use firsthand_model::target::{ChangedRows, Durability, Mode};
 use firsthand_model::time::MonoMicros;
 use firsthand_protocols::budget::Budget;
 use firsthand_protocols::dialect::{Action, Crowded, Dialect, Thought};
@@ -32,6 +32,7 @@ pub(crate) struct Head {
     pub(crate) crowded: bool,
     pub(crate) unobserved: bool,
     pub(crate) relaxed: bool,
+    pub(crate) changed: Option<ChangedRows>,
 }
 
 pub(crate) struct Stage {
@@ -48,6 +49,7 @@ pub(crate) struct Stage {
     to_server: BytesMut,
     strict: bool,
     closed: Option<String>,
+    stopped: bool,
 }
 
 const NOW: MonoMicros = MonoMicros(0);
@@ -69,10 +71,12 @@ impl Stage {
         let fakes = fakes(Disk::Instant, target);
         let (session, admission) = fakes.open();
         let setup = Setup {
+            knowing: None,
             analyzer: analyzer(),
             parameters: vec![
                 ("client_encoding".to_owned(), "UTF8".to_owned()),
                 ("standard_conforming_strings".to_owned(), "on".to_owned()),
+                ("server_version".to_owned(), "15.18 (Debian)".to_owned()),
                 ("is_superuser".to_owned(), "off".to_owned()),
                 ("session_authorization".to_owned(), "orders_rw".to_owned()),
             ],
@@ -81,6 +85,7 @@ impl Stage {
             session: session.facts().id,
             budget: Budget::new(head.room.unwrap_or(1 << 20)),
             message_bytes_max: head.message_bytes_max.unwrap_or(1 << 20),
+            changed: head.changed.unwrap_or(ChangedRows::Off),
             unobserved: head.unobserved,
         };
         Self {
@@ -97,6 +102,7 @@ impl Stage {
             to_server: BytesMut::new(),
             strict: !head.relaxed && !head.unobserved,
             closed: None,
+            stopped: false,
         }
     }
 
@@ -216,6 +222,7 @@ impl Stage {
             }
             Action::Abandon(permit, why) => permit.abandon(why),
             Action::Rows(number, piece) => self.session.record_rows(number, piece).unwrap(),
+            Action::Changed(number, piece) => self.session.record_changed(number, piece).unwrap(),
             Action::Progress(number, rows, bytes) => {
                 self.session.record_progress(number, rows, bytes).unwrap()
             }
@@ -223,6 +230,7 @@ impl Stage {
                 let noted = self.session.note(what, detail).unwrap();
                 self.reply(noted.reply(reply));
             }
+            Action::StopTarget => self.stopped = true,
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 assert!(self.closed.is_none(), "closed twice");
@@ -265,6 +273,7 @@ impl Stage {
         lines.extend(words::tell(&server, false).into_iter().map(|l| format!("server {l}")));
         let client = self.to_client.split();
         lines.extend(words::tell(&client, true).into_iter().map(|l| format!("client {l}")));
+        lines.extend(std::mem::take(&mut self.stopped).then(|| "stop-target".to_owned()));
         lines.extend(self.closed.take());
         lines
     }
@@ -318,6 +327,19 @@ fn entry(event: &Event) -> String {
                 shown("columns", &json(&e.columns))
             )
         }
+        Event::CommandChanged(e) => format!(
+            "changed #{} {} {} from {} n={}{}{} {}{}{}",
+            e.number.0,
+            e.action,
+            e.table,
+            e.first,
+            e.rows,
+            shown("count", &e.count.map_or(String::new(), |n| n.to_string())),
+            shown("coverage", &e.coverage.join(",")),
+            json(&e.columns),
+            shown("old", &short(json(&e.old))),
+            shown("new", &short(json(&e.new))),
+        ),
         Event::CommandAbandoned(e) => {
             format!("abandoned #{} {} forwarded={}", e.number.0, e.why.word(), e.forwarded.unwrap())
         }

@@ -97,6 +97,8 @@ fn type_oid(name: &str) -> u32 {
         "text" => 25,
         "bytea" => 17,
         "uuid" => 2950,
+        "json" => 114,
+        "text[]" => 1009,
         "-" => 0,
         other => other.parse().unwrap(),
     }
@@ -204,7 +206,7 @@ pub(crate) fn server(out: &mut BytesMut, words: &Words) {
         "NotificationResponse" => b'A',
         "ParameterStatus" => b'S',
         "CopyInResponse" => b'G',
-        "CopyOutResponse" => b'H',
+        "CopyOutResponse" | "CopyOutResponse2" => b'H',
         "CopyBothResponse" => b'W',
         "CopyData" => b'd',
         "CopyDone" => b'c',
@@ -246,18 +248,28 @@ pub(crate) fn server(out: &mut BytesMut, words: &Words) {
             let binary = u8::from(arg(words, 1) == b"binary");
             out.extend_from_slice(&[binary, 0, 1, 0, binary]);
         }
+        "CopyOutResponse2" => {
+            // With so many columns.
+            let (binary, count) = (u8::from(arg(words, 1) == b"binary"), number(words, 2) as u8);
+            out.extend_from_slice(&[binary, 0, count]);
+            (0..count).for_each(|_| out.extend_from_slice(&[0, binary]));
+        }
         "FunctionCallResponse" => value(out, &words[1]),
         _ => {}
     });
 }
 
-/// `name:type`, or `name:type:b` for a binary column.
+/// `name:type`, or `name:type:b` for a binary column; `name@77.2:type` for one that comes from a table's column.
 fn row_description(out: &mut BytesMut, words: &Words) {
     out.extend_from_slice(&((words.len() - 1) as u16).to_be_bytes());
     for word in words.iter().skip(1) {
         let mut parts = word.str().split(':');
-        cstr(out, parts.next().unwrap().as_bytes());
-        out.extend_from_slice(&[0; 6]);
+        let name = parts.next().unwrap();
+        let (name, origin) = name.split_once('@').unwrap_or((name, "0.0"));
+        let (table, number) = origin.split_once('.').unwrap();
+        cstr(out, name.as_bytes());
+        out.extend_from_slice(&table.parse::<u32>().unwrap().to_be_bytes());
+        out.extend_from_slice(&number.parse::<i16>().unwrap().to_be_bytes());
         out.extend_from_slice(&type_oid(parts.next().unwrap()).to_be_bytes());
         out.extend_from_slice(&[0, 4, 255, 255, 255, 255, 0, u8::from(parts.next().is_some())]);
     }

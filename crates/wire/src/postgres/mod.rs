@@ -9,6 +9,7 @@ pub mod encode;
 pub mod field;
 pub mod frame;
 pub mod frontend;
+pub mod mask;
 pub mod reply;
 pub mod scram;
 pub mod startup;

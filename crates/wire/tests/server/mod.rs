@@ -76,6 +76,8 @@ fn server_programs() -> Option<PathBuf> {
 pub(crate) struct Session {
     stream: UnixStream,
     input: BytesMut,
+    /// The type modifiers of the columns described last.
+    pub(crate) modifiers: Vec<i32>,
 }
 
 /// A result: the columns' types, and the rows.
@@ -84,7 +86,7 @@ pub(crate) type Rows = (Vec<u32>, Vec<Vec<Option<Vec<u8>>>>);
 impl Session {
     pub(crate) fn open(dir: &Path) -> Self {
         let stream = UnixStream::connect(dir.join(".s.PGSQL.5432")).unwrap();
-        let mut session = Self { stream, input: BytesMut::new() };
+        let mut session = Self { stream, input: BytesMut::new(), modifiers: Vec::new() };
         let mut out = BytesMut::new();
         let parameters = [(&b"user"[..], &b"postgres"[..]), (b"client_encoding", b"UTF8")];
         encode_startup(&mut out, ProtocolVersion::V3_0, parameters).unwrap();
@@ -117,7 +119,10 @@ impl Session {
             let mut ready = false;
             while let Some(frame) = frames.next().unwrap() {
                 match Message::read(frame.tag, frame.body).unwrap() {
-                    Message::RowDescription(d) => types = d.columns().map(|c| c.type_oid).collect(),
+                    Message::RowDescription(d) => {
+                        types = d.columns().map(|c| c.type_oid).collect();
+                        self.modifiers = d.columns().map(|c| c.type_modifier).collect();
+                    }
                     Message::DataRow(row) => {
                         rows.push(row.values().map(|v| v.unwrap().map(<[u8]>::to_vec)).collect())
                     }

@@ -48,8 +48,16 @@ const REPORT: &[Field] = &[
 
 const COLUMN: &[Field] = &[
     field("format", Text, "`binary`; absent: text."),
+    field("masked", Text, "The rule by which its values were masked; absent: none was."),
     field("name", Text, "Its name."),
     field("type", TextOrNumber, "Its type: the name of a built-in one, the oid of another."),
+];
+
+pub(super) const CHANGED_COLUMN: &[Field] = &[
+    field("key", True, "It belongs to the row's key."),
+    field("masked", Text, "The label by which its values are masked; absent: they are not."),
+    field("name", Text, "Its name."),
+    field("type", TextOrNumber, "Its type, as of a column of a result."),
 ];
 
 const PARAMETER: &[Field] = &[
@@ -100,8 +108,11 @@ const NOTED: &[Field] = &[
     field("routine", Text, "`error`, `notice`."),
     field("schema", Text, "`error`, `notice`."),
     field("severity", Text, "`error`, `notice`."),
+    field("search_path", Text, "`asked`: the search path that the target named."),
     field("table", Text, "`error`, `notice`."),
+    field("tables", Texts, "`asked`: the tables it was asked about."),
     field("text", Text, "`asked`: the statement that the gateway itself sent."),
+    field("then", Text, "`asked`: the statement that it sent after that."),
     field("type", Text, "`error`, `notice`: a data type; `unknown-message`: the message's type byte."),
     field("value", Text, "`parameter`: the new value."),
 ];
@@ -201,6 +212,12 @@ pub(super) const CLOCK: &[Field] = &[field(
 pub(super) const HEARTBEAT: &[Field] = &[
     field("sessions", Number, "Sessions that are open."),
     field("size", Number, "Entries before this one."),
+];
+
+pub(super) const ASKED: &[Field] = &[
+    field("database", Text, "The database."),
+    field("target", Text, "The target."),
+    field("what", Text, "`definitions`: what the database defines, read from its catalog."),
 ];
 
 pub(super) const GAP: &[Field] = &[

@@ -15,6 +15,7 @@ use crate::json;
 use crate::postgres::Format;
 use types::{Shape, shape};
 
+pub(super) use time::{days_before_year, year_of};
 pub use types::type_name;
 
 /// A binary value's text may grow to this many bytes plus [`TEXT_PER_BYTE`] for each byte of it. A numeric of twelve
@@ -64,6 +65,17 @@ impl Renderer {
             Some((oid, shape)) => binary(out, oid, shape, bytes),
         }
     }
+}
+
+/// Appends the text form of a binary value; `None` when it is not understood (what was written is to be thrown away).
+pub(super) fn text_form(out: &mut Vec<u8>, type_oid: u32, bytes: &[u8]) -> Option<()> {
+    let limit = out.len() + TEXT_BASE + bytes.len().saturating_mul(TEXT_PER_BYTE);
+    Writer { out, limit, depth: 0 }.text(shape(type_oid), bytes)
+}
+
+/// Appends a number in decimal.
+pub(super) fn signed_text(out: &mut Vec<u8>, n: i64) -> Option<()> {
+    number::signed(out, n)
 }
 
 fn binary(out: &mut Vec<u8>, oid: u32, shape: Shape, bytes: &[u8]) {

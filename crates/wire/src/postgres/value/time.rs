@@ -48,6 +48,17 @@ impl Day {
     }
 }
 
+/// The year (0 is 1 BC) of the day this many days after 2000-01-01.
+pub(in crate::postgres) fn year_of(days: i64) -> i64 {
+    Day::of(days).year
+}
+
+/// The first day of a year, in days after 2000-01-01.
+pub(in crate::postgres) fn days_before_year(year: i64) -> i64 {
+    let before = year - 1;
+    365 * before + before.div_euclid(4) - before.div_euclid(100) + before.div_euclid(400) - 730_119
+}
+
 /// `date`: days since 2000-01-01; the ends of the range are infinite.
 pub(super) fn date(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
     match i32::from_be_bytes(bytes.try_into().ok()?) {

@@ -1,0 +1,98 @@
+//! Who asks, for the commands about policy: a token's identity, or one made up.
+
+use std::sync::{Arc, OnceLock};
+
+use firsthand_adapters::identity::store::TokenStore;
+use firsthand_model::id::SessionId;
+use firsthand_model::identity::{Identity, IdentityKind, Link, Trust};
+use firsthand_model::session::SessionFacts;
+use firsthand_policy::compiled::Compiled;
+use firsthand_policy::rules::Rules;
+
+use crate::cli::output::Output;
+use crate::config::{Config, TargetConfig};
+use crate::failure::Failure;
+use crate::place::Place;
+use crate::rules;
+
+/// The configuration that the command needs.
+pub(super) fn config(place: &Place) -> Result<&Config, Failure> {
+    place.config.as_ref().ok_or_else(|| {
+        Failure::usage("this needs a configuration: targets and rules stand there", "give --config FILE")
+    })
+}
+
+/// The rules in force, or, where the configuration names none, the shipped ones, and says so.
+pub(super) fn rules_of(config: &Config, out: &Output) -> Result<Rules, Failure> {
+    let compiled: Compiled = match rules::load(config)? {
+        Some(compiled) => compiled,
+        None => {
+            out.talk(
+                "note: the configuration has no [policy], so the gateway allows what tokens name; this shows what the shipped \
+                 rules would decide",
+            );
+            rules::compile(&[rules::shipped()], rules::target_labels(config))?
+        }
+    };
+    Ok(Rules::new(compiled))
+}
+
+/// The target of that name.
+pub(super) fn target<'a>(config: &'a Config, name: &str) -> Result<&'a TargetConfig, Failure> {
+    config.target(name).ok_or_else(|| {
+        let known: Vec<&str> = config.targets.iter().map(|t| t.target.name.as_str()).collect();
+        Failure::usage(format!("there is no target `{name}`"), crate::config::nearest(name, &known))
+    })
+}
+
+/// The identity of a token; where there is none of that name, an agent's.
+pub(super) fn identity(
+    place: &Place,
+    name: &str,
+    kind: Option<IdentityKind>,
+    target: &str,
+    out: &Output,
+) -> Identity {
+    let has_tokens = place.data_dir.join("tokens.json").exists();
+    let tokens = has_tokens.then(|| TokenStore::open(&place.data_dir).ok()).flatten();
+    let token = tokens.and_then(|t| t.list().into_iter().rfind(|token| token.name == name));
+    if let Some(token) = token.filter(|_| kind.is_none()) {
+        let pseudonym = |_: IdentityKind, name: &str| name.to_owned();
+        return Identity {
+            chain: token.chain(&pseudonym),
+            login: token.name.clone(),
+            subject: String::new(),
+            targets: token.targets.clone(),
+        };
+    }
+    let kind = kind.unwrap_or_else(|| {
+        out.talk(&format!("note: there is no token `{name}`: asked as an agent of that name"));
+        IdentityKind::Agent
+    });
+    let link = Link { kind, id: name.to_owned(), name: name.to_owned(), trust: Trust::Bound };
+    Identity {
+        chain: vec![link],
+        login: name.to_owned(),
+        subject: String::new(),
+        targets: vec![target.to_owned()],
+    }
+}
+
+/// A session of an identity at a target, as far as decisions look at it.
+pub(super) fn session(identity: Identity, target: &TargetConfig) -> SessionFacts {
+    let user = target.credential.user.clone();
+    SessionFacts {
+        id: SessionId(0),
+        identity: Arc::new(identity),
+        target: target.target.name.clone(),
+        database: target.target.database.clone(),
+        session_role: user.clone(),
+        role: user,
+        backend_pid: 0,
+        server_version: String::new(),
+        application: String::new(),
+        durability: target.target.durability,
+        mode: target.target.mode,
+        encoded: OnceLock::new(),
+    }
+}

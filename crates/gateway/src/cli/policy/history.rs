@@ -1,0 +1,148 @@
+//! The commands of the record, one after the other, as they would be decided now: each with who asked, where, and what it
+//! does according to today's catalog and what its session did before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use firsthand_adapters::clock::wall;
+use firsthand_auditlog::entry::fields::{Fields, WhoFields};
+use firsthand_auditlog::names::Names;
+use firsthand_auditlog::search::query::Query;
+use firsthand_auditlog::search::{Found, Search};
+use firsthand_model::identity::{Identity, IdentityKind, Link, Trust};
+use firsthand_model::session::SessionFacts;
+use firsthand_model::statement::Facts;
+use firsthand_model::time::UnixMicros;
+use firsthand_policy::rules::Rules;
+use serde_json::json;
+
+use super::asking;
+use crate::analyst::Analyst;
+use crate::cli::log::{not_understood, note, reader, unreadable, what};
+use crate::cli::output::Output;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::place::Place;
+use crate::show::{clean, entry};
+
+/// Sessions whose earlier statements are remembered.
+const SESSIONS_MAX: usize = 10_000;
+/// Earlier statements of a session that may change what later ones mean.
+const SETUP_MAX: usize = 64;
+
+/// One command of the record.
+pub(super) struct Past {
+    /// Its position in the log.
+    pub(super) position: u64,
+    /// When.
+    pub(super) at: UnixMicros,
+    /// Who asked, where.
+    pub(super) session: SessionFacts,
+    /// What was decided then.
+    pub(super) verdict: String,
+    /// Its text, for people.
+    pub(super) text: String,
+    /// What its statements do.
+    pub(super) facts: Vec<Arc<Facts>>,
+}
+
+/// Reads them all. The reading is recorded before anything is shown.
+pub(super) fn read(
+    command: &str,
+    since: &str,
+    place: &Place,
+    config: &Config,
+    rules: &Rules,
+    out: &Output,
+    each: &mut dyn FnMut(Past),
+) -> Result<(), Failure> {
+    let terms = ["kind:command.decided".to_owned(), format!("since:{since}")];
+    let query = Query::from_arguments(&terms, wall().0).map_err(not_understood)?;
+    let reader = reader(place)?;
+    let mut search = Search::new(&reader, &query).map_err(|e| unreadable(&e))?;
+    let mut reading = json!({ "since": since });
+    note(&mut reading, "expression", query.to_string());
+    place.note_reading(command, what(&reading))?;
+    let mut history = History { config, rules, out, analysts: HashMap::new(), setups: HashMap::new() };
+    while let Some(found) = search.next().map_err(|e| unreadable(&e))? {
+        if let Some(past) = history.past(&found, search.names()) {
+            each(past);
+        }
+    }
+    Ok(())
+}
+
+struct History<'a> {
+    config: &'a Config,
+    rules: &'a Rules,
+    out: &'a Output,
+    analysts: HashMap<String, Analyst>,
+    setups: HashMap<String, Vec<String>>,
+}
+
+impl History<'_> {
+    fn past(&mut self, found: &Found, names: &Names) -> Option<Past> {
+        let fields = Fields::read(&found.leaf).ok()?;
+        let who = fields.who.as_ref()?;
+        let target = self.config.target(&who.target)?;
+        let payload = entry::payload(found);
+        let text = entry::text(&payload, "text").to_owned();
+        let identity = identity(who, names);
+        let mut session = asking::session(identity, target);
+        session.database = who.db.to_string();
+        session.role = who.role.to_string();
+        let facts = self.facts(&fields.sid, &who.target, &text);
+        let text = clean::line(&text).into_owned();
+        let (position, at) = (found.place.position, UnixMicros(fields.micros()));
+        Some(Past { position, at, session, verdict: fields.verdict.to_string(), text, facts })
+    }
+
+    fn facts(&mut self, session: &str, target: &str, text: &str) -> Vec<Arc<Facts>> {
+        if !self.analysts.contains_key(target) {
+            let analyst = self.analyst(target);
+            analyst.teach(self.rules, target);
+            self.analysts.insert(target.to_owned(), analyst);
+        }
+        let Some(analyst) = self.analysts.get(target) else { return Vec::new() };
+        if self.setups.len() >= SESSIONS_MAX && !self.setups.contains_key(session) {
+            self.setups.clear();
+        }
+        let setup = self.setups.entry(session.to_owned()).or_default();
+        let facts = analyst.explain(setup, text);
+        if facts.iter().any(|f| changes_session(f)) && setup.len() < SETUP_MAX {
+            setup.push(text.to_owned());
+        }
+        facts
+    }
+
+    fn analyst(&self, name: &str) -> Analyst {
+        let Some(target) = self.config.target(name) else { return Analyst::blind() };
+        Analyst::of(target).unwrap_or_else(|failure| {
+            let why = failure.messages.join("; ");
+            self.out
+                .talk(&format!("note: target {name}: {why}; its statements are judged without its catalog"));
+            Analyst::blind()
+        })
+    }
+}
+
+/// Whether later statements may mean something else because of this one.
+fn changes_session(facts: &Facts) -> bool {
+    use firsthand_model::command::Effect;
+    [Effect::Session, Effect::Define, Effect::Transaction].iter().any(|e| facts.effects.has(*e))
+}
+
+/// The identity that an entry tells of.
+fn identity(who: &WhoFields<'_>, names: &Names) -> Identity {
+    let chain: Vec<Link> = who
+        .chain
+        .iter()
+        .filter_map(|link| {
+            let kind = IdentityKind::parse(&link.kind)?;
+            let name = names.name(&link.id).unwrap_or(&link.id).to_owned();
+            Some(Link { kind, id: link.id.to_string(), name, trust: Trust::Bound })
+        })
+        .collect();
+    let login = names.name(&who.agent).unwrap_or(&who.agent).to_owned();
+    Identity { chain, login, subject: String::new(), targets: vec![who.target.to_string()] }
+}

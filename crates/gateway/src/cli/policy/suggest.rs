@@ -1,0 +1,151 @@
+//! `firsthand policy suggest`: rules that allow what the record shows, for a person to read and cut down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+use firsthand_model::command::Effect;
+use firsthand_model::identity::IdentityKind;
+use firsthand_model::statement::{Facts, Relation};
+use serde_json::json;
+
+use super::asking;
+use super::history::{self, Past};
+use crate::cli::output::Output;
+use crate::failure::{Exit, Failure};
+use crate::place::Place;
+
+/// Arguments of `policy suggest`.
+#[derive(Debug, Args)]
+pub(crate) struct SuggestArgs {
+    /// How far back: 30d, 2h, 2026-11-23
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    since: String,
+    /// Only for this agent, person or service
+    #[arg(long, value_name = "WHO")]
+    identity: Option<String>,
+}
+
+/// Who, where and what: one rule each.
+type Group = (String, &'static str, String, &'static str);
+
+/// What was seen.
+#[derive(Default)]
+struct Seen {
+    count: u64,
+    tables: BTreeSet<String>,
+    settings: BTreeSet<String>,
+    unbounded: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
+    let config = asking::config(place)?;
+    let rules = asking::rules_of(config, out)?;
+    let mut seen: BTreeMap<Group, Seen> = BTreeMap::new();
+    let mut untold: BTreeMap<String, u64> = BTreeMap::new();
+    let mut all = 0u64;
+    history::read("policy suggest", &args.since, place, config, &rules, out, &mut |past| {
+        if args.identity.as_ref().is_none_or(|wanted| wanted == who(&past).0) {
+            all += 1;
+            for facts in &past.facts {
+                take(&past, facts, &mut seen, &mut untold);
+            }
+        }
+    })?;
+    if all == 0 {
+        return Err(Failure::new(
+            "there are no such commands in the record",
+            "look further back with --since",
+        ));
+    }
+    if out.is_json() {
+        for ((identity, kind, target, effect), seen) in &seen {
+            let value = json!({ "identity": identity, "kind": kind, "target": target, "effect": effect,
+                                "count": seen.count, "tables": seen.tables, "settings": seen.settings,
+                                "unbounded": seen.unbounded });
+            out.text(&value.to_string());
+        }
+        return Ok(Exit::Done);
+    }
+    out.text(&format!(
+        "# Proposed by `firsthand policy suggest --since {}` from {all} commands.",
+        args.since
+    ));
+    out.text("# Read every rule before you use it: what happened is not always what should.");
+    for (group, seen) in &seen {
+        out.text(&rule(group, seen));
+    }
+    for (what, count) in &untold {
+        out.text(&format!("# not proposed, because it cannot be told what it does: {what} ({count} times)"));
+    }
+    Ok(Exit::Done)
+}
+
+fn who(past: &Past) -> (&str, IdentityKind) {
+    let identity = &past.session.identity;
+    identity.actor().map_or((identity.login.as_str(), IdentityKind::Agent), |l| (l.name.as_str(), l.kind))
+}
+
+fn take(past: &Past, facts: &Facts, seen: &mut BTreeMap<Group, Seen>, untold: &mut BTreeMap<String, u64>) {
+    if let Some(opaque) = &facts.opaque {
+        *untold.entry(format!("{} {}", opaque.why, opaque.what).trim_end().to_owned()).or_default() += 1;
+        return;
+    }
+    let (name, kind) = who(past);
+    for effect in facts.effects.iter() {
+        let relations: &[Relation] = match effect {
+            Effect::Read => &facts.reads,
+            Effect::Write | Effect::Define | Effect::Grant | Effect::Lock => &facts.writes,
+            Effect::Execute | Effect::Session | Effect::Transaction | Effect::System | Effect::Unknown => &[],
+        };
+        let group = (name.to_owned(), kind.word(), past.session.target.clone(), effect.word());
+        let seen = seen.entry(group).or_default();
+        seen.count += 1;
+        seen.unbounded |= facts.unbounded && effect == Effect::Write;
+        seen.tables.extend(relations.iter().map(pattern));
+        if effect == Effect::Session {
+            seen.settings.extend(facts.settings.iter().map(|s| s.split('=').next().unwrap_or(s).to_owned()));
+        }
+    }
+}
+
+/// A relation as a pattern: quoted where it must be.
+fn pattern(relation: &Relation) -> String {
+    let part = |name: &str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !name.is_empty() && name.chars().all(plain) {
+            name.to_owned()
+        } else {
+            format!("\"{}\"", name.replace('"', "\"\""))
+        }
+    };
+    if relation.schema.is_empty() {
+        return part(&relation.name);
+    }
+    format!("{}.{}", part(&relation.schema), part(&relation.name))
+}
+
+fn rule(group: &Group, seen: &Seen) -> String {
+    let (identity, kind, target, effect) = group;
+    let text = |s: &str| toml::Value::String(s.to_owned()).to_string();
+    let list = |set: &BTreeSet<String>| set.iter().map(|s| text(s)).collect::<Vec<_>>().join(", ");
+    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let name: String = format!("{identity}-{target}-{effect}").chars().map(fits).take(64).collect();
+    let mut out = format!(
+        "\n[[rule]]\nname = {}\nbecause = {}\nverdict = \"allow\"\nkinds = [\"{kind}\"]\nidentities = [{}]\ntargets = [{}]\neffects = [\"{effect}\"]\n",
+        text(&name),
+        text(&format!("Seen {} times.", seen.count)),
+        text(identity),
+        text(target),
+    );
+    if !seen.tables.is_empty() {
+        out.push_str(&format!("tables = [{}]\n", list(&seen.tables)));
+    }
+    if !seen.settings.is_empty() {
+        out.push_str(&format!("settings = [{}]\n", list(&seen.settings)));
+    }
+    if effect == &"write" && !seen.unbounded {
+        out.push_str("unbounded = false\n");
+    }
+    out.trim_end().to_owned()
+}

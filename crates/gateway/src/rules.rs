@@ -1,0 +1,210 @@
+//! The rules in force: read from their files, replaced by a reload, or none.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
+use firsthand_model::decision::{Decision, Obligations};
+use firsthand_policy::AGENTS;
+use firsthand_policy::compiled::{Compiled, RuleFile};
+use firsthand_policy::detect::{Detector, ScannedValues};
+use firsthand_policy::rule::Problem;
+use firsthand_policy::rules::Rules;
+use firsthand_protocols::protocol::Learner;
+use firsthand_session::port::{Ask, MaskPlan, Masker, Policy, Values};
+
+use firsthand_sql::catalog::Catalog;
+
+use crate::analyst::columns;
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+
+/// A rule file longer than this is a mistake.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Rule files in a folder.
+const FILES_MAX: usize = 1000;
+/// What problems call the shipped rules.
+pub(crate) const SHIPPED: &str = "policy/agents.toml (shipped)";
+
+/// Decides by the rules, or without any by what tokens name; and has the tools of the masks. Clones share one state.
+#[derive(Clone)]
+pub(crate) struct Governing {
+    rules: Arc<ArcSwapOption<Ruled>>,
+    plain: Arc<AllowTokenTargets>,
+    detector: Arc<OnceLock<Arc<Detector>>>,
+    /// The key of tokens; set once the data folder is open, before anybody is let in.
+    key: Arc<OnceLock<[u8; 32]>>,
+}
+
+/// Rules with the tools of their masks.
+struct Ruled {
+    rules: Rules,
+    /// The catalogs that the rules know, by target and database.
+    catalogs: Mutex<HashMap<(String, String), Arc<Catalog>>>,
+    values: OnceLock<Arc<dyn Values>>,
+}
+
+impl Governing {
+    pub(crate) fn new(compiled: Option<Compiled>) -> Self {
+        let governing = Self {
+            rules: Arc::default(),
+            plain: Arc::default(),
+            detector: Arc::default(),
+            key: Arc::default(),
+        };
+        governing.replace(compiled);
+        governing
+    }
+
+    /// The key of the tokens that stand for masked values.
+    pub(crate) fn tokens_with(&self, key: [u8; 32]) {
+        // A second one would change tokens under running sessions: the first stays.
+        let _ = self.key.set(key);
+    }
+
+    /// Other rules from now on, for running sessions too. What was known of catalogs is known to the new ones.
+    pub(crate) fn replace(&self, compiled: Option<Compiled>) {
+        let rules = compiled.map(|compiled| {
+            let rules = Rules::new(compiled);
+            let mut catalogs = HashMap::new();
+            if let Some(old) = self.rules.load().as_ref() {
+                rules.know_as(&old.rules);
+                catalogs.clone_from(&old.catalogs.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            Arc::new(Ruled { rules, catalogs: Mutex::new(catalogs), values: OnceLock::new() })
+        });
+        self.rules.store(rules);
+    }
+
+    /// The version of what decides.
+    pub(crate) fn version(&self) -> Arc<str> {
+        self.rules.load().as_ref().map_or_else(|| Arc::from(POLICY_VERSION), |ruled| ruled.rules.version())
+    }
+
+    /// The tools: detection is built when it is first needed.
+    fn values(&self, ruled: &Ruled) -> Option<Arc<dyn Values>> {
+        let key = self.key.get()?;
+        let values = ruled.values.get_or_init(|| {
+            let detector = Arc::clone(self.detector.get_or_init(|| Arc::new(Detector::new())));
+            Arc::new(ScannedValues::new(detector, ruled.rules.label_masks(), key))
+        });
+        Some(Arc::clone(values))
+    }
+}
+
+impl Policy for Governing {
+    fn decide(&self, ask: &Ask<'_>) -> Decision {
+        match self.rules.load().as_ref() {
+            Some(ruled) => ruled.rules.decide(ask),
+            None => self.plain.decide(ask),
+        }
+    }
+}
+
+impl Masker for Governing {
+    fn plan(&self, obligations: &Arc<Obligations>) -> MaskPlan {
+        let obligations = Arc::clone(obligations);
+        if obligations.mask.is_empty() {
+            return MaskPlan { obligations, values: None };
+        }
+        // Without rules, or without tools, the duty stands and cannot be carried out: then the dialect refuses.
+        let values = self.rules.load().as_ref().and_then(|ruled| self.values(ruled));
+        MaskPlan { obligations, values }
+    }
+}
+
+impl Learner for Governing {
+    fn is_curious(&self) -> bool {
+        self.rules.load().is_some()
+    }
+
+    fn learn(&self, target: &str, database: &str, catalog: &Arc<Catalog>) {
+        let Some(ruled) = self.rules.load_full() else { return };
+        let mut known = ruled.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (target.to_owned(), database.to_owned());
+        if catalog.is_known() && known.get(&key).is_none_or(|old| !Arc::ptr_eq(old, catalog)) {
+            ruled.rules.know(target, database, columns(catalog));
+            known.insert(key, Arc::clone(catalog));
+        }
+    }
+}
+
+/// The rules that a configuration names.
+///
+/// # Errors
+/// Every problem in them, with its place.
+pub(crate) fn load(config: &Config) -> Result<Option<Compiled>, Failure> {
+    let Some(policy) = &config.policy else { return Ok(None) };
+    let mut files = Vec::new();
+    if policy.shipped {
+        files.push(shipped());
+    }
+    if let Some(dir) = &policy.dir {
+        files.append(&mut read_folder(dir)?);
+    }
+    compile(&files, target_labels(config)).map(Some)
+}
+
+/// The rules that Firsthand ships.
+pub(crate) fn shipped() -> RuleFile {
+    RuleFile { name: SHIPPED.to_owned(), text: AGENTS.to_owned() }
+}
+
+/// Labels of targets, for rules.
+pub(crate) fn target_labels(config: &Config) -> HashMap<String, Vec<String>> {
+    config.targets.iter().map(|t| (t.target.name.clone(), t.labels.clone())).collect()
+}
+
+/// Puts rule files together.
+///
+/// # Errors
+/// Every problem in them.
+pub(crate) fn compile(files: &[RuleFile], labels: HashMap<String, Vec<String>>) -> Result<Compiled, Failure> {
+    Compiled::load(files, labels).map_err(|problems| failure(&problems))
+}
+
+/// The rule files of a folder, in the order of their names.
+///
+/// # Errors
+/// What cannot be read.
+pub(crate) fn read_folder(dir: &Path) -> Result<Vec<RuleFile>, Failure> {
+    let cannot = |what: String| Failure::usage(what, "name a folder with rule files (*.toml, *.cedar)");
+    let entries =
+        std::fs::read_dir(dir).map_err(|e| cannot(format!("cannot read {}: {e}", dir.display())))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| cannot(format!("cannot read {}: {e}", dir.display())))?.path();
+        if path.extension().is_some_and(|e| e == "toml" || e == "cedar") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    if paths.is_empty() {
+        return Err(cannot(format!("there are no rule files in {}", dir.display())));
+    }
+    if paths.len() > FILES_MAX {
+        return Err(cannot(format!("there are more than {FILES_MAX} rule files in {}", dir.display())));
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        let name = path.display().to_string();
+        let size = std::fs::metadata(&path).map_err(|e| cannot(format!("cannot read {name}: {e}")))?.len();
+        if size > FILE_BYTES_MAX {
+            return Err(cannot(format!("{name} is too large for rules")));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| cannot(format!("cannot read {name}: {e}")))?;
+        files.push(RuleFile { name, text });
+    }
+    Ok(files)
+}
+
+fn failure(problems: &[Problem]) -> Failure {
+    if let [only] = problems {
+        return Failure { exit: Exit::Usage, messages: vec![only.to_string()], hint: only.hint.clone() };
+    }
+    let messages = problems.iter().map(|p| format!("{p} ({})", p.hint)).collect();
+    let hint = format!("{} places to change; docs/policy.md describes every key", problems.len());
+    Failure { exit: Exit::Usage, messages, hint }
+}

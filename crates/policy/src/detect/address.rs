@@ -1,0 +1,599 @@
+//! Street addresses, by a house number and a word for street on the side where the language puts it.
+
+use super::{Hit, label};
+
+/// English: number, name, one of these.
+const EN: [&str; 62] = [
+    "Street",
+    "St",
+    "Avenue",
+    "Ave",
+    "Road",
+    "Rd",
+    "Boulevard",
+    "Blvd",
+    "Lane",
+    "Ln",
+    "Drive",
+    "Dr",
+    "Court",
+    "Ct",
+    "Way",
+    "Place",
+    "Pl",
+    "Terrace",
+    "Square",
+    "Circle",
+    "Cir",
+    "Parkway",
+    "Pkwy",
+    "Highway",
+    "Hwy",
+    "Trail",
+    "Crescent",
+    "Close",
+    "Grove",
+    "Gardens",
+    "Mews",
+    "Alley",
+    "Loop",
+    "Row",
+    "Walk",
+    "Path",
+    "Plaza",
+    "Turnpike",
+    "Freeway",
+    "Expressway",
+    "Route",
+    "Extension",
+    "Crossing",
+    "Point",
+    "Ridge",
+    "View",
+    "Views",
+    "Village",
+    "Glen",
+    "Junction",
+    "Harbor",
+    "Heights",
+    "Hollow",
+    "Islands",
+    "Island",
+    "Landing",
+    "Manor",
+    "Meadow",
+    "Mill",
+    "Springs",
+    "Station",
+    "Summit",
+];
+/// More of them, which faker and the United States Postal Service (Publication 28) have.
+const EN_MORE: [&str; 137] = [
+    "Bridge",
+    "Brook",
+    "Brooks",
+    "Burg",
+    "Bypass",
+    "Camp",
+    "Canyon",
+    "Cape",
+    "Causeway",
+    "Center",
+    "Centers",
+    "Circles",
+    "Cliff",
+    "Cliffs",
+    "Club",
+    "Common",
+    "Corner",
+    "Corners",
+    "Course",
+    "Courts",
+    "Cove",
+    "Coves",
+    "Creek",
+    "Crest",
+    "Curve",
+    "Dale",
+    "Dam",
+    "Divide",
+    "Drives",
+    "Estate",
+    "Estates",
+    "Fall",
+    "Falls",
+    "Ferry",
+    "Field",
+    "Fields",
+    "Flat",
+    "Flats",
+    "Ford",
+    "Fords",
+    "Forest",
+    "Forge",
+    "Forges",
+    "Fork",
+    "Forks",
+    "Fort",
+    "Garden",
+    "Gateway",
+    "Green",
+    "Greens",
+    "Groves",
+    "Haven",
+    "Hill",
+    "Hills",
+    "Inlet",
+    "Isle",
+    "Key",
+    "Keys",
+    "Knoll",
+    "Knolls",
+    "Lake",
+    "Lakes",
+    "Light",
+    "Lights",
+    "Locks",
+    "Lodge",
+    "Mall",
+    "Mission",
+    "Motorway",
+    "Mount",
+    "Mountain",
+    "Neck",
+    "Orchard",
+    "Oval",
+    "Overpass",
+    "Park",
+    "Pass",
+    "Pike",
+    "Pine",
+    "Pines",
+    "Plain",
+    "Plains",
+    "Port",
+    "Ports",
+    "Prairie",
+    "Shore",
+    "Passage",
+    "Vista",
+    "Thoroughfare",
+    "Ranch",
+    "Rapids",
+    "Rest",
+    "Roads",
+    "Shoal",
+    "Shoals",
+    "Shores",
+    "Skyway",
+    "Spur",
+    "Spurs",
+    "Squares",
+    "Stravenue",
+    "Stream",
+    "Streets",
+    "Tunnel",
+    "Trace",
+    "Track",
+    "Trafficway",
+    "Trail",
+    "Trailer",
+    "Underpass",
+    "Union",
+    "Unions",
+    "Valley",
+    "Valleys",
+    "Via",
+    "Viaduct",
+    "Ville",
+    "Well",
+    "Wells",
+    "Villages",
+    "Mills",
+    "Mountains",
+    "Parks",
+    "Parkways",
+    "Radial",
+    "Ramp",
+    "Manors",
+    "Meadows",
+    "Junctions",
+    "Glens",
+    "Rue",
+    "Branch",
+    "Bottom",
+    "Bluff",
+    "Bluffs",
+    "Beach",
+    "Bayou",
+];
+/// German, Dutch, Scandinavian: the word is the name's end, the number comes behind.
+const ENDS: [&str; 64] = [
+    "straße",
+    "strasse",
+    "str.",
+    "weg",
+    "gasse",
+    "platz",
+    "allee",
+    "ring",
+    "ufer",
+    "damm",
+    "chaussee",
+    "steig",
+    "stieg",
+    "promenade",
+    "straat",
+    "laan",
+    "plein",
+    "gracht",
+    "kade",
+    "dreef",
+    "singel",
+    "steeg",
+    "hof",
+    "gatan",
+    "vägen",
+    "gränd",
+    "vej",
+    "gade",
+    "gata",
+    "veien",
+    "vegen",
+    "katu",
+    "tie",
+    "kuja",
+    "allé",
+    "alle",
+    "utca",
+    "út",
+    "tér",
+    "ulice",
+    "pad",
+    "baan",
+    "markt",
+    "dijk",
+    "ringen",
+    "berget",
+    "gjerdet",
+    "jordet",
+    "bakken",
+    "svingen",
+    "haugen",
+    "stien",
+    "torget",
+    "plassen",
+    "stræde",
+    "torv",
+    "polku",
+    "raitti",
+    "hoek",
+    "wijk",
+    "ulica",
+    "caddesi",
+    "sokak",
+    "sokağı",
+];
+/// Romance and Slavic languages: the word comes first.
+const STARTS: [&str; 66] = [
+    "rue",
+    "Rue",
+    "avenue",
+    "Avenue",
+    "boulevard",
+    "Boulevard",
+    "chemin",
+    "Chemin",
+    "impasse",
+    "allée",
+    "Allée",
+    "quai",
+    "place",
+    "Place",
+    "Calle",
+    "calle",
+    "C/",
+    "Avenida",
+    "Avda.",
+    "Av.",
+    "Plaza",
+    "Paseo",
+    "Camino",
+    "Carrera",
+    "Cra.",
+    "Ronda",
+    "Rambla",
+    "Glorieta",
+    "Callejón",
+    "Pasaje",
+    "Via",
+    "via",
+    "Viale",
+    "Piazza",
+    "Corso",
+    "Vicolo",
+    "Strada",
+    "Piazzale",
+    "Contrada",
+    "Largo",
+    "Rotonda",
+    "Borgo",
+    "Stretto",
+    "Incrocio",
+    "Canale",
+    "Rua",
+    "Travessa",
+    "Alameda",
+    "Praça",
+    "ulica",
+    "ul.",
+    "al.",
+    "pl.",
+    "os.",
+    "aleja",
+    "Strada",
+    "Str.",
+    "Bulevardul",
+    "Aleea",
+    "Vial",
+    "Cuesta",
+    "Pasadizo",
+    "Acceso",
+    "Urbanización",
+    "Alley",
+    "Jirón",
+];
+
+/// The longest address looked at.
+const LONGEST: usize = 160;
+
+/// Whether a whole value is a street address.
+pub(crate) fn is_address(text: &str) -> bool {
+    if text.len() > LONGEST || !text.bytes().any(|b| b.is_ascii_digit()) || !text.contains(' ') {
+        return false;
+    }
+    if ends_in_state(text) {
+        return true;
+    }
+    at(text, 0).is_some_and(|end| {
+        let rest = text.get(end..).unwrap_or_default();
+        rest.is_empty() || rest.starts_with([',', '\n', ' ', '.', '/', '-'])
+    })
+}
+
+/// `…, Springfield, IL 62701`: a town, a state and a postcode behind something with a number.
+fn ends_in_state(text: &str) -> bool {
+    let Some((head, tail)) = text.rsplit_once([',', '\n']) else { return false };
+    let mut words = tail.trim().split(' ');
+    let state = words.next().is_some_and(|w| w.len() == 2 && w.bytes().all(|b| b.is_ascii_uppercase()));
+    let code = words.next().is_some_and(|w| {
+        let digits = w.bytes().take_while(u8::is_ascii_digit).count();
+        digits == 5 && (w.len() == 5 || w.len() == 10 && w.as_bytes().get(5) == Some(&b'-'))
+    });
+    state && code && words.next().is_none() && head.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Whether streets are named by this word.
+pub(crate) fn is_street_word(word: &str) -> bool {
+    EN.contains(&word) || EN_MORE.contains(&word)
+}
+
+/// Adds the addresses in a text.
+pub(crate) fn find(text: &str, hits: &mut Vec<Hit>) {
+    let mut last = ' ';
+    let mut floor = 0;
+    for (i, c) in text.char_indices() {
+        let begins = c.is_alphanumeric()
+            && !last.is_alphanumeric()
+            && !matches!(last, '-' | '.' | '/' | '_' | '@' | ':' | '$' | '€' | '£');
+        last = c;
+        if i < floor || !begins {
+            continue;
+        }
+        if let Some(end) = at(text, i) {
+            let end = with_town(text, end);
+            hits.push(Hit { range: i..end, label: label::ADDRESS, score: 0.75 });
+            floor = end;
+        }
+    }
+}
+
+/// Where an address that begins here ends.
+fn at(text: &str, start: usize) -> Option<usize> {
+    let rest = text.get(start..)?;
+    let rest = rest.get(..rest.floor_char_boundary(LONGEST)).unwrap_or(rest);
+    let len = if rest.starts_with(|c: char| c.is_ascii_digit()) {
+        number_first(rest)?
+    } else {
+        number_last(rest).or_else(|| box_number(rest))?
+    };
+    Some(start + len)
+}
+
+/// `123 Main Street`, `12 rue de la Paix`, `12, rue …`.
+fn number_first(rest: &str) -> Option<usize> {
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let mut at = digits;
+    if rest.as_bytes().get(at).is_some_and(u8::is_ascii_alphabetic) {
+        at += 1;
+    }
+    if !(1..=6).contains(&digits) {
+        return None;
+    }
+    if rest.get(at..)?.starts_with(',') {
+        at += 1;
+    }
+    let body = rest.get(at..)?.strip_prefix(' ')?;
+    let body = body.strip_prefix("bis ").or_else(|| body.strip_prefix("ter ")).unwrap_or(body);
+    let offset = rest.len() - body.len();
+    if let Some(len) = french(body) {
+        return Some(offset + len);
+    }
+    let mut at = 0;
+    for (n, word) in body.split(' ').take(6).enumerate() {
+        let bare = word.trim_end_matches([',', '.', ';', ')', '\n']);
+        let bare = bare.split([',', '\n']).next().unwrap_or(bare);
+        if n > 0 && (EN.contains(&bare) || EN_MORE.contains(&bare)) {
+            return Some(offset + unit(body, at + bare.len()));
+        }
+        let capital = word.chars().next().is_some_and(|c| c.is_uppercase() || c.is_ascii_digit());
+        if !capital || bare.len() < word.len() {
+            return None;
+        }
+        at += word.len() + 1;
+    }
+    None
+}
+
+fn french(body: &str) -> Option<usize> {
+    let word = body.split(' ').next()?;
+    if !STARTS.contains(&word) || !word.starts_with(|c: char| c.is_lowercase()) {
+        return None;
+    }
+    let mut end = word.len();
+    let mut capitals = 0;
+    for part in body.get(end..)?.split(' ').skip(1).take(6) {
+        let bare = part.split([',', '\n', ';']).next()?;
+        let capital = bare.chars().any(char::is_uppercase);
+        let small = matches!(
+            bare,
+            "de" | "du" | "des" | "la" | "le" | "les" | "l" | "et" | "aux" | "à" | "van" | "von"
+        );
+        if bare.is_empty() || !(capital || small) {
+            break;
+        }
+        capitals += usize::from(capital);
+        end += 1 + bare.len();
+        if bare.len() < part.len() {
+            break;
+        }
+    }
+    let kept = body.get(..end)?.trim_end_matches(['.', ')', ' ', '!', '?']);
+    (capitals > 0).then_some(kept.len())
+}
+
+/// `Apt. 5`, `Suite 200` behind a street.
+fn unit(body: &str, end: usize) -> usize {
+    let rest = body.get(end..).unwrap_or_default();
+    let gap = rest.bytes().take_while(|b| matches!(b, b' ' | b',' | b'.')).count();
+    let tail = rest.get(gap..).unwrap_or_default();
+    for word in ["Apt. ", "Apt ", "Suite ", "Unit ", "Flat ", "#", "Ste. ", "Ste ", "Apartment ", "Floor "] {
+        if let Some(number) = tail.strip_prefix(word) {
+            let len = number.bytes().take_while(|b| b.is_ascii_alphanumeric()).count();
+            if len > 0 {
+                return end + gap + word.len() + len;
+            }
+        }
+    }
+    end
+}
+
+/// `Hauptstraße 12`, `Calle Mayor, 5`, `Via Roma 1`, `ul. Polna 3/4`.
+fn number_last(rest: &str) -> Option<usize> {
+    if !rest.starts_with(char::is_alphabetic) {
+        return None;
+    }
+    let head = rest.split_inclusive([' ', '/']).next().unwrap_or_default();
+    let starts = head == "C/" || STARTS.contains(&head.trim_end_matches(' '));
+    if !starts && !rest.starts_with(char::is_uppercase) {
+        return None;
+    }
+    let mut at = 0;
+    let mut ended = false;
+    for (n, word) in rest.split(' ').take(9).enumerate() {
+        let digits = word.bytes().take_while(u8::is_ascii_digit).count();
+        let ready = ended || starts && n > 1;
+        if digits > 0 && (1..=5).contains(&digits) && ready {
+            let len =
+                word.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-')).count();
+            return Some(at + word.get(..len)?.trim_end_matches(['/', '-']).len());
+        }
+        let bare = word.trim_end_matches([',', '.']);
+        ended = ends_street(word.trim_end_matches(','), n > 0);
+        let name = bare.is_empty()
+            || bare.chars().next().is_some_and(char::is_uppercase)
+            || starts && n < 7
+            || ended;
+        if !name || !starts && !ended && n > 2 || word.contains(['\n', '(', ':', '@', '=']) {
+            return None;
+        }
+        at += word.len() + 1;
+    }
+    None
+}
+
+/// Whether a word ends as names of streets do, in German, Dutch, the North and the East; alone only behind a name.
+fn ends_street(word: &str, behind: bool) -> bool {
+    let last = word.as_bytes().last().map(u8::to_ascii_lowercase);
+    let ends = |end: &str| {
+        // Most words fail here, for the price of a byte.
+        if end.as_bytes().last().copied() != last {
+            return false;
+        }
+        let from = word.len().checked_sub(end.len());
+        let same = from.and_then(|f| word.get(f..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end));
+        same && (word.len() > end.len() + 2 || behind && word.len() == end.len())
+    };
+    ENDS.iter().any(|e| ends(e)) || matches!(word, "n." | "nº" | "nr" | "nr.")
+}
+
+fn box_number(rest: &str) -> Option<usize> {
+    for word in ["PO Box ", "P.O. Box ", "Postfach ", "PSC ", "GPO Box "] {
+        if let Some(tail) = rest.strip_prefix(word) {
+            let len = tail.bytes().take_while(u8::is_ascii_digit).count();
+            if (1..=6).contains(&len) {
+                return Some(word.len() + len);
+            }
+        }
+    }
+    None
+}
+
+/// Town, state and postcode behind a street: what a line or a comma joins to it and ends in a postcode.
+fn with_town(text: &str, end: usize) -> usize {
+    /// A town with its postcode is shorter.
+    const TOWN: usize = 60;
+    let rest = text.get(end..).unwrap_or_default();
+    if !rest.starts_with([',', '\n', ' ']) {
+        return end;
+    }
+    let mut digits = 0;
+    for (i, c) in rest.char_indices().take_while(|(i, _)| *i < TOWN) {
+        if c.is_ascii_digit() {
+            digits += 1;
+            let done = !rest.get(i + 1..).is_some_and(|r| {
+                r.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-' && digits == 5)
+            });
+            if digits >= 4 && done {
+                let town = rest.get(i + 1..).unwrap_or_default();
+                let first =
+                    rest.trim_start_matches([',', '\n', ' ']).starts_with(|c: char| c.is_ascii_digit());
+                let more = if first { town_name(town) } else { 0 };
+                return end + i + 1 + more;
+            }
+        } else if !(c.is_alphabetic() || matches!(c, ',' | ' ' | '\n' | '-' | '.' | '\''))
+            || c == '.' && digits == 0 && rest.get(i + 1..).is_some_and(|r| r.starts_with(' '))
+        {
+            return end;
+        } else if c != '-' {
+            digits = 0;
+        }
+    }
+    end
+}
+
+/// The capitalised words of a town behind its postcode.
+fn town_name(rest: &str) -> usize {
+    let mut end = 0;
+    for word in rest.split(' ').skip(1).take(3) {
+        let bare = word.split([',', '.', ';', '\n']).next().unwrap_or_default();
+        if !bare.starts_with(char::is_uppercase) {
+            break;
+        }
+        end += 1 + bare.len();
+        if bare.len() < word.len() {
+            break;
+        }
+    }
+    end
+}

@@ -1,0 +1,157 @@
+//! One value: as a whole by its checks and its column, then what has unmistakable form anywhere in it, then as a text.
+
+use super::class::Class;
+use super::columns::Topic;
+use super::shape::{MAX_COMPACT, Shape};
+use super::{
+    Detector, Hit, TypeHint, address, devices, email, label, money, net, phone, secrets, told, wallet,
+};
+
+/// The longest value that is looked at as one name or number.
+const LONGEST_CELL: usize = 200;
+
+/// Whole numbers with fewer digits are keys and counts far more often than what their checks say.
+const SURE_INTEGER: u32 = 13;
+
+impl Detector {
+    pub(crate) fn cell(&self, value: &str, class: Class, topic: Topic, hint: TypeHint, hits: &mut Vec<Hit>) {
+        let trimmed = value.trim();
+        let start = value.len() - value.trim_start().len();
+        let whole = start..start + trimmed.len();
+        let unnamed = matches!(topic, Topic::Unknown | Topic::Ordinary);
+        if trimmed.is_empty()
+            || !fits(topic, hint)
+            || unnamed && hint == TypeHint::Integer && class.digits < SURE_INTEGER
+        {
+            return;
+        }
+        if trimmed.len() <= LONGEST_CELL
+            && let Some((label, score)) = self.whole(trimmed, class, topic)
+        {
+            hits.push(Hit { range: whole, label, score });
+            return;
+        }
+        let first = hits.len();
+        self.anywhere(value, class, topic, hits);
+        if hits.get(first..).is_some_and(|h| h.iter().any(|h| h.range == whole)) {
+            return;
+        }
+        if hits.len() == first
+            && topic != Topic::Unknown
+            && let Some((label, score)) = told::label_of(topic, trimmed, &self.names)
+        {
+            hits.push(Hit { range: whole, label, score });
+            return;
+        }
+        if class.text() {
+            self.text(value, class, topic, hits);
+        }
+    }
+
+    /// What a whole value is, by its check or its form.
+    pub(crate) fn whole(&self, value: &str, class: Class, topic: Topic) -> Option<(&'static str, f32)> {
+        // Where the column says so, numbers of states that have the same layout are asked for later.
+        if topic == Topic::Phone && class.digits >= 6 && class.letters < 10 && phone::is_phone(value, topic) {
+            return Some((label::PHONE, 0.9));
+        }
+        if class.digits >= 4
+            && value.len() <= 2 * MAX_COMPACT
+            && let Some(found) = self.number(value, topic)
+        {
+            return Some(found);
+        }
+        if class.digits >= 6 && class.letters < 10 && phone::is_phone(value, topic) && !is_date_like(value) {
+            return Some((label::PHONE, 0.9));
+        }
+        if class.digits > 0
+            && class.letters > 5
+            && value.len() >= 26
+            && !class.space()
+            && wallet::is_wallet(value)
+        {
+            return Some((label::WALLET, 0.97));
+        }
+        if class.dot() && class.digits >= 10 && class.letters == 0 && told::is_pair_of_degrees(value) {
+            return Some((label::GEO, 0.85));
+        }
+        if !class.space() || topic.is_ordinary() {
+            return None;
+        }
+        if class.digits == 0 && (class.upper() || class.foreign()) && self.names.is_full(value) {
+            return Some((label::PERSON, 0.85));
+        }
+        if class.digits > 0 && class.letters > 2 && address::is_address(value) {
+            return Some((label::ADDRESS, 0.85));
+        }
+        None
+    }
+
+    /// What letters and digits in groups are.
+    pub(crate) fn number(&self, value: &str, topic: Topic) -> Option<(&'static str, f32)> {
+        let shape = Shape::of(value.as_bytes())?;
+        let compact = shape.compact();
+        let (letters, figures) = (shape.letters(), shape.digits());
+        if figures < 4 {
+            return None;
+        }
+        if figures >= 12 && money::is_card(&shape, topic) {
+            return Some((label::CARD, 0.95));
+        }
+        if letters >= 2 && money::is_iban(compact) {
+            return Some((label::IBAN, 0.99));
+        }
+        if letters >= 3 && shape.is_bare() && compact.len() == 17 && devices::is_vin(compact) {
+            return Some((label::VIN, 0.9));
+        }
+        if letters == 0 && (19..=20).contains(&figures) && devices::is_iccid(compact) {
+            return Some((label::ICCID, 0.85));
+        }
+        self.ids.find(&shape, topic)
+    }
+
+    /// What is unmistakable wherever it stands.
+    fn anywhere(&self, value: &str, class: Class, topic: Topic, hits: &mut Vec<Hit>) {
+        if class.at() {
+            email::find(value, hits);
+        }
+        if class.colon() && class.len >= 10 {
+            net::urls(value, hits);
+        }
+        if class.colon() && class.len >= 6 || class.dot() && class.len == 14 {
+            net::colons(value, hits);
+        }
+        if class.dot() && class.digits >= 4 && class.len >= 7 {
+            net::ipv4(value, topic, hits);
+        }
+        if class.dash() && class.len >= 17 {
+            net::mac_dashes(value, hits);
+        }
+        if class.equals() && class.len >= 12 {
+            net::pairs(value, hits);
+        }
+        if class.len >= secrets::SHORTEST && class.letters > 0 {
+            self.secrets.find(value, hits);
+        }
+    }
+}
+
+/// Type gating: what a type cannot hold is not looked for.
+fn fits(topic: Topic, hint: TypeHint) -> bool {
+    match hint {
+        TypeHint::Date => topic == Topic::Birth,
+        TypeHint::Uuid => matches!(topic, Topic::Secret | Topic::Password | Topic::Device),
+        TypeHint::Decimal => !matches!(topic, Topic::Unknown | Topic::Ordinary),
+        _ => true,
+    }
+}
+
+/// `2024-01-15 …`, `15.01.2024 …`: a time, not a telephone number.
+pub(crate) fn is_date_like(value: &str) -> bool {
+    let mut groups = value
+        .split(['-', '.', '/', ' '])
+        .map(|g| if g.bytes().all(|b| b.is_ascii_digit()) { g.len() } else { 0 });
+    matches!(
+        (groups.next(), groups.next(), groups.next()),
+        (Some(4), Some(1 | 2), Some(1 | 2)) | (Some(1 | 2), Some(1 | 2), Some(4))
+    )
+}

@@ -1,0 +1,271 @@
+//! What a column's name says of its values: a topic, or that they are ordinary.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use super::words::{PHRASES, QUALIFIERS, STOPS};
+
+/// What a column's name, a JSON key or the words before a value say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Nothing.
+    Unknown,
+    /// Ordinary values: a count, a flag, a key, a time, a hash. Only what proves itself is found there.
+    Ordinary,
+    /// E-mail addresses.
+    Email,
+    /// Telephone numbers.
+    Phone,
+    /// Card numbers.
+    Card,
+    /// Card verification codes and PINs.
+    CardCode,
+    /// IBANs.
+    Iban,
+    /// BICs.
+    Bic,
+    /// Bank account numbers.
+    Account,
+    /// Numbers by which a state knows a person.
+    NationalId,
+    /// Tax numbers.
+    TaxId,
+    /// Passports.
+    Passport,
+    /// Driving licences.
+    Licence,
+    /// Dates of birth.
+    Birth,
+    /// Names of persons, whole or in part.
+    Person,
+    /// `name`: a person's or a thing's, the value decides.
+    Name,
+    /// Street addresses.
+    Address,
+    /// Postcodes.
+    Postcode,
+    /// Latitudes and longitudes.
+    Geo,
+    /// Passwords.
+    Password,
+    /// Secrets, keys, tokens.
+    Secret,
+    /// IP addresses.
+    Ip,
+    /// MAC addresses.
+    Mac,
+    /// Numbers of devices and SIM cards.
+    Device,
+    /// Vehicle identification numbers.
+    Vin,
+    /// Licence plates.
+    Plate,
+    /// Addresses of crypto currencies.
+    Wallet,
+    /// Numbers of patients and insured persons.
+    Health,
+}
+
+/// The most words of a name that are looked at; identifiers of PostgreSQL have 63 bytes.
+const MAX_WORDS: usize = 16;
+/// The most bytes of a name that are looked at, for the same reason (and JSON keys are seldom longer).
+const MAX_NAME: usize = 96;
+
+impl Topic {
+    /// What a column of this name holds.
+    pub fn of_column(name: &str) -> Self {
+        let words = Words::of(name);
+        words.topic()
+    }
+
+    /// Whether the name says that values are ordinary.
+    pub(crate) fn is_ordinary(self) -> bool {
+        self == Self::Ordinary
+    }
+}
+
+/// A name as lower-case words with one space before, between and after.
+struct Words {
+    text: [u8; 2 * MAX_NAME],
+    len: usize,
+    count: usize,
+}
+
+impl Words {
+    /// Splits at what is no letter or digit, at `camelCase` and between letters and digits.
+    fn of(name: &str) -> Self {
+        let mut words = Self { text: [0; 2 * MAX_NAME], len: 0, count: 0 };
+        words.push(b' ');
+        let mut last = ' ';
+        let mut chars = name.char_indices().take_while(|(at, _)| *at < MAX_NAME).map(|(_, c)| c).peekable();
+        while let Some(c) = chars.next() {
+            let starts = c.is_uppercase()
+                && (last.is_lowercase()
+                    || last.is_uppercase() && chars.peek().is_some_and(|n| n.is_lowercase()))
+                || c.is_ascii_digit() != last.is_ascii_digit();
+            if !c.is_alphanumeric() {
+                words.end();
+            } else {
+                if starts {
+                    words.end();
+                }
+                for lower in plain(c) {
+                    words.push(lower);
+                }
+            }
+            last = c;
+        }
+        words.end();
+        words
+    }
+
+    fn push(&mut self, b: u8) {
+        if let Some(place) = self.text.get_mut(self.len)
+            && self.count < MAX_WORDS
+        {
+            *place = b;
+            self.len += 1;
+        }
+    }
+
+    fn end(&mut self) {
+        if self.bytes().last() != Some(&b' ') {
+            self.push(b' ');
+            self.count += 1;
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
+    }
+
+    /// The phrase that ends last wins, the longest of those; an ordinary word behind it makes it ordinary.
+    fn topic(&self) -> Topic {
+        let text = std::str::from_utf8(self.bytes()).unwrap_or_default();
+        let mut best: Option<(usize, usize, Topic)> = None;
+        for (end, _) in text.match_indices(' ').skip(1) {
+            let Some(before) = text.get(..end) else { continue };
+            let Some(ending) = before.rsplit(' ').next().and_then(|w| TABLES.endings.get(w)) else {
+                continue;
+            };
+            for (phrase, topic) in ending {
+                let whole = before.strip_suffix(phrase).is_some_and(|b| b.ends_with(' '));
+                if whole && best.is_none_or(|(e, len, _)| (end, phrase.len()) > (e, len)) {
+                    best = Some((end, phrase.len(), *topic));
+                }
+            }
+        }
+        let (rest, topic) = match best {
+            None => (text, Topic::Unknown),
+            Some((end, _, topic)) => (text.get(end..).unwrap_or_default(), topic),
+        };
+        if has_any(rest, &TABLES.stops) {
+            return Topic::Ordinary;
+        }
+        match topic {
+            Topic::Name => self.name(text),
+            other => other,
+        }
+    }
+
+    /// `name` alone may be a person's; `product name` is not.
+    fn name(&self, text: &str) -> Topic {
+        if has_any(text, &TABLES.qualifiers) || has_any(text, &TABLES.stops) {
+            Topic::Ordinary
+        } else {
+            Topic::Name
+        }
+    }
+}
+
+/// The letter without its accent, as far as names of columns need it; what stays foreign is kept as a `?`, which no
+/// phrase holds.
+fn plain(c: char) -> impl Iterator<Item = u8> {
+    let lower = c.to_lowercase().next().unwrap_or(c);
+    let (first, second) = match lower {
+        'a'..='z' | '0'..='9' => (u8::try_from(lower).unwrap_or(b'?'), None),
+        'á' | 'à' | 'â' | 'ã' | 'å' | 'ą' => (b'a', None),
+        'ä' | 'æ' => (b'a', Some(b'e')),
+        'é' | 'è' | 'ê' | 'ë' | 'ę' | 'ě' => (b'e', None),
+        'í' | 'ì' | 'î' | 'ï' | 'ı' => (b'i', None),
+        'ó' | 'ò' | 'ô' | 'õ' | 'ø' => (b'o', None),
+        'ö' => (b'o', Some(b'e')),
+        'ú' | 'ù' | 'û' | 'ů' => (b'u', None),
+        'ü' => (b'u', Some(b'e')),
+        'ç' | 'ć' | 'č' => (b'c', None),
+        'ñ' | 'ń' => (b'n', None),
+        'ł' => (b'l', None),
+        'ş' | 'ś' | 'š' => (b's', None),
+        'ß' => (b's', Some(b's')),
+        'ž' | 'ź' | 'ż' => (b'z', None),
+        'ř' => (b'r', None),
+        'ğ' => (b'g', None),
+        _ => (b'?', None),
+    };
+    std::iter::once(first).chain(second)
+}
+
+fn has_any(text: &str, words: &HashSet<&str>) -> bool {
+    text.split(' ').any(|w| words.contains(w))
+}
+
+/// The words, made ready to be looked up: built once, never changed.
+struct Tables {
+    /// Phrases by their last word.
+    endings: HashMap<&'static str, Vec<(&'static str, Topic)>>,
+    stops: HashSet<&'static str>,
+    qualifiers: HashSet<&'static str>,
+}
+
+static TABLES: LazyLock<Tables> = LazyLock::new(|| {
+    let mut endings: HashMap<_, Vec<_>> = HashMap::new();
+    for (topic, phrases) in PHRASES {
+        for phrase in phrases.split(", ") {
+            let last = phrase.rsplit(' ').next().unwrap_or(phrase);
+            endings.entry(last).or_default().push((phrase, *topic));
+        }
+    }
+    Tables { endings, stops: STOPS.split(' ').collect(), qualifiers: QUALIFIERS.split(' ').collect() }
+});
+
+#[cfg(test)]
+mod tests {
+    use super::Topic;
+
+    #[test]
+    fn names_of_columns() {
+        let table = [
+            ("email", Topic::Email),
+            ("userEmailAddress", Topic::Email),
+            ("email_verified", Topic::Ordinary),
+            ("email_count", Topic::Ordinary),
+            ("phone_id", Topic::Ordinary),
+            ("tax_id", Topic::TaxId),
+            ("national_id", Topic::NationalId),
+            ("SSN", Topic::NationalId),
+            ("ip_address", Topic::Ip),
+            ("mac_address", Topic::Mac),
+            ("address", Topic::Address),
+            ("address_line_2", Topic::Address),
+            ("first_name", Topic::Person),
+            ("LastName", Topic::Person),
+            ("customer_name", Topic::Person),
+            ("product_name", Topic::Ordinary),
+            ("file_name", Topic::Ordinary),
+            ("name", Topic::Name),
+            ("Straße", Topic::Address),
+            ("date_of_birth", Topic::Birth),
+            ("birth_date", Topic::Birth),
+            ("created_at", Topic::Ordinary),
+            ("order_id", Topic::Ordinary),
+            ("api_key", Topic::Secret),
+            ("token_count", Topic::Ordinary),
+            ("password_hash", Topic::Password),
+            ("notes", Topic::Unknown),
+            ("c7", Topic::Unknown),
+        ];
+        for (name, topic) in table {
+            assert_eq!(Topic::of_column(name), topic, "{name}");
+        }
+    }
+}

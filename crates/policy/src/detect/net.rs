@@ -1,0 +1,223 @@
+//! Addresses of networks, and URLs and connection strings that hold a password.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::columns::Topic;
+use super::{Hit, label};
+
+/// Adds IPv4 addresses. Four numbers with dots may be a version too: small ones are, without a word for them.
+pub(crate) fn ipv4(text: &str, topic: Topic, hits: &mut Vec<Hit>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let run = bytes.iter().skip(at).take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+        if run == 0 {
+            at += 1;
+            continue;
+        }
+        let (start, end) = trim(text, at, at + run, '.');
+        if let Some(part) = text.get(start..end)
+            && !joined(bytes, start, end)
+            && is_address(part, topic, text.get(..start).unwrap_or_default())
+        {
+            hits.push(Hit { range: start..end, label: label::IP, score: 0.95 });
+        }
+        at += run;
+    }
+}
+
+fn trim(text: &str, start: usize, end: usize, what: char) -> (usize, usize) {
+    let part = text.get(start..end).unwrap_or_default();
+    let left = part.trim_start_matches(what);
+    (end - left.len(), end - left.len() + left.trim_end_matches(what).len())
+}
+
+/// Whether a letter, a digit or what joins words stands right before or behind.
+fn joined(bytes: &[u8], start: usize, end: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|i| bytes.get(i)).copied().unwrap_or(b' ');
+    let behind = bytes.get(end).copied().unwrap_or(b' ');
+    before.is_ascii_alphanumeric()
+        || matches!(before, b'_' | b'-' | b'.')
+        || behind.is_ascii_alphanumeric()
+        || matches!(behind, b'_' | b'-')
+}
+
+/// Words behind which four numbers are a version.
+const VERSIONS: [&str; 9] =
+    ["version", "v", "ver", "release", "build", "firmware", "driver", "patch", "update"];
+
+fn is_address(part: &str, topic: Topic, before: &str) -> bool {
+    let Ok(ip) = part.parse::<Ipv4Addr>() else { return false };
+    if topic == Topic::Ip {
+        return true;
+    }
+    let [a, b, c, d] = ip.octets();
+    let small = a < 32 && b < 32 && c < 32 && d < 32;
+    let private = a == 10 && !(c < 10 && d == 0);
+    let nobody = ip.is_loopback() || ip.is_unspecified() || ip.is_broadcast() || a == 255;
+    let tail = before.trim_end().rsplit([' ', '\n', '(', '"', '/']).next().unwrap_or_default();
+    let version = tail.ends_with("==")
+        || tail.ends_with('@')
+        || VERSIONS.iter().any(|w| tail.trim_end_matches([':', '=', '.', '"']).eq_ignore_ascii_case(w));
+    !nobody && !version && !topic.is_ordinary() && (!small || private)
+}
+
+/// Adds IPv6 and MAC addresses: runs of hexadecimal groups and colons (or dashes).
+pub(crate) fn colons(text: &str, hits: &mut Vec<Hit>) {
+    let bytes = text.as_bytes();
+    let fits = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
+    let mut at = 0;
+    while at < bytes.len() {
+        let run = bytes.iter().skip(at).take_while(|b| fits(b)).count();
+        if run < 6 {
+            at += run.max(1);
+            continue;
+        }
+        let (start, end) = trim(text, at, at + run, '.');
+        let single = text.get(start..end).unwrap_or_default();
+        let end = if single.ends_with(':') && !single.ends_with("::") { end - 1 } else { end };
+        if let Some(part) = text.get(start..end)
+            && !joined(bytes, start, end)
+        {
+            if is_mac(part, ':') || is_cisco(part) {
+                hits.push(Hit { range: start..end, label: label::MAC, score: 0.97 });
+            } else if is_ipv6(part) {
+                hits.push(Hit { range: start..end, label: label::IP, score: 0.97 });
+            }
+        }
+        at += run;
+    }
+}
+
+/// Adds MAC addresses written with dashes.
+pub(crate) fn mac_dashes(text: &str, hits: &mut Vec<Hit>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let run = bytes.iter().skip(at).take_while(|b| b.is_ascii_hexdigit() || **b == b'-').count();
+        if run == 17
+            && let Some(part) = text.get(at..at + run)
+            && is_mac(part, '-')
+            && !joined(bytes, at, at + run)
+        {
+            hits.push(Hit { range: at..at + run, label: label::MAC, score: 0.97 });
+        }
+        at += run.max(1);
+    }
+}
+
+/// Six pairs; more than pairs of digits only, or it may be a count of time.
+fn is_mac(part: &str, by: char) -> bool {
+    let pairs = part.split(by).filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit())).count();
+    part.len() == 17 && pairs == 6 && part != "00:00:00:00:00:00"
+}
+
+fn is_cisco(part: &str) -> bool {
+    part.len() == 14
+        && part.split('.').filter(|p| p.len() == 4 && p.bytes().all(|b| b.is_ascii_hexdigit())).count() == 3
+        && part.split('.').count() == 3
+        && part.bytes().any(|b| b.is_ascii_alphabetic())
+}
+
+fn is_ipv6(part: &str) -> bool {
+    let groups = part.split(':').filter(|g| !g.is_empty()).count();
+    part.len() >= 6
+        && groups >= 2
+        && part.bytes().any(|b| b.is_ascii_digit())
+        && part.bytes().filter(|b| *b == b':').count() >= 2
+        && part.parse::<Ipv6Addr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
+
+/// Adds URLs with a user and a password before the host: the whole of it.
+pub(crate) fn urls(text: &str, hits: &mut Vec<Hit>) {
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|t| t.find("://")).map(|p| p + from) {
+        let scheme = text.get(from..at).unwrap_or_default();
+        let start = at
+            - scheme
+                .bytes()
+                .rev()
+                .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+                .count();
+        let rest = text.get(at + 3..).unwrap_or_default();
+        let len = rest
+            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '|'))
+            .unwrap_or(rest.len());
+        let whole =
+            rest.get(..len).unwrap_or_default().trim_end_matches(['.', ',', ')', ';', ']', '!', '?', '}']);
+        let end = at + 3 + whole.len();
+        if start < at && (has_password(whole) || has_key(whole)) {
+            hits.push(Hit { range: start..end, label: label::URL_PASSWORD, score: 0.995 });
+        }
+        from = end.max(at + 3);
+    }
+}
+
+fn has_password(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = if authority.contains('@') { authority } else { rest };
+    let Some((user, host)) = authority.rsplit_once('@') else { return false };
+    let Some((_, password)) = user.split_once(':') else { return false };
+    let filled = !password.is_empty() && !user.contains('/');
+    let named = ["$", "{", "<", "%s", "%(", "***", "xxx"].iter().any(|p| password.starts_with(p));
+    filled && !named && !host.is_empty()
+}
+
+/// A signature or a key among the parameters of a URL.
+fn has_key(rest: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "sig",
+        "signature",
+        "x-amz-signature",
+        "x-goog-signature",
+        "access_token",
+        "api_key",
+        "apikey",
+        "password",
+        "token",
+        "secret",
+        "client_secret",
+    ];
+    let Some((_, query)) = rest.split_once('?') else { return false };
+    query
+        .split('&')
+        .filter_map(|p| p.split_once('='))
+        .any(|(k, v)| v.len() >= 8 && NAMES.iter().any(|n| k.eq_ignore_ascii_case(n)))
+}
+
+/// Adds connection strings of `key=value` pairs with a password: the run of pairs it stands in.
+pub(crate) fn pairs(text: &str, hits: &mut Vec<Hit>) {
+    const KEYS: [&str; 7] =
+        ["password", "pwd", "accountkey", "sharedaccesskey", "sharedsecret", "secretkey", "passwd"];
+    let mut from = 0;
+    for segment in text.split(['\n', '"']) {
+        let end = from + segment.len();
+        let held = segment.split(';').chain(segment.split(' ')).filter_map(|p| p.trim().split_once('=')).any(
+            |(k, v)| {
+                let key = k.rsplit([' ', ';']).next().unwrap_or_default();
+                let real = v.len() >= 3 && !v.starts_with(['*', '<', '$', '{']);
+                real && KEYS.iter().any(|w| key.eq_ignore_ascii_case(w))
+            },
+        );
+        let many = segment.matches('=').count() >= 2;
+        if held && many {
+            hits.push(run_of_pairs(segment, from));
+        }
+        from = end + 1;
+    }
+}
+
+/// From the first word with a `=` to the end of the last.
+fn run_of_pairs(segment: &str, from: usize) -> Hit {
+    let first = segment.find('=').unwrap_or(0);
+    let before = segment.get(..first).unwrap_or_default();
+    // `User Id=…` and `Data Source=…` have names of two words.
+    let start = before
+        .rfind([':', '(', '`', '\''])
+        .map_or_else(|| before.rfind(' ').filter(|_| !segment.contains(';')).map_or(0, |i| i + 1), |i| i + 1);
+    let last = segment.rfind('=').unwrap_or(segment.len());
+    let tail = segment.get(last..).unwrap_or_default();
+    let len = tail.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '`' | ')')).unwrap_or(tail.len());
+    let skipped = segment.get(start..).map_or(0, |s| s.len() - s.trim_start().len());
+    Hit { range: from + start + skipped..from + last + len, label: label::CONNECTION_STRING, score: 0.95 }
+}

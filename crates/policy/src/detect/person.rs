@@ -1,0 +1,515 @@
+//! Names of persons: by a list of common names, by titles, by the words before them.
+
+use std::collections::HashSet;
+
+use super::{Hit, label};
+
+/// The most words of a name.
+const MAX_WORDS: usize = 5;
+/// The most bytes of a word that can be in the list.
+const MAX_WORD: usize = 40;
+
+/// Titles before a name.
+const TITLES: [&str; 33] = [
+    "Mr", "Mrs", "Ms", "Miss", "Dr", "Prof", "Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "Herr", "Herrn", "Frau",
+    "Monsieur", "Madame", "Mme", "Mlle", "Señor", "Señora", "Sr.", "Sra.", "Signor", "Signora", "Sig.",
+    "Mx.", "Sir", "Fru", "Dhr.", "Mevr.", "Ing.", "Mgr.", "Sr",
+];
+/// Words behind which somebody's name stands.
+const CUES: [&str; 46] = [
+    "my name is ",
+    "My name is ",
+    "name's ",
+    "I am called ",
+    "Dear ",
+    "Liebe ",
+    "Lieber ",
+    "Hi ",
+    "Hello ",
+    "patient ",
+    "Patient ",
+    "Regards, ",
+    "regards, ",
+    "Name: ",
+    "name: ",
+    "signed by ",
+    "Signed by ",
+    "heiße ",
+    "je m'appelle ",
+    "me llamo ",
+    "mi chiamo ",
+    "Sincerely, ",
+    "poke with ",
+    "poke to ",
+    "alked to ",
+    "alked with ",
+    "sk ",
+    "ontact ",
+    "alled by ",
+    "ssigned to ",
+    "eet ",
+    "ustomer ",
+    "lient ",
+    "mployee ",
+    "ser ",
+    "eported by ",
+    "equested by ",
+    "wned by ",
+    "anks, ",
+    "heers, ",
+    "pan ",
+    "pani ",
+    "aller ",
+    "mailed ",
+    "told ",
+    "rom: ",
+];
+
+/// Given names that are words, months or places too: believed only where a whole value is one and a family name.
+const DOUBTFUL: [&str; 48] = [
+    "April",
+    "May",
+    "June",
+    "Austin",
+    "Jordan",
+    "Madison",
+    "Carolina",
+    "Dallas",
+    "Houston",
+    "Chase",
+    "Grant",
+    "Mark",
+    "Will",
+    "Bill",
+    "Rose",
+    "Faith",
+    "Hope",
+    "Joy",
+    "Grace",
+    "Summer",
+    "Autumn",
+    "Dawn",
+    "Christian",
+    "Dean",
+    "Hunter",
+    "Mason",
+    "Carter",
+    "Taylor",
+    "Cooper",
+    "Parker",
+    "Virginia",
+    "Georgia",
+    "Sydney",
+    "Brooklyn",
+    "Savannah",
+    "Charlotte",
+    "Chelsea",
+    "Lisa",
+    "Chance",
+    "Drew",
+    "Gene",
+    "Guy",
+    "Jack",
+    "Ray",
+    "Crystal",
+    "Amber",
+    "Victoria",
+    "Logan",
+];
+/// Words of firms.
+const FIRMS: [&str; 22] = [
+    "Inc", "Inc.", "LLC", "Ltd", "Ltd.", "GmbH", "AG", "PLC", "Group", "Bank", "and", "Sons", "Corp",
+    "Corp.", "Co.", "Co", "S.A.", "SA", "SARL", "Partners", "Holdings", "KG",
+];
+/// Small words behind which people are named.
+const BEFORE_PEOPLE: [&str; 12] = [
+    " to ", " of ", " with ", " from ", " by ", " for ", " is ", " met ", " and ", " ask ", " told ", " saw ",
+];
+/// First words of places and firms.
+const OF_PLACES: [&str; 24] = [
+    "New", "San", "Santa", "Los", "Las", "Saint", "Mount", "Lake", "North", "South", "East", "West", "Port",
+    "Fort", "Royal", "The", "Bank", "Goldman", "Morgan", "United", "General", "American", "British", "Grand",
+];
+/// Words behind a given name that make it a thing or a place.
+const PLACES: [&str; 40] = [
+    "University",
+    "College",
+    "School",
+    "Hospital",
+    "Hotel",
+    "Airport",
+    "Museum",
+    "Church",
+    "Cathedral",
+    "Stadium",
+    "Arena",
+    "Theatre",
+    "Theater",
+    "Library",
+    "Institute",
+    "Foundation",
+    "Award",
+    "Prize",
+    "Trophy",
+    "Cup",
+    "County",
+    "City",
+    "Town",
+    "State",
+    "Company",
+    "Corporation",
+    "Industries",
+    "Motors",
+    "Airlines",
+    "Records",
+    "Press",
+    "Books",
+    "Coffee",
+    "Pizza",
+    "Wine",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+];
+/// The commonest family names of China, Korea and Japan, by their first signs.
+const EASTERN: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严武戴莫孔向汤\
+    佐鈴高渡伊山中小加吉斎松井木清阿森池橋石前藤岡後長村近坂遠青西福太三原竹張陳劉黃吳許鄭謝楊趙김이박최정강조윤장임한오서신권황안송류전홍유고문양손배백허남심노하곽성차주우구민진지엄채원천방공현함변염여추도소석선설마길연위표명기반라왕금옥육인맹제모탁국어은편용";
+
+/// Common names.
+pub(crate) struct Names {
+    given: HashSet<&'static str>,
+    family: HashSet<&'static str>,
+}
+
+impl Names {
+    pub(crate) fn new() -> Self {
+        Self {
+            given: include_str!("names/given.txt").split_ascii_whitespace().collect(),
+            family: include_str!("names/surnames.txt").split_ascii_whitespace().collect(),
+        }
+    }
+
+    fn is_given(&self, word: &str) -> bool {
+        holds(&self.given, word)
+    }
+
+    fn is_family(&self, word: &str) -> bool {
+        holds(&self.family, word)
+    }
+
+    /// Whether a whole value is the name of a person: a given name first and a family name last, or turned round with a
+    /// comma, or a title before capitals.
+    pub(crate) fn is_full(&self, text: &str) -> bool {
+        if let Some((family, given)) = text.split_once(", ") {
+            return capitals(family)
+                && capitals(given)
+                && self.is_family(last(family))
+                && self.is_given(first(given));
+        }
+        let rest = untitled(text);
+        if rest.len() < text.len() && capitals(rest) {
+            return rest.split(' ').any(|w| self.is_given(w) || self.is_family(w))
+                || rest.split(' ').count() > 1;
+        }
+        let end = last(unsuffixed(text));
+        let given =
+            self.is_given(first(text)) || DOUBTFUL.contains(&first(text)) && text.split(' ').count() == 2;
+        let family = self.is_family(end) || end.contains('-') && end.split('-').any(|w| self.is_family(w));
+        text.contains(' ') && capitals(text) && given && family
+    }
+
+    /// Whether a value under `name` is that of a person rather than of a thing.
+    pub(crate) fn is_likely(&self, text: &str) -> bool {
+        if self.is_full(text) {
+            return true;
+        }
+        if is_eastern(text) {
+            return true;
+        }
+        let words = text.split([' ', ',']).filter(|w| !w.is_empty()).count();
+        let known = text.split([' ', ',', '-']).any(|w| self.is_given(w))
+            || self.is_family(last(unsuffixed(text)))
+            || self.is_family(first(text));
+        let firm = text.split([' ', ',']).any(|w| FIRMS.contains(&w));
+        (2..=MAX_WORDS).contains(&words) && is_wordy(text) && known && !firm && capitals_or_small(text)
+    }
+
+    /// Adds the names in a text.
+    pub(crate) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+        let mut from = 0;
+        while let Some((start, end)) = next_capital(text, from) {
+            let word = text.get(start..end).unwrap_or_default();
+            let found = if TITLES.contains(&word)
+                || word.len() < 5 && TITLES.contains(&text.get(start..end + 1).unwrap_or_default())
+            {
+                self.titled(text, end).map(|(range, score)| (start..range.end, score))
+            } else if self.is_given(word) {
+                self.full(text, start, end)
+            } else {
+                None
+            };
+            let found = found
+                .or_else(|| self.cued(text, start, end))
+                .or_else(|| self.unknown_given(text, start, end));
+            from = match found {
+                Some((range, score)) => {
+                    let end = range.end;
+                    hits.push(Hit { range, label: label::PERSON, score });
+                    end
+                }
+                None => end,
+            };
+        }
+    }
+
+    /// Capitalised words behind a title.
+    fn titled(&self, text: &str, end: usize) -> Option<(std::ops::Range<usize>, f32)> {
+        let gap = text.get(end..)?.bytes().take_while(|b| matches!(b, b'.' | b' ')).count();
+        let mut words = run(text, end + gap);
+        if gap == 0 || gap > 2 {
+            return None;
+        }
+        let (start, mut stop) = words.next()?;
+        if start != end + gap || !text.get(start..stop)?.chars().nth(1).is_some_and(char::is_lowercase) {
+            return None;
+        }
+        for (s, e) in words.take(2) {
+            let word = text.get(s..e)?;
+            if !(self.is_given(word) || self.is_family(word) || e - s == 1) {
+                break;
+            }
+            stop = e;
+        }
+        Some((start..stop, 0.85))
+    }
+
+    /// A given name, perhaps more or an initial, and a family name.
+    fn full(&self, text: &str, start: usize, end: usize) -> Option<(std::ops::Range<usize>, f32)> {
+        let mut best = None;
+        for (s, e) in run(text, end).take(3) {
+            let word = text.get(s..e)?;
+            if self.is_family(word) || word.split('-').all(|w| self.is_family(w)) {
+                best = Some(e);
+            } else if !(self.is_given(word) || e - s == 1 || is_particle(word)) {
+                break;
+            }
+        }
+        if best.is_none() {
+            best = self.unknown_family(text, end);
+        }
+        // `Ben Sherman Shirt` is a thing.
+        let thing = best.is_some_and(|e| {
+            run(text, e).next().is_some_and(|(s, _)| {
+                s == e + 1 && text.get(s..).is_some_and(|t| t.starts_with(char::is_uppercase))
+            })
+        });
+        best.filter(|_| !thing).map(|e| (start..e, 0.8))
+    }
+
+    /// A capitalised word behind a given name, which is no word that firms, streets and places are named by.
+    fn unknown_family(&self, text: &str, end: usize) -> Option<usize> {
+        let (s, e) = run(text, end)
+            .find(|(s, e)| !text.get(*s..*e).is_some_and(|w| is_particle(w) || self.is_given(w)))?;
+        let word = text.get(s..e)?;
+        let small = word.chars().skip(1).filter(|c| c.is_lowercase()).count();
+        let ordinary =
+            FIRMS.contains(&word) || PLACES.contains(&word) || super::address::is_street_word(word);
+        (s <= end + 12 && small >= 2 && !ordinary && text.get(end..s).is_some_and(|g| !g.contains(". ")))
+            .then_some(e)
+    }
+
+    /// Two capitalised words behind a small word that people follow, the second a known family name.
+    fn unknown_given(&self, text: &str, start: usize, end: usize) -> Option<(std::ops::Range<usize>, f32)> {
+        let before = text.get(..start)?;
+        let word = text.get(start..end)?;
+        if !BEFORE_PEOPLE.iter().any(|w| before.ends_with(w)) || OF_PLACES.contains(&word) {
+            return None;
+        }
+        let mut words = run(text, end);
+        let (s, e) = words.next()?;
+        let family = text.get(s..e)?;
+        let alone = words.next().is_none_or(|(s, _)| {
+            s > e + 1 || text.get(s..).is_some_and(|t| t.starts_with(char::is_lowercase))
+        });
+        let small = word.chars().skip(1).all(char::is_lowercase) && word.chars().count() > 2;
+        (small && alone && family.len() >= 5 && self.is_family(family)).then_some((start..e, 0.65))
+    }
+
+    /// A known name behind a cue.
+    fn cued(&self, text: &str, start: usize, end: usize) -> Option<(std::ops::Range<usize>, f32)> {
+        let before = text.get(..start)?;
+        if !CUES.iter().any(|c| before.ends_with(c)) {
+            return None;
+        }
+        let word = text.get(start..end)?;
+        let certain = before.ends_with("ame is ")
+            || before.ends_with("ame: ")
+            || before.ends_with("llamo ")
+            || before.ends_with("chiamo ")
+            || before.ends_with("'appelle ")
+            || before.ends_with("heiße ");
+        let doubtful = DOUBTFUL.contains(&word) && run(text, end).next().is_some();
+        if !(certain || doubtful || self.is_given(word) || self.is_family(word)) {
+            return None;
+        }
+        let mut stop = end;
+        for (s, e) in run(text, end).take(3) {
+            if text.get(s..e)?.chars().nth(1).is_some_and(char::is_uppercase) {
+                break;
+            }
+            stop = e;
+        }
+        Some((start..stop, 0.75))
+    }
+}
+
+fn holds(set: &HashSet<&'static str>, word: &str) -> bool {
+    if word.len() < 3 || word.len() > MAX_WORD {
+        return false;
+    }
+    if set.contains(word) {
+        return true;
+    }
+    let mut chars = word.chars();
+    let Some(head) = chars.next() else { return false };
+    let shouted = head.is_uppercase() && chars.clone().all(|c| c.is_uppercase() || c == '\'');
+    let small = head.is_lowercase();
+    if !(shouted || small) {
+        return word.split('-').count() == 2 && word.split('-').all(|w| w.len() > 2 && set.contains(w));
+    }
+    let mut buffer = [0_u8; MAX_WORD + 8];
+    let mut len = 0;
+    for (i, c) in word.chars().enumerate() {
+        let c =
+            if i == 0 { c.to_uppercase().next().unwrap_or(c) } else { c.to_lowercase().next().unwrap_or(c) };
+        let Some(room) = buffer.get_mut(len..len + c.len_utf8()) else { return false };
+        c.encode_utf8(room);
+        len += c.len_utf8();
+    }
+    buffer.get(..len).and_then(|b| std::str::from_utf8(b).ok()).is_some_and(|w| set.contains(w))
+}
+
+fn first(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
+}
+
+fn last(text: &str) -> &str {
+    text.rsplit(' ').next().unwrap_or_default()
+}
+
+fn untitled(text: &str) -> &str {
+    match text.split_once(' ') {
+        Some((title, rest)) if TITLES.contains(&title) => untitled(rest),
+        _ => text,
+    }
+}
+
+fn unsuffixed(text: &str) -> &str {
+    [" Jr.", " Jr", " Sr.", " II", " III", " MD", " PhD", " DDS", " DVM"]
+        .iter()
+        .find_map(|s| text.strip_suffix(s))
+        .unwrap_or(text)
+}
+
+/// Two to four signs of eastern Asia that begin with a common family name.
+fn is_eastern(text: &str) -> bool {
+    let signs = text.chars().filter(|c| *c != ' ').count();
+    let eastern = text.chars().all(
+        |c| matches!(c, ' ' | '\u{3040}'..='\u{30FF}' | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7AF}'),
+    );
+    let two = text.split(' ').filter(|w| !w.is_empty()).count() == 2;
+    (2..=6).contains(&signs) && eastern && (two || text.chars().next().is_some_and(|c| EASTERN.contains(c)))
+}
+
+/// Whether each word begins with a capital (particles aside) and there is nothing but words.
+fn capitals(text: &str) -> bool {
+    let words = text.split(' ');
+    words.clone().count() <= MAX_WORDS
+        && words.clone().all(|w| is_particle(w) || w.chars().next().is_some_and(char::is_uppercase))
+        && is_wordy(text)
+}
+
+fn capitals_or_small(text: &str) -> bool {
+    capitals(text)
+        || text.chars().all(|c| c.is_lowercase() || matches!(c, ' ' | '-' | '\'' | '.'))
+        || capitals(text.replace(',', "").as_str())
+}
+
+/// Letters and what joins them.
+fn is_wordy(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '.' | '\'' | '’' | '-' | ','))
+}
+
+fn is_particle(word: &str) -> bool {
+    matches!(
+        word,
+        "van"
+            | "von"
+            | "de"
+            | "der"
+            | "den"
+            | "del"
+            | "della"
+            | "di"
+            | "da"
+            | "dos"
+            | "du"
+            | "la"
+            | "le"
+            | "el"
+            | "bin"
+            | "al"
+            | "af"
+            | "av"
+            | "zu"
+            | "y"
+            | "e"
+            | "ter"
+            | "ten"
+            | "das"
+            | "do"
+    )
+}
+
+/// The next word with a capital, from a place on.
+fn next_capital(text: &str, from: usize) -> Option<(usize, usize)> {
+    let mut last = text.get(..from)?.chars().next_back().unwrap_or(' ');
+    for (i, c) in text.get(from..)?.char_indices() {
+        if c.is_uppercase() && !last.is_alphanumeric() && !matches!(last, '_' | '@' | '/' | '.') {
+            let start = from + i;
+            let rest = text.get(start..)?;
+            let len =
+                rest.find(|c: char| !(c.is_alphabetic() || matches!(c, '\'' | '-'))).unwrap_or(rest.len());
+            return Some((start, start + rest.get(..len)?.trim_end_matches(['\'', '-']).len()));
+        }
+        last = c;
+    }
+    None
+}
+
+/// The capitalised words (and particles, initials) that follow each other with one space between.
+fn run(text: &str, from: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let mut at = from;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..)?;
+        let gap = rest.bytes().take_while(|b| matches!(b, b' ' | b'.')).count();
+        let stop = rest.get(..gap)?.contains(". ")
+            && at.checked_sub(2).and_then(|i| text.as_bytes().get(i)).is_some_and(u8::is_ascii_lowercase);
+        if gap > 2 || stop {
+            return None;
+        }
+        let start = at + gap;
+        let word = text.get(start..)?;
+        let len =
+            word.find(|c: char| !(c.is_alphabetic() || matches!(c, '\'' | '’' | '-'))).unwrap_or(word.len());
+        let word = word.get(..len)?.trim_end_matches(['\'', '’', '-']);
+        let word = word.strip_suffix("'s").unwrap_or(word);
+        if word.is_empty() || !(word.chars().next()?.is_uppercase() || is_particle(word)) {
+            return None;
+        }
+        at = start + word.len();
+        Some((start, at))
+    })
+}

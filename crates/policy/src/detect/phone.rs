@@ -1,0 +1,186 @@
+//! Telephone numbers: international ones, and national ones as they are written with separators.
+
+use super::columns::Topic;
+
+/// A number's digits and how they are written.
+struct Dialled {
+    digits: [u8; 20],
+    len: usize,
+    /// Lengths of the groups.
+    groups: [u8; 10],
+    count: usize,
+    plus: bool,
+    paren: bool,
+    dots: usize,
+    slashes: usize,
+    spaces: usize,
+    dashes: usize,
+}
+
+/// The longest text that can be a number, with its separators and an extension.
+const LONGEST: usize = 40;
+
+impl Dialled {
+    /// Digits, `+` in front, separators between; an extension behind is cut off. `None` for all else.
+    fn of(text: &str) -> Option<Self> {
+        let mut d = Self {
+            digits: [0; 20],
+            len: 0,
+            groups: [0; 10],
+            count: 0,
+            plus: false,
+            paren: false,
+            dots: 0,
+            slashes: 0,
+            spaces: 0,
+            dashes: 0,
+        };
+        let mut open = false;
+        let mut last = b' ';
+        for (i, b) in text.bytes().enumerate() {
+            match b {
+                b'0'..=b'9' => d.digit(b, last)?,
+                b'+' if i == 0 || i == 1 && last == b'(' => d.plus = true,
+                b'(' if !open && !last.is_ascii_digit() | (d.len > 0 && !d.paren) => {
+                    (open, d.paren) = (true, true)
+                }
+                b')' if open && last.is_ascii_digit() => open = false,
+                b' ' if last != b' ' && last != b'+' => d.spaces += 1,
+                b'-' if last.is_ascii_digit() || matches!(last, b')' | b' ') => d.dashes += 1,
+                b'.' if last.is_ascii_digit() || last == b')' => d.dots += 1,
+                b'/' if last.is_ascii_digit() || matches!(last, b')' | b' ') => d.slashes += 1,
+                _ => return None,
+            }
+            last = b;
+        }
+        (!open && (last.is_ascii_digit())).then_some(d)
+    }
+
+    fn digit(&mut self, b: u8, last: u8) -> Option<()> {
+        if !last.is_ascii_digit() {
+            self.count += 1;
+        }
+        *self.groups.get_mut(self.count.checked_sub(1)?)? += 1;
+        *self.digits.get_mut(self.len)? = b;
+        self.len += 1;
+        Some(())
+    }
+
+    fn digits(&self) -> &[u8] {
+        self.digits.get(..self.len).unwrap_or_default()
+    }
+
+    fn groups(&self) -> &[u8] {
+        self.groups.get(..self.count).unwrap_or_default()
+    }
+
+    fn at(&self, i: usize) -> u8 {
+        self.digits().get(i).copied().unwrap_or(0)
+    }
+}
+
+/// Cuts an extension off: `x123`, `ext. 5`.
+fn without_extension(text: &str) -> &str {
+    let lower = |c: char| c.is_ascii_digit() || c == ' ' || c == '.' || c == ':';
+    let body = text.trim_end_matches(|c: char| c.is_ascii_digit());
+    if body.len() == text.len() || text.len() - body.len() > 6 {
+        return text;
+    }
+    let body = body.trim_end_matches(lower);
+    for mark in ["extension", "ext", "Ext", "EXT", "x", "X", "#", "durchwahl"] {
+        if let Some(rest) = body.strip_suffix(mark) {
+            return rest.trim_end_matches([' ', ',', '-', ';']);
+        }
+    }
+    text
+}
+
+/// Whether a whole text is a telephone number.
+pub(crate) fn is_phone(text: &str, topic: Topic) -> bool {
+    let text = text.strip_prefix("tel:").unwrap_or(text);
+    let text = without_extension(text);
+    if text.len() < 7 || text.len() > LONGEST {
+        return false;
+    }
+    let Some(d) = Dialled::of(text) else { return false };
+    if topic == Topic::Phone {
+        return (6..=17).contains(&d.len);
+    }
+    if d.plus {
+        return international(d.digits());
+    }
+    !topic.is_ordinary() && (prefixed(&d) || national(&d))
+}
+
+/// A country's calling code and a fitting number of digits (ITU-T E.164).
+fn international(s: &[u8]) -> bool {
+    if !(8..=15).contains(&s.len()) {
+        return false;
+    }
+    let two = s.get(..2).unwrap_or_default();
+    match s.first() {
+        Some(b'1') => s.len() == 11 && s.get(1).is_some_and(|b| *b >= b'2') || s.len() == 11,
+        Some(b'7') => s.len() == 11,
+        Some(b'2'..=b'9') => two != b"80" || s.len() >= 11,
+        _ => false,
+    }
+}
+
+/// `00` or `011` in front, with separators.
+fn prefixed(d: &Dialled) -> bool {
+    let s = d.digits();
+    if d.count < 3 || d.dots > 0 && d.count < 4 {
+        return false;
+    }
+    let rest = if d.groups().first() == Some(&3) && s.starts_with(b"011") {
+        s.get(3..)
+    } else if s.starts_with(b"00")
+        && (matches!(d.groups().first(), Some(2 | 4 | 5)) || matches!(s.get(2), Some(b'1' | b'7')))
+    {
+        s.get(2..)
+    } else {
+        None
+    };
+    rest.is_some_and(|r| r.len() >= 9 && international(r))
+}
+
+/// The ways in which numbers are written at home. Layouts that money or record numbers have too are left out.
+fn national(d: &Dialled) -> bool {
+    let g = d.groups();
+    if d.count < 2 || d.len > 12 || d.slashes > 1 || d.dots > 0 && d.dots + 1 < d.count {
+        return false;
+    }
+    let area = |i: usize| d.at(i) >= b'2';
+    match (g, d.len) {
+        // North America: (212) 555-0123, 212-555-0123, 212.555.0123, 1-212-555-0123.
+        ([3, 3, 4], 10) => area(0) && area(3) || d.at(0) == b'0' && d.slashes == 0,
+        ([1, 3, 3, 4], 11) if d.at(0) == b'1' => area(1) && (area(4) || d.dashes > 1),
+        ([3, 7], 10) if d.paren => area(0),
+        // Russia: 8 (912) 345-67-89; China: 138-1234-5678.
+        ([1, 3, 3, 2, 2], 11) => d.at(0) == b'8',
+        ([1, 3, 3, 4] | [1, 3, 7] | [1, 3, 5, 2], 11) => d.at(0) == b'8' && d.at(1) == b'9',
+        ([3, 4, 4], 11) if d.at(0) == b'1' => d.at(1) >= b'3',
+        // Brazil: (11) 91234-5678; also without parentheses. India: 98765 43210.
+        ([2, 5, 4], 11) => (d.paren || d.at(2) == b'9') && d.at(0) >= b'1',
+        ([2, 4, 4], 10) if d.at(0) != b'0' && (d.paren || d.dashes == 1 && d.spaces == 1) => true,
+        ([5, 5], 10) if d.spaces == 1 => d.at(0) >= b'6',
+        // Spain, Portugal, Poland in threes are money too; in twos after three they are not.
+        ([3, 2, 2, 2] | [2, 3, 2, 2], 9) if d.at(0) != b'0' => d.spaces + d.dashes >= 3,
+        // Denmark and Norway in pairs.
+        ([2, 2, 2, 2], 8) => d.spaces == 3 && d.at(0) >= b'2',
+        // Australia: 1300 123 456.
+        ([4, 3, 3], 10) if d.at(0) == b'1' => matches!(d.at(1), b'3' | b'8'),
+        _ => trunk(d),
+    }
+}
+
+/// With the trunk prefix 0: an area code of two to six digits, then the number.
+fn trunk(d: &Dialled) -> bool {
+    let first = d.groups().first().copied().unwrap_or(0);
+    let inner = d.groups().iter().skip(1);
+    let zero = d.at(0) == b'0' && d.at(1) != b'0';
+    let lengths = (2..=6).contains(&first) && inner.clone().all(|g| (2..=8).contains(g));
+    // `(0)30` and `(02) 1234 5678`.
+    let paren = d.paren && (first == 1 || d.groups().get(1).is_some_and(|g| *g <= 5));
+    zero && (9..=12).contains(&d.len) && (lengths || paren)
+}

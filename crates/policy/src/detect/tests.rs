@@ -1,0 +1,166 @@
+//! Single values: what is found in them, and where.
+
+use std::sync::LazyLock;
+
+use super::{Detector, TypeHint};
+
+/// What is found in a value: text and label of each.
+fn found(value: &str, column: &str, hint: TypeHint) -> Vec<(String, &'static str)> {
+    static DETECTOR: LazyLock<Detector> = LazyLock::new(Detector::new);
+    let mut hits = Vec::new();
+    DETECTOR.scan(value, column, hint, &mut hits);
+    hits.iter().map(|h| (value[h.range.clone()].to_owned(), h.label)).collect()
+}
+
+/// Value, column, what is found.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const FOUND: &[Row] = &[
+    ("write to <anna@example.com>, please", "", &[("anna@example.com", "email")]),
+    ("mailto:joe@example.org?subject=hi", "", &[("joe@example.org", "email")]),
+    ("jo\u{200b}e@exam\u{200b}ple.org", "", &[("jo\u{200b}e@exam\u{200b}ple.org", "email")]),
+    ("４１１１　１１１１　１１１１　１１１１", "", &[("４１１１　１１１１　１１１１　１１１１", "card")]),
+    ("+٩٦٦ ٥٠ ١٢٣ ٤٥٦٧", "", &[("+٩٦٦ ٥٠ ١٢٣ ٤٥٦٧", "phone")]),
+    (
+        "DE89\u{a0}3704\u{a0}0044\u{a0}0532\u{a0}0130\u{a0}00",
+        "",
+        &[("DE89\u{a0}3704\u{a0}0044\u{a0}0532\u{a0}0130\u{a0}00", "iban")],
+    ),
+    ("219–09–9999", "", &[("219–09–9999", "us_ssn")]),
+    ("his SSN is 219099999 and dob 1980-04-12", "", &[("219099999", "us_ssn"), ("1980-04-12", "birth_date")]),
+    ("passport no. C01X00T47 is valid", "", &[("C01X00T47", "passport")]),
+    (
+        "call (212) 555-0123 x45 or 020 7946 0958.",
+        "",
+        &[("(212) 555-0123 x45", "phone"), ("020 7946 0958", "phone")],
+    ),
+    ("5551234567", "mobile", &[("5551234567", "phone")]),
+    ("192.168.1.10:8080", "", &[("192.168.1.10", "ip")]),
+    ("2001:db8::8a2e:370:7334", "", &[("2001:db8::8a2e:370:7334", "ip")]),
+    ("00-1B-44-11-3A-B7", "", &[("00-1B-44-11-3A-B7", "mac")]),
+    (
+        "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+        "",
+        &[("bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", "wallet")],
+    ),
+    ("1HGBH41JXMN109186", "", &[("1HGBH41JXMN109186", "vin")]),
+    ("52.5200, 13.4050", "", &[("52.5200, 13.4050", "geo")]),
+    ("JOHN SMITH", "", &[("JOHN SMITH", "person")]),
+    ("Smith, John", "", &[("Smith, John", "person")]),
+    ("Musterstraße 12, 10115 Berlin", "", &[("Musterstraße 12, 10115 Berlin", "address")]),
+    ("password: hunter2! please reset", "", &[("hunter2!", "password")]),
+    (
+        "{anna@example.org,bob@example.org}",
+        "",
+        &[("anna@example.org", "email"), ("bob@example.org", "email")],
+    ),
+    (r#"{"phone": 5551234567, "n": [1, 2]}"#, "", &[("5551234567", "phone")]),
+    (r#"{"note": "call \u002b49 30 901820, \"ok\""}"#, "", &[(r"\u002b49 30 901820", "phone")]),
+    (r#"{"p": "{\"email\": \"a@example.org\"}"}"#, "", &[("a@example.org", "email")]),
+];
+
+const CLEAN: &[(&str, &str)] = &[
+    ("4111111111111112", ""),
+    ("order no 9781234567897 shipped", ""),
+    ("1700000000", ""),
+    ("1700000000000", ""),
+    ("10.4.2.1", "version"),
+    ("Build 10.4.2.1 finished in 12:33:21", ""),
+    ("3f0c2a8e-8f7b-4a6d-9d2b-0a5e6c1f7b21", "id"),
+    ("9fceb02d0ae598e95dc970b74767f19372d61af8", "commit"),
+    ("true", "email_verified"),
+    ("48213", "phone_id"),
+    ("978-3-16-148410-0", "isbn"),
+    ("$1,234.56", "amount"),
+    ("1Z999AA10123456784", "tracking"),
+    ("git@github.com:owner/repo.git", ""),
+    ("logo@2x.png", ""),
+    ("npm install lodash@4.17.21", ""),
+    ("std::vector<int> v; if (a::b) { return c; }", ""),
+    ("2024-05-01 12:33:21.123+00", "created_at"),
+    ("Ben Sherman Shirt", "product_name"),
+    ("127.0.0.1", ""),
+    ("INV-2024-123-45-6789", ""),
+    ("n/a", "first_name"),
+    ("null", "ssn"),
+];
+
+#[test]
+fn what_has_to_be_found_is() {
+    for (value, column, want) in FOUND {
+        let have = found(value, column, TypeHint::Text);
+        let have: Vec<(&str, &str)> = have.iter().map(|(v, l)| (v.as_str(), *l)).collect();
+        assert_eq!(have, *want, "{value} under {column:?}");
+    }
+}
+
+#[test]
+fn what_is_clean_stays() {
+    for (value, column) in CLEAN {
+        assert_eq!(found(value, column, TypeHint::Text), [], "{value} under {column:?}");
+    }
+}
+
+#[test]
+fn the_type_is_heard() {
+    let uuid = "3f0c2a8e-8f7b-4a6d-9d2b-0a5e6c1f7b21";
+    assert_eq!(found(uuid, "session_token", TypeHint::Uuid).len(), 1);
+    assert_eq!(found(uuid, "id", TypeHint::Uuid), []);
+    assert_eq!(found("1980-04-12", "dob", TypeHint::Date).len(), 1);
+    assert_eq!(found("1980-04-12", "created", TypeHint::Date), []);
+    assert_eq!(found("52.52", "lat", TypeHint::Decimal).len(), 1);
+    assert_eq!(found("52.52", "score", TypeHint::Decimal), []);
+    assert_eq!(found("39053344705", "c", TypeHint::Text).len(), 1);
+    assert_eq!(found("39053344705", "c", TypeHint::Integer), []);
+    assert_eq!(found("1.2.3.4", "c", TypeHint::of_type("inet")).len(), 1);
+    assert_eq!(found("4111111111111111", "c", TypeHint::of_type("bigint")).len(), 1);
+    assert_eq!(TypeHint::of_type("numeric(10,2)"), TypeHint::Decimal);
+    assert_eq!(TypeHint::of_type("timestamp without time zone"), TypeHint::Date);
+}
+
+/// Tokens are put together here, so that no scanner of repositories takes this file for a leak.
+#[test]
+fn tokens_of_providers_are_found() {
+    let letters = "Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9St0Uv1Wx2Yz3Ab4Cd5Ef6Gh7Ij8Kl9Mn0Op1Qr2St3Uv4Wx5Yz6";
+    let upper = "ABCDEFGH23456723";
+    let table = [
+        ("aws_key", format!("{}{upper}", "AKIA")),
+        ("github_token", format!("{}{}", "ghp_", &letters[..36])),
+        ("gitlab_token", format!("{}{}", "glpat-", &letters[..20])),
+        ("stripe_key", format!("{}{}", "sk_live_", &letters[..24])),
+        ("gcp_key", format!("{}{}", "AIza", &letters[..35])),
+        ("slack_token", format!("{}{}", "xoxb-", &letters[..40])),
+        ("openai_key", format!("{}{}", "sk-proj-", &letters[..48])),
+        ("anthropic_key", format!("{}{}", "sk-ant-api03-", &letters[..60])),
+        ("npm_token", format!("{}{}", "npm_", &letters[..36])),
+        ("sendgrid_key", format!("{}{}.{}", "SG.", &letters[..22], &letters[..43])),
+        (
+            "jwt",
+            format!("{}.{}.{}", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJzdWIiOiIxIn0", &letters[..43]),
+        ),
+        ("password", format!("{}{}", "$2b$12$", &letters[..53])),
+        (
+            "private_key",
+            format!("-----BEGIN {} KEY-----\n{letters}\n-----END {} KEY-----", "PRIVATE", "PRIVATE"),
+        ),
+        ("url_password", format!("postgres://app:{}@db.internal:5432/prod", &letters[..12])),
+        ("connection_string", format!("Server=db;Database=x;User Id=sa;Password={};", &letters[..10])),
+    ];
+    for (label, token) in table {
+        let whole = found(&token, "", TypeHint::Text);
+        assert!(matches!(whole.as_slice(), [(_, l)] if *l == label), "{label}: {whole:?}");
+        let inside = found(&format!("it was {token} before"), "", TypeHint::Text);
+        assert!(
+            inside.iter().any(|(t, l)| *l == label && (t.contains(&letters[..8]) || t.contains(upper))),
+            "{label}: {inside:?}"
+        );
+    }
+}
+
+#[test]
+fn each_label_is_documented() {
+    let page = include_str!("../../../../docs/labels.md");
+    let missing: Vec<&str> =
+        super::labels().into_iter().filter(|l| !page.contains(&format!("`{l}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

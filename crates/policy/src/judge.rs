@@ -1,0 +1,384 @@
+//! What the rules say of one statement: every effect on everything it touches is asked for; the strictest answer counts.
+
+use std::sync::Arc;
+
+use firsthand_model::command::{Effect, Effects};
+use firsthand_model::decision::{Obligations, Quotas, Sums, Verdict};
+use firsthand_model::identity::IdentityKind;
+use firsthand_model::statement::{Column, Output, Relation};
+
+use crate::compiled::{Compiled, Meta};
+use crate::labels::{Columns, labels_of};
+use crate::masks::{Masked, Origins, Veil};
+use crate::question::{CALL, COLUMN, FUNCTION, Question, Said, Situation, UNLIMITED, Unfit};
+use crate::rule::Use;
+
+/// One rule that spoke, and of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// What it says.
+    pub verdict: Verdict,
+    /// Its sentence.
+    pub because: Arc<str>,
+    /// Where it stands.
+    pub place: String,
+    /// Of what: `write public.customers`.
+    pub about: String,
+}
+
+/// What was decided, with all that spoke.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// Allow, deny or hold.
+    pub verdict: Verdict,
+    /// The rule that is named.
+    pub rule: Arc<str>,
+    /// The sentence for who is refused.
+    pub reason: Arc<str>,
+    /// All rules that spoke, the named one first.
+    pub fired: Vec<Fired>,
+    /// Duties of an allow.
+    pub obligations: Arc<Obligations>,
+    /// Uses of masked columns that the record should know of.
+    pub noted: Vec<String>,
+}
+
+/// The name of what is decided when no rule speaks.
+pub(crate) const NO_RULE: &str = "no-rule";
+/// The name of what is decided when rules cannot be asked.
+pub(crate) const POLICY_ERROR: &str = "policy-error";
+
+/// Gathers answers.
+struct Gathered {
+    fired: Vec<(usize, Fired)>,
+    allowed: Option<(usize, Fired)>,
+    unpermitted: Option<String>,
+    noted: Vec<String>,
+}
+
+impl Gathered {
+    fn take(&mut self, said: &Said, about: impl Fn() -> String) {
+        if said.allowed {
+            for meta in said.by.iter().filter(|m| m.permits) {
+                // An operator's rule is named rather than one of Firsthand's own.
+                let order = if meta.base { usize::MAX } else { meta.order };
+                if self.allowed.as_ref().is_none_or(|(earlier, _)| order < *earlier) {
+                    self.allowed = Some((order, fired(meta, Verdict::Allow, about())));
+                }
+            }
+            return;
+        }
+        let mut any = false;
+        for meta in said.by.iter().filter(|m| !m.permits) {
+            any = true;
+            let verdict = if meta.hold.is_some() { Verdict::Hold } else { Verdict::Deny };
+            self.push(meta, verdict, about());
+        }
+        if !any && self.unpermitted.is_none() {
+            self.unpermitted = Some(about());
+        }
+    }
+
+    fn push(&mut self, meta: &Meta, verdict: Verdict, about: String) {
+        self.fired.push((meta.order, fired(meta, verdict, about)));
+    }
+
+    /// A masked column is used otherwise than to be shown.
+    fn used(&mut self, masked: &Masked, how: Use, about: impl Fn() -> String) {
+        match how {
+            Use::Allow => {}
+            Use::Record => self.noted.push(about()),
+            Use::Hold => self.push(&masked.meta, Verdict::Hold, about()),
+            Use::Deny => self.push(&masked.meta, Verdict::Deny, about()),
+        }
+    }
+}
+
+fn fired(meta: &Meta, verdict: Verdict, about: String) -> Fired {
+    let (rule, because) = (Arc::clone(&meta.name), Arc::clone(&meta.because));
+    let rule = if meta.base { Arc::from(rule.trim_start_matches("firsthand.")) } else { rule };
+    Fired { rule, verdict, because, place: meta.place.clone(), about }
+}
+
+/// Judges. `origins` are the masks of the target's columns for who asks, made once.
+pub(crate) fn judge(
+    compiled: &Compiled,
+    on: Situation<'_>,
+    columns: Option<&Columns>,
+    origins: &dyn Fn(&mut Veil<'_, '_>) -> Result<Origins, Unfit>,
+) -> Judgement {
+    match try_judge(compiled, on, columns, origins) {
+        Ok(judgement) => judgement,
+        Err(Unfit) => refuse(POLICY_ERROR, "the rules could not be evaluated, so nothing is allowed"),
+    }
+}
+
+fn refuse(rule: &str, reason: &str) -> Judgement {
+    Judgement {
+        verdict: Verdict::Deny,
+        rule: Arc::from(rule),
+        reason: Arc::from(reason),
+        fired: Vec::new(),
+        obligations: Arc::default(),
+        noted: Vec::new(),
+    }
+}
+
+fn try_judge(
+    compiled: &Compiled,
+    on: Situation<'_>,
+    columns: Option<&Columns>,
+    origins: &dyn Fn(&mut Veil<'_, '_>) -> Result<Origins, Unfit>,
+) -> Result<Judgement, Unfit> {
+    let mut question = Question::new(compiled, on)?;
+    let mut gathered = Gathered { fired: Vec::new(), allowed: None, unpermitted: None, noted: Vec::new() };
+    for effect in on.effects.iter() {
+        ask_effect(&mut question, effect, &mut gathered)?;
+    }
+    ask_modes(&mut question, &mut gathered)?;
+    ask_functions(&mut question, &mut gathered)?;
+    ask_columns(compiled, &mut question, columns, &mut gathered)?;
+    let mut veil = Veil::new(&mut question, compiled, columns);
+    ask_uses(&mut veil, on, &mut gathered)?;
+    let origins = if compiled.has_masks { origins(&mut veil)? } else { Origins::default() };
+    let duty = veil.duty(on.facts, origins)?;
+    let mut obligations = limits(&mut question)?;
+    match duty {
+        Ok(duty) => obligations.mask = duty,
+        Err(masked) => {
+            let why = match &on.facts.output {
+                Output::Untold(why) => *why,
+                Output::None | Output::Columns(_) => "its rows cannot be told",
+            };
+            gathered.push(
+                &masked.meta,
+                Verdict::Deny,
+                format!("what it would show cannot be resolved while labelled data is in reach: {why}"),
+            );
+        }
+    }
+    Ok(conclude(on, gathered, obligations))
+}
+
+/// One effect, on everything that it is on; without such a thing, on the target.
+fn ask_effect(question: &mut Question<'_>, effect: Effect, gathered: &mut Gathered) -> Result<(), Unfit> {
+    let (action, facts) = (effect as u8, question.on.facts);
+    let word = effect.word();
+    let relations: &[Relation] = match effect {
+        Effect::Read => &facts.reads,
+        Effect::Write | Effect::Define | Effect::Grant => &facts.writes,
+        Effect::Lock if facts.writes.is_empty() => &facts.reads,
+        Effect::Lock => &facts.writes,
+        Effect::Execute | Effect::Session | Effect::Transaction | Effect::System | Effect::Unknown => &[],
+    };
+    for relation in relations {
+        let said = question.table(action, relation)?;
+        gathered.take(&said, || format!("{word} {}", shown(relation)));
+    }
+    let settings: &[String] = if effect == Effect::Session { &facts.settings } else { &[] };
+    for setting in settings {
+        let said = question.setting(action, setting)?;
+        gathered.take(&said, || format!("set {setting}"));
+    }
+    if relations.is_empty() && settings.is_empty() {
+        let said = question.target(action)?;
+        let opaque = facts.opaque.as_ref().filter(|_| effect == Effect::Unknown);
+        gathered.take(&said, || match opaque {
+            Some(o) if o.what.is_empty() => format!("what cannot be told ({})", o.why),
+            Some(o) => format!("what cannot be told ({}: {})", o.why, o.what),
+            None => word.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Settings that come with something else, such as the modes of a transaction: they need no leave of their own, only none
+/// that forbids them.
+fn ask_modes(question: &mut Question<'_>, gathered: &mut Gathered) -> Result<(), Unfit> {
+    if question.on.effects.has(Effect::Session) {
+        return Ok(());
+    }
+    for setting in &question.on.facts.settings {
+        let said = question.setting(Effect::Session as u8, setting)?;
+        if said.by.iter().any(|m| !m.permits) {
+            gathered.take(&said, || format!("set {setting}"));
+        }
+    }
+    Ok(())
+}
+
+fn ask_functions(question: &mut Question<'_>, gathered: &mut Gathered) -> Result<(), Unfit> {
+    if !question.rules_speak(CALL, FUNCTION) {
+        return Ok(());
+    }
+    for name in &question.on.facts.functions {
+        let said = question.function(name)?;
+        if !said.allowed {
+            gathered.take(&said, || format!("call {name}"));
+        }
+    }
+    Ok(())
+}
+
+/// Rules that name columns or labels: asked for every column that is known to be read or written.
+fn ask_columns(
+    compiled: &Compiled,
+    question: &mut Question<'_>,
+    known: Option<&Columns>,
+    gathered: &mut Gathered,
+) -> Result<(), Unfit> {
+    let facts = question.on.facts;
+    for (effect, relations) in [(Effect::Read, &facts.reads), (Effect::Write, &facts.writes)] {
+        let action = effect as u8;
+        if !question.on.effects.has(effect) || !question.rules_speak(action, COLUMN) {
+            continue;
+        }
+        let mut touched: Vec<Column> = Vec::new();
+        if effect == Effect::Read {
+            if let Output::Columns(columns) = &facts.output {
+                touched.extend(columns.iter().flat_map(|c| c.sources.iter().cloned()));
+            }
+            touched.extend(facts.tested.iter().chain(&facts.copied).cloned());
+        }
+        for relation in relations {
+            touched.extend(named_columns(relation, effect, known));
+        }
+        touched.sort();
+        touched.dedup();
+        for column in &touched {
+            let labels = labels_of(compiled, question.on.target, column);
+            let said = question.column(action, column, &labels)?;
+            if !said.allowed {
+                gathered.take(&said, || format!("{} {}", effect.word(), shown_column(column)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns that a statement names of a relation; a write that names none writes any.
+fn named_columns(relation: &Relation, effect: Effect, known: Option<&Columns>) -> Vec<Column> {
+    let column = |name: &str| Column {
+        schema: relation.schema.clone(),
+        relation: relation.name.clone(),
+        column: name.to_owned(),
+        labels: Vec::new(),
+    };
+    if relation.columns.is_empty() && effect == Effect::Write {
+        let listed = known.and_then(|k| k.of(&relation.schema, &relation.name));
+        return listed.map_or_else(|| vec![column("")], |l| l.iter().map(|k| k.column.clone()).collect());
+    }
+    relation.columns.iter().map(|name| column(name)).collect()
+}
+
+fn ask_uses(veil: &mut Veil<'_, '_>, on: Situation<'_>, gathered: &mut Gathered) -> Result<(), Unfit> {
+    for column in &on.facts.tested {
+        if let Some(masked) = veil.of(column)? {
+            let about = || format!("compare or sort by the masked column {}", shown_column(column));
+            gathered.used(&masked, masked.meta.in_predicate, about);
+        }
+    }
+    for column in &on.facts.copied {
+        if let Some(masked) = veil.of(column)? {
+            let about = || format!("store the masked column {} elsewhere", shown_column(column));
+            gathered.used(&masked, masked.meta.copied, about);
+        }
+    }
+    Ok(())
+}
+
+/// The limits in force: of several, the lowest.
+fn limits(question: &mut Question<'_>) -> Result<Obligations, Unfit> {
+    let mut all = Obligations::default();
+    if !question.rules_speak(UNLIMITED, crate::question::TARGET) {
+        return Ok(all);
+    }
+    let said = question.target(UNLIMITED)?;
+    for meta in said.by.iter().filter(|m| !m.permits) {
+        lower(&mut all.rows, meta.statement.rows);
+        lower(&mut all.bytes, meta.statement.bytes);
+        lower(&mut all.affected, meta.statement.affected);
+        let (all, more): (&mut Quotas, &Quotas) = (&mut all.quotas, &meta.quotas);
+        lower(&mut all.cells, more.cells);
+        lower(&mut all.time_ms, more.time_ms);
+        lower_sums(&mut all.session, more.session);
+        lower_sums(&mut all.day, more.day);
+        lower(&mut all.sessions, more.sessions);
+        lower(&mut all.commands_per_second, more.commands_per_second);
+    }
+    Ok(all)
+}
+
+fn lower(limit: &mut Option<u64>, other: Option<u64>) {
+    *limit = match (*limit, other) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+}
+
+fn lower_sums(limit: &mut Sums, other: Sums) {
+    lower(&mut limit.rows, other.rows);
+    lower(&mut limit.bytes, other.bytes);
+    lower(&mut limit.cells, other.cells);
+    lower(&mut limit.affected, other.affected);
+}
+
+fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> Judgement {
+    let Gathered { mut fired, allowed, unpermitted, noted } = gathered;
+    let strict = |verdict: Verdict| if verdict == Verdict::Deny { 0 } else { 1 };
+    fired.sort_by_key(|(order, f)| (strict(f.verdict), *order));
+    let mut fired: Vec<Fired> = fired.into_iter().map(|(_, f)| f).collect();
+    fired.dedup();
+    let denied = fired.first().is_some_and(|f| f.verdict == Verdict::Deny);
+    if let Some(about) = unpermitted.filter(|_| !denied) {
+        let kind = match on.kind() {
+            IdentityKind::Human => "a person",
+            IdentityKind::Service => "a service",
+            IdentityKind::Agent | IdentityKind::Token => "an agent",
+        };
+        let reason = format!("no rule allows {kind} to {about} on {}", on.target);
+        return Judgement { fired, noted, ..refuse(NO_RULE, &reason) };
+    }
+    let Some(first) = fired.first() else {
+        let allowed = allowed.map(|(_, f)| f);
+        let rule = allowed.as_ref().map_or_else(|| Arc::from("nothing-asked"), |f| Arc::clone(&f.rule));
+        return Judgement {
+            verdict: Verdict::Allow,
+            rule,
+            reason: Arc::from(""),
+            fired: allowed.into_iter().collect(),
+            obligations: Arc::new(obligations),
+            noted,
+        };
+    };
+    let because: &str = if first.because.is_empty() { "a rule forbids this" } else { &first.because };
+    let reason = format!("{} ({})", because.trim_end_matches('.'), first.about);
+    let obligations = match first.verdict {
+        Verdict::Hold => Arc::new(obligations),
+        Verdict::Allow | Verdict::Deny => Arc::default(),
+    };
+    let (verdict, rule) = (first.verdict, Arc::clone(&first.rule));
+    Judgement { verdict, rule, reason: Arc::from(reason), fired, obligations, noted }
+}
+
+/// A relation as people read it.
+pub fn shown(relation: &Relation) -> String {
+    match (relation.schema.is_empty(), relation.written.is_empty()) {
+        (false, _) => format!("{}.{}", relation.schema, relation.name),
+        (true, false) => relation.written.clone(),
+        (true, true) => relation.name.clone(),
+    }
+}
+
+fn shown_column(column: &Column) -> String {
+    let Column { schema, relation, column, .. } = column;
+    let name = if column.is_empty() { "*" } else { column };
+    format!("{schema}.{relation}.{name}")
+}
+
+/// What is asked for: never less than what cannot be told.
+pub(crate) fn effects(facts: &firsthand_model::statement::Facts) -> Effects {
+    if facts.opaque.is_some() { facts.effects.and(Effect::Unknown) } else { facts.effects }
+}

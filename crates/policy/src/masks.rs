@@ -1,0 +1,289 @@
+//! Duties to mask: from where a statement's columns come from, and which of those the one who asks may see.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
+use firsthand_model::statement::{Column, Derivation, Facts, Output, OutputColumn, Relation};
+
+use crate::compiled::Meta;
+use crate::labels::{Columns, labels_behind, labels_of};
+use crate::pattern::{ColumnPattern, Pattern};
+use crate::question::{Question, READ_CLEAR, Unfit};
+
+/// A mask with the rule that asks for it.
+#[derive(Clone)]
+pub(crate) struct Masked {
+    pub(crate) mask: ColumnMask,
+    pub(crate) meta: Arc<Meta>,
+}
+
+/// What one may not see, as far as asked. Remembers its answers.
+pub(crate) struct Veil<'q, 'c> {
+    question: &'q mut Question<'c>,
+    compiled: &'c crate::compiled::Compiled,
+    columns: Option<&'c Columns>,
+    answers: HashMap<Column, Option<Masked>>,
+}
+
+/// The columns of (relation oid, attribute number) that have a mask.
+pub(crate) type Origins = Arc<HashMap<(u32, i16), ColumnMask>>;
+
+/// Of several masks, the one that leaves the least.
+pub(crate) fn strictest(a: Style, b: Style) -> Style {
+    const ORDER: [Style; 6] =
+        [Style::Null, Style::Zero, Style::Redact, Style::Token, Style::Generalise, Style::Partial];
+    if ORDER.iter().position(|s| *s == a) <= ORDER.iter().position(|s| *s == b) { a } else { b }
+}
+
+impl<'q, 'c> Veil<'q, 'c> {
+    pub(crate) fn new(
+        question: &'q mut Question<'c>,
+        compiled: &'c crate::compiled::Compiled,
+        columns: Option<&'c Columns>,
+    ) -> Self {
+        Self { question, compiled, columns, answers: HashMap::new() }
+    }
+
+    /// The mask of a column with these labels; `None`: it may be seen.
+    fn asked(&mut self, column: &Column, labels: &[Arc<str>]) -> Result<Option<Masked>, Unfit> {
+        if !self.compiled.has_masks || labels.is_empty() && !self.compiled.masks_by_column {
+            return Ok(None);
+        }
+        let said = self.question.column(READ_CLEAR, column, labels)?;
+        if said.allowed {
+            return Ok(None);
+        }
+        let forbids: Vec<&Arc<Meta>> = said.by.iter().filter(|m| !m.permits).collect();
+        let Some(first) = forbids.first().copied() else { return Err(Unfit) };
+        let style = forbids.iter().fold(first.style, |style, meta| strictest(style, meta.style));
+        let label = if labels.is_empty() { "masked".to_owned() } else { labels.join("+") };
+        let mask = ColumnMask { label: Arc::from(label), rule: Arc::clone(&first.name), style };
+        Ok(Some(Masked { mask, meta: Arc::clone(first) }))
+    }
+
+    /// The mask of a column. For a relation as a whole (no column name): of any of its columns.
+    pub(crate) fn of(&mut self, column: &Column) -> Result<Option<Masked>, Unfit> {
+        if !self.compiled.has_masks {
+            return Ok(None);
+        }
+        if let Some(known) = self.answers.get(column) {
+            return Ok(known.clone());
+        }
+        let answer = if column.column.is_empty() { self.any_of(column)? } else { self.one(column)? };
+        self.answers.insert(column.clone(), answer.clone());
+        Ok(answer)
+    }
+
+    fn one(&mut self, column: &Column) -> Result<Option<Masked>, Unfit> {
+        let known = self.columns.and_then(|c| c.of(&column.schema, &column.relation));
+        let known = known.and_then(|list| list.iter().find(|k| k.column.column == column.column));
+        let mut labels: BTreeSet<Arc<str>> =
+            labels_of(self.compiled, self.question.on.target, column).into_iter().collect();
+        if let Some(known) = known {
+            labels.extend(labels_behind(self.compiled, self.question.on.target, known));
+        }
+        let labels: Vec<Arc<str>> = labels.into_iter().collect();
+        let mut found: Vec<Masked> = self.asked(column, &labels)?.into_iter().collect();
+        // A mask that names the column itself holds for what is made of it, too.
+        let behind = known.map(|k| k.behind.as_slice()).unwrap_or_default();
+        for column in behind.iter().filter(|_| self.compiled.masks_by_column) {
+            found.extend(self.asked(column, &labels)?);
+        }
+        Ok(together(&found))
+    }
+
+    fn any_of(&mut self, relation: &Column) -> Result<Option<Masked>, Unfit> {
+        let listed = self.columns.and_then(|c| c.of(&relation.schema, &relation.relation));
+        let Some(listed) = listed else {
+            // Not in the catalog: whatever a relation of its name can have.
+            let labels = labels_of(self.compiled, self.question.on.target, relation);
+            let mut found: Vec<Masked> = self.asked(relation, &labels)?.into_iter().collect();
+            let compiled = self.compiled;
+            let fits = |p: &&ColumnPattern| p.relation.matches(&relation.schema, &relation.relation);
+            for pattern in compiled.mask_columns.iter().filter(fits) {
+                let column = Column { column: some_name(&pattern.column), ..relation.clone() };
+                found.extend(self.asked(&column, &labels)?);
+            }
+            return Ok(together(&found));
+        };
+        let mut found: Vec<Masked> = Vec::new();
+        for known in listed {
+            if let Some(masked) = self.of(&known.column)? {
+                found.push(masked);
+            }
+        }
+        Ok(together(&found))
+    }
+
+    /// Whether something in a relation has a mask.
+    fn relation(&mut self, relation: &Relation) -> Result<Option<Masked>, Unfit> {
+        let (schema, name) = (relation.schema.clone(), relation.name.clone());
+        self.of(&Column { schema, relation: name, column: String::new(), labels: Vec::new() })
+    }
+
+    /// A mask of anything at all on this target.
+    pub(crate) fn in_reach(&mut self) -> Result<Option<Masked>, Unfit> {
+        if !self.compiled.has_masks {
+            return Ok(None);
+        }
+        if let Some(columns) = self.columns {
+            for known in columns.all() {
+                if let Some(masked) = self.of(&known.column)? {
+                    return Ok(Some(masked));
+                }
+            }
+            return Ok(None);
+        }
+        let target = self.question.on.target;
+        let here =
+            |l: &&crate::rule::Label| l.targets.is_empty() || l.targets.iter().any(|p| p.matches(target));
+        let mut labels: Vec<Arc<str>> =
+            self.compiled.labels.iter().filter(here).map(|l| Arc::from(l.label.as_str())).collect();
+        labels.dedup();
+        if let Some(masked) = self.asked(&nowhere(), &labels)? {
+            return Ok(Some(masked));
+        }
+        let compiled = self.compiled;
+        for pattern in &compiled.mask_columns {
+            let column = Column {
+                schema: some_name(&pattern.relation.schema),
+                relation: some_name(&pattern.relation.name),
+                column: some_name(&pattern.column),
+                labels: Vec::new(),
+            };
+            if let Some(masked) = self.asked(&column, &labels)? {
+                return Ok(Some(masked));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The masks of all columns of the target, by the numbers that the server gives with its rows.
+    pub(crate) fn origins(&mut self) -> Result<Origins, Unfit> {
+        let mut found = HashMap::new();
+        let Some(columns) = self.columns else { return Ok(Arc::new(found)) };
+        for known in columns.all() {
+            if let Some(masked) = self.of(&known.column)? {
+                found.insert((known.oid, known.attnum), masked.mask);
+            }
+        }
+        Ok(Arc::new(found))
+    }
+
+    /// The mask of an output column.
+    fn output(&mut self, column: &OutputColumn, facts: &Facts) -> Result<Option<ColumnMask>, Unfit> {
+        let mut found = Vec::new();
+        for source in &column.sources {
+            found.extend(self.of(source)?);
+        }
+        let unknown = column.derivation == Derivation::Unknown && column.sources.is_empty();
+        if unknown && facts.opaque.is_none() && !facts.reads.is_empty() {
+            for relation in &facts.reads {
+                found.extend(self.relation(relation)?);
+            }
+        } else if unknown {
+            found.extend(self.in_reach()?);
+        }
+        let Some(all) = together(&found) else { return Ok(None) };
+        let mut mask = all.mask;
+        let single = found.iter().all(|m| m.mask == found.first().map_or(mask.clone(), |f| f.mask.clone()));
+        mask.style = match column.derivation {
+            Derivation::Clean => return Ok(None),
+            Derivation::Same if single => mask.style,
+            Derivation::Derived if single => of_derived(mask.style),
+            Derivation::Same
+            | Derivation::Derived
+            | Derivation::Mixed
+            | Derivation::Row
+            | Derivation::Unknown => of_mixed(mask.style),
+        };
+        Ok(Some(mask))
+    }
+
+    /// The whole duty for a statement; `Err(Ok(..))` when it cannot be told what would have to be masked.
+    pub(crate) fn duty(
+        &mut self,
+        facts: &Facts,
+        origins: Origins,
+    ) -> Result<Result<MaskDuty, Masked>, Unfit> {
+        if !self.compiled.has_masks {
+            return Ok(Ok(MaskDuty::default()));
+        }
+        let columns = match &facts.output {
+            Output::None => None,
+            Output::Untold(_) => match self.in_reach()? {
+                Some(masked) => return Ok(Err(masked)),
+                None => None,
+            },
+            Output::Columns(columns) => {
+                let mut masks = Vec::with_capacity(columns.len());
+                for column in columns {
+                    masks.push(self.output(column, facts)?);
+                }
+                Some(masks)
+            }
+        };
+        let gives_rows = !matches!(facts.output, Output::None);
+        let mut hush = false;
+        for relation in facts.reads.iter().chain(&facts.writes) {
+            hush = hush || self.relation(relation)?.is_some();
+        }
+        for column in facts.tested.iter().chain(&facts.copied) {
+            hush = hush || self.of(column)?.is_some();
+        }
+        if facts.opaque.is_some() {
+            hush = hush || self.in_reach()?.is_some();
+        }
+        let scan = gives_rows && self.detects()?;
+        let origins = if gives_rows { origins } else { Origins::default() };
+        Ok(Ok(MaskDuty { columns, origins, scan, hush }))
+    }
+
+    /// Whether a mask that looks through unlabelled values is in force for who asks.
+    fn detects(&mut self) -> Result<bool, Unfit> {
+        if !self.compiled.detects {
+            return Ok(false);
+        }
+        let anything = self.compiled.detectable.clone();
+        let value = Column { column: "a value".to_owned(), ..nowhere() };
+        let said = self.question.column(READ_CLEAR, &value, &anything)?;
+        Ok(said.by.iter().any(|m| !m.permits && m.detect))
+    }
+}
+
+/// A name that matches a pattern.
+fn some_name(pattern: &Pattern) -> String {
+    pattern.as_str().replace('*', "")
+}
+
+/// A column of no relation.
+pub(crate) fn nowhere() -> Column {
+    Column { schema: String::new(), relation: String::new(), column: String::new(), labels: Vec::new() }
+}
+
+/// Several masks as one.
+fn together(found: &[Masked]) -> Option<Masked> {
+    let first = found.first()?;
+    let labels: BTreeSet<&str> = found.iter().flat_map(|m| m.mask.label.split('+')).collect();
+    let style = found.iter().fold(first.mask.style, |style, m| strictest(style, m.mask.style));
+    let label = labels.into_iter().collect::<Vec<_>>().join("+");
+    let mask = ColumnMask { label: Arc::from(label), rule: Arc::clone(&first.mask.rule), style };
+    Some(Masked { mask, meta: Arc::clone(&first.meta) })
+}
+
+/// A part of a value, or something made of it: what a partial or coarse mask would leave could be what it should hide.
+fn of_derived(style: Style) -> Style {
+    match style {
+        Style::Partial | Style::Generalise => Style::Redact,
+        Style::Redact | Style::Token | Style::Null | Style::Zero => style,
+    }
+}
+
+/// Something made of several values: no token of one of them.
+fn of_mixed(style: Style) -> Style {
+    match style {
+        Style::Partial | Style::Generalise | Style::Token => Style::Redact,
+        Style::Redact | Style::Null | Style::Zero => style,
+    }
+}

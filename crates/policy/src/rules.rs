@@ -1,0 +1,281 @@
+//! The `Policy` port over rules: pure, remembers what it has decided, and can be given other rules or a newer catalog
+//! while sessions run.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use firsthand_model::command::{Command, Effect, Shape};
+use firsthand_model::decision::{Decision, Verdict};
+use firsthand_model::identity::Identity;
+use firsthand_model::session::SessionFacts;
+use firsthand_model::statement::{Facts, Opaque, Output, Relation};
+use firsthand_model::time::UnixMicros;
+use firsthand_session::port::{Ask, Policy};
+
+use crate::cache::{Cache, Key};
+use crate::compiled::Compiled;
+use crate::detect::LabelMasks;
+use crate::judge::{Judgement, effects, judge};
+use crate::labels::{Columns, KnownColumn};
+use crate::masks::{Origins, Veil};
+use crate::question::{Situation, Unfit};
+use crate::window::open_bits;
+use crate::written_back;
+
+/// Masks of origins kept: identities × targets.
+const ORIGINS_MAX: usize = 4096;
+
+/// Rules in force, with what was decided under them.
+struct Force {
+    compiled: Compiled,
+    cache: Cache,
+    origins: Mutex<HashMap<OriginKey, (Arc<Identity>, Origins)>>,
+}
+
+/// Identity (by address, held), target, windows, generation of the catalog.
+type OriginKey = (usize, String, u64, u64);
+
+/// A target's catalog.
+#[derive(Clone)]
+struct Known {
+    generation: u64,
+    columns: Arc<Columns>,
+}
+
+/// What is known of each target's databases.
+type Catalogs = HashMap<String, HashMap<String, Known>>;
+
+fn known_of<'a>(catalogs: &'a Catalogs, session: &SessionFacts) -> Option<&'a Known> {
+    catalogs.get(&session.target)?.get(&session.database)
+}
+
+/// Decides by rules.
+pub struct Rules {
+    force: ArcSwap<Force>,
+    catalogs: ArcSwap<Catalogs>,
+    generation: AtomicU64,
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+impl Rules {
+    /// These rules.
+    #[must_use]
+    pub fn new(compiled: Compiled) -> Self {
+        Self {
+            force: ArcSwap::from_pointee(Force::of(compiled)),
+            catalogs: ArcSwap::default(),
+            generation: AtomicU64::new(1),
+        }
+    }
+
+    /// Other rules from now on, for running sessions too.
+    pub fn replace(&self, compiled: Compiled) {
+        self.force.store(Arc::new(Force::of(compiled)));
+    }
+
+    /// The version in force.
+    #[must_use]
+    pub fn version(&self) -> Arc<str> {
+        Arc::clone(&self.force.load().compiled.version)
+    }
+
+    /// What the catalog of a target's database lists: needed for masks by origin and of whole rows. Replaces what was known.
+    pub fn know(&self, target: &str, database: &str, columns: Vec<KnownColumn>) {
+        let generation = self.generation.fetch_add(1, Relaxed);
+        let known = Known { generation, columns: Arc::new(Columns::new(columns)) };
+        self.catalogs.rcu(|old| {
+            let mut new = HashMap::clone(old);
+            new.entry(target.to_owned()).or_default().insert(database.to_owned(), known.clone());
+            new
+        });
+    }
+
+    /// Takes over what other rules know of catalogs.
+    pub fn know_as(&self, other: &Self) {
+        self.catalogs.store(other.catalogs.load_full());
+        self.generation.store(other.generation.load(Relaxed), Relaxed);
+    }
+
+    /// Judges with everything that spoke, past the cache: for explanations.
+    #[must_use]
+    pub fn judge(&self, session: &SessionFacts, facts: &Facts, now: UnixMicros, approved: bool) -> Judgement {
+        let force = self.force.load();
+        let known = known_of(&self.catalogs.load(), session).cloned();
+        let windows = open_bits(&force.compiled.windows, now);
+        force.judge(session, facts, windows, known.as_ref(), Given { approved, estimated_rows: None })
+    }
+
+    /// Judges under other circumstances.
+    pub(crate) fn suppose(
+        &self,
+        session: &SessionFacts,
+        facts: &Facts,
+        windows: u64,
+        given: Given,
+    ) -> Judgement {
+        let known = known_of(&self.catalogs.load(), session).cloned();
+        self.force.load().judge(session, facts, windows, known.as_ref(), given)
+    }
+
+    /// What is done with values that turn out to be something: for whoever looks through them.
+    #[must_use]
+    pub fn label_masks(&self) -> LabelMasks {
+        let mut by_label = self.force.load().compiled.found.clone();
+        let others = by_label.remove("*");
+        LabelMasks::new(by_label, others)
+    }
+
+    /// The rules in force, for documents and explanations.
+    pub fn with_compiled<T>(&self, read: impl FnOnce(&Compiled) -> T) -> T {
+        read(&self.force.load().compiled)
+    }
+}
+
+/// What comes with a question besides the statement.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Given {
+    pub(crate) approved: bool,
+    pub(crate) estimated_rows: Option<u64>,
+}
+
+impl Force {
+    fn of(compiled: Compiled) -> Self {
+        Self { compiled, cache: Cache::default(), origins: Mutex::default() }
+    }
+
+    fn judge(
+        &self,
+        session: &SessionFacts,
+        facts: &Facts,
+        windows: u64,
+        known: Option<&Known>,
+        given: Given,
+    ) -> Judgement {
+        let on = situation(session, facts, windows, given);
+        let origins = |veil: &mut Veil<'_, '_>| self.origins(session, windows, known, veil);
+        judge(&self.compiled, on, known.map(|k| &*k.columns), &origins)
+    }
+
+    fn origins(
+        &self,
+        session: &SessionFacts,
+        windows: u64,
+        known: Option<&Known>,
+        veil: &mut Veil<'_, '_>,
+    ) -> Result<Origins, Unfit> {
+        let Some(known) = known else { return Ok(Origins::default()) };
+        let identity = Arc::as_ptr(&session.identity).addr();
+        // A mask may depend on the role and the application: then the origins do too.
+        let place =
+            format!("{}\0{}\0{}\0{}", session.target, session.database, session.role, session.application);
+        let key = (identity, place, windows, known.generation);
+        let held =
+            self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(|(_, o)| Arc::clone(o));
+        if let Some(origins) = held {
+            return Ok(origins);
+        }
+        let origins = veil.origins()?;
+        let mut all = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= ORIGINS_MAX {
+            all.clear();
+        }
+        all.insert(key, (Arc::clone(&session.identity), Arc::clone(&origins)));
+        Ok(origins)
+    }
+}
+
+pub(crate) fn situation<'a>(
+    session: &'a SessionFacts,
+    facts: &'a Facts,
+    windows: u64,
+    given: Given,
+) -> Situation<'a> {
+    Situation {
+        identity: &session.identity,
+        target: &session.target,
+        database: &session.database,
+        role: &session.role,
+        application: &session.application,
+        facts,
+        effects: effects(facts),
+        windows,
+        estimated_rows: given.estimated_rows,
+        approved: given.approved,
+    }
+}
+
+impl Policy for Rules {
+    fn decide(&self, ask: &Ask<'_>) -> Decision {
+        let force = self.force.load();
+        let windows = open_bits(&force.compiled.windows, ask.now);
+        let decision = decide(&force, &self.catalogs.load(), ask, windows);
+        written_back::check(&force.compiled, ask, windows, decision)
+    }
+}
+
+fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> Decision {
+    let Ask { session, command, .. } = ask;
+    let version = Arc::clone(&force.compiled.version);
+    // The door has checked this already; whoever opens another door must not get past here.
+    if !session.identity.targets.contains(&session.target) {
+        return Decision {
+            verdict: Verdict::Deny,
+            rule: Arc::from("token-targets"),
+            reason: Arc::from("the token does not name this target"),
+            policy: version,
+            obligations: Arc::default(),
+        };
+    }
+    let known = known_of(catalogs, session);
+    let key = Key { session, shape: &command.shape, windows, catalog: known.map_or(0, |k| k.generation) };
+    let (hash, found) = force.cache.find(key);
+    if let Some(decision) = found {
+        return decision;
+    }
+    let facts = facts_of(command);
+    let judged = force.judge(session, &facts, windows, known, Given::default());
+    let decision = Decision {
+        verdict: judged.verdict,
+        rule: judged.rule,
+        reason: judged.reason,
+        policy: version,
+        obligations: judged.obligations,
+    };
+    force.cache.keep(hash, key, decision.clone());
+    decision
+}
+
+/// The facts of a command; where only its text was read, what that gives, as something that cannot be told.
+fn facts_of(command: &Command) -> Arc<Facts> {
+    match &command.shape.facts {
+        Some(facts) => Arc::clone(facts),
+        None => Arc::new(unresolved(&command.shape)),
+    }
+}
+
+/// What is known of a statement of which only the text was read.
+#[must_use]
+pub fn unresolved(shape: &Shape) -> Facts {
+    let relation = |written: &String| Relation {
+        written: written.clone(),
+        name: written.clone(),
+        ..Relation::default()
+    };
+    let tables: Vec<Relation> = shape.tables.iter().map(relation).collect();
+    Facts {
+        effects: shape.effects.and(Effect::Unknown),
+        writes: if shape.plain_read { Vec::new() } else { tables.clone() },
+        reads: tables,
+        unbounded: !shape.plain_read,
+        opaque: Some(Opaque { why: "no-catalog", what: String::new() }),
+        output: Output::Untold("only its text was read, without the target's catalog"),
+        ..Facts::default()
+    }
+}

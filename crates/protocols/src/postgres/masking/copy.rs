@@ -1,0 +1,419 @@
+//! COPY data toward the client: taken apart into rows and fields, masked, and put together again by the same options.
+//!
+//! A message of the target need not end where a row does, so what is not whole yet waits. Each message that comes makes at
+//! most one that goes, with the rows that it completed.
+
+use std::sync::Arc;
+
+use firsthand_model::masking::{ColumnMask, MaskDuty};
+use firsthand_sql::{CopyForm, CopyOut};
+use firsthand_wire::postgres::mask::Mask;
+
+use super::found::{Look, Seen};
+use super::{Keyed, MASKED_ROW_MAX, Tools, anything, style};
+use crate::postgres::columns::Columns;
+
+/// What begins COPY data in binary (PostgreSQL docs, COPY, "Binary Format").
+const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+
+/// Bytes of flags and of the extension's length behind the signature.
+const HEADER_REST: usize = 8;
+
+/// Why COPY data cannot be masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A row is longer than can be held.
+    TooLong,
+    /// It is not written as its options say.
+    Malformed,
+}
+
+/// One COPY's masking under way.
+pub(super) struct CopyMask {
+    options: Arc<CopyOut>,
+    /// By field; beyond its end every field is masked.
+    masks: Vec<Option<(Mask, ColumnMask)>>,
+    names: Vec<Box<str>>,
+    scan: bool,
+    /// The beginning of a row.
+    pending: Vec<u8>,
+    /// How far `pending` has been searched for the end of a row.
+    searched: usize,
+    /// Within quotes, at `searched`.
+    quoted: bool,
+    /// What stands before the first row is still to come.
+    header: bool,
+    field: Vec<u8>,
+    masked: Vec<u8>,
+}
+
+impl CopyMask {
+    /// `count`: the columns that the target announces.
+    pub(super) fn new(
+        options: &Arc<CopyOut>,
+        duty: &MaskDuty,
+        names: Vec<Box<str>>,
+        count: usize,
+        keys: bool,
+    ) -> Self {
+        let binary = options.form == CopyForm::Binary;
+        let told: Vec<Option<ColumnMask>> = match &duty.columns {
+            Some(lineage) if lineage.len() == count => lineage.clone(),
+            // Without origins nothing else tells where the fields come from.
+            None if duty.origins.is_empty() => vec![None; count],
+            _ => vec![Some(anything()); count],
+        };
+        let masks = told.into_iter().map(|mask| {
+            let mask = mask?;
+            let mut it = Mask::untyped(style(mask.style), &mask.label);
+            if keys {
+                it = it.with_keys();
+            }
+            Some((it, mask))
+        });
+        Self {
+            options: Arc::clone(options),
+            masks: masks.collect(),
+            names,
+            scan: duty.scan,
+            pending: Vec::new(),
+            searched: 0,
+            quoted: false,
+            header: options.header || binary,
+            field: Vec::new(),
+            masked: Vec::new(),
+        }
+    }
+
+    /// Whether nothing can change.
+    pub(super) fn passes_all(&self) -> bool {
+        !self.scan && self.masks.iter().all(Option::is_none)
+    }
+
+    /// The columns with their rules, for the record.
+    pub(super) fn told(&self) -> Columns {
+        let names = (0..self.masks.len()).map(|i| self.names.get(i).map_or("", |n| n));
+        let rules: Vec<_> = self.masks.iter().map(|m| m.as_ref().map(|(_, m)| Arc::clone(&m.rule))).collect();
+        Columns::untold(names).with_masks(&rules)
+    }
+
+    /// Takes in data, appends the rows that it completes.
+    pub(super) fn feed(&mut self, data: &[u8], tools: &mut Tools, out: &mut Vec<u8>) -> Result<(), Fault> {
+        self.pending.extend_from_slice(data);
+        let pending = std::mem::take(&mut self.pending);
+        let mut rest = pending.as_slice();
+        loop {
+            let end = match self.options.form {
+                CopyForm::Binary => binary_end(rest, self.header)?,
+                CopyForm::Text => {
+                    let end = memchr(rest, self.searched);
+                    self.searched = if end.is_some() { 0 } else { rest.len() };
+                    end
+                }
+                CopyForm::Csv => self.csv_end(rest),
+            };
+            let Some((row, after)) = end.and_then(|end| rest.split_at_checked(end)) else { break };
+            self.row(row, tools, out)?;
+            rest = after;
+        }
+        if rest.len() > MASKED_ROW_MAX {
+            return Err(Fault::TooLong);
+        }
+        self.pending.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// No more comes: what is left is a row without its end.
+    pub(super) fn finish(&mut self, tools: &mut Tools, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        if self.options.form == CopyForm::Binary {
+            return Err(Fault::Malformed);
+        }
+        let rest = std::mem::take(&mut self.pending);
+        self.row(&rest, tools, out)
+    }
+
+    fn row(&mut self, row: &[u8], tools: &mut Tools, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if std::mem::take(&mut self.header) {
+            out.extend_from_slice(row);
+            return Ok(());
+        }
+        match self.options.form {
+            CopyForm::Text => self.text_row(row, tools, out),
+            CopyForm::Csv => self.csv_row(row, tools, out),
+            CopyForm::Binary => self.binary_row(row, tools, out),
+        }
+    }
+
+    /// Masks the field in `self.field` into `self.masked`.
+    fn mask(&mut self, index: usize, tools: &mut Tools) -> Seen {
+        self.masked.clear();
+        match self.masks.get(index) {
+            // More fields than the target announced.
+            None => Seen::Null,
+            Some(Some((mask, _))) => {
+                let values = Arc::clone(&tools.values);
+                match mask.mask(&self.field, &Keyed(&*values), &mut self.masked) {
+                    true => Seen::Masked,
+                    false => Seen::Null,
+                }
+            }
+            Some(None) if self.scan => {
+                let name = self.names.get(index).map_or("", |n| n);
+                tools.look(&Look::guess(&self.field), index, name, &self.field, &mut self.masked)
+            }
+            Some(None) => Seen::Nothing,
+        }
+    }
+
+    fn text_row(&mut self, row: &[u8], tools: &mut Tools, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let line = row.strip_suffix(b"\n").unwrap_or(row);
+        let options = Arc::clone(&self.options);
+        let delimiter = options.delimiter;
+        let (mut rest, mut index) = (line, 0);
+        loop {
+            let end = field_end(rest, delimiter);
+            let (raw, after) = rest.split_at_checked(end).ok_or(Fault::Malformed)?;
+            if raw == options.null {
+                out.extend_from_slice(raw);
+            } else {
+                self.field.clear();
+                unescape(raw, &mut self.field);
+                match self.mask(index, tools) {
+                    Seen::Nothing => out.extend_from_slice(raw),
+                    Seen::Masked => escape(&self.masked, delimiter, out),
+                    Seen::Null => out.extend_from_slice(&options.null),
+                }
+            }
+            index += 1;
+            match after.split_first() {
+                Some((byte, after)) => {
+                    out.push(*byte);
+                    rest = after;
+                }
+                None => break,
+            }
+        }
+        out.extend_from_slice(row.get(line.len()..).unwrap_or_default());
+        self.fits(index)
+    }
+
+    /// The end of a row: a line feed outside of quotes.
+    fn csv_end(&mut self, rest: &[u8]) -> Option<usize> {
+        let (quote, escape) = (self.options.quote, self.options.escape);
+        while let Some(byte) = rest.get(self.searched) {
+            if self.quoted && *byte == escape && escape != quote {
+                // With the byte behind it, which may not be here yet.
+                rest.get(self.searched + 1)?;
+                self.searched += 1;
+            } else if *byte == quote {
+                // A doubled quote ends and begins again: the same.
+                self.quoted = !self.quoted;
+            } else if *byte == b'\n' && !self.quoted {
+                let end = self.searched + 1;
+                self.searched = 0;
+                return Some(end);
+            }
+            self.searched += 1;
+        }
+        None
+    }
+
+    fn csv_row(&mut self, row: &[u8], tools: &mut Tools, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let line = row.strip_suffix(b"\n").unwrap_or(row);
+        let options = Arc::clone(&self.options);
+        let (mut rest, mut index) = (line, 0);
+        loop {
+            self.field.clear();
+            let (len, quoted) = csv_field(rest, &options, &mut self.field).ok_or(Fault::Malformed)?;
+            let (raw, after) = rest.split_at_checked(len).ok_or(Fault::Malformed)?;
+            if !quoted && raw == options.null {
+                out.extend_from_slice(raw);
+            } else {
+                match self.mask(index, tools) {
+                    Seen::Nothing => out.extend_from_slice(raw),
+                    Seen::Masked => csv_quote(&self.masked, quoted, &options, out),
+                    Seen::Null => out.extend_from_slice(&options.null),
+                }
+            }
+            index += 1;
+            match after.split_first() {
+                Some((byte, after)) => {
+                    out.push(*byte);
+                    rest = after;
+                }
+                None => break,
+            }
+        }
+        out.extend_from_slice(row.get(line.len()..).unwrap_or_default());
+        self.fits(index)
+    }
+
+    /// Of the types of binary fields nothing is told: a mask is NULL.
+    fn binary_row(&mut self, row: &[u8], tools: &mut Tools, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let (count, mut rest) = row.split_first_chunk::<2>().ok_or(Fault::Malformed)?;
+        out.extend_from_slice(count);
+        let mut index = 0;
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let size = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+            let (value, after) = after.split_at_checked(size).ok_or(Fault::Malformed)?;
+            let keep = match self.masks.get(index) {
+                Some(None) if self.scan && size > 0 => {
+                    let name = self.names.get(index).map_or("", |n| n);
+                    tools.look(&Look::Opaque, index, name, value, &mut self.masked) == Seen::Nothing
+                }
+                Some(None) => true,
+                _ => false,
+            };
+            self.masked.clear();
+            if keep {
+                out.extend_from_slice(length);
+                out.extend_from_slice(value);
+            } else {
+                out.extend_from_slice(&(-1_i32).to_be_bytes());
+            }
+            rest = after;
+            index += 1;
+        }
+        match rest {
+            [] if *count == [0xff; 2] => Ok(()),
+            [] => self.fits(index),
+            _ => Err(Fault::Malformed),
+        }
+    }
+
+    /// A row has as many fields as the target announced; one without columns is an empty line.
+    fn fits(&self, fields: usize) -> Result<(), Fault> {
+        if fields == self.masks.len() || self.masks.is_empty() { Ok(()) } else { Err(Fault::Malformed) }
+    }
+}
+
+fn memchr(rest: &[u8], from: usize) -> Option<usize> {
+    rest.get(from..)?.iter().position(|b| *b == b'\n').map(|at| from + at + 1)
+}
+
+/// Where a field of the text form ends: at a delimiter without a backslash in front, or with the line.
+fn field_end(rest: &[u8], delimiter: u8) -> usize {
+    let mut at = 0;
+    while let Some(byte) = rest.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            byte if *byte == delimiter => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    rest.len()
+}
+
+fn unescape(mut raw: &[u8], into: &mut Vec<u8>) {
+    while let Some((byte, rest)) = raw.split_first() {
+        raw = rest;
+        if *byte != b'\\' {
+            into.push(*byte);
+            continue;
+        }
+        let Some((code, rest)) = raw.split_first() else { return };
+        raw = rest;
+        into.push(match code {
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'v' => 11,
+            other => *other,
+        });
+    }
+}
+
+fn escape(value: &[u8], delimiter: u8, out: &mut Vec<u8>) {
+    for byte in value {
+        let code = match byte {
+            8 => b'b',
+            12 => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            11 => b'v',
+            b'\\' => b'\\',
+            byte if *byte == delimiter => *byte,
+            byte => {
+                out.push(*byte);
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', code]);
+    }
+}
+
+/// Reads one field of CSV: its bytes as written, and whether any of it was quoted.
+fn csv_field(rest: &[u8], options: &CopyOut, into: &mut Vec<u8>) -> Option<(usize, bool)> {
+    let (mut at, mut inside, mut quoted) = (0, false, false);
+    while let Some(&byte) = rest.get(at) {
+        let next = rest.get(at + 1).copied();
+        if inside
+            && byte == options.escape
+            && matches!(next, Some(n) if n == options.quote || n == options.escape)
+        {
+            into.extend(next);
+            at += 2;
+            continue;
+        }
+        if byte == options.quote {
+            (inside, quoted) = (!inside, true);
+        } else if byte == options.delimiter && !inside {
+            break;
+        } else {
+            into.push(byte);
+        }
+        at += 1;
+    }
+    (!inside).then_some((at, quoted))
+}
+
+fn csv_quote(value: &[u8], quoted: bool, options: &CopyOut, out: &mut Vec<u8>) {
+    let special = |b: &u8| *b == options.delimiter || *b == options.quote || matches!(b, b'\n' | b'\r');
+    let needed = quoted || value == options.null || value == b"\\." || value.iter().any(special);
+    if !needed {
+        return out.extend_from_slice(value);
+    }
+    out.push(options.quote);
+    for byte in value {
+        if *byte == options.quote || *byte == options.escape {
+            out.push(options.escape);
+        }
+        out.push(*byte);
+    }
+    out.push(options.quote);
+}
+
+/// Where the next piece of binary data ends: the header, a row, or the mark of the end. `None`: not here yet.
+fn binary_end(rest: &[u8], header: bool) -> Result<Option<usize>, Fault> {
+    let number = |at: usize| rest.get(at..)?.first_chunk::<4>().map(|n| i32::from_be_bytes(*n));
+    let size = |n: i32| usize::try_from(n).map_err(|_| Fault::Malformed);
+    if header {
+        let begun = rest.get(..SIGNATURE.len().min(rest.len())).unwrap_or_default();
+        if !SIGNATURE.starts_with(begun) {
+            return Err(Fault::Malformed);
+        }
+        let Some(extension) = number(SIGNATURE.len() + 4) else { return Ok(None) };
+        let end = SIGNATURE.len() + HEADER_REST + size(extension)?;
+        return Ok((rest.len() >= end).then_some(end));
+    }
+    let Some((count, _)) = rest.split_first_chunk::<2>() else { return Ok(None) };
+    let mut at = 2;
+    for _ in 0..i16::from_be_bytes(*count).max(0) {
+        let Some(length) = number(at) else { return Ok(None) };
+        at += 4;
+        if length != -1 {
+            at += size(length)?;
+        }
+        if at > rest.len() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(at))
+}

@@ -1,0 +1,359 @@
+//! Values that only a look finds: texts, documents, arrays and records of them, bytes that are text.
+
+use std::sync::Arc;
+
+use firsthand_session::port::Found;
+use firsthand_wire::postgres::Format;
+use firsthand_wire::postgres::mask::{
+    Leaf, Mask, Part, Typed, array_binary, array_text, record_binary, record_text, walk_json,
+};
+
+use super::{Keyed, Tools, style};
+use crate::postgres::columns::Column;
+
+/// How deep arrays and records in binary are looked into.
+const DEPTH_MAX: u8 = 32;
+
+/// How a column's values are looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum Look {
+    /// As text, which must not grow past so many code points.
+    Text(Option<usize>),
+    /// Leaf by leaf; in binary behind a version byte.
+    Json { versioned: bool },
+    /// Element by element.
+    Array { elements: Elements, format: Format },
+    /// Field by field.
+    Record(Format),
+    /// As text, if it is.
+    Bytes(Format),
+    /// By what each value looks like.
+    Guess,
+    /// For text anywhere in a form that is not known.
+    Opaque,
+}
+
+/// What stands in an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::postgres) enum Elements {
+    Text,
+    Json,
+    Bytes,
+    Record,
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing found: the value passes, and nothing was written.
+    Nothing,
+    /// Something was: the masked value was written.
+    Masked,
+    /// It becomes NULL.
+    Null,
+}
+
+impl Look {
+    /// How the values of a column are looked through; `None`: its type holds no text.
+    pub(super) fn of(column: &Column) -> Option<Self> {
+        Self::at(column.type_oid, column.format, column.modifier)
+    }
+
+    /// How text whose type is not told is looked through: by what it looks like.
+    pub(super) fn guess(text: &[u8]) -> Self {
+        match text {
+            [b'\\', b'x', ..] => Self::Bytes(Format::Text),
+            [b'[', ..] => Self::Json { versioned: false },
+            [b'{', ..] if text.contains(&b':') || text == b"{}" => Self::Json { versioned: false },
+            [b'{', ..] => Self::Array { elements: Elements::Text, format: Format::Text },
+            [b'(', ..] => Self::Record(Format::Text),
+            _ => Self::Text(None),
+        }
+    }
+
+    fn at(oid: u32, format: Format, modifier: i32) -> Option<Self> {
+        let limit = usize::try_from(modifier.saturating_sub(4)).ok().filter(|n| *n > 0);
+        let elements = |elements| Some(Self::Array { elements, format });
+        match (oid, format) {
+            (25 | 142 | 705 | 1790 | 2275, _) => Some(Self::Text(None)),
+            (19, _) => Some(Self::Text(Some(63))),
+            (1042 | 1043, _) => Some(Self::Text(limit)),
+            (114, _) | (3802, Format::Text) => Some(Self::Json { versioned: false }),
+            (3802, Format::Binary) => Some(Self::Json { versioned: true }),
+            (17, _) => Some(Self::Bytes(format)),
+            (1003 | 1009 | 1014 | 1015 | 1263 | 143, _) => elements(Elements::Text),
+            (199 | 3807, _) => elements(Elements::Json),
+            (1001, _) => elements(Elements::Bytes),
+            (2287, _) => elements(Elements::Record),
+            (2249, _) => Some(Self::Record(format)),
+            // Built-in types that hold no text.
+            (1..=9999, _) => None,
+            // Types of extensions and users.
+            (_, Format::Text) => Some(Self::Guess),
+            (_, Format::Binary) => Some(Self::Opaque),
+        }
+    }
+}
+
+impl Tools {
+    /// Looks a value through. What is found is masked, and remembered by column.
+    pub(super) fn look(
+        &mut self,
+        look: &Look,
+        index: usize,
+        column: &str,
+        value: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Seen {
+        let start = out.len();
+        let mut finder = Finder { tools: self, index, column, hits: 0, depth: 0 };
+        let kept = finder.value(*look, value, out);
+        if finder.hits == 0 {
+            out.truncate(start);
+            return Seen::Nothing;
+        }
+        if kept {
+            return Seen::Masked;
+        }
+        out.truncate(start);
+        Seen::Null
+    }
+}
+
+struct Finder<'a> {
+    tools: &'a mut Tools,
+    index: usize,
+    column: &'a str,
+    hits: usize,
+    depth: u8,
+}
+
+impl Finder<'_> {
+    /// Writes the value with what was found masked. False: NULL.
+    fn value(&mut self, look: Look, value: &[u8], out: &mut Vec<u8>) -> bool {
+        if self.depth > DEPTH_MAX {
+            return self.withhold();
+        }
+        self.depth += 1;
+        let done = match look {
+            Look::Text(limit) => self.text(value, limit, out),
+            Look::Json { versioned } => self.json(versioned, value, out),
+            Look::Array { elements, format } => self.array(elements, format, value, out),
+            Look::Record(format) => self.record(format, value, out),
+            Look::Bytes(format) => self.bytes(format, value, out),
+            Look::Guess => self.value(Look::guess(value), value, out),
+            Look::Opaque => {
+                let column = self.column;
+                out.extend_from_slice(value);
+                self.scan(&String::from_utf8_lossy(value), column) == 0
+            }
+        };
+        self.depth -= 1;
+        done
+    }
+
+    /// What cannot be looked into does not pass.
+    fn withhold(&mut self) -> bool {
+        self.hits += 1;
+        self.tools.saw(self.index, &Arc::from("unreadable"));
+        false
+    }
+
+    /// What is found in a text: how many.
+    fn scan(&mut self, text: &str, column: &str) -> usize {
+        let Tools { values, found, .. } = self.tools;
+        found.clear();
+        values.scan(text, column, found);
+        let count = self.tools.found.len();
+        if count > 0 {
+            self.hits += count;
+            if let Some(rule) = self.tools.found.first().map(|f| Arc::clone(&f.mask.rule)) {
+                self.tools.saw(self.index, &rule);
+            }
+        }
+        count
+    }
+
+    fn text(&mut self, value: &[u8], limit: Option<usize>, out: &mut Vec<u8>) -> bool {
+        let Ok(text) = str::from_utf8(value) else {
+            // Another encoding: what is found cannot be cut out of it.
+            let column = self.column;
+            if self.scan(&String::from_utf8_lossy(value), column) == 0 {
+                out.extend_from_slice(value);
+                return true;
+            }
+            out.extend_from_slice(b"***");
+            return true;
+        };
+        let column = self.column;
+        if self.scan(text, column) == 0 {
+            out.extend_from_slice(value);
+            return true;
+        }
+        let start = out.len();
+        let kept = self.replace(text, out);
+        if let Some(limit) = limit {
+            let written = String::from_utf8_lossy(out.get(start..).unwrap_or_default()).chars().count();
+            if written > limit {
+                out.truncate(start);
+                out.resize(start + limit, b'*');
+            }
+        }
+        kept
+    }
+
+    /// The text with what was found last masked. False: it was found as a whole, and becomes NULL.
+    fn replace(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
+        const TEXT: Typed = Typed { oid: 25, modifier: -1, format: Format::Text };
+        let values = Arc::clone(&self.tools.values);
+        let mut at = 0;
+        for Found { range, mask } in &self.tools.found {
+            let whole = text.get(range.clone()).is_some_and(|t| t.len() == text.trim().len());
+            let (Some(before), Some(span)) = (text.get(at..range.start.max(at)), text.get(range.clone()))
+            else {
+                // Not where a character begins: nothing of this text may stay.
+                return false;
+            };
+            out.extend_from_slice(before.as_bytes());
+            let it = Mask::new(style(mask.style), &mask.label, TEXT);
+            if !it.mask(span.as_bytes(), &Keyed(&*values), out) {
+                if whole {
+                    return false;
+                }
+                out.extend_from_slice(b"***");
+            }
+            at = range.end.max(at);
+        }
+        out.extend_from_slice(text.get(at..).unwrap_or_default().as_bytes());
+        true
+    }
+
+    fn json(&mut self, versioned: bool, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let body = match (versioned, value.split_first()) {
+            (true, Some((version, body))) => {
+                out.push(*version);
+                body
+            }
+            _ => value,
+        };
+        let (mut key, mut masked) = (self.column.to_owned(), std::mem::take(&mut self.tools.text));
+        let walked = walk_json(body, out, &mut |part, out| match part {
+            Part::Key(name) => {
+                key.clear();
+                key.push_str(name);
+                self.scan(name, "") > 0 && self.quoted(name, &mut masked, out)
+            }
+            Part::Leaf(Leaf::String(text)) => {
+                self.scan(text, &key) > 0 && self.quoted(text, &mut masked, out)
+            }
+            Part::Leaf(Leaf::Number(number)) => {
+                let found = str::from_utf8(number).is_ok_and(|n| self.scan(n, &key) > 0);
+                if found {
+                    out.extend_from_slice(b"null");
+                }
+                found
+            }
+            Part::Leaf(Leaf::Bool) => false,
+        });
+        self.tools.text = masked;
+        // What cannot be walked is looked through as text.
+        walked.is_some() || {
+            out.truncate(start);
+            self.text(value, None, out)
+        }
+    }
+
+    fn quoted(&mut self, text: &str, masked: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
+        masked.clear();
+        if self.replace(text, masked) {
+            firsthand_model::json::write_lossy(out, masked);
+        } else {
+            // A key cannot be null.
+            out.extend_from_slice(b"\"***\"");
+        }
+        true
+    }
+
+    fn array(&mut self, elements: Elements, format: Format, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let walked = match format {
+            Format::Text => {
+                let look = match elements {
+                    Elements::Text => Look::Text(None),
+                    Elements::Json => Look::Json { versioned: false },
+                    Elements::Bytes => Look::Bytes(format),
+                    Elements::Record => Look::Record(format),
+                };
+                array_text(value, b',', out, &mut |v, out| self.value(look, v, out))
+            }
+            Format::Binary => array_binary(value, out, &mut |oid, v, out| self.typed(oid, v, out)),
+        };
+        walked.is_some() || {
+            out.truncate(start);
+            self.unread(format, value, out)
+        }
+    }
+
+    fn record(&mut self, format: Format, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let walked = match format {
+            Format::Text => record_text(value, out, &mut |v, out| self.value(Look::guess(v), v, out)),
+            Format::Binary => record_binary(value, out, &mut |oid, v, out| self.typed(oid, v, out)),
+        };
+        walked.is_some() || {
+            out.truncate(start);
+            self.unread(format, value, out)
+        }
+    }
+
+    /// What only looked like something made of parts.
+    fn unread(&mut self, format: Format, value: &[u8], out: &mut Vec<u8>) -> bool {
+        match format {
+            Format::Text => self.text(value, None, out),
+            Format::Binary => self.withhold(),
+        }
+    }
+
+    /// A part whose type comes with it, in binary.
+    fn typed(&mut self, oid: u32, value: &[u8], out: &mut Vec<u8>) -> bool {
+        match Look::at(oid, Format::Binary, -1) {
+            Some(look) => self.value(look, value, out),
+            None => {
+                out.extend_from_slice(value);
+                true
+            }
+        }
+    }
+
+    fn bytes(&mut self, format: Format, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let before = self.hits;
+        let plain: Option<Vec<u8>> = match (format, value.strip_prefix(b"\\x")) {
+            (Format::Text, Some(hex)) => unhex(hex),
+            _ => None,
+        };
+        let bytes = plain.as_deref().unwrap_or(value);
+        if let Ok(text) = str::from_utf8(bytes) {
+            let column = self.column;
+            self.scan(text, column);
+        }
+        if self.hits > before {
+            out.truncate(start);
+            out.extend_from_slice(if format == Format::Text { b"\\x" } else { b"" });
+        } else {
+            out.extend_from_slice(value);
+        }
+        true
+    }
+}
+
+fn unhex(hex: &[u8]) -> Option<Vec<u8>> {
+    let (pairs, rest) = hex.as_chunks::<2>();
+    let digit = |b: u8| char::from(b).to_digit(16);
+    let byte = |pair: &[u8; 2]| {
+        let [high, low] = *pair;
+        u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+    };
+    rest.is_empty().then(|| pairs.iter().map(byte).collect()).flatten()
+}

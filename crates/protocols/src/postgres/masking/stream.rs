@@ -1,0 +1,429 @@
+//! Where masking meets the target's bytes: rows and copy data of a command with duties are written anew, one buffer for
+//! each read; texts are replaced where they stand; what cannot be masked is withheld, and the command ends in an error.
+
+use bytes::{Bytes, BytesMut};
+use firsthand_model::json::{Json, Object};
+use firsthand_model::outcome::{Outcome, Transaction};
+use firsthand_session::{Refusal, RefusalKind};
+use firsthand_wire::postgres::backend::{Notification, ParameterStatus, Report};
+use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
+use firsthand_wire::postgres::{Format, Frames};
+use std::sync::Arc;
+
+use super::copy::{CopyMask, Fault};
+use super::found::{Look, Seen};
+use super::rows::rewrite;
+use super::{MASKED_ROW_MAX, Masking, RowPlan, texts, too_long};
+use crate::dialect::Action;
+use crate::postgres::columns::Columns;
+use crate::postgres::dialect::PostgresDialect;
+use crate::postgres::flight::Running;
+use crate::postgres::names::Portal;
+use crate::postgres::refuse;
+use crate::postgres::server::{Step, Walk};
+
+impl PostgresDialect {
+    /// Rows with these columns follow: decides what is done to each, and gives the columns as the record tells them.
+    pub(in crate::postgres) fn rows_begin(&mut self, columns: Option<Arc<Columns>>) -> Option<Arc<Columns>> {
+        let Some(masking) = self.flight.running.front_mut().and_then(|r| r.masking.as_mut()) else {
+            return columns;
+        };
+        let columns = columns.or_else(|| masking.columns.clone());
+        masking.rows = None;
+        if !masking.needs_columns() {
+            return columns;
+        }
+        let columns = columns?;
+        let obligations = &masking.plan.obligations;
+        let plan = match &self.last_row_plan {
+            Some((of, for_columns, plan))
+                if Arc::ptr_eq(of, obligations) && Arc::ptr_eq(for_columns, &columns) && !masking.keys =>
+            {
+                Arc::clone(plan)
+            }
+            _ => {
+                let plan = Arc::new(RowPlan::of(masking.duty(), &columns, masking.keys));
+                if !masking.keys {
+                    let of = Arc::clone(obligations);
+                    self.last_row_plan = Some((of, Arc::clone(&columns), Arc::clone(&plan)));
+                }
+                plan
+            }
+        };
+        let told = Arc::clone(&plan.told);
+        masking.rows = Some(plan);
+        Some(told)
+    }
+
+    /// Whether the rows or copy data of the command in front have to be written anew.
+    pub(in crate::postgres) fn masks_data(&self, tag: u8) -> bool {
+        let Some(masking) = self.flight.running.front().and_then(|r| r.masking.as_ref()) else {
+            return false;
+        };
+        masking.refusal.is_some()
+            || match tag {
+                // Without a plan nothing is known of the columns: nothing passes.
+                b'D' => masking.needs_columns() && masking.rows.as_ref().is_none_or(|p| !p.passes_all()),
+                _ => masking.needs_columns() && masking.copy.as_ref().is_none_or(|c| !c.passes_all()),
+            }
+    }
+
+    /// Rows or copy data: all whole messages of that kind that follow each other, masked.
+    pub(in crate::postgres) fn masked_data(
+        &mut self,
+        tag: u8,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        self.flush(walk, out);
+        let limited = self.is_delivery_limited();
+        let Some(running) = self.flight.running.front_mut() else {
+            return Step::Broken("a row for no command".to_owned());
+        };
+        let number = running.permit.number();
+        let mut frames = Frames::new(walk.input, &self.server_rules);
+        let mut written = Vec::with_capacity(walk.input.len());
+        // With a limit on what is delivered each message is looked at by itself.
+        let mut left = if limited { 1 } else { usize::MAX };
+        while left > 0 && walk.input.get(frames.consumed()) == Some(&tag) {
+            left -= 1;
+            let Ok(Some(frame)) = frames.next() else { break };
+            let start = written.len();
+            running.masked(tag, frame.body, &mut written);
+            let Some(body) = written.get(start + HEADER_LEN..) else { continue };
+            let capture = running.capture();
+            if capture.keeps() {
+                let piece = if tag == b'D' { capture.row(body) } else { capture.copy_data(body) };
+                out.extend(piece.map(|piece| Action::Rows(number, piece)));
+            }
+            capture.passed(1, written.get(start..).unwrap_or_default());
+        }
+        let len = frames.consumed();
+        let capture = running.capture();
+        out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
+        if !written.is_empty() {
+            out.push(Action::ToClient(running.permit.reply(Bytes::from(written))));
+        }
+        self.swallow(len, walk, out);
+        Step::On
+    }
+
+    /// The header of a message too long to be masked came: what is left of the reply is withheld.
+    pub(in crate::postgres) fn mask_too_long(&mut self) {
+        if let Some(masking) = self.flight.running.front_mut().and_then(|r| r.masking.as_mut()) {
+            masking.refuse(too_long());
+        }
+    }
+
+    /// CopyDone: what has not come to the end of a row is a row.
+    pub(in crate::postgres) fn masked_copy_ends(
+        &mut self,
+        len: usize,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        self.flush(walk, out);
+        let Some(running) = self.flight.running.front_mut() else { return self.pass(len, true, walk, out) };
+        let mut rest = Vec::new();
+        let Some(masking) = &mut running.masking else { return self.pass(len, true, walk, out) };
+        if masking.refusal.is_none()
+            && let Some(copy) = &mut masking.copy
+        {
+            let fed = copy.finish(&mut masking.tools, &mut rest);
+            masking.judge(fed);
+        }
+        if masking.refusal.is_some() {
+            self.swallow(len, walk, out);
+            return Step::On;
+        }
+        if !rest.is_empty() {
+            let number = running.permit.number();
+            let mut written = Vec::with_capacity(rest.len() + HEADER_LEN);
+            frame(b'd', &rest, &mut written);
+            let capture = running.capture();
+            out.extend(capture.copy_data(&rest).map(|piece| Action::Rows(number, piece)));
+            capture.passed(1, &written);
+            out.push(Action::ToClient(running.permit.reply(Bytes::from(written))));
+        }
+        self.pass(len, true, walk, out)
+    }
+
+    /// COPY data toward the client follows.
+    pub(in crate::postgres) fn copy_out_begins(&mut self, format: Format, count: usize) {
+        let Some(running) = self.flight.running.front_mut() else { return };
+        let Some(masking) = running.masking.as_mut().filter(|m| m.needs_columns()) else { return };
+        let fits = |o: &Arc<firsthand_sql::CopyOut>| {
+            (o.form == firsthand_sql::CopyForm::Binary) == (format == Format::Binary)
+        };
+        let Some(options) = masking.options.clone().filter(fits) else {
+            masking.refuse(Refusal::new(
+                RefusalKind::Unsupported,
+                "Firsthand cannot mask this COPY data, so it is withheld: its options are not known",
+            ));
+            return;
+        };
+        let names = match running.shape.facts.as_ref().map(|f| &f.output) {
+            Some(firsthand_model::statement::Output::Columns(columns)) => {
+                columns.iter().map(|c| c.name.as_str().into()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let copy = CopyMask::new(&options, masking.duty(), names, count, masking.keys);
+        let told = (!copy.passes_all()).then(|| Arc::new(copy.told()));
+        masking.copy = Some(copy);
+        if let Some(told) = told {
+            running.capture().copy_columns(told);
+        }
+    }
+
+    /// Replaces texts and function results that may hold values, in all whole messages that follow the span up to one of
+    /// another kind. What has been replaced is remembered, so that each message is looked at once.
+    pub(in crate::postgres) fn quieten(&mut self, walk: &mut Walk<'_>) {
+        let mut at = walk.at.max(walk.quiet);
+        while let Ok(Scan::Frame(frame)) = scan(walk.input.get(at..).unwrap_or_default(), &self.server_rules)
+        {
+            let (tag, len) = (frame.tag, frame.len());
+            if !matches!(tag, b'E' | b'N' | b'A' | b'V' | b'C' | b'I' | b's' | b'S' | b'Z') {
+                break;
+            }
+            let new = match tag {
+                b'E' | b'N' if self.hushed => quiet_report(tag, frame.body),
+                b'S' if self.hushed => quiet_parameter(frame.body),
+                b'A' => self.quiet_notification(frame.body),
+                b'V' => self.masked_result(frame.body),
+                _ => None,
+            };
+            at += match new {
+                Some(new) => {
+                    let tail = walk.input.split_off(at + len);
+                    walk.input.truncate(at);
+                    walk.input.extend_from_slice(&new);
+                    walk.input.extend_from_slice(&tail);
+                    new.len()
+                }
+                None => len,
+            };
+            if tag == b'Z' {
+                break;
+            }
+        }
+        walk.quiet = at;
+    }
+
+    /// The payload passes detection; while masked values are about, nothing of it passes.
+    fn quiet_notification(&mut self, body: &[u8]) -> Option<BytesMut> {
+        let it = Notification::read(body).ok()?;
+        if it.payload.is_empty() {
+            return None;
+        }
+        let mut payload = Vec::new();
+        if self.hushed {
+            payload.extend_from_slice(b"[masked]");
+        } else {
+            let tools = self.tools.as_mut()?;
+            match tools.look(&Look::Text(None), 0, "", it.payload, &mut payload) {
+                Seen::Nothing => return None,
+                Seen::Masked => {}
+                Seen::Null => payload.extend_from_slice(b"[masked]"),
+            }
+        }
+        let mut out = BytesMut::new();
+        texts::notify(&it, &payload, &mut out);
+        Some(out)
+    }
+
+    /// The result of a FunctionCall: of its type nothing is told, so a mask is NULL.
+    fn masked_result(&mut self, body: &[u8]) -> Option<BytesMut> {
+        let masking = self.flight.running.front_mut()?.masking.as_mut().filter(|m| m.needs_columns())?;
+        let (length, value) = body.split_first_chunk::<4>()?;
+        if i32::from_be_bytes(*length) < 0 {
+            return None;
+        }
+        let named =
+            masking.duty().columns.as_ref().is_some_and(|c| c.len() != 1 || c.iter().any(Option::is_some));
+        let scan = masking.duty().scan;
+        let mut found = || masking.tools.look(&Look::Opaque, 0, "", value, &mut Vec::new()) != Seen::Nothing;
+        let masked = named || scan && found();
+        if !masked {
+            return None;
+        }
+        let mut out = BytesMut::new();
+        firsthand_wire::postgres::encode::message(&mut out, b'V', |out| {
+            out.extend_from_slice(&(-1_i32).to_be_bytes());
+        });
+        Some(out)
+    }
+
+    /// Ends the reply of a command whose values could not be masked: instead of the message that ended it (in `last`, its
+    /// place and length) the client reads an error, and nothing more up to ReadyForQuery.
+    pub(in crate::postgres) fn withheld(
+        &mut self,
+        running: &mut Running,
+        (before, len): (usize, usize),
+        last: Bytes,
+        outcome: &mut Outcome,
+    ) -> Bytes {
+        let Some(refusal) = running.masking.as_mut().and_then(|m| m.take_refusal()) else { return last };
+        let code = refuse::sqlstate(refusal.kind);
+        let mut error = Vec::new();
+        let mut o = Object::open(&mut error);
+        o.string("code", code);
+        o.string("message", &refusal.message);
+        o.close();
+        (outcome.code, outcome.error) = (Some(code.to_owned()), Json::from_written(error));
+        let mut told = BytesMut::from(last.get(..before).unwrap_or_default());
+        told.extend_from_slice(&refuse::error(&refusal, self.parameters.settings.utf8));
+        let rest = last.get(before + len..).unwrap_or_default();
+        told.extend_from_slice(rest);
+        self.doomed = self.transaction != Transaction::Idle;
+        // With ReadyForQuery behind it, all is said.
+        self.muted = rest.is_empty();
+        told.freeze()
+    }
+
+    /// While the client has been told an error that the target does not know of, it is told nothing but ReadyForQuery.
+    pub(in crate::postgres) fn mute(&mut self, actions: Vec<Action>, out: &mut Vec<Action>) {
+        for action in actions {
+            out.push(match action {
+                Action::ToClient(reply) => {
+                    let (bytes, _) = reply.into_parts();
+                    let ready = self.ready_only(&bytes);
+                    Action::ToClient(self.admission.reply(ready))
+                }
+                Action::Complete { permit, outcome, last } => {
+                    let last = self.ready_only(&last);
+                    Action::Complete { permit, outcome, last }
+                }
+                Action::Note { what, detail, reply } => {
+                    let reply = self.ready_only(&reply);
+                    Action::Note { what, detail, reply }
+                }
+                other => other,
+            });
+        }
+    }
+
+    /// The ReadyForQuery at the end of these bytes, if there is one; the client may be told all again after it.
+    fn ready_only(&mut self, bytes: &Bytes) -> Bytes {
+        let mut frames = Frames::new(bytes, &self.server_rules);
+        let mut ready = Bytes::new();
+        while let Ok(Some(frame)) = frames.next() {
+            if frame.tag == b'Z' {
+                ready = bytes.slice(frame.range());
+                self.muted = false;
+            }
+        }
+        ready
+    }
+
+    /// After a withheld result the client believes its transaction failed: the first command that comes is refused, and
+    /// what stands in its place fails the transaction at the target.
+    pub(in crate::postgres) fn unless_doomed<T>(&mut self, go_on: T) -> Result<T, Box<Refusal>> {
+        if !std::mem::take(&mut self.doomed) || self.transaction == Transaction::Idle {
+            return Ok(go_on);
+        }
+        let text = "the transaction is aborted: Firsthand has withheld an earlier result of it";
+        Err(Box::new(Refusal::new(RefusalKind::Limit, text).hint("ROLLBACK, then begin again.")))
+    }
+
+    /// A command was permitted: what it means for texts from now on.
+    pub(in crate::postgres) fn masking_begins(&mut self, running: &Running) {
+        let Some(masking) = &running.masking else { return };
+        self.masks = true;
+        self.hushed |= masking.duty().hush;
+        if masking.duty().scan && self.tools.is_none() {
+            self.tools = Some(super::Tools::new(&masking.tools.values));
+        }
+    }
+
+    /// The transaction has ended: texts of what comes now hold no values of it.
+    pub(in crate::postgres) fn masking_ends(&mut self) {
+        self.hushed = self.flight.running.iter().any(|r| r.masking.as_ref().is_some_and(|m| m.duty().hush));
+    }
+
+    /// Whether a portal's columns must be asked for before it is executed.
+    pub(in crate::postgres) fn must_describe(&self, portal: Option<&Arc<Portal>>, running: &Running) -> bool {
+        if !running.masking.as_ref().is_some_and(|m| m.needs_columns()) {
+            return false;
+        }
+        match portal {
+            None => true,
+            Some(portal) => portal.row_columns().is_none() && !self.flight.describes(portal),
+        }
+    }
+}
+
+impl Running {
+    /// Appends the message with its values masked; nothing, when it is withheld.
+    fn masked(&mut self, tag: u8, body: &[u8], out: &mut Vec<u8>) {
+        let Some(masking) = self.masking.as_mut().filter(|m| m.refusal.is_none()) else { return };
+        let start = out.len();
+        if body.len() > MASKED_ROW_MAX {
+            return masking.refuse(too_long());
+        }
+        let Masking { tools, rows, copy, .. } = &mut **masking;
+        let fed = match (tag, rows, copy) {
+            (b'D', Some(plan), _) => rewrite(plan, tools, body, out).ok_or(Fault::Malformed),
+            (b'd', _, Some(copy)) => {
+                out.extend_from_slice(&[0; HEADER_LEN]);
+                copy.feed(body, tools, out)
+            }
+            _ => Err(Fault::Malformed),
+        };
+        if tag == b'd' && fed.is_ok() {
+            let written = out.len() - start;
+            if written == HEADER_LEN {
+                out.truncate(start);
+            } else if let Some(header) = out.get_mut(start..start + HEADER_LEN) {
+                header.copy_from_slice(&head(b'd', written - HEADER_LEN));
+            }
+        }
+        if fed.is_err() {
+            out.truncate(start);
+        }
+        masking.judge(fed);
+    }
+}
+
+impl Masking {
+    fn judge(&mut self, fed: Result<(), Fault>) {
+        match fed {
+            Ok(()) => {}
+            Err(Fault::TooLong) => self.refuse(too_long()),
+            Err(Fault::Malformed) => self.refuse(Refusal::new(
+                RefusalKind::Unsupported,
+                "Firsthand cannot mask this result, so the rest of it is withheld: it is not what was announced",
+            )),
+        }
+    }
+}
+
+/// The one reported setting that holds any text, and that `set_config` can give a value of a row.
+fn quiet_parameter(body: &[u8]) -> Option<BytesMut> {
+    let it = ParameterStatus::read(body).ok().filter(|it| it.name == b"application_name")?;
+    if it.value.is_empty() || it.value == b"[masked]" {
+        return None;
+    }
+    let mut out = BytesMut::new();
+    firsthand_wire::postgres::encode::message(&mut out, b'S', |out| {
+        out.extend_from_slice(b"application_name\0[masked]\0");
+    });
+    Some(out)
+}
+
+fn quiet_report(tag: u8, body: &[u8]) -> Option<BytesMut> {
+    let report = Report::read(body, "Report").ok()?;
+    let mut out = BytesMut::new();
+    texts::quiet(tag, &report, &mut out);
+    Some(out)
+}
+
+fn head(tag: u8, body: usize) -> [u8; HEADER_LEN] {
+    let [a, b, c, d] = u32::try_from(body + 4).unwrap_or(u32::MAX).to_be_bytes();
+    [tag, a, b, c, d]
+}
+
+fn frame(tag: u8, body: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&head(tag, body.len()));
+    out.extend_from_slice(body);
+}

@@ -1,0 +1,432 @@
+//! Blast radius: a write that affects more rows than it may is undone before it commits.
+//!
+//! The target tells the number with the command's end, and by then the client must not yet be able to commit. So:
+//! - In the extended protocol the Sync (and whatever else may commit) is held back until every limited command in front of
+//!   it has ended. Over the limit, a text that fails goes first.
+//! - A Query outside a transaction commits before its end is told. It is put between BEGIN and COMMIT, which the client
+//!   does not see; over the limit, ROLLBACK takes COMMIT's place.
+//! - Inside a transaction the numbers add up. Over the limit, a text that fails goes to the target: it then refuses
+//!   to commit by itself (invariant 9).
+//!
+//! What cannot be counted before it commits (changes in a WITH clause, EXPLAIN ANALYZE, code) is refused when it has a limit.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use firsthand_model::command::{Effect, Shape, Step as CommandStep};
+use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
+use firsthand_model::time::MonoMicros;
+use firsthand_session::{Permit, Refusal, RefusalKind};
+use firsthand_sql::Changes;
+use firsthand_wire::postgres::backend::{CommandTag, Report, TransactionStatus};
+use firsthand_wire::postgres::frame::HEADER_LEN;
+use firsthand_wire::postgres::frontend;
+
+use super::batch::{Item, Plan, What};
+use super::complete::{Ending, fail, finish, outcome};
+use super::dialect::PostgresDialect;
+use super::flight::{Entry, Running, Sent};
+use super::forward::{REFUSED_NAME, Sending, Slot};
+use super::server::{Step, Walk};
+use super::{refuse, report};
+use crate::dialect::Action;
+
+/// How many rows one command may affect.
+#[derive(Debug)]
+pub(super) struct Limit {
+    most: u64,
+    rule: Arc<str>,
+}
+
+/// A Query between the gateway's own BEGIN and COMMIT.
+enum Wrap {
+    /// It runs.
+    Open,
+    /// It has ended, and COMMIT is on its way; then the client is told.
+    Committing { permit: Permit, outcome: Box<Outcome>, last: Bytes, asked: bool },
+}
+
+/// Where limited writes of a session stand.
+#[derive(Default)]
+pub(super) struct Radius {
+    /// Rows affected by limited commands in this transaction.
+    sum: u64,
+    wrap: Option<Wrap>,
+    /// What the target answers is dropped, up to the ReadyForQuery after this many others.
+    dropping: Option<u32>,
+    /// Messages that wait for the end of limited commands.
+    held: Option<Box<Sending>>,
+}
+
+impl Radius {
+    /// Whether the client's next messages have to wait.
+    pub(super) fn is_busy(&self) -> bool {
+        self.wrap.is_some() || self.held.is_some() || self.dropping.is_some()
+    }
+
+    pub(super) fn is_wrapped(&self) -> bool {
+        self.wrap.is_some()
+    }
+
+    /// Whether a long row may go on in pieces.
+    pub(super) fn passes_pieces(&self) -> bool {
+        self.dropping.is_none()
+    }
+
+    /// The transaction has ended.
+    pub(super) fn transaction_ended(&mut self) {
+        self.sum = 0;
+    }
+
+    pub(super) fn hold(&mut self, sending: Sending) {
+        self.held = Some(Box::new(sending));
+    }
+
+    /// The session ends: the permits of what never went out, or has not been told.
+    pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
+        if let Some(held) = self.held.take() {
+            held.abandon(why, out);
+        }
+        if let Some(Wrap::Committing { permit, .. }) = self.wrap.take() {
+            out.push(Action::Abandon(permit, why));
+        }
+        self.dropping = None;
+    }
+}
+
+/// Whether the number of rows that a command affects is told before it commits.
+enum Count {
+    /// It changes no rows, as far as is known.
+    NoWrite,
+    Told,
+    Untold,
+}
+
+fn count(shape: &Shape, changes: Option<&Changes>, via: &str) -> Count {
+    // What it means says more than its text: EXECUTE and FETCH by what they stand for.
+    let told = shape.facts.as_ref().filter(|facts| facts.opaque.is_none());
+    if shape.plain_read || told.is_some_and(|facts| !facts.effects.has(Effect::Write)) {
+        return Count::NoWrite;
+    }
+    let untold = match changes {
+        Some(Changes::Rows(change)) => change.nested,
+        Some(Changes::Untold("cte" | "explain" | "truncate" | "opaque")) => true,
+        Some(Changes::Untold(_)) | None => false,
+    };
+    match shape.tag.as_str() {
+        _ if untold => Count::Untold,
+        "INSERT" | "UPDATE" | "DELETE" | "MERGE" => Count::Told,
+        // The Sync behind copy data of the extended protocol may be one that the target swallows.
+        "COPY" if shape.effects.has(Effect::Write) => {
+            if via == "simple" || via == "copy" {
+                Count::Told
+            } else {
+                Count::Untold
+            }
+        }
+        "SELECT" | "EXPLAIN" if shape.effects.has(Effect::Write) => Count::Untold,
+        "TRUNCATE TABLE" | "TRUNCATE" | "DO" | "CALL" | "EXECUTE" => Count::Untold,
+        _ => Count::NoWrite,
+    }
+}
+
+/// Whether a command can neither end the transaction nor run outside one.
+fn stays_inside(shape: &Shape) -> bool {
+    matches!(shape.tag.as_str(), "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "VALUES")
+}
+
+/// The limit of a permitted command; or the refusal, where it has one that cannot be kept.
+pub(super) fn limit_of(plan: &Plan, permit: &Permit) -> Result<Option<Limit>, Refusal> {
+    let Some((most, rule)) = permit.affected_limit() else { return Ok(None) };
+    if plan.step != CommandStep::Run {
+        return Ok(None);
+    }
+    match count(&plan.shape, plan.changes.as_deref(), plan.via) {
+        Count::NoWrite => Ok(None),
+        Count::Told => Ok(Some(Limit { most, rule: Arc::clone(rule) })),
+        Count::Untold => Err(uncountable(most, rule)),
+    }
+}
+
+fn uncountable(most: u64, rule: &Arc<str>) -> Refusal {
+    let text = format!(
+        "Firsthand did not run this: it may affect at most {most} rows (rule {rule}), and how many this statement \
+         affects is not told before it commits; send the change as one plain INSERT, UPDATE, DELETE or MERGE"
+    );
+    let mut refusal = Refusal::new(RefusalKind::Limit, text);
+    refusal.rule = Arc::clone(rule);
+    refusal
+}
+
+/// What the client reads when a write went over its limit.
+fn over(rows: u64, sum: u64, limit: &Limit) -> Refusal {
+    let (most, rule) = (limit.most, &limit.rule);
+    let so_far =
+        if sum > rows { format!(", {sum} with those before it in this transaction") } else { String::new() };
+    let text = format!(
+        "Firsthand rolled this back: it would have affected {rows} rows{so_far}; at most {most} are allowed (rule {rule})"
+    );
+    let mut refusal = Refusal::new(RefusalKind::Limit, text)
+        .hint("Nothing was changed. Narrow the statement down, or ask the operator for a higher limit.");
+    refusal.rule = Arc::clone(rule);
+    refusal
+}
+
+fn query(text: &str) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(text.len() + 8);
+    let encoded = frontend::encode_query(&mut bytes, text.as_bytes());
+    debug_assert!(encoded.is_ok(), "the text holds no zero byte");
+    bytes.freeze()
+}
+
+impl PostgresDialect {
+    /// Whether a message must wait: it may commit what a limited command in front of it did.
+    pub(super) fn must_hold(&self, item: &Item, slots: &[Slot]) -> bool {
+        // A result that may be stopped fails what was written before it in the same pipeline.
+        let may_stop = self.flight.running.iter().any(|r| r.delivery.is_some())
+            && self.flight.running.iter().any(|r| !r.shape.plain_read);
+        let limited = may_stop || self.flight.running.iter().any(|r| r.limit.is_some());
+        match &item.what {
+            What::Query(range) => {
+                let wraps = slots.get(range.clone()).unwrap_or_default().iter().any(Slot::is_limited);
+                limited || self.radius.is_wrapped() || (wraps && !self.flight.is_idle())
+            }
+            What::Sync | What::Function => limited,
+            What::Execute(_) => {
+                limited
+                    && !item.owner.and_then(|o| slots.get(o)).is_some_and(|s| s.stays_inside(stays_inside))
+            }
+            _ => false,
+        }
+    }
+
+    /// Messages wait: the target is made to answer what it has.
+    pub(super) fn ask_to_answer(&mut self, out: &mut Vec<Action>) {
+        let mut bytes = BytesMut::new();
+        frontend::encode_flush(&mut bytes);
+        out.push(Action::ToServer(self.without_command(bytes.freeze())));
+    }
+
+    /// Before a Query: what it needs around it. The refusal, when its limit cannot be kept.
+    pub(super) fn wrap_query(&mut self, slots: &[Slot], out: &mut Vec<Action>) -> Result<(), Refusal> {
+        let Some(limited) = slots.iter().find_map(Slot::limit) else { return Ok(()) };
+        if slots.len() > 1 && !slots.iter().all(|slot| slot.stays_inside(stays_inside)) {
+            return Err(uncountable(limited.most, &limited.rule));
+        }
+        if self.transaction == Transaction::Idle {
+            out.push(Action::ToServer(self.without_command(query("BEGIN"))));
+            self.flight.push(Entry::plain(Sent::Own));
+            self.radius.wrap = Some(Wrap::Open);
+        }
+        Ok(())
+    }
+
+    /// After a walk: what was held back goes on, if nothing limited is under way any more.
+    pub(super) fn resume_held(&mut self, now: MonoMicros, out: &mut Vec<Action>) {
+        let running = &self.flight.running;
+        let waits =
+            self.radius.is_wrapped() || running.iter().any(|r| r.limit.is_some() || r.delivery.is_some());
+        let Some(held) =
+            self.radius.held.take_if(|held| !waits && (!held.waits_for_all() || self.flight.is_idle()))
+        else {
+            return;
+        };
+        self.send_on(*held, now, out);
+    }
+
+    /// A message of the target that is not for the client: it answers what the gateway sent for itself, or comes after a
+    /// command that was undone. `None`: it is not that.
+    pub(super) fn own_answer(
+        &mut self,
+        tag: u8,
+        len: usize,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Option<Step> {
+        if matches!(tag, b'A' | b'S') || (tag == b'E' && is_fatal(walk.body(len))) {
+            return None;
+        }
+        if let Some(left) = self.radius.dropping {
+            if tag == b'Z' && left == 0 {
+                (self.radius.dropping, self.radius.wrap) = (None, None);
+                return None;
+            }
+            if tag == b'Z' {
+                self.radius.dropping = Some(left - 1);
+            }
+            self.swallow(len, walk, out);
+            return Some(Step::On);
+        }
+        if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Own)) {
+            self.swallow(len, walk, out);
+            if tag == b'Z' {
+                self.flight.pop();
+            }
+            return Some(Step::On);
+        }
+        match &self.radius.wrap {
+            Some(Wrap::Committing { .. }) if tag != b'N' => Some(self.committing(tag, len, walk, out)),
+            _ => None,
+        }
+    }
+
+    /// The answers to COMMIT, after the ReadyForQuery of what it commits.
+    fn committing(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        let Some(Wrap::Committing { permit, mut outcome, mut last, asked }) = self.radius.wrap.take() else {
+            return Step::On;
+        };
+        if tag == b'E' {
+            if let Ok(it) = Report::read(walk.body(len), "ErrorResponse") {
+                fail(&mut outcome, &it, None);
+            }
+            self.flush(walk, out);
+            last = walk.cut(len);
+        } else if tag == b'Z' && asked {
+            let Ok(status) = TransactionStatus::read(walk.body(len)) else {
+                return Step::Broken("a malformed 'Z'".to_owned());
+            };
+            self.flight.take_ready();
+            self.failed |= outcome.code.is_some();
+            self.ready(status, out);
+            outcome.transaction = self.transaction;
+            self.flush(walk, out);
+            let mut told = BytesMut::from(&last[..]);
+            told.extend_from_slice(&walk.cut(len));
+            out.push(Action::Complete { permit, outcome, last: told.freeze() });
+            return Step::On;
+        } else {
+            self.swallow(len, walk, out);
+        }
+        let asked = asked || tag == b'Z';
+        self.radius.wrap = Some(Wrap::Committing { permit, outcome, last, asked });
+        Step::On
+    }
+
+    /// The end of a command that has a limit, or that stands between BEGIN and COMMIT. `None`: it ends as any other.
+    pub(super) fn limited_end(
+        &mut self,
+        ending: Ending,
+        len: usize,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Option<Step> {
+        let running = self.flight.running.front_mut()?;
+        if running.limit.is_none() && self.radius.wrap.is_none() {
+            return None;
+        }
+        if ending == Ending::Tag
+            && let Some(limit) = running.limit.take()
+        {
+            let rows = CommandTag::read(walk.body(len)).ok().and_then(|tag| tag.rows()).unwrap_or(0);
+            self.radius.sum = self.radius.sum.saturating_add(rows);
+            if self.radius.sum > limit.most {
+                let refusal = over(rows, self.radius.sum, &limit);
+                return Some(self.undo(&refusal, Some(rows), len, walk, out));
+            }
+        }
+        let last = self.flight.first().is_some_and(|e| e.ends <= 1);
+        if self.radius.wrap.is_some() && last {
+            return Some(self.commit(ending, len, walk, out));
+        }
+        None
+    }
+
+    /// The last command of a wrapped Query has ended well: commit, then tell.
+    fn commit(&mut self, ending: Ending, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
+        self.flush(walk, out);
+        let made = self.flight.running.front().map(|r| outcome(ending, walk.body(len), r));
+        let mut outcome = match made {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(step)) => return step,
+            None => return Step::On,
+        };
+        let Some(mut running) = self.flight.end_first() else { return Step::On };
+        self.drop_first_entry();
+        self.learned(std::mem::take(&mut running.pending), &running.shape, &outcome);
+        let last = walk.cut(len);
+        finish(&mut running, &mut outcome, out);
+        let outcome = Box::new(outcome);
+        self.radius.wrap = Some(Wrap::Committing { permit: running.permit, outcome, last, asked: false });
+        out.push(Action::ToServer(self.without_command(query("COMMIT"))));
+        Step::On
+    }
+
+    /// A wrapped Query failed: the transaction around it goes, too.
+    pub(super) fn wrap_failed(&mut self, out: &mut Vec<Action>) {
+        if matches!(self.radius.wrap, Some(Wrap::Open)) {
+            out.push(Action::ToServer(self.without_command(query("ROLLBACK"))));
+            self.radius.dropping = Some(1);
+        }
+    }
+
+    /// The command in front is not to be: the client reads the refusal in place of the message of `len` bytes, the target
+    /// is made to undo it, and what else it answers up to then is dropped.
+    pub(super) fn undo(
+        &mut self,
+        refusal: &Refusal,
+        affected: Option<u64>,
+        len: usize,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Step {
+        self.swallow(len, walk, out);
+        let told = refuse::error(refusal, self.parameters.settings.utf8);
+        let script = matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Script));
+        let ends = self.flight.first().map_or(0, |e| e.ends);
+        let Some(running) = self.flight.end_first() else { return Step::On };
+        self.failed = true;
+        if self.transaction == Transaction::Open {
+            self.transaction = Transaction::Failed;
+        }
+        let mut undone = Outcome { affected, transaction: self.transaction, ..Outcome::default() };
+        undone.code = Some(refuse::sqlstate(refusal.kind).to_owned());
+        if let Ok(it) = Report::read(told.get(HEADER_LEN..).unwrap_or_default(), "ErrorResponse") {
+            undone.error = report::json(&it, None);
+        }
+        let Running { permit, .. } = finished(running, &mut undone, out);
+        out.push(Action::Complete { permit, outcome: Box::new(undone), last: told });
+        let skipped: Vec<_> = if script {
+            self.flight.pop();
+            (1..ends).map_while(|_| self.flight.end_first()).collect()
+        } else {
+            self.drop_first_entry();
+            self.flight.skip(&mut self.names).into()
+        };
+        out.extend(skipped.into_iter().map(|r| Action::Abandon(r.permit, AbandonReason::Skipped)));
+        let follows = script || self.flight.sync_follows();
+        let alone = self.flight.is_only_ready() || self.flight.ends_with_its_sync();
+        if follows && !alone {
+            // More has gone out behind it, and a text that fails would come after that: the answers up to its own
+            // ReadyForQuery are dropped. Only reads come here: behind a limited write nothing goes out.
+            self.radius.dropping = Some(0);
+        } else {
+            self.make_fail(follows, refusal, out);
+        }
+        Step::On
+    }
+
+    /// Has the target fail (or roll back) what runs, and drops its answers to that.
+    fn make_fail(&mut self, script: bool, refusal: &Refusal, out: &mut Vec<Action>) {
+        let text = self.failing_text(refusal);
+        let bytes = if script {
+            query(if self.radius.is_wrapped() { "ROLLBACK" } else { &text })
+        } else {
+            let mut bytes = BytesMut::new();
+            let encoded = frontend::encode_parse(&mut bytes, REFUSED_NAME, text.as_bytes(), &[]);
+            debug_assert!(encoded.is_ok(), "the text holds no zero byte");
+            bytes.freeze()
+        };
+        self.radius.dropping = Some(u32::from(script));
+        out.push(Action::ToServer(self.without_command(bytes)));
+    }
+}
+
+/// The command with its rows and notices put into the outcome.
+fn finished(mut running: Box<Running>, outcome: &mut Outcome, out: &mut Vec<Action>) -> Running {
+    finish(&mut running, outcome, out);
+    *running
+}
+
+fn is_fatal(body: &[u8]) -> bool {
+    Report::read(body, "ErrorResponse").is_ok_and(|it| it.is_fatal())
+}

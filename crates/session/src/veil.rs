@@ -1,0 +1,112 @@
+//! What a command says itself (its text, its parameters) on its way into the record: values that detection finds are
+//! replaced there, after policy has read the original. The digest stays that of the original.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use firsthand_model::command::Command;
+use firsthand_model::json::{self, Json};
+
+use crate::port::{Found, Values};
+
+/// Replaces what is found in the command's text and parameters. The marker, `<label>`, is none of the masks that clients
+/// read: a statement in the record is not one in which somebody wrote a mask back.
+pub(crate) fn veil(command: &mut Command, values: &dyn Values) {
+    let mut found = Vec::new();
+    if let Some(text) = replaced(&command.text, values, &mut found) {
+        if command.original_digest.is_none() {
+            command.original_digest = Some(sha256(command.text.as_bytes()));
+        }
+        command.text = text;
+    }
+    if !command.parameters.is_absent()
+        && let Some(parameters) = strings_replaced(command.parameters.as_bytes(), values, &mut found)
+    {
+        command.parameters = Json::from_written(parameters);
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.iter_mut().zip(digest(&SHA256, bytes).as_ref()).for_each(|(to, from)| *to = *from);
+    out
+}
+
+/// The text with what is found in it replaced; `None`: nothing is.
+fn replaced(text: &str, values: &dyn Values, found: &mut Vec<Found>) -> Option<String> {
+    found.clear();
+    values.scan(text, "", found);
+    if found.is_empty() {
+        return None;
+    }
+    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+    for Found { range, mask } in found.iter() {
+        // A range that does not fit the text hides all of it.
+        let Some(before) = text.get(at..range.start).filter(|_| text.is_char_boundary(range.end)) else {
+            return Some("<masked>".to_owned());
+        };
+        out.push_str(before);
+        out.push('<');
+        out.push_str(&mask.label);
+        out.push('>');
+        at = range.end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    Some(out)
+}
+
+/// Restricted JSON with what is found in its strings replaced. Keys, and names of types, are strings that hold nothing.
+fn strings_replaced(text: &[u8], values: &dyn Values, found: &mut Vec<Found>) -> Option<Vec<u8>> {
+    let (mut out, mut rest, mut any) = (Vec::with_capacity(text.len()), text, false);
+    while let Some(start) = rest.iter().position(|b| *b == b'"') {
+        let body = rest.get(start + 1..)?;
+        let mut end = 0;
+        while *body.get(end)? != b'"' {
+            end += if body.get(end) == Some(&b'\\') { 2 } else { 1 };
+        }
+        let (raw, plain) = (body.get(..end)?, unescaped(body.get(..end)?)?);
+        out.extend_from_slice(rest.get(..start)?);
+        match replaced(&plain, values, found) {
+            Some(text) => {
+                any = true;
+                json::write_string(&mut out, &text);
+            }
+            None => {
+                out.push(b'"');
+                out.extend_from_slice(raw);
+                out.push(b'"');
+            }
+        }
+        rest = body.get(end + 1..)?;
+    }
+    out.extend_from_slice(rest);
+    any.then_some(out)
+}
+
+/// A string of restricted JSON, which has only the short escapes and `\u00xx`.
+fn unescaped(raw: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
+    let text = str::from_utf8(raw).ok()?;
+    if !text.contains('\\') {
+        return Some(text.into());
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        out.push(match chars.next()? {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'u' => {
+                let code = u32::from_str_radix(chars.as_str().get(..4)?, 16).ok()?;
+                chars = chars.as_str().get(4..)?.chars();
+                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            other => other,
+        });
+    }
+    Some(out.into())
+}

@@ -1,0 +1,111 @@
+//! Finding things in a snapshot.
+
+use std::sync::Arc;
+
+use super::{Cast, Catalog, FIRST_USER_OID, Function, Oid, Operator, Relation, Type};
+
+impl Catalog {
+    /// The name of a schema; empty: not known.
+    pub(crate) fn schema_name(&self, oid: Oid) -> Arc<str> {
+        self.schema_names.get(&oid).cloned().unwrap_or_default()
+    }
+
+    /// The relation of that name.
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Arc<Relation>> {
+        self.relation_in(*self.schemas.get(schema)?, name)
+    }
+
+    pub(crate) fn relation_in(&self, schema: Oid, name: &str) -> Option<&Arc<Relation>> {
+        self.relations.get(self.relation_names.get(&(schema, Arc::from(name)))?)
+    }
+
+    /// The relation of that number.
+    pub fn relation_by_oid(&self, oid: Oid) -> Option<&Arc<Relation>> {
+        self.relations.get(&oid)
+    }
+
+    /// All relations, in no order.
+    pub fn relations(&self) -> impl Iterator<Item = &Arc<Relation>> {
+        self.relations.values()
+    }
+
+    /// The type of that number.
+    pub fn type_by_oid(&self, oid: Oid) -> Option<&Arc<Type>> {
+        self.types.get(&oid)
+    }
+
+    pub(crate) fn type_in(&self, schema: Oid, name: &str) -> Option<&Arc<Type>> {
+        self.types.get(self.type_names.get(&(schema, Arc::from(name)))?)
+    }
+
+    /// The function of that number.
+    pub fn function_by_oid(&self, oid: Oid) -> Option<&Arc<Function>> {
+        self.functions.get(&oid)
+    }
+
+    /// Functions of that name, in all schemas.
+    pub(crate) fn functions_named(&self, name: &str) -> impl Iterator<Item = &Arc<Function>> {
+        self.function_names.get(name).into_iter().flatten().filter_map(|oid| self.functions.get(oid))
+    }
+
+    /// The role of that name.
+    pub fn role(&self, name: &str) -> Option<&super::Role> {
+        self.roles.values().find(|r| &*r.name == name)
+    }
+
+    /// All tables below this one, itself left out.
+    pub(crate) fn descendants(&self, oid: Oid) -> Vec<Oid> {
+        let mut out: Vec<Oid> = Vec::new();
+        let mut waiting = vec![oid];
+        while let Some(next) = waiting.pop() {
+            for child in self.children.get(&next).into_iter().flatten() {
+                if *child != oid && !out.contains(child) {
+                    out.push(*child);
+                    waiting.push(*child);
+                }
+            }
+        }
+        out
+    }
+
+    /// The type below all domains.
+    pub(crate) fn base_type(&self, mut oid: Oid) -> Oid {
+        for _ in 0..32 {
+            match self.types.get(&oid) {
+                Some(it) if it.kind == b'd' => oid = it.base,
+                _ => break,
+            }
+        }
+        oid
+    }
+
+    /// The relation whose rows are of this type.
+    pub(crate) fn row_type(&self, oid: Oid) -> Option<&Arc<Relation>> {
+        let it = self.types.get(&self.base_type(oid))?;
+        self.relations.get(&it.relation)
+    }
+
+    pub(crate) fn cast(&self, source: Oid, target: Oid) -> Option<&Cast> {
+        self.casts.get(&(source, target))
+    }
+
+    pub(crate) fn add_function(&mut self, it: Function) {
+        let list = self.function_names.entry(Arc::clone(&it.name)).or_default();
+        list.retain(|oid| *oid != it.oid);
+        list.push(it.oid);
+        self.functions.insert(it.oid, Arc::new(it));
+    }
+
+    pub(crate) fn add_operator(&mut self, it: Operator) {
+        self.operators.entry(Arc::clone(&it.name)).or_default().push(Arc::new(it));
+    }
+
+    pub(crate) fn add_cast(&mut self, it: Cast) {
+        let own =
+            it.function == 0 || self.functions.get(&it.function).is_some_and(|f| f.oid < FIRST_USER_OID);
+        if !own {
+            self.user_casts.push(it);
+        }
+        self.casts.insert((it.source, it.target), it);
+    }
+}

@@ -1,0 +1,231 @@
+//! Texts judged, and remembered: the same statement in the same state costs a lookup.
+//!
+//! Facts depend on the text without its literals (its outline), the catalog and the session's state; where a literal decided
+//! (a name in `nextval('s')`, a pattern), on the whole text. What depends on prepared statements or cursors is not
+//! remembered.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use firsthand_model::command::Shape;
+
+use crate::analysis::{Parsed, is_large, parse_statements};
+use crate::outline::outline;
+use crate::resolve::Sequel;
+use crate::split;
+use crate::state::SessionState;
+
+/// Parts of the table, each with a lock of its own.
+const SHARDS: usize = 64;
+/// Texts kept in one part; when it is full it is emptied. With texts of at most 8 KiB all of the table stays below 64 MiB.
+const SHARD_MAX: usize = 64;
+
+thread_local! {
+    static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A statement judged.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What it does; `facts` is there.
+    pub shape: Arc<Shape>,
+    /// What it leaves behind when it completes: for [`SessionState::completed`].
+    pub after: After,
+    /// Prepared statements or cursors decided, which a fingerprint does not tell of.
+    pub by_name: bool,
+    range: Option<Range<usize>>,
+}
+
+/// What a statement leaves behind in its session when it completes.
+#[derive(Clone, Debug, Default)]
+pub struct After(Arc<Sequel>);
+
+impl After {
+    /// Whether it leaves nothing behind.
+    pub fn is_nothing(&self) -> bool {
+        matches!(*self.0, Sequel::Nothing)
+    }
+
+    /// What something leaves behind that ran unseen: anything.
+    #[must_use]
+    pub fn uncertain() -> Self {
+        Self(Arc::new(Sequel::Uncertain))
+    }
+
+    /// Whether something ran unseen in it.
+    pub fn is_uncertain(&self) -> bool {
+        fn uncertain(sequel: &Sequel) -> bool {
+            match sequel {
+                Sequel::Uncertain => true,
+                Sequel::Several(list) => list.iter().any(uncertain),
+                _ => false,
+            }
+        }
+        uncertain(&self.0)
+    }
+}
+
+impl Judged {
+    /// Where it stands in the text it was judged from.
+    pub fn range(&self, text: &[u8]) -> Range<usize> {
+        self.range.clone().unwrap_or_else(|| split::trimmed(text))
+    }
+}
+
+impl SessionState {
+    /// A statement has completed.
+    pub fn completed(&mut self, after: &After) {
+        if !matches!(*after.0, Sequel::Nothing) {
+            self.apply(&after.0);
+        }
+    }
+
+    /// A statement has completed, and with it the transaction was rolled back: COMMIT of a failed one says so in its tag.
+    pub fn completed_by_rollback(&mut self, after: &After) {
+        match *after.0 {
+            Sequel::End { chain, .. } => self.apply(&Sequel::End { commit: false, chain }),
+            _ => self.completed(after),
+        }
+    }
+
+    /// The protocol has prepared a statement of this text under this name.
+    pub fn prepared_in_protocol(&mut self, name: &str, text: &[u8]) {
+        let mut parsed = parse_statements(text, self.text_settings());
+        match (parsed.pop().and_then(|p| p.tree), parsed.is_empty()) {
+            (Some(tree), true) => self.prepare(name, Arc::new(tree)),
+            _ => self.close_prepared(name),
+        }
+    }
+}
+
+enum Kept {
+    These(Vec<Judged>),
+    /// It depends on literals: look for the whole text.
+    ByText,
+}
+
+/// Judges texts for all sessions.
+pub struct Judge {
+    shards: Box<[Mutex<HashMap<Box<[u8]>, Arc<Kept>>>]>,
+    hasher: RandomState,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+}
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Judge").finish_non_exhaustive()
+    }
+}
+
+impl Judge {
+    /// Judges each statement of a text as if those before it had completed. An empty text has none. Needs a stack of
+    /// [`crate::STACK_BYTES`] for a text that is not remembered.
+    pub fn judge(&self, text: &[u8], state: &SessionState) -> Vec<Judged> {
+        if is_large(text) {
+            return judge(text, state).0;
+        }
+        KEY.with_borrow_mut(|key| {
+            key.clear();
+            key.push(b'o');
+            key.extend_from_slice(&state.fingerprint().to_le_bytes());
+            let outlined = state.text_settings().standard_conforming_strings && outline(text, key).is_some();
+            if outlined {
+                match self.find(key).as_deref() {
+                    Some(Kept::These(known)) => return known.clone(),
+                    Some(Kept::ByText) => {}
+                    None => return self.work_out(text, state, key),
+                }
+            }
+            key.clear();
+            key.push(b't');
+            key.extend_from_slice(&state.fingerprint().to_le_bytes());
+            key.extend_from_slice(text);
+            if let Some(Kept::These(known)) = self.find(key).as_deref() {
+                return known.clone();
+            }
+            let (judged, ways) = judge(text, state);
+            if !ways.by_name {
+                self.keep(key, Kept::These(judged.clone()));
+            }
+            judged
+        })
+    }
+
+    fn work_out(&self, text: &[u8], state: &SessionState, key: &[u8]) -> Vec<Judged> {
+        let (mut judged, ways) = judge(text, state);
+        if ways.literal || judged.len() != 1 {
+            self.keep(key, Kept::ByText);
+        } else if !ways.by_name {
+            // Another text of this outline has the statement elsewhere.
+            judged.iter_mut().for_each(|one| one.range = None);
+            self.keep(key, Kept::These(judged.clone()));
+        }
+        judged
+    }
+
+    fn shard(&self, key: &[u8]) -> Option<&Mutex<HashMap<Box<[u8]>, Arc<Kept>>>> {
+        let hash = self.hasher.hash_one(key) % 64;
+        self.shards.get(usize::try_from(hash).unwrap_or(0))
+    }
+
+    fn find(&self, key: &[u8]) -> Option<Arc<Kept>> {
+        self.shard(key)?.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn keep(&self, key: &[u8], kept: Kept) {
+        let Some(shard) = self.shard(key) else { return };
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        if shard.len() >= SHARD_MAX {
+            shard.clear();
+        }
+        shard.insert(key.into(), Arc::new(kept));
+    }
+}
+
+/// What decides how a judgement may be remembered.
+#[derive(Default)]
+struct Ways {
+    literal: bool,
+    by_name: bool,
+}
+
+fn judge(text: &[u8], state: &SessionState) -> (Vec<Judged>, Ways) {
+    let parsed = parse_statements(text, state.text_settings());
+    let mut ways = Ways::default();
+    let mut out = Vec::with_capacity(parsed.len());
+    // The session is copied only if a later statement could see a change.
+    let mut own: Option<SessionState> = None;
+    let last = parsed.len().saturating_sub(1);
+    for (at, one) in parsed.iter().enumerate() {
+        let now = own.as_ref().unwrap_or(state);
+        let (judged, literal, by_name) = one_of(one, now);
+        ways.literal |= literal;
+        ways.by_name |= by_name;
+        if at < last && !matches!(*judged.after.0, Sequel::Nothing) {
+            let mut next = own.take().unwrap_or_else(|| state.clone());
+            next.completed(&judged.after);
+            own = Some(next);
+        }
+        out.push(judged);
+    }
+    (out, ways)
+}
+
+fn one_of(parsed: &Parsed, state: &SessionState) -> (Judged, bool, bool) {
+    let (shape, sequel, literal, by_name) = parsed.resolve_ways(state.catalog(), state);
+    let judged = Judged {
+        shape: Arc::new(shape),
+        after: After(Arc::new(sequel)),
+        by_name,
+        range: Some(parsed.range.clone()),
+    };
+    (judged, literal, by_name)
+}

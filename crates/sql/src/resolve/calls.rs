@@ -1,0 +1,660 @@
+//! Functions and operators: which one a call may mean, and what running it does.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use firsthand_model::command::Effect;
+use firsthand_model::statement::{Derivation, Facts, Output};
+use pg_query::protobuf::{self, node::Node as NodeEnum};
+
+use super::builtin::{self, Class};
+use super::from::Rows;
+use super::value::{Field, Value, oid};
+use super::{Kind, Resolver, name_of, naming};
+use crate::catalog::{FIRST_USER_OID, Function, Oid, Operator, PG_CATALOG};
+
+/// Functions that one call may mean. More makes it opaque.
+const CANDIDATES_MAX: usize = 256;
+
+impl<'a> Resolver<'a> {
+    /// A call.
+    pub(super) fn call(&mut self, it: &protobuf::FuncCall) -> Value {
+        self.visit(it);
+        let mut arguments = self.all(&it.args);
+        for item in &it.agg_order {
+            self.sort_item(item, &Rows::default(), false);
+            if it.agg_within_group
+                && let Some(NodeEnum::SortBy(sort)) = &item.node
+                && let Some(node) = sort.node.as_deref()
+            {
+                let value = self.expression(node);
+                arguments.push(value);
+            }
+        }
+        if let Some(filter) = &it.agg_filter {
+            self.condition(filter);
+        }
+        if let Some(window) = &it.over {
+            self.window(window);
+        }
+        let named = it.args.iter().any(|a| matches!(a.node, Some(NodeEnum::NamedArgExpr(_))));
+        let value = self.call_with(&it.funcname, &arguments, named || it.func_variadic, &it.args);
+        let (schema, name) = name_of(&it.funcname);
+        if builtin::makes_document(name) && schema.is_none_or(|s| s == "pg_catalog") {
+            return self.document_call(name, &it.args, &arguments, value);
+        }
+        value
+    }
+
+    /// `to_jsonb(t)` and its like keep the fields of what they are made of.
+    fn document_call(
+        &mut self,
+        name: &str,
+        nodes: &[protobuf::Node],
+        values: &[Value],
+        mut value: Value,
+    ) -> Value {
+        // A cast of the value's type to json is used in its place.
+        self.json_casts(values);
+        let several = value.sources.len() > 1 || values.iter().any(|v| v.fields.is_some());
+        if several && !value.sources.is_empty() && value.how != Derivation::Unknown {
+            value.how = Derivation::Row;
+        }
+        match (name, values) {
+            ("to_json" | "to_jsonb" | "row_to_json", [first, ..]) => value.fields.clone_from(&first.fields),
+            ("json_build_object" | "jsonb_build_object", _) => {
+                let keys: Option<Vec<&str>> = nodes.iter().step_by(2).map(naming::string).collect();
+                if let Some(keys) = keys {
+                    self.literal = true;
+                    let values = values.iter().skip(1).step_by(2);
+                    let fields: Vec<Field> = keys.into_iter().map(Rc::from).zip(values.cloned()).collect();
+                    value.fields = Some(Rc::new(fields));
+                }
+            }
+            _ => {}
+        }
+        value
+    }
+
+    /// Documents are made with the casts to json of what goes into them.
+    fn json_casts(&mut self, values: &[Value]) {
+        if self.catalog.user_casts.is_empty() {
+            return;
+        }
+        let mut waiting: Vec<Oid> = values.iter().map(|v| v.type_oid).collect();
+        for fields in values.iter().filter_map(|v| v.fields.as_ref()) {
+            waiting.extend(fields.iter().map(|(_, own)| own.type_oid));
+        }
+        let mut types: Vec<Oid> = Vec::new();
+        while let Some(next) = waiting.pop() {
+            if types.contains(&next) {
+                continue;
+            }
+            types.push(next);
+            let Some(it) = self.catalog.type_by_oid(next) else { continue };
+            waiting.extend([it.element, it.base].into_iter().filter(|o| *o != 0));
+            if let Some(relation) = self.catalog.relation_by_oid(it.relation) {
+                waiting.extend(relation.columns.iter().map(|c| c.type_oid));
+            }
+        }
+        let known = |c: &crate::catalog::Cast| types.contains(&c.source) || types.contains(&0);
+        let to_json =
+            self.catalog.user_casts.iter().filter(|c| matches!(c.target, oid::JSON | oid::JSONB) && known(c));
+        let functions: Vec<Oid> = to_json.map(|c| c.function).collect();
+        for function in functions {
+            self.run_oid(function, "cast", "");
+        }
+    }
+
+    /// A function that is called without a call in the text.
+    pub(super) fn call_by_name(&mut self, parts: &[protobuf::Node], arguments: &[Value]) -> Value {
+        self.call_with(parts, arguments, false, &[])
+    }
+
+    fn call_with(
+        &mut self,
+        parts: &[protobuf::Node],
+        arguments: &[Value],
+        loose: bool,
+        nodes: &[protobuf::Node],
+    ) -> Value {
+        let (schema, name) = name_of(parts);
+        if !self.path.is_certain() && schema.is_none() {
+            self.found.opaque("search-path", name);
+        }
+        // A type's name called with one value is a cast to it.
+        if let [only] = arguments
+            && let Some(to) = self.type_named(schema, name)
+            && to.oid >= FIRST_USER_OID
+        {
+            self.type_checks(to.oid);
+            let to = to.oid;
+            self.cast_function(only.type_oid, to, true);
+        }
+        let mut candidates = self.candidates(schema, name, arguments, loose);
+        if candidates.is_empty() && name == "extract" {
+            // As PostgreSQL before 14 calls what EXTRACT means.
+            candidates = self.candidates(schema, "date_part", arguments, loose);
+        }
+        if candidates.is_empty() {
+            return self.no_function(schema, name, arguments);
+        }
+        if candidates.len() > CANDIDATES_MAX {
+            self.found.opaque("function", name);
+            return Value::unknown(0);
+        }
+        self.called.clone_from(&candidates);
+        let mut value: Option<Value> = None;
+        for function in &candidates {
+            let next = self.run(function, arguments, nodes);
+            value = Some(match value {
+                None => next,
+                Some(value) => {
+                    let type_oid = if value.type_oid == next.type_oid { value.type_oid } else { 0 };
+                    let mut both = Value::made(type_oid, [&value, &next]);
+                    if both.sources == value.sources && value.how == next.how {
+                        both.how = value.how;
+                    }
+                    both
+                }
+            });
+        }
+        value.unwrap_or_default()
+    }
+
+    fn no_function(&mut self, schema: Option<&str>, name: &str, arguments: &[Value]) -> Value {
+        if let [only] = arguments {
+            // `f(row)` may be `row.f`.
+            if let Some(field) = only.field(name) {
+                return field.clone();
+            }
+            if let Some(to) = self.type_named(schema, name) {
+                return Value::made(to.oid, [only]);
+            }
+        }
+        self.found.opaque("function", name);
+        Value::unknown(0)
+    }
+
+    /// Whether a function of that name can be reached.
+    pub(super) fn function_visible(&self, schema: Option<&str>, name: &str) -> bool {
+        self.catalog.functions_named(name).any(|f| self.rank(schema, f.namespace).is_some())
+    }
+
+    /// Where a schema stands in the path; with a schema named, only that one counts.
+    fn rank(&self, schema: Option<&str>, namespace: Oid) -> Option<usize> {
+        match schema {
+            Some(schema) => (self.catalog.schemas.get(schema) == Some(&namespace)).then_some(0),
+            None if !self.path.is_certain() => Some(0),
+            None => self.path.schemas().position(|s| s == namespace),
+        }
+    }
+
+    /// The functions that a call may mean: those of the name that take so many arguments, without those that an earlier
+    /// schema's hides; and where types decide, only those that fit.
+    pub(super) fn candidates(
+        &self,
+        schema: Option<&str>,
+        name: &str,
+        arguments: &[Value],
+        loose: bool,
+    ) -> Vec<Arc<Function>> {
+        let count = arguments.len();
+        let mut all: Vec<(usize, &Arc<Function>)> = self
+            .catalog
+            .functions_named(name)
+            .filter(|f| {
+                let most = f.arguments.len();
+                let least = most.saturating_sub(usize::from(f.defaults));
+                let fixed = (least..=most).contains(&count);
+                fixed || loose || (f.variadic != 0 && count + 1 >= least) || (f.kind == b'a' && count >= most)
+            })
+            .filter_map(|f| Some((self.rank(schema, f.namespace)?, f)))
+            .collect();
+        if all.len() > 1 && self.path.is_certain() {
+            all.sort_by_key(|(rank, f)| (*rank, f.oid));
+            let mut kept: Vec<(usize, &Arc<Function>)> = Vec::with_capacity(all.len());
+            for (rank, f) in all {
+                if !kept.iter().any(|(other, k)| *other < rank && k.arguments == f.arguments) {
+                    kept.push((rank, f));
+                }
+            }
+            all = kept;
+            let types: Vec<Oid> = arguments.iter().map(|v| v.type_oid).collect();
+            let exact = |f: &Function| {
+                let same = |(wanted, actual): (&Oid, &Oid)| {
+                    // Literals without a type, and nothing else to go by: text is preferred.
+                    wanted == actual || (*actual == oid::UNKNOWN && *wanted == oid::TEXT)
+                };
+                let literals = types.iter().all(|t| *t == oid::UNKNOWN);
+                f.arguments == types
+                    || (literals && f.arguments.len() == count && f.arguments.iter().zip(&types).all(same))
+            };
+            if !loose && let Some((_, f)) = all.iter().find(|(_, f)| exact(f)) {
+                return vec![Arc::clone(f)];
+            }
+            let fits = |f: &Function| {
+                types.iter().enumerate().all(|(at, actual)| match f.arguments.get(at) {
+                    Some(wanted) if f.variadic == 0 => self.accepts(*wanted, *actual),
+                    _ => true,
+                })
+            };
+            if !loose && all.iter().any(|(_, f)| fits(f)) {
+                all.retain(|(_, f)| fits(f));
+            }
+        }
+        all.into_iter().map(|(_, f)| Arc::clone(f)).collect()
+    }
+
+    /// Whether a value of one type may be given where another is wanted, without being asked for.
+    pub(super) fn accepts(&self, wanted: Oid, actual: Oid) -> bool {
+        if actual == 0 || actual == oid::UNKNOWN || wanted == actual {
+            return true;
+        }
+        let base = self.catalog.base_type(actual);
+        if base == wanted {
+            return true;
+        }
+        let pseudo = self.catalog.type_by_oid(wanted).is_none_or(|t| t.kind == b'p');
+        let casts = |from: Oid| self.catalog.cast(from, wanted).is_some_and(|c| c.context == b'i');
+        let array = |o: Oid| self.catalog.type_by_oid(o).is_some_and(|t| t.element != 0);
+        pseudo || casts(actual) || casts(base) || (array(wanted) && array(base)) || actual == oid::RECORD
+    }
+
+    /// What running a function does, and what its result is made of.
+    pub(super) fn run(&mut self, f: &Arc<Function>, arguments: &[Value], nodes: &[protobuf::Node]) -> Value {
+        self.found.function(&f.schema, &f.name);
+        let result = self.result_type(f, arguments);
+        if f.is_builtin() {
+            return self.run_builtin(f, arguments, nodes, result);
+        }
+        // EXPLAIN plans; the planner runs what claims not to be volatile.
+        if self.planning && f.volatility == b'v' {
+            return Value::made(result, arguments);
+        }
+        let facts = self.function_facts(f);
+        self.found.take(&facts);
+        self.type_checks(f.result);
+        f.arguments.iter().for_each(|a| self.type_checks(*a));
+        let mut value = Value::made(result, arguments);
+        match &facts.output {
+            Output::Columns(columns) => {
+                for column in columns {
+                    let part = self.found.output_value(column, 0);
+                    value.take(&part);
+                }
+                value = Value::made(result, [&value]);
+            }
+            Output::Untold(_) => value.how = Derivation::Unknown,
+            Output::None => {}
+        }
+        value
+    }
+
+    /// The columns of a function's result, for a function in FROM.
+    pub(super) fn function_facts(&mut self, f: &Arc<Function>) -> Arc<Facts> {
+        let key = (Kind::Function, f.oid, self.path.fingerprint());
+        let path = self.path.clone();
+        let function = Arc::clone(f);
+        self.body(key, path, move |inner| inner.function_body(&function))
+    }
+
+    fn result_type(&self, f: &Function, arguments: &[Value]) -> Oid {
+        let pseudo = self.catalog.type_by_oid(f.result).is_some_and(|t| t.kind == b'p');
+        if !pseudo || f.result == oid::RECORD {
+            return f.result;
+        }
+        let same = f.arguments.iter().position(|a| *a == f.result).and_then(|at| arguments.get(at));
+        if let Some(value) = same {
+            return if value.type_oid == oid::UNKNOWN { 0 } else { value.type_oid };
+        }
+        // `unnest(anyarray)` and its like give an element.
+        let first = arguments.first().map_or(0, |v| self.catalog.base_type(v.type_oid));
+        match (f.result, f.arguments.first()) {
+            (2283, Some(2277)) => self.catalog.type_by_oid(first).map_or(0, |t| t.element),
+            (2277, Some(2776 | 2283)) => self.array_of(first),
+            _ => 0,
+        }
+    }
+
+    fn run_builtin(
+        &mut self,
+        f: &Function,
+        arguments: &[Value],
+        nodes: &[protobuf::Node],
+        result: Oid,
+    ) -> Value {
+        let class = builtin::class(&f.name, f.volatility, arguments.len());
+        if self.planning && f.volatility == b'v' {
+            return Value::made(result, arguments);
+        }
+        match class {
+            Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
+            Class::Safe if &*f.name == "pg_mcv_list_items" => return Value::unknown(result),
+            Class::SetConfig => {
+                self.found.effect(Effect::Session);
+                self.set_config(nodes);
+            }
+            Class::Sequence => {
+                self.found.effect(Effect::Write);
+                self.sequence(nodes);
+            }
+            _ => return self.class_effect(class, &f.name, result, arguments),
+        }
+        Value::made(result, arguments)
+    }
+
+    /// What a function of this class does.
+    pub(super) fn class_effect(
+        &mut self,
+        class: Class,
+        name: &str,
+        result: Oid,
+        arguments: &[Value],
+    ) -> Value {
+        let effect = match class {
+            Class::Safe | Class::SetConfig | Class::Sequence => return Value::made(result, arguments),
+            Class::Write => Effect::Write,
+            Class::Define => Effect::Define,
+            Class::Session => Effect::Session,
+            Class::Lock => Effect::Lock,
+            Class::System => {
+                self.found.effect(Effect::System);
+                return Value::unknown(result);
+            }
+            Class::LargeObject => {
+                self.found.effect(Effect::Read);
+                self.system_relation("pg_largeobject");
+                return Value::unknown(result);
+            }
+            Class::Dynamic => {
+                self.found.opaque("dynamic-sql", name);
+                return Value::unknown(result);
+            }
+            Class::Unknown => {
+                self.found.effect(Effect::Execute);
+                self.found.opaque("function", name);
+                return Value::unknown(result);
+            }
+        };
+        self.found.effect(effect);
+        if name.starts_with("lo_") || name == "lowrite" {
+            if let Some(relation) = self.catalog.relation_in(PG_CATALOG, "pg_largeobject") {
+                self.found.relation("", relation, effect == Effect::Write);
+            }
+        }
+        Value::made(result, arguments)
+    }
+
+    /// A function of a user, an extension, or `initdb`, by its body.
+    fn function_body(&mut self, f: &Arc<Function>) {
+        if let Some(extension) = &f.extension
+            && matches!(&*f.language, "c" | "internal")
+        {
+            let class = builtin::of_extension(extension, &f.name, f.volatility);
+            self.class_effect(class, &f.full_name(), f.result, &[]);
+            self.found.output = Output::Columns(Vec::new());
+            return;
+        }
+        if f.kind == b'a' {
+            // An aggregate is what its functions are.
+            let parts: Vec<Arc<Function>> =
+                f.parts.iter().filter_map(|oid| self.catalog.function_by_oid(*oid)).cloned().collect();
+            if f.oid >= crate::catalog::FIRST_LOCAL_OID {
+                self.opaque_function(f);
+            }
+            for part in parts {
+                self.run(&part, &[], &[]);
+            }
+            if !self.found.is_opaque() {
+                self.found.output = Output::Columns(Vec::new());
+            }
+            return;
+        }
+        match (&*f.language, &f.source) {
+            ("sql", Some(source)) => self.sql_body(f, source),
+            _ => self.opaque_function(f),
+        }
+    }
+
+    fn opaque_function(&mut self, f: &Function) {
+        self.found.effect(Effect::Execute);
+        self.found.opaque("function", &f.full_name());
+        self.found.output = Output::Untold("function");
+    }
+
+    fn sql_body(&mut self, f: &Arc<Function>, source: &str) {
+        for setting in &f.settings {
+            if let Some(path) = setting.strip_prefix("search_path=") {
+                self.path = self.state.path_of(self.catalog, path);
+            }
+        }
+        self.parameters = f.argument_names.iter().filter(|n| !n.is_empty()).cloned().collect();
+        let Some(statements) = parse_body(source) else { return self.opaque_function(f) };
+        let mut output = Output::None;
+        for statement in &statements {
+            let Some(node) = &statement.node else { return self.opaque_function(f) };
+            self.found.output = Output::None;
+            self.scopes.clear();
+            self.ctes.clear();
+            if !self.body_statement(node) {
+                return self.opaque_function(f);
+            }
+            output = std::mem::take(&mut self.found.output);
+        }
+        if let Some(defaults) = &f.default_expressions
+            && !defaults.is_empty()
+        {
+            self.expression_text(defaults);
+        }
+        self.found.output = output;
+    }
+
+    fn set_config(&mut self, nodes: &[protobuf::Node]) {
+        self.literal = true;
+        match nodes.first().and_then(naming::string) {
+            Some(name) => self.found.setting(&name.to_ascii_lowercase()),
+            None => self.found.opaque("dynamic-sql", "set_config"),
+        }
+    }
+
+    /// `nextval('s')`: the sequence, if it is named by a literal.
+    fn sequence(&mut self, nodes: &[protobuf::Node]) {
+        self.literal = true;
+        if let Some(text) = nodes.first().and_then(naming::string) {
+            let (schema, name) = split_name(text);
+            self.named_relation(schema.as_deref(), &name, text, true);
+        }
+    }
+
+    /// An operator: the type of its result.
+    pub(super) fn operator(
+        &mut self,
+        schema: Option<&str>,
+        name: &str,
+        left: Option<&Value>,
+        right: Option<&Value>,
+    ) -> Oid {
+        // Rows may be compared field by field, each with the operator of its types.
+        if let (Some(a), Some(b)) =
+            (left.and_then(|v| v.fields.clone()), right.and_then(|v| v.fields.clone()))
+            && a.len() == b.len()
+        {
+            for ((_, one), (_, other)) in a.iter().zip(b.iter()) {
+                if self.enter() {
+                    self.operator(schema, name, Some(one), Some(other));
+                }
+                self.leave();
+            }
+        }
+        if !self.path.is_certain() && schema.is_none() {
+            self.found.opaque("search-path", name);
+        }
+        let types = (left.map_or(0, |v| v.type_oid), right.map_or(0, |v| v.type_oid));
+        let Some(all) = self.catalog.operators.get(name) else {
+            // `!=` is another spelling, and what the snapshot does not have may exist.
+            if name == "!=" {
+                return self.operator(schema, "<>", left, right);
+            }
+            self.found.opaque("operator", name);
+            return 0;
+        };
+        let prefix = left.is_none();
+        let mut fitting: Vec<(usize, &Arc<Operator>)> = all
+            .iter()
+            .filter(|o| (o.left == 0) == prefix)
+            .filter_map(|o| Some((self.rank(schema, o.namespace)?, o)))
+            .collect();
+        if fitting.iter().any(|(_, o)| o.oid >= FIRST_USER_OID) {
+            fitting = self.narrow(fitting, types, prefix);
+        }
+        if fitting.is_empty() {
+            self.found.opaque("operator", name);
+            return 0;
+        }
+        let users: Vec<Oid> = fitting
+            .iter()
+            .filter(|(_, o)| o.oid >= FIRST_USER_OID)
+            .flat_map(|(_, o)| std::iter::once(o.function).chain(o.estimators.iter().copied()))
+            .collect();
+        let exact = fitting.iter().find(|(_, o)| (o.left, o.right) == types).map(|(_, o)| o.result);
+        let boolean = fitting.iter().all(|(_, o)| o.result == oid::BOOL);
+        let only = (fitting.len() == 1).then(|| fitting.first().map_or(0, |(_, o)| o.result));
+        for function in users {
+            self.run_oid(function, "operator", name);
+        }
+        if boolean { oid::BOOL } else { exact.or(only).unwrap_or(0) }
+    }
+
+    /// Without the operators that an earlier schema's hides, and where types decide, only those that fit.
+    fn narrow<'o>(
+        &self,
+        mut all: Vec<(usize, &'o Arc<Operator>)>,
+        types: (Oid, Oid),
+        prefix: bool,
+    ) -> Vec<(usize, &'o Arc<Operator>)> {
+        if !self.path.is_certain() {
+            return all;
+        }
+        all.sort_by_key(|(rank, o)| (*rank, o.oid));
+        let mut kept: Vec<(usize, &Arc<Operator>)> = Vec::new();
+        for (rank, o) in all {
+            let hides = |(other, k): &(usize, &Arc<Operator>)| {
+                *other < rank && (k.left, k.right) == (o.left, o.right)
+            };
+            if !kept.iter().any(hides) {
+                kept.push((rank, o));
+            }
+        }
+        // A literal without a type is taken for the other side's type, if there is such an operator.
+        let (left, right) = match types {
+            (oid::UNKNOWN, other) if !prefix => (other, other),
+            (other, oid::UNKNOWN) => (other, other),
+            both => both,
+        };
+        if let Some(exact) = kept.iter().find(|(_, o)| o.right == right && (prefix || o.left == left)) {
+            return vec![*exact];
+        }
+        let fits = |o: &Operator| (prefix || self.accepts(o.left, types.0)) && self.accepts(o.right, types.1);
+        if kept.iter().any(|(_, o)| fits(o)) {
+            kept.retain(|(_, o)| fits(o));
+        }
+        kept
+    }
+
+    /// An operator of any types.
+    pub(super) fn operator_by_name(&mut self, parts: &[protobuf::Node]) {
+        let (schema, name) = name_of(parts);
+        self.operator(schema, name, Some(&Value::plain(0)), Some(&Value::plain(0)));
+    }
+
+    /// `=` as the grammar means it: by the path, like any other.
+    pub(super) fn equality(&mut self, left: &Value, right: &Value) {
+        self.operator(None, "=", Some(left), Some(right));
+    }
+
+    /// A function by its number, behind something else.
+    pub(super) fn run_oid(&mut self, function: Oid, why: &'static str, what: &str) {
+        match self.catalog.function_by_oid(function).cloned() {
+            // An operator's function runs in estimates, whatever its volatility.
+            Some(f) => {
+                let planning = std::mem::take(&mut self.planning);
+                self.run(&f, &[], &[]);
+                self.planning = planning;
+            }
+            None => {
+                self.found.effect(Effect::Execute);
+                self.found.opaque(why, what);
+            }
+        }
+    }
+
+    /// What a function's body does, as facts for its columns in FROM.
+    pub(super) fn set_columns(&mut self, f: &Arc<Function>, arguments: &[Value]) -> Vec<Value> {
+        let facts = if f.is_builtin() || f.kind == b'a' {
+            Arc::new(Facts::default())
+        } else {
+            self.function_facts(f)
+        };
+        let Output::Columns(columns) = &facts.output else {
+            return match facts.output {
+                Output::Untold(_) => vec![Value::unknown(0); f.outputs.len()],
+                _ => Vec::new(),
+            };
+        };
+        let columns = columns.iter().map(|column| {
+            let own = self.found.output_value(column, 0);
+            if arguments.iter().all(|a| a.sources.is_empty()) {
+                own
+            } else {
+                Value::made(0, arguments.iter().chain([&own]))
+            }
+        });
+        columns.collect()
+    }
+}
+
+/// The statements of an SQL function's body, in either form.
+fn parse_body(source: &str) -> Option<Vec<protobuf::Node>> {
+    let trimmed = source.trim();
+    let text = if let Some(rest) = strip_word(trimmed, "RETURN") {
+        format!("SELECT {rest}")
+    } else if let Some(rest) = strip_word(trimmed, "BEGIN ATOMIC") {
+        let rest = rest.trim_end();
+        rest.strip_suffix("END").or_else(|| rest.strip_suffix("end")).unwrap_or(rest).to_owned()
+    } else {
+        trimmed.to_owned()
+    };
+    if text.len() > crate::TEXT_BYTES_MAX {
+        return None;
+    }
+    let parsed = pg_query::parse(&text, 0).ok()?;
+    parsed.protobuf.stmts.into_iter().map(|raw| raw.stmt.map(|node| *node)).collect()
+}
+
+fn strip_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let head = text.get(..word.len())?;
+    let rest = text.get(word.len()..)?;
+    let ends = rest.starts_with(|c: char| c.is_whitespace() || c == '(' || c == '\'');
+    (head.eq_ignore_ascii_case(word) && ends).then_some(rest)
+}
+
+/// A qualified name in a string, as `regclass` reads it.
+pub(super) fn split_name(text: &str) -> (Option<String>, String) {
+    let (mut parts, mut part, mut quoted) = (Vec::new(), String::new(), false);
+    let mut characters = text.trim().chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                part.push('"');
+            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(std::mem::take(&mut part)),
+            _ if quoted => part.push(c),
+            _ => part.extend(c.to_lowercase()),
+        }
+    }
+    part.truncate(part.floor_char_boundary(63));
+    (parts.pop(), part)
+}

@@ -1,0 +1,384 @@
+//! Expressions: what they are made of, and what runs in them.
+
+use std::rc::Rc;
+
+use firsthand_model::statement::Derivation;
+use pg_query::protobuf::{self, AExprKind, SubLinkType, a_const::Val, node::Node as NodeEnum};
+
+use super::from::Rows;
+use super::value::{Value, oid};
+use super::{Resolver, naming, text_of};
+
+impl Resolver<'_> {
+    /// A condition: its columns are tested, and its value goes nowhere.
+    pub(super) fn condition(&mut self, node: &protobuf::Node) {
+        let value = self.expression(node);
+        self.found.tests(&value);
+    }
+
+    /// Any expression.
+    pub(super) fn expression(&mut self, node: &protobuf::Node) -> Value {
+        if !self.enter() {
+            self.leave();
+            return Value::unknown(0);
+        }
+        let value = match &node.node {
+            Some(inner) => self.expression_of(inner),
+            None => Value::plain(oid::UNKNOWN),
+        };
+        self.leave();
+        value
+    }
+
+    fn maybe(&mut self, node: Option<&protobuf::Node>) -> Value {
+        node.map_or_else(|| Value::plain(oid::UNKNOWN), |n| self.expression(n))
+    }
+
+    pub(super) fn all(&mut self, nodes: &[protobuf::Node]) -> Vec<Value> {
+        nodes.iter().map(|node| self.expression(node)).collect()
+    }
+
+    fn expression_of(&mut self, node: &NodeEnum) -> Value {
+        match node {
+            NodeEnum::ColumnRef(it) => self.column_ref(&it.fields),
+            NodeEnum::ParamRef(_) | NodeEnum::SetToDefault(_) => Value::plain(oid::UNKNOWN),
+            NodeEnum::AConst(it) => constant(it),
+            NodeEnum::AExpr(it) => self.operation(it),
+            NodeEnum::BoolExpr(it) => Value::made(oid::BOOL, &self.all(&it.args)),
+            NodeEnum::FuncCall(it) => self.call(it),
+            NodeEnum::TypeCast(it) => {
+                let value = self.maybe(it.arg.as_deref());
+                it.type_name.as_ref().map_or(Value::unknown(0), |to| self.cast(value, to))
+            }
+            NodeEnum::CollateClause(it) => self.maybe(it.arg.as_deref()),
+            NodeEnum::SubLink(it) => self.sublink(it),
+            NodeEnum::CaseExpr(it) => self.case(it),
+            NodeEnum::CoalesceExpr(it) => self.one_of(&it.args),
+            NodeEnum::MinMaxExpr(it) => self.one_of(&it.args),
+            NodeEnum::NullTest(it) => {
+                let value = self.maybe(it.arg.as_deref());
+                self.found.tests(&value);
+                Value::plain(oid::BOOL)
+            }
+            NodeEnum::BooleanTest(it) => {
+                let value = self.maybe(it.arg.as_deref());
+                Value::made(oid::BOOL, [&value])
+            }
+            NodeEnum::RowExpr(it) => {
+                let values = self.all(&it.args).into_iter().enumerate();
+                Value::row(oid::RECORD, values.map(|(at, v)| (Rc::from(format!("f{}", at + 1)), v)).collect())
+            }
+            NodeEnum::AArrayExpr(it) => {
+                let values = self.all(&it.elements);
+                let element = values.first().map_or(0, |v| v.type_oid);
+                let same = values.iter().all(|v| v.type_oid == element);
+                let array = if same { self.array_of(element) } else { 0 };
+                Value::made(array, &values)
+            }
+            NodeEnum::AIndirection(it) => {
+                let mut value = self.maybe(it.arg.as_deref());
+                for step in &it.indirection {
+                    value = self.step(value, step);
+                }
+                value
+            }
+            NodeEnum::SqlvalueFunction(_) | NodeEnum::MergeSupportFunc(_) => Value::plain(0),
+            NodeEnum::GroupingFunc(it) => {
+                self.all(&it.args);
+                Value::plain(oid::INT4)
+            }
+            NodeEnum::MultiAssignRef(it) => self.maybe(it.source.as_deref()),
+            NodeEnum::NamedArgExpr(it) => self.maybe(it.arg.as_deref()),
+            NodeEnum::CurrentOfExpr(it) => {
+                self.by_name = true;
+                if !self.state.has_cursor(&it.cursor_name) {
+                    self.found.opaque("cursor", "");
+                }
+                Value::plain(oid::BOOL)
+            }
+            NodeEnum::List(it) => Value::made(0, &self.all(&it.items)),
+            _ => self.document(node),
+        }
+    }
+
+    /// CASE, COALESCE, GREATEST: one of several values, chosen by what they are.
+    fn one_of(&mut self, nodes: &[protobuf::Node]) -> Value {
+        let values = self.all(nodes);
+        let type_oid = common_type(&values);
+        Value::made(type_oid, &values)
+    }
+
+    fn case(&mut self, it: &protobuf::CaseExpr) -> Value {
+        let subject = it.arg.as_deref().map(|a| self.expression(a));
+        let mut conditions = Vec::new();
+        let mut results = Vec::new();
+        for when in &it.args {
+            let Some(NodeEnum::CaseWhen(when)) = &when.node else { continue };
+            let condition = self.maybe(when.expr.as_deref());
+            if let Some(subject) = &subject {
+                self.equality(subject, &condition);
+            }
+            self.found.tests(&condition);
+            conditions.push(condition);
+            results.push(self.maybe(when.result.as_deref()));
+        }
+        results.extend(it.defresult.as_deref().map(|d| self.expression(d)));
+        let type_oid = common_type(&results);
+        if let Some(subject) = &subject {
+            self.found.tests(subject);
+        }
+        // Which arm it is tells of the conditions' columns.
+        Value::made(type_oid, results.iter().chain(&conditions).chain(&subject))
+    }
+
+    fn sublink(&mut self, it: &protobuf::SubLink) -> Value {
+        self.visit(it);
+        let test = it.testexpr.as_deref().map(|t| self.expression(t));
+        let rows = it.subselect.as_deref().map_or_else(Rows::open, |q| self.query(q));
+        let first = rows.fields.first().map(|(_, value)| value.clone());
+        let known = |value: Option<Value>| match value {
+            Some(value) if !rows.open => value,
+            _ => Value::unknown(0),
+        };
+        match it.sub_link_type() {
+            SubLinkType::ExistsSublink => Value::plain(oid::BOOL),
+            SubLinkType::ExprSublink => known(first),
+            SubLinkType::MultiexprSublink => {
+                if rows.open {
+                    Value::unknown(0)
+                } else {
+                    Value::row(oid::RECORD, rows.fields)
+                }
+            }
+            SubLinkType::ArraySublink => {
+                let value = known(first);
+                let array = self.array_of(value.type_oid);
+                Value::made(array, [&value])
+            }
+            _ => {
+                let right = Value::made(0, rows.fields.iter().map(|(_, v)| v));
+                let left = test.unwrap_or_default();
+                if it.oper_name.is_empty() {
+                    let several = left.fields.is_some();
+                    let row = Value::row(oid::RECORD, rows.fields.clone());
+                    self.equality(&left, &if several { row } else { first.unwrap_or_default() });
+                } else {
+                    self.operator_by_name(&it.oper_name);
+                }
+                self.found.tests(&left);
+                self.found.tests(&right);
+                Value::made(oid::BOOL, [&left, &right])
+            }
+        }
+    }
+
+    fn operation(&mut self, it: &protobuf::AExpr) -> Value {
+        self.visit(it);
+        let left = it.lexpr.as_deref().map(|n| self.expression(n));
+        let list = match it.rexpr.as_deref().and_then(|n| n.node.as_ref()) {
+            Some(NodeEnum::List(list)) => Some(self.all(&list.items)),
+            _ => None,
+        };
+        let right = match &list {
+            Some(values) => Some(Value::made(values.first().map_or(0, |v| v.type_oid), values)),
+            None => it.rexpr.as_deref().map(|n| self.expression(n)),
+        };
+        let plain = |names: &[&str], me: &mut Self| {
+            for name in names {
+                me.operator(None, name, left.as_ref(), right.as_ref());
+            }
+        };
+        let boolean = || Value::made(oid::BOOL, left.iter().chain(&right));
+        match it.kind() {
+            AExprKind::AexprBetween | AExprKind::AexprBetweenSym => {
+                plain(&[">=", "<="], self);
+                boolean()
+            }
+            AExprKind::AexprNotBetween | AExprKind::AexprNotBetweenSym => {
+                plain(&["<", ">"], self);
+                boolean()
+            }
+            AExprKind::AexprDistinct | AExprKind::AexprNotDistinct => {
+                plain(&["="], self);
+                boolean()
+            }
+            AExprKind::AexprNullif => {
+                plain(&["="], self);
+                Value::made(left.as_ref().map_or(0, |v| v.type_oid), left.iter().chain(&right))
+            }
+            AExprKind::AexprOpAny | AExprKind::AexprOpAll => {
+                // The right side is an array: its element's type is not worked out.
+                let any = right.as_ref().map(|v| v.clone().typed(0));
+                let (schema, name) = super::name_of(&it.name);
+                self.operator(schema, name, left.as_ref(), any.as_ref());
+                boolean()
+            }
+            AExprKind::AexprIn if list.is_some() => {
+                let (schema, name) = super::name_of(&it.name);
+                for value in list.iter().flatten() {
+                    self.operator(schema, name, left.as_ref(), Some(value));
+                }
+                boolean()
+            }
+            _ => {
+                let (schema, name) = super::name_of(&it.name);
+                let result = self.operator(schema, name, left.as_ref(), right.as_ref());
+                if matches!(name, "->" | "->>")
+                    && let (Some(left), Some(key)) = (&left, it.rexpr.as_deref().and_then(naming::string))
+                    && left.fields.is_some()
+                {
+                    self.literal = true;
+                    return left.field(key).map_or(Value::plain(result), |v| Value::made(result, [v]));
+                }
+                Value::made(result, left.iter().chain(&right))
+            }
+        }
+    }
+
+    /// A name: a column, a whole row, a function in disguise, or a parameter of the function around.
+    fn column_ref(&mut self, fields: &[protobuf::Node]) -> Value {
+        let Some(last) = fields.last() else { return Value::unknown(0) };
+        let Some(name) = text_of(last) else {
+            // `t.*` as a whole: a row.
+            let table = fields.len().checked_sub(2).and_then(|at| fields.get(at)).and_then(text_of);
+            return match table.and_then(|name| self.table_named(None, name)) {
+                Some(table) => self.row_of(&table),
+                None => Value::unknown(0),
+            };
+        };
+        match fields {
+            [_] => self.unqualified(name).unwrap_or_else(|| self.no_column(name)),
+            [.., table, _] => {
+                let schema = fields.len().checked_sub(3).and_then(|at| fields.get(at)).and_then(text_of);
+                let table_name = text_of(table).unwrap_or_default();
+                match self.table_named(schema, table_name) {
+                    Some(table) => self.qualified(&table, name),
+                    None if self.parameters.iter().any(|p| &**p == name) => Value::plain(0),
+                    // `parameter.field` in a function's body.
+                    None if self.parameters.iter().any(|p| &**p == table_name) => Value::unknown(0),
+                    None => self.no_column(name),
+                }
+            }
+            [] => Value::unknown(0),
+        }
+    }
+
+    fn qualified(&mut self, table: &super::from::Table, name: &str) -> Value {
+        if let Some(value) = self.column_in(table, name).or_else(|| Self::system_column(name)) {
+            return value;
+        }
+        let row = self.row_of(table);
+        self.field_or_call(&row, name)
+    }
+
+    /// An unqualified name: the innermost column, else a whole row, else a parameter.
+    pub(super) fn unqualified(&mut self, name: &str) -> Option<Value> {
+        for at in (0..self.scopes.len()).rev() {
+            let Some(scope) = self.scopes.get_mut(at).map(std::mem::take) else { continue };
+            let found = self.in_scope(&scope, name);
+            if let Some(place) = self.scopes.get_mut(at) {
+                *place = scope;
+            }
+            if found.is_some() {
+                return found;
+            }
+        }
+        if self.parameters.iter().any(|p| &**p == name) {
+            return Some(Value::plain(0));
+        }
+        if !self.scopes.is_empty()
+            && let Some(value) = Self::system_column(name)
+        {
+            return Some(value);
+        }
+        let table = self.table_named(None, name)?;
+        if let super::from::Columns::Given(fields) = &table.columns
+            && let [(_, only)] = fields.as_slice()
+            && table.slot.is_none()
+            && table.row_type != oid::RECORD
+        {
+            return Some(only.clone());
+        }
+        Some(self.row_of(&table))
+    }
+
+    /// The server would not know this name either, unless something is not as the snapshot has it.
+    fn no_column(&mut self, name: &str) -> Value {
+        if name == "value" && self.bodies.last().is_some_and(|(kind, _)| *kind == super::Kind::Type) {
+            return Value::plain(0);
+        }
+        self.found.opaque("column", name);
+        Value::unknown(0)
+    }
+
+    /// A step behind an expression: `.field`, `[subscript]`.
+    pub(super) fn step(&mut self, value: Value, step: &protobuf::Node) -> Value {
+        match &step.node {
+            Some(NodeEnum::String(name)) => self.field_or_call(&value, &name.sval),
+            Some(NodeEnum::AIndices(it)) => {
+                let parts: Vec<Value> =
+                    [&it.lidx, &it.uidx].into_iter().flatten().map(|n| self.expression(n)).collect();
+                let base = self.catalog.base_type(value.type_oid);
+                let element = self.catalog.type_by_oid(base).map_or(0, |t| t.element);
+                let type_oid = if base == oid::JSONB {
+                    oid::JSONB
+                } else if it.is_slice {
+                    base
+                } else {
+                    element
+                };
+                Value::made(type_oid, std::iter::once(&value).chain(&parts))
+            }
+            _ => Value::made(0, [&value]),
+        }
+    }
+
+    /// `(row).name`: a field, or a function of that name called with the row.
+    fn field_or_call(&mut self, row: &Value, name: &str) -> Value {
+        if let Some(field) = row.field(name) {
+            return field.clone();
+        }
+        if let Some(relation) = self.catalog.row_type(row.type_oid)
+            && let Some(column) = relation.column(name)
+        {
+            return Value::made(column.type_oid, [row]);
+        }
+        // Whatever function has that name may be meant.
+        if self.function_visible(None, name) {
+            return self.call_by_name(
+                &[protobuf::Node {
+                    node: Some(NodeEnum::String(protobuf::String { sval: name.to_owned() })),
+                }],
+                std::slice::from_ref(row),
+            );
+        }
+        let mut value = Value::made(0, [row]);
+        if row.how == Derivation::Unknown || row.sources.is_empty() {
+            value.how = row.how;
+        }
+        value
+    }
+}
+
+fn constant(it: &protobuf::AConst) -> Value {
+    Value::plain(match &it.val {
+        Some(Val::Ival(_)) => oid::INT4,
+        Some(Val::Fval(it)) if it.fval.bytes().all(|b| b.is_ascii_digit()) && it.fval.len() < 19 => oid::INT8,
+        Some(Val::Fval(it)) if it.fval.contains(['.', 'e', 'E']) => oid::NUMERIC,
+        // Beyond 64 bits it is a number, near it either.
+        Some(Val::Fval(_)) => 0,
+        Some(Val::Boolval(_)) => oid::BOOL,
+        Some(Val::Bsval(_)) => 1560,
+        Some(Val::Sval(_)) | None => oid::UNKNOWN,
+    })
+}
+
+/// The type of several values of which one is taken: only told when they agree.
+fn common_type(values: &[Value]) -> u32 {
+    let mut known = values.iter().map(|v| v.type_oid).filter(|t| *t != oid::UNKNOWN);
+    match known.next() {
+        Some(first) if known.all(|t| t == first) => first,
+        Some(_) => 0,
+        None => oid::TEXT,
+    }
+}

@@ -1,0 +1,177 @@
+//! What types bring along: a domain's checks, casts with functions, orders of a user's own.
+
+use std::sync::Arc;
+
+use firsthand_model::statement::Output;
+use pg_query::protobuf::{self, node::Node as NodeEnum};
+
+use super::value::{Value, oid};
+use super::{Kind, Resolver, name_of};
+use crate::catalog::{FIRST_USER_OID, Oid, Type};
+
+impl Resolver<'_> {
+    /// The type of that name.
+    pub(super) fn type_named(&self, schema: Option<&str>, name: &str) -> Option<Arc<Type>> {
+        match schema {
+            Some("pg_temp") => self.catalog.type_in(self.path.temporary(), name).cloned(),
+            Some(schema) => self.catalog.type_in(*self.catalog.schemas.get(schema)?, name).cloned(),
+            None => self.path.all().find_map(|s| self.catalog.type_in(s, name)).cloned(),
+        }
+    }
+
+    /// A type as written: its number, its checks followed. 0: not known, and the statement is opaque.
+    pub(super) fn type_name(&mut self, it: &protobuf::TypeName) -> Oid {
+        self.visit(it);
+        for modifier in &it.typmods {
+            // Numbers and words; an expression is no modifier.
+            if !matches!(modifier.node, Some(NodeEnum::AConst(_) | NodeEnum::ColumnRef(_))) {
+                self.expression(modifier);
+            }
+        }
+        if it.pct_type {
+            self.found.opaque("type", "");
+            return 0;
+        }
+        let (schema, name) = name_of(&it.names);
+        if !self.path.is_certain() && schema.is_none() {
+            self.found.opaque("search-path", name);
+        }
+        let Some(found) = self.type_named(schema, name) else {
+            if schema.is_none() && name.starts_with('_') {
+                return 0;
+            }
+            self.found.opaque("type", name);
+            return 0;
+        };
+        self.type_checks(found.oid);
+        if it.array_bounds.is_empty() { found.oid } else { self.array_of(found.oid) }
+    }
+
+    pub(super) fn array_of(&self, element: Oid) -> Oid {
+        self.catalog.type_by_oid(element).map_or(0, |t| t.array)
+    }
+
+    /// What making a value of a type runs: its checks, those of its parts, its input function.
+    pub(super) fn type_checks(&mut self, type_oid: Oid) {
+        self.sees_type(type_oid);
+        if type_oid < FIRST_USER_OID || self.types_seen.contains(&type_oid) {
+            return;
+        }
+        self.types_seen.push(type_oid);
+        self.type_orders(type_oid);
+        let Some(it) = self.catalog.type_by_oid(type_oid).cloned() else { return };
+        if it.element != 0 {
+            return self.type_checks(it.element);
+        }
+        if let Some(relation) = self.catalog.relation_by_oid(it.relation).cloned() {
+            relation.columns.iter().for_each(|c| self.type_checks(c.type_oid));
+        }
+        if it.base != 0 {
+            self.type_checks(it.base);
+        }
+        for function in &it.io {
+            self.run_oid(*function, "type", &it.name);
+        }
+        if it.checks.is_empty() && it.default.is_none() {
+            return;
+        }
+        let path = self.state.plain_path(self.catalog);
+        let checks = Arc::clone(&it);
+        let facts = self.body((Kind::Type, type_oid, 0), path, move |inner| {
+            for text in checks.checks.iter().chain(&checks.default) {
+                inner.expression_text(text);
+            }
+            inner.found.output = Output::None;
+        });
+        self.found.take(&facts);
+    }
+
+    /// Sorting, grouping and comparing values of a type may run an operator class's functions.
+    pub(super) fn type_orders(&mut self, type_oid: Oid) {
+        let Some(functions) = self.catalog.class_functions.get(&self.catalog.base_type(type_oid)) else {
+            return;
+        };
+        for function in functions.clone() {
+            self.run_oid(function, "type", "");
+        }
+    }
+
+    /// A type is in play. Casts that happen unasked run their function: so those of types in play count.
+    pub(super) fn sees_type(&mut self, type_oid: Oid) {
+        if self.catalog.user_casts.is_empty() {
+            return;
+        }
+        let casts: Vec<Oid> = self
+            .catalog
+            .user_casts
+            .iter()
+            .filter(|c| c.context != b'e' && (c.source == type_oid || c.target == type_oid))
+            .map(|c| c.function)
+            .filter(|f| !self.casts_seen.contains(f))
+            .collect();
+        for function in casts {
+            // Before it runs: its own argument is of such a type.
+            self.casts_seen.push(function);
+            self.run_oid(function, "cast", "");
+        }
+    }
+
+    /// The function of a cast from a type to a type; from an unknown one, of every cast to it.
+    pub(super) fn cast_function(&mut self, from: Oid, to: Oid, asked: bool) {
+        if from == oid::UNKNOWN || self.catalog.user_casts.is_empty() {
+            return;
+        }
+        let (from_base, to_base) = (self.catalog.base_type(from), self.catalog.base_type(to));
+        let functions: Vec<Oid> = self
+            .catalog
+            .user_casts
+            .iter()
+            .filter(|c| {
+                (asked || c.context != b'e')
+                    && (c.target == to || c.target == to_base)
+                    && (from == 0 || c.source == from || c.source == from_base)
+            })
+            .map(|c| c.function)
+            .collect();
+        for function in functions {
+            self.run_oid(function, "cast", "");
+        }
+    }
+
+    /// `value::type`.
+    pub(super) fn cast(&mut self, value: Value, to: &protobuf::TypeName) -> Value {
+        let target = self.type_name(to);
+        self.cast_function(value.type_oid, target, true);
+        if let Some(element) = self.catalog.type_by_oid(target).map(|t| t.element).filter(|e| *e != 0) {
+            self.cast_function(0, element, true);
+        }
+        if value.sources.is_empty() {
+            return Value { type_oid: target, fields: None, ..value };
+        }
+        if value.type_oid == target && target != 0 && value.fields.is_none() {
+            return value;
+        }
+        // A row as a row keeps its fields, in the order of the type's columns.
+        if let (Some(fields), Some(relation)) = (&value.fields, self.catalog.row_type(target)) {
+            let named = relation.columns.iter().zip(fields.iter());
+            let fields = named.map(|(c, (_, v))| (std::rc::Rc::from(&*c.name), v.clone())).collect();
+            return Value::row(target, fields);
+        }
+        let kept = value.fields.clone().filter(|_| matches!(target, oid::JSON | oid::JSONB));
+        let mut made = Value::made(target, [&value]);
+        made.fields = kept;
+        made
+    }
+
+    /// An expression as the catalog writes it.
+    pub(super) fn expression_text(&mut self, text: &str) {
+        let parsed = pg_query::parse(&format!("SELECT {text}"), 0);
+        let statement = parsed.ok().and_then(|p| p.protobuf.stmts.into_iter().next()).and_then(|s| s.stmt);
+        match statement.and_then(|s| s.node) {
+            Some(NodeEnum::SelectStmt(select)) => {
+                self.targets(&select.target_list);
+            }
+            _ => self.found.opaque("unparsed", ""),
+        }
+    }
+}

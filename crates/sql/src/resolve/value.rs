@@ -1,0 +1,135 @@
+//! What is known of an expression: its type where that is easy, and the columns it is made of.
+
+use std::rc::Rc;
+
+use firsthand_model::statement::Derivation;
+
+use crate::catalog::Oid;
+
+/// A column met, by its place in `Found::columns`.
+pub(super) type Source = u32;
+
+/// Types that are asked for by number.
+pub(super) mod oid {
+    use super::Oid;
+    pub(in crate::resolve) const BOOL: Oid = 16;
+    pub(in crate::resolve) const INT8: Oid = 20;
+    pub(in crate::resolve) const INT4: Oid = 23;
+    pub(in crate::resolve) const TEXT: Oid = 25;
+    pub(in crate::resolve) const JSON: Oid = 114;
+    pub(in crate::resolve) const UNKNOWN: Oid = 705;
+    pub(in crate::resolve) const NUMERIC: Oid = 1700;
+    pub(in crate::resolve) const RECORD: Oid = 2249;
+    pub(in crate::resolve) const JSONB: Oid = 3802;
+}
+
+/// A column of a row: its name and what it is made of.
+pub(super) type Field = (Rc<str>, Value);
+
+/// What is known of an expression.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    /// 0: not known.
+    pub(super) type_oid: Oid,
+    /// Sorted, each once.
+    pub(super) sources: Vec<Source>,
+    pub(super) how: Derivation,
+    /// Of a row, or a document made of one: its fields, where they are known.
+    pub(super) fields: Option<Rc<Vec<Field>>>,
+}
+
+impl Default for Value {
+    fn default() -> Self {
+        Self::plain(0)
+    }
+}
+
+impl Value {
+    /// Without a source.
+    pub(super) const fn plain(type_oid: Oid) -> Self {
+        Self { type_oid, sources: Vec::new(), how: Derivation::Clean, fields: None }
+    }
+
+    /// Anything in reach.
+    pub(super) const fn unknown(type_oid: Oid) -> Self {
+        Self { type_oid, sources: Vec::new(), how: Derivation::Unknown, fields: None }
+    }
+
+    pub(super) fn column(type_oid: Oid, source: Source) -> Self {
+        Self { type_oid, sources: vec![source], how: Derivation::Same, fields: None }
+    }
+
+    /// With another type, and nothing else.
+    pub(super) fn typed(mut self, type_oid: Oid) -> Self {
+        self.type_oid = type_oid;
+        self
+    }
+
+    /// Takes another's sources in. `how` is left to [`Value::made`] or [`Value::alike`].
+    pub(super) fn take(&mut self, other: &Self) {
+        if other.how == Derivation::Unknown {
+            self.how = Derivation::Unknown;
+        } else if other.how == Derivation::Row && self.how != Derivation::Unknown {
+            self.how = Derivation::Row;
+        }
+        for source in &other.sources {
+            if let Err(at) = self.sources.binary_search(source) {
+                self.sources.insert(at, *source);
+            }
+        }
+    }
+
+    /// Made of others by an expression.
+    pub(super) fn made<'v>(type_oid: Oid, of: impl IntoIterator<Item = &'v Self>) -> Self {
+        let mut it = Self::plain(type_oid);
+        of.into_iter().for_each(|other| it.take(other));
+        it.settle();
+        it
+    }
+
+    fn settle(&mut self) {
+        if !matches!(self.how, Derivation::Unknown | Derivation::Row) {
+            self.how = match self.sources.len() {
+                0 => Derivation::Clean,
+                1 => Derivation::Derived,
+                _ => Derivation::Mixed,
+            };
+        }
+    }
+
+    /// One of several as it is: the arms of a UNION, a merged column of a join. The same column stays the same.
+    pub(super) fn alike(self, other: &Self) -> Self {
+        let type_oid = if self.type_oid == other.type_oid || other.type_oid == oid::UNKNOWN {
+            self.type_oid
+        } else if self.type_oid == oid::UNKNOWN {
+            other.type_oid
+        } else {
+            0
+        };
+        if other.sources.is_empty() && other.how == Derivation::Clean {
+            return Self { fields: None, type_oid, ..self };
+        }
+        if self.sources.is_empty() && self.how == Derivation::Clean {
+            return Self { fields: None, type_oid, ..other.clone() };
+        }
+        if self.sources == other.sources && self.how == other.how {
+            return Self { type_oid, fields: None, ..self };
+        }
+        Self::made(type_oid, [&self, other])
+    }
+
+    /// A row of these fields.
+    pub(super) fn row(type_oid: Oid, fields: Vec<Field>) -> Self {
+        let mut it = Self::made(type_oid, fields.iter().map(|(_, value)| value));
+        if it.how != Derivation::Unknown && !it.sources.is_empty() {
+            it.how = Derivation::Row;
+        }
+        it.fields = Some(Rc::new(fields));
+        it
+    }
+
+    /// The field of that name, if the fields are known.
+    pub(super) fn field(&self, name: &str) -> Option<&Self> {
+        self.fields.as_ref()?.iter().find(|(own, _)| &**own == name).map(|(_, value)| value)
+    }
+}

@@ -1,0 +1,356 @@
+//! Changes of data: INSERT, UPDATE, DELETE, MERGE.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use firsthand_model::command::Effect;
+use pg_query::protobuf::{self, AExprKind, BoolExprType, NullTestType, node::Node as NodeEnum};
+
+use super::from::{Columns, Rows, Scope, Table};
+use super::relations::Change;
+use super::value::Value;
+use super::{Resolver, naming, text_of};
+use crate::catalog::Relation;
+
+impl Resolver<'_> {
+    /// The target of a change, with what changing it brings along.
+    fn target(&mut self, it: Option<&protobuf::RangeVar>, changes: &[Change]) -> Table {
+        self.changes();
+        let Some(it) = it else {
+            self.found.opaque("node", "");
+            return Table { name: Rc::from(""), columns: Columns::Open, slot: None, row_type: 0 };
+        };
+        self.visit(it);
+        let table = self.relation_table(it, true);
+        let schema = Some(it.schemaname.as_str()).filter(|s| !s.is_empty());
+        if let Some(relation) = self.find_relation(schema, &it.relname) {
+            changes.iter().for_each(|change| self.writing(&relation, *change));
+        }
+        table
+    }
+
+    fn changes(&mut self) {
+        if !self.planning {
+            self.found.effect(Effect::Write);
+        }
+    }
+
+    /// INSERT.
+    pub(super) fn insert(&mut self, it: &protobuf::InsertStmt) -> Rows {
+        let before = self.ctes.len();
+        if let Some(with) = &it.with_clause {
+            self.with(with);
+        }
+        let updates = it.on_conflict_clause.as_ref().is_some_and(|c| !c.target_list.is_empty());
+        let changes: &[Change] = if updates { &[Change::Insert, Change::Update] } else { &[Change::Insert] };
+        // The target's name is no name in the query.
+        let rows = it.select_stmt.as_deref().map(|q| self.query(q)).unwrap_or_default();
+        let table = self.target(it.relation.as_ref(), changes);
+        rows.fields.iter().for_each(|(_, value)| self.found.copies(value));
+        for column in &it.cols {
+            if let Some(NodeEnum::ResTarget(column)) = &column.node {
+                self.uses_column(&table, &column.name);
+                self.subscripts(&column.indirection);
+            }
+        }
+        let mut scope = Scope::of(table.clone());
+        scope.tables.push(Table { name: Rc::from("excluded"), ..table });
+        self.scopes.push(scope);
+        if let Some(conflict) = &it.on_conflict_clause {
+            if let Some(infer) = &conflict.infer {
+                for element in &infer.index_elems {
+                    if let Some(NodeEnum::IndexElem(element)) = &element.node
+                        && let Some(node) = &element.expr
+                    {
+                        self.expression(node);
+                    }
+                }
+                if let Some(node) = &infer.where_clause {
+                    self.expression(node);
+                }
+            }
+            self.assignments(&conflict.target_list);
+            if let Some(node) = &conflict.where_clause {
+                self.condition(node);
+            }
+        }
+        let rows = self.returning(it.returning_clause.as_ref());
+        self.scopes.pop();
+        self.ctes.truncate(before);
+        rows
+    }
+
+    /// UPDATE.
+    pub(super) fn update(&mut self, it: &protobuf::UpdateStmt) -> Rows {
+        let before = self.ctes.len();
+        if let Some(with) = &it.with_clause {
+            self.with(with);
+        }
+        let table = self.target(it.relation.as_ref(), &[Change::Update]);
+        let scope =
+            self.change_scope(table, &it.from_clause, it.relation.as_ref(), it.where_clause.as_deref());
+        self.scopes.push(scope);
+        self.assignments(&it.target_list);
+        if let Some(node) = &it.where_clause {
+            self.condition(node);
+        }
+        let rows = self.returning(it.returning_clause.as_ref());
+        self.scopes.pop();
+        self.ctes.truncate(before);
+        rows
+    }
+
+    /// DELETE.
+    pub(super) fn delete(&mut self, it: &protobuf::DeleteStmt) -> Rows {
+        let before = self.ctes.len();
+        if let Some(with) = &it.with_clause {
+            self.with(with);
+        }
+        let table = self.target(it.relation.as_ref(), &[Change::Delete]);
+        let scope =
+            self.change_scope(table, &it.using_clause, it.relation.as_ref(), it.where_clause.as_deref());
+        self.scopes.push(scope);
+        if let Some(node) = &it.where_clause {
+            self.condition(node);
+        }
+        let rows = self.returning(it.returning_clause.as_ref());
+        self.scopes.pop();
+        self.ctes.truncate(before);
+        rows
+    }
+
+    /// The target and what stands next to it; whether every row may change.
+    fn change_scope(
+        &mut self,
+        table: Table,
+        others: &[protobuf::Node],
+        target: Option<&protobuf::RangeVar>,
+        condition: Option<&protobuf::Node>,
+    ) -> Scope {
+        let relation = match &table.columns {
+            Columns::Of(relation, _) => Some(Arc::clone(relation)),
+            Columns::Given(_) | Columns::Open => None,
+        };
+        let mut scope = Scope::of(table);
+        self.scopes.push(scope.clone());
+        let from = self.from_clause(others);
+        self.scopes.pop();
+        scope.extend(from);
+        let name = target.map_or("", |t| t.relname.as_str());
+        let bound = condition.is_some_and(|node| self.restricts(node, relation.as_deref(), name, 0));
+        self.found.unbounded |= !bound && !self.planning;
+        scope
+    }
+
+    /// MERGE.
+    pub(super) fn merge(&mut self, it: &protobuf::MergeStmt) -> Rows {
+        let before = self.ctes.len();
+        if let Some(with) = &it.with_clause {
+            self.with(with);
+        }
+        let mut changes = Vec::new();
+        for clause in &it.merge_when_clauses {
+            let Some(NodeEnum::MergeWhenClause(clause)) = &clause.node else { continue };
+            match clause.command_type() {
+                protobuf::CmdType::CmdInsert => changes.push(Change::Insert),
+                protobuf::CmdType::CmdUpdate => changes.push(Change::Update),
+                protobuf::CmdType::CmdDelete => changes.push(Change::Delete),
+                _ => {}
+            }
+        }
+        let table = self.target(it.relation.as_ref(), &changes);
+        let source = it.source_relation.as_deref().map(|n| self.from_clause(std::slice::from_ref(n)));
+        let mut scope = source.unwrap_or_default();
+        scope.extend(Scope::of(table));
+        let name = it.relation.as_ref().map_or("", |t| t.relname.as_str());
+        let bound = it.join_condition.as_deref().is_some_and(|n| self.restricts(n, None, name, 0));
+        let removes = changes.iter().any(|c| matches!(c, Change::Update | Change::Delete));
+        // WHEN NOT MATCHED BY SOURCE is about all the other rows.
+        let others = it.merge_when_clauses.iter().any(|c| match &c.node {
+            Some(NodeEnum::MergeWhenClause(c)) => {
+                c.match_kind() == protobuf::MergeMatchKind::MergeWhenNotMatchedBySource
+                    && c.condition.is_none()
+            }
+            _ => false,
+        });
+        self.found.unbounded |= removes && (!bound || others) && !self.planning;
+        self.scopes.push(scope);
+        if let Some(node) = &it.join_condition {
+            self.condition(node);
+        }
+        for clause in &it.merge_when_clauses {
+            let Some(NodeEnum::MergeWhenClause(clause)) = &clause.node else { continue };
+            if let Some(node) = &clause.condition {
+                self.condition(node);
+            }
+            self.assignments(&clause.target_list);
+            for value in &clause.values {
+                let value = self.expression(value);
+                self.found.copies(&value);
+            }
+        }
+        let rows = self.returning(it.returning_clause.as_ref());
+        self.scopes.pop();
+        self.ctes.truncate(before);
+        rows
+    }
+
+    fn assignments(&mut self, targets: &[protobuf::Node]) {
+        for target in targets {
+            let Some(NodeEnum::ResTarget(target)) = &target.node else { continue };
+            if let Some(table) = self.scopes.last().and_then(|s| s.tables.first()).cloned() {
+                self.uses_column(&table, &target.name);
+            }
+            self.subscripts(&target.indirection);
+            if let Some(node) = &target.val {
+                let value = self.expression(node);
+                self.found.copies(&value);
+            }
+        }
+    }
+
+    fn subscripts(&mut self, steps: &[protobuf::Node]) {
+        for step in steps {
+            if matches!(step.node, Some(NodeEnum::AIndices(_))) {
+                self.step(Value::plain(0), step);
+            }
+        }
+    }
+
+    fn uses_column(&mut self, table: &Table, name: &str) {
+        if let Some(slot) = table.slot
+            && !name.is_empty()
+        {
+            self.found.uses(slot, name);
+        }
+    }
+
+    /// RETURNING: sees what the change sees, and the target's old and new rows by name.
+    fn returning(&mut self, it: Option<&protobuf::ReturningClause>) -> Rows {
+        let Some(it) = it else { return Rows::default() };
+        self.found.effect(Effect::Read);
+        let (mut old, mut new) = ("old", "new");
+        for option in &it.options {
+            if let Some(NodeEnum::ReturningOption(option)) = &option.node {
+                match option.option() {
+                    protobuf::ReturningOptionKind::ReturningOptionOld => old = option.value.as_str(),
+                    protobuf::ReturningOptionKind::ReturningOptionNew => new = option.value.as_str(),
+                    protobuf::ReturningOptionKind::Undefined => {}
+                }
+            }
+        }
+        let Some(scope) = self.scopes.last_mut() else { return Rows::open() };
+        scope.tables.retain(|t| &*t.name != "excluded");
+        // In MERGE the target comes last, else first.
+        let target = scope.tables.iter().find(|t| t.slot.is_some()).cloned();
+        if let Some(target) = target {
+            for name in [old, new] {
+                if !scope.tables.iter().any(|t| &*t.name == name) {
+                    scope.tables.push(Table { name: Rc::from(name), ..target.clone() });
+                }
+            }
+        }
+        self.targets(&it.exprs)
+    }
+
+    /// Whether a condition leaves rows out, by what is in the row. Only forms that plainly do not are told; so `true`, `1 = 1`, `id =
+    /// id`, `id IS NOT NULL` where it never is, and OR with one of them, leave the change unbounded.
+    fn restricts(
+        &mut self,
+        node: &protobuf::Node,
+        target: Option<&Relation>,
+        name: &str,
+        depth: usize,
+    ) -> bool {
+        if depth > 64 {
+            return false;
+        }
+        let Some(node) = &node.node else { return false };
+        match node {
+            NodeEnum::BoolExpr(it) => {
+                let mut arms = it.args.iter();
+                match it.boolop() {
+                    BoolExprType::AndExpr => arms.any(|n| self.restricts(n, target, name, depth + 1)),
+                    BoolExprType::OrExpr => arms.all(|n| self.restricts(n, target, name, depth + 1)),
+                    _ => it.args.iter().any(has_column),
+                }
+            }
+            NodeEnum::AExpr(it) => {
+                let (left, right) = (it.lexpr.as_deref(), it.rexpr.as_deref());
+                let same = matches!((left.and_then(names), right.and_then(names)), (Some(a), Some(b)) if a.last() == b.last() && (a.len() == b.len()) && a == b);
+                let like = matches!(
+                    it.kind(),
+                    AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar
+                );
+                if like && let Some(pattern) = right.and_then(naming::string) {
+                    self.literal = true;
+                    let all = !pattern.is_empty() && pattern.bytes().all(|b| b == b'%');
+                    let not = it.name.last().and_then(text_of).is_some_and(|n| n.starts_with('!'));
+                    return not || !all;
+                }
+                !same && left.into_iter().chain(right).any(has_column)
+            }
+            NodeEnum::NullTest(it) => {
+                let column = it.arg.as_deref().and_then(names).and_then(|n| n.last().copied());
+                let never_null = match (target, column) {
+                    (Some(target), Some(column)) => {
+                        target.column(column).is_none_or(|c| c.not_null || target.key.contains(&c.number))
+                    }
+                    _ => false,
+                };
+                let is_null = it.nulltesttype() == NullTestType::IsNull;
+                is_null || !never_null
+            }
+            NodeEnum::SubLink(it) => sublink_restricts(it, name),
+            NodeEnum::CurrentOfExpr(_) => true,
+            other => has_column_in(other),
+        }
+    }
+}
+
+fn sublink_restricts(it: &protobuf::SubLink, name: &str) -> bool {
+    let select = match it.subselect.as_deref().and_then(|n| n.node.as_ref()) {
+        Some(NodeEnum::SelectStmt(select)) => Some(select),
+        _ => None,
+    };
+    let filters = select.is_some_and(|s| s.where_clause.as_deref().is_some_and(has_column));
+    let selects = select.is_none_or(|s| {
+        filters
+            || s.limit_count.is_some()
+            || s.having_clause.is_some()
+            || s.larg.is_some()
+            || !s.from_clause.iter().any(|f| names_table(f, name))
+    });
+    match &it.testexpr {
+        Some(test) => has_column(test) && selects,
+        // EXISTS is about the row only if something in it is.
+        None => filters,
+    }
+}
+
+fn names_table(item: &protobuf::Node, name: &str) -> bool {
+    matches!(&item.node, Some(NodeEnum::RangeVar(table)) if table.relname == name)
+}
+
+fn names(node: &protobuf::Node) -> Option<Vec<&str>> {
+    match &node.node {
+        Some(NodeEnum::ColumnRef(it)) => it.fields.iter().map(text_of).collect(),
+        _ => None,
+    }
+}
+
+fn has_column(node: &protobuf::Node) -> bool {
+    node.node.as_ref().is_some_and(has_column_in)
+}
+
+/// Whether a column is named in it.
+fn has_column_in(node: &NodeEnum) -> bool {
+    let mut waiting = vec![node.to_ref()];
+    while let Some(node) = waiting.pop() {
+        if matches!(node, pg_query::NodeRef::ColumnRef(_)) {
+            return true;
+        }
+        crate::tree::push_children(node, &mut waiting);
+    }
+    false
+}

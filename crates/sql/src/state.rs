@@ -1,0 +1,462 @@
+//! A session's state, as far as it decides what a statement means: search path, role, settings, prepared statements, cursors,
+//! and what the session has defined that the snapshot does not have yet.
+//!
+//! Pure. A statement's [`Sequel`] is applied when the target has said that it completed; a failed one changes nothing. What ran
+//! unseen (a function, DO) may have changed any of it: from then on unqualified names cannot be told, until the session
+//! sets them again or is discarded.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use firsthand_model::statement::Facts;
+use pg_query::protobuf::node::Node as NodeEnum;
+
+use crate::analysis::Settings;
+use crate::catalog::{Catalog, Oid, PG_CATALOG, TEMPORARY};
+use crate::resolve::{Sequel, Setting};
+
+/// Prepared statements and cursors followed. More are opaque when they are used.
+pub const NAMES_MAX: usize = 1_024;
+/// Settings followed, by name.
+pub const SETTINGS_MAX: usize = 256;
+/// Savepoints followed. Beyond it, going back makes the state uncertain.
+pub const SAVEPOINTS_MAX: usize = 64;
+
+/// How a session begins.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The role it acts as.
+    pub user: String,
+    /// `search_path`, name by name; `"$user"` stands for the role.
+    pub search_path: Vec<String>,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self { user: String::new(), search_path: vec!["$user".to_owned(), "public".to_owned()] }
+    }
+}
+
+/// Where unqualified names are looked up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Path {
+    /// With `pg_catalog` where it is looked up, and without the temporary schema.
+    schemas: Vec<Oid>,
+    /// Where the temporary schema stands among them; it is never used for functions and operators.
+    temporary_at: usize,
+    certain: bool,
+}
+
+impl Path {
+    /// For functions and operators.
+    pub(crate) fn schemas(&self) -> impl Iterator<Item = Oid> {
+        self.schemas.iter().copied()
+    }
+
+    /// For relations and types.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Oid> {
+        let (before, after) =
+            self.schemas.split_at_checked(self.temporary_at).unwrap_or((&self.schemas, &[]));
+        before.iter().copied().chain(std::iter::once(TEMPORARY)).chain(after.iter().copied())
+    }
+
+    #[expect(clippy::unused_self, reason = "a session has one, wherever it looks")]
+    pub(crate) const fn temporary(&self) -> Oid {
+        TEMPORARY
+    }
+
+    pub(crate) const fn is_certain(&self) -> bool {
+        self.certain
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.schemas, self.temporary_at, self.certain).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// What a rollback goes back over: settings and definitions.
+#[derive(Clone, Debug)]
+struct Settled {
+    search_path: Option<Vec<String>>,
+    role: Option<String>,
+    session_user: String,
+    settings: HashMap<String, Option<String>>,
+    uncertain: bool,
+    /// With the session's own definitions.
+    own: Option<Arc<Catalog>>,
+}
+
+/// A session's state. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SessionState {
+    start: Arc<Start>,
+    now: Settled,
+    /// As the transaction began.
+    before: Option<Box<Settled>>,
+    /// What a commit keeps: as it is but for SET LOCAL.
+    lasting: Option<Box<Settled>>,
+    savepoints: Vec<(String, Option<Settled>)>,
+    prepared: HashMap<String, Arc<NodeEnum>>,
+    cursors: HashMap<String, (Arc<Facts>, bool)>,
+    catalog: Arc<Catalog>,
+    fingerprint: u64,
+    path: Path,
+}
+
+impl SessionState {
+    /// A session that begins like this, at a target with these definitions.
+    pub fn new(start: Start, catalog: Arc<Catalog>) -> Self {
+        let now = Settled {
+            search_path: Some(start.search_path.clone()),
+            role: None,
+            session_user: start.user.clone(),
+            settings: HashMap::new(),
+            uncertain: false,
+            own: None,
+        };
+        let mut it = Self {
+            start: Arc::new(start),
+            now,
+            before: None,
+            lasting: None,
+            savepoints: Vec::new(),
+            prepared: HashMap::new(),
+            cursors: HashMap::new(),
+            catalog,
+            fingerprint: 0,
+            path: Path::default(),
+        };
+        it.settle();
+        it
+    }
+
+    /// The definitions in force: the target's, with the session's own.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        self.now.own.as_ref().unwrap_or(&self.catalog)
+    }
+
+    /// Another snapshot has come. What the session has defined itself is in it by now, if it is committed; its temporary
+    /// tables are kept. False: not now, because the transaction under way has definitions of its own.
+    pub fn refresh(&mut self, catalog: &Arc<Catalog>) -> bool {
+        if catalog.serial == self.catalog.serial {
+            return true;
+        }
+        if let Some(before) = &self.before
+            && (before.own.is_some() || self.now.own.is_some())
+        {
+            return false;
+        }
+        self.catalog = Arc::clone(catalog);
+        self.now.own = self.now.own.take().and_then(|own| catalog.with_temporary_of(&own)).map(Arc::new);
+        self.settle();
+        true
+    }
+
+    /// What follows is one transaction, with or without a block, until [`SessionState::transaction_ended`].
+    pub fn transaction_began(&mut self) {
+        if self.before.is_none() {
+            self.before = Some(Box::new(self.now.clone()));
+        }
+    }
+
+    /// The target itself says what a setting is now.
+    pub fn told(&mut self, name: &str, value: &str) {
+        if self.now.settings.get(name).is_some_and(|now| now.as_deref() == Some(value)) {
+            return;
+        }
+        self.now.settings.insert(name.to_owned(), Some(value.to_owned()));
+        self.settle();
+    }
+
+    /// How texts are read.
+    pub fn text_settings(&self) -> Settings {
+        let is = |name: &str, value: &str| match self.now.settings.get(name) {
+            None => true,
+            Some(Some(now)) => now.eq_ignore_ascii_case(value),
+            Some(None) => false,
+        };
+        Settings {
+            standard_conforming_strings: !self.now.uncertain
+                && (is("standard_conforming_strings", "on") || is("standard_conforming_strings", "true")),
+            utf8: is("client_encoding", "utf8")
+                || is("client_encoding", "utf-8")
+                || is("client_encoding", "unicode"),
+        }
+    }
+
+    /// What decides, with the catalog, what a text means: the same number, the same facts.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Something ran unseen.
+    pub fn lose(&mut self) {
+        self.now.uncertain = true;
+        self.settle();
+    }
+
+    /// Whether unqualified names can be told.
+    pub fn is_certain(&self) -> bool {
+        !self.now.uncertain && self.now.search_path.is_some()
+    }
+
+    /// A statement prepared in the protocol, under its name there.
+    pub(crate) fn prepare(&mut self, name: &str, tree: Arc<NodeEnum>) {
+        if self.prepared.len() < NAMES_MAX || self.prepared.contains_key(name) {
+            self.prepared.insert(name.to_owned(), tree);
+        }
+    }
+
+    /// The protocol has closed a prepared statement.
+    pub fn close_prepared(&mut self, name: &str) {
+        self.prepared.remove(name);
+    }
+
+    pub(crate) fn prepared(&self, name: &str) -> Option<Arc<NodeEnum>> {
+        if self.now.uncertain { None } else { self.prepared.get(name).cloned() }
+    }
+
+    pub(crate) fn cursor(&self, name: &str) -> Option<Arc<Facts>> {
+        if self.now.uncertain { None } else { self.cursors.get(name).map(|(facts, _)| Arc::clone(facts)) }
+    }
+
+    pub(crate) fn has_cursor(&self, name: &str) -> bool {
+        self.cursor(name).is_some()
+    }
+
+    pub(crate) fn path(&self) -> Path {
+        self.path.clone()
+    }
+
+    /// The path for what the catalog holds, where every name has its schema.
+    #[expect(clippy::unused_self, reason = "a path belongs to a session")]
+    pub(crate) fn plain_path(&self, _: &Catalog) -> Path {
+        Path { schemas: vec![PG_CATALOG], temporary_at: 1, certain: true }
+    }
+
+    /// The path that this setting means for this session.
+    pub(crate) fn path_of(&self, catalog: &Catalog, setting: &str) -> Path {
+        self.path_from(catalog, &identifiers(setting), true)
+    }
+
+    fn path_from(&self, catalog: &Catalog, names: &[String], certain: bool) -> Path {
+        let mut schemas: Vec<Oid> = Vec::with_capacity(names.len() + 1);
+        let mut temporary_at = None;
+        for name in names {
+            let name = if name == "$user" { self.role() } else { name.as_str() };
+            if name == "pg_temp" {
+                temporary_at.get_or_insert(schemas.len());
+            } else if let Some(oid) = catalog.schemas.get(name)
+                && !schemas.contains(oid)
+            {
+                schemas.push(*oid);
+            }
+        }
+        if !schemas.contains(&PG_CATALOG) {
+            schemas.insert(0, PG_CATALOG);
+            temporary_at = temporary_at.map(|at| at + 1);
+        }
+        Path { schemas, temporary_at: temporary_at.unwrap_or(0), certain }
+    }
+
+    /// The role in force.
+    pub fn role(&self) -> &str {
+        self.now.role.as_deref().unwrap_or(&self.now.session_user)
+    }
+
+    fn settle(&mut self) {
+        let catalog = Arc::clone(self.catalog());
+        let none = Vec::new();
+        let names = self.now.search_path.as_ref().unwrap_or(&none);
+        self.path = self.path_from(&catalog, names, self.is_certain());
+        let mut hasher = DefaultHasher::new();
+        (catalog.serial, self.path.fingerprint(), self.now.uncertain).hash(&mut hasher);
+        let texts = self.text_settings();
+        (texts.standard_conforming_strings, texts.utf8).hash(&mut hasher);
+        self.fingerprint = hasher.finish();
+    }
+
+    /// A statement has completed outside a transaction block, or the block has ended some other way.
+    pub fn transaction_ended(&mut self, committed: bool) {
+        self.end(committed);
+        self.settle();
+    }
+
+    fn end(&mut self, committed: bool) {
+        let (before, lasting) = (self.before.take(), self.lasting.take());
+        self.savepoints.clear();
+        let kept = if committed { lasting } else { before };
+        if let Some(kept) = kept {
+            let own = self.now.own.take();
+            let uncertain = self.now.uncertain;
+            self.now = *kept;
+            // A rollback undoes settings, also those that nobody saw; not what was prepared.
+            if committed {
+                self.now.own = own;
+                self.now.uncertain |= uncertain;
+            }
+        }
+        self.cursors.retain(|_, (_, hold)| *hold && committed);
+    }
+
+    /// Whether a transaction block is open, as far as was seen.
+    pub fn in_transaction(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// A statement has completed.
+    pub(crate) fn apply(&mut self, sequel: &Sequel) {
+        self.apply_one(sequel);
+        self.settle();
+    }
+
+    fn apply_one(&mut self, sequel: &Sequel) {
+        match sequel {
+            Sequel::Nothing => {}
+            Sequel::Begin => {
+                self.before.get_or_insert_with(|| Box::new(self.now.clone()));
+            }
+            Sequel::End { commit, chain } => {
+                self.end(*commit);
+                if *chain {
+                    self.before = Some(Box::new(self.now.clone()));
+                }
+            }
+            Sequel::Savepoint(name) => {
+                let kept = (self.savepoints.len() < SAVEPOINTS_MAX).then(|| self.now.clone());
+                if kept.is_some() || self.savepoints.len() < 4 * SAVEPOINTS_MAX {
+                    self.savepoints.push((name.clone(), kept));
+                }
+            }
+            Sequel::Release(name) => {
+                if let Some(at) = self.savepoints.iter().rposition(|(own, _)| own == name) {
+                    self.savepoints.truncate(at);
+                }
+            }
+            Sequel::RollbackTo(name) => self.roll_back_to(name),
+            Sequel::Set { name, value, local } => self.set(name, value, *local),
+            Sequel::ResetAll => self.reset_all(),
+            Sequel::Prepare(name, tree) => self.prepare(name, Arc::clone(tree)),
+            Sequel::Deallocate(Some(name)) => drop(self.prepared.remove(name)),
+            Sequel::Deallocate(None) => self.prepared.clear(),
+            Sequel::Declare { name, facts, hold } => {
+                if self.cursors.len() < NAMES_MAX {
+                    self.cursors.insert(name.clone(), (Arc::clone(facts), *hold));
+                }
+            }
+            Sequel::Close(Some(name)) => drop(self.cursors.remove(name)),
+            Sequel::Close(None) => self.cursors.clear(),
+            Sequel::Discard { all } => {
+                self.now.own = self.now.own.take().map(|own| Arc::new(own.without_temporary()));
+                if *all {
+                    self.reset_all();
+                    self.prepared.clear();
+                    self.cursors.clear();
+                    self.now.role = None;
+                    self.start.user.clone_into(&mut self.now.session_user);
+                    self.now.uncertain = false;
+                }
+            }
+            Sequel::Define(node, made) => {
+                let mut own = Catalog::clone(self.catalog());
+                own.define(node, made, self);
+                self.now.own = Some(Arc::new(own));
+            }
+            Sequel::Uncertain => self.now.uncertain = true,
+            Sequel::Several(list) => list.iter().for_each(|one| self.apply_one(one)),
+        }
+    }
+
+    fn roll_back_to(&mut self, name: &str) {
+        let Some(at) = self.savepoints.iter().rposition(|(own, _)| own == name) else {
+            self.now.uncertain = true;
+            return;
+        };
+        self.savepoints.truncate(at + 1);
+        match self.savepoints.last() {
+            Some((_, Some(then))) => self.now = then.clone(),
+            _ => self.now.uncertain = true,
+        }
+    }
+
+    fn reset_all(&mut self) {
+        self.now.search_path = Some(self.start.search_path.clone());
+        self.now.settings.clear();
+    }
+
+    fn set(&mut self, name: &str, value: &Setting, local: bool) {
+        if local {
+            let now = self.now.clone();
+            self.lasting.get_or_insert_with(|| Box::new(now));
+        }
+        self.change(name, value);
+        if !local && let Some(mut lasting) = self.lasting.take() {
+            std::mem::swap(&mut self.now, &mut lasting);
+            self.change(name, value);
+            std::mem::swap(&mut self.now, &mut lasting);
+            self.lasting = Some(lasting);
+        }
+    }
+
+    fn change(&mut self, name: &str, value: &Setting) {
+        let first = match value {
+            Setting::To(list) => list.first().cloned(),
+            Setting::Default | Setting::Unknown => None,
+        };
+        match (name, value) {
+            ("search_path", Setting::To(list)) => {
+                // Set anew it is certain again, whatever ran before.
+                self.now.search_path = Some(list.clone());
+            }
+            ("search_path", Setting::Default) => self.now.search_path = Some(self.start.search_path.clone()),
+            ("search_path", Setting::Unknown) => self.now.search_path = None,
+            ("role", Setting::Unknown) | ("session_authorization", Setting::Unknown) => {
+                self.now.uncertain = true
+            }
+            ("role", _) => self.now.role = first.filter(|role| role != "none"),
+            ("session_authorization", _) => {
+                self.now.session_user = first.unwrap_or_else(|| self.start.user.clone());
+                self.now.role = None;
+            }
+            (_, Setting::Default) => drop(self.now.settings.remove(name)),
+            _ if self.now.settings.len() < SETTINGS_MAX || self.now.settings.contains_key(name) => {
+                self.now.settings.insert(name.to_owned(), first);
+            }
+            _ => self.now.uncertain = true,
+        }
+    }
+}
+
+/// A list of names as settings hold it: `a, "B"`.
+pub fn identifiers(text: &str) -> Vec<String> {
+    let (mut out, mut name, mut quoted, mut some) = (Vec::new(), String::new(), false, false);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                name.push('"');
+            }
+            '"' => {
+                quoted = !quoted;
+                some = true;
+            }
+            ',' if !quoted => {
+                out.push(std::mem::take(&mut name));
+                some = false;
+            }
+            c if quoted => name.push(c),
+            c if c.is_whitespace() => {}
+            c => name.extend(c.to_lowercase()),
+        }
+    }
+    if some || !name.is_empty() {
+        out.push(name);
+    }
+    out.retain(|n| !n.is_empty());
+    out.iter_mut().for_each(|n| n.truncate(n.floor_char_boundary(63)));
+    out
+}

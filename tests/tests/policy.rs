@@ -1,0 +1,234 @@
+//! Rules before a real PostgreSQL and real clients: what may run runs, what may not changes nothing, what is masked does not
+//! come out, and `policy explain` says the same beforehand.
+
+use std::process::Command;
+use std::time::Instant;
+
+use firsthand_tests::gateway::Gateway;
+use firsthand_tests::lab::{AGENT, Lab, Plan};
+use firsthand_tests::place::Place;
+use firsthand_tests::postgres::program;
+use firsthand_tests::process::PATIENCE;
+use firsthand_tests::raw::{Message, Raw, frame};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SEED: &str = "create table customers (id int primary key, name text, email text, note text);
+insert into customers values (1, 'Ada', 'ada.canary@example.com', 'call me at ada.canary@example.com'),
+  (2, 'Grace', 'grace.canary@example.com', 'nothing'), (3, 'Edsger', 'edsger.canary@example.com', null);
+create view mails as select id as number, lower(email) as address from customers;
+create function wipe() returns int language plpgsql as $$ begin delete from customers; return 1; end $$;
+create schema other; create table other.customers (id int, name text); insert into other.customers values (7, 'other');
+grant all on all tables in schema public, other to app; grant usage on schema other to app;
+grant create on schema public to app;";
+
+const LABELS: &str = "[[label]]\nlabel = \"email\"\ncolumns = [\"customers.email\"]\n";
+
+/// A lab under the shipped rules and a label. The folder holds the rules.
+fn lab() -> (Lab, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("labels.toml"), LABELS).unwrap();
+    let top = format!("[policy]\ndir = {:?}\nshipped = true\n", folder.path().display().to_string());
+    (Lab::start(Plan { top, seed: SEED.to_owned(), ..Plan::default() }).unwrap(), folder)
+}
+
+/// What psql prints, its errors with all their fields.
+fn psql(place: &Place, sql: &[&str]) -> String {
+    let mut command = Command::new(program("psql").unwrap());
+    command.args(["-X", "-A", "-t", "-q", "-v", "VERBOSITY=verbose"]);
+    for one in sql {
+        command.args(["-c", one]);
+    }
+    let out = command.envs(place.environment()).output().unwrap();
+    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+fn explained(gateway: &Gateway, sql: &str) -> Value {
+    let out = gateway
+        .command(&["policy", "explain", "--json", "--target", "shop", "--as", AGENT, sql])
+        .unwrap()
+        .output()
+        .unwrap();
+    serde_json::from_slice(&out.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)))
+}
+
+/// How many customers there are, as a second connection sees it.
+fn customers(lab: &Lab) -> String {
+    lab.far.sql("shop", "select count(*) from customers").unwrap()
+}
+
+#[test]
+fn what_is_labelled_comes_out_masked_on_every_way() {
+    let (lab, _folder) = lab();
+    let through = lab.through();
+    assert_eq!(psql(&through, &["select id, name from customers order by id"]), "1|Ada\n2|Grace\n3|Edsger\n");
+    for sql in [
+        "select id, email from customers order by id",
+        "select * from customers order by id",
+        "select c from customers c order by id",
+        "select * from mails",
+        "select string_agg(upper(email), ',') from customers",
+        "select to_jsonb(c) from customers c",
+        "select note from customers order by id",
+        "copy customers (id, email) to stdout",
+        "with x as (select email e from customers) select e || '!' from x",
+        "select substr(email, 2) from customers",
+    ] {
+        let said = psql(&through, &[sql]);
+        assert!(!said.to_lowercase().contains("canary"), "{sql}: {said}");
+        assert!(!said.contains("ERROR"), "{sql}: {said}");
+    }
+    // An error text holds a value as well as a row does.
+    let said = psql(&through, &["select email::int from customers"]);
+    assert!(said.contains("ERROR") && !said.contains("canary"), "{said}");
+    // Through a prepared statement, in binary, without a Describe.
+    let mut raw = Raw::login(&through, &[]).unwrap();
+    let mut out = frame(b'P', b"s\0select email from customers where id = 1\0\0\0");
+    out.extend(frame(b'B', b"\0s\0\0\0\0\0\0\x01\0\x01"));
+    out.extend(frame(b'E', b"\0\0\0\0\0"));
+    out.extend(frame(b'S', b""));
+    std::io::Write::write_all(&mut raw.stream, &out).unwrap();
+    let seen: Vec<Message> = raw.until(b'Z').unwrap();
+    let tags: String = seen.iter().map(|m| char::from(m.tag)).collect();
+    assert_eq!(tags, "12DCZ", "{seen:?}");
+    assert!(seen.iter().all(|m| !m.line().contains("canary")), "{seen:?}");
+    // Nor does the record have it.
+    let record = lab.gateway.record().unwrap();
+    assert!(record.0.iter().all(|e| !e.0.to_string().contains("canary")), "the record has a masked value");
+    let masked = record.of_kind("command.completed").any(|e| e.0.to_string().contains("agents-masked"));
+    assert!(masked, "the rule of a mask stands beside its column");
+    assert!(record.unbalanced().is_empty());
+}
+
+#[test]
+fn what_is_refused_changes_nothing_and_explain_says_so_before() {
+    let (lab, _folder) = lab();
+    let through = lab.through();
+    let mut wrong = Vec::new();
+    for (sql, verdict, rule) in [
+        ("delete from customers", "deny", "agents-unbounded-write"),
+        ("delete from customers where true", "deny", "agents-unbounded-write"),
+        ("delete from customers where id = 1", "hold", "agents-write-held"),
+        (
+            "with x as (delete from customers returning id) select count(*) from x",
+            "deny",
+            "agents-unbounded-write",
+        ),
+        ("explain analyze delete from customers", "deny", "agents-unbounded-write"),
+        ("select wipe()", "deny", "agents-code"),
+        ("do $$ begin delete from customers; end $$", "deny", "agents-code"),
+        ("truncate customers", "deny", "agents-unbounded-write"),
+        ("drop table customers", "deny", "agents-ddl"),
+        ("grant all on customers to public", "deny", "agents-grants"),
+        ("copy customers to program 'cat'", "deny", "agents-system"),
+        ("set role app", "deny", "agents-settings"),
+        ("select pg_read_file('/etc/passwd')", "deny", "agents-system"),
+        ("select id from customers", "allow", "agents-read"),
+        ("begin", "allow", "agents-transactions"),
+    ] {
+        let before = explained(&lab.gateway, sql);
+        if (&before["verdict"], &before["rule"]) != (&json!(verdict), &json!(rule)) {
+            wrong.push(format!("{sql}: {before}"));
+            continue;
+        }
+        let said = psql(&through, &[sql]);
+        assert_eq!(said.contains("42501"), verdict != "allow", "{sql}: {said}");
+        if verdict != "allow" {
+            assert!(said.contains(rule), "{sql}: {said}");
+        }
+        let record = lab.gateway.record().unwrap();
+        let intent = record.of_kind("command.decided").filter(|e| e.text() == sql).last().unwrap().clone();
+        assert_eq!(intent.leaf("rule"), &json!(rule), "{}", intent.0);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(customers(&lab), "3");
+    // What the gateway asked for itself stands there, too.
+    let record = lab.gateway.record().unwrap();
+    assert!(record.of_kind("target.asked").count() > 0);
+    assert!(record.of_kind("session.noted").any(|e| e.payload("detail")["search_path"].is_string()));
+}
+
+#[test]
+fn names_mean_what_the_session_makes_of_them() {
+    let (lab, _folder) = lab();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let mut say = |sql: &str| {
+        let seen = raw.query(sql).unwrap();
+        let code = seen.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'C'));
+        (code.unwrap_or_default(), seen.iter().map(Message::line).collect::<String>())
+    };
+    // A prepared statement that is executed is what was prepared, whatever its name.
+    assert_eq!(say("prepare harmless as select name from customers where id = $1").0, "");
+    let (code, told) = say("execute harmless(1)");
+    assert!(code.is_empty() && told.contains("Ada"), "{code} {told}");
+    assert_eq!(say("prepare p as delete from customers").0, "42501");
+    assert_eq!(say("begin").0, "");
+    assert_eq!(say("declare c cursor for select email from customers").0, "");
+    let (code, told) = say("fetch 2 from c");
+    assert!(code.is_empty() && !told.contains("canary"), "{told}");
+    assert_eq!(say("delete from customers").0, "42501");
+    assert_eq!(say("select 1").0, "25P02", "a refusal fails its transaction");
+    assert_eq!(say("rollback").0, "");
+    // In one message: the later statement is judged after the earlier one; a refusal refuses all.
+    assert_eq!(say("select 1; set search_path = 'other'; select * from customers").0, "42501");
+    assert!(say("select name from customers where id = 1").1.contains("Ada"));
+    assert_eq!(say("").0, "");
+    assert_eq!(say("-- nothing").0, "");
+}
+
+/// Drivers send BEGIN, or a setting, in front of their first statement without waiting.
+#[test]
+fn a_pipeline_behind_what_changes_the_session_is_no_reason_to_refuse() {
+    let (lab, _folder) = lab();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let run = |sql: &str| {
+        let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
+        out.extend(frame(b'B', b"\0\0\0\0\0\0\0\0"));
+        out.extend(frame(b'E', b"\0\0\0\0\0"));
+        out
+    };
+    let sync = frame(b'S', b"");
+    let mut say = |parts: &[&[u8]], units: usize| {
+        std::io::Write::write_all(&mut raw.stream, &parts.concat()).unwrap();
+        let mut seen = Vec::new();
+        (0..units).for_each(|_| seen.extend(raw.until(b'Z').unwrap()));
+        seen.iter().map(|m| char::from(m.tag)).collect::<String>()
+    };
+    let (begin, select, commit) = (run("begin"), run("select id from customers"), run("commit"));
+    assert_eq!(say(&[&begin, &select, &commit, &sync], 1), "12C12DDDC12CZ");
+    let setting = run("set extra_float_digits = 3");
+    assert_eq!(
+        say(&[&setting, &sync, &select, &sync, &begin, &sync, &select, &sync, &commit, &sync], 5),
+        "12CZ12DDDCZ12CZ12DDDCZ12CZ"
+    );
+    // What comes before a refusal in a pipeline does not commit, and what comes behind it does not run.
+    let wipe = run("delete from customers");
+    assert_eq!(say(&[&select, &wipe, &select, &sync], 1), "12DDDCEZ");
+    assert_eq!(customers(&lab), "3");
+}
+
+/// Whoever may define does, and whoever may only read can read that a moment later.
+#[test]
+fn definitions_are_learnt_when_they_pass() {
+    let (lab, _folder) = lab();
+    let created =
+        lab.gateway.cli(&["token", "create", "ada", "--kind", "human", "--target", "shop"]).unwrap();
+    let start = created.find("fh_").unwrap();
+    let human = lab.gateway.place("ada", &created[start..start + 46], "shop");
+    let mut agent = Raw::login(&lab.through(), &[]).unwrap();
+    let code = |seen: &[Message]| seen.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'C'));
+    assert_eq!(psql(&human, &["create table fresh (id int)", "insert into fresh values (5)"]), "");
+    let until = Instant::now() + PATIENCE;
+    let last = loop {
+        let seen = agent.query("select id from fresh").unwrap();
+        if code(&seen).is_none() || Instant::now() > until {
+            break seen;
+        }
+    };
+    assert!(last.iter().any(|m| m.tag == b'D'), "{last:?}");
+    assert_eq!(psql(&human, &["create function f() returns int language sql as 'select 1'"]), "");
+    let until = Instant::now() + PATIENCE;
+    while code(&agent.query("select f()").unwrap()).is_some() && Instant::now() < until {}
+    assert_eq!(code(&agent.query("select f()").unwrap()), None);
+}
