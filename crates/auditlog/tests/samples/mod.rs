@@ -168,7 +168,7 @@ fn failed(facts: Arc<SessionFacts>) -> CommandCompleted {
             tag: "delete, sort of".to_owned(),
             code: Some("42P01".to_owned()),
             error: json(REPORT),
-            columns: json(r#"[{"format":"binary","name":"id","type":"int4"}]"#),
+            columns: json(r#"[{"format":"binary","masked":"agents-ids","name":"id","type":"int4"}]"#),
             notices: json(&format!("[{REPORT}]")),
             transaction: Transaction::Failed,
             suspended: true,
@@ -337,7 +337,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         number: CommandNumber(7),
         first_row: 100,
         rows: 2,
-        columns: json(r#"[{"format":"binary","name":"id","type":"int4"}]"#),
+        columns: json(r#"[{"format":"binary","masked":"agents-ids","name":"id","type":"int4"}]"#),
         values: json(r#"[["1"],["2"]]"#),
     };
     let stream = StreamProgress { facts: f(), number: CommandNumber(7), bytes: 16 << 20, rows: 100_000 };
@@ -400,9 +400,11 @@ fn changed(facts: Arc<SessionFacts>) -> CommandChanged {
         rows: 1,
         count: Some(1),
         coverage: vec!["changed-rows:past-cap"],
-        columns: json(r#"[{"key":true,"name":"id","type":"int4"},{"name":"total","type":"numeric"}]"#),
-        old: json(r#"[["42","13.37"]]"#),
-        new: json(r#"[["42","12.00"]]"#),
+        columns: json(
+            r#"[{"key":true,"name":"id","type":"int4"},{"masked":"finance","name":"total","type":"numeric"}]"#,
+        ),
+        old: json(r#"[["42","0"]]"#),
+        new: json(r#"[["42","0"]]"#),
     }
 }
 

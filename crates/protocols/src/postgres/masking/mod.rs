@@ -126,8 +126,9 @@ impl Masking {
             return Ok(None);
         }
         let cannot = |why: &str| {
-            let text =
-                format!("Firsthand cannot mask what this command would return, so it was not run: {why}");
+            let text = format!(
+                "Firsthand cannot mask what this command would return, so it was not run: {why}; ask for other columns"
+            );
             Box::new(Refusal::new(RefusalKind::Unsupported, text))
         };
         let Some(values) = &plan.values else { return Err(cannot("no keys are configured")) };
