@@ -333,49 +333,44 @@ fn radius(server: &Server, second: &mut Session, changed: ChangedRows) {
     assert_eq!(count(second), "20");
 }
 
+/// Statements, and what the record says of their rows: action, table, rows before and after, what is not known.
+const TOLD: &[(&str, &str, &str, &str, &str, &str)] = &[
+    ("INSERT INTO t VALUES (50, 'x')", "insert", "public.t", "", r#"[["50","X","1.50"]]"#, ""),
+    (
+        "UPDATE t SET n = 2 WHERE id = 50",
+        "update",
+        "public.t",
+        r#"[["50","X","1.50"]]"#,
+        r#"[["50","X","2"]]"#,
+        "",
+    ),
+    ("UPDATE t SET id = id WHERE id = 50", "update", "public.t", "", r#"[["50","X","2"]]"#, ""),
+    (
+        "INSERT INTO t VALUES (50, 'y') ON CONFLICT (id) DO UPDATE SET note = excluded.note",
+        "upsert",
+        "public.t",
+        "",
+        r#"[["50","Y","2"]]"#,
+        "",
+    ),
+    ("INSERT INTO t VALUES (50) ON CONFLICT DO NOTHING", "insert", "public.t", "", "", ""),
+    ("DELETE FROM t AS x USING child c WHERE x.id = 50 OR c.id = x.id", "delete", "public.t", "", "", ""),
+    ("DELETE FROM public.t WHERE id = 50", "delete", "public.t", r#"[["50","Y","2"]]"#, "", ""),
+    ("INSERT INTO p VALUES (1, 'one')", "insert", "public.p", "", r#"[["1","one"]]"#, ""),
+    ("INSERT INTO nokey VALUES (1, NULL)", "insert", "public.nokey", "", r#"[["1",null]]"#, ""),
+    ("INSERT INTO v VALUES (51)", "", "", "", "", "changed-rows:view"),
+    ("DELETE FROM ruled", "", "", "", "", "changed-rows:rule"),
+    ("WITH d AS (DELETE FROM nokey RETURNING a) SELECT count(*) FROM d", "", "", "", "", "changed-rows:cte"),
+    ("CREATE TEMP TABLE t (other text PRIMARY KEY)", "", "", "", "", ""),
+    ("INSERT INTO t VALUES ('shadow')", "insert", "pg_temp", "", r#"[["shadow"]]"#, ""),
+    ("DROP TABLE t", "", "", "", "", ""),
+    ("DELETE FROM t WHERE id = 51", "delete", "public.t", r#"[["51",null,"1.50"]]"#, "", ""),
+];
+
 /// What the record says of each statement's rows.
 fn told(server: &Server, second: &mut Session) {
     let mut through = Through::open(server, ChangedRows::Values);
-    let cases: &[(&str, &str, &str, &str, &str, &str)] = &[
-        ("INSERT INTO t VALUES (50, 'x')", "insert", "public.t", "", r#"[["50","X","1.50"]]"#, ""),
-        (
-            "UPDATE t SET n = 2 WHERE id = 50",
-            "update",
-            "public.t",
-            r#"[["50","X","1.50"]]"#,
-            r#"[["50","X","2"]]"#,
-            "",
-        ),
-        ("UPDATE t SET id = id WHERE id = 50", "update", "public.t", "", r#"[["50","X","2"]]"#, ""),
-        (
-            "INSERT INTO t VALUES (50, 'y') ON CONFLICT (id) DO UPDATE SET note = excluded.note",
-            "upsert",
-            "public.t",
-            "",
-            r#"[["50","Y","2"]]"#,
-            "",
-        ),
-        ("INSERT INTO t VALUES (50) ON CONFLICT DO NOTHING", "insert", "public.t", "", "", ""),
-        ("DELETE FROM t AS x USING child c WHERE x.id = 50 OR c.id = x.id", "delete", "public.t", "", "", ""),
-        ("DELETE FROM public.t WHERE id = 50", "delete", "public.t", r#"[["50","Y","2"]]"#, "", ""),
-        ("INSERT INTO p VALUES (1, 'one')", "insert", "public.p", "", r#"[["1","one"]]"#, ""),
-        ("INSERT INTO nokey VALUES (1, NULL)", "insert", "public.nokey", "", r#"[["1",null]]"#, ""),
-        ("INSERT INTO v VALUES (51)", "", "", "", "", "changed-rows:view"),
-        ("DELETE FROM ruled", "", "", "", "", "changed-rows:rule"),
-        (
-            "WITH d AS (DELETE FROM nokey RETURNING a) SELECT count(*) FROM d",
-            "",
-            "",
-            "",
-            "",
-            "changed-rows:cte",
-        ),
-        ("CREATE TEMP TABLE t (other text PRIMARY KEY)", "", "", "", "", ""),
-        ("INSERT INTO t VALUES ('shadow')", "insert", "pg_temp", "", r#"[["shadow"]]"#, ""),
-        ("DROP TABLE t", "", "", "", "", ""),
-        ("DELETE FROM t WHERE id = 51", "delete", "public.t", r#"[["51",null,"1.50"]]"#, "", ""),
-    ];
-    for (text, action, name, old, new, coverage) in cases {
+    for (text, action, name, old, new, coverage) in TOLD {
         for simple in [true, false] {
             if !simple && (action.is_empty() || *text == "INSERT INTO t VALUES ('shadow')") {
                 continue;

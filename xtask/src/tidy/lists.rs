@@ -52,6 +52,8 @@ pub(super) const PROTOCOL_PLACES: &[(&str, &str)] = &[
     ("crates/wire/src/postgres/", "the codec of this protocol"),
     ("crates/wire/src/lib.rs", "declares the codec's folder"),
     ("crates/protocols/src/postgres/", "the dialect of this protocol"),
+    ("crates/protocols/examples/masked_rows.rs", "measures the masking of this protocol's rows"),
+    ("crates/sql/src/resolve/builtin.rs", "an extension of the database has this name in its own"),
     ("crates/protocols/src/lib.rs", "declares the dialect's folder"),
     ("crates/protocols/src/registry.rs", "the only list of protocols"),
     ("crates/gateway/src/demo/", "the demo's story happens on a real PostgreSQL"),

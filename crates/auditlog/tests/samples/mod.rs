@@ -217,7 +217,11 @@ fn refused_together() -> AdmissionRefused {
 
 /// Facts, and the rest, of the administrative kinds.
 const ADMINISTERED: [(&str, &str, &str); 6] = [
-    ("admin.reloaded", r#"{"config":"3b0a","done":false}"#, r#"{"errors":["unknown key `adress`"]}"#),
+    (
+        "admin.reloaded",
+        r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
+        r#"{"errors":["unknown key `adress`"]}"#,
+    ),
     ("admin.session_killed", r#"{"session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#, ""),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
     ("identity.token_revoked", TOKEN, TOKEN_DETAIL),

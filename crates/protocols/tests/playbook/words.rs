@@ -244,19 +244,18 @@ pub(crate) fn server(out: &mut BytesMut, words: &Words) {
             cstr(out, arg(words, 1));
             cstr(out, arg(words, 2));
         }
-        "CopyInResponse" | "CopyOutResponse" | "CopyBothResponse" => {
-            let binary = u8::from(arg(words, 1) == b"binary");
-            out.extend_from_slice(&[binary, 0, 1, 0, binary]);
-        }
-        "CopyOutResponse2" => {
-            // With so many columns.
-            let (binary, count) = (u8::from(arg(words, 1) == b"binary"), number(words, 2) as u8);
-            out.extend_from_slice(&[binary, 0, count]);
-            (0..count).for_each(|_| out.extend_from_slice(&[0, binary]));
-        }
+        "CopyInResponse" | "CopyOutResponse" | "CopyBothResponse" => copy_response(out, words, 1),
+        // With so many columns.
+        "CopyOutResponse2" => copy_response(out, words, number(words, 2) as u8),
         "FunctionCallResponse" => value(out, &words[1]),
         _ => {}
     });
+}
+
+fn copy_response(out: &mut BytesMut, words: &Words, columns: u8) {
+    let binary = u8::from(arg(words, 1) == b"binary");
+    out.extend_from_slice(&[binary, 0, columns]);
+    (0..columns).for_each(|_| out.extend_from_slice(&[0, binary]));
 }
 
 /// `name:type`, or `name:type:b` for a binary column; `name@77.2:type` for one that comes from a table's column.

@@ -232,6 +232,7 @@ pub(super) const GAP_DETAIL: &[Field] = &[field("reason", Text, "The operator's 
 pub(super) const RELOADED: &[Field] = &[
     field("config", Text, "SHA-256 of the configuration in force after it, in hexadecimal."),
     field("done", Bool, "False: it had errors, and the one before stays in force."),
+    field("policy", Text, "Version of the policy in force after it."),
 ];
 
 pub(super) const RELOADED_DETAIL: &[Field] = &[field("errors", Texts, "Why it was not done.")];

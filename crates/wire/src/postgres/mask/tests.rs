@@ -1,3 +1,5 @@
+//! Tables of values, styles and types, and what is made of each.
+
 use super::*;
 
 struct Keyed;
