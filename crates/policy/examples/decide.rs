@@ -33,7 +33,7 @@ fn main() {
     let rules = Rules::new(Compiled::load(&[file], HashMap::new()).unwrap());
     println!("load: {:?}", start.elapsed());
     let session = session();
-    let shapes: Vec<Arc<Shape>> = (0..MISSES).map(|i| shape(i)).collect();
+    let shapes: Vec<Arc<Shape>> = (0..MISSES).map(shape).collect();
     let mut command = command(Arc::clone(shapes.first().unwrap()));
     let ask = |command: &Command| rules.decide(&Ask { session: &session, command, now: UnixMicros(1) });
     ask(&command);

@@ -1,7 +1,5 @@
 //! `docs/policy.md` lists every key of a rule file, as the reader knows them, and its example is a rule file.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-
 use std::collections::HashMap;
 use std::fmt::Write as _;
 

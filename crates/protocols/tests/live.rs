@@ -464,7 +464,7 @@ fn alike(server: &Server) {
 /// The statement as a Query, or by the extended protocol in several ways; and how often it gets ReadyForQuery.
 fn shaped(text: &str, shape: usize) -> (BytesMut, usize) {
     let mut out = BytesMut::new();
-    let binary = if shape % 2 == 0 { Format::Text } else { Format::Binary };
+    let binary = if shape.is_multiple_of(2) { Format::Text } else { Format::Binary };
     match shape {
         0 => {
             frontend::encode_query(&mut out, text.as_bytes()).unwrap();

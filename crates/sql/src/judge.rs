@@ -107,9 +107,12 @@ enum Kept {
     ByText,
 }
 
+/// Some of what is kept, by text.
+type Shard = Mutex<HashMap<Box<[u8]>, Arc<Kept>>>;
+
 /// Judges texts for all sessions.
 pub struct Judge {
-    shards: Box<[Mutex<HashMap<Box<[u8]>, Arc<Kept>>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
 }
 
@@ -171,7 +174,7 @@ impl Judge {
         judged
     }
 
-    fn shard(&self, key: &[u8]) -> Option<&Mutex<HashMap<Box<[u8]>, Arc<Kept>>>> {
+    fn shard(&self, key: &[u8]) -> Option<&Shard> {
         let hash = self.hasher.hash_one(key) % 64;
         self.shards.get(usize::try_from(hash).unwrap_or(0))
     }

@@ -229,6 +229,10 @@ impl Batch {
     }
 
     /// An Execute of this portal, which leaves `pending` behind: it, its Bind and its Parse become a command.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an Execute with what is known at its moment; each is used once"
+    )]
     pub(super) fn execute(
         &mut self,
         name: &[u8],

@@ -136,6 +136,7 @@ impl PostgresDialect {
         self.sending = None;
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what a batch that was held is made of, taken apart")]
     fn send_items(
         &mut self,
         mut bytes: BytesMut,

@@ -378,10 +378,10 @@ impl<'a> Resolver<'a> {
             }
         };
         self.found.effect(effect);
-        if name.starts_with("lo_") || name == "lowrite" {
-            if let Some(relation) = self.catalog.relation_in(PG_CATALOG, "pg_largeobject") {
-                self.found.relation("", relation, effect == Effect::Write);
-            }
+        if (name.starts_with("lo_") || name == "lowrite")
+            && let Some(relation) = self.catalog.relation_in(PG_CATALOG, "pg_largeobject")
+        {
+            self.found.relation("", relation, effect == Effect::Write);
         }
         Value::made(result, arguments)
     }

@@ -92,18 +92,18 @@ impl Scope {
 
 impl Resolver<'_> {
     /// A FROM clause: each item sees those before it if it is LATERAL.
-    pub(super) fn from_clause(&mut self, items: &[protobuf::Node]) -> Scope {
+    pub(super) fn tables_of(&mut self, items: &[protobuf::Node]) -> Scope {
         let mut scope = Scope::default();
         for item in items {
             self.scopes.push(scope);
-            let more = self.from_item(item);
+            let more = self.table_of(item);
             scope = self.scopes.pop().unwrap_or_default();
             scope.extend(more);
         }
         scope
     }
 
-    fn from_item(&mut self, item: &protobuf::Node) -> Scope {
+    fn table_of(&mut self, item: &protobuf::Node) -> Scope {
         if !self.enter() {
             self.leave();
             return Scope::default();
@@ -142,7 +142,7 @@ impl Resolver<'_> {
     }
 
     fn sample(&mut self, it: &protobuf::RangeTableSample) -> Scope {
-        let scope = it.relation.as_ref().map_or_else(Scope::default, |r| self.from_item(r));
+        let scope = it.relation.as_ref().map_or_else(Scope::default, |r| self.table_of(r));
         for argument in it.args.iter().chain(it.repeatable.as_deref()) {
             self.expression(argument);
         }
@@ -163,13 +163,13 @@ impl Resolver<'_> {
     }
 
     fn join(&mut self, it: &protobuf::JoinExpr) -> Scope {
-        let mut left = it.larg.as_ref().map_or_else(Scope::default, |n| self.from_item(n));
+        let mut left = it.larg.as_ref().map_or_else(Scope::default, |n| self.table_of(n));
         // The right side sees the left one if it is LATERAL.
         let outside = self.scopes.pop().unwrap_or_default();
         let mut both = outside.clone();
         both.extend(left.clone());
         self.scopes.push(both);
-        let right = it.rarg.as_ref().map_or_else(Scope::default, |n| self.from_item(n));
+        let right = it.rarg.as_ref().map_or_else(Scope::default, |n| self.table_of(n));
         self.scopes.pop();
         self.scopes.push(outside);
         let shared = if it.is_natural {

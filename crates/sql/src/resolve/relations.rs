@@ -345,7 +345,7 @@ impl Resolver<'_> {
     }
 
     /// SELECT … INTO and CREATE TABLE AS: the table is made and filled.
-    pub(super) fn into_relation(&mut self, into: &protobuf::IntoClause, rows: &Rows, filled: bool) {
+    pub(super) fn made_relation(&mut self, into: &protobuf::IntoClause, rows: &Rows, filled: bool) {
         if let Some(to) = &into.rel {
             self.visit(to);
             if !self.planning {

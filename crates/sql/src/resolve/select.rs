@@ -56,7 +56,7 @@ impl<'a> Resolver<'a> {
             let rows = self.values(&it.values_lists);
             return self.tail(it, rows);
         }
-        let scope = self.from_clause(&it.from_clause);
+        let scope = self.tables_of(&it.from_clause);
         self.scopes.push(scope);
         if let Some(condition) = &it.where_clause {
             self.condition(condition);
@@ -82,7 +82,7 @@ impl<'a> Resolver<'a> {
         let rows = self.tail(it, rows);
         self.scopes.pop();
         if let Some(into) = &it.into_clause {
-            self.into_relation(into, &rows, true);
+            self.made_relation(into, &rows, true);
         }
         rows
     }
@@ -116,7 +116,7 @@ impl<'a> Resolver<'a> {
         let rows = self.tail(it, rows);
         self.scopes.pop();
         if let Some(into) = into_of(it) {
-            self.into_relation(into, &rows, true);
+            self.made_relation(into, &rows, true);
         }
         rows
     }

@@ -262,7 +262,7 @@ impl Resolver<'_> {
             None => Rows::open(),
         };
         self.found.output = Output::None;
-        self.into_relation(into, &rows, !into.skip_data);
+        self.made_relation(into, &rows, !into.skip_data);
         self.definition_runs();
         if self.planning {
             return Sequel::Nothing;

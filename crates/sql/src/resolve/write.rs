@@ -133,7 +133,7 @@ impl Resolver<'_> {
         };
         let mut scope = Scope::of(table);
         self.scopes.push(scope.clone());
-        let from = self.from_clause(others);
+        let from = self.tables_of(others);
         self.scopes.pop();
         scope.extend(from);
         let name = target.map_or("", |t| t.relname.as_str());
@@ -159,7 +159,7 @@ impl Resolver<'_> {
             }
         }
         let table = self.target(it.relation.as_ref(), &changes);
-        let source = it.source_relation.as_deref().map(|n| self.from_clause(std::slice::from_ref(n)));
+        let source = it.source_relation.as_deref().map(|n| self.tables_of(std::slice::from_ref(n)));
         let mut scope = source.unwrap_or_default();
         scope.extend(Scope::of(table));
         let name = it.relation.as_ref().map_or("", |t| t.relname.as_str());

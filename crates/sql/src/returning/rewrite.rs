@@ -33,8 +33,8 @@ pub fn with_returning(text: &[u8], change: &Change, columns: &[&str], more: Opti
 /// them, as the outline's own argument goes: it is remembered.
 fn proven(text: &[u8], rewritten: &[u8], change: &Change, columns: &[&str], more: Option<&str>) -> bool {
     let items = || columns.iter().copied().chain(more);
-    let known = |list: &Box<[String]>| list.iter().map(String::as_str).eq(items());
-    if change.end.is_none() && change.proven.get().is_some_and(known) {
+    let known = |list: &[String]| list.iter().map(String::as_str).eq(items());
+    if change.end.is_none() && change.proven.get().is_some_and(|list| known(list)) {
         return true;
     }
     let same = is_same(text, rewritten, columns, more.is_some()).unwrap_or(false);

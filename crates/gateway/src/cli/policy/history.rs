@@ -47,6 +47,7 @@ pub(super) struct Past {
 }
 
 /// Reads them all. The reading is recorded before anything is shown.
+#[expect(clippy::too_many_arguments, reason = "where from, how far back, by which rules, and for whom")]
 pub(super) fn read(
     command: &str,
     since: &str,

@@ -152,12 +152,29 @@ impl Tables {
 
 /// Whether a command can change what names of tables mean, who asks, or what a table is, as far as its tag tells.
 fn redefines(tag: &str) -> bool {
-    match tag {
-        "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "BEGIN" | "START TRANSACTION" | "SAVEPOINT"
-        | "RELEASE" | "COMMIT" | "COPY" | "SHOW" | "FETCH" | "DECLARE CURSOR" | "CLOSE CURSOR" | "LISTEN"
-        | "NOTIFY" | "UNLISTEN" | "VALUES" | "EXPLAIN" => false,
-        _ => true,
-    }
+    !matches!(
+        tag,
+        "SELECT"
+            | "INSERT"
+            | "UPDATE"
+            | "DELETE"
+            | "MERGE"
+            | "BEGIN"
+            | "START TRANSACTION"
+            | "SAVEPOINT"
+            | "RELEASE"
+            | "COMMIT"
+            | "COPY"
+            | "SHOW"
+            | "FETCH"
+            | "DECLARE CURSOR"
+            | "CLOSE CURSOR"
+            | "LISTEN"
+            | "NOTIFY"
+            | "UNLISTEN"
+            | "VALUES"
+            | "EXPLAIN"
+    )
 }
 
 /// The messages that ask for these tables. `sync`: as a unit of its own; otherwise inside the client's open pipeline. Named,
