@@ -461,6 +461,7 @@ impl Running {
     fn client_end(&mut self, cx: &mut Context<'_>) -> bool {
         let waiting = self.asking.is_some() || self.thinking.is_some() || !self.to_server.is_done();
         let kept = self.dialect.holds_back()
+            || self.dialect.has_unread()
             || !self.from_client.buf.is_empty() && (!self.fed || !self.dialect.wants_client());
         let unread = kept && !self.given_up;
         if self.from_client.open || waiting || unread || self.shut_server || self.end.is_some() {

@@ -8,7 +8,7 @@ use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Answer, Refusal, RefusalKind};
 use firsthand_wire::postgres::frontend;
 
-use super::batch::{Batch, Item, Plan, What};
+use super::batch::{Batch, Item, Messages, Plan, What};
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
 use super::refuse;
@@ -70,7 +70,7 @@ impl PostgresDialect {
             if self.flight.is_skipping() && !matches!(item.what, What::Sync | What::Flush | What::Terminate) {
                 // An earlier message has failed: the target would read over this one.
                 self.send(&mut span, &mut bytes, &mut slots, out);
-                drop(bytes.split_to(item.len));
+                bytes.skip(item.len);
                 skip(&item, &mut slots, out);
                 self.leave_out(&item.what);
                 continue;
@@ -95,7 +95,7 @@ impl PostgresDialect {
             };
             if let Some((refusal, simple)) = refusal {
                 self.send(&mut span, &mut bytes, &mut slots, out);
-                drop(bytes.split_to(item.len));
+                bytes.skip(item.len);
                 if let Some(refusal) = refusal {
                     if matches!(item.what, What::Refused { .. }) {
                         out.push(note(&refusal));
@@ -120,7 +120,7 @@ impl PostgresDialect {
         }
         self.send(&mut span, &mut bytes, &mut slots, out);
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
-        self.batch = Batch { bytes: BytesMut::new(), items, plans, held: None };
+        self.batch = Batch { bytes: Messages::default(), items, plans, held: None };
         self.sending = None;
     }
 
@@ -156,15 +156,19 @@ impl PostgresDialect {
     }
 
     /// Sends the span through its command's permit; without a command it is bookkeeping.
-    fn send(&mut self, span: &mut Span, bytes: &mut BytesMut, slots: &mut [Slot], out: &mut Vec<Action>) {
-        let Span { len, owner } = std::mem::take(span);
-        if len == 0 {
-            return;
+    fn send(&mut self, span: &mut Span, bytes: &mut Messages, slots: &mut [Slot], out: &mut Vec<Action>) {
+        let Span { mut len, owner } = std::mem::take(span);
+        while let Some(piece) = bytes.take(&mut len) {
+            let piece = piece.freeze();
+            let piece = match &self.sending {
+                Some(held) => carry(piece, held),
+                None => piece,
+            };
+            self.send_piece(piece, owner, slots, out);
         }
-        let mut piece = bytes.split_to(len).freeze();
-        if let Some(held) = &self.sending {
-            piece = carry(piece, held);
-        }
+    }
+
+    fn send_piece(&mut self, piece: Bytes, owner: Option<usize>, slots: &mut [Slot], out: &mut Vec<Action>) {
         let forward = match owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
             Some(Fate::Permitted(running)) => running.permit.forward(piece),
             Some(Fate::Queued(seq)) => {

@@ -13,6 +13,7 @@ mod forward;
 mod handshake;
 mod handshake_client;
 mod handshake_target;
+mod large;
 mod names;
 mod parameters;
 mod probe;

@@ -193,7 +193,7 @@ impl Rig {
                 self.asking = Some(Box::pin(self.session.submit(commands)));
             }
             Action::Think(thinking) => {
-                let thought: Thought = if self.crowded { Box::new(Crowded) } else { (thinking.work)() };
+                let thought: Thought = if self.crowded { Box::new(Crowded) } else { thinking.done_at_once() };
                 self.call(|me, out| me.dialect.thought(thought, NOW, out));
             }
             Action::Complete { permit, outcome, last } => {
