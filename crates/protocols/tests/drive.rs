@@ -214,3 +214,37 @@ fn a_large_text_that_was_read_may_still_have_to_wait() {
         assert_eq!(fakes.log.words().last().unwrap(), "closed dropped");
     });
 }
+
+/// The log falls behind in the middle of a large message. Once it keeps up again, the rest is read although nothing else
+/// happens.
+#[test]
+fn a_message_is_read_on_when_the_log_keeps_up_again() {
+    plays(async || {
+        let (fakes, parts, mut client, mut server) = session();
+        let log = Arc::clone(&fakes.log);
+        let script = async {
+            let mut sent = BytesMut::new();
+            let text = [b"selec ", [b'x'; 300 << 10].as_slice()].concat();
+            frontend::encode_parse(&mut sent, b"", &text, &[]).unwrap();
+            log.falls_behind(true);
+            // More than is read ahead, so that the socket is full when the log keeps up again.
+            let (first, rest) = sent.split_at(3 * ROOM / 2);
+            client.write_all(first).await.unwrap();
+            while !log.is_waited_for() {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            log.falls_behind(false);
+            let mut got = vec![0; sent.len()];
+            let both = async { tokio::join!(client.write_all(rest), server.read_exact(&mut got)) };
+            // The loop looks after its time limits every five seconds: that must not be what helps.
+            let (wrote, read) = tokio::time::timeout(Duration::from_secs(4), both).await.unwrap();
+            (wrote.unwrap(), read.unwrap());
+            assert!(got == sent);
+            drop((client, server));
+        };
+        tokio::join!(run(parts), script);
+    });
+}

@@ -374,7 +374,9 @@ impl Running {
             // Again only once there are more bytes, or the dialect has heard something else.
             (self.fed, self.pause) = (true, Pause::No);
             self.dialect.from_client(&mut self.from_client.buf, self.now, &mut self.actions);
-            progress |= self.carry_out();
+            self.carry_out();
+            // Also where nothing came of it: another round reads on, or nobody would be woken by what the client sends.
+            progress = true;
         }
         progress | self.client_pause(cx)
     }
