@@ -142,15 +142,17 @@ fn decided(e: &CommandDecided, out: &mut Vec<u8>) {
 fn renderable(text: &str) -> &str {
     /// The longest escape, `\u0000`.
     const ESCAPE_MAX: usize = 6;
-    /// Bytes counted together: a plain count is done many bytes at a time, and the writer's thread has no time to lose.
-    const CHUNK: usize = 4 << 10;
+    /// Bytes counted together, as many as a byte can count: that is done many at a time, and the writer's thread has no
+    /// time to lose.
+    const CHUNK: usize = 240;
     if text.len() <= TEXT_RENDERED_MAX / ESCAPE_MAX {
         return text;
     }
     let is_escaped = |b: &&u8| **b < b' ' || **b == b'"' || **b == b'\\';
     let (mut rendered, mut at) = (0, 0);
     for chunk in text.as_bytes().chunks(CHUNK) {
-        let all = chunk.len() + chunk.iter().filter(is_escaped).count() * (ESCAPE_MAX - 1);
+        let escaped = chunk.iter().fold(0, |sum: u8, b| sum + u8::from(is_escaped(&b)));
+        let all = chunk.len() + usize::from(escaped) * (ESCAPE_MAX - 1);
         if rendered + all > TEXT_RENDERED_MAX {
             for byte in chunk {
                 rendered += if is_escaped(&byte) { ESCAPE_MAX } else { 1 };
