@@ -70,6 +70,20 @@ impl Held {
         taken
     }
 
+    /// Hands out what is more than `bytes`, to be held by itself.
+    #[must_use]
+    pub fn split_off(&mut self, bytes: usize) -> Self {
+        let more = self.bytes.saturating_sub(bytes);
+        self.bytes -= more;
+        Self { of: Arc::clone(&self.of), bytes: more }
+    }
+
+    /// Takes over what another holds of the same room.
+    pub fn join(&mut self, mut other: Self) {
+        debug_assert!(Arc::ptr_eq(&self.of, &other.of), "of the same room");
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Gives back what is more than `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
@@ -117,6 +131,12 @@ mod tests {
         assert_eq!(budget.used(), 600);
         one.shrink_to(100);
         assert_eq!(budget.used(), 100);
+        let other = one.split_off(30);
+        assert_eq!((budget.used(), other.bytes), (100, 70));
+        one.join(other);
+        assert_eq!((budget.used(), one.bytes), (100, 100));
+        drop(one.split_off(50));
+        assert_eq!(budget.used(), 50);
         assert!(one.grow_to(600));
         let one = Arc::new(one);
         let (a, b) = (carry(Bytes::from_static(b"a"), &one), carry(Bytes::from_static(b"b"), &one));

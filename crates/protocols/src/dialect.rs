@@ -65,10 +65,38 @@ pub enum Action {
 
 /// Work for another thread (with a stack of `firsthand_sql::STACK_BYTES`).
 pub struct Thinking {
-    /// Bytes of memory that it may take.
-    pub cost: usize,
+    /// Known to take long, or more than [`LARGE_FROM`] of memory.
+    pub large: bool,
     /// The work.
-    pub work: Box<dyn FnOnce() -> Thought + Send>,
+    pub work: Work,
+}
+
+/// A work that may take more memory, in bytes, is a large one. Most statements over 8 KiB stay below it.
+pub const LARGE_FROM: usize = 32 << 20;
+
+/// A piece of work.
+pub type Work = Box<dyn FnOnce() -> Worked + Send>;
+
+/// How far a work has come.
+pub enum Worked {
+    /// To its end.
+    Done(Thought),
+    /// It has found out that it is a large one: the rest waits for its turn among those.
+    Large(Work),
+}
+
+impl Thinking {
+    /// Does all of it here and now: for who has no turns to give.
+    #[must_use]
+    pub fn done_at_once(self) -> Thought {
+        let mut work = self.work;
+        loop {
+            match work() {
+                Worked::Done(thought) => return thought,
+                Worked::Large(rest) => work = rest,
+            }
+        }
+    }
 }
 
 /// What came of it; the dialect that asked knows the type. Or [`Crowded`].
@@ -106,10 +134,12 @@ pub trait Dialect: Send {
     /// The answers to the last ask, one per command, in order. Afterwards the driver calls `from_client` again with what
     /// it has.
     fn answered(&mut self, answers: Vec<Answer>, now: MonoMicros, out: &mut Vec<Action>);
-    /// The result of the last [`Action::Think`]. Afterwards the driver calls `from_client` again.
+    /// The result of the last [`Action::Think`]. What the client said last is acted on with it, if it can be.
     fn thought(&mut self, thought: Thought, now: MonoMicros, out: &mut Vec<Action>);
     /// Whether it can take client bytes now (false while an ask or a thought is unanswered, or too much is in flight).
     fn wants_client(&self) -> bool;
+    /// Whether it keeps a message of the client that it could not act on yet, because that depends on the target's answers.
+    fn has_unread(&self) -> bool;
     /// Whether a command runs or waits at this moment: a drain waits for it, a cancel request concerns it.
     fn is_busy(&self) -> bool;
     /// Whether the target owes an answer that comes by itself, however long it takes.

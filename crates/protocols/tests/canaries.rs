@@ -149,7 +149,7 @@ impl Gateway {
                     self.carry_out(out);
                 }
                 Action::Think(thinking) => {
-                    let (thought, mut out) = ((thinking.work)(), Vec::new());
+                    let (thought, mut out) = (thinking.done_at_once(), Vec::new());
                     self.dialect.thought(thought, NOW, &mut out);
                     self.carry_out(out);
                 }

@@ -1,14 +1,17 @@
 //! The session's loop on streams in memory: what depends on when bytes come, and how a session ends.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use firsthand_model::outcome::AbandonReason;
 use firsthand_model::target::{Durability, Mode};
-use firsthand_model::time::UnixMicros;
+use firsthand_model::time::{MonoMicros, UnixMicros};
+use firsthand_protocols::budget::Budget;
+use firsthand_protocols::dialect::{Action, Thought};
 use firsthand_protocols::drive::run::{Parts, TimeLimits, run};
 use firsthand_protocols::drive::sessions::Handle;
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
@@ -22,6 +25,11 @@ const ROOM: usize = 1 << 16;
 
 /// A session over streams whose other ends are the test's: the client's and the target's.
 fn session() -> (Fakes, Parts, DuplexStream, DuplexStream) {
+    session_in(&Budget::new(1 << 20))
+}
+
+/// The same, with large messages in this room.
+fn session_in(budget: &Arc<Budget>) -> (Fakes, Parts, DuplexStream, DuplexStream) {
     let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
     let (session, admission) = fakes.open();
     let setup = Setup {
@@ -32,7 +40,7 @@ fn session() -> (Fakes, Parts, DuplexStream, DuplexStream) {
         role: "orders_rw".to_owned(),
         session: session.facts().id,
         message_bytes_max: 1 << 20,
-        budget: firsthand_protocols::budget::Budget::new(1 << 20),
+        budget: Arc::clone(budget),
         changed: firsthand_model::target::ChangedRows::Off,
         unobserved: false,
     };
@@ -107,5 +115,138 @@ fn nothing_stands_behind_the_end_of_a_session() {
         let end = words.iter().position(|w| w.starts_with("closed ")).unwrap();
         assert_eq!(end + 1, words.len(), "{words:?}");
         assert!(words.iter().any(|w| w.starts_with("abandoned 1 ")), "{words:?}");
+    });
+}
+
+#[test]
+fn who_leaves_right_after_a_large_text_is_still_heard() {
+    plays(async || {
+        let budget = Budget::new(1 << 20);
+        let (fakes, parts, mut client, mut server) = session_in(&budget);
+        let script = async {
+            let mut sent = BytesMut::new();
+            frontend::encode_parse(&mut sent, b"", &[b"selec ", [b'x'; 300 << 10].as_slice()].concat(), &[])
+                .unwrap();
+            let mut got = vec![0; sent.len()];
+            let (read, ()) = tokio::join!(server.read_exact(&mut got), async {
+                client.write_all(&sent).await.unwrap();
+                drop(client);
+            });
+            read.unwrap();
+            assert_eq!(got, sent);
+            let mut rest = Vec::new();
+            server.read_to_end(&mut rest).await.unwrap();
+            assert!(rest.is_empty());
+            drop(server);
+        };
+        tokio::join!(run(parts), script);
+        assert_eq!(fakes.log.words().last().unwrap(), "closed client");
+        assert_eq!(budget.used(), 0);
+    });
+}
+
+/// A text is read elsewhere and goes to the target as the bytes that came, in the room that they took from the beginning.
+#[test]
+fn a_large_text_is_copied_nowhere_and_never_without_its_room() {
+    plays(async || {
+        const NOW: MonoMicros = MonoMicros(0);
+        let budget = Budget::new(1 << 20);
+        let (_fakes, mut parts, _client, _server) = session_in(&budget);
+        let dialect = &mut parts.dialect;
+        let mut input = BytesMut::new();
+        frontend::encode_query(&mut input, &[b"select '", [b'x'; 300 << 10].as_slice(), b"'"].concat())
+            .unwrap();
+        let (came_at, len) = (input.as_ptr(), input.len());
+        let mut actions = Vec::new();
+        dialect.from_client(&mut input, NOW, &mut actions);
+        assert_eq!((input.len(), budget.used()), (0, len));
+        let Some(Action::Think(thinking)) = actions.pop() else { panic!("{actions:?}") };
+        assert!(thinking.large && !dialect.wants_client());
+        let thought: Thought = thinking.done_at_once();
+        assert_eq!(budget.used(), len);
+        dialect.thought(thought, NOW, &mut actions);
+        let Some(Action::Ask(commands)) = actions.pop() else { panic!("{actions:?}") };
+        let answers = parts.session.submit(commands).await;
+        dialect.answered(answers, NOW, &mut actions);
+        let Some(Action::ToServer(forward)) = actions.pop() else { panic!("{actions:?}") };
+        let bytes = forward.into_bytes();
+        assert_eq!((bytes.as_ptr(), bytes.len(), budget.used()), (came_at, len, len));
+        drop(bytes);
+        assert_eq!(budget.used(), 0);
+        // One that finds no turn is gone, and so is its room.
+        frontend::encode_query(&mut input, &[b'x'; 300 << 10]).unwrap();
+        dialect.from_client(&mut input, NOW, &mut actions);
+        drop(actions.pop());
+        assert_eq!(budget.used(), 0);
+    });
+}
+
+/// Whether a COPY swallows the Sync before it becomes open while it is read elsewhere: then it waits for that.
+#[test]
+fn a_large_text_that_was_read_may_still_have_to_wait() {
+    plays(async || {
+        const NOW: MonoMicros = MonoMicros(0);
+        let budget = Budget::new(1 << 20);
+        let (fakes, mut parts, _client, _server) = session_in(&budget);
+        let dialect = &mut parts.dialect;
+        let (mut input, mut actions) = (BytesMut::new(), Vec::new());
+        frontend::encode_query(&mut input, b"copy t from stdin").unwrap();
+        dialect.from_client(&mut input, NOW, &mut actions);
+        let Some(Action::Ask(commands)) = actions.pop() else { panic!("{actions:?}") };
+        dialect.answered(parts.session.submit(commands).await, NOW, &mut actions);
+        frontend::encode_sync(&mut input);
+        frontend::encode_query(&mut input, &[b'x'; 300 << 10]).unwrap();
+        dialect.from_client(&mut input, NOW, &mut actions);
+        let Some(Action::Think(thinking)) = actions.pop() else { panic!("{actions:?}") };
+        let mut answer = BytesMut::from(&b"G\0\0\0\x07\0\0\0"[..]);
+        dialect.from_server(&mut answer, NOW, &mut actions);
+        actions.clear();
+        dialect.thought(thinking.done_at_once(), NOW, &mut actions);
+        assert!(dialect.has_unread() && !dialect.wants_client() && budget.used() > 300 << 10);
+        assert!(!actions.iter().any(|a| matches!(a, Action::Ask(_))), "{actions:?}");
+        // The COPY fails before it has read anything: the Sync counts, and what waited is asked for.
+        let mut answer = BytesMut::from(&b"E\0\0\0\x0cC42501\0\0Z\0\0\0\x05I"[..]);
+        dialect.from_server(&mut answer, NOW, &mut actions);
+        assert!(!dialect.has_unread());
+        assert!(actions.iter().any(|a| matches!(a, Action::Ask(_))), "{actions:?}");
+        actions.clear();
+        dialect.end(None, AbandonReason::ClientLeft, "client", &mut actions);
+        drop((parts, actions));
+        assert_eq!(budget.used(), 0);
+        assert_eq!(fakes.log.words().last().unwrap(), "closed dropped");
+    });
+}
+
+/// The log falls behind in the middle of a large message. Once it keeps up again, the rest is read although nothing else
+/// happens.
+#[test]
+fn a_message_is_read_on_when_the_log_keeps_up_again() {
+    plays(async || {
+        let (fakes, parts, mut client, mut server) = session();
+        let log = Arc::clone(&fakes.log);
+        let script = async {
+            let mut sent = BytesMut::new();
+            let text = [b"selec ", [b'x'; 300 << 10].as_slice()].concat();
+            frontend::encode_parse(&mut sent, b"", &text, &[]).unwrap();
+            log.falls_behind(true);
+            // More than is read ahead, so that the socket is full when the log keeps up again.
+            let (first, rest) = sent.split_at(3 * ROOM / 2);
+            client.write_all(first).await.unwrap();
+            while !log.is_waited_for() {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            log.falls_behind(false);
+            let mut got = vec![0; sent.len()];
+            let both = async { tokio::join!(client.write_all(rest), server.read_exact(&mut got)) };
+            // The loop looks after its time limits every five seconds: that must not be what helps.
+            let (wrote, read) = tokio::time::timeout(Duration::from_secs(4), both).await.unwrap();
+            (wrote.unwrap(), read.unwrap());
+            assert!(got == sent);
+            drop((client, server));
+        };
+        tokio::join!(run(parts), script);
     });
 }

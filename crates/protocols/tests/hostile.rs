@@ -55,6 +55,8 @@ fn random_scripts_from_both_sides_keep_the_rules() {
                         data.extend(text);
                     }
                     3 => data.push(5),
+                    // What is read elsewhere: how long it takes, and a text for it.
+                    4 => data.extend([(roll(2) as u8 + 2) << 3 | 7, (roll(14) as u8 + 2) << 4 | 6]),
                     _ => data.push(roll(256) as u8),
                 }
             }

@@ -43,6 +43,8 @@ struct LogState {
     disk: Disk,
     events: Vec<Event>,
     durable: u64,
+    /// There is no room for what would be added.
+    behind: bool,
     waiters: Vec<Waker>,
 }
 
@@ -53,7 +55,13 @@ pub struct FakeLog(Mutex<LogState>);
 impl FakeLog {
     /// An empty log on such a disk.
     pub fn new(disk: Disk) -> Self {
-        Self(Mutex::new(LogState { disk, events: Vec::new(), durable: 0, waiters: Vec::new() }))
+        Self(Mutex::new(LogState {
+            disk,
+            events: Vec::new(),
+            durable: 0,
+            behind: false,
+            waiters: Vec::new(),
+        }))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, LogState> {
@@ -68,6 +76,18 @@ impl FakeLog {
             s.durable = s.events.len() as u64;
         }
         s.waiters.drain(..).for_each(Waker::wake);
+    }
+
+    /// The log does not keep up, or does so again.
+    pub fn falls_behind(&self, behind: bool) {
+        let mut s = self.state();
+        s.behind = behind;
+        s.waiters.drain(..).for_each(Waker::wake);
+    }
+
+    /// Whether somebody waits for it.
+    pub fn is_waited_for(&self) -> bool {
+        !self.state().waiters.is_empty()
     }
 
     /// Everything queued up to now is durable.
@@ -136,8 +156,13 @@ impl Recorder for FakeLog {
         self.state().durable > ticket.0
     }
 
-    fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut s = self.state();
+        if !s.behind {
+            return Poll::Ready(());
+        }
+        s.waiters.push(cx.waker().clone());
+        Poll::Pending
     }
 
     fn poll_durable(

@@ -193,10 +193,12 @@ fn readable(text: &[u8], settings: Settings) -> Result<&str, Unparsed> {
 }
 
 fn has_long_run(text: &[u8]) -> bool {
-    let mut run = 0;
-    text.iter().any(|byte| {
-        run = if b"~!@#^&|`?+-*/%<>=".contains(byte) { run + 1 } else { 0 };
-        run > OPERATOR_RUN_MAX
+    let is_sign = |byte: &&u8| b"~!@#^&|`?+-*/%<>=".contains(byte);
+    // A run that is too long reaches over one of the places that stand as far apart: the others need no look.
+    (OPERATOR_RUN_MAX..text.len()).step_by(OPERATOR_RUN_MAX + 1).any(|at| {
+        let Some((before, after)) = text.split_at_checked(at) else { return false };
+        let run = after.iter().take_while(is_sign).count();
+        run > 0 && run + before.iter().rev().take_while(is_sign).count() > OPERATOR_RUN_MAX
     })
 }
 
@@ -298,4 +300,24 @@ fn without_quotes(error: &pg_query::Error) -> String {
     };
     let kind = message.split('"').next().unwrap_or_default().trim_end();
     kind.strip_suffix("at or near").unwrap_or(kind).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_signs_that_is_too_long_is_found_wherever_it_stands() {
+        for before in (0..2 * OPERATOR_RUN_MAX).step_by(7).chain([OPERATOR_RUN_MAX, OPERATOR_RUN_MAX + 1]) {
+            for (run, long) in [(OPERATOR_RUN_MAX, false), (OPERATOR_RUN_MAX + 1, true), (2000, true)] {
+                for after in [0, 1, OPERATOR_RUN_MAX, 3000] {
+                    let mut text = vec![b' '; before];
+                    text.extend(b"*/".iter().cycle().take(run));
+                    text.extend(vec![b'a'; after]);
+                    assert_eq!(has_long_run(&text), long, "{run} after {before}, before {after}");
+                }
+            }
+        }
+        assert!(!has_long_run(&b"+ ".repeat(4000)));
+    }
 }

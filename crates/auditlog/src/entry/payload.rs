@@ -143,15 +143,28 @@ fn decided(e: &CommandDecided, out: &mut Vec<u8>) {
 fn renderable(text: &str) -> &str {
     /// The longest escape, `\u0000`.
     const ESCAPE_MAX: usize = 6;
+    /// Bytes counted together, as many as a byte can count: that is done many at a time, and the writer's thread has no
+    /// time to lose.
+    const CHUNK: usize = 240;
     if text.len() <= TEXT_RENDERED_MAX / ESCAPE_MAX {
         return text;
     }
-    let mut rendered = 0;
-    for (at, c) in text.char_indices() {
-        rendered += if c < ' ' || c == '"' || c == '\\' { ESCAPE_MAX } else { c.len_utf8() };
-        if rendered > TEXT_RENDERED_MAX {
-            return text.get(..at).unwrap_or("");
+    let is_escaped = |b: &&u8| **b < b' ' || **b == b'"' || **b == b'\\';
+    let (mut rendered, mut at) = (0, 0);
+    for chunk in text.as_bytes().chunks(CHUNK) {
+        let escaped = chunk.iter().fold(0, |sum: u8, b| sum + u8::from(is_escaped(&b)));
+        let all = chunk.len() + usize::from(escaped) * (ESCAPE_MAX - 1);
+        if rendered + all > TEXT_RENDERED_MAX {
+            for byte in chunk {
+                rendered += if is_escaped(&byte) { ESCAPE_MAX } else { 1 };
+                if rendered > TEXT_RENDERED_MAX {
+                    return text.get(..text.floor_char_boundary(at)).unwrap_or("");
+                }
+                at += 1;
+            }
         }
+        rendered += all;
+        at += chunk.len();
     }
     text
 }
@@ -232,4 +245,40 @@ fn administered(e: &Administered, out: &mut Vec<u8>) {
         section(&mut o, "facts", &e.leaf);
     }
     o.close();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`renderable`] means, said plainly.
+    fn plainly(text: &str) -> &str {
+        let mut rendered = 0;
+        for (at, c) in text.char_indices() {
+            rendered += if c < ' ' || c == '"' || c == '\\' { 6 } else { c.len_utf8() };
+            if rendered > TEXT_RENDERED_MAX {
+                return text.get(..at).unwrap();
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn a_text_is_cut_where_its_escapes_fill_the_room() {
+        let most = TEXT_RENDERED_MAX;
+        let texts = [
+            "x".repeat(most),
+            "x".repeat(most + 1),
+            "\n".repeat(most / 6),
+            "\n".repeat(most / 6 + 1),
+            format!("{}\"{}", "x".repeat(most - 6), "y".repeat(9)),
+            format!("{}\\{}", "x".repeat(5000), "y".repeat(most)),
+            "ä\n".repeat(most / 8 + 5),
+            format!("x{}", "ä€".repeat(most / 4)),
+            format!("{}😀", "x".repeat(most - 1)),
+        ];
+        for text in &texts {
+            assert_eq!(renderable(text).len(), plainly(text).len(), "{} bytes", text.len());
+        }
+    }
 }

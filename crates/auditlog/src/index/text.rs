@@ -92,7 +92,10 @@ fn note(bits: &mut [u64], bytes: &[u8]) {
     let mask = bits.len() * 64 - 1;
     let mut set = |run: u32| {
         let bit = bit_of(run) & mask;
-        if let Some(word) = bits.get_mut(bit / 64) {
+        // Nearly all are set after a while, and what is not written again need not be waited for.
+        if let Some(word) = bits.get_mut(bit / 64)
+            && *word >> (bit % 64) & 1 == 0
+        {
             *word |= 1 << (bit % 64);
         }
     };

@@ -389,7 +389,9 @@ impl Running {
             // Again only once there are more bytes, or the dialect has heard something else.
             (self.fed, self.pause) = (true, Pause::No);
             self.dialect.from_client(&mut self.from_client.buf, self.now, &mut self.actions);
-            progress |= self.carry_out();
+            self.carry_out();
+            // Also where nothing came of it: another round reads on, or nobody would be woken by what the client sends.
+            progress = true;
         }
         progress | self.client_pause(cx)
     }
@@ -476,6 +478,7 @@ impl Running {
     fn client_end(&mut self, cx: &mut Context<'_>) -> bool {
         let waiting = self.asking.is_some() || self.thinking.is_some() || !self.to_server.is_done();
         let kept = self.dialect.holds_back()
+            || self.dialect.has_unread()
             || !self.from_client.buf.is_empty() && (!self.fed || !self.dialect.wants_client());
         let unread = kept && !self.given_up;
         if self.from_client.open || waiting || unread || self.shut_server || self.end.is_some() {

@@ -1,5 +1,5 @@
 //! What takes long and much memory (reading a large text) is done apart from the sessions' loops, and only so much of it
-//! at a time in the whole process. Parsing takes up to thousands of times its text, so each work says what it may cost.
+//! at a time in the whole process. Parsing takes up to thousands of times its text, so each work says or finds out what it may cost.
 //!
 //! The threads are few and live as long as this, because an allocator keeps what a thread once had for that thread: work
 //! that wandered over many threads would leave its largest on each. Small works have threads of their own, so that nobody's
@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 
-use crate::dialect::{Crowded, Thinking, Thought};
+use crate::dialect::{Crowded, Thinking, Thought, Work, Worked};
 
-/// A work that may cost more, in bytes of memory, is a large one. Most statements over 8 KiB stay below it.
-pub const LARGE_FROM: usize = 32 << 20;
 /// Large works done at a time. One: its memory (`firsthand_sql::PARSE_BYTES_MAX`) is nearly all that reading takes, however
 /// many sessions ask.
 pub const LARGE_AT_ONCE: usize = 1;
@@ -48,25 +47,16 @@ impl Thinkers {
 
     /// Does it when its turn comes. Inside a runtime only.
     pub(super) fn start(&self, thinking: Thinking) -> Pondering {
-        let lane = if thinking.cost > LARGE_FROM { &self.large } else { &self.others };
-        let (turns, give) = (Arc::clone(&lane.turns), lane.give.clone());
-        let turn = tokio::time::timeout(self.wait, turns.acquire_owned());
+        let Thinking { large, mut work } = thinking;
+        let mut lane = if large { self.large.clone() } else { self.others.clone() };
+        let (larger, until) = (self.large.clone(), Instant::now() + self.wait);
         Pondering(tokio::spawn(async move {
-            let Ok(Ok(turn)) = turn.await else { return Box::new(Crowded) as Thought };
-            let (tell, told) = oneshot::channel();
-            // The turn ends with the work, also when nobody waits for it any more.
-            let job = Box::new(move || {
-                let thought = catch_unwind(AssertUnwindSafe(thinking.work));
-                drop(turn);
-                let _ = tell.send(thought);
-            });
-            if give.send(job).is_err() {
-                return Box::new(Crowded);
-            }
-            match told.await {
-                Ok(Ok(thought)) => thought,
-                Ok(Err(panic)) => resume_unwind(panic),
-                Err(_) => Box::new(Crowded),
+            loop {
+                match lane.done(work, until).await {
+                    Some(Worked::Done(thought)) => return thought,
+                    Some(Worked::Large(rest)) => (lane, work) = (larger.clone(), rest),
+                    None => return Box::new(Crowded) as Thought,
+                }
             }
         }))
     }
@@ -75,7 +65,7 @@ impl Thinkers {
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that take from one queue; there are as many turns as threads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lane {
     turns: Arc<Semaphore>,
     give: Sender<Job>,
@@ -95,6 +85,25 @@ impl Lane {
             }
         }
         Self { turns: Arc::new(Semaphore::new(threads)), give }
+    }
+
+    /// Does a work here when its turn comes. `None`: none came in time.
+    async fn done(&self, work: Work, until: Instant) -> Option<Worked> {
+        let turn =
+            tokio::time::timeout_at(until, Arc::clone(&self.turns).acquire_owned()).await.ok()?.ok()?;
+        let (tell, told) = oneshot::channel();
+        // The turn ends with the work, also when nobody waits for it any more.
+        let job = Box::new(move || {
+            let worked = catch_unwind(AssertUnwindSafe(work));
+            drop(turn);
+            let _ = tell.send(worked);
+        });
+        self.give.send(job).ok()?;
+        match told.await {
+            Ok(Ok(worked)) => Some(worked),
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => None,
+        }
     }
 }
 
@@ -130,14 +139,18 @@ mod tests {
 
     use super::*;
 
-    const LARGE: usize = LARGE_FROM + 1;
+    const LARGE: bool = true;
+    const OTHER: bool = false;
 
-    fn thinking(cost: usize, work: impl FnOnce() + Send + 'static) -> Thinking {
-        let work = move || {
+    fn thinking(large: bool, work: impl FnOnce() + Send + 'static) -> Thinking {
+        Thinking { large, work: once(work) }
+    }
+
+    fn once(work: impl FnOnce() + Send + 'static) -> Work {
+        Box::new(move || {
             work();
-            Box::new(()) as Thought
-        };
-        Thinking { cost, work: Box::new(work) }
+            Worked::Done(Box::new(()))
+        })
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -148,11 +161,11 @@ mod tests {
     fn only_so_many_texts_are_read_at_a_time() {
         runtime().block_on(async {
             let thinkers = Thinkers::default();
-            for (cost, at_once) in [(LARGE, LARGE_AT_ONCE), (LARGE_FROM, OTHERS_AT_ONCE)] {
+            for (large, at_once) in [(LARGE, LARGE_AT_ONCE), (OTHER, OTHERS_AT_ONCE)] {
                 let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
                 let one = |_| {
                     let (now, most) = (Arc::clone(&now), Arc::clone(&most));
-                    thinkers.start(thinking(cost, move || {
+                    thinkers.start(thinking(large, move || {
                         most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
                         std::thread::yield_now();
                         now.fetch_sub(1, SeqCst);
@@ -172,14 +185,18 @@ mod tests {
             let thinkers = Thinkers::waiting(Duration::from_millis(20));
             let (free, blocked) = channel::<()>();
             let (begin, begun) = channel();
-            let first = thinkers.start(thinking(usize::MAX, move || {
+            let first = thinkers.start(thinking(LARGE, move || {
                 begin.send(()).unwrap();
                 let _ = blocked.recv();
             }));
             tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
             let second = thinkers.start(thinking(LARGE, || {})).await.unwrap();
             assert!(second.is::<Crowded>());
-            assert!(thinkers.start(thinking(LARGE_FROM, || {})).await.unwrap().is::<()>());
+            assert!(thinkers.start(thinking(OTHER, || {})).await.unwrap().is::<()>());
+            // What turns out to be large has its turn among the large ones, and the others go on.
+            let weighed = Thinking { large: OTHER, work: Box::new(|| Worked::Large(once(|| {}))) };
+            assert!(thinkers.start(weighed).await.unwrap().is::<Crowded>());
+            assert!(thinkers.start(thinking(OTHER, || {})).await.unwrap().is::<()>());
             // Nobody waits for it any more: its turn ends with it, not before.
             drop(first);
             assert!(thinkers.start(thinking(LARGE, || {})).await.unwrap().is::<Crowded>());

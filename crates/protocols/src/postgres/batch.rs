@@ -4,6 +4,7 @@
 //! An Execute makes one command of itself, its Bind and its Parse. A Parse or Bind that no Execute claims is a command of
 //! step *prepare*. Describe, Close, Sync and Flush ask for nothing that runs.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(super) const COMMANDS_MAX: usize = 256;
 pub(super) const ITEMS_MAX: usize = 2048;
 /// Bytes held before they are asked for although no Sync has come.
 pub(super) const BYTES_MAX: usize = 1 << 20;
+/// Messages that do not stand together are put together up to this size: what is small goes out in one write.
+const COPIED_MAX: usize = 16 << 10;
 
 /// How commands of the extended protocol came.
 const EXTENDED: &str = "extended";
@@ -123,10 +126,69 @@ pub(super) struct Moment {
     pub(super) epoch: Epoch,
 }
 
+/// Bytes of messages, in order. Large ones stay where they are: they are not moved to stand by the others.
+#[derive(Default)]
+pub(super) struct Messages {
+    pieces: VecDeque<BytesMut>,
+    len: usize,
+}
+
+impl Messages {
+    /// This one message.
+    pub(super) fn of(message: BytesMut) -> Self {
+        Self { len: message.len(), pieces: VecDeque::from([message]) }
+    }
+
+    /// The message of `len` bytes that begins after so many; each stands in one piece.
+    pub(super) fn message(&self, mut after: usize, len: usize) -> &[u8] {
+        for piece in &self.pieces {
+            if after < piece.len() {
+                return piece.get(after..after + len).unwrap_or_default();
+            }
+            after -= piece.len();
+        }
+        &[]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn push(&mut self, message: BytesMut) {
+        self.len += message.len();
+        match self.pieces.back_mut() {
+            _ if message.is_empty() => {}
+            // What was read together still stands together, which takes no copy.
+            Some(last) if adjoin(last, &message) || last.len() + message.len() <= COPIED_MAX => {
+                last.unsplit(message);
+            }
+            _ => self.pieces.push_back(message),
+        }
+    }
+
+    /// Takes out up to `want` bytes that stand together, and says in `want` how many are still to be taken.
+    pub(super) fn take(&mut self, want: &mut usize) -> Option<BytesMut> {
+        let first = self.pieces.front_mut().filter(|_| *want > 0)?;
+        let piece = if first.len() > *want { first.split_to(*want) } else { self.pieces.pop_front()? };
+        *want -= piece.len();
+        self.len -= piece.len();
+        Some(piece)
+    }
+
+    /// Drops so many bytes.
+    pub(super) fn skip(&mut self, mut bytes: usize) {
+        while self.take(&mut bytes).is_some() {}
+    }
+}
+
+fn adjoin(one: &BytesMut, other: &BytesMut) -> bool {
+    one.as_ptr_range().end == other.as_ptr()
+}
+
 #[derive(Default)]
 pub(super) struct Batch {
-    /// The messages, back to back.
-    pub(super) bytes: BytesMut,
+    /// The messages.
+    pub(super) bytes: Messages,
     pub(super) items: Vec<Item>,
     pub(super) plans: Vec<Plan>,
     /// The room that its bytes take, when they are many.
@@ -138,6 +200,21 @@ impl Batch {
     pub(super) fn hold(&mut self, of: &Arc<Budget>, more: usize) -> bool {
         let bytes = self.bytes.len() + more;
         bytes <= FREE || self.held.get_or_insert_with(|| Held::none(of)).grow_to(bytes)
+    }
+
+    /// Hands out the room of the message that comes next, for as long as that is elsewhere.
+    pub(super) fn lend(&mut self) -> Option<Held> {
+        let here = self.bytes.len();
+        self.held.as_mut().map(|held| held.split_off(here))
+    }
+
+    /// It is back.
+    pub(super) fn take_back(&mut self, lent: Option<Held>) {
+        match (&mut self.held, lent) {
+            (Some(held), Some(lent)) => held.join(lent),
+            (held @ None, lent) => *held = lent,
+            (Some(_), None) => {}
+        }
     }
 
     /// Gives back the room of a message that was not taken in.
@@ -172,9 +249,7 @@ impl Batch {
     /// Takes a message in.
     pub(super) fn add(&mut self, what: What, message: BytesMut) {
         let len = message.len();
-        if len > 0 {
-            self.bytes.unsplit(message);
-        }
+        self.bytes.push(message);
         self.items.push(Item { what, len, owner: None });
     }
 

@@ -6,7 +6,7 @@ use firsthand_model::json::Json;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::judge::After;
-use firsthand_sql::{SMALL_TEXT_BYTES, Settings, is_large, parse_cost};
+use firsthand_sql::{SMALL_TEXT_BYTES, Settings};
 use firsthand_wire::postgres::DecodeError;
 use firsthand_wire::postgres::frame::{Frame, FrameError, HEADER_LEN, Header, Passing, Scan, scan};
 use firsthand_wire::postgres::frontend::{self, Message, Object};
@@ -15,14 +15,18 @@ use std::sync::Arc;
 use super::batch::{PARAMETERS_CUT, Parts, What};
 use super::dialect::{Life, PostgresDialect};
 use super::knowing::{Knowing, Meaning, Pending, View};
+use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
 use super::role::Change;
 use super::text::{Reading, Recorded};
-use crate::dialect::{Action, Dialect as _, Thinking, Thought};
+use crate::dialect::{Action, Dialect as _};
 
 /// Copy data longer than this is passed on before it is whole. Below it, one write carries it.
 const PASS_FROM: usize = 64 << 10;
+
+/// What the next text is judged in hangs on answers of the target that are still to come.
+struct Unsettled;
 
 /// What becomes of the message at the front.
 enum Next {
@@ -35,6 +39,7 @@ enum Next {
 impl PostgresDialect {
     /// Takes what it can of the client's bytes.
     pub(super) fn read_client(&mut self, input: &mut BytesMut, out: &mut Vec<Action>) {
+        self.take_read(out);
         while self.wants_client() && !input.is_empty() {
             if self.skipping > 0 {
                 let skipped = self.skipping.min(input.len());
@@ -113,26 +118,19 @@ impl PostgresDialect {
         true
     }
 
-    /// A message for which there is no room, or whose text found no turn to be read, is refused likewise. `here` bytes of
-    /// it have come, perhaps with more behind it. True then.
+    /// A message for which there is no room is refused likewise. `here` bytes of it have come, perhaps with more behind it.
+    /// True then.
     fn refuse_crowded(&mut self, header: Header, here: usize, out: &mut Vec<Action>) -> bool {
-        if !matches!(header.tag, b'Q' | b'P' | b'B' | b'F') {
+        if !matches!(header.tag, b'Q' | b'P' | b'B' | b'F')
+            || self.batch.hold(&self.budget, here.min(header.frame_len()))
+        {
             return false;
         }
-        let refusal = if self.thought.as_ref().is_some_and(Result::is_err) {
-            self.thought = None;
-            let text = "Firsthand reads too many large statements at the moment, so this one was not run; try again later";
-            Refusal::new(RefusalKind::Limit, text).hint(format!(
-                "Statements of at most {SMALL_TEXT_BYTES} bytes never wait for this; COPY has no such limit."
-            ))
-        } else if self.batch.hold(&self.budget, here.min(header.frame_len())) {
-            return false;
-        } else {
-            let most = self.budget.most();
-            let text = "Firsthand holds too many large messages at the moment, so this one was not run; try again later";
-            Refusal::new(RefusalKind::Limit, text)
-                .hint(format!("All sessions together may hold {most} bytes of them (limits.large_messages)."))
-        };
+        let most = self.budget.most();
+        let text =
+            "Firsthand holds too many large messages at the moment, so this one was not run; try again later";
+        let refusal = Refusal::new(RefusalKind::Limit, text)
+            .hint(format!("All sessions together may hold {most} bytes of them (limits.large_messages)."));
         self.turn_away(header, refusal, out);
         true
     }
@@ -141,7 +139,20 @@ impl PostgresDialect {
     fn turn_away(&mut self, header: Header, refusal: Refusal, out: &mut Vec<Action>) {
         self.skipping = header.frame_len();
         self.batch.let_go();
-        let simple = matches!(header.tag, b'Q' | b'F');
+        self.refuse_in_place(header.tag, refusal, out);
+    }
+
+    /// Refuses a message whose text found no turn to be read; its bytes are gone.
+    pub(super) fn refuse_unread(&mut self, tag: u8, out: &mut Vec<Action>) {
+        let text = "Firsthand reads too many large statements at the moment, so this one was not run; try again later";
+        let refusal = Refusal::new(RefusalKind::Limit, text).hint(format!(
+            "Statements of at most {SMALL_TEXT_BYTES} bytes never wait for this; COPY has no such limit."
+        ));
+        self.refuse_in_place(tag, refusal, out);
+    }
+
+    fn refuse_in_place(&mut self, tag: u8, refusal: Refusal, out: &mut Vec<Action>) {
+        let simple = matches!(tag, b'Q' | b'F');
         self.refuse(refusal, simple);
         if simple {
             self.submit(out);
@@ -175,9 +186,18 @@ impl PostgresDialect {
             return Next::Waits;
         }
         let body = input.get(HEADER_LEN..len).unwrap_or_default();
+        if is_read_elsewhere(tag, body) {
+            let Ok(view) = self.view() else { return self.stall(out) };
+            self.have_read(tag, input.split_to(len), view, out);
+            return Next::Waits;
+        }
         match tag {
             b'Q' => match frontend::query(body) {
-                Ok(_) => self.query(len, input, out),
+                Ok(text) => {
+                    let Ok(view) = self.view() else { return self.stall(out) };
+                    let reading = self.read(text, view.as_ref());
+                    self.query(reading, input.split_to(len), out)
+                }
                 Err(e) => self.malformed(&e, true, len, input, out),
             },
             b'd' | b'c' | b'f' => {
@@ -194,9 +214,6 @@ impl PostgresDialect {
             _ => match Message::read(tag, body) {
                 Ok(Message::Parse(parse)) => {
                     let Ok(view) = self.view() else { return self.stall(out) };
-                    if self.must_think(parse.text, view.as_ref(), out) {
-                        return Next::Waits;
-                    }
                     let statement = self.statement(&parse, view.as_ref());
                     self.parse(statement, input.split_to(len), out)
                 }
@@ -250,8 +267,12 @@ impl PostgresDialect {
     ) -> Next {
         let is_sync = input.first() == Some(&b'S');
         input.advance(len);
-        self.refuse(Refusal::new(RefusalKind::Protocol, e.server_words()), simple || is_sync);
-        if simple || is_sync {
+        self.refuse_malformed(e, simple || is_sync, out)
+    }
+
+    fn refuse_malformed(&mut self, e: &DecodeError, ready: bool, out: &mut Vec<Action>) -> Next {
+        self.refuse(Refusal::new(RefusalKind::Protocol, e.server_words()), ready);
+        if ready {
             self.submit(out);
         }
         Next::Taken
@@ -325,47 +346,60 @@ impl PostgresDialect {
 
     /// What the next text is judged in: `None` where nobody asks what it means; an error where that hangs on answers of the
     /// target that are still to come.
-    fn view(&mut self) -> Result<Option<View>, ()> {
+    fn view(&mut self) -> Result<Option<View>, Unsettled> {
         let settings = self.parameters.settings;
-        self.knowing.as_mut().map(|knowing| knowing.view(settings).ok_or(())).transpose()
+        self.knowing.as_mut().map(|knowing| knowing.view(settings).ok_or(Unsettled)).transpose()
     }
 
-    /// Whether a text must be read elsewhere first. Asks for that.
-    fn must_think(&mut self, text: &[u8], view: Option<&View>, out: &mut Vec<Action>) -> bool {
-        // What was judged in another state is judged again.
-        let fits = |it: &Result<Reading, _>| {
-            it.as_ref().map_or(true, |reading| reading.seen == view.map(View::fingerprint))
+    fn read(&self, text: &[u8], view: Option<&View>) -> Reading {
+        Reading::of(&self.analyzer, text, self.settings(), view)
+    }
+
+    /// Has a message with a large text read elsewhere. It goes there with its room.
+    fn have_read(&mut self, tag: u8, message: BytesMut, view: Option<View>, out: &mut Vec<Action>) {
+        self.thinking = Some(tag);
+        let (analyzer, settings) = (Arc::clone(&self.analyzer), self.settings());
+        let large = Large { tag, message, held: self.batch.lend(), analyzer, settings, view };
+        out.push(Action::Think(large.thinking()));
+    }
+
+    /// Takes in the message that was read elsewhere, if it may be by now.
+    pub(super) fn take_read(&mut self, out: &mut Vec<Action>) {
+        let Some(tag) = self.read.as_ref().map(|read| read.tag) else { return };
+        if self.life != Life::Open {
+            // Nothing new begins.
+            self.read = None;
+            return;
+        }
+        if !self.wants_client() || self.radius.is_busy() || self.awaits_sync(tag, out) {
+            return;
+        }
+        let view = match self.view() {
+            Err(Unsettled) if matches!(self.stall(out), Next::Waits) => return,
+            Err(Unsettled) => self.view(),
+            Ok(view) => Ok(view),
         };
-        if !is_large(text) || self.thought.as_ref().is_some_and(fits) {
-            return false;
+        let Ok(view) = view else { return };
+        let Some(ReadElsewhere { message, held, seen, said, .. }) = self.read.take() else { return };
+        self.batch.take_back(held);
+        if seen != view.as_ref().map(View::fingerprint) {
+            // Judged in a state that is no longer.
+            return self.have_read(tag, message, view, out);
         }
-        self.thought = None;
-        let (analyzer, text, settings) = (Arc::clone(&self.analyzer), text.to_vec(), self.settings());
-        let view = view.cloned();
-        self.thinking = true;
-        let cost = parse_cost(&text);
-        let work =
-            Box::new(move || Box::new(Reading::of(&analyzer, &text, settings, view.as_ref())) as Thought);
-        out.push(Action::Think(Thinking { cost, work }));
-        true
+        let _ = match said {
+            Ok(Said::Query(reading)) => self.query(reading, message, out),
+            Ok(Said::Parse { name, types, piece, meaning }) => {
+                let statement = self.names.statement_of(&name, *piece, meaning, types.into_iter());
+                self.parse(Arc::new(statement), message, out)
+            }
+            Err(e) => {
+                self.batch.let_go();
+                self.refuse_malformed(&e, tag == b'Q', out)
+            }
+        };
     }
 
-    fn read(&mut self, text: &[u8], view: Option<&View>) -> Reading {
-        match self.thought.take() {
-            Some(Ok(reading)) => reading,
-            // `Err` was refused before it came here.
-            Some(Err(_)) | None => Reading::of(&self.analyzer, text, self.settings(), view),
-        }
-    }
-
-    fn query(&mut self, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
-        let Ok(view) = self.view() else { return self.stall(out) };
-        let text = input.get(HEADER_LEN..len - 1).unwrap_or_default();
-        if self.must_think(text, view.as_ref(), out) {
-            return Next::Waits;
-        }
-        let reading = self.read(text, view.as_ref());
-        let message = input.split_to(len);
+    fn query(&mut self, reading: Reading, message: BytesMut, out: &mut Vec<Action>) -> Next {
         let moment = self.moment();
         let first = self.batch.plans.len();
         let last = first + reading.pieces.len();
@@ -404,10 +438,7 @@ impl PostgresDialect {
     fn statement(&mut self, parse: &frontend::Parse<'_>, view: Option<&View>) -> Arc<Statement> {
         let settings = self.settings();
         let piece = self.read(parse.text, view).into_one(parse.text, settings);
-        let means = |view| {
-            Meaning::of(Arc::clone(&piece.shape), piece.after.clone(), piece.by_name, parse.text, view)
-        };
-        let meaning = view.map(means);
+        let meaning = view.map(|view| Meaning::of_piece(&piece, parse.text, view));
         Arc::new(self.names.statement_of(parse.statement, piece, meaning, parse.types()))
     }
 

@@ -24,15 +24,15 @@ use super::changed::ChangedState;
 use super::columns::Columns;
 use super::flight::Flight;
 use super::knowing::Knowing;
+use super::large::ReadElsewhere;
 use super::masking::{RowPlan, Tools};
 use super::names::Names;
 use super::parameters::Parameters;
 use super::radius::Radius;
 use super::refuse;
 use super::role::Role;
-use super::text::Reading;
 use crate::budget::{Budget, Held};
-use crate::dialect::{Action, Crowded, Dialect, Thought};
+use crate::dialect::{Action, Dialect, Thought};
 
 /// The longest statement or set of parameters that is taken. PostgreSQL takes 1 GiB, but such a message has to be held
 /// whole here while it is decided; 256 MiB is more than drivers and dump files send. COPY data has no such limit.
@@ -99,10 +99,10 @@ pub struct PostgresDialect {
     pub(super) seq: u64,
     /// An ask is unanswered.
     pub(super) asking: bool,
-    /// A thought is unanswered.
-    pub(super) thinking: bool,
-    /// The thought that came, for the message at the front of the client's bytes.
-    pub(super) thought: Option<Result<Reading, Crowded>>,
+    /// A message with this tag is being read elsewhere.
+    pub(super) thinking: Option<u8>,
+    /// It has been read, and could not be acted on yet. It comes before all other bytes of the client.
+    pub(super) read: Option<ReadElsewhere>,
     /// The next message depends on an answer of the target.
     pub(super) stalled: bool,
     /// Bytes of a refused message that are still to be skipped.
@@ -170,8 +170,8 @@ impl PostgresDialect {
             sending: None,
             seq: 0,
             asking: false,
-            thinking: false,
-            thought: None,
+            thinking: None,
+            read: None,
             stalled: false,
             skipping: 0,
             client_passing: None,
@@ -212,7 +212,7 @@ impl PostgresDialect {
 
     /// Ends the session once nothing runs any more, if it is to end.
     pub(super) fn end_when_idle(&mut self, out: &mut Vec<Action>) {
-        if self.asking || self.thinking || !self.flight.is_idle() || self.radius.is_busy() {
+        if self.asking || self.thinking.is_some() || !self.flight.is_idle() || self.radius.is_busy() {
             return;
         }
         if let Some(refusal) = self.broken.take() {
@@ -301,6 +301,7 @@ impl Dialect for PostgresDialect {
             self.read_server(input, false, out);
             self.resume_without_question(now, out);
             self.resume_held(now, out);
+            self.take_read(out);
             self.end_when_idle(out);
         }
     }
@@ -316,23 +317,33 @@ impl Dialect for PostgresDialect {
             return;
         }
         self.forward_or_ask(answers, now, out);
+        self.take_read(out);
         self.end_when_idle(out);
     }
 
     fn thought(&mut self, thought: Thought, _now: MonoMicros, out: &mut Vec<Action>) {
-        self.thinking = false;
-        // Anything but a reading is the driver's word that there was no room for it.
-        self.thought = Some(thought.downcast().map_or(Err(Crowded), |reading| Ok(*reading)));
+        let tag = self.thinking.take().unwrap_or(b'Q');
+        match thought.downcast() {
+            Ok(read) => self.read = Some(*read),
+            // The driver's word that there was no turn for it.
+            Err(_) if self.life == Life::Open => self.refuse_unread(tag, out),
+            Err(_) => {}
+        }
+        self.take_read(out);
         self.end_when_idle(out);
     }
 
     fn wants_client(&self) -> bool {
-        let may_ask = !self.asking && !self.thinking && !self.stalled && !self.flight.is_full();
+        let may_ask = !self.asking && self.thinking.is_none() && !self.stalled && !self.flight.is_full();
         may_ask && self.broken.is_none() && matches!(self.life, Life::Open | Life::Draining)
     }
 
+    fn has_unread(&self) -> bool {
+        self.read.is_some()
+    }
+
     fn is_busy(&self) -> bool {
-        self.asking || self.thinking || !self.flight.is_idle() || self.radius.is_busy()
+        self.asking || self.thinking.is_some() || !self.flight.is_idle() || self.radius.is_busy()
     }
 
     fn is_owed(&self) -> bool {

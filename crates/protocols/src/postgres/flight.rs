@@ -151,10 +151,26 @@ impl Entry {
     }
 }
 
+/// The newest Sync in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NewestSync {
+    /// Its place, counted from the first entry that ever was.
+    place: u64,
+    /// The command whose Execute stands right before it, past Syncs and copy data; 0: something else stands there.
+    after: u64,
+}
+
 /// The queue, and the commands in it in the order in which they end.
 #[derive(Default)]
 pub(super) struct Flight {
     entries: VecDeque<Entry>,
+    /// How many entries have left the queue at its front.
+    left: u64,
+    /// Kept, because every message that could run something is held against it. Once it has left the queue, there is no
+    /// Sync in it.
+    newest_sync: Option<NewestSync>,
+    /// The command whose Execute would stand right before a Sync that came now, as in [`NewestSync::after`].
+    last_execute: u64,
     pub(super) running: VecDeque<Box<Running>>,
     unsettling: usize,
     /// How many of them take copy data, or may.
@@ -186,9 +202,15 @@ impl Flight {
             Sent::Question | Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
             _ => self.open = true,
         }
-        if let Sent::Sync { doubtful } = entry.sent {
-            self.skipping = false;
-            self.doubts |= doubtful;
+        match entry.sent {
+            Sent::Sync { doubtful } => {
+                self.skipping = false;
+                self.doubts |= doubtful;
+                let place = self.left + self.entries.len() as u64;
+                self.newest_sync = Some(NewestSync { place, after: self.last_execute });
+            }
+            Sent::CopyData => {}
+            _ => self.last_execute = entry.executes(),
         }
         self.flushed = false;
         self.entries.push_back(entry);
@@ -207,6 +229,7 @@ impl Flight {
     pub(super) fn start(&mut self, running: Box<Running>) {
         self.unsettling += usize::from(running.unsettles);
         self.copies += usize::from(running.may_copy());
+        debug_assert!(self.running.back().is_none_or(|last| last.seq < running.seq), "in their order");
         self.running.push_back(running);
     }
 
@@ -227,7 +250,9 @@ impl Flight {
     }
 
     pub(super) fn pop(&mut self) -> Option<Entry> {
-        self.entries.pop_front()
+        let entry = self.entries.pop_front()?;
+        self.left += 1;
+        Some(entry)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -257,7 +282,7 @@ impl Flight {
             if !drop {
                 return;
             }
-            self.entries.pop_front();
+            self.pop();
         }
     }
 
@@ -296,6 +321,19 @@ impl Flight {
             at += 1;
             !(is_end || before_end && matches!(e.sent, Sent::Sync { doubtful: true }))
         });
+        self.newest_sync = self.find_newest_sync();
+        self.last_execute = self.execute_before(self.entries.len());
+    }
+
+    fn find_newest_sync(&self) -> Option<NewestSync> {
+        let newest = self.entries.iter().rposition(|e| matches!(e.sent, Sent::Sync { .. }))?;
+        Some(NewestSync { place: self.left + newest as u64, after: self.execute_before(newest) })
+    }
+
+    fn execute_before(&self, at: usize) -> u64 {
+        let before = self.entries.range(..at.min(self.entries.len()));
+        let last = before.rev().find(|e| !matches!(e.sent, Sent::Sync { .. } | Sent::CopyData));
+        last.map_or(0, Entry::executes)
     }
 
     /// ReadyForQuery came: takes out what it answers. False when nothing in front is answered by it.
@@ -305,11 +343,11 @@ impl Flight {
         self.doubts = false;
         match self.entries.front().map(|e| &e.sent) {
             Some(Sent::Sync { doubtful: true }) => {
-                self.entries.pop_front();
+                self.pop();
                 self.doubt_next_sync();
             }
             Some(Sent::Sync { doubtful: false } | Sent::Ready) => {
-                self.entries.pop_front();
+                self.pop();
             }
             None => {}
             Some(_) => return false,
@@ -339,9 +377,9 @@ impl Flight {
 
     /// Whether it is open to whom copy data would belong that came now: a command under way may come to take it.
     pub(super) fn copy_is_open(&self) -> bool {
-        self.copies > 0
-            && !self.is_reading_copy()
-            && self.running.iter().any(|r| !r.copy_done && r.may_copy())
+        // Only the command in front can have its copy data ended.
+        let done = self.running.front().is_some_and(|r| r.copy_done && r.may_copy());
+        self.copies > usize::from(done) && !self.is_reading_copy()
     }
 
     /// Whether the newest Sync may be swallowed by a COPY, so that the target may skip what is sent now. A command must
@@ -350,19 +388,22 @@ impl Flight {
         if self.copies == 0 && !self.doubts {
             return false;
         }
-        let newest = self.entries.iter().rposition(|e| matches!(e.sent, Sent::Sync { .. }));
-        let Some(newest) = newest else { return false };
-        let swallowed =
-            matches!(self.entries.get(newest), Some(Entry { sent: Sent::Sync { doubtful: true }, .. }));
-        if self.doubts && swallowed {
+        let newest = self.newest_sync.filter(|sync| sync.place >= self.left);
+        debug_assert_eq!(newest.map(|s| s.place), self.find_newest_sync().map(|s| s.place));
+        let Some(NewestSync { place, after }) = newest else { return false };
+        let newest = usize::try_from(place - self.left).ok().and_then(|at| self.entries.get(at));
+        if self.doubts && matches!(newest, Some(Entry { sent: Sent::Sync { doubtful: true }, .. })) {
             return true;
         }
-        let before =
-            self.entries.range(..newest).rfind(|e| !matches!(e.sent, Sent::Sync { .. } | Sent::CopyData));
-        before.is_some_and(|e| {
-            let may = |r: &Running| r.seq == e.owner && !r.copy_in && r.may_copy();
-            matches!(e.sent, Sent::Execute(_)) && self.running.iter().any(|r| may(r))
-        })
+        let may = |seq| self.running(seq).is_some_and(|r| !r.copy_in && r.may_copy());
+        debug_assert_eq!(may(after), self.find_newest_sync().is_some_and(|s| may(s.after)));
+        may(after)
+    }
+
+    /// The command under way with this number: they stand in their order.
+    fn running(&self, seq: u64) -> Option<&Running> {
+        let at = self.running.binary_search_by_key(&seq, |r| r.seq).ok()?;
+        self.running.get(at).map(|r| &**r)
     }
 
     /// Whether the target waits for copy data now.
@@ -428,7 +469,7 @@ impl Flight {
             }
             ends += entry.ends;
             entry.undo(names);
-            self.entries.pop_front();
+            self.pop();
         }
         let rest = self.running.split_off(ends.min(self.running.len()));
         let skipped = std::mem::replace(&mut self.running, rest);
@@ -441,11 +482,17 @@ impl Flight {
     pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.entries.clear();
         (self.unsettling, self.copies) = (0, 0);
+        (self.newest_sync, self.last_execute) = (None, 0);
         out.extend(self.running.drain(..).map(|running| Action::Abandon(running.permit, why)));
     }
 }
 
 impl Entry {
+    /// The command that it executes; 0: it is no Execute.
+    fn executes(&self) -> u64 {
+        if matches!(self.sent, Sent::Execute(_)) { self.owner } else { 0 }
+    }
+
     fn undo(&self, names: &mut Names) {
         match &self.sent {
             Sent::Parse(it) => names.statement_unchanged(&it.name),

@@ -11,7 +11,7 @@ use firsthand_session::{Answer, Refusal};
 use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::{self, Object as Described};
 
-use super::batch::{Batch, Item, Plan, What};
+use super::batch::{Batch, Item, Messages, Plan, What};
 use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
@@ -84,7 +84,7 @@ struct Span {
 
 /// Messages that are still to be sent, and the fates of the commands in them.
 pub(super) struct Sending {
-    bytes: BytesMut,
+    bytes: Messages,
     /// The messages with their places in the batch.
     items: Vec<(usize, Item)>,
     slots: Vec<Slot>,
@@ -124,7 +124,7 @@ impl PostgresDialect {
         }
         self.send_items(bytes, items.drain(..).enumerate(), slots, true, now, out);
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
-        self.batch = Batch { bytes: BytesMut::new(), items, plans, held: None };
+        self.batch = Batch { bytes: Messages::default(), items, plans, held: None };
         self.sending = None;
     }
 
@@ -139,7 +139,7 @@ impl PostgresDialect {
     #[expect(clippy::too_many_arguments, reason = "what a batch that was held is made of, taken apart")]
     fn send_items(
         &mut self,
-        mut bytes: BytesMut,
+        mut bytes: Messages,
         mut items: impl Iterator<Item = (usize, Item)>,
         mut slots: Vec<Slot>,
         mut settled: bool,
@@ -161,7 +161,7 @@ impl PostgresDialect {
             if self.flight.is_skipping() && !matches!(item.what, What::Sync | What::Flush | What::Terminate) {
                 // An earlier message has failed: the target would read over this one.
                 self.send(&mut span, &mut bytes, &mut slots, out);
-                drop(bytes.split_to(item.len));
+                bytes.skip(item.len);
                 skip(&item, &mut slots, out);
                 self.leave_out(&item.what);
                 continue;
@@ -171,7 +171,7 @@ impl PostgresDialect {
             }
             if let Some((refusal, simple)) = refusal_of(&item, &mut slots) {
                 self.send(&mut span, &mut bytes, &mut slots, out);
-                drop(bytes.split_to(item.len));
+                bytes.skip(item.len);
                 self.send_refusal(refusal, simple, &item, out);
                 continue;
             }
@@ -180,7 +180,7 @@ impl PostgresDialect {
             {
                 // Never a Query behind other messages of the batch that still wait in the span: it ends a batch, alone.
                 self.send(&mut span, &mut bytes, &mut slots, out);
-                drop(bytes.split_to(item.len));
+                bytes.skip(item.len);
                 refuse_all(slots.get_mut(range.clone()).unwrap_or_default(), out);
                 self.send_refusal(Some(Box::new(refusal)), true, &item, out);
                 continue;
@@ -197,7 +197,7 @@ impl PostgresDialect {
         at: usize,
         item: Item,
         span: &mut Span,
-        bytes: &mut BytesMut,
+        bytes: &mut Messages,
         slots: &mut [Slot],
         settled: &mut bool,
         now: MonoMicros,
@@ -214,13 +214,13 @@ impl PostgresDialect {
             (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
             _ => None,
         };
-        let message = bytes.get(span.len..span.len + item.len).unwrap_or_default();
+        let message = bytes.message(span.len, item.len);
         if let Some(changed) = self.with_list(&item.what, message, running, *settled, now) {
             let owner = span.owner;
             self.send(span, bytes, slots, out);
-            drop(bytes.split_to(item.len));
+            bytes.skip(item.len);
             *span = Span { len: changed.len(), owner };
-            let mut changed = BytesMut::from(changed);
+            let mut changed = Messages::of(BytesMut::from(changed));
             self.send(span, &mut changed, slots, out);
             span.owner = owner;
         } else {
@@ -310,15 +310,19 @@ impl PostgresDialect {
     }
 
     /// Sends the span through its command's permit; without a command it is bookkeeping.
-    fn send(&mut self, span: &mut Span, bytes: &mut BytesMut, slots: &mut [Slot], out: &mut Vec<Action>) {
-        let Span { len, owner } = std::mem::take(span);
-        if len == 0 {
-            return;
+    fn send(&mut self, span: &mut Span, bytes: &mut Messages, slots: &mut [Slot], out: &mut Vec<Action>) {
+        let Span { mut len, owner } = std::mem::take(span);
+        while let Some(piece) = bytes.take(&mut len) {
+            let piece = piece.freeze();
+            let piece = match &self.sending {
+                Some(held) => carry(piece, held),
+                None => piece,
+            };
+            self.send_piece(piece, owner, slots, out);
         }
-        let mut piece = bytes.split_to(len).freeze();
-        if let Some(held) = &self.sending {
-            piece = carry(piece, held);
-        }
+    }
+
+    fn send_piece(&mut self, piece: Bytes, owner: Option<usize>, slots: &mut [Slot], out: &mut Vec<Action>) {
         let forward = match owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
             Some(Fate::Permitted(running)) => running.permit.forward(piece),
             Some(Fate::Queued(seq)) => {
@@ -340,7 +344,7 @@ impl PostgresDialect {
         &mut self,
         item: &Item,
         span: &mut Span,
-        bytes: &mut BytesMut,
+        bytes: &mut Messages,
         slots: &mut [Slot],
         out: &mut Vec<Action>,
     ) {
@@ -351,7 +355,8 @@ impl PostgresDialect {
             return;
         }
         let seq = running.seq;
-        let name = bytes.get(span.len + HEADER_LEN..).and_then(|b| b.split(|b| *b == 0).next());
+        let name =
+            bytes.message(span.len, item.len).get(HEADER_LEN..).and_then(|b| b.split(|b| *b == 0).next());
         let mut describe = BytesMut::new();
         if frontend::encode_describe(&mut describe, Described::Portal(name.unwrap_or_default())).is_err() {
             return;

@@ -19,6 +19,7 @@ use firsthand_sql::judge::{After, Judge, Judged};
 use firsthand_sql::state::{SessionState, Start};
 
 use super::definitions::Snapshot;
+use super::text::Piece;
 
 /// A prepared statement's text is kept up to this length, to judge it again. Longer ones are not prepared again and again;
 /// when the state has changed, nothing is claimed of them.
@@ -265,10 +266,10 @@ impl Meaning {
     }
 
     /// Of a statement that is prepared, judged in this view.
-    pub(super) fn of(shape: Arc<Shape>, after: After, by_name: bool, text: &[u8], view: &View) -> Self {
+    pub(super) fn of_piece(piece: &Piece, text: &[u8], view: &View) -> Self {
         let source = (text.len() <= SOURCE_MAX).then(|| Bytes::copy_from_slice(text));
-        let seen = (!by_name).then(|| view.fingerprint());
-        Self { shape, after, seen, source }
+        let seen = (!piece.by_name).then(|| view.fingerprint());
+        Self { shape: Arc::clone(&piece.shape), after: piece.after.clone(), seen, source }
     }
 
     /// What it does when values are bound to it in this view.

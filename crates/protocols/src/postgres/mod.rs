@@ -18,6 +18,7 @@ mod handshake;
 mod handshake_client;
 mod handshake_target;
 pub mod knowing;
+mod large;
 mod masking;
 mod names;
 mod parameters;

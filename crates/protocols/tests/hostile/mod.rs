@@ -9,7 +9,7 @@ use firsthand_model::outcome::AbandonReason;
 use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::MonoMicros;
 use firsthand_protocols::budget::Budget;
-use firsthand_protocols::dialect::{Action, Crowded, Dialect, Thought};
+use firsthand_protocols::dialect::{Action, Crowded, Dialect, Thinking, Thought};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
 use firsthand_session::port::BoxFuture;
@@ -33,6 +33,8 @@ enum Op<'a> {
     Answer,
     Disk(Disk),
     Crowded(bool),
+    /// Whether what is read elsewhere takes until an answer comes.
+    Slow(bool),
     Drain,
     ClientClosed,
     ServerClosed,
@@ -63,7 +65,8 @@ fn next(data: &[u8]) -> Option<(Op<'_>, &[u8])> {
         6 => (Op::Long(if head & 16 == 0 { b'Q' } else { b'P' }, usize::from(head >> 5) * 11_000), rest),
         _ => {
             let op = match head >> 3 {
-                0..=3 => Op::Answer,
+                0..=1 => Op::Answer,
+                2..=3 => Op::Slow(head >> 3 == 2),
                 4..=7 => Op::Disk(Disk::Full),
                 8..=13 => Op::Disk(Disk::Instant),
                 14..=17 => Op::Crowded(true),
@@ -85,6 +88,8 @@ struct Rig {
     client: BytesMut,
     server: BytesMut,
     crowded: bool,
+    slow: bool,
+    thinking: Option<Thinking>,
     closed: bool,
     /// What was to be written: it carries room.
     written: Vec<bytes::Bytes>,
@@ -113,8 +118,19 @@ impl Rig {
         };
         let dialect = PostgresDialect::new(admission, setup);
         let (client, server) = (BytesMut::new(), BytesMut::new());
-        let (asking, crowded, closed, written) = (None, false, false, Vec::new());
-        Self { fakes, session, dialect, asking, client, server, crowded, closed, written }
+        Self {
+            fakes,
+            session,
+            dialect,
+            client,
+            server,
+            asking: None,
+            crowded: false,
+            slow: false,
+            thinking: None,
+            closed: false,
+            written: Vec::new(),
+        }
     }
 
     fn side(&mut self, side: Side) -> &mut BytesMut {
@@ -143,6 +159,7 @@ impl Rig {
             Op::Answer => self.answer(),
             Op::Disk(disk) => self.fakes.log.set(disk),
             Op::Crowded(crowded) => self.crowded = crowded,
+            Op::Slow(slow) => self.slow = slow,
             Op::Drain => {
                 self.call(|me, out| me.dialect.drain(NOW, out));
             }
@@ -165,7 +182,15 @@ impl Rig {
         }
     }
 
+    fn think(&mut self, thinking: Thinking) {
+        let thought: Thought = if self.crowded { Box::new(Crowded) } else { thinking.done_at_once() };
+        self.call(|me, out| me.dialect.thought(thought, NOW, out));
+    }
+
     fn answer(&mut self) {
+        if let Some(thinking) = self.thinking.take() {
+            return self.think(thinking);
+        }
         let Some(mut asking) = self.asking.take() else { return };
         match asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answers) => {
@@ -194,10 +219,10 @@ impl Rig {
                 assert!(self.asking.is_none(), "two asks at once");
                 self.asking = Some(Box::pin(self.session.submit(commands)));
             }
-            Action::Think(thinking) => {
-                let thought: Thought = if self.crowded { Box::new(Crowded) } else { (thinking.work)() };
-                self.call(|me, out| me.dialect.thought(thought, NOW, out));
+            Action::Think(thinking) if self.slow => {
+                assert!(self.thinking.replace(thinking).is_none(), "two thoughts at once");
             }
+            Action::Think(thinking) => self.think(thinking),
             Action::Complete { permit, outcome, last } => {
                 drop(self.session.complete(permit, *outcome).expect("facts are taken").reply(last));
             }
@@ -231,7 +256,7 @@ pub(crate) fn interleave(mut data: &[u8]) {
         assert!(rig.closed, "not closed");
     }
     // What was asked and not decided when the session ended is decided by nobody any more.
-    rig.asking = None;
+    (rig.asking, rig.thinking) = (None, None);
     drop(rig.dialect);
     rig.written.clear();
     assert_eq!(budget.used(), 0, "room is not given back");

@@ -211,7 +211,7 @@ impl Stage {
                 }
             }
             Action::Think(thinking) => {
-                let thought: Thought = if self.crowded { Box::new(Crowded) } else { (thinking.work)() };
+                let thought: Thought = if self.crowded { Box::new(Crowded) } else { thinking.done_at_once() };
                 let mut out = Vec::new();
                 self.dialect.thought(thought, NOW, &mut out);
                 out.into_iter().for_each(|a| self.carry_out(a));
