@@ -21,6 +21,9 @@ pub const RECORD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Bytes queued for the log above which clients are no longer listened to: an eighth of what would refuse them.
 const BACKLOG_BYTES: usize = INTENT_QUEUE_BYTES / 8;
 
+/// Who has at most so much to take in is let in up to twice the backlog: who fills that with large texts waits at once.
+const FEW_BYTES: usize = 8 << 10;
+
 /// About what an entry needs beside its texts: leaf, frame, the structures in memory.
 const ENTRY_BYTES: usize = 768;
 
@@ -72,8 +75,9 @@ impl Recorder for LogRecorder {
         self.log.durable_size() > ticket.0
     }
 
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.log.queued_bytes() < BACKLOG_BYTES || !matches!(self.log.health().state, State::Running) {
+    fn poll_room(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let most = if bytes > FEW_BYTES { BACKLOG_BYTES } else { 2 * BACKLOG_BYTES };
+        if self.log.queued_bytes() < most || !matches!(self.log.health().state, State::Running) {
             // In trouble nobody waits here: what cannot be recorded is refused.
             return Poll::Ready(());
         }
@@ -81,7 +85,7 @@ impl Recorder for LogRecorder {
         let mut registration = Registration::default();
         let durable = self.log.poll_durable(next, Patience::Intent, &mut registration, cx).map(drop);
         // All that was queued may have become durable before the place was read at which is waited; then nothing would wake.
-        if self.log.queued_bytes() < BACKLOG_BYTES { Poll::Ready(()) } else { durable }
+        if self.log.queued_bytes() < most { Poll::Ready(()) } else { durable }
     }
 
     fn poll_durable(

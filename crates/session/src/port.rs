@@ -282,8 +282,9 @@ pub trait Recorder: Send + Sync {
     /// Whether everything up to `ticket` is durable by now. One atomic load.
     fn is_durable(&self, ticket: Ticket) -> bool;
     /// Whether the log keeps up with what is queued. Whoever takes in commands waits while it does not (wakes `cx`), so
-    /// that one client's flood is slowed down before anybody is refused. Cancel-safe.
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()>;
+    /// that one client's flood is slowed down before anybody is refused. `bytes`: of what it has to take in; few are let in
+    /// for longer, so that they need not wait for what others' many take. Cancel-safe.
+    fn poll_room(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<()>;
     /// Waits until everything up to `ticket` is durable; wakes `cx`. Who waits for an intent is told at once when the log
     /// cannot be written; who waits for a fact goes on waiting while it may still be. Resolves with `TimedOut` when
     /// polled after longer than the recorder's own limit: whoever waits must poll again from time to time.

@@ -420,7 +420,7 @@ impl Running {
     /// Whether the log takes what this client's next commands would add. A client that asks faster than the log writes
     /// waits, so that the others are not refused for its sake.
     fn log_keeps_up(&self, cx: &mut Context<'_>) -> bool {
-        self.session.engine().recorder.poll_room(cx).is_ready()
+        self.session.engine().recorder.poll_room(self.from_client.buf.len(), cx).is_ready()
     }
 
     fn client_lost(&mut self) {
