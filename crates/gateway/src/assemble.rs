@@ -132,6 +132,7 @@ fn engine(
         clock: Box::new(SystemClock::start()),
         ids: Box::new(Uuid7),
         failures: Mutex::default(),
+        refused: Mutex::default(),
         tally: Tally::default(),
     }
 }
