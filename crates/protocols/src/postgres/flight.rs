@@ -110,6 +110,20 @@ pub(super) enum Sent {
     CopyEnd,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
     Refused(Bytes),
+    /// A Sync of the gateway's own, behind Syncs that a COPY may have swallowed: its ReadyForQuery is not told.
+    Probe,
+    /// What follows a probe and is told from everything else by the tags of its answers, which are not told either.
+    Mark(&'static [u8]),
+}
+
+/// The gateway finds out which Syncs a COPY has swallowed: the ReadyForQuery before the last one in front of the mark are
+/// those of the client's.
+#[derive(Clone, Copy, Debug)]
+struct Probing {
+    /// The COPY was of the extended protocol: without one of those, the target has skipped up to the probe.
+    skips: bool,
+    /// One of the client's Syncs was answered.
+    answered: bool,
 }
 
 /// An entry of the queue.
@@ -136,10 +150,13 @@ pub(super) struct Flight {
     unsettling: usize,
     /// How many of them take copy data, or may.
     copies: usize,
-    /// The target skips what is sent until the next Sync, which is not in the queue yet.
+    /// The target skips what is sent until the next Sync, which is not in the queue yet; or would, but for a probe.
     skipping: bool,
-    /// A COPY may have swallowed the newest Sync, and no ReadyForQuery has come since.
+    /// A COPY of the extended protocol may have swallowed the newest Sync, and no ReadyForQuery has come since. One of the
+    /// simple protocol makes nothing skip: a Query behind it runs, and its first answer tells.
     doubts: bool,
+    /// A probe is under way.
+    probing: Option<Probing>,
     /// The gateway has asked for the answers so far, and nothing was sent since.
     flushed: bool,
 }
@@ -148,10 +165,15 @@ impl Flight {
     pub(super) fn push(&mut self, entry: Entry) {
         if let Sent::Sync { doubtful } = entry.sent {
             self.skipping = false;
-            self.doubts |= doubtful;
+            self.doubts |= doubtful && self.is_extended();
         }
         self.flushed = false;
         self.entries.push_back(entry);
+    }
+
+    /// Whether the message in front is of the extended protocol.
+    fn is_extended(&self) -> bool {
+        matches!(self.entries.front(), Some(Entry { sent: Sent::Execute(_), .. }))
     }
 
     /// Whether a Flush of the gateway's own would bring answers that the target keeps back. Says so once.
@@ -224,7 +246,7 @@ impl Flight {
     /// The target reads copy data now: the Syncs up to its end, or up to a message that it does not take among copy data,
     /// may be swallowed.
     pub(super) fn copy_in_began(&mut self) {
-        self.doubts = true;
+        self.doubts |= self.is_extended();
         for entry in self.entries.iter_mut().skip(1) {
             match &mut entry.sent {
                 Sent::Sync { doubtful } => *doubtful = true,
@@ -243,6 +265,10 @@ impl Flight {
 
     /// The command at the front has read copy data that far: it has swallowed the Syncs before that.
     pub(super) fn copy_in_read(&mut self, read: CopyRead) {
+        if read == CopyRead::Stranger && self.probing.take().is_some() {
+            // The mark was that stranger.
+            self.entries.retain(|e| !matches!(e.sent, Sent::Probe | Sent::Mark(_)));
+        }
         // Data that it has read ends what is certain: a Sync behind may not have been reached.
         let known_to = |e: &Entry| match read {
             CopyRead::Data => matches!(e.sent, Sent::CopyData | Sent::CopyEnd),
@@ -267,6 +293,9 @@ impl Flight {
             Some(Sent::Sync { doubtful: true }) => {
                 self.entries.pop_front();
                 self.doubt_next_sync();
+                if let Some(probing) = &mut self.probing {
+                    probing.answered = true;
+                }
             }
             Some(Sent::Sync { doubtful: false } | Sent::Ready) => {
                 self.entries.pop_front();
@@ -325,6 +354,62 @@ impl Flight {
         })
     }
 
+    /// Whether a Sync in the queue may be swallowed by a COPY, so that nothing tells yet whether it will be answered.
+    pub(super) fn has_doubtful_sync(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.sent, Sent::Sync { doubtful: true }))
+    }
+
+    /// Whether copy data has gone out behind a Sync that may be swallowed: the COPY can fail before that Sync or after it.
+    pub(super) fn data_follows_doubtful_sync(&self) -> bool {
+        let sync = self.entries.iter().position(|e| matches!(e.sent, Sent::Sync { doubtful: true }));
+        let data = |e: &Entry| matches!(e.sent, Sent::CopyData | Sent::CopyEnd);
+        sync.is_some_and(|sync| self.entries.iter().skip(sync).any(data))
+    }
+
+    /// Whether a probe is under way.
+    pub(super) fn is_probing(&self) -> bool {
+        self.probing.is_some()
+    }
+
+    /// Whether a probe would tell which Syncs count: nothing else is open but a COPY that reads.
+    pub(super) fn may_probe(&self) -> bool {
+        let reading = usize::from(self.is_reading_copy() && self.is_extended());
+        let part =
+            |e: &Entry| matches!(e.sent, Sent::CopyData | Sent::CopyEnd | Sent::Sync { doubtful: true });
+        !self.is_probing() && self.has_doubtful_sync() && self.entries.iter().skip(reading).all(part)
+    }
+
+    /// A probe goes out, with a mark behind it whose answers have these tags.
+    pub(super) fn probe(&mut self, mark: &'static [u8]) {
+        self.probing = Some(Probing { skips: self.doubts, answered: false });
+        self.push(Entry::plain(Sent::Probe));
+        self.push(Entry::plain(Sent::Mark(mark)));
+    }
+
+    /// The probe's own ReadyForQuery came: Syncs that are still in front of it were swallowed.
+    pub(super) fn probed(&mut self) {
+        while let Some(entry) = self.entries.pop_front() {
+            if matches!(entry.sent, Sent::Probe) {
+                return;
+            }
+        }
+    }
+
+    /// Whether a message with this tag answers the mark. With the last one all is known.
+    pub(super) fn take_mark(&mut self, tag: u8) -> bool {
+        let Some(Entry { sent: Sent::Mark(tags), .. }) = self.entries.front_mut() else { return false };
+        let Some((_, rest)) = tags.split_first().filter(|(first, _)| **first == tag) else { return false };
+        *tags = rest;
+        if rest.is_empty() {
+            self.entries.pop_front();
+            if let Some(probing) = self.probing.take() {
+                self.skipping = probing.skips && !probing.answered;
+                self.doubts = false;
+            }
+        }
+        true
+    }
+
     /// Whether the target waits for copy data now.
     pub(super) fn is_reading_copy(&self) -> bool {
         self.running.front().is_some_and(|r| r.copy_in && !r.copy_done)
@@ -351,7 +436,9 @@ impl Flight {
 
     /// Whether the target owes an answer that it does not keep back: it comes, unless the target hangs.
     pub(super) fn is_owed(&self) -> bool {
-        let owed = |e: &Entry| matches!(e.sent, Sent::Ready | Sent::Sync { doubtful: false });
+        let owed = |e: &Entry| {
+            matches!(e.sent, Sent::Ready | Sent::Sync { doubtful: false } | Sent::Probe | Sent::Mark(_))
+        };
         !self.is_reading_copy() && self.entries.iter().any(owed)
     }
 
@@ -363,6 +450,10 @@ impl Flight {
         while let Some(entry) = self.entries.front() {
             if matches!(entry.sent, Sent::Sync { .. }) {
                 self.skipping = false;
+                break;
+            }
+            if matches!(entry.sent, Sent::Probe) {
+                // The client has sent no Sync that counts, and whatever it sends next is skipped.
                 break;
             }
             ends += entry.ends;
@@ -379,7 +470,7 @@ impl Flight {
     /// The session ends: nothing more is awaited.
     pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.entries.clear();
-        (self.unsettling, self.copies) = (0, 0);
+        (self.unsettling, self.copies, self.probing) = (0, 0, None);
         out.extend(self.running.drain(..).map(|running| Action::Abandon(running.permit, why)));
     }
 }

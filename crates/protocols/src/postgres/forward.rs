@@ -16,7 +16,7 @@ use crate::budget::carry;
 use crate::dialect::Action;
 
 /// The name under which a refused Parse fails. Nothing ever has it: the text does not parse.
-const REFUSED_NAME: &[u8] = b"firsthand refused";
+pub(super) const REFUSED_NAME: &[u8] = b"firsthand refused";
 
 /// What came of one command.
 enum Fate {
