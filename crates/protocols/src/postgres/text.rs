@@ -96,9 +96,10 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    pub(super) fn new(shape: Arc<Shape>, text: Recorded) -> Self {
-        let change = role::change_of(&shape, &text.text);
-        Self { shape, text, change }
+    pub(super) fn new(shape: Arc<Shape>, original: &[u8], settings: Settings) -> Self {
+        // From the whole text: what is kept of it may end before its first word.
+        let change = role::change_of(&shape, &String::from_utf8_lossy(original));
+        Self { shape, text: Recorded::of(original, settings), change }
     }
 }
 
@@ -118,14 +119,14 @@ impl Reading {
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
-            [] => vec![Piece::new(Arc::new(nothing()), Recorded::of(text, settings))],
+            [] => vec![Piece::new(Arc::new(nothing()), text, settings)],
             [one] => {
                 // Comments around the only statement are part of what was sent.
-                vec![Piece::new(Arc::clone(&one.shape), Recorded::of(text, settings))]
+                vec![Piece::new(Arc::clone(&one.shape), text, settings)]
             }
             many => many
                 .iter()
-                .map(|s| Piece::new(Arc::clone(&s.shape), Recorded::of(part(text, s.range(text)), settings)))
+                .map(|s| Piece::new(Arc::clone(&s.shape), part(text, s.range(text)), settings))
                 .collect(),
         };
         Self { pieces, opaque }
@@ -147,7 +148,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece::new(Arc::new(shape), Recorded::of(text, settings))
+        Piece::new(Arc::new(shape), text, settings)
     }
 }
 
@@ -175,4 +176,31 @@ pub(super) fn unknown(coverage: &'static str) -> Arc<Shape> {
         plain_read: false,
         coverage: vec![coverage.to_owned()],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(text: &str, settings: Settings) -> Change {
+        let (text, analyzer) = (text.to_owned(), Analyzer::default());
+        let read = move || Reading::of(&analyzer, text.as_bytes(), settings).pieces.pop().map(|p| p.change);
+        let thread = std::thread::Builder::new().stack_size(firsthand_sql::STACK_BYTES).spawn(read);
+        thread.unwrap().join().unwrap().unwrap()
+    }
+
+    /// What is kept of the text does not reach as far, or nothing of it is kept. None of these is parsed, so what the role
+    /// is now cannot be told; but that it may have changed can.
+    #[test]
+    fn a_role_is_seen_behind_what_the_record_does_not_keep() {
+        let comment = "x".repeat(TEXT_BYTES_KEPT);
+        let settings = Settings::default();
+        assert_eq!(change(&format!("/*{comment}*/ set role app"), settings), Change::Unclear);
+        assert_eq!(change(&format!("set /*{comment}*/ role /*{comment}*/ app"), settings), Change::Unclear);
+        assert_eq!(change(&format!("do $${comment} set role app$$"), settings), Change::Unclear);
+        let withheld = r"/* password '\' */ set role app";
+        let unsure = Settings { standard_conforming_strings: false, ..settings };
+        assert_eq!(Recorded::of(withheld.as_bytes(), unsure).coverage, Some(TEXT_WITHHELD));
+        assert_eq!(change(withheld, unsure), Change::Unclear);
+    }
 }
