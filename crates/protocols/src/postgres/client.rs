@@ -353,7 +353,7 @@ impl PostgresDialect {
                 self.flight.sync_is_in_doubt() && (!reading || self.flight.data_follows_doubtful_sync())
             }
             // Whoever leaves is still told what was answered.
-            b'X' => !reading && self.flight.has_doubtful_sync(),
+            b'X' => self.flight.has_doubtful_sync() && (!reading || self.flight.has_copy_data()),
             _ => false,
         }
     }

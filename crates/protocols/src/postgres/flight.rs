@@ -366,6 +366,11 @@ impl Flight {
         sync.is_some_and(|sync| self.entries.iter().skip(sync).any(data))
     }
 
+    /// Whether copy data has gone out that no answer has told of.
+    pub(super) fn has_copy_data(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.sent, Sent::CopyData | Sent::CopyEnd))
+    }
+
     /// Whether a probe is under way.
     pub(super) fn is_probing(&self) -> bool {
         self.probing.is_some()
