@@ -111,6 +111,27 @@ fn failures_are_limited_and_then_forgiven() {
 }
 
 #[test]
+fn an_address_that_tries_many_logins_is_limited_and_told_in_a_sum() {
+    let mut rig = rig("");
+    let right = rig.place(AGENT, &rig.secret, "shop");
+    Raw::login(&right, &[]).unwrap();
+    for number in 0..150 {
+        refusal(&rig.place(&format!("guess-{number}"), "fh_wrong", "shop"));
+    }
+    Raw::login(&right, &[]).expect("who was let in before does not wait for others behind the same address");
+    rig.gateway.stop().unwrap();
+    let record = rig.gateway.record().unwrap();
+    let told: Vec<_> = record.of_kind("identity.refused").collect();
+    let count: u64 = told.iter().map(|e| e.leaf("count").as_u64().unwrap_or(1)).sum();
+    assert!(count == 150 && told.len() <= 40, "{count} in {} entries", told.len());
+    let sum = told.iter().find(|e| e.leaf("count").as_u64().is_some()).unwrap();
+    assert_eq!(sum.leaf("why"), "rate");
+    assert_eq!(sum.payload("address"), "127.0.0.1");
+    let detail = sum.payload("detail").to_string();
+    assert!(detail.contains("unknown (") && detail.contains("rate ("), "{detail}");
+}
+
+#[test]
 fn a_revoked_token_opens_nothing() {
     let rig = rig("");
     let place = rig.place(AGENT, &rig.secret, "shop");

@@ -138,6 +138,7 @@ fn engine(
         clock: Box::new(SystemClock::start()),
         ids: Box::new(Uuid7),
         failures: Mutex::default(),
+        refused: Mutex::default(),
         tally: Tally::default(),
     }
 }

@@ -197,7 +197,7 @@ pub struct StreamProgress {
 pub struct AdmissionRefused {
     /// True when the proof failed (`identity.refused`); false when the target could not be reached (`session.refused`).
     pub identity: bool,
-    /// Why, one word: `proof`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unreachable`, `credential`.
+    /// Why, one word: `proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unreachable`, `credential`.
     pub why: &'static str,
     /// The login name as presented (payload).
     pub login: String,

@@ -21,6 +21,7 @@ use crate::port::{
     IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
+use crate::refused::{Refused, Sum};
 use crate::tally::Tally;
 
 /// The ports, wired together once at the start. No global state: everything that needs it is handed it.
@@ -47,6 +48,8 @@ pub struct Engine {
     pub ids: Box<dyn Ids>,
     /// Slows guessing down.
     pub failures: Mutex<FailureLimiter>,
+    /// Keeps refusals from filling the log.
+    pub refused: Mutex<Refused>,
     /// Counts.
     pub tally: Tally,
 }
@@ -131,10 +134,7 @@ impl Engine {
     /// The refusal to answer with.
     pub fn admit(&self, proof: &Proof, wanted: &Wanted, client: &ClientFacts) -> Result<Admitted, Refusal> {
         let login = &wanted.login;
-        if let Try::Wait { first } = self.failures().check(&client.address, login, self.clock.mono()) {
-            if first {
-                self.record_refused(true, "rate", wanted, client, "too many failures; further tries wait");
-            }
+        if self.must_wait(wanted, client) {
             return Err(Refusal::identity(login));
         }
         let identity = match self.identity.identify(proof, self.clock.now()) {
@@ -165,15 +165,9 @@ impl Engine {
                 ));
             }
         };
-        self.failures().succeeded(&client.address, login);
+        self.failures().succeeded(&client.address, login, self.clock.mono());
         if wanted.unobserved && !target.allow_unobserved {
-            self.record_refused(
-                false,
-                "unobserved",
-                wanted,
-                client,
-                "replication is not allowed on this target",
-            );
+            self.refused_known("unobserved", wanted, client, "replication is not allowed on this target");
             return Err(Refusal::new(
                 RefusalKind::Unsupported,
                 "Firsthand refuses replication connections to this target, because it cannot record what they carry; connect without replication",
@@ -183,7 +177,7 @@ impl Engine {
         let credential = match self.credentials.credential(&identity, &target) {
             Ok(credential) => credential,
             Err(e) => {
-                self.record_refused(false, "credential", wanted, client, &e.to_string());
+                self.refused_known("credential", wanted, client, &e.to_string());
                 return Err(unavailable());
             }
         };
@@ -217,7 +211,7 @@ impl Engine {
         why: &'static str,
         detail: &str,
     ) -> Refusal {
-        self.record_refused(false, why, wanted, client, detail);
+        self.refused_known(why, wanted, client, detail);
         unavailable()
     }
 
@@ -273,18 +267,24 @@ impl Engine {
         Ok((session, admission))
     }
 
-    /// A client broke the rules of the proof itself. It counts as a failed try, and like those it is recorded only once
-    /// while further tries have to wait: otherwise who need not know any secret could fill the log.
+    /// A client broke the rules of the proof itself. It counts as a failed try, and further ones have to wait like those:
+    /// otherwise who need not know any secret could try for ever.
     pub fn proof_broken(&self, wanted: &Wanted, client: &ClientFacts, detail: &str) {
-        match self.failures().check(&client.address, &wanted.login, self.clock.mono()) {
-            Try::Wait { first: false } => return,
-            Try::Wait { first: true } => {
-                self.record_refused(true, "rate", wanted, client, "too many failures; further tries wait");
-                return;
-            }
-            Try::Look => {}
+        if !self.must_wait(wanted, client) {
+            let _ = self.refuse_identity("protocol", wanted, client, detail);
         }
-        let _ = self.refuse_identity("protocol", wanted, client, detail);
+    }
+
+    /// Whether this try is refused without being looked at. Only the first one that waits says something new.
+    fn must_wait(&self, wanted: &Wanted, client: &ClientFacts) -> bool {
+        let now = self.clock.mono();
+        let Try::Wait { first } = self.failures().check(&client.address, &wanted.login, now) else {
+            return false;
+        };
+        if self.is_entry(true, "rate", !first, client) {
+            self.refused_entry(true, "rate", wanted, client, "too many failures; further tries wait");
+        }
+        true
     }
 
     fn refuse_identity(
@@ -299,8 +299,36 @@ impl Engine {
         Refusal::identity(&wanted.login)
     }
 
-    /// Records that somebody was not let in.
+    /// Records that somebody was not let in, who had shown no valid proof or ran into a limit: by an entry, or, when there
+    /// were many of the same address, in a sum of them.
     pub fn record_refused(
+        &self,
+        identity: bool,
+        why: &'static str,
+        wanted: &Wanted,
+        client: &ClientFacts,
+        detail: &str,
+    ) {
+        if self.is_entry(identity, why, false, client) {
+            self.refused_entry(identity, why, wanted, client, detail);
+        }
+    }
+
+    /// Whether a refusal is to be an entry of its own; it is counted otherwise. `quiet`: it says nothing new.
+    fn is_entry(&self, identity: bool, why: &'static str, quiet: bool, client: &ClientFacts) -> bool {
+        let is_entry = self.refused().note(identity, why, &client.address, quiet, self.clock.mono());
+        if !is_entry {
+            Tally::one(&self.tally.admissions_refused);
+        }
+        is_entry
+    }
+
+    /// Records that somebody got no session who had proved who they are: never in a sum, because it tells who.
+    fn refused_known(&self, why: &'static str, wanted: &Wanted, client: &ClientFacts, detail: &str) {
+        self.refused_entry(false, why, wanted, client, detail);
+    }
+
+    fn refused_entry(
         &self,
         identity: bool,
         why: &'static str,
@@ -323,6 +351,24 @@ impl Engine {
         let _ = self.recorder.append(event, Need::Intent);
     }
 
+    /// Records the refusals that were counted only: those of windows that are over, or all of them. To be called every few
+    /// seconds, and before the end.
+    pub fn tell_refused(&self, all: bool) {
+        let due = self.refused().take_due(all, self.clock.mono());
+        for Sum { identity, address, count, words } in due {
+            let event = Event::Refused(Box::new(AdmissionRefused {
+                identity,
+                why: if identity { "rate" } else { "limit" },
+                login: String::new(),
+                target: String::new(),
+                client: ClientFacts { address, ..ClientFacts::default() },
+                detail: words,
+                count,
+            }));
+            let _ = self.recorder.append(event, Need::Intent);
+        }
+    }
+
     /// Records that so many connections were dropped before they were let in: one entry for all of them.
     pub fn record_dropped(&self, count: u64, detail: String) {
         Tally::add(&self.tally.connections_dropped, count);
@@ -341,6 +387,10 @@ impl Engine {
 
     fn failures(&self) -> std::sync::MutexGuard<'_, FailureLimiter> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self) -> std::sync::MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -470,6 +470,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
         clock: Box::new(TickingClock::default()),
         ids: Box::new(CountingIds(AtomicU64::new(1))),
         failures: Mutex::default(),
+        refused: Mutex::default(),
         tally: crate::tally::Tally::default(),
     };
     Fakes { engine: Arc::new(engine), log, approver, identity }

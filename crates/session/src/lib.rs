@@ -11,6 +11,7 @@ pub mod permit;
 pub mod pipeline;
 pub mod port;
 pub mod refusal;
+pub mod refused;
 pub mod secret;
 pub mod tally;
 mod veil;

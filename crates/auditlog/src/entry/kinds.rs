@@ -258,7 +258,7 @@ pub const KINDS: &[Kind] = &[
     refusal(
         "identity.refused",
         "Somebody was not let in: the proof failed.",
-        &[METHOD, PROTO, TLS, WHY_REFUSED],
+        &[COUNT, METHOD, PROTO, TLS, WHY_REFUSED],
     ),
     administered(
         "identity.token_created",

@@ -215,6 +215,17 @@ fn refused_together() -> AdmissionRefused {
     }
 }
 
+fn failed_together() -> AdmissionRefused {
+    AdmissionRefused {
+        identity: true,
+        why: "rate",
+        client: ClientFacts { address: "192.0.2.7".to_owned(), ..ClientFacts::default() },
+        detail: "984 more were refused from this address within 61 s: unknown (984)".to_owned(),
+        count: 984,
+        ..refused_together()
+    }
+}
+
 /// Facts, and the rest, of the administrative kinds.
 const ADMINISTERED: [(&str, &str, &str); 6] = [
     (
@@ -391,6 +402,7 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.extend(long_facts().map(|(name, event)| (name.to_owned(), event)));
     all.push(("command.changed".to_owned(), Event::CommandChanged(Box::new(changed(Arc::new(facts()))))));
     all.push(("target.asked".to_owned(), log("target.asked")));
+    all.push(("identity.refused-together".to_owned(), Event::Refused(Box::new(failed_together()))));
 }
 
 fn changed(facts: Arc<SessionFacts>) -> CommandChanged {

@@ -151,6 +151,7 @@ fn entries_are_told_in_words() {
         ("session.noted-unknown-message", "a message of an unknown type was passed on: x"),
         ("session.refused", "unreachable as triage-bot to orders from 192.0.2.7:50123: connection refused"),
         ("session.refused-together", "limit: 990 connections gave way"),
+        ("identity.refused-together", "rate from 192.0.2.7: 984 more were refused from this address"),
     ] {
         let shown = golden(name);
         // A line is cut where it is too long for a screen.

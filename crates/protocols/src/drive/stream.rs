@@ -87,18 +87,19 @@ impl StreamServer {
                     }
                 },
                 Some(_) = tasks.join_next() => {}
-                _ = tell.tick() => self.tell_dropped(),
+                _ = tell.tick() => self.tell_refused(false),
             }
         }
         drop(listener);
-        self.tell_dropped();
         self.half_open.clear();
         self.sessions.drain();
         while tasks.join_next().await.is_some() {}
+        self.tell_refused(true);
     }
 
-    /// Connections that gave way are told together (invariant 13).
-    fn tell_dropped(&self) {
+    /// Connections that gave way, and refusals beyond the first ones, are told together (invariant 13).
+    fn tell_refused(&self, all: bool) {
+        self.engine.tell_refused(all);
         let now = self.engine.clock.mono();
         if let Some((count, words)) = self.half_open.take_dropped(self.limits.handshakes, now) {
             self.engine.record_dropped(count, words);
@@ -166,8 +167,7 @@ impl StreamServer {
         }
     }
 
-    /// A connection ended at a limit of the listener: that is an entry (invariant 13), though one that may be turned away,
-    /// so that a flood of connections cannot fill the log.
+    /// A connection ended at a limit of the listener: that is an entry (invariant 13), or one of a sum.
     fn limit_passed(&self, client: &ClientFacts, what: &str) {
         self.engine.record_refused(false, "limit", &Wanted::default(), client, what);
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::batch::{PARAMETERS_CUT, Parts, What};
 use super::dialect::{Life, PostgresDialect};
+use super::forward::REFUSED_NAME;
 use super::knowing::{Knowing, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::{Known, Portal, Statement, known_as};
@@ -27,6 +28,12 @@ const PASS_FROM: usize = 64 << 10;
 
 /// What the next text is judged in hangs on answers of the target that are still to come.
 struct Unsettled;
+/// What a Bind binds.
+enum Bound<'m> {
+    To(&'m frontend::Bind<'m>),
+    /// It could not be read: the target tells why not.
+    Unread,
+}
 
 /// What becomes of the message at the front.
 enum Next {
@@ -65,6 +72,9 @@ impl PostgresDialect {
                 Ok(Scan::NeedMore(_)) => return,
                 Err(e) => return self.client_broke(&e, out),
             };
+            if self.awaits_sync(header.tag, out) {
+                return;
+            }
             if self.refuse_long(header, out)
                 || (!whole && self.begin_passing(header, input, out))
                 || self.refuse_crowded(header, input.len(), out)
@@ -182,9 +192,6 @@ impl PostgresDialect {
     }
 
     fn message(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
-        if self.awaits_sync(tag, out) {
-            return Next::Waits;
-        }
         let body = input.get(HEADER_LEN..len).unwrap_or_default();
         if is_read_elsewhere(tag, body) {
             let Ok(view) = self.view() else { return self.stall(out) };
@@ -217,10 +224,12 @@ impl PostgresDialect {
                     let statement = self.statement(&parse, view.as_ref());
                     self.parse(statement, input.split_to(len), out)
                 }
-                Ok(Message::Bind(bind)) => match self.portal(&bind) {
-                    Some(portal) => self.bind(portal, input.split_to(len), out),
-                    None => self.stall(out),
-                },
+                Ok(Message::Bind(bind)) => {
+                    match self.portal_of(bind.portal, bind.statement, Bound::To(&bind)) {
+                        Some(portal) => self.bind(portal, input.split_to(len), out),
+                        None => self.stall(out),
+                    }
+                }
                 Ok(Message::Execute(execute)) => match self.names.portal(execute.portal) {
                     Known::Uncertain => self.stall(out),
                     known => {
@@ -251,8 +260,34 @@ impl PostgresDialect {
                     );
                     Next::Waits
                 }
-                Err(e) => self.malformed(&e, tag == b'F', len, input, out),
+                Err(e) => self.unreadable(tag, &e, len, input, out),
             },
+        }
+    }
+
+    /// A message that cannot be read. PostgreSQL reads some of them in steps, and finds other faults first: those it
+    /// gets as they are, as commands of which not everything is known.
+    fn unreadable(
+        &mut self,
+        tag: u8,
+        e: &DecodeError,
+        len: usize,
+        input: &mut BytesMut,
+        out: &mut Vec<Action>,
+    ) -> Next {
+        let body = input.get(HEADER_LEN..len).unwrap_or_default();
+        match (tag, frontend::bind_names(body)) {
+            // It ends the skipping before it is looked into, and counts for nothing within a COPY.
+            (b'S', _) => self.sync(input.split_to(len), out),
+            (b'F', _) => {
+                let parts = broken_call(body);
+                self.function(parts, input.split_to(len), out)
+            }
+            (b'B', Ok((portal, statement))) => match self.portal_of(portal, statement, Bound::Unread) {
+                Some(portal) => self.bind(portal, input.split_to(len), out),
+                None => self.stall(out),
+            },
+            _ => self.malformed(e, false, len, input, out),
         }
     }
 
@@ -265,9 +300,8 @@ impl PostgresDialect {
         input: &mut BytesMut,
         out: &mut Vec<Action>,
     ) -> Next {
-        let is_sync = input.first() == Some(&b'S');
         input.advance(len);
-        self.refuse_malformed(e, simple || is_sync, out)
+        self.refuse_malformed(e, simple, out)
     }
 
     fn refuse_malformed(&mut self, e: &DecodeError, ready: bool, out: &mut Vec<Action>) -> Next {
@@ -315,23 +349,58 @@ impl PostgresDialect {
     /// Whether a message has to wait because a COPY may have swallowed the Sync before it: then the target would skip it,
     /// and nothing would tell. What runs nothing goes on while the target reads copy data: it ends the COPY there.
     fn awaits_sync(&mut self, tag: u8, out: &mut Vec<Action>) -> bool {
-        let waits = match tag {
-            b'Q' | b'F' | b'E' => true,
-            b'P' | b'B' | b'D' | b'C' => !self.flight.is_reading_copy(),
-            _ => false,
-        };
-        if !waits || !self.flight.sync_is_in_doubt() {
+        if !self.is_in_doubt(tag) {
             return false;
         }
         // What is held here may hold the Sync.
         if !self.submit(out) {
             return true;
         }
-        self.stalled = self.flight.sync_is_in_doubt();
+        self.stalled = self.is_in_doubt(tag);
         if self.stalled {
-            self.ask_for_answers(out);
+            if self.flight.may_probe() {
+                self.probe(tag, out);
+            } else if !self.flight.is_probing() {
+                self.ask_for_answers(out);
+            }
         }
         self.stalled
+    }
+
+    /// Whether what such a message would mean depends on whether a Sync counts.
+    fn is_in_doubt(&self, tag: u8) -> bool {
+        let reading = self.flight.is_reading_copy();
+        if self.flight.is_probing() {
+            return !matches!(tag, b'S' | b'H' | b'd' | b'c' | b'f');
+        }
+        match tag {
+            b'Q' | b'F' | b'E' => self.flight.sync_is_in_doubt(),
+            b'P' | b'B' | b'D' | b'C' => {
+                self.flight.sync_is_in_doubt() && (!reading || self.flight.data_follows_doubtful_sync())
+            }
+            // Whoever leaves is still told what was answered.
+            b'X' => self.flight.has_doubtful_sync() && (!reading || self.flight.has_copy_data()),
+            _ => false,
+        }
+    }
+
+    /// Asks the target which Syncs count, when its answers so far do not tell: with a Sync of the gateway's own and
+    /// something that is told from all else. PostgreSQL ignores a Sync while it reads copy data; after an error it skips up
+    /// to one, and passes over the rest of the data. Where one counts already, another changes nothing: nothing has run
+    /// since. A COPY that still reads ends over the mark, as it would over the client's message.
+    fn probe(&mut self, tag: u8, out: &mut Vec<Action>) {
+        let mut bytes = BytesMut::new();
+        frontend::encode_sync(&mut bytes);
+        let mark: &[u8] = if tag == b'Q' && frontend::encode_query(&mut bytes, b"").is_ok() {
+            b"IZ"
+        } else {
+            let nothing = frontend::encode_close(&mut bytes, Object::Statement(REFUSED_NAME));
+            debug_assert!(nothing.is_ok(), "the name holds no zero byte");
+            frontend::encode_flush(&mut bytes);
+            b"3"
+        };
+        self.flight.probe(mark);
+        out.push(Action::ToServer(self.without_command(bytes.freeze())));
     }
 
     /// How texts are to be read now. While something is under way that can change it, a text that would read otherwise
@@ -453,22 +522,27 @@ impl PostgresDialect {
     }
 
     /// The portal that a Bind makes; `None`: it has to wait.
-    fn portal(&mut self, bind: &frontend::Bind<'_>) -> Option<Arc<Portal>> {
-        let statement = match self.names.statement(bind.statement) {
+    fn portal_of(&mut self, portal: &[u8], statement: &[u8], bound: Bound<'_>) -> Option<Arc<Portal>> {
+        let statement = match self.names.statement(statement) {
             Known::Is(statement) => Some(statement),
             Known::Nothing => None,
             Known::Uncertain => return None,
         };
-        if matches!(self.names.portal(bind.portal), Known::Uncertain) && !bind.portal.is_empty() {
+        if matches!(self.names.portal(portal), Known::Uncertain) && !portal.is_empty() {
             return None;
         }
         let view = self.view().ok()?;
         let meaning = statement.as_ref().and_then(|s| s.meaning.as_ref());
         let does = view.and_then(|view| meaning.map(|meaning| meaning.again(&view)));
         let type_of = |index| statement.as_ref().map_or(0, |s| s.parameter_type(index));
-        let parameters = parameters::render(bind.parameters(), type_of);
-        let formats = (0..bind.result_formats.len()).map(|i| bind.result_formats.of(i)).collect();
-        Some(Arc::new(self.names.portal_of(bind.portal, statement, does, parameters, formats)))
+        let (parameters, formats) = match bound {
+            Bound::To(bind) => (
+                parameters::render(bind.parameters(), type_of),
+                (0..bind.result_formats.len()).map(|i| bind.result_formats.of(i)).collect(),
+            ),
+            Bound::Unread => ((Json::default(), true), Box::default()),
+        };
+        Some(Arc::new(self.names.portal_of(portal, statement, does, parameters, formats)))
     }
 
     fn bind(&mut self, portal: Arc<Portal>, message: BytesMut, out: &mut Vec<Action>) -> Next {
@@ -589,9 +663,17 @@ impl PostgresDialect {
 
 /// The parts of a FunctionCall as a command: which function runs, only the target knows.
 fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
-    let text = format!("function call {}", call.function);
     let values = call.arguments.iter().enumerate().map(|(i, v)| (call.formats.of(i), v));
-    let (parameters, cut) = parameters::render(values, |_| 0);
+    call_of(Some(call.function), parameters::render(values, |_| 0))
+}
+
+/// One whose arguments cannot be read, or not even the function.
+fn broken_call(body: &[u8]) -> Parts {
+    call_of(body.first_chunk().map(|oid| u32::from_be_bytes(*oid)), (Json::default(), true))
+}
+
+fn call_of(function: Option<u32>, (parameters, cut): (Json, bool)) -> Parts {
+    let text = function.map_or("function call".to_owned(), |oid| format!("function call {oid}"));
     let shape = Shape {
         tag: String::new(),
         effects: Effects::only(Effect::Execute).and(Effect::Unknown),

@@ -133,6 +133,20 @@ pub(super) enum Sent {
     Own,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
     Refused(Bytes),
+    /// A Sync of the gateway's own, behind Syncs that a COPY may have swallowed: its ReadyForQuery is not told.
+    Probe,
+    /// What follows a probe and is told from everything else by the tags of its answers, which are not told either.
+    Mark(&'static [u8]),
+}
+
+/// The gateway finds out which Syncs a COPY has swallowed: the ReadyForQuery before the last one in front of the mark are
+/// those of the client's.
+#[derive(Clone, Copy, Debug)]
+struct Probing {
+    /// The COPY was of the extended protocol: without one of those, the target has skipped up to the probe.
+    skips: bool,
+    /// One of the client's Syncs was answered.
+    answered: bool,
 }
 
 /// An entry of the queue.
@@ -151,34 +165,21 @@ impl Entry {
     }
 }
 
-/// The newest Sync in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct NewestSync {
-    /// Its place, counted from the first entry that ever was.
-    place: u64,
-    /// The command whose Execute stands right before it, past Syncs and copy data; 0: something else stands there.
-    after: u64,
-}
-
 /// The queue, and the commands in it in the order in which they end.
 #[derive(Default)]
 pub(super) struct Flight {
     entries: VecDeque<Entry>,
-    /// How many entries have left the queue at its front.
-    left: u64,
-    /// Kept, because every message that could run something is held against it. Once it has left the queue, there is no
-    /// Sync in it.
-    newest_sync: Option<NewestSync>,
-    /// The command whose Execute would stand right before a Sync that came now, as in [`NewestSync::after`].
-    last_execute: u64,
     pub(super) running: VecDeque<Box<Running>>,
     unsettling: usize,
     /// How many of them take copy data, or may.
     copies: usize,
-    /// The target skips what is sent until the next Sync, which is not in the queue yet.
+    /// The target skips what is sent until the next Sync, which is not in the queue yet; or would, but for a probe.
     skipping: bool,
-    /// A COPY may have swallowed the newest Sync, and no ReadyForQuery has come since.
+    /// A COPY of the extended protocol may have swallowed the newest Sync, and no ReadyForQuery has come since. One of the
+    /// simple protocol makes nothing skip: a Query behind it runs, and its first answer tells.
     doubts: bool,
+    /// A probe is under way.
+    probing: Option<Probing>,
     /// The gateway has asked for the answers so far, and nothing was sent since.
     flushed: bool,
     /// Messages of the extended protocol were sent and no Sync after them.
@@ -202,18 +203,17 @@ impl Flight {
             Sent::Question | Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
             _ => self.open = true,
         }
-        match entry.sent {
-            Sent::Sync { doubtful } => {
-                self.skipping = false;
-                self.doubts |= doubtful;
-                let place = self.left + self.entries.len() as u64;
-                self.newest_sync = Some(NewestSync { place, after: self.last_execute });
-            }
-            Sent::CopyData => {}
-            _ => self.last_execute = entry.executes(),
+        if let Sent::Sync { doubtful } = entry.sent {
+            self.skipping = false;
+            self.doubts |= doubtful && self.is_extended();
         }
         self.flushed = false;
         self.entries.push_back(entry);
+    }
+
+    /// Whether the message in front is of the extended protocol.
+    fn is_extended(&self) -> bool {
+        matches!(self.entries.front(), Some(Entry { sent: Sent::Execute(_), .. }))
     }
 
     /// Whether a Flush of the gateway's own would bring answers that the target keeps back. Says so once.
@@ -229,7 +229,6 @@ impl Flight {
     pub(super) fn start(&mut self, running: Box<Running>) {
         self.unsettling += usize::from(running.unsettles);
         self.copies += usize::from(running.may_copy());
-        debug_assert!(self.running.back().is_none_or(|last| last.seq < running.seq), "in their order");
         self.running.push_back(running);
     }
 
@@ -250,9 +249,7 @@ impl Flight {
     }
 
     pub(super) fn pop(&mut self) -> Option<Entry> {
-        let entry = self.entries.pop_front()?;
-        self.left += 1;
-        Some(entry)
+        self.entries.pop_front()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -282,14 +279,14 @@ impl Flight {
             if !drop {
                 return;
             }
-            self.pop();
+            self.entries.pop_front();
         }
     }
 
     /// The target reads copy data now: the Syncs up to its end, or up to a message that it does not take among copy data,
     /// may be swallowed.
     pub(super) fn copy_in_began(&mut self) {
-        self.doubts = true;
+        self.doubts |= self.is_extended();
         for entry in self.entries.iter_mut().skip(1) {
             match &mut entry.sent {
                 Sent::Sync { doubtful } => *doubtful = true,
@@ -308,6 +305,10 @@ impl Flight {
 
     /// The command at the front has read copy data that far: it has swallowed the Syncs before that.
     pub(super) fn copy_in_read(&mut self, read: CopyRead) {
+        if read == CopyRead::Stranger && self.probing.take().is_some() {
+            // The mark was that stranger.
+            self.entries.retain(|e| !matches!(e.sent, Sent::Probe | Sent::Mark(_)));
+        }
         // Data that it has read ends what is certain: a Sync behind may not have been reached.
         let known_to = |e: &Entry| match read {
             CopyRead::Data => matches!(e.sent, Sent::CopyData | Sent::CopyEnd),
@@ -321,19 +322,6 @@ impl Flight {
             at += 1;
             !(is_end || before_end && matches!(e.sent, Sent::Sync { doubtful: true }))
         });
-        self.newest_sync = self.find_newest_sync();
-        self.last_execute = self.execute_before(self.entries.len());
-    }
-
-    fn find_newest_sync(&self) -> Option<NewestSync> {
-        let newest = self.entries.iter().rposition(|e| matches!(e.sent, Sent::Sync { .. }))?;
-        Some(NewestSync { place: self.left + newest as u64, after: self.execute_before(newest) })
-    }
-
-    fn execute_before(&self, at: usize) -> u64 {
-        let before = self.entries.range(..at.min(self.entries.len()));
-        let last = before.rev().find(|e| !matches!(e.sent, Sent::Sync { .. } | Sent::CopyData));
-        last.map_or(0, Entry::executes)
     }
 
     /// ReadyForQuery came: takes out what it answers. False when nothing in front is answered by it.
@@ -343,11 +331,14 @@ impl Flight {
         self.doubts = false;
         match self.entries.front().map(|e| &e.sent) {
             Some(Sent::Sync { doubtful: true }) => {
-                self.pop();
+                self.entries.pop_front();
                 self.doubt_next_sync();
+                if let Some(probing) = &mut self.probing {
+                    probing.answered = true;
+                }
             }
             Some(Sent::Sync { doubtful: false } | Sent::Ready) => {
-                self.pop();
+                self.entries.pop_front();
             }
             None => {}
             Some(_) => return false,
@@ -377,9 +368,9 @@ impl Flight {
 
     /// Whether it is open to whom copy data would belong that came now: a command under way may come to take it.
     pub(super) fn copy_is_open(&self) -> bool {
-        // Only the command in front can have its copy data ended.
-        let done = self.running.front().is_some_and(|r| r.copy_done && r.may_copy());
-        self.copies > usize::from(done) && !self.is_reading_copy()
+        self.copies > 0
+            && !self.is_reading_copy()
+            && self.running.iter().any(|r| !r.copy_done && r.may_copy())
     }
 
     /// Whether the newest Sync may be swallowed by a COPY, so that the target may skip what is sent now. A command must
@@ -388,22 +379,80 @@ impl Flight {
         if self.copies == 0 && !self.doubts {
             return false;
         }
-        let newest = self.newest_sync.filter(|sync| sync.place >= self.left);
-        debug_assert_eq!(newest.map(|s| s.place), self.find_newest_sync().map(|s| s.place));
-        let Some(NewestSync { place, after }) = newest else { return false };
-        let newest = usize::try_from(place - self.left).ok().and_then(|at| self.entries.get(at));
-        if self.doubts && matches!(newest, Some(Entry { sent: Sent::Sync { doubtful: true }, .. })) {
+        let newest = self.entries.iter().rposition(|e| matches!(e.sent, Sent::Sync { .. }));
+        let Some(newest) = newest else { return false };
+        let swallowed =
+            matches!(self.entries.get(newest), Some(Entry { sent: Sent::Sync { doubtful: true }, .. }));
+        if self.doubts && swallowed {
             return true;
         }
-        let may = |seq| self.running(seq).is_some_and(|r| !r.copy_in && r.may_copy());
-        debug_assert_eq!(may(after), self.find_newest_sync().is_some_and(|s| may(s.after)));
-        may(after)
+        let before =
+            self.entries.range(..newest).rfind(|e| !matches!(e.sent, Sent::Sync { .. } | Sent::CopyData));
+        before.is_some_and(|e| {
+            let may = |r: &Running| r.seq == e.owner && !r.copy_in && r.may_copy();
+            matches!(e.sent, Sent::Execute(_)) && self.running.iter().any(|r| may(r))
+        })
     }
 
-    /// The command under way with this number: they stand in their order.
-    fn running(&self, seq: u64) -> Option<&Running> {
-        let at = self.running.binary_search_by_key(&seq, |r| r.seq).ok()?;
-        self.running.get(at).map(|r| &**r)
+    /// Whether a Sync in the queue may be swallowed by a COPY, so that nothing tells yet whether it will be answered.
+    pub(super) fn has_doubtful_sync(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.sent, Sent::Sync { doubtful: true }))
+    }
+
+    /// Whether copy data has gone out behind a Sync that may be swallowed: the COPY can fail before that Sync or after it.
+    pub(super) fn data_follows_doubtful_sync(&self) -> bool {
+        let sync = self.entries.iter().position(|e| matches!(e.sent, Sent::Sync { doubtful: true }));
+        let data = |e: &Entry| matches!(e.sent, Sent::CopyData | Sent::CopyEnd);
+        sync.is_some_and(|sync| self.entries.iter().skip(sync).any(data))
+    }
+
+    /// Whether copy data has gone out that no answer has told of.
+    pub(super) fn has_copy_data(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.sent, Sent::CopyData | Sent::CopyEnd))
+    }
+
+    /// Whether a probe is under way.
+    pub(super) fn is_probing(&self) -> bool {
+        self.probing.is_some()
+    }
+
+    /// Whether a probe would tell which Syncs count: nothing else is open but a COPY that reads.
+    pub(super) fn may_probe(&self) -> bool {
+        let reading = usize::from(self.is_reading_copy() && self.is_extended());
+        let part =
+            |e: &Entry| matches!(e.sent, Sent::CopyData | Sent::CopyEnd | Sent::Sync { doubtful: true });
+        !self.is_probing() && self.has_doubtful_sync() && self.entries.iter().skip(reading).all(part)
+    }
+
+    /// A probe goes out, with a mark behind it whose answers have these tags.
+    pub(super) fn probe(&mut self, mark: &'static [u8]) {
+        self.probing = Some(Probing { skips: self.doubts, answered: false });
+        self.push(Entry::plain(Sent::Probe));
+        self.push(Entry::plain(Sent::Mark(mark)));
+    }
+
+    /// The probe's own ReadyForQuery came: Syncs that are still in front of it were swallowed.
+    pub(super) fn probed(&mut self) {
+        while let Some(entry) = self.entries.pop_front() {
+            if matches!(entry.sent, Sent::Probe) {
+                return;
+            }
+        }
+    }
+
+    /// Whether a message with this tag answers the mark. With the last one all is known.
+    pub(super) fn take_mark(&mut self, tag: u8) -> bool {
+        let Some(Entry { sent: Sent::Mark(tags), .. }) = self.entries.front_mut() else { return false };
+        let Some((_, rest)) = tags.split_first().filter(|(first, _)| **first == tag) else { return false };
+        *tags = rest;
+        if rest.is_empty() {
+            self.entries.pop_front();
+            if let Some(probing) = self.probing.take() {
+                self.skipping = probing.skips && !probing.answered;
+                self.doubts = false;
+            }
+        }
+        true
     }
 
     /// Whether the target waits for copy data now.
@@ -453,7 +502,9 @@ impl Flight {
 
     /// Whether the target owes an answer that it does not keep back: it comes, unless the target hangs.
     pub(super) fn is_owed(&self) -> bool {
-        let owed = |e: &Entry| matches!(e.sent, Sent::Ready | Sent::Sync { doubtful: false });
+        let owed = |e: &Entry| {
+            matches!(e.sent, Sent::Ready | Sent::Sync { doubtful: false } | Sent::Probe | Sent::Mark(_))
+        };
         !self.is_reading_copy() && self.entries.iter().any(owed)
     }
 
@@ -467,9 +518,13 @@ impl Flight {
                 self.skipping = false;
                 break;
             }
+            if matches!(entry.sent, Sent::Probe) {
+                // The client has sent no Sync that counts, and whatever it sends next is skipped.
+                break;
+            }
             ends += entry.ends;
             entry.undo(names);
-            self.pop();
+            self.entries.pop_front();
         }
         let rest = self.running.split_off(ends.min(self.running.len()));
         let skipped = std::mem::replace(&mut self.running, rest);
@@ -481,18 +536,12 @@ impl Flight {
     /// The session ends: nothing more is awaited.
     pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.entries.clear();
-        (self.unsettling, self.copies) = (0, 0);
-        (self.newest_sync, self.last_execute) = (None, 0);
+        (self.unsettling, self.copies, self.probing) = (0, 0, None);
         out.extend(self.running.drain(..).map(|running| Action::Abandon(running.permit, why)));
     }
 }
 
 impl Entry {
-    /// The command that it executes; 0: it is no Execute.
-    fn executes(&self) -> u64 {
-        if matches!(self.sent, Sent::Execute(_)) { self.owner } else { 0 }
-    }
-
     fn undo(&self, names: &mut Names) {
         match &self.sent {
             Sent::Parse(it) => names.statement_unchanged(&it.name),

@@ -470,12 +470,13 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::Recorded;
+    use firsthand_sql::Settings;
+
     use super::*;
 
     fn piece(text: &str) -> Piece {
         let shape = super::super::text::unknown("unparsed");
-        Piece::new(shape, Recorded { text: text.to_owned(), ..Recorded::default() }, None)
+        Piece::new(shape, text.as_bytes(), Settings::default(), None)
     }
 
     /// Parses under ever new names until it is too much; how many were kept.

@@ -1,6 +1,6 @@
 //! The target's reported settings that matter here, and values of parameters for the record.
 
-use firsthand_model::json::{Json, Object, write_lossy};
+use firsthand_model::json::{Json, Object, write_lossy, write_string};
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
 use firsthand_sql::{Settings, mask_connection, may_hold_secret};
 use firsthand_wire::postgres::Format;
@@ -92,7 +92,7 @@ pub(super) fn without_credentials(value: &[u8]) -> Option<String> {
 /// Appends a text that somebody has set or sent, without the credentials of a connection string.
 pub(super) fn write_said(out: &mut Vec<u8>, value: &[u8]) {
     match without_credentials(value) {
-        Some(masked) => firsthand_model::json::write_string(out, &masked),
+        Some(masked) => write_string(out, &masked),
         None => write_lossy(out, value),
     }
 }
@@ -118,9 +118,13 @@ pub(super) fn render<'a>(
         if oid != 0 {
             write_type(o.key("type"), oid);
         }
-        // Numbers and the like in binary have no text to be read; what holds a NUL is none.
-        let masked = value.filter(|v| !v.contains(&0)).and_then(without_credentials);
-        value::render(o.key("value"), oid, format, masked.as_ref().map(String::as_bytes).or(value));
+        match value.and_then(without_credentials) {
+            // Text within a binary value of many parts, such as an array: their lengths would no longer fit, so the whole
+            // is shown as it reads.
+            Some(masked) if masked.contains('\0') => write_string(o.key("value"), &masked),
+            Some(masked) => value::render(o.key("value"), oid, format, Some(masked.as_bytes())),
+            None => value::render(o.key("value"), oid, format, value),
+        }
         o.close();
         if out.len() > PARAMETER_BYTES_KEPT {
             out.truncate(before);
@@ -132,4 +136,62 @@ pub(super) fn render<'a>(
         out.push(b']');
     }
     (Json::from_written(out), cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &[u8] = b"postgresql://app:hunter2@db/x";
+
+    fn rendered(oid: u32, format: Format, value: &[u8]) -> String {
+        let (json, cut) = render([(format, Some(value))].into_iter(), |_| oid);
+        assert!(!cut);
+        String::from_utf8(json.as_bytes().to_vec()).unwrap()
+    }
+
+    /// As PostgreSQL sends it: dimensions, flags, type, length, lower bound, then each value behind its length.
+    fn array(values: &[&[u8]]) -> Vec<u8> {
+        let mut out = [1, 0, 25, values.len() as u32, 1].map(u32::to_be_bytes).concat();
+        for value in values {
+            out.extend((value.len() as u32).to_be_bytes());
+            out.extend_from_slice(value);
+        }
+        out
+    }
+
+    #[test]
+    fn credentials_are_masked_in_every_format_and_type() {
+        let conninfo = b"host=db user=app password='hunter2 \\'hunter2' dbname=x";
+        let lines = [URL, b"\n", conninfo].concat();
+        let json = [&b"\x01{\"url\":\""[..], URL, b"\"}"].concat();
+        let binary = Format::Binary;
+        for (oid, format, value) in [
+            (25, Format::Text, URL),
+            (25, binary, URL),
+            (0, binary, URL),
+            (25, binary, &lines),
+            (1043, binary, conninfo),
+            (17, binary, URL),
+            (17, binary, &[b"\0\xff", URL].concat()),
+            (3802, binary, &json),
+            (1009, binary, &array(&[b"plain", URL])),
+            (1009, binary, &array(&[conninfo, URL])),
+            (0, binary, &array(&[conninfo])),
+            (90_001, binary, &[&[0, 0, 0, 1, 0, 0, 0, 25, 0, 0, 0, 29], URL].concat()),
+        ] {
+            let told = rendered(oid, format, value);
+            let hex = "hunter2".bytes().map(|b| format!("{b:02x}")).collect::<String>();
+            assert!(!told.contains("hunter2") && !told.contains(&hex), "{oid}: {told}");
+        }
+        assert!(rendered(25, binary, URL).contains("postgresql://app:***@db/x"));
+        assert!(rendered(1009, binary, &array(&[b"a", URL])).contains("app:***@db/x"));
+    }
+
+    #[test]
+    fn what_holds_none_is_shown_as_its_type() {
+        let array = array(&[b"a", b"b c"]);
+        assert_eq!(rendered(1009, Format::Binary, &array), r#"[{"type":"text[]","value":"{a,\"b c\"}"}]"#);
+        assert_eq!(rendered(23, Format::Binary, &[0, 0, 0, 7]), r#"[{"type":"int4","value":"7"}]"#);
+    }
 }

@@ -54,6 +54,9 @@ pub fn target_lost() -> Bytes {
     response(&refusal, Severity::Fatal, "08006")
 }
 
+/// Without file, line and routine, also where the words are PostgreSQL's own: those say where in PostgreSQL's source an error
+/// was raised, which is not true of any here. Drivers take them as optional; `copy` itself reads the routine to tell what the
+/// target has done.
 fn response(refusal: &Refusal, severity: Severity, sqlstate: &str) -> Bytes {
     let some = |text: &'_ str| !text.is_empty();
     let mut out = BytesMut::with_capacity(128 + refusal.message.len());

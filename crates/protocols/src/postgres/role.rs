@@ -114,14 +114,16 @@ fn chained(text: &str) -> bool {
     false
 }
 
-/// `SET [SESSION|LOCAL] ROLE x`, `SET … SESSION AUTHORIZATION x`, `SET role = x`, `RESET role`.
+/// `SET [SESSION|LOCAL] ROLE x`, `SET … SESSION AUTHORIZATION x`, `SET role = x`, `RESET role`. What is spelt in a way that
+/// is not read here is unclear.
 fn setting(text: &str) -> Change {
     let mut words = Words::new(text).peekable();
     let Some(verb) = words.next() else { return Change::None };
     if verb.is("reset") {
         return match words.next() {
-            Some(w) if w.is("role") => Change::Role { to: To::Initial, local: false },
-            Some(w) if w.is("session_authorization") || w.is("session") => {
+            Some(w) if w.odd => Change::Unclear,
+            Some(w) if w.names("role") => Change::Role { to: To::Initial, local: false },
+            Some(w) if w.names("session_authorization") || w.is("session") => {
                 Change::Authorization { to: None, local: false }
             }
             _ => Change::None,
@@ -136,21 +138,27 @@ fn setting(text: &str) -> Change {
         word = words.next();
     }
     let Some(word) = word else { return Change::None };
-    let authorization = if word.is("role") {
+    let authorization = if word.odd {
+        return Change::Unclear;
+    } else if word.names("role") {
         false
-    } else if word.is("session") || word.is("session_authorization") {
+    } else if word.is("session") || word.names("session_authorization") {
         words.next_if(|w| w.is("authorization"));
         true
     } else {
         return Change::None;
     };
     words.next_if(|w| w.is("to") || w.text == "=");
-    let to = match words.next() {
-        Some(w) if w.is("default") => To::Initial,
-        // A quoted 'none' means the same to SET ROLE.
-        Some(w) if !authorization && w.value() == "none" => To::None,
-        Some(w) => To::Name(w.value()),
-        None => return Change::Unclear,
+    let to = match (words.next(), words.next()) {
+        // `FROM CURRENT` sets what is set already.
+        (Some(w), Some(_)) if w.is("from") => return Change::None,
+        (Some(w), None) if !w.odd => match () {
+            () if w.is("default") => To::Initial,
+            // A quoted 'none' means the same to SET ROLE.
+            () if !authorization && w.value() == "none" => To::None,
+            () => To::Name(w.value()),
+        },
+        _ => return Change::Unclear,
     };
     match (authorization, to) {
         (false, to) => Change::Role { to, local },
@@ -178,11 +186,18 @@ fn names_role(text: &str) -> bool {
 struct Word<'t> {
     text: &'t str,
     quoted: bool,
+    /// It is not read here: quoted with dollars, with escapes in it, or with a letter in front of the quote.
+    odd: bool,
 }
 
 impl Word<'_> {
     fn is(&self, word: &str) -> bool {
         !self.quoted && self.text.eq_ignore_ascii_case(word)
+    }
+
+    /// Whether it is the name of this setting.
+    fn names(&self, setting: &str) -> bool {
+        !self.text.starts_with('\'') && self.value().eq_ignore_ascii_case(setting)
     }
 
     /// The name it stands for.
@@ -219,19 +234,22 @@ impl<'t> Iterator for Words<'t> {
             let bytes = self.0.as_bytes();
             match first {
                 '-' if bytes.starts_with(b"--") => {
-                    self.split(self.0.find('\n').unwrap_or(self.0.len()));
+                    self.split(self.0.find(['\n', '\r']).unwrap_or(self.0.len()));
                 }
                 '/' if bytes.starts_with(b"/*") => {
                     self.split(comment_len(bytes));
                 }
                 '\'' | '"' => {
-                    let end = quoted_len(bytes);
-                    return Some(Word { text: self.split(end), quoted: true });
+                    let text = self.split(quoted_len(bytes));
+                    return Some(Word { text, quoted: true, odd: text.contains('\\') });
                 }
-                '=' => return Some(Word { text: self.split(1), quoted: false }),
+                '=' => return Some(Word { text: self.split(1), quoted: false, odd: false }),
+                '$' => return Some(Word { text: self.split(1), quoted: false, odd: true }),
                 c if c == '_' || c.is_alphanumeric() => {
                     let end = self.0.find(|c: char| c != '_' && c != '$' && !c.is_alphanumeric());
-                    return Some(Word { text: self.split(end.unwrap_or(self.0.len())), quoted: false });
+                    let text = self.split(end.unwrap_or(self.0.len()));
+                    let odd = self.0.starts_with(['\'', '"', '&']);
+                    return Some(Word { text, quoted: false, odd });
                 }
                 c => {
                     self.split(c.len_utf8());
@@ -403,6 +421,22 @@ mod tests {
             ("SET LOCAL SESSION AUTHORIZATION DEFAULT", Change::Authorization { to: None, local: true }),
             ("RESET SESSION AUTHORIZATION", Change::Authorization { to: None, local: false }),
             ("SET SESSION search_path TO x", Change::None),
+            ("SET \"role\" TO app", role(Some("app"), false)),
+            (
+                "SET \"Session_Authorization\" = app",
+                Change::Authorization { to: Some("app".into()), local: false },
+            ),
+            ("RESET \"role\"", Change::Role { to: To::Initial, local: false }),
+            ("SET -- x\rROLE app", role(Some("app"), false)),
+            ("SET ROLE app; -- as asked", role(Some("app"), false)),
+            ("SET role FROM CURRENT", Change::None),
+            ("SET ROLE E'\\x61pp'", Change::Unclear),
+            ("SET ROLE U&\"\\0061pp\"", Change::Unclear),
+            ("SET ROLE $$app$$", Change::Unclear),
+            ("SET ROLE $x$app$x$", Change::Unclear),
+            ("SET ROLE 'a\\'b'", Change::Unclear),
+            ("SET ROLE 'ap'\n'p'", Change::Unclear),
+            ("SET U&\"\\0072ole\" TO app", Change::Unclear),
         ] {
             assert_eq!(setting(text), want, "{text}");
         }

@@ -185,6 +185,10 @@ impl PostgresDialect {
     fn answer(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
         if !matches!(tag, b'N' | b'A' | b'S') {
             self.flight.make_way(tag);
+            if self.flight.take_mark(tag) {
+                self.swallow(len, walk, out);
+                return Step::On;
+            }
         }
         if let Some(step) = self.question_answered(tag, len, self.now, walk, out) {
             return step;
@@ -467,12 +471,40 @@ impl PostgresDialect {
             let left: Vec<_> = (0..left).map_while(|_| self.flight.end_first()).collect();
             out.extend(left.into_iter().map(|r| Action::Abandon(r.permit, AbandonReason::Protocol)));
         }
+        if self.flight.is_probing() {
+            match self.answers_probe(len, walk) {
+                Some(true) => {
+                    self.flight.probed();
+                    self.ready(status, out);
+                    self.swallow(len, walk, out);
+                    return Step::On;
+                }
+                Some(false) => {}
+                None => return Step::Hold,
+            }
+        }
         if !self.flight.take_ready() {
             return Step::Broken(READY_TOO_EARLY.to_owned());
         }
         self.ready(status, out);
         let gated = walk.gated && walk.at > 0;
         self.pass(len, gated, walk, out)
+    }
+
+    /// Whether this ReadyForQuery is the probe's: no other comes before the mark's answer. `None`: not known yet.
+    fn answers_probe(&self, len: usize, walk: &Walk<'_>) -> Option<bool> {
+        if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Probe)) {
+            return Some(true);
+        }
+        let mut at = len;
+        while let Ok(Scan::Frame(frame)) = scan(walk.rest().get(at..).unwrap_or_default(), &self.server_rules)
+        {
+            if !matches!(frame.tag, b'N' | b'A' | b'S') {
+                return Some(frame.tag != b'Z');
+            }
+            at += frame.len();
+        }
+        walk.closing.then_some(false)
     }
 
     /// The target is ready: the state of the transaction is known for certain.

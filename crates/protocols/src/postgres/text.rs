@@ -117,8 +117,15 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    pub(super) fn new(shape: Arc<Shape>, text: Recorded, changes: Option<Arc<Changes>>) -> Self {
-        let change = role::change_of(&shape, &text.text);
+    pub(super) fn new(
+        shape: Arc<Shape>,
+        original: &[u8],
+        settings: Settings,
+        changes: Option<Arc<Changes>>,
+    ) -> Self {
+        // From the whole text: what is kept of it may end before its first word.
+        let change = role::change_of(&shape, &String::from_utf8_lossy(original));
+        let text = Recorded::of(original, settings).with(&shape, original);
         Self { shape, text, change, changes, after: After::default(), by_name: false }
     }
 }
@@ -170,21 +177,14 @@ impl Reading {
         let statements = analysis.statements();
         let opaque = analysis.unparsed().is_some();
         let pieces = match statements {
-            [] => {
-                vec![Piece::new(Arc::new(nothing()), Recorded::of(text, settings), None)]
-            }
+            [] => vec![Piece::new(Arc::new(nothing()), text, settings, None)],
             [one] => {
                 // Comments around the only statement are part of what was sent.
-                let text = Recorded::of(text, settings).with(&one.shape, text);
-                vec![Piece::new(Arc::clone(&one.shape), text, one.changes.clone())]
+                vec![Piece::new(Arc::clone(&one.shape), text, settings, one.changes.clone())]
             }
             many => many
                 .iter()
-                .map(|s| {
-                    let part = part(text, s.range(text));
-                    let recorded = Recorded::of(part, settings).with(&s.shape, part);
-                    Piece::new(Arc::clone(&s.shape), recorded, None)
-                })
+                .map(|s| Piece::new(Arc::clone(&s.shape), part(text, s.range(text)), settings, None))
                 .collect(),
         };
         Self { pieces, opaque, seen: None }
@@ -206,7 +206,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
-        Piece { after: After::uncertain(), ..Piece::new(Arc::new(shape), Recorded::of(text, settings), None) }
+        Piece { after: After::uncertain(), ..Piece::new(Arc::new(shape), text, settings, None) }
     }
 }
 
@@ -236,4 +236,32 @@ pub(super) fn unknown(coverage: &'static str) -> Arc<Shape> {
         coverage: vec![coverage.to_owned()],
         facts: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(text: &str, settings: Settings) -> Change {
+        let (text, analyzer) = (text.to_owned(), Analyzer::default());
+        let read =
+            move || Reading::of(&analyzer, text.as_bytes(), settings, None).pieces.pop().map(|p| p.change);
+        let thread = std::thread::Builder::new().stack_size(firsthand_sql::STACK_BYTES).spawn(read);
+        thread.unwrap().join().unwrap().unwrap()
+    }
+
+    /// What is kept of the text does not reach as far, or nothing of it is kept. None of these is parsed, so what the role
+    /// is now cannot be told; but that it may have changed can.
+    #[test]
+    fn a_role_is_seen_behind_what_the_record_does_not_keep() {
+        let comment = "x".repeat(TEXT_BYTES_KEPT);
+        let settings = Settings::default();
+        assert_eq!(change(&format!("/*{comment}*/ set role app"), settings), Change::Unclear);
+        assert_eq!(change(&format!("set /*{comment}*/ role /*{comment}*/ app"), settings), Change::Unclear);
+        assert_eq!(change(&format!("do $${comment} set role app$$"), settings), Change::Unclear);
+        let withheld = r"/* password '\' */ set role app";
+        let unsure = Settings { standard_conforming_strings: false, ..settings };
+        assert_eq!(Recorded::of(withheld.as_bytes(), unsure).coverage, Some(TEXT_WITHHELD));
+        assert_eq!(change(withheld, unsure), Change::Unclear);
+    }
 }

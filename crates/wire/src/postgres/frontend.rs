@@ -262,6 +262,16 @@ impl<'a> Bind<'a> {
     }
 }
 
+/// The names in a Bind's body, the portal's and the statement's, whatever follows them: PostgreSQL looks for the statement
+/// before it reads on.
+///
+/// # Errors
+/// When the names cannot be read.
+pub fn bind_names(body: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+    let mut fields = Fields::new(body, "Bind");
+    Ok((fields.cstr("the portal's name")?, fields.cstr("the statement's name")?))
+}
+
 fn formats_fit(formats: Formats<'_>, values: Values<'_>) -> Result<(), DecodeError> {
     if formats.len() > 1 && formats.len() != values.len() {
         let formats = u16::try_from(formats.len()).unwrap_or(u16::MAX);
@@ -646,6 +656,13 @@ mod tests {
         refused(b'f', b"why", "invalid string in message");
         refused(b'F', b"\0\0\0\x01\0\0\0\0", "insufficient data left in message");
         assert!(SaslInitialResponse::read(b"SCRAM-SHA-256\0\0\0\0\x05abc").is_err());
+    }
+
+    #[test]
+    fn the_names_of_a_bind_are_read_whatever_follows() {
+        assert_eq!(bind_names(b"p\0s\0"), Ok((&b"p"[..], &b"s"[..])));
+        assert_eq!(bind_names(b"\0\0\xff"), Ok((&b""[..], &b""[..])));
+        assert!(bind_names(b"p\0s").is_err() && bind_names(b"").is_err());
     }
 
     #[test]

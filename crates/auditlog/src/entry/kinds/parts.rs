@@ -120,7 +120,8 @@ const NOTED: &[Field] = &[
 pub(super) const COUNT: Field = field(
     "count",
     Number,
-    "How many connections this entry stands for; absent: one. Those that gave way while too many were half open are told together.",
+    "How many connections this entry stands for; absent: one. Those that gave way while too many were half open are told together, \
+     and so are those of an address beyond the first few within a minute.",
 );
 pub(super) const CMD: Field = field("cmd", Number, "The command's number in its session, from 1.");
 pub(super) const INTENT: Field = field("intent", Number, "Position of the command's `command.decided`.");
@@ -134,7 +135,11 @@ pub(super) const METHOD: Field = field(
 pub(super) const PROTO: Field = field("proto", Text, "Protocol and version; empty: none was spoken yet.");
 pub(super) const TLS: Field =
     field("tls", Text, "TLS version of the client's connection; absent: clear text.");
-pub(super) const ADDRESS: Field = field("address", Text, "The client's address and port.");
+pub(super) const ADDRESS: Field = field(
+    "address",
+    Text,
+    "The client's address and port. Of several that are told together: their address, or network, if they share one.",
+);
 pub(super) const LOGIN: Field = field("login", Text, "The login name presented.");
 pub(super) const CUT: Field = field("cut", Texts, "Fields that were too long and are missing or cut.");
 pub(super) const COLUMNS: Field = field("columns", Objects(COLUMN), "The columns, where rows have any.");
@@ -161,7 +166,7 @@ pub(super) const BY_NAME: Field = field("by", Text, "The name behind `by`.");
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `unreachable`, `credential`.",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
