@@ -308,7 +308,7 @@ impl Rig {
                     assert!(self.asking.is_none(), "two asks at once");
                     self.asking = Some(Box::pin(self.session.submit(commands)));
                 }
-                Action::Think(_) => panic!("no text is long"),
+                Action::Think(_) | Action::Look(_) => panic!("no text is long, and nobody looks"),
                 Action::Complete { permit, outcome, last } => {
                     let done = self.session.complete(permit, *outcome).unwrap();
                     self.to_client.extend_from_slice(&done.reply(last).into_parts().0);

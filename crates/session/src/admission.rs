@@ -18,7 +18,7 @@ use crate::permit::{Forward, Reply};
 use crate::pipeline::Session;
 use crate::port::{
     Approver, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer,
-    IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
+    Estimator, IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
@@ -29,6 +29,8 @@ pub struct Engine {
     pub identity: Box<dyn IdentityProvider>,
     /// Decides commands.
     pub policy: Box<dyn Policy>,
+    /// Asks targets how many rows a command touches.
+    pub estimator: Box<dyn Estimator>,
     /// Asks people.
     pub approver: Box<dyn Approver>,
     /// Finds credentials.

@@ -103,6 +103,7 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             verdict: Verdict::Allow,
             rule: "token-targets".into(),
             reason: "".into(),
+            advice: "".into(),
             policy: "built-in-1".into(),
             obligations: Arc::new(Obligations::default()),
         },

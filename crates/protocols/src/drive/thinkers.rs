@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::dialect::{Crowded, Thinking, Thought};
+use crate::dialect::{Crowded, Looking, Thinking, Thought};
 
 /// A work that may cost more, in bytes of memory, is a large one. Most statements over 8 KiB stay below it.
 pub const LARGE_FROM: usize = 32 << 20;
@@ -109,6 +109,13 @@ fn work(take: &Mutex<Receiver<Job>>) {
 
 /// Something that is being read, or waits for its turn. Dropped, it gives its place up.
 pub(super) struct Pondering(JoinHandle<Thought>);
+
+impl Pondering {
+    /// Waits for something that needs no thread.
+    pub(super) fn over(looking: Looking) -> Self {
+        Self(tokio::spawn(looking.0))
+    }
+}
 
 impl Future for Pondering {
     type Output = Result<Thought, JoinError>;

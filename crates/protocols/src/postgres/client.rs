@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use super::batch::{PARAMETERS_CUT, Parts, What};
 use super::dialect::{Life, PostgresDialect};
-use super::knowing::{Knowing, Meaning, Pending, View};
+use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
 use super::role::Change;
 use super::text::{Reading, Recorded};
-use crate::dialect::{Action, Dialect as _, Thinking, Thought};
+use crate::dialect::{Action, Dialect as _, Looking, Thinking, Thought};
 
 /// Copy data longer than this is passed on before it is whole. Below it, one write carries it.
 const PASS_FROM: usize = 64 << 10;
@@ -198,6 +198,9 @@ impl PostgresDialect {
                         return Next::Waits;
                     }
                     let statement = self.statement(&parse, view.as_ref());
+                    if self.must_look(std::iter::once(&*statement.shape), out) {
+                        return Next::Waits;
+                    }
                     self.parse(statement, input.split_to(len), out)
                 }
                 Ok(Message::Bind(bind)) => match self.portal(&bind) {
@@ -350,6 +353,22 @@ impl PostgresDialect {
         true
     }
 
+    /// Whether a name in it is not known here, and may be known by now to the target: then that is looked up first. What
+    /// others define is told to nobody.
+    fn must_look<'s>(&mut self, shapes: impl Iterator<Item = &'s Shape>, out: &mut Vec<Action>) -> bool {
+        let Some(knowing) = &mut self.knowing else { return false };
+        let names = |shape: &Shape| shape.facts.as_ref().and_then(|facts| facts.opaque.as_ref().map(|o| o.why));
+        let missing = |why| matches!(why, "relation" | "column" | "type" | "function" | "operator");
+        let looking = if shapes.filter_map(names).any(missing) { knowing.look_again(self.now) } else { None };
+        let Some(looking) = looking else { return false };
+        self.thinking = true;
+        out.push(Action::Look(Looking(Box::pin(async move {
+            looking.await;
+            Box::new(Looked) as Thought
+        }))));
+        true
+    }
+
     fn read(&mut self, text: &[u8], view: Option<&View>) -> Reading {
         match self.thought.take() {
             Some(Ok(reading)) => reading,
@@ -365,6 +384,9 @@ impl PostgresDialect {
             return Next::Waits;
         }
         let reading = self.read(text, view.as_ref());
+        if self.must_look(reading.pieces.iter().map(|piece| &*piece.shape), out) {
+            return Next::Waits;
+        }
         let message = input.split_to(len);
         let moment = self.moment();
         let first = self.batch.plans.len();

@@ -194,6 +194,8 @@ impl PostgresDialect {
             };
             let secrets = self.flight.running.front().and_then(|r| r.secrets.as_ref());
             fail(&mut outcome, &it, secrets);
+            let number = self.flight.running.front().map_or(0, |r| r.permit.number().0);
+            self.watch(it.sqlstate(), number);
             self.failed = true;
         } else if let Some((change, pending, shape)) = change {
             self.apply(&change, &outcome, out);
@@ -343,7 +345,10 @@ impl PostgresDialect {
             self.changed.tables.forget();
         }
         (self.failed, self.target_said_why) = (true, self.target_said_why || fatal);
-        if failing.is_none() {
+        let number = failing.map(|r| r.permit.number().0);
+        if let Some(number) = number {
+            self.watch(it.sqlstate(), number);
+        } else {
             return self.failed_bookkeeping(len, outcome, walk, out);
         }
         if self.transaction == Transaction::Open {

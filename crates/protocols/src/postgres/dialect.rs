@@ -23,7 +23,7 @@ use super::batch::{Batch, Moment};
 use super::changed::ChangedState;
 use super::columns::Columns;
 use super::flight::Flight;
-use super::knowing::Knowing;
+use super::knowing::{Knowing, Looked};
 use super::masking::{RowPlan, Tools};
 use super::names::Names;
 use super::parameters::Parameters;
@@ -31,6 +31,7 @@ use super::radius::Radius;
 use super::refuse;
 use super::role::Role;
 use super::text::Reading;
+use super::tripwire::Tripwire;
 use crate::budget::{Budget, Held};
 use crate::dialect::{Action, Crowded, Dialect, Thought};
 
@@ -139,6 +140,8 @@ pub struct PostgresDialect {
     pub(super) changed: ChangedState,
     /// How many rows writes may touch.
     pub(super) radius: Radius,
+    /// Whether the session may only read, and what it did all the same.
+    pub(super) tripwire: Tripwire,
     /// When the driver spoke last.
     pub(super) now: MonoMicros,
     /// A statement since the last ReadyForQuery said that it changes the role.
@@ -190,6 +193,7 @@ impl PostgresDialect {
             failed: false,
             changed,
             radius: Radius::default(),
+            tripwire: Tripwire::default(),
             now: MonoMicros(0),
             role_touched: false,
         }
@@ -301,6 +305,7 @@ impl Dialect for PostgresDialect {
             self.read_server(input, false, out);
             self.resume_without_question(now, out);
             self.resume_held(now, out);
+            self.end_if_tripped(out);
             self.end_when_idle(out);
         }
     }
@@ -321,8 +326,12 @@ impl Dialect for PostgresDialect {
 
     fn thought(&mut self, thought: Thought, _now: MonoMicros, out: &mut Vec<Action>) {
         self.thinking = false;
-        // Anything but a reading is the driver's word that there was no room for it.
-        self.thought = Some(thought.downcast().map_or(Err(Crowded), |reading| Ok(*reading)));
+        match thought.downcast::<Looked>() {
+            // The message is still there, and is read again.
+            Ok(_) => self.thought = None,
+            // Anything but a reading is the driver's word that there was no room for it.
+            Err(thought) => self.thought = Some(thought.downcast().map_or(Err(Crowded), |reading| Ok(*reading))),
+        }
         self.end_when_idle(out);
     }
 

@@ -12,6 +12,7 @@ mod copy;
 mod definitions;
 mod delivery;
 pub mod dialect;
+mod estimate;
 mod flight;
 mod forward;
 mod handshake;
@@ -28,6 +29,7 @@ mod report;
 mod role;
 mod server;
 mod text;
+mod tripwire;
 
 use std::sync::Arc;
 
@@ -37,9 +39,10 @@ use firsthand_sql::Analyzer;
 use firsthand_sql::judge::Judge;
 
 use self::definitions::Definitions;
+use self::estimate::Estimates;
 
 use crate::drive::line::Line;
-use crate::protocol::{Beginning, Begun, Probe, StreamProtocol};
+use crate::protocol::{Beginning, Begun, Estimating, Probe, StreamProtocol};
 
 /// The protocol, as the registry lists it.
 #[derive(Default)]
@@ -50,6 +53,8 @@ pub struct Postgres {
     judge: Arc<Judge>,
     /// What databases define, for that.
     definitions: Definitions,
+    /// How many rows statements touch.
+    estimates: Estimates,
 }
 
 impl Postgres {
@@ -76,5 +81,9 @@ impl StreamProtocol for Postgres {
 
     fn probe<'a>(&'a self, with: Probe<'a>) -> BoxFuture<'a, Result<Vec<String>, String>> {
         Box::pin(probe::probe(with))
+    }
+
+    fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(self.estimates.of(with))
     }
 }

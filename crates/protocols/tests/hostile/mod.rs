@@ -194,6 +194,7 @@ impl Rig {
                 assert!(self.asking.is_none(), "two asks at once");
                 self.asking = Some(Box::pin(self.session.submit(commands)));
             }
+            Action::Look(_) => panic!("nobody looks after the definitions here"),
             Action::Think(thinking) => {
                 let thought: Thought = if self.crowded { Box::new(Crowded) } else { (thinking.work)() };
                 self.call(|me, out| me.dialect.thought(thought, NOW, out));
