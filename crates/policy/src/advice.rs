@@ -44,7 +44,9 @@ pub(crate) fn advice(
     let mut changes = milder(suppose, session, facts, circumstances, judged, LEFT_OUT_MAX);
     let person = changes.iter().any(|c| c.advice.is_empty() && c.what.starts_with("asked by a person"));
     changes.retain(|c| !c.advice.is_empty());
-    changes.sort_by_key(|c| strictness(c.verdict));
+    // What keeps to what was wanted comes first.
+    changes.sort_by_key(|c| (c.gives_up, strictness(c.verdict)));
+    changes.retain(|c| judged.verdict == Verdict::Deny || !c.gives_up);
     if let Some(best) = changes.first().filter(|_| all.len() < 2) {
         let then = if best.verdict == Verdict::Hold { " A person must approve it then." } else { "" };
         all.push(format!("{}{then}", best.advice));

@@ -291,7 +291,7 @@ fn statement(when: &Conditions, doubt: bool, all: &mut Vec<String>) {
     }
     if let Some(rows) = when.rows_over {
         all.push(if doubt {
-            format!("(!(context has estimated_rows) || context.estimated_rows > {rows})")
+            format!("(if context has estimated_rows then context.estimated_rows > {rows} else true)")
         } else {
             format!("context has estimated_rows && context.estimated_rows > {rows}")
         });

@@ -16,6 +16,9 @@ use crate::window::open_bits;
 /// Things that are left out one by one; a statement with more of them is explained less.
 const LEFT_OUT_MAX: usize = 24;
 
+/// The change that does something else.
+const READING: &str = "if it only read what it changes";
+
 /// One thing that would change the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -23,6 +26,8 @@ pub struct Change {
     pub what: String,
     /// The same as something to do; empty where it is in nobody's hands who asks.
     pub advice: String,
+    /// It does not do what was wanted.
+    pub gives_up: bool,
     /// What would be decided then.
     pub verdict: Verdict,
 }
@@ -70,7 +75,8 @@ pub(crate) fn milder(
     let mut when = |what: &str, advice: &str, session: &SessionFacts, facts: &Facts, windows, given| {
         let verdict = suppose(session, facts, windows, given).verdict;
         if strictness(verdict) < strictness(judged.verdict) {
-            found.push(Change { what: what.to_owned(), advice: advice.to_owned(), verdict });
+            let (what, advice) = (what.to_owned(), advice.to_owned());
+            found.push(Change { gives_up: what == READING, what, advice, verdict });
         }
     };
     when("with an approval", "", session, facts, windows, Given { approved: true, ..usual });
@@ -98,7 +104,7 @@ pub(crate) fn milder(
     if let Some(reads) = reading_instead(facts) {
         let names: Vec<String> = facts.writes.iter().map(shown).collect();
         let advice = format!("You may read {}, not change it.", names.join(", "));
-        when("if it only read what it changes", &advice, session, &reads, windows, usual);
+        when(READING, &advice, session, &reads, windows, usual);
     }
     if let Some(person) = as_person(session) {
         when("asked by a person instead of an agent", "", &person, facts, windows, usual);

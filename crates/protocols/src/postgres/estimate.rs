@@ -53,8 +53,8 @@ pub(super) struct Estimates {
     turns: Semaphore,
 }
 
-/// Target, database, role, text.
-type Key = [String; 4];
+/// Target, database, role, text, and what relations its names mean.
+type Key = ([String; 4], Vec<u32>);
 
 impl Default for Estimates {
     fn default() -> Self {
@@ -66,7 +66,9 @@ impl Estimates {
     pub(super) async fn of(&self, with: Estimating<'_>) -> Option<u64> {
         let facts = with.command.shape.facts.as_deref().filter(|facts| may_be_asked(with.command, facts))?;
         let SessionFacts { target, database, role, .. } = with.session;
-        let key = [target.clone(), database.clone(), role.clone(), with.command.text.clone()];
+        let text = with.command.text.clone();
+        let meant = facts.reads.iter().chain(&facts.writes).map(|relation| relation.oid).collect();
+        let key = ([target.clone(), database.clone(), role.clone(), text], meant);
         let now = with.engine.clock.mono();
         if let Some((rows, at)) = self.kept().get(&key)
             && u128::from(now.since(*at)) < KEPT.as_micros()
