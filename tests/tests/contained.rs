@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use firsthand_tests::gateway::Gateway;
 use firsthand_tests::lab::{AGENT, Lab, Plan};
@@ -54,17 +55,45 @@ fn a_refusal_says_what_to_do_next() {
     let (lab, _folder) = lab(rules, true);
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     for (sql, rule, advice) in [
-        ("delete from customers", "agents-unbounded-write", "Add a WHERE that chooses the rows. A person must approve it then."),
-        ("delete from customers where id = 1", "agents-write-held", "Ask somebody of the group approvers to approve it."),
+        (
+            "delete from customers",
+            "agents-unbounded-write",
+            "Add a WHERE that chooses the rows. A person must approve it then.",
+        ),
+        (
+            "delete from customers where id = 1",
+            "agents-write-held",
+            "Ask somebody of the group approvers to approve it.",
+        ),
         ("drop table customers", "agents-ddl", "You may read public.customers, not change it."),
-        ("select id, api_key from customers", "no-keys", "Of public.customers read only the columns id, name, email."),
-        ("select * from customer", "agents-opaque", "Check the name \"customer\": this database has no such table or view."),
+        (
+            "select id, api_key from customers",
+            "no-keys",
+            "Of public.customers read only the columns id, name, email.",
+        ),
+        (
+            "select * from customer",
+            "agents-opaque",
+            "Check the name \"customer\": this database has no such table or view.",
+        ),
         ("select pg_sleep(1)", "agents-", "Do not call pg_catalog.pg_sleep."),
         ("do $$ begin end $$", "agents-code", "without DO or CALL"),
-        ("select name from customers, pg_catalog.pg_authid", "agents-secrets", "Leave pg_catalog.pg_authid out."),
-        ("create table copied as select email from customers", "agents-", "Do not store values of masked columns elsewhere"),
+        (
+            "select name from customers, pg_catalog.pg_authid",
+            "agents-secrets",
+            "Leave pg_catalog.pg_authid out.",
+        ),
+        (
+            "create table copied as select email from customers",
+            "agents-",
+            "Do not store values of masked columns elsewhere",
+        ),
         ("set role app", "agents-settings", "Ask the operator for an exception"),
-        ("select xmlparse(document query_to_xml('select 1', true, true, '')::text)", "agents-", "Write the statement out"),
+        (
+            "select xmlparse(document query_to_xml('select 1', true, true, '')::text)",
+            "agents-",
+            "Write the statement out",
+        ),
     ] {
         let ([code, message, hint], _) = say(&mut raw, sql);
         assert_eq!(code, "42501", "{sql}: {message}");
@@ -117,7 +146,8 @@ fn a_session_that_may_only_read_is_read_only_at_the_server_too() {
     let asked = record.of_kind("session.noted").find(|e| e.leaf("what") == &json!("asked")).unwrap();
     assert_eq!(asked.payload("detail")["set"], json!("default_transaction_read_only=on"), "{}", asked.0);
     // Who may change something is not held to that.
-    let created = lab.gateway.cli(&["token", "create", "ada", "--kind", "human", "--target", "shop"]).unwrap();
+    let created =
+        lab.gateway.cli(&["token", "create", "ada", "--kind", "human", "--target", "shop"]).unwrap();
     let start = created.find("fh_").unwrap();
     let mut human = Raw::login(&lab.gateway.place("ada", &created[start..start + 46], "shop"), &[]).unwrap();
     assert!(say(&mut human, show).1.contains("off"));
@@ -184,7 +214,9 @@ fn rows_are_estimated_where_a_rule_counts_them() {
     assert_eq!(say(&mut raw, "delete from customers where id = 1").0[0], "42501");
     assert_eq!(say(&mut raw, "reset search_path").0[0], "");
     // A parameter's value is not known: a key chooses one row whatever it is, a comparison may choose many.
-    for (sql, want) in [("delete from orders where id = $1", "12nCZ"), ("delete from orders where id > $1", "EZ")] {
+    for (sql, want) in
+        [("delete from orders where id = $1", "12nCZ"), ("delete from orders where id > $1", "EZ")]
+    {
         let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
         out.extend(frame(b'B', b"\0\0\0\0\0\x01\0\0\0\x0277\0\0"));
         out.extend(frame(b'D', b"P\0"));
@@ -196,7 +228,8 @@ fn rows_are_estimated_where_a_rule_counts_them() {
         assert_eq!(tags, want, "{sql}: {seen:?}");
     }
     let record = lab.gateway.record().unwrap();
-    let estimates = record.of_kind("target.asked").filter(|e| e.leaf("facts")["what"] == json!("estimate")).count();
+    let estimates =
+        record.of_kind("target.asked").filter(|e| e.leaf("facts")["what"] == json!("estimate")).count();
     assert!(estimates > 5, "what was asked is recorded: {estimates}");
 }
 
@@ -206,7 +239,12 @@ fn a_name_that_is_new_is_looked_up_at_once() {
     let (lab, _folder) = lab("[[label]]\nlabel = \"email\"\ncolumns = [\"customers.email\"]\n", true);
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     assert_eq!(say(&mut raw, "select id from customers where id = 1").0[0], "");
-    lab.far.sql("shop", "create table fresh (id int); insert into fresh values (5); grant select on fresh to app").unwrap();
+    lab.far
+        .sql(
+            "shop",
+            "create table fresh (id int); insert into fresh values (5); grant select on fresh to app",
+        )
+        .unwrap();
     let ([code, message, _], said) = say(&mut raw, "select id from fresh");
     assert!(code.is_empty() && said.contains('5'), "{message}");
     // In a pipeline, and prepared.
@@ -226,6 +264,21 @@ fn a_name_that_is_new_is_looked_up_at_once() {
     }
     let after = lab.gateway.record().unwrap().of_kind("target.asked").count();
     assert!(after - before < 10, "{before} {after}");
+}
+
+/// Without definitions nothing is known, which the refusal says; they are tried again soon.
+#[test]
+fn a_database_that_cannot_be_read_is_tried_again_in_seconds() {
+    let (lab, _folder) = lab("[[label]]\nlabel = \"email\"\ncolumns = [\"customers.email\"]\n", true);
+    lab.far.sql("shop", "revoke select on pg_catalog.pg_policy from public").unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let sql = "select id from customers where id = 1";
+    let ([code, message, _], _) = say(&mut raw, sql);
+    assert!(code == "42501" && message.contains("send it again soon"), "{code} {message}");
+    lab.far.sql("shop", "grant select on pg_catalog.pg_policy to public").unwrap();
+    let until = Instant::now() + Duration::from_secs(12);
+    while say(&mut raw, sql).0[0] == "42501" && Instant::now() < until {}
+    assert_eq!(say(&mut raw, sql).0[0], "");
 }
 
 /// The files of kept catalogs, with what tells that one was written anew.

@@ -54,9 +54,8 @@ fn one(rules: &Rules, case: Case, analyse: Analyse<'_>) -> Tried {
     let windows = rules.with_compiled(|c| if case.at.is_empty() { 0 } else { open_bits(&c.windows, now) });
     let given = Given { approved: false, estimated_rows: case.estimated_rows };
     let strict = |v: Verdict| [Verdict::Allow, Verdict::Hold, Verdict::Deny].iter().position(|o| *o == v);
-    let suppose = |session: &SessionFacts, facts: &Facts, windows, given| {
-        rules.suppose(session, facts, windows, given)
-    };
+    let suppose =
+        |session: &SessionFacts, facts: &Facts, windows, given| rules.suppose(session, facts, windows, given);
     let judged =
         all.iter().map(|f| (f, suppose(&session, f, windows, given))).max_by_key(|(_, j)| strict(j.verdict));
     let Some((asked, judged)) = judged else {

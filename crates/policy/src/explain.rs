@@ -53,9 +53,8 @@ pub fn changes(
     judged: &Judgement,
 ) -> Vec<Change> {
     let circumstances = (rules.with_compiled(|c| open_bits(&c.windows, now)), Given::default());
-    let suppose = |session: &SessionFacts, facts: &Facts, windows, given| {
-        rules.suppose(session, facts, windows, given)
-    };
+    let suppose =
+        |session: &SessionFacts, facts: &Facts, windows, given| rules.suppose(session, facts, windows, given);
     milder(&suppose, session, facts, circumstances, judged, LEFT_OUT_MAX)
 }
 

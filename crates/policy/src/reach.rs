@@ -63,8 +63,7 @@ impl Reach {
         }
         let limits = document.limits.iter().map(|Limit { when, unless, .. }| (when, unless));
         let masks = document.masks.iter().map(|mask| (&mask.when, &mask.unless));
-        for (when, unless) in limits.chain(masks).filter(|(when, unless)| counts(when, unless.as_ref())) {
-            let _ = unless;
+        for (when, _) in limits.chain(masks).filter(|(when, unless)| counts(when, unless.as_ref())) {
             let (when, verdict) = (when.clone(), Verdict::Deny);
             reach.counting.push(Sketch { when, effects: u16::MAX, verdict, narrow: true });
         }
@@ -84,7 +83,8 @@ impl Reach {
     pub(crate) fn may_change(&self, groups: &[Group], who: &Who<'_>) -> bool {
         CHANGING.iter().any(|effect| {
             let bit = Effects::only(*effect).bits();
-            let mine = || self.rules.iter().filter(|r| r.effects & bit != 0 && concerns(&r.when, groups, who));
+            let mine =
+                || self.rules.iter().filter(|r| r.effects & bit != 0 && concerns(&r.when, groups, who));
             let never = mine().any(|r| r.verdict == Verdict::Deny && !r.narrow);
             !never && (self.by_default(who) || mine().any(|r| r.verdict != Verdict::Deny))
         })
@@ -146,9 +146,8 @@ fn concerns(when: &Conditions, groups: &[Group], who: &Who<'_>) -> bool {
     let identity = who.identity;
     let name = identity.actor().map_or(identity.login.as_str(), |l| l.name.as_str());
     let human = identity.chain.iter().find(|l| l.kind == IdentityKind::Human);
-    let is_in = |group: &String| {
-        groups.iter().any(|g| g.name == *group && g.members.iter().any(|m| m.matches(name)))
-    };
+    let is_in =
+        |group: &String| groups.iter().any(|g| g.name == *group && g.members.iter().any(|m| m.matches(name)));
     let any = |patterns: &[Pattern], texts: &[&str]| {
         patterns.is_empty() || patterns.iter().any(|p| texts.iter().any(|text| p.matches(text)))
     };
@@ -159,4 +158,122 @@ fn concerns(when: &Conditions, groups: &[Group], who: &Who<'_>) -> bool {
         && any(&when.targets, &[who.target])
         && (when.target_labels.is_empty() || when.target_labels.iter().any(|l| who.target_labels.contains(l)))
         && any(&when.databases, &[who.database])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use firsthand_model::identity::{Link, Trust};
+
+    use super::*;
+    use crate::compiled::{Compiled, RuleFile};
+
+    fn identity(kind: IdentityKind, name: &str) -> Identity {
+        let link = |kind, name: &str| Link { kind, id: name.into(), name: name.into(), trust: Trust::Bound };
+        let chain = match kind {
+            IdentityKind::Human => vec![link(kind, name)],
+            _ => vec![link(IdentityKind::Human, "ada@example.com"), link(kind, name)],
+        };
+        Identity { chain, login: name.to_owned(), subject: String::new(), targets: vec!["shop".to_owned()] }
+    }
+
+    fn compiled(name: &str, text: &str) -> Compiled {
+        let labels = HashMap::from([("shop".to_owned(), vec!["prod".to_owned()])]);
+        Compiled::load(&[RuleFile { name: name.to_owned(), text: text.to_owned() }], labels).unwrap()
+    }
+
+    /// One rule in short: name, verdict, further keys.
+    fn rule(verdict: &str, more: &str) -> String {
+        let name = more.bytes().fold(verdict.len(), |sum, b| sum.wrapping_mul(31) + usize::from(b));
+        let approve = if verdict == "hold" { "approve = { group = \"dba\" }\n" } else { "" };
+        format!("[[rule]]\nname = \"r{name}\"\nbecause = \"B.\"\nverdict = \"{verdict}\"\n{approve}{more}\n")
+    }
+
+    const DBA: &str =
+        "[[group]]\nname = \"dba\"\nmembers = [\"root-*\"]\n[[window]]\nname = \"w\"\ndays = [\"mon\"]\n";
+
+    #[test]
+    fn who_may_only_read_is_told_from_the_rules_alone() {
+        let read = rule("allow", "effects = [\"read\", \"session\", \"transaction\"]");
+        let write = |more: &str| rule("allow", &format!("effects = [\"write\"]\n{more}"));
+        for (rules, bot, root, human) in [
+            // Whether an agent `bot`, an agent `root-1` and a person may change something; people may what is not denied.
+            (vec![read.clone()], false, false, true),
+            (vec![read.clone(), "[defaults]\nagent = \"allow\"\n".to_owned()], true, true, true),
+            (vec![read.clone(), "[defaults]\nhuman = \"deny\"\n".to_owned()], false, false, false),
+            (vec![rule("allow", "kinds = [\"agent\"]")], true, true, true),
+            (vec![write("")], true, true, true),
+            (vec![write("groups = [\"dba\"]")], false, true, true),
+            (vec![write("identities = [\"bot\"]")], true, false, true),
+            (vec![write("on_behalf_of = [\"ada@*\"]")], true, true, true),
+            (vec![write("on_behalf_of = [\"eve@*\"]")], false, false, true),
+            (vec![write("targets = [\"other\"]")], false, false, true),
+            (vec![write("target_labels = [\"prod\"]")], true, true, true),
+            (vec![write("target_labels = [\"test\"]")], false, false, true),
+            (vec![write("databases = [\"elsewhere\"]")], false, false, true),
+            // What may hold at some moment counts as holding.
+            (vec![write("tables = [\"notes\"]")], true, true, true),
+            (vec![write("during = [\"w\"]")], true, true, true),
+            (vec![write("grants = [\"*\"]")], true, true, true),
+            (vec![write("rows_over = 5")], true, true, true),
+            (vec![rule("hold", "effects = [\"write\"]")], true, true, true),
+            (vec![rule("allow", "effects = [\"lock\"]")], true, true, true),
+            (vec![rule("allow", "effects = [\"unknown\"]")], true, true, true),
+            (vec![rule("allow", "settings = [\"*\"]")], false, false, true),
+            // What is denied whatever it is about can never be.
+            (vec![write(""), rule("deny", "effects = [\"write\"]")], false, false, true),
+            (vec![write(""), rule("deny", "effects = [\"write\"]\nkinds = [\"agent\"]")], false, false, true),
+            (vec![write(""), rule("deny", "effects = [\"write\"]\nunbounded = true")], true, true, true),
+            (
+                vec![write(""), rule("deny", "effects = [\"write\"]\n[rule.unless]\ngroups = [\"dba\"]")],
+                true,
+                true,
+                true,
+            ),
+            (vec![write(""), rule("deny", "")], false, false, false),
+        ] {
+            let text = format!("{}{DBA}", rules.concat());
+            let compiled = compiled("r.toml", &text);
+            let may = |kind, name| compiled.may_change(&identity(kind, name), "shop", "shop");
+            assert_eq!(may(IdentityKind::Agent, "bot"), bot, "bot: {text}");
+            assert_eq!(may(IdentityKind::Agent, "root-1"), root, "root-1: {text}");
+            assert_eq!(may(IdentityKind::Human, "ada@example.com"), human, "person: {text}");
+        }
+    }
+
+    #[test]
+    fn policies_in_cedar_may_concern_anybody() {
+        let permit = "@id(\"w\") permit(principal, action == Action::\"write\", resource) when { principal.name == \"x\" };";
+        let forbid = "@id(\"w\") forbid(principal, action in Action::\"command\", resource);";
+        let held = format!("@hold(\"group=dba\") {forbid}");
+        for (text, may) in [(permit, true), (forbid, false), (&held, true)] {
+            let compiled = compiled("r.cedar", text);
+            assert_eq!(
+                compiled.may_change(&identity(IdentityKind::Agent, "bot"), "shop", "shop"),
+                may,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn estimates_are_wanted_only_where_a_rule_counts_rows() {
+        let bot = identity(IdentityKind::Agent, "bot");
+        let (write, read) = (Effects::only(Effect::Write), Effects::only(Effect::Read));
+        for (more, of_write, of_read) in [
+            ("effects = [\"write\"]\nrows_over = 5", true, false),
+            ("rows_over = 5", true, true),
+            ("effects = [\"write\"]\nkinds = [\"human\"]\nrows_over = 5", false, false),
+            ("effects = [\"write\"]\n[rule.unless]\nrows_over = 5", true, false),
+            ("effects = [\"write\"]", false, false),
+        ] {
+            let compiled = compiled("r.toml", &rule("deny", more));
+            assert_eq!(compiled.counts_rows(&bot, "shop", "shop", write), of_write, "{more}");
+            assert_eq!(compiled.counts_rows(&bot, "shop", "shop", read), of_read, "{more}");
+        }
+        let raw = "@id(\"w\") forbid(principal, action == Action::\"read\", resource) \
+                   when { context has estimated_rows && context.estimated_rows > 5 };";
+        assert!(compiled("r.cedar", raw).counts_rows(&bot, "shop", "shop", write));
+    }
 }

@@ -17,8 +17,8 @@ use crate::limiter::{FailureLimiter, Try};
 use crate::permit::{Forward, Reply};
 use crate::pipeline::Session;
 use crate::port::{
-    Approver, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer,
-    Estimator, IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
+    Approver, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
+    IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;

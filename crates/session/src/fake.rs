@@ -21,8 +21,9 @@ use crate::admission::{Admission, Bound, Engine, Wanted};
 use crate::pipeline::Session;
 use crate::port::{
     Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
-    CredentialError, CredentialSource, DialError, Dialer, Estimator, Found, Hold, IdentityError, IdentityProvider, Ids,
-    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket, Values, Waiting,
+    CredentialError, CredentialSource, DialError, Dialer, Estimator, Found, Hold, IdentityError,
+    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket,
+    Values, Waiting,
 };
 use crate::secret::Secret;
 

@@ -305,7 +305,8 @@ fn authorize(
         decision.verdict = Verdict::Deny;
         decision.rule = Arc::from("identity");
         decision.reason = Arc::from(e.to_string());
-        decision.advice = Arc::from("Connect again with a token that holds; who made this one can make another.");
+        decision.advice =
+            Arc::from("Connect again with a token that holds; who made this one can make another.");
     }
     let plan = engine.masker.plan(&decision.obligations);
     if let Some(values) = &plan.values {

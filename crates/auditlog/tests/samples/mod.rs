@@ -292,12 +292,13 @@ fn long_facts() -> [(&'static str, Event); 2] {
 }
 
 /// What belongs to no command, by `what`.
-const NOTED: [(&str, &str); 6] = [
+const NOTED: [(&str, &str); 7] = [
     ("cancel", r#"{"from":"192.0.2.7:50124","held":false}"#),
     ("error", REPORT),
     ("notification", r#"{"channel":"jobs","payload":"1","pid":4712}"#),
     ("parameter", r#"{"name":"TimeZone","value":"UTC"}"#),
     ("refused", r#"{"code":"RF003","message":"too much at once"}"#),
+    ("tripwire", r#"{"cmd":7,"code":"25006","message":"Firsthand ended this session"}"#),
     ("unknown-message", r#"{"type":"x"}"#),
 ];
 /// A message with every field that is kept.
@@ -324,7 +325,9 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     let noted = SessionNoted {
         facts: f(),
         what: "asked",
-        detail: json(r#"{"role":"auditor","text":"select current_user"}"#),
+        detail: json(
+            r#"{"role":"auditor","set":"default_transaction_read_only=on","text":"select current_user"}"#,
+        ),
     };
     let closed = SessionClosed {
         facts: f(),

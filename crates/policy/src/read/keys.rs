@@ -101,7 +101,11 @@ pub const CONDITIONS: &[Key] = &[
         "settings that it changes: `role`, or with a value: `client_encoding=utf8`; patterns",
     ),
     key("unbounded", Form::Flag, "it can change every row of a table"),
-    key("rows_over", Form::Count, "more rows than this are estimated; without an estimate it holds for a refusal, and not for an `allow`"),
+    key(
+        "rows_over",
+        Form::Count,
+        "more rows than this are estimated; without an estimate it holds for a refusal, and not for an `allow`",
+    ),
     key("during", Form::Texts, "one of these `[[window]]`s is open"),
     key("outside", Form::Texts, "none of these `[[window]]`s is open"),
     key("grants", Form::Texts, "one of these just-in-time grants is in force; patterns"),

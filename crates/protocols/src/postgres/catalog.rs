@@ -58,11 +58,7 @@ pub(super) async fn connect(with: Probe<'_>) -> Result<(Line, u32), String> {
     Ok((line, version))
 }
 
-async fn definitions(
-    mut line: Line,
-    version: u32,
-    known: Option<&Arc<Catalog>>,
-) -> Result<Loaded, String> {
+async fn definitions(mut line: Line, version: u32, known: Option<&Arc<Catalog>>) -> Result<Loaded, String> {
     let mut budget = ANSWER_BYTES_MAX;
     ask(&mut line, PREPARE, &mut budget).await?;
     let state = ask(&mut line, VERSION_QUERY, &mut budget).await?;

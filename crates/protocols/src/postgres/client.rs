@@ -192,17 +192,10 @@ impl PostgresDialect {
                 Next::Taken
             }
             _ => match Message::read(tag, body) {
-                Ok(Message::Parse(parse)) => {
-                    let Ok(view) = self.view() else { return self.stall(out) };
-                    if self.must_think(parse.text, view.as_ref(), out) {
-                        return Next::Waits;
-                    }
-                    let statement = self.statement(&parse, view.as_ref());
-                    if self.must_look(std::iter::once(&*statement.shape), out) {
-                        return Next::Waits;
-                    }
-                    self.parse(statement, input.split_to(len), out)
-                }
+                Ok(Message::Parse(parse)) => match self.statement(&parse, out) {
+                    Ok(statement) => self.parse(statement, input.split_to(len), out),
+                    Err(next) => next,
+                },
                 Ok(Message::Bind(bind)) => match self.portal(&bind) {
                     Some(portal) => self.bind(portal, input.split_to(len), out),
                     None => self.stall(out),
@@ -357,7 +350,8 @@ impl PostgresDialect {
     /// others define is told to nobody.
     fn must_look<'s>(&mut self, shapes: impl Iterator<Item = &'s Shape>, out: &mut Vec<Action>) -> bool {
         let Some(knowing) = &mut self.knowing else { return false };
-        let names = |shape: &Shape| shape.facts.as_ref().and_then(|facts| facts.opaque.as_ref().map(|o| o.why));
+        let names =
+            |shape: &Shape| shape.facts.as_ref().and_then(|facts| facts.opaque.as_ref().map(|o| o.why));
         let missing = |why| matches!(why, "relation" | "column" | "type" | "function" | "operator");
         let looking = if shapes.filter_map(names).any(missing) { knowing.look_again(self.now) } else { None };
         let Some(looking) = looking else { return false };
@@ -423,14 +417,27 @@ impl PostgresDialect {
         self.knowing.as_mut().map(|knowing| knowing.pends(after)).unwrap_or_default()
     }
 
-    fn statement(&mut self, parse: &frontend::Parse<'_>, view: Option<&View>) -> Arc<Statement> {
+    /// The statement that a Parse makes; or what happens first.
+    fn statement(
+        &mut self,
+        parse: &frontend::Parse<'_>,
+        out: &mut Vec<Action>,
+    ) -> Result<Arc<Statement>, Next> {
+        let Ok(view) = self.view() else { return Err(self.stall(out)) };
+        let view = view.as_ref();
+        if self.must_think(parse.text, view, out) {
+            return Err(Next::Waits);
+        }
         let settings = self.settings();
         let piece = self.read(parse.text, view).into_one(parse.text, settings);
+        if self.must_look(std::iter::once(&*piece.shape), out) {
+            return Err(Next::Waits);
+        }
         let means = |view| {
             Meaning::of(Arc::clone(&piece.shape), piece.after.clone(), piece.by_name, parse.text, view)
         };
         let meaning = view.map(means);
-        Arc::new(self.names.statement_of(parse.statement, piece, meaning, parse.types()))
+        Ok(Arc::new(self.names.statement_of(parse.statement, piece, meaning, parse.types())))
     }
 
     fn parse(&mut self, statement: Arc<Statement>, message: BytesMut, out: &mut Vec<Action>) -> Next {

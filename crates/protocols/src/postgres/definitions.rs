@@ -279,3 +279,39 @@ fn asked(way: &Way) -> Json {
     o.close();
     Json::from_written(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failure_the_next_look_comes_soon_and_then_later() {
+        let pause = |failures| State { failures, ..State::default() }.pause().as_secs();
+        let pauses: Vec<u64> = (0..9).map(pause).collect();
+        assert_eq!(pauses, [30, 1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(pause(u32::MAX), 30);
+    }
+
+    #[tokio::test]
+    async fn a_look_that_had_begun_already_is_not_waited_for() {
+        let snapshot = Snapshot::of(Arc::new(Catalog::empty()));
+        assert!(snapshot.look_again().is_none(), "nobody looks");
+        snapshot.looks.send_modify(|looks| looks.watched = true);
+        assert!(snapshot.look_again().is_none(), "nothing is known, so a look would most likely fail");
+        let mut known = Builder::new("1");
+        known.add(
+            "schemas",
+            vec![vec![Some("11".to_owned()), Some("pg_catalog".to_owned()), Some("10".to_owned())]],
+        );
+        snapshot.replace(Arc::new(known.finish()));
+        snapshot.looks.send_modify(|looks| looks.begun = 1);
+        let mut look = snapshot.look_again().unwrap();
+        let mut done = async |begun, done| {
+            snapshot.looks.send_modify(|looks| (looks.begun, looks.done) = (begun, done));
+            std::future::poll_fn(|cx| std::task::Poll::Ready(look.as_mut().poll(cx).is_ready())).await
+        };
+        assert!(!done(1, 1).await, "the one under way may have missed it");
+        assert!(!done(2, 1).await);
+        assert!(done(2, 2).await);
+    }
+}

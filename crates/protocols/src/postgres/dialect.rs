@@ -330,7 +330,9 @@ impl Dialect for PostgresDialect {
             // The message is still there, and is read again.
             Ok(_) => self.thought = None,
             // Anything but a reading is the driver's word that there was no room for it.
-            Err(thought) => self.thought = Some(thought.downcast().map_or(Err(Crowded), |reading| Ok(*reading))),
+            Err(thought) => {
+                self.thought = Some(thought.downcast().map_or(Err(Crowded), |reading| Ok(*reading)))
+            }
         }
         self.end_when_idle(out);
     }

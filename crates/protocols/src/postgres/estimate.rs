@@ -79,7 +79,8 @@ impl Estimates {
             let _turn = self.turns.acquire().await.map_err(|e| e.to_string())?;
             asked(&with, facts).await
         };
-        let told = timeout(WITHIN, asking).await.unwrap_or_else(|_| Err("it did not come in time".to_owned()));
+        let told =
+            timeout(WITHIN, asking).await.unwrap_or_else(|_| Err("it did not come in time".to_owned()));
         match told {
             Ok(rows) => {
                 let mut kept = self.kept();
@@ -122,8 +123,7 @@ async fn asked(with: &Estimating<'_>, facts: &Facts) -> Result<u64, String> {
     let (engine, session) = (with.engine, with.session);
     let target = engine.targets.find(&session.target).ok_or_else(gone)?;
     let link = with.links.link(&session.target).ok_or_else(gone)?;
-    let credential =
-        engine.credentials.credential(&session.identity, &target).map_err(|e| e.to_string())?;
+    let credential = engine.credentials.credential(&session.identity, &target).map_err(|e| e.to_string())?;
     let event = Event::Log(LogEvent { kind: "target.asked", leaf: told(session) }.into());
     engine.recorder.append(event, Need::Intent).map_err(|e| e.to_string())?;
     let stream = engine.dialer.dial(&target).await.map_err(|e| e.to_string())?;

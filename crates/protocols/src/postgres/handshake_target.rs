@@ -63,7 +63,9 @@ impl TargetError {
         match self {
             Self::Refused { sqlstate, .. } if sqlstate.starts_with("28") => "credential",
             Self::Unsupported(_) => "credential",
-            Self::Io(_) | Self::NoTls | Self::NotReadOnly | Self::Protocol(_) | Self::Refused { .. } => "unreachable",
+            Self::Io(_) | Self::NoTls | Self::NotReadOnly | Self::Protocol(_) | Self::Refused { .. } => {
+                "unreachable"
+            }
         }
     }
 }

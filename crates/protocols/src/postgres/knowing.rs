@@ -192,7 +192,8 @@ impl Knowing {
         let Patience { pause, seen, .. } = self.patience;
         let pause = if seen == self.generation { pause.saturating_mul(2) } else { LOOK_PAUSE_MICROS };
         let pause = pause.min(LOOK_PAUSE_MICROS_MAX);
-        self.patience = Patience { from: MonoMicros(now.0.saturating_add(pause)), pause, seen: self.generation };
+        self.patience =
+            Patience { from: MonoMicros(now.0.saturating_add(pause)), pause, seen: self.generation };
         Some(looking)
     }
 

@@ -44,8 +44,9 @@ impl PostgresDialect {
                     would have written; nothing was changed. Connect again and leave that command out";
         out.push(Action::Note { what: "tripwire", detail: told(command, text), reply: Bytes::new() });
         self.abandon(AbandonReason::Dropped, out);
-        let refusal = Refusal::new(RefusalKind::Denied, text)
-            .hint("Tell the operator: the gateway's record says which command it was (session.noted, tripwire).");
+        let refusal = Refusal::new(RefusalKind::Denied, text).hint(
+            "Tell the operator: the gateway's record says which command it was (session.noted, tripwire).",
+        );
         self.say_goodbye(&refusal, "tripwire", out);
     }
 }

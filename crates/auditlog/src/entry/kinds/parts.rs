@@ -108,9 +108,13 @@ const NOTED: &[Field] = &[
     field("role", Text, "`asked`: the role that the target named; `role`: the role in force now."),
     field("routine", Text, "`error`, `notice`."),
     field("schema", Text, "`error`, `notice`."),
-    field("severity", Text, "`error`, `notice`."),
     field("search_path", Text, "`asked`: the search path that the target named."),
-    field("set", Text, "`asked`: the setting that the gateway itself began the session with, because it may only read."),
+    field(
+        "set",
+        Text,
+        "`asked`: the setting that the gateway itself began the session with, because it may only read.",
+    ),
+    field("severity", Text, "`error`, `notice`."),
     field("table", Text, "`error`, `notice`."),
     field("tables", Texts, "`asked`: the tables it was asked about."),
     field("text", Text, "`asked`: the statement that the gateway itself sent."),
@@ -219,7 +223,11 @@ pub(super) const HEARTBEAT: &[Field] = &[
 pub(super) const ASKED: &[Field] = &[
     field("database", Text, "The database."),
     field("target", Text, "The target."),
-    field("what", Text, "`definitions`: what the database defines, read from its catalog."),
+    field(
+        "what",
+        Text,
+        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches.",
+    ),
 ];
 
 pub(super) const GAP: &[Field] = &[
