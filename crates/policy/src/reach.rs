@@ -90,6 +90,11 @@ impl Reach {
         })
     }
 
+    /// Whether any rule looks at estimated rows.
+    pub(crate) fn counts_at_all(&self) -> bool {
+        !self.counting.is_empty()
+    }
+
     /// Whether an estimate of rows can decide over a statement with these effects.
     pub(crate) fn counts_rows(&self, groups: &[Group], who: &Who<'_>, effects: Effects) -> bool {
         self.counting.iter().any(|r| r.effects & effects.bits() != 0 && concerns(&r.when, groups, who))

@@ -21,6 +21,7 @@ use super::knowing::Pending;
 use super::report;
 use super::role::Change;
 use super::server::{Step, Walk};
+use super::tripwire::judged_read;
 use crate::dialect::Action;
 
 /// How much may stand between what ends a command and ReadyForQuery before it is no longer waited for.
@@ -194,8 +195,8 @@ impl PostgresDialect {
             };
             let secrets = self.flight.running.front().and_then(|r| r.secrets.as_ref());
             fail(&mut outcome, &it, secrets);
-            let number = self.flight.running.front().map_or(0, |r| r.permit.number().0);
-            self.watch(it.sqlstate(), number);
+            let read = self.flight.running.front().and_then(|r| judged_read(r));
+            self.watch(it.sqlstate(), read);
             self.failed = true;
         } else if let Some((change, pending, shape)) = change {
             self.apply(&change, &outcome, out);
@@ -345,12 +346,11 @@ impl PostgresDialect {
             self.changed.tables.forget();
         }
         (self.failed, self.target_said_why) = (true, self.target_said_why || fatal);
-        let number = failing.map(|r| r.permit.number().0);
-        if let Some(number) = number {
-            self.watch(it.sqlstate(), number);
-        } else {
+        if failing.is_none() {
             return self.failed_bookkeeping(len, outcome, walk, out);
         }
+        let read = failing.and_then(|r| judged_read(r));
+        self.watch(it.sqlstate(), read);
         if self.transaction == Transaction::Open {
             self.transaction = Transaction::Failed;
         }

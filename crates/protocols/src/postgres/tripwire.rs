@@ -3,11 +3,13 @@
 //! says so.
 
 use bytes::Bytes;
+use firsthand_model::command::Effect;
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Refusal, RefusalKind};
 
 use super::dialect::{Life, PostgresDialect};
+use super::flight::Running;
 use crate::dialect::Action;
 
 /// `read_only_sql_transaction` (PostgreSQL docs, appendix A).
@@ -22,6 +24,14 @@ pub(super) struct Tripwire {
     tripped: Option<u64>,
 }
 
+/// The command, if it was judged to only read. Since the session began a reload may have let it do more; then the target's
+/// error is the client's to read.
+pub(super) fn judged_read(running: &Running) -> Option<u64> {
+    let quiet = [Effect::Read, Effect::Session, Effect::Transaction];
+    let facts = running.shape.facts.as_ref().filter(|facts| facts.opaque.is_none())?;
+    facts.effects.iter().all(|e| quiet.contains(&e)).then(|| running.permit.number().0)
+}
+
 impl PostgresDialect {
     /// The same session, whose transactions the target keeps READ ONLY.
     #[must_use]
@@ -30,10 +40,10 @@ impl PostgresDialect {
         self
     }
 
-    /// Whether an error of this SQLSTATE is one that must not be: whatever runs in such a session was judged a read.
-    pub(super) fn watch(&mut self, sqlstate: &[u8], command: u64) {
+    /// A command failed: whether that must not be.
+    pub(super) fn watch(&mut self, sqlstate: &[u8], command: Option<u64>) {
         if self.tripwire.set && sqlstate == READ_ONLY_TRANSACTION {
-            self.tripwire.tripped.get_or_insert(command);
+            self.tripwire.tripped = self.tripwire.tripped.or(command);
         }
     }
 
