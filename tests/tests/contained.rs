@@ -88,7 +88,7 @@ fn a_refusal_says_what_to_do_next() {
             "agents-",
             "Do not store values of masked columns elsewhere",
         ),
-        ("set role app", "agents-settings", "Ask the operator for an exception"),
+        ("set role app", "agents-settings", "Leave the setting role as it is."),
         (
             "select xmlparse(document query_to_xml('select 1', true, true, '')::text)",
             "agents-",

@@ -40,7 +40,7 @@ pub(crate) fn advice(
     if let Some(opaque) = facts.opaque.as_ref().filter(|_| judged.is_about_the_unknown()) {
         all.push(telling(opaque));
     }
-    all.extend(judged.remedy.clone());
+    all.extend(judged.remedy.clone().filter(|_| all.is_empty() && judged.is_about_columns()));
     let mut changes = milder(suppose, session, facts, circumstances, judged, LEFT_OUT_MAX);
     let person = changes.iter().any(|c| c.advice.is_empty() && c.what.starts_with("asked by a person"));
     changes.retain(|c| !c.advice.is_empty());

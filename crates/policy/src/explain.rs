@@ -123,8 +123,22 @@ fn reading_instead(facts: &Facts) -> Option<Facts> {
 }
 
 fn known(facts: &Facts) -> Effects {
-    facts.effects.iter().filter(|e| *e != Effect::Unknown).fold(Effects::NONE, Effects::and)
+    others(facts.effects, Effect::Unknown)
 }
+
+fn others(effects: Effects, than: Effect) -> Effects {
+    effects.iter().filter(|e| *e != than).fold(Effects::NONE, Effects::and)
+}
+
+/// Effects that come on top of what a statement is for.
+const AVOIDABLE: [(Effect, &str, &str); 2] = [
+    (Effect::Lock, "taking locks", "Take no locks: leave FOR UPDATE, FOR SHARE or LOCK out."),
+    (
+        Effect::System,
+        "reaching beyond the database",
+        "Leave out what reaches beyond the database: files, programs, the network, other sessions.",
+    ),
+];
 
 /// The statement without one of the things that it touches, in words and as something to do.
 fn left_out(facts: &Facts, most: usize) -> Vec<(String, String, Facts)> {
@@ -134,6 +148,15 @@ fn left_out(facts: &Facts, most: usize) -> Vec<(String, String, Facts)> {
         change(&mut less);
         all.push((format!("without {doing}"), advice, less));
     };
+    for (effect, doing, advice) in AVOIDABLE {
+        if facts.effects.has(effect) && facts.opaque.is_none() {
+            without(doing.to_owned(), advice.to_owned(), &|f| {
+                f.effects = others(f.effects, effect);
+                // Functions that do nothing else are part of it.
+                f.functions.clear();
+            });
+        }
+    }
     for (i, relation) in facts.reads.iter().enumerate().filter(|_| facts.reads.len() > 1) {
         let name = shown(relation);
         without(format!("reading {name}"), format!("Leave {name} out."), &|f| drop(f.reads.remove(i)));
@@ -146,9 +169,9 @@ fn left_out(facts: &Facts, most: usize) -> Vec<(String, String, Facts)> {
     for (i, name) in facts.functions.iter().enumerate() {
         without(format!("calling {name}"), format!("Do not call {name}."), &|f| drop(f.functions.remove(i)));
     }
-    for (i, name) in facts.settings.iter().enumerate().filter(|_| facts.settings.len() > 1) {
+    for (i, name) in facts.settings.iter().enumerate() {
         let setting = name.split('=').next().unwrap_or_default();
-        let advice = format!("Do not change the setting {setting}.");
+        let advice = format!("Leave the setting {setting} as it is.");
         without(format!("changing {name}"), advice, &|f| drop(f.settings.remove(i)));
     }
     if !facts.tested.is_empty() {

@@ -50,6 +50,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Whether it is refused for columns that it shows or reads.
+    pub(crate) fn is_about_columns(&self) -> bool {
+        self.fired.first().is_some_and(|f| f.about.starts_with(UNRESOLVED) || f.about.starts_with("read "))
+    }
+
     /// Whether it is refused for what cannot be told of the statement.
     pub(crate) fn is_about_the_unknown(&self) -> bool {
         self.fired.iter().any(|f| f.about.starts_with(UNTOLD)) || self.reason.contains(UNTOLD)
@@ -58,6 +63,8 @@ impl Judgement {
 
 /// How what cannot be told begins, in what a refusal is about.
 const UNTOLD: &str = "what cannot be told";
+/// The same of masked columns.
+const UNRESOLVED: &str = "what it would show cannot be resolved";
 /// Columns that are named as what could be read instead.
 const REMEDY_COLUMNS_MAX: usize = 12;
 
@@ -189,7 +196,7 @@ fn try_judge(
             gathered.push(
                 &masked.meta,
                 Verdict::Deny,
-                format!("what it would show cannot be resolved while labelled data is in reach: {why}"),
+                format!("{UNRESOLVED} while labelled data is in reach: {why}"),
             );
         }
     }
