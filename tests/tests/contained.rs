@@ -231,6 +231,9 @@ fn rows_are_estimated_where_a_rule_counts_them() {
     let estimates =
         record.of_kind("target.asked").filter(|e| e.leaf("facts")["what"] == json!("estimate")).count();
     assert!(estimates > 5, "what was asked is recorded: {estimates}");
+    let decided =
+        record.of_kind("command.decided").find(|e| e.text() == "delete from customers where id = 1").unwrap();
+    assert_eq!(decided.leaf("estimated"), &json!(1), "{}", decided.0);
 }
 
 /// What another connection defines is known to the first statement that names it.

@@ -60,6 +60,7 @@ struct Authorized {
     identity_ended: bool,
     /// How its reply is masked, and with which tools values are found.
     plan: MaskPlan,
+    estimated_rows: Option<u64>,
 }
 
 /// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
@@ -313,7 +314,15 @@ fn authorize(
         // Policy has read the original; whoever reads on (an approver, the record) needs no values.
         veil(&mut command, &**values);
     }
-    Authorized { number, asked, command, decision, identity_ended: identity_ended.is_some(), plan }
+    Authorized {
+        number,
+        asked,
+        command,
+        decision,
+        identity_ended: identity_ended.is_some(),
+        plan,
+        estimated_rows,
+    }
 }
 
 /// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused. Observing
@@ -371,7 +380,7 @@ fn record_intent(
     cleared: Cleared,
 ) -> Recorded {
     let Cleared { authorized, approval, refusal } = cleared;
-    let Authorized { number, asked, command, decision, identity_ended, plan } = authorized;
+    let Authorized { number, asked, command, decision, identity_ended, plan, estimated_rows } = authorized;
     let refusal = match decision.verdict {
         Verdict::Deny => Some(denied(&decision)),
         Verdict::Allow | Verdict::Hold => refusal,
@@ -387,6 +396,7 @@ fn record_intent(
         command,
         decision,
         approval,
+        estimated_rows,
         permitted: refusal.is_none(),
     }));
     let ticket = match engine.recorder.append(event, Need::Intent) {

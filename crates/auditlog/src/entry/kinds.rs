@@ -215,6 +215,7 @@ pub const KINDS: &[Kind] = &[
                 Texts,
                 "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `transaction`, `lock`, `system`, `unknown`.",
             ),
+            field("estimated", Number, "Rows that the target estimated, where a rule counts them."),
             field("policy", Text, "Version of the policy that decided."),
             field("read", True, "Proven to read only; absent: it counts as able to change something."),
             field(

@@ -108,6 +108,7 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             obligations: Arc::new(Obligations::default()),
         },
         approval: None,
+        estimated_rows: None,
         permitted: true,
     }
 }
@@ -124,6 +125,7 @@ fn refused_decision(facts: Arc<SessionFacts>) -> CommandDecided {
     let mut e = decided(facts);
     e.number = CommandNumber(8);
     e.approval = Some("ap-12".to_owned());
+    e.estimated_rows = Some(480);
     e.decision.verdict = Verdict::Deny;
     e.decision.reason = "Deletions need a ticket.".into();
     let mut shape = shape();

@@ -324,11 +324,14 @@ impl Dialect for PostgresDialect {
         self.end_when_idle(out);
     }
 
-    fn thought(&mut self, thought: Thought, _now: MonoMicros, out: &mut Vec<Action>) {
+    fn thought(&mut self, thought: Thought, now: MonoMicros, out: &mut Vec<Action>) {
         self.thinking = false;
         match thought.downcast::<Looked>() {
             // The message is still there, and is read again.
-            Ok(_) => self.thought = None,
+            Ok(_) => {
+                self.thought = None;
+                self.knowing.iter_mut().for_each(|knowing| knowing.looked(now));
+            }
             // Anything but a reading is the driver's word that there was no room for it.
             Err(thought) => {
                 self.thought = Some(thought.downcast().map_or(Err(Crowded), |reading| Ok(*reading)))

@@ -197,6 +197,11 @@ impl Knowing {
         Some(looking)
     }
 
+    /// The look is over, however long it took: the statement that waited for it is not to wait again.
+    pub(super) fn looked(&mut self, now: MonoMicros) {
+        self.patience.from = MonoMicros(now.0.saturating_add(self.patience.pause));
+    }
+
     /// A command is on its way that leaves this behind.
     pub(super) fn pends(&mut self, after: &After) -> Pending {
         if after.is_nothing() {
