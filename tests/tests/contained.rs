@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use firsthand_tests::gateway::Gateway;
 use firsthand_tests::lab::{AGENT, Lab, Plan};
 use firsthand_tests::raw::{Message, Raw, frame};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -174,8 +175,51 @@ fn a_read_that_is_none_ends_its_session_and_is_recorded() {
     assert_eq!(tripped.payload("detail")["cmd"], json!(2), "{}", tripped.0);
     let closed = record.of_kind("session.closed").any(|e| e.leaf("why") == &json!("tripwire"));
     assert!(closed && record.unbalanced().is_empty());
+    // The same in the extended protocol, inside a transaction, with more behind it in the pipeline.
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    lab.far
+        .sql("shop", "create or replace function counted() returns bigint language sql as 'select count(*) from orders'")
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(12);
+    while !say(&mut raw, "select counted(), nothing").0[1].contains("\"nothing\"") && Instant::now() < until {
+    }
+    assert_eq!(say(&mut raw, "begin").0[0], "");
+    assert_eq!(say(&mut raw, "select counted()").0[0], "");
+    lab.far
+        .sql("shop", "create or replace function counted() returns bigint language sql as 'delete from orders returning 1::bigint'")
+        .unwrap();
+    let mut out = Vec::new();
+    for sql in ["select counted()", "select id from orders"] {
+        out.extend(frame(b'P', format!("\0{sql}\0\0\0").as_bytes()));
+        out.extend(frame(b'B', b"\0\0\0\0\0\0\0\0"));
+        out.extend(frame(b'E', b"\0\0\0\0\0"));
+    }
+    out.extend(frame(b'S', b""));
+    std::io::Write::write_all(&mut raw.stream, &out).unwrap();
+    let seen = raw.until_closed().unwrap();
+    let codes: Vec<String> = seen.iter().filter(|m| m.tag == b'E').filter_map(|m| m.field(b'C')).collect();
+    assert_eq!(codes, ["25006", "42501"], "{seen:?}");
+    assert_eq!(lab.far.sql("shop", "select count(*) from orders").unwrap(), "500");
+    assert!(lab.gateway.record().unwrap().unbalanced().is_empty());
     let (_, page) = lab.gateway.http("/metrics").unwrap();
-    assert!(page.contains("firsthand_tripwires_total 1"), "{page}");
+    assert!(page.contains("firsthand_tripwires_total 2"), "{page}");
+}
+
+/// What was pinned when a session began stays; what the rules allow since then fails as PostgreSQL has it, and ends nothing.
+#[test]
+fn a_reload_that_gives_more_is_for_the_next_session() {
+    let (mut lab, folder) = lab(READERS, false);
+    let mut old = Raw::login(&lab.through(), &[]).unwrap();
+    let write = "delete from orders where id = 1";
+    assert_eq!(say(&mut old, write).0[0], "42501");
+    let more = READERS.replace("\"read\",", "\"read\", \"write\",");
+    std::fs::write(folder.path().join("rules.toml"), more).unwrap();
+    lab.gateway.daemon().unwrap().signal(Signal::HUP);
+    lab.gateway.daemon().unwrap().wait_line(|line| line.contains("reloaded")).unwrap();
+    assert_eq!(say(&mut old, write).0[0], "25006");
+    assert!(say(&mut old, "select 1").1.contains('1'), "it lives on");
+    let mut new = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(say(&mut new, write).0[0], "");
 }
 
 const FEW: &str = "[[rule]]\nname = \"write\"\nbecause = \"Agents write.\"\nverdict = \"allow\"\nkinds = [\"agent\"]\n
