@@ -54,7 +54,7 @@ pub(super) async fn connect(with: Probe<'_>) -> Result<(Line, u32), String> {
     let mut line = Line::new(with.stream);
     secure(&mut line, &with.link).await.map_err(|e| e.to_string())?;
     let accepted = log_in(&mut line, with.credential, with.database, &[]).await.map_err(|e| e.to_string())?;
-    let version = version_number(&accepted.parameter("server_version"));
+    let version = version_number(accepted.parameter("server_version"));
     Ok((line, version))
 }
 
