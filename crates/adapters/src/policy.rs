@@ -17,6 +17,7 @@ pub struct AllowTokenTargets {
     version: Arc<str>,
     allowed: Arc<str>,
     denied: Arc<str>,
+    advice: Arc<str>,
     obligations: Arc<Obligations>,
 }
 
@@ -27,6 +28,7 @@ impl Default for AllowTokenTargets {
             version: Arc::from(POLICY_VERSION),
             allowed: Arc::from(""),
             denied: Arc::from("the token does not name this target"),
+            advice: Arc::from("Use a token that names this target."),
             obligations: Arc::default(),
         }
     }
@@ -43,6 +45,7 @@ impl Policy for AllowTokenTargets {
             verdict,
             rule: Arc::clone(&self.rule),
             reason: Arc::clone(reason),
+            advice: Arc::clone(if named { &self.allowed } else { &self.advice }),
             policy: Arc::clone(&self.version),
             obligations: Arc::clone(&self.obligations),
         }

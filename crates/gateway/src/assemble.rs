@@ -20,6 +20,7 @@ use firsthand_protocols::budget::Budget;
 use firsthand_protocols::drive::half_open::HalfOpen;
 use firsthand_protocols::drive::sessions::Sessions;
 use firsthand_protocols::drive::stream::StreamServer;
+use firsthand_protocols::estimates::Estimates;
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::Engine;
 use firsthand_session::tally::Tally;
@@ -30,6 +31,7 @@ use crate::failure::Failure;
 use crate::listen::{self, LinkTable};
 use crate::place::{lock_data, make_data_dir, open_record};
 use crate::rules::{self, Governing};
+use crate::shelf::Shelf;
 
 /// A gateway that is ready to listen.
 pub(crate) struct Gateway {
@@ -74,10 +76,11 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         open_record(&config.data_dir, lock, Vec::new(), started_facts(&config, &governing.version()))?;
     let record = Arc::new(record);
     governing.tokens_with(record.keys().token_key());
+    governing.keeps_on(Shelf::of(&config.data_dir));
     let tokens = Arc::new(TokenStore::open(&config.data_dir).map_err(store_failure)?);
     let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
     let credentials = StaticCredentials::read(&specs(&config));
-    let engine = Arc::new(engine(&record, &tokens, &targets, &credentials, &governing));
+    let engine = Arc::new(engine(&record, &tokens, &targets, &credentials, &governing, &links));
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
     let mut servers = Vec::new();
@@ -123,12 +126,14 @@ fn engine(
     targets: &TargetTable,
     credentials: &StaticCredentials,
     governing: &Governing,
+    links: &LinkTable,
 ) -> Engine {
     let keys = Arc::clone(record.keys());
     let pseudonym = move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name);
     Engine {
         identity: Box::new(TokenIdentity::new(Arc::clone(tokens), Box::new(pseudonym))),
         policy: Box::new(governing.clone()),
+        estimator: Box::new(Estimates::new(Arc::new(links.clone()))),
         approver: Box::new(NobodyToAsk),
         credentials: Box::new(credentials.clone()),
         masker: Box::new(governing.clone()),

@@ -18,6 +18,7 @@ mod metrics;
 mod place;
 mod rules;
 mod serve;
+mod shelf;
 mod show;
 mod web;
 mod who;

@@ -127,6 +127,12 @@ impl Source {
             None,
             get(&tally.commands_abandoned),
         )?;
+        page.counter(
+            "tripwires",
+            "Sessions ended because a command that was judged a read would have written",
+            None,
+            get(&tally.tripwires),
+        )?;
         page.counter("rows", "Rows delivered", None, get(&tally.rows))?;
         page.counter("delivered", "Bytes of rows delivered", Some(&Unit::Bytes), get(&tally.bytes))
     }

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
+use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Obligations};
+use firsthand_model::identity::Identity;
+use firsthand_model::session::SessionFacts;
 use firsthand_policy::AGENTS;
 use firsthand_policy::compiled::{Compiled, RuleFile};
 use firsthand_policy::detect::{Detector, ScannedValues};
@@ -20,6 +23,7 @@ use firsthand_sql::catalog::Catalog;
 use crate::analyst::columns;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::shelf::Shelf;
 
 /// A rule file longer than this is a mistake.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -36,6 +40,8 @@ pub(crate) struct Governing {
     detector: Arc<OnceLock<Arc<Detector>>>,
     /// The key of tokens; set once the data folder is open, before anybody is let in.
     key: Arc<OnceLock<[u8; 32]>>,
+    /// Where catalogs are kept between two runs; set with the key.
+    shelf: Arc<OnceLock<Shelf>>,
 }
 
 /// Rules with the tools of their masks.
@@ -53,6 +59,7 @@ impl Governing {
             plain: Arc::default(),
             detector: Arc::default(),
             key: Arc::default(),
+            shelf: Arc::default(),
         };
         governing.replace(compiled);
         governing
@@ -62,6 +69,11 @@ impl Governing {
     pub(crate) fn tokens_with(&self, key: [u8; 32]) {
         // A second one would change tokens under running sessions: the first stays.
         let _ = self.key.set(key);
+    }
+
+    /// Catalogs are kept there between two runs.
+    pub(crate) fn keeps_on(&self, shelf: Shelf) {
+        let _ = self.shelf.set(shelf);
     }
 
     /// Other rules from now on, for running sessions too. What was known of catalogs is known to the new ones.
@@ -101,6 +113,15 @@ impl Policy for Governing {
             None => self.plain.decide(ask),
         }
     }
+
+    fn may_change(&self, identity: &Identity, target: &str, database: &str) -> bool {
+        let rules = self.rules.load();
+        rules.as_ref().is_none_or(|ruled| ruled.rules.may_change(identity, target, database))
+    }
+
+    fn wants_estimate(&self, session: &SessionFacts, command: &Command) -> bool {
+        self.rules.load().as_ref().is_some_and(|ruled| ruled.rules.wants_estimate(session, command))
+    }
 }
 
 impl Masker for Governing {
@@ -127,6 +148,16 @@ impl Learner for Governing {
         if catalog.is_known() && known.get(&key).is_none_or(|old| !Arc::ptr_eq(old, catalog)) {
             ruled.rules.know(target, database, columns(catalog));
             known.insert(key, Arc::clone(catalog));
+        }
+    }
+
+    fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        self.shelf.get()?.recall(key)
+    }
+
+    fn keep(&self, key: &str, bytes: &[u8]) {
+        if let Some(shelf) = self.shelf.get() {
+            shelf.keep(key, bytes);
         }
     }
 }

@@ -80,6 +80,8 @@ pub struct Decision {
     pub rule: Arc<str>,
     /// The operator's sentence, shown to who is refused. Empty for an allow.
     pub reason: Arc<str>,
+    /// What who is refused can do next, in whole sentences. Empty for an allow, and where nothing is known to help.
+    pub advice: Arc<str>,
     /// Version of the policy that decided.
     pub policy: Arc<str>,
     /// Duties of an allow.

@@ -94,6 +94,8 @@ pub struct CommandDecided {
     pub decision: Decision,
     /// The approval that was spent, if there was one.
     pub approval: Option<String>,
+    /// How many rows the target estimated, where it was asked.
+    pub estimated_rows: Option<u64>,
     /// Leave to run it was given. Not the same as the verdict: a hold may be approved, and observing refuses nothing but
     /// what may never run.
     pub permitted: bool,

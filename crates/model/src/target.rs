@@ -64,6 +64,8 @@ pub struct Target {
     pub changed: ChangedRows,
     /// Whether sessions that cannot be observed (replication) are let through, recorded as unobserved.
     pub allow_unobserved: bool,
+    /// Whether transactions of sessions that may only read are READ ONLY at the server, too.
+    pub pin_read_only: bool,
     /// Databases that may be named behind the target's name; empty: only the configured one.
     pub databases: Vec<String>,
     /// The database used when the client names none.

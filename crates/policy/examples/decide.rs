@@ -35,7 +35,9 @@ fn main() {
     let session = session();
     let shapes: Vec<Arc<Shape>> = (0..MISSES).map(shape).collect();
     let mut command = command(Arc::clone(shapes.first().unwrap()));
-    let ask = |command: &Command| rules.decide(&Ask { session: &session, command, now: UnixMicros(1) });
+    let ask = |command: &Command| {
+        rules.decide(&Ask { session: &session, command, now: UnixMicros(1), estimated_rows: None })
+    };
     ask(&command);
     let start = Instant::now();
     for _ in 0..HITS {

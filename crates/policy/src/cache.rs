@@ -22,6 +22,7 @@ pub(crate) struct Key<'a> {
     pub(crate) shape: &'a Arc<Shape>,
     pub(crate) windows: u64,
     pub(crate) catalog: u64,
+    pub(crate) rows: Option<u64>,
 }
 
 /// A decision with what it depended on. Holding the shape and the facts keeps their addresses from being used again.
@@ -35,6 +36,7 @@ struct Kept {
     facts: Option<Arc<Facts>>,
     windows: u64,
     catalog: u64,
+    rows: Option<u64>,
     decision: Decision,
 }
 
@@ -75,6 +77,7 @@ impl Key<'_> {
         self.session.role.hash(&mut into);
         self.address().hash(&mut into);
         self.windows.hash(&mut into);
+        self.rows.hash(&mut into);
         into.finish()
     }
 
@@ -96,6 +99,7 @@ impl Key<'_> {
         same_statement
             && self.windows == kept.windows
             && self.catalog == kept.catalog
+            && self.rows == kept.rows
             && s.target == kept.target
             && s.role == kept.role
             && s.database == kept.database
@@ -137,6 +141,7 @@ impl Cache {
             facts: key.shape.facts.clone(),
             windows: key.windows,
             catalog: key.catalog,
+            rows: key.rows,
             decision,
         });
     }

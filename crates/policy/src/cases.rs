@@ -14,6 +14,7 @@ use firsthand_model::statement::{
 use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::UnixMicros;
 
+use crate::advice::advice;
 use crate::rule::Case;
 use crate::rules::{Given, Rules};
 use crate::window::open_bits;
@@ -29,6 +30,8 @@ pub struct Tried {
     pub rule: Arc<str>,
     /// The sentence.
     pub reason: Arc<str>,
+    /// What is advised.
+    pub advice: String,
     /// What is wrong; empty when it came out as it must.
     pub wrong: Vec<String>,
 }
@@ -51,11 +54,14 @@ fn one(rules: &Rules, case: Case, analyse: Analyse<'_>) -> Tried {
     let windows = rules.with_compiled(|c| if case.at.is_empty() { 0 } else { open_bits(&c.windows, now) });
     let given = Given { approved: false, estimated_rows: case.estimated_rows };
     let strict = |v: Verdict| [Verdict::Allow, Verdict::Hold, Verdict::Deny].iter().position(|o| *o == v);
+    let suppose =
+        |session: &SessionFacts, facts: &Facts, windows, given| rules.suppose(session, facts, windows, given);
     let judged =
-        all.iter().map(|f| rules.suppose(&session, f, windows, given)).max_by_key(|j| strict(j.verdict));
-    let Some(judged) = judged else {
+        all.iter().map(|f| (f, suppose(&session, f, windows, given))).max_by_key(|(_, j)| strict(j.verdict));
+    let Some((asked, judged)) = judged else {
         let wrong = vec!["there is no statement in it".to_owned()];
-        return Tried { case, verdict: Verdict::Deny, rule: Arc::from(""), reason: Arc::from(""), wrong };
+        let (rule, reason, advice) = (Arc::from(""), Arc::from(""), String::new());
+        return Tried { case, verdict: Verdict::Deny, rule, reason, advice, wrong };
     };
     let mut wrong = Vec::new();
     if judged.verdict != case.verdict {
@@ -65,13 +71,17 @@ fn one(rules: &Rules, case: Case, analyse: Analyse<'_>) -> Tried {
     if !case.rule.is_empty() && *judged.rule != *case.rule {
         wrong.push(format!("expected rule {}, decided by {}", case.rule, judged.rule));
     }
+    let advice = advice(&suppose, &session, asked, (windows, given), &judged);
+    if !advice.contains(&case.advice) {
+        wrong.push(format!("expected advice with {:?}, got {advice:?}", case.advice));
+    }
     if let Some(want) = &case.masks {
         let got = masks(&judged.obligations.mask, all.first());
         if got != *want {
             wrong.push(format!("expected masks {want:?}, got {got:?}"));
         }
     }
-    Tried { verdict: judged.verdict, rule: judged.rule, reason: judged.reason, case, wrong }
+    Tried { verdict: judged.verdict, rule: judged.rule, reason: judged.reason, advice, case, wrong }
 }
 
 fn masks(duty: &firsthand_model::masking::MaskDuty, facts: Option<&Facts>) -> Vec<String> {

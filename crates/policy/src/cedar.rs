@@ -82,7 +82,13 @@ pub(crate) fn base(defaults: Defaults) -> String {
          @id(\"firsthand.approved\") permit(principal, action in Action::\"command\", resource)\n  \
          when { context has approval };\n\
          @id(\"firsthand.clear\") permit(principal, action == Action::\"ReadClear\", resource);\n\
-         @id(\"firsthand.unlimited\") permit(principal, action == Action::\"Unlimited\", resource);\n",
+         @id(\"firsthand.unlimited\") permit(principal, action == Action::\"Unlimited\", resource);\n\
+         // Who may change nothing has its transactions READ ONLY at the target, and does not change that.\n\
+         @id(\"firsthand.read-only\") @because(\"This session may only read, so its transactions stay READ ONLY.\")\n\
+         forbid(principal, action == Action::\"session\", resource is Setting)\n  \
+         when { context.read_only && [\"transaction_read_only\", \"default_transaction_read_only\"].contains(resource.name) }\n  \
+         unless { resource has value && [\"on\", \"true\", \"yes\", \"1\", \"t\", \"y\"].contains(resource.value) }\n  \
+         unless { resource has value && resource.value == \"default\" && resource.name == \"default_transaction_read_only\" };\n",
     );
     if !kinds.is_empty() {
         let _ = writeln!(
@@ -111,14 +117,14 @@ pub fn of_rule(rule: &Rule) -> String {
     let action = action(effects, thing, rule.verdict);
     let _ = write!(out, "{word} (\n  principal,\n  {action},\n  {}\n)", thing.scope());
     let written = rule.verdict != Verdict::Allow;
-    let mut when = terms(&rule.when, written, Thing::Any);
+    let mut when = terms(&rule.when, written, Thing::Any, written);
     if thing == Thing::Function && !rule.when.effects.is_empty() {
         let list: Vec<String> = rule.when.effects.iter().map(|e| quoted(e.word())).collect();
         when.push(format!("context.effects.containsAny([{}])", list.join(", ")));
     }
     clause(&mut out, "when", &when);
     if let Some(unless) = &rule.unless {
-        clause(&mut out, "unless", &unless_terms(unless));
+        clause(&mut out, "unless", &unless_terms(unless, !written));
     }
     if rule.verdict == Verdict::Hold {
         out.push_str("\nunless { context has approval }");
@@ -137,9 +143,9 @@ pub fn of_mask(mask: &Mask) -> String {
     annotate(&mut out, "masked_copied", mask.copied.word());
     annotate(&mut out, "masked_written_back", mask.written_back.word());
     out.push_str("forbid (\n  principal,\n  action == Action::\"ReadClear\",\n  resource is Column\n)");
-    clause(&mut out, "when", &terms(&mask.when, false, Thing::Any));
+    clause(&mut out, "when", &terms(&mask.when, false, Thing::Any, true));
     if let Some(unless) = &mask.unless {
-        clause(&mut out, "unless", &unless_terms(unless));
+        clause(&mut out, "unless", &unless_terms(unless, false));
     }
     out.push_str(";\n");
     out
@@ -171,9 +177,9 @@ pub fn of_limit(limit: &Limit) -> String {
         }
     }
     out.push_str("forbid (\n  principal,\n  action == Action::\"Unlimited\",\n  resource\n)");
-    clause(&mut out, "when", &terms(&limit.when, false, Thing::Any));
+    clause(&mut out, "when", &terms(&limit.when, false, Thing::Any, true));
     if let Some(unless) = &limit.unless {
-        clause(&mut out, "unless", &unless_terms(unless));
+        clause(&mut out, "unless", &unless_terms(unless, false));
     }
     out.push_str(";\n");
     out
@@ -213,8 +219,8 @@ fn action(effects: &[Effect], thing: Thing, verdict: Verdict) -> String {
 }
 
 /// An exception must say of which kind of thing it speaks: the rule itself may be about all kinds.
-fn unless_terms(unless: &Conditions) -> Vec<String> {
-    let mut all = terms(unless, false, Thing::of(unless));
+fn unless_terms(unless: &Conditions, doubt: bool) -> Vec<String> {
+    let mut all = terms(unless, false, Thing::of(unless), doubt);
     if !unless.effects.is_empty() {
         let list: Vec<String> = unless.effects.iter().map(|e| format!("Action::\"{}\"", e.word())).collect();
         all.push(format!("action in [{}]", list.join(", ")));
@@ -222,8 +228,9 @@ fn unless_terms(unless: &Conditions) -> Vec<String> {
     all
 }
 
-/// The conditions, each to hold.
-fn terms(when: &Conditions, written: bool, narrow: Thing) -> Vec<String> {
+/// The conditions, each to hold. `doubt`: what an estimate of rows decides holds where there is none, because that refuses
+/// more.
+fn terms(when: &Conditions, written: bool, narrow: Thing, doubt: bool) -> Vec<String> {
     let mut all = Vec::new();
     who(when, &mut all);
     place(when, &mut all);
@@ -231,7 +238,7 @@ fn terms(when: &Conditions, written: bool, narrow: Thing) -> Vec<String> {
         all.push(format!("resource is {}", narrow.word()));
     }
     what(when, written, &mut all);
-    statement(when, &mut all);
+    statement(when, doubt, &mut all);
     all
 }
 
@@ -276,14 +283,18 @@ fn what(when: &Conditions, written: bool, all: &mut Vec<String>) {
     any(all, when.settings.iter().map(setting_term));
 }
 
-fn statement(when: &Conditions, all: &mut Vec<String>) {
+fn statement(when: &Conditions, doubt: bool, all: &mut Vec<String>) {
     match when.unbounded {
         Some(true) => all.push("context.unbounded".to_owned()),
         Some(false) => all.push("!context.unbounded".to_owned()),
         None => {}
     }
     if let Some(rows) = when.rows_over {
-        all.push(format!("context has estimated_rows && context.estimated_rows > {rows}"));
+        all.push(if doubt {
+            format!("(if context has estimated_rows then context.estimated_rows > {rows} else true)")
+        } else {
+            format!("context has estimated_rows && context.estimated_rows > {rows}")
+        });
     }
     any(all, when.during.iter().map(|w| Some(format!("context.windows.contains({})", quoted(w)))));
     for window in &when.outside {

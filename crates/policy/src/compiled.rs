@@ -8,12 +8,15 @@ use cedar_policy::{
     ActionConstraint, Effect as CedarEffect, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint,
     Schema, ValidationMode, Validator,
 };
-use firsthand_model::decision::{Quotas, Sums};
+use firsthand_model::command::Effects;
+use firsthand_model::decision::{Quotas, Sums, Verdict};
+use firsthand_model::identity::Identity;
 use firsthand_model::masking::{ColumnMask, Style};
 
 use crate::cedar;
 use crate::masks::strictest;
 use crate::pattern::{ColumnPattern, Pattern};
+use crate::reach::{Reach, Who};
 use crate::read;
 use crate::rule::{Case, Document, Label, Mask, Problem, Use};
 use crate::window::Window;
@@ -107,6 +110,8 @@ struct Scoped {
     things: u8,
     targets: Vec<Pattern>,
     base: bool,
+    /// Written in Cedar by the operator.
+    raw: bool,
 }
 
 /// Key of a subset: target, action, kind of thing.
@@ -138,6 +143,8 @@ pub struct Compiled {
     pub(crate) mask_columns: Vec<ColumnPattern>,
     /// Whether there are masks at all.
     pub(crate) has_masks: bool,
+    /// What the rules can come to for somebody.
+    pub(crate) reach: Reach,
     /// All labels that are spoken of: a value may turn out to have any of them.
     pub(crate) detectable: Vec<Arc<str>>,
     /// Whether a mask looks through unlabelled values.
@@ -187,6 +194,26 @@ impl Compiled {
     /// What the annotations of a policy say.
     pub(crate) fn meta(&self, id: &PolicyId) -> Option<&Arc<Meta>> {
         self.metas.get(id)
+    }
+
+    /// Whether these rules can ever let this identity change something there, perhaps by an approval. False: it may only
+    /// read, whatever it asks.
+    #[must_use]
+    pub fn may_change(&self, identity: &Identity, target: &str, database: &str) -> bool {
+        self.reach.may_change(&self.groups, &self.who(identity, target, database))
+    }
+
+    /// Whether an estimate of rows can decide over something with these effects.
+    #[must_use]
+    pub fn counts_rows(&self, identity: &Identity, target: &str, database: &str, effects: Effects) -> bool {
+        // Asked for every command, and most policies count none.
+        self.reach.counts_at_all()
+            && self.reach.counts_rows(&self.groups, &self.who(identity, target, database), effects)
+    }
+
+    fn who<'a>(&'a self, identity: &'a Identity, target: &'a str, database: &'a str) -> Who<'a> {
+        let target_labels = self.target_labels.get(target).map(Vec::as_slice).unwrap_or_default();
+        Who { identity, target, target_labels, database }
     }
 
     /// All rules, in order, Firsthand's own left out.
@@ -285,6 +312,9 @@ impl Builder {
             .sort_by_key(|p| p.id().to_string().trim_start_matches("policy").parse::<usize>().unwrap_or(0));
         for policy in policies {
             self.add(place, policy.clone(), base, Vec::new());
+            if let Some(scoped) = self.scoped.last_mut() {
+                scoped.raw = !scoped.base;
+            }
         }
     }
 
@@ -316,7 +346,7 @@ impl Builder {
         }
         self.cedar.push((id, policy.to_cedar().unwrap_or_else(|| policy.to_string())));
         let (actions, things) = (actions(&policy), things(&policy));
-        self.scoped.push(Scoped { policy, actions, things, targets, base });
+        self.scoped.push(Scoped { policy, actions, things, targets, base, raw: false });
     }
 
     fn problem(&mut self, place: &str, what: String, hint: &str) {
@@ -375,8 +405,10 @@ impl Builder {
         let mut detectable: Vec<Arc<str>> = named.chain(given).map(Arc::from).collect();
         detectable.sort();
         detectable.dedup();
+        let reach = self.reach(&document);
         Ok(Compiled {
             version: version(files),
+            reach,
             scoped: self.scoped,
             metas: self.metas,
             subsets: Mutex::default(),
@@ -393,6 +425,22 @@ impl Builder {
             cases: document.cases,
             cedar: self.cedar,
         })
+    }
+}
+
+impl Builder {
+    fn reach(&self, document: &Document) -> Reach {
+        let mut reach = Reach::of(document);
+        for Scoped { policy, actions, .. } in self.scoped.iter().filter(|s| s.raw) {
+            let held = self.metas.get(policy.id()).is_some_and(|meta| meta.hold.is_some());
+            let verdict = match policy.effect() {
+                CedarEffect::Permit => Verdict::Allow,
+                CedarEffect::Forbid if held => Verdict::Hold,
+                CedarEffect::Forbid => Verdict::Deny,
+            };
+            reach.add(actions & COMMAND, verdict, &policy.to_string());
+        }
+        reach
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use firsthand_model::command::{Effect, Effects};
 use firsthand_model::decision::Verdict;
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::session::SessionFacts;
@@ -15,16 +16,26 @@ use crate::window::open_bits;
 /// Things that are left out one by one; a statement with more of them is explained less.
 const LEFT_OUT_MAX: usize = 24;
 
+/// The change that does something else.
+const READING: &str = "if it only read what it changes";
+
 /// One thing that would change the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// What would be different.
     pub what: String,
+    /// The same as something to do; empty where it is in nobody's hands who asks.
+    pub advice: String,
+    /// It does not do what was wanted.
+    pub gives_up: bool,
     /// What would be decided then.
     pub verdict: Verdict,
 }
 
-fn strictness(verdict: Verdict) -> u8 {
+/// Judges under other circumstances: session, facts, open windows, what else is given.
+pub(crate) type Suppose<'a> = &'a dyn Fn(&SessionFacts, &Facts, u64, Given) -> Judgement;
+
+pub(crate) fn strictness(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Allow => 0,
         Verdict::Hold => 1,
@@ -41,81 +52,137 @@ pub fn changes(
     now: UnixMicros,
     judged: &Judgement,
 ) -> Vec<Change> {
+    let circumstances = (rules.with_compiled(|c| open_bits(&c.windows, now)), Given::default());
+    let suppose =
+        |session: &SessionFacts, facts: &Facts, windows, given| rules.suppose(session, facts, windows, given);
+    milder(&suppose, session, facts, circumstances, judged, LEFT_OUT_MAX)
+}
+
+/// The same, given the open windows and the rest, with `most` things left out one by one.
+pub(crate) fn milder(
+    suppose: Suppose<'_>,
+    session: &SessionFacts,
+    facts: &Facts,
+    (windows, usual): (u64, Given),
+    judged: &Judgement,
+    most: usize,
+) -> Vec<Change> {
     if judged.verdict == Verdict::Allow {
         return Vec::new();
     }
-    let windows = rules.with_compiled(|c| open_bits(&c.windows, now));
     let mut found = Vec::new();
-    let mut suppose = |what: String, session: &SessionFacts, facts: &Facts, windows: u64, given: Given| {
-        let verdict = rules.suppose(session, facts, windows, given).verdict;
+    let mut when = |what: &str, advice: &str, session: &SessionFacts, facts: &Facts, windows, given| {
+        let verdict = suppose(session, facts, windows, given).verdict;
         if strictness(verdict) < strictness(judged.verdict) {
-            found.push(Change { what, verdict });
+            let (what, advice) = (what.to_owned(), advice.to_owned());
+            found.push(Change { gives_up: what == READING, what, advice, verdict });
         }
     };
-    let usual = Given::default();
-    suppose("with an approval".to_owned(), session, facts, windows, Given { approved: true, ..usual });
+    when("with an approval", "", session, facts, windows, Given { approved: true, ..usual });
     if facts.unbounded {
         let bounded = Facts { unbounded: false, ..facts.clone() };
-        suppose("with a WHERE that chooses rows".to_owned(), session, &bounded, windows, usual);
+        let advice = "Add a WHERE that chooses the rows.";
+        when("with a WHERE that chooses rows", advice, session, &bounded, windows, usual);
     }
+    let few = Given { estimated_rows: Some(0), ..usual };
+    let advice = "Choose fewer rows.";
+    when("if few rows were estimated", advice, session, facts, windows, few);
     if let Some(opaque) = &facts.opaque {
         let told = Facts { opaque: None, effects: known(facts), ..facts.clone() };
-        let about = if opaque.what.is_empty() {
-            opaque.why.to_owned()
-        } else {
-            format!("{} {}", opaque.why, opaque.what)
-        };
-        suppose(format!("if all that it does could be told ({about})"), session, &told, windows, usual);
+        let about = if opaque.what.is_empty() { String::new() } else { format!(" {}", opaque.what) };
+        let what = format!("if all that it does could be told ({}{about})", opaque.why);
+        when(&what, "", session, &told, windows, usual);
     }
     if windows != 0 {
-        suppose("outside the windows that are open now".to_owned(), session, facts, 0, usual);
+        let advice = "Send it again when the window that is open now has closed.";
+        when("outside the windows that are open now", advice, session, facts, 0, usual);
     }
-    for (what, less) in left_out(facts) {
-        suppose(what, session, &less, windows, usual);
+    for (what, advice, less) in left_out(facts, most) {
+        when(&what, &advice, session, &less, windows, usual);
+    }
+    if let Some(reads) = reading_instead(facts) {
+        let names: Vec<String> = facts.writes.iter().map(shown).collect();
+        let advice = format!("You may read {}, not change it.", names.join(", "));
+        when(READING, &advice, session, &reads, windows, usual);
     }
     if let Some(person) = as_person(session) {
-        suppose("asked by a person instead of an agent".to_owned(), &person, facts, windows, usual);
+        when("asked by a person instead of an agent", "", &person, facts, windows, usual);
     }
     found
 }
 
-fn known(facts: &Facts) -> firsthand_model::command::Effects {
-    use firsthand_model::command::{Effect, Effects};
-    facts.effects.iter().filter(|e| *e != Effect::Unknown).fold(Effects::NONE, Effects::and)
+/// A statement that reads what this one changes.
+fn reading_instead(facts: &Facts) -> Option<Facts> {
+    let changes = [Effect::Write, Effect::Define, Effect::Grant, Effect::Lock];
+    let applies = facts.opaque.is_none() && !facts.writes.is_empty();
+    (applies && changes.iter().any(|e| facts.effects.has(*e))).then(|| Facts {
+        effects: Effects::only(Effect::Read),
+        reads: facts.writes.clone(),
+        ..Facts::default()
+    })
 }
 
-/// The statement without one of the things that it touches.
-fn left_out(facts: &Facts) -> Vec<(String, Facts)> {
+fn known(facts: &Facts) -> Effects {
+    others(facts.effects, Effect::Unknown)
+}
+
+fn others(effects: Effects, than: Effect) -> Effects {
+    effects.iter().filter(|e| *e != than).fold(Effects::NONE, Effects::and)
+}
+
+/// Effects that come on top of what a statement is for.
+const AVOIDABLE: [(Effect, &str, &str); 2] = [
+    (Effect::Lock, "taking locks", "Take no locks: leave FOR UPDATE, FOR SHARE or LOCK out."),
+    (
+        Effect::System,
+        "reaching beyond the database",
+        "Leave out what reaches beyond the database: files, programs, the network, other sessions.",
+    ),
+];
+
+/// The statement without one of the things that it touches, in words and as something to do.
+fn left_out(facts: &Facts, most: usize) -> Vec<(String, String, Facts)> {
     let mut all = Vec::new();
-    for (i, relation) in facts.reads.iter().enumerate().filter(|_| facts.reads.len() > 1) {
+    let mut without = |doing: String, advice: String, change: &dyn Fn(&mut Facts)| {
         let mut less = facts.clone();
-        less.reads.remove(i);
-        all.push((format!("without reading {}", shown(relation)), less));
+        change(&mut less);
+        all.push((format!("without {doing}"), advice, less));
+    };
+    for (effect, doing, advice) in AVOIDABLE {
+        if facts.effects.has(effect) && facts.opaque.is_none() {
+            without(doing.to_owned(), advice.to_owned(), &|f| {
+                f.effects = others(f.effects, effect);
+                // Functions that do nothing else are part of it.
+                f.functions.clear();
+            });
+        }
+    }
+    for (i, relation) in facts.reads.iter().enumerate().filter(|_| facts.reads.len() > 1) {
+        let name = shown(relation);
+        without(format!("reading {name}"), format!("Leave {name} out."), &|f| drop(f.reads.remove(i)));
     }
     for (i, relation) in facts.writes.iter().enumerate().filter(|_| facts.writes.len() > 1) {
-        let mut less = facts.clone();
-        less.writes.remove(i);
-        all.push((format!("without writing {}", shown(relation)), less));
+        let name = shown(relation);
+        let advice = format!("Do not change {name} in it.");
+        without(format!("writing {name}"), advice, &|f| drop(f.writes.remove(i)));
     }
     for (i, name) in facts.functions.iter().enumerate() {
-        let mut less = facts.clone();
-        less.functions.remove(i);
-        all.push((format!("without calling {name}"), less));
+        without(format!("calling {name}"), format!("Do not call {name}."), &|f| drop(f.functions.remove(i)));
     }
-    for (i, name) in facts.settings.iter().enumerate().filter(|_| facts.settings.len() > 1) {
-        let mut less = facts.clone();
-        less.settings.remove(i);
-        all.push((format!("without changing {name}"), less));
+    for (i, name) in facts.settings.iter().enumerate() {
+        let setting = name.split('=').next().unwrap_or_default();
+        let advice = format!("Leave the setting {setting} as it is.");
+        without(format!("changing {name}"), advice, &|f| drop(f.settings.remove(i)));
     }
     if !facts.tested.is_empty() {
-        let less = Facts { tested: Vec::new(), ..facts.clone() };
-        all.push(("without comparing or sorting by masked columns".to_owned(), less));
+        let advice = "Do not compare, sort, group or join by masked columns.".to_owned();
+        without("comparing or sorting by masked columns".to_owned(), advice, &|f| f.tested.clear());
     }
     if !facts.copied.is_empty() {
-        let less = Facts { copied: Vec::new(), ..facts.clone() };
-        all.push(("without storing masked columns elsewhere".to_owned(), less));
+        let advice = "Do not store values of masked columns elsewhere.".to_owned();
+        without("storing masked columns elsewhere".to_owned(), advice, &|f| f.copied.clear());
     }
-    all.truncate(LEFT_OUT_MAX);
+    all.truncate(most);
     all
 }
 

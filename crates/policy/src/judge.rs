@@ -43,7 +43,30 @@ pub struct Judgement {
     pub obligations: Arc<Obligations>,
     /// Uses of masked columns that the record should know of.
     pub noted: Vec<String>,
+    /// What could be read instead of what may not, as something to do.
+    pub remedy: Option<String>,
+    /// Of a hold: the group that may approve.
+    pub approvers: Option<Arc<str>>,
 }
+
+impl Judgement {
+    /// Whether it is refused for columns that it shows or reads.
+    pub(crate) fn is_about_columns(&self) -> bool {
+        self.fired.first().is_some_and(|f| f.about.starts_with(UNRESOLVED) || f.about.starts_with("read "))
+    }
+
+    /// Whether it is refused for what cannot be told of the statement.
+    pub(crate) fn is_about_the_unknown(&self) -> bool {
+        self.fired.iter().any(|f| f.about.starts_with(UNTOLD)) || self.reason.contains(UNTOLD)
+    }
+}
+
+/// How what cannot be told begins, in what a refusal is about.
+const UNTOLD: &str = "what cannot be told";
+/// The same of masked columns.
+const UNRESOLVED: &str = "what it would show cannot be resolved";
+/// Columns that are named as what could be read instead.
+const REMEDY_COLUMNS_MAX: usize = 12;
 
 /// The name of what is decided when no rule speaks.
 pub(crate) const NO_RULE: &str = "no-rule";
@@ -51,11 +74,15 @@ pub(crate) const NO_RULE: &str = "no-rule";
 pub(crate) const POLICY_ERROR: &str = "policy-error";
 
 /// Gathers answers.
+#[derive(Default)]
 struct Gathered {
     fired: Vec<(usize, Fired)>,
     allowed: Option<(usize, Fired)>,
     unpermitted: Option<String>,
     noted: Vec<String>,
+    remedy: Option<String>,
+    /// Who may approve, by the order of the rule that says so.
+    approvers: Vec<(usize, Arc<str>)>,
 }
 
 impl Gathered {
@@ -82,6 +109,9 @@ impl Gathered {
     }
 
     fn push(&mut self, meta: &Meta, verdict: Verdict, about: String) {
+        if let Some(group) = meta.hold.as_deref().and_then(approvers) {
+            self.approvers.push((meta.order, group));
+        }
         self.fired.push((meta.order, fired(meta, verdict, about)));
     }
 
@@ -94,6 +124,12 @@ impl Gathered {
             Use::Deny => self.push(&masked.meta, Verdict::Deny, about()),
         }
     }
+}
+
+/// The group of `group=dba,quorum=1,…`.
+fn approvers(terms: &str) -> Option<Arc<str>> {
+    let group = terms.split(',').find_map(|term| term.trim().strip_prefix("group="));
+    group.filter(|group| !group.is_empty()).map(Arc::from)
 }
 
 fn fired(meta: &Meta, verdict: Verdict, about: String) -> Fired {
@@ -123,6 +159,8 @@ fn refuse(rule: &str, reason: &str) -> Judgement {
         fired: Vec::new(),
         obligations: Arc::default(),
         noted: Vec::new(),
+        remedy: None,
+        approvers: None,
     }
 }
 
@@ -133,7 +171,7 @@ fn try_judge(
     origins: &dyn Fn(&mut Veil<'_, '_>) -> Result<Origins, Unfit>,
 ) -> Result<Judgement, Unfit> {
     let mut question = Question::new(compiled, on)?;
-    let mut gathered = Gathered { fired: Vec::new(), allowed: None, unpermitted: None, noted: Vec::new() };
+    let mut gathered = Gathered::default();
     for effect in on.effects.iter() {
         ask_effect(&mut question, effect, &mut gathered)?;
     }
@@ -144,6 +182,9 @@ fn try_judge(
     ask_uses(&mut veil, on, &mut gathered)?;
     let origins = if compiled.has_masks { origins(&mut veil)? } else { Origins::default() };
     let duty = veil.duty(on.facts, origins)?;
+    if duty.is_err() {
+        gathered.remedy = Some(unmasked(&mut veil, on, columns)?);
+    }
     let mut obligations = limits(&mut question)?;
     match duty {
         Ok(duty) => obligations.mask = duty,
@@ -155,7 +196,7 @@ fn try_judge(
             gathered.push(
                 &masked.meta,
                 Verdict::Deny,
-                format!("what it would show cannot be resolved while labelled data is in reach: {why}"),
+                format!("{UNRESOLVED} while labelled data is in reach: {why}"),
             );
         }
     }
@@ -186,8 +227,8 @@ fn ask_effect(question: &mut Question<'_>, effect: Effect, gathered: &mut Gather
         let said = question.target(action)?;
         let opaque = facts.opaque.as_ref().filter(|_| effect == Effect::Unknown);
         gathered.take(&said, || match opaque {
-            Some(o) if o.what.is_empty() => format!("what cannot be told ({})", o.why),
-            Some(o) => format!("what cannot be told ({}: {})", o.why, o.what),
+            Some(o) if o.what.is_empty() => format!("{UNTOLD} ({})", o.why),
+            Some(o) => format!("{UNTOLD} ({}: {})", o.why, o.what),
             None => word.to_owned(),
         });
     }
@@ -252,10 +293,55 @@ fn ask_columns(
             let said = question.column(action, column, &labels)?;
             if !said.allowed {
                 gathered.take(&said, || format!("{} {}", effect.word(), shown_column(column)));
+                if effect == Effect::Read && gathered.remedy.is_none() {
+                    gathered.remedy = readable(compiled, question, known, column)?;
+                }
             }
         }
     }
     Ok(())
+}
+
+/// The columns beside a refused one that may be read.
+fn readable(
+    compiled: &Compiled,
+    question: &mut Question<'_>,
+    known: Option<&Columns>,
+    refused: &Column,
+) -> Result<Option<String>, Unfit> {
+    let Some(listed) = known.and_then(|k| k.of(&refused.schema, &refused.relation)) else { return Ok(None) };
+    let mut names = Vec::new();
+    for known in listed.iter().filter(|k| k.column.column != refused.column) {
+        let labels = labels_of(compiled, question.on.target, &known.column);
+        let said = question.column(Effect::Read as u8, &known.column, &labels)?;
+        if said.allowed {
+            names.push(known.column.column.as_str());
+        }
+    }
+    let of = format!("{}.{}", refused.schema, refused.relation);
+    Ok(listing(&names).map(|names| format!("Of {of} read only the columns {names}.")))
+}
+
+/// The columns without a mask of what a statement reads, whose rows cannot be told.
+fn unmasked(veil: &mut Veil<'_, '_>, on: Situation<'_>, known: Option<&Columns>) -> Result<String, Unfit> {
+    let mut names = Vec::new();
+    for relation in &on.facts.reads {
+        for known in known.and_then(|k| k.of(&relation.schema, &relation.name)).unwrap_or_default() {
+            if veil.of(&known.column)?.is_none() {
+                names.push(known.column.column.as_str());
+            }
+        }
+    }
+    let without = listing(&names).map(|names| format!("; without a mask are {names}")).unwrap_or_default();
+    Ok(format!("Select the columns that you need by their names{without}."))
+}
+
+/// `a, b and 3 more`.
+fn listing(names: &[&str]) -> Option<String> {
+    let shown = names.get(..REMEDY_COLUMNS_MAX).unwrap_or(names);
+    let more = names.len() - shown.len();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!shown.is_empty()).then(|| format!("{}{rest}", shown.join(", ")))
 }
 
 /// The columns that a statement names of a relation; a write that names none writes any.
@@ -326,7 +412,9 @@ fn lower_sums(limit: &mut Sums, other: Sums) {
 }
 
 fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> Judgement {
-    let Gathered { mut fired, allowed, unpermitted, noted } = gathered;
+    let Gathered { mut fired, allowed, unpermitted, noted, remedy, mut approvers } = gathered;
+    approvers.sort_by_key(|(order, _)| *order);
+    let approvers = approvers.into_iter().next().map(|(_, group)| group);
     let strict = |verdict: Verdict| if verdict == Verdict::Deny { 0 } else { 1 };
     fired.sort_by_key(|(order, f)| (strict(f.verdict), *order));
     let mut fired: Vec<Fired> = fired.into_iter().map(|(_, f)| f).collect();
@@ -339,7 +427,7 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
             IdentityKind::Agent | IdentityKind::Token => "an agent",
         };
         let reason = format!("no rule allows {kind} to {about} on {}", on.target);
-        return Judgement { fired, noted, ..refuse(NO_RULE, &reason) };
+        return Judgement { fired, noted, remedy, ..refuse(NO_RULE, &reason) };
     }
     let Some(first) = fired.first() else {
         let allowed = allowed.map(|(_, f)| f);
@@ -351,6 +439,8 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
             fired: allowed.into_iter().collect(),
             obligations: Arc::new(obligations),
             noted,
+            remedy: None,
+            approvers: None,
         };
     };
     let because: &str = if first.because.is_empty() { "a rule forbids this" } else { &first.because };
@@ -360,7 +450,7 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
         Verdict::Allow | Verdict::Deny => Arc::default(),
     };
     let (verdict, rule) = (first.verdict, Arc::clone(&first.rule));
-    Judgement { verdict, rule, reason: Arc::from(reason), fired, obligations, noted }
+    Judgement { verdict, rule, reason: Arc::from(reason), fired, obligations, noted, remedy, approvers }
 }
 
 /// A relation as people read it.

@@ -4,6 +4,7 @@
 //! `schema.cedarschema` (what rules may speak of), `question.rs` and `judge.rs` (how a statement is judged), `masks.rs`
 //! (what must not be shown), `rules.rs` (the port).
 
+mod advice;
 mod cache;
 pub mod cases;
 pub mod cedar;
@@ -15,6 +16,7 @@ pub mod labels;
 mod masks;
 pub mod pattern;
 mod question;
+mod reach;
 pub mod read;
 pub mod rule;
 pub mod rules;

@@ -8,7 +8,7 @@ use cedar_policy::{
     Authorizer, Context, Decision as Answer, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicyId,
     Request, RestrictedExpression,
 };
-use firsthand_model::command::Effects;
+use firsthand_model::command::{Effect, Effects};
 use firsthand_model::identity::{Identity, IdentityKind};
 use firsthand_model::statement::{Column, Facts, Relation, RelationKind};
 
@@ -308,6 +308,9 @@ fn principal(
 }
 
 fn context(compiled: &Compiled, on: &Situation<'_>, labels: &[String]) -> Result<Context, Unfit> {
+    // Only settings are asked about it.
+    let read_only =
+        !on.facts.settings.is_empty() && !compiled.may_change(on.identity, on.target, on.database);
     let open = compiled.windows.iter().enumerate().filter(|(i, _)| on.windows & 1 << i != 0);
     let mut pairs = vec![
         ("target".to_owned(), text(on.target)),
@@ -315,14 +318,15 @@ fn context(compiled: &Compiled, on: &Situation<'_>, labels: &[String]) -> Result
         ("database".to_owned(), text(on.database)),
         ("role".to_owned(), text(on.role)),
         ("application".to_owned(), text(on.application)),
-        ("effects".to_owned(), set(on.effects.iter().map(firsthand_model::command::Effect::word))),
+        ("effects".to_owned(), set(on.effects.iter().map(Effect::word))),
+        ("read_only".to_owned(), RestrictedExpression::new_bool(read_only)),
         ("unbounded".to_owned(), RestrictedExpression::new_bool(on.facts.unbounded)),
         ("windows".to_owned(), set(open.map(|(_, w)| w.name.as_str()))),
     ];
     if let Some(opaque) = &on.facts.opaque {
         pairs.push(("opaque".to_owned(), text(opaque.why)));
     }
-    if let Some(rows) = on.estimated_rows {
+    if let Some(rows) = on.estimated_rows.or_else(|| touches_none(on)) {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         pairs.push(("estimated_rows".to_owned(), RestrictedExpression::new_long(rows)));
     }
@@ -332,6 +336,13 @@ fn context(compiled: &Compiled, on: &Situation<'_>, labels: &[String]) -> Result
         pairs.push(("approval".to_owned(), approval));
     }
     Context::from_pairs(pairs).map_err(|_| Unfit)
+}
+
+/// What neither reads nor changes a relation touches no rows.
+fn touches_none(on: &Situation<'_>) -> Option<u64> {
+    let quiet = [Effect::Read, Effect::Session, Effect::Transaction];
+    let only = on.effects.iter().all(|e| quiet.contains(&e));
+    (only && on.facts.reads.is_empty() && on.facts.writes.is_empty()).then_some(0)
 }
 
 /// The word of a kind of relation.

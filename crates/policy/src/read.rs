@@ -25,7 +25,7 @@ use table::{Source, Table};
 /// Seconds until a question lapses, when the rule does not say.
 const TTL: u64 = 900;
 /// Names of rules that Firsthand itself gives.
-pub(crate) const RESERVED: &[&str] = &["identity", "token-targets", "no-rule", "policy-error"];
+pub(crate) const RESERVED: &[&str] = &["identity", "token-targets", "no-rule", "policy-error", "read-only"];
 
 /// Reads one file.
 ///
@@ -281,6 +281,7 @@ fn case(table: &Table<'_>) -> Option<Case> {
         estimated_rows: table.count("estimated_rows"),
         verdict: verdict?,
         rule: text("rule"),
+        advice: text("advice"),
         masks: table.has("masks").then(|| texts("masks")),
         place: table.place(),
     })

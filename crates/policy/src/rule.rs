@@ -51,7 +51,7 @@ pub struct Conditions {
     pub settings: Vec<Pattern>,
     /// It can change every row of a table.
     pub unbounded: Option<bool>,
-    /// More rows are estimated than this (only where an estimate is known).
+    /// More rows are estimated than this. Without an estimate it holds where that refuses more.
     pub rows_over: Option<u64>,
     /// One of these windows is open.
     pub during: Vec<String>,
@@ -294,6 +294,8 @@ pub struct Case {
     pub verdict: Verdict,
     /// By which rule; empty: any.
     pub rule: String,
+    /// Words that stand in the advice; empty: any.
+    pub advice: String,
     /// Which masks: `column=style`, in the order of `shows`; `None`: not looked at.
     pub masks: Option<Vec<String>>,
     /// Where it stands.

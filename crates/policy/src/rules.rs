@@ -14,6 +14,7 @@ use firsthand_model::statement::{Facts, Opaque, Output, Relation};
 use firsthand_model::time::UnixMicros;
 use firsthand_session::port::{Ask, Policy};
 
+use crate::advice::advice;
 use crate::cache::{Cache, Key};
 use crate::compiled::Compiled;
 use crate::detect::LabelMasks;
@@ -110,6 +111,22 @@ impl Rules {
         let known = known_of(&self.catalogs.load(), session).cloned();
         let windows = open_bits(&force.compiled.windows, now);
         force.judge(session, facts, windows, known.as_ref(), Given { approved, estimated_rows: None })
+    }
+
+    /// What who is refused can do next; empty for an allow.
+    #[must_use]
+    pub fn advise(
+        &self,
+        session: &SessionFacts,
+        facts: &Facts,
+        now: UnixMicros,
+        judged: &Judgement,
+    ) -> String {
+        let windows = self.with_compiled(|c| open_bits(&c.windows, now));
+        let suppose = |session: &SessionFacts, facts: &Facts, windows, given| {
+            self.suppose(session, facts, windows, given)
+        };
+        advice(&suppose, session, facts, (windows, Given::default()), judged)
     }
 
     /// Judges under other circumstances.
@@ -218,6 +235,16 @@ impl Policy for Rules {
         let decision = decide(&force, &self.catalogs.load(), ask, windows);
         written_back::check(&force.compiled, ask, windows, decision)
     }
+
+    fn may_change(&self, identity: &Identity, target: &str, database: &str) -> bool {
+        self.force.load().compiled.may_change(identity, target, database)
+    }
+
+    fn wants_estimate(&self, session: &SessionFacts, command: &Command) -> bool {
+        let SessionFacts { identity, target, database, .. } = session;
+        let effects = command.shape.facts.as_ref().map_or(command.shape.effects, |facts| facts.effects);
+        self.force.load().compiled.counts_rows(identity, target, database, effects)
+    }
 }
 
 fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> Decision {
@@ -229,19 +256,26 @@ fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> De
             verdict: Verdict::Deny,
             rule: Arc::from("token-targets"),
             reason: Arc::from("the token does not name this target"),
+            advice: Arc::from("Use a token that names this target."),
             policy: version,
             obligations: Arc::default(),
         };
     }
     let known = known_of(catalogs, session);
-    let key = Key { session, shape: &command.shape, windows, catalog: known.map_or(0, |k| k.generation) };
+    let (catalog, rows) = (known.map_or(0, |k| k.generation), ask.estimated_rows);
+    let key = Key { session, shape: &command.shape, windows, catalog, rows };
     let (hash, found) = force.cache.find(key);
     if let Some(decision) = found {
         return decision;
     }
     let facts = facts_of(command);
-    let judged = force.judge(session, &facts, windows, known, Given::default());
+    let suppose = |session: &SessionFacts, facts: &Facts, windows, given| {
+        force.judge(session, facts, windows, known, given)
+    };
+    let given = Given { estimated_rows: rows, ..Given::default() };
+    let judged = suppose(session, &facts, windows, given);
     let decision = Decision {
+        advice: Arc::from(advice(&suppose, session, &facts, (windows, given), &judged)),
         verdict: judged.verdict,
         rule: judged.rule,
         reason: judged.reason,

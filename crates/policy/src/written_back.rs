@@ -58,7 +58,10 @@ pub(crate) fn check(compiled: &Compiled, ask: &Ask<'_>, windows: u64, decision: 
             if meta.because.is_empty() { "Masked values are not written back" } else { &meta.because };
         let reason =
             format!("{} (it writes what a mask of `{label}` left over)", because.trim_end_matches('.'));
-        return Decision { verdict, rule: Arc::clone(&meta.name), reason: Arc::from(reason), ..decision };
+        let advice =
+            Arc::from("Leave what a mask has made out of it: write only columns whose values you know.");
+        let (rule, reason) = (Arc::clone(&meta.name), Arc::from(reason));
+        return Decision { verdict, rule, reason, advice, ..decision };
     }
     decision
 }

@@ -10,6 +10,7 @@ use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::time::MonoMicros;
+use firsthand_session::port::BoxFuture;
 use firsthand_session::{Answer, ChangedPiece, Forward, Permit, Refusal, Reply, RowsPiece};
 
 /// What a dialect wants done, in order. The driver carries them out one after the other.
@@ -24,6 +25,8 @@ pub enum Action {
     /// Something that takes long (parsing a large text): done elsewhere; the result comes by [`Dialect::thought`].
     /// At most one is unanswered.
     Think(Thinking),
+    /// Something that takes a while and no processor; the result comes by [`Dialect::thought`] as well.
+    Look(Looking),
     /// Record the outcome of this command, then write `last` (the message that ends it) to the client.
     Complete {
         /// The command's permit, used up by it.
@@ -99,6 +102,15 @@ impl Thinking {
     }
 }
 
+/// Something to wait for.
+pub struct Looking(pub BoxFuture<'static, Thought>);
+
+impl std::fmt::Debug for Looking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Looking")
+    }
+}
+
 /// What came of it; the dialect that asked knows the type. Or [`Crowded`].
 pub type Thought = Box<dyn Any + Send>;
 
@@ -134,7 +146,8 @@ pub trait Dialect: Send {
     /// The answers to the last ask, one per command, in order. Afterwards the driver calls `from_client` again with what
     /// it has.
     fn answered(&mut self, answers: Vec<Answer>, now: MonoMicros, out: &mut Vec<Action>);
-    /// The result of the last [`Action::Think`]. What the client said last is acted on with it, if it can be.
+    /// The result of the last [`Action::Think`] or [`Action::Look`]. What the client said last is acted on with it, if it
+    /// can be; afterwards the driver calls `from_client` again.
     fn thought(&mut self, thought: Thought, now: MonoMicros, out: &mut Vec<Action>);
     /// Whether it can take client bytes now (false while an ask or a thought is unanswered, or too much is in flight).
     fn wants_client(&self) -> bool;

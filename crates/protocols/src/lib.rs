@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod dialect;
 pub mod drive;
+pub mod estimates;
 pub mod postgres;
 pub mod protocol;
 pub mod registry;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use firsthand_model::command::Command;
 use firsthand_model::identity::ClientFacts;
+use firsthand_model::session::SessionFacts;
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Engine, Refusal, Session};
 use firsthand_sql::catalog::Catalog;
@@ -28,6 +30,20 @@ pub trait StreamProtocol: Send + Sync {
     fn turn_away<'a>(&'a self, line: &'a mut Line, why: &'a Refusal) -> BoxFuture<'a, ()>;
     /// Connects to a target, logs in, and says what it found: for `firsthand check`. The text is for the operator.
     fn probe<'a>(&'a self, with: Probe<'a>) -> BoxFuture<'a, Result<Vec<String>, String>>;
+    /// Asks the target how many rows a command touches. Has a time limit of its own.
+    fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>>;
+}
+
+/// What an estimate may use.
+pub struct Estimating<'a> {
+    /// The engine.
+    pub engine: &'a Arc<Engine>,
+    /// How each target is reached.
+    pub links: &'a Arc<dyn Links>,
+    /// The session that asks.
+    pub session: &'a SessionFacts,
+    /// What it asks.
+    pub command: &'a Command,
 }
 
 /// What a beginning may use.
@@ -110,6 +126,10 @@ pub trait Learner: Send + Sync {
     fn is_curious(&self) -> bool;
     /// What a database of a target defines. Told again for each session; what is known already costs nothing.
     fn learn(&self, target: &str, database: &str, catalog: &Arc<Catalog>);
+    /// What an earlier run has kept under this key; `None`: nothing that is whole. Blocks.
+    fn recall(&self, key: &str) -> Option<Vec<u8>>;
+    /// Keeps this for a later run, if it can. Blocks.
+    fn keep(&self, key: &str, bytes: &[u8]);
 }
 
 /// What a probe may use.

@@ -148,6 +148,7 @@ impl Gateway {
                     self.dialect.answered(answers, NOW, &mut out);
                     self.carry_out(out);
                 }
+                Action::Look(_) => panic!("nobody looks after the definitions here"),
                 Action::Think(thinking) => {
                     let (thought, mut out) = (thinking.done_at_once(), Vec::new());
                     self.dialect.thought(thought, NOW, &mut out);

@@ -141,7 +141,9 @@ impl Through {
                 }
                 Action::Abandon(permit, why) => permit.abandon(why),
                 Action::StopTarget | Action::Role(_) | Action::Progress(..) => {}
-                Action::Think(_) | Action::Close { .. } => panic!("not in this test: {action:?}"),
+                Action::Think(_) | Action::Look(_) | Action::Close { .. } => {
+                    panic!("not in this test: {action:?}")
+                }
             }
         }
     }

@@ -308,7 +308,7 @@ impl Rig {
                     assert!(self.asking.is_none(), "two asks at once");
                     self.asking = Some(Box::pin(self.session.submit(commands)));
                 }
-                Action::Think(_) => panic!("no text is long"),
+                Action::Think(_) | Action::Look(_) => panic!("no text is long, and nobody looks"),
                 Action::Complete { permit, outcome, last } => {
                     let done = self.session.complete(permit, *outcome).unwrap();
                     self.to_client.extend_from_slice(&done.reply(last).into_parts().0);
@@ -340,8 +340,11 @@ impl Rig {
 
 /// What the client reads where the policy's double refuses.
 fn refusal() -> Vec<u8> {
-    let text = "Firsthand refused this command: it says so (rule text)";
-    refuse::error(&Refusal::new(RefusalKind::Denied, text), true).to_vec()
+    let advice = "Send it without DENY.";
+    let text = format!("Firsthand refused this command: it says so (rule text). {advice}");
+    let refusal =
+        Refusal::new(RefusalKind::Denied, text).detail("Rule text of policy fake: it says so.").hint(advice);
+    refuse::error(&refusal, true).to_vec()
 }
 
 fn play(seed: u64) {

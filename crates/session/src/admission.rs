@@ -17,7 +17,7 @@ use crate::limiter::{FailureLimiter, Try};
 use crate::permit::{Forward, Reply};
 use crate::pipeline::Session;
 use crate::port::{
-    Approver, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer,
+    Approver, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
     IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
@@ -30,6 +30,8 @@ pub struct Engine {
     pub identity: Box<dyn IdentityProvider>,
     /// Decides commands.
     pub policy: Box<dyn Policy>,
+    /// Asks targets how many rows a command touches.
+    pub estimator: Box<dyn Estimator>,
     /// Asks people.
     pub approver: Box<dyn Approver>,
     /// Finds credentials.

@@ -13,6 +13,7 @@ use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Trust
 use firsthand_model::json::Json;
 use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
 use firsthand_model::outcome::Transaction;
+use firsthand_model::session::SessionFacts;
 use firsthand_model::target::{Durability, Mode, Target};
 use firsthand_model::time::{MonoMicros, UnixMicros};
 
@@ -20,8 +21,9 @@ use crate::admission::{Admission, Bound, Engine, Wanted};
 use crate::pipeline::Session;
 use crate::port::{
     Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
-    CredentialError, CredentialSource, DialError, Dialer, Found, Hold, IdentityError, IdentityProvider, Ids,
-    MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket, Values, Waiting,
+    CredentialError, CredentialSource, DialError, Dialer, Estimator, Found, Hold, IdentityError,
+    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket,
+    Values, Waiting,
 };
 use crate::secret::Secret;
 
@@ -207,6 +209,7 @@ impl Policy for TextPolicy {
             verdict,
             rule: Arc::from("text"),
             reason: Arc::from(reason),
+            advice: Arc::from(if text.contains("DENY") { "Send it without DENY." } else { "" }),
             policy: Arc::from("fake"),
             obligations: Arc::new(Obligations {
                 mask,
@@ -374,6 +377,17 @@ pub fn identity() -> Identity {
 
 struct Rest;
 
+impl Estimator for Rest {
+    fn estimate<'a>(
+        &'a self,
+        _: &'a Arc<Engine>,
+        _: &'a SessionFacts,
+        _: &'a Command,
+    ) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
 impl CredentialSource for Rest {
     fn credential(&self, _: &Identity, _: &Target) -> Result<Credential, CredentialError> {
         Ok(Credential { user: "orders_rw".to_owned(), password: Some(Secret::new("pg".to_owned())) })
@@ -449,6 +463,7 @@ pub fn target(durability: Durability, mode: Mode) -> Target {
         record: firsthand_model::limits::RecordLimits::default(),
         changed: firsthand_model::target::ChangedRows::Off,
         allow_unobserved: false,
+        pin_read_only: true,
         databases: Vec::new(),
         database: "orders".to_owned(),
     }
@@ -461,6 +476,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
     let engine = Engine {
         identity: Box::new(identity.clone()),
         policy: Box::new(TextPolicy),
+        estimator: Box::new(Rest),
         approver: Box::new(approver.clone()),
         credentials: Box::new(Rest),
         masker: Box::new(Rest),

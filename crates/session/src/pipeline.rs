@@ -32,6 +32,12 @@ use crate::veil::veil;
 /// The answer to one command: leave to run it, or what to tell the client.
 pub type Answer = Result<Permit, Refusal>;
 
+/// What a dialect notes when a command that was judged a read would have written.
+const TRIPWIRE: &str = "tripwire";
+/// How long one batch may ask for estimates of rows. Further commands are decided without one, which rules take for too many
+/// rows.
+const ESTIMATING_MICROS_MAX: u64 = 6_000_000;
+
 /// An admitted session. Commands are asked here.
 pub struct Session {
     pub(crate) engine: Arc<Engine>,
@@ -54,6 +60,7 @@ struct Authorized {
     identity_ended: bool,
     /// How its reply is masked, and with which tools values are found.
     plan: MaskPlan,
+    estimated_rows: Option<u64>,
 }
 
 /// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
@@ -83,8 +90,10 @@ impl Session {
         let breaker = Arc::clone(&self.breaker);
         async move {
             let mut recorded = Vec::with_capacity(commands.len());
+            let begun = engine.clock.mono();
             for (number, command) in (first..).map(CommandNumber).zip(commands) {
-                let authorized = authorize(&engine, &facts, number, command);
+                let rows = estimate(&engine, &facts, &command, begun).await;
+                let authorized = authorize(&engine, &facts, number, command, rows);
                 let cleared = hold(&engine, &facts, limits, &breaker, authorized).await;
                 recorded.push(record_intent(&engine, &facts, limits, cleared));
             }
@@ -176,6 +185,9 @@ impl Session {
     /// # Errors
     /// When the log does not take it.
     pub fn note(&self, what: &'static str, detail: Json) -> Result<Completed, RecordError> {
+        if what == TRIPWIRE {
+            Tally::one(&self.engine.tally.tripwires);
+        }
         let event =
             Event::SessionNoted(Box::new(SessionNoted { facts: Arc::clone(&self.facts), what, detail }));
         let ticket = self.engine.recorder.append(event, Need::Fact)?;
@@ -263,27 +275,54 @@ impl Canceller {
     }
 }
 
+/// Before stage 1, and only where the rules ask for it: how many rows the target thinks that the command touches. Deciding
+/// itself asks nobody.
+async fn estimate(
+    engine: &Arc<Engine>,
+    facts: &SessionFacts,
+    command: &Command,
+    begun: MonoMicros,
+) -> Option<u64> {
+    if !engine.policy.wants_estimate(facts, command)
+        || engine.clock.mono().since(begun) >= ESTIMATING_MICROS_MAX
+    {
+        return None;
+    }
+    engine.estimator.estimate(engine, facts, command).await
+}
+
 /// Stage 1. Policy decides; an identity that no longer holds is denied whatever policy says.
 fn authorize(
     engine: &Engine,
     facts: &Arc<SessionFacts>,
     number: CommandNumber,
     mut command: Command,
+    estimated_rows: Option<u64>,
 ) -> Authorized {
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
-    let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now });
+    let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now, estimated_rows });
     let identity_ended = engine.identity.recheck(&facts.identity, now).err();
     if let Some(e) = &identity_ended {
         decision.verdict = Verdict::Deny;
         decision.rule = Arc::from("identity");
         decision.reason = Arc::from(e.to_string());
+        decision.advice =
+            Arc::from("Connect again with a token that holds; who made this one can make another.");
     }
     let plan = engine.masker.plan(&decision.obligations);
     if let Some(values) = &plan.values {
         // Policy has read the original; whoever reads on (an approver, the record) needs no values.
         veil(&mut command, &**values);
     }
-    Authorized { number, asked, command, decision, identity_ended: identity_ended.is_some(), plan }
+    Authorized {
+        number,
+        asked,
+        command,
+        decision,
+        identity_ended: identity_ended.is_some(),
+        plan,
+        estimated_rows,
+    }
 }
 
 /// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused. Observing
@@ -341,7 +380,7 @@ fn record_intent(
     cleared: Cleared,
 ) -> Recorded {
     let Cleared { authorized, approval, refusal } = cleared;
-    let Authorized { number, asked, command, decision, identity_ended, plan } = authorized;
+    let Authorized { number, asked, command, decision, identity_ended, plan, estimated_rows } = authorized;
     let refusal = match decision.verdict {
         Verdict::Deny => Some(denied(&decision)),
         Verdict::Allow | Verdict::Hold => refusal,
@@ -357,6 +396,7 @@ fn record_intent(
         command,
         decision,
         approval,
+        estimated_rows,
         permitted: refusal.is_none(),
     }));
     let ticket = match engine.recorder.append(event, Need::Intent) {
@@ -394,27 +434,35 @@ async fn make_durable(engine: &Engine, recorded: Vec<Recorded>) -> Vec<Answer> {
     recorded.into_iter().map(|_| Err(Refusal::not_recorded())).collect()
 }
 
+/// What is said where policy knows nothing better: an agent that reads no way out looks for a way around.
+const NO_ADVICE: &str = "Ask the operator for a rule that allows it, or a person to run it.";
+
 fn denied(decision: &Decision) -> Refusal {
-    let mut refusal = Refusal::new(
-        RefusalKind::Denied,
-        format!("Firsthand refused this command: {} (rule {})", decision.reason, decision.rule),
-    );
-    refusal.rule = Arc::clone(&decision.rule);
+    let Decision { reason, rule, policy, .. } = decision;
+    let advice = if decision.advice.is_empty() { NO_ADVICE } else { &*decision.advice };
+    // The message is all that reaches a model through MCP servers, so what to do next stands there, too.
+    let message = format!("Firsthand refused this command: {reason} (rule {rule}). {advice}");
+    let mut refusal = Refusal::new(RefusalKind::Denied, message)
+        .detail(format!("Rule {rule} of policy {policy}: {reason}."))
+        .hint(advice);
+    refusal.rule = Arc::clone(rule);
     refusal
 }
 
 fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
-    let rule = &decision.rule;
+    let Decision { rule, advice, .. } = decision;
     let mut refusal = match e {
         ApprovalError::Pending(id) => Refusal::new(
             RefusalKind::Pending,
             format!(
                 "approval {id} is pending (rule {rule}); send the same command again once it is approved"
             ),
+        )
+        .hint(&**advice),
+        ApprovalError::Refused => Refusal::new(
+            RefusalKind::Denied,
+            format!("an approver refused this command (rule {rule}); do not send it again as it is"),
         ),
-        ApprovalError::Refused => {
-            Refusal::new(RefusalKind::Denied, format!("an approver refused this command (rule {rule})"))
-        }
         ApprovalError::Broken(Broken::Draining) => Refusal::new(
             RefusalKind::Draining,
             "Firsthand is stopping, so this command, which waited for approval, was not run; connect again in a moment",
@@ -423,12 +471,13 @@ fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
             RefusalKind::Cancelled,
             "canceling statement due to user request while it waited for approval",
         ),
-        ApprovalError::NobodyToAsk => Refusal::new(
-            RefusalKind::Denied,
-            format!(
-                "this command needs an approval (rule {rule}), and no approver is configured; ask the operator"
-            ),
-        ),
+        ApprovalError::NobodyToAsk => {
+            let advice = if advice.is_empty() { NO_ADVICE } else { &**advice };
+            let message = format!(
+                "this command needs an approval (rule {rule}), and no approver is configured, so it was not run. {advice}"
+            );
+            Refusal::new(RefusalKind::Denied, message).hint(advice)
+        }
     };
     refusal.rule = Arc::clone(rule);
     refusal

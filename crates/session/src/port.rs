@@ -120,12 +120,37 @@ pub struct Ask<'a> {
     pub command: &'a Command,
     /// When.
     pub now: UnixMicros,
+    /// How many rows it touches by the target's own estimate; `None`: not known.
+    pub estimated_rows: Option<u64>,
 }
 
 /// Decides. Pure: no IO, no clock.
 pub trait Policy: Send + Sync {
     /// Allow, deny or hold, with the rule and the reason.
     fn decide(&self, ask: &Ask<'_>) -> Decision;
+
+    /// Whether this identity can ever be allowed to change something in this database of a target, whatever it asks. False:
+    /// it may only read, and the target can be told so as well.
+    fn may_change(&self, _identity: &Identity, _target: &str, _database: &str) -> bool {
+        true
+    }
+
+    /// Whether an estimate of rows may decide over this command: then one is asked for. Cheap.
+    fn wants_estimate(&self, _session: &SessionFacts, _command: &Command) -> bool {
+        false
+    }
+}
+
+/// Asks a target how many rows a command touches, before it is decided. Where that cannot be told, `None`: rules take that
+/// for too many.
+pub trait Estimator: Send + Sync {
+    /// Asked only where [`Policy::wants_estimate`]. Has its own timeout; whatever it asks is in the record. Cancel-safe.
+    fn estimate<'a>(
+        &'a self,
+        engine: &'a Arc<crate::Engine>,
+        session: &'a SessionFacts,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Option<u64>>;
 }
 
 /// A command that waits for a person.

@@ -21,6 +21,8 @@ pub struct Tally {
     pub commands_failed: AtomicU64,
     /// Commands abandoned.
     pub commands_abandoned: AtomicU64,
+    /// Sessions that were ended because a command that was judged a read would have written.
+    pub tripwires: AtomicU64,
     /// Rows delivered.
     pub rows: AtomicU64,
     /// Bytes of rows delivered.

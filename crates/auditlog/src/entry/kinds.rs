@@ -215,6 +215,7 @@ pub const KINDS: &[Kind] = &[
                 Texts,
                 "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `transaction`, `lock`, `system`, `unknown`.",
             ),
+            field("estimated", Number, "Rows that the target estimated, where a rule counts them."),
             field("policy", Text, "Version of the policy that decided."),
             field("read", True, "Proven to read only; absent: it counts as able to change something."),
             field(
@@ -328,7 +329,7 @@ pub const KINDS: &[Kind] = &[
             "what",
             Text,
             "`asked` (by the gateway itself), `cancel`, `error` (belonging to no command), `notice`, `notification`, `parameter`, `refused`, \
-             `unknown-message`.",
+             `tripwire` (a command that was judged a read would have written: the session was ended), `unknown-message`.",
         )],
         payload: &[CUT, NOTED_DETAIL],
     },
@@ -357,7 +358,8 @@ pub const KINDS: &[Kind] = &[
     },
     log(
         "target.asked",
-        "The gateway itself asked a target what a database defines; its questions are always the same.",
+        "The gateway itself asked a target, over a connection of its own: what a database defines (its questions are always the \
+         same), or how many rows the command behind this entry is estimated to touch (EXPLAIN of its text).",
         &[of_log(parts::ASKED), FACTS_CUT],
     ),
 ];

@@ -207,6 +207,9 @@ fn decided(e: &CommandDecided, common: &mut Common<'_>, out: &mut Vec<u8>) {
     coverage(&mut o, shape.coverage.iter().map(String::as_str).chain(more.iter().copied()));
     durability(&mut o, &e.facts);
     effects(&mut o, shape);
+    if let Some(rows) = e.estimated_rows {
+        o.number("estimated", rows);
+    }
     o.string("k", "command.decided");
     common.place(&mut o, Some(&e.facts));
     o.string("policy", kept(&e.decision.policy));

@@ -103,10 +103,12 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             verdict: Verdict::Allow,
             rule: "token-targets".into(),
             reason: "".into(),
+            advice: "".into(),
             policy: "built-in-1".into(),
             obligations: Arc::new(Obligations::default()),
         },
         approval: None,
+        estimated_rows: None,
         permitted: true,
     }
 }
@@ -123,6 +125,7 @@ fn refused_decision(facts: Arc<SessionFacts>) -> CommandDecided {
     let mut e = decided(facts);
     e.number = CommandNumber(8);
     e.approval = Some("ap-12".to_owned());
+    e.estimated_rows = Some(480);
     e.decision.verdict = Verdict::Deny;
     e.decision.reason = "Deletions need a ticket.".into();
     let mut shape = shape();
@@ -306,12 +309,13 @@ fn long_facts() -> [(&'static str, Event); 2] {
 }
 
 /// What belongs to no command, by `what`.
-const NOTED: [(&str, &str); 6] = [
+const NOTED: [(&str, &str); 7] = [
     ("cancel", r#"{"from":"192.0.2.7:50124","held":false}"#),
     ("error", REPORT),
     ("notification", r#"{"channel":"jobs","payload":"1","pid":4712}"#),
     ("parameter", r#"{"name":"TimeZone","value":"UTC"}"#),
     ("refused", r#"{"code":"RF003","message":"too much at once"}"#),
+    ("tripwire", r#"{"cmd":7,"code":"25006","message":"Firsthand ended this session"}"#),
     ("unknown-message", r#"{"type":"x"}"#),
 ];
 /// A message with every field that is kept.
@@ -338,7 +342,9 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     let noted = SessionNoted {
         facts: f(),
         what: "asked",
-        detail: json(r#"{"role":"auditor","text":"select current_user"}"#),
+        detail: json(
+            r#"{"role":"auditor","set":"default_transaction_read_only=on","text":"select current_user"}"#,
+        ),
     };
     let closed = SessionClosed {
         facts: f(),

@@ -227,6 +227,14 @@ pub(crate) const KEYS: &[Key] = &[
         "`false`",
         "Let replication connections through, recorded as unobserved.",
     ),
+    key(
+        "target",
+        "pin_read_only",
+        Form::Flag,
+        "`true`",
+        "Where the rules can never let an identity change anything here, its sessions have `default_transaction_read_only` on \
+         from the start. `false` for a pooler that takes no such startup parameter.",
+    ),
     key("target", "labels", Form::Texts, "none", "Labels that rules may name, such as `prod`."),
     key("target", "timeout", Form::Duration, "`10s`", "How long the server's greeting may take."),
     key("target.credential", "user", Form::Text, "", "The role to log in as."),

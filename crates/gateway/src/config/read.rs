@@ -282,6 +282,7 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
     record.came_to("durability", durability.as_ref().map(|d| &d.span), word);
     let changed = read_changed(section);
     let allow_unobserved = section.flag("allow_unobserved", false);
+    let pin_read_only = section.flag("pin_read_only", true);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
     let labels = section.texts("labels");
     let (name, protocol, address, credential) = (name?, protocol?, address?, credential?);
@@ -294,6 +295,7 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
         record: kept,
         changed,
         allow_unobserved,
+        pin_read_only,
         databases,
         database,
     };

@@ -101,7 +101,11 @@ pub const CONDITIONS: &[Key] = &[
         "settings that it changes: `role`, or with a value: `client_encoding=utf8`; patterns",
     ),
     key("unbounded", Form::Flag, "it can change every row of a table"),
-    key("rows_over", Form::Count, "more rows than this are estimated (where an estimate is known)"),
+    key(
+        "rows_over",
+        Form::Count,
+        "more rows than this are estimated; without an estimate it holds for a refusal, and not for an `allow`",
+    ),
     key("during", Form::Texts, "one of these `[[window]]`s is open"),
     key("outside", Form::Texts, "none of these `[[window]]`s is open"),
     key("grants", Form::Texts, "one of these just-in-time grants is in force; patterns"),
@@ -173,6 +177,7 @@ const CASE: &[Key] = &[
     key("estimated_rows", Form::Count, "rows estimated"),
     key("verdict", Form::Choice(VERDICTS), "what must be decided"),
     key("rule", Form::Text, "by which rule"),
+    key("advice", Form::Text, "words that stand in what is advised to who is refused"),
     key("masks", Form::Texts, "what must be masked: `email=partial`, in the order of `shows`"),
 ];
 

@@ -566,6 +566,7 @@ impl Running {
             }
             Action::Ask(commands) => self.asking = Some(Box::pin(self.session.submit(commands))),
             Action::Think(work) => self.thinking = Some(self.thinkers.start(work)),
+            Action::Look(looking) => self.thinking = Some(Pondering::over(looking)),
             Action::Complete { permit, outcome, last } => {
                 let completed = self.session.complete(permit, *outcome)?;
                 let (bytes, after) = completed.reply(last).into_parts();

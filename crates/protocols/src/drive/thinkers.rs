@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
-use crate::dialect::{Crowded, Thinking, Thought, Work, Worked};
+use crate::dialect::{Crowded, Looking, Thinking, Thought, Work, Worked};
 
 /// Large works done at a time. One: its memory (`firsthand_sql::PARSE_BYTES_MAX`) is nearly all that reading takes, however
 /// many sessions ask.
@@ -118,6 +118,13 @@ fn work(take: &Mutex<Receiver<Job>>) {
 
 /// Something that is being read, or waits for its turn. Dropped, it gives its place up.
 pub(super) struct Pondering(JoinHandle<Thought>);
+
+impl Pondering {
+    /// Waits for something that needs no thread.
+    pub(super) fn over(looking: Looking) -> Self {
+        Self(tokio::spawn(looking.0))
+    }
+}
 
 impl Future for Pondering {
     type Output = Result<Thought, JoinError>;

@@ -18,14 +18,21 @@ use crate::protocol::Probe;
 /// Bytes of all answers together. A database of some 100,000 columns stays below; more has no snapshot.
 pub(super) const ANSWER_BYTES_MAX: usize = 256 << 20;
 
-type Row = Vec<Option<String>>;
+pub(super) type Row = Vec<Option<String>>;
+
+/// Definitions that are up to date.
+pub(super) struct Loaded {
+    pub(super) catalog: Arc<Catalog>,
+    /// What they were made of; `None`: they are those that were known.
+    pub(super) made_of: Option<Box<Builder>>,
+}
 
 /// Loads the definitions; the ones known already are kept when the target says that nothing changed. The caller puts a time
 /// limit around it.
 ///
 /// # Errors
 /// In words: the connection, the log-in, or the target's own error.
-pub async fn load(with: Probe<'_>, known: Option<&Arc<Catalog>>) -> Result<Arc<Catalog>, String> {
+pub(super) async fn load(with: Probe<'_>, known: Option<&Arc<Catalog>>) -> Result<Loaded, String> {
     let (line, version) = connect(with).await?;
     definitions(line, version, known).await
 }
@@ -36,14 +43,14 @@ pub async fn load(with: Probe<'_>, known: Option<&Arc<Catalog>>) -> Result<Arc<C
 /// As [`load`].
 pub async fn load_with_start(with: Probe<'_>) -> Result<(Arc<Catalog>, Start), String> {
     let (mut line, version) = connect(with).await?;
-    let (_, user) = who(&mut line).await.map_err(|e| e.to_string())?;
+    let (_, user) = who(&mut line, false).await.map_err(|e| e.to_string())?;
     let path = search_path(&mut line).await.map_err(|e| e.to_string())?;
     let start = Start { user, search_path: identifiers(&path) };
-    Ok((definitions(line, version, None).await?, start))
+    Ok((definitions(line, version, None).await?.catalog, start))
 }
 
 /// Logs in; with the server's version.
-async fn connect(with: Probe<'_>) -> Result<(Line, u32), String> {
+pub(super) async fn connect(with: Probe<'_>) -> Result<(Line, u32), String> {
     let mut line = Line::new(with.stream);
     secure(&mut line, &with.link).await.map_err(|e| e.to_string())?;
     let accepted = log_in(&mut line, with.credential, with.database, &[]).await.map_err(|e| e.to_string())?;
@@ -51,18 +58,14 @@ async fn connect(with: Probe<'_>) -> Result<(Line, u32), String> {
     Ok((line, version))
 }
 
-async fn definitions(
-    mut line: Line,
-    version: u32,
-    known: Option<&Arc<Catalog>>,
-) -> Result<Arc<Catalog>, String> {
+async fn definitions(mut line: Line, version: u32, known: Option<&Arc<Catalog>>) -> Result<Loaded, String> {
     let mut budget = ANSWER_BYTES_MAX;
     ask(&mut line, PREPARE, &mut budget).await?;
     let state = ask(&mut line, VERSION_QUERY, &mut budget).await?;
     let state = state.into_iter().next().and_then(|row| row.into_iter().next()).flatten().unwrap_or_default();
     if let Some(known) = known.filter(|known| known.version == state && !state.is_empty()) {
         say_goodbye(line).await;
-        return Ok(Arc::clone(known));
+        return Ok(Loaded { catalog: Arc::clone(known), made_of: None });
     }
     let mut builder = Builder::new(&state);
     for query in queries(version) {
@@ -72,10 +75,10 @@ async fn definitions(
         }
     }
     say_goodbye(line).await;
-    Ok(Arc::new(builder.finish()))
+    Ok(Loaded { catalog: Arc::new(builder.finish()), made_of: Some(Box::new(builder)) })
 }
 
-async fn say_goodbye(mut line: Line) {
+pub(super) async fn say_goodbye(mut line: Line) {
     let mut out = BytesMut::new();
     frontend::encode_terminate(&mut out);
     let _ = line.send(&out).await;
@@ -89,10 +92,15 @@ fn version_number(said: &str) -> u32 {
 }
 
 /// The rows of the last result that a text gives.
-async fn ask(line: &mut Line, text: &str, budget: &mut usize) -> Result<Vec<Row>, String> {
+pub(super) async fn ask(line: &mut Line, text: &str, budget: &mut usize) -> Result<Vec<Row>, String> {
     let mut out = BytesMut::new();
     frontend::encode_query(&mut out, text.as_bytes()).map_err(|e| e.to_string())?;
     line.send(&out).await.map_err(|e| e.to_string())?;
+    answers(line, budget).await
+}
+
+/// The rows of everything up to ReadyForQuery, or the error among it.
+pub(super) async fn answers(line: &mut Line, budget: &mut usize) -> Result<Vec<Row>, String> {
     let limit = u32::try_from(HANDSHAKE_BYTES_MAX).unwrap_or(u32::MAX);
     let rules = Rules::backend(limit, limit);
     let mut rows = Vec::new();

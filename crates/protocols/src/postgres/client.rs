@@ -15,13 +15,13 @@ use std::sync::Arc;
 use super::batch::{PARAMETERS_CUT, Parts, What};
 use super::dialect::{Life, PostgresDialect};
 use super::forward::REFUSED_NAME;
-use super::knowing::{Knowing, Meaning, Pending, View};
+use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
 use super::role::Change;
 use super::text::{Reading, Recorded};
-use crate::dialect::{Action, Dialect as _};
+use crate::dialect::{Action, Dialect as _, Looking, Thought};
 
 /// Copy data longer than this is passed on before it is whole. Below it, one write carries it.
 const PASS_FROM: usize = 64 << 10;
@@ -203,6 +203,9 @@ impl PostgresDialect {
                 Ok(text) => {
                     let Ok(view) = self.view() else { return self.stall(out) };
                     let reading = self.read(text, view.as_ref());
+                    if self.must_look(tag, reading.shapes(), out) {
+                        return Next::Waits;
+                    }
                     self.query(reading, input.split_to(len), out)
                 }
                 Err(e) => self.malformed(&e, true, len, input, out),
@@ -219,11 +222,10 @@ impl PostgresDialect {
                 Next::Taken
             }
             _ => match Message::read(tag, body) {
-                Ok(Message::Parse(parse)) => {
-                    let Ok(view) = self.view() else { return self.stall(out) };
-                    let statement = self.statement(&parse, view.as_ref());
-                    self.parse(statement, input.split_to(len), out)
-                }
+                Ok(Message::Parse(parse)) => match self.statement(&parse, out) {
+                    Ok(statement) => self.parse(statement, input.split_to(len), out),
+                    Err(next) => next,
+                },
                 Ok(Message::Bind(bind)) => {
                     match self.portal_of(bind.portal, bind.statement, Bound::To(&bind)) {
                         Some(portal) => self.bind(portal, input.split_to(len), out),
@@ -449,7 +451,13 @@ impl PostgresDialect {
             Ok(view) => Ok(view),
         };
         let Ok(view) = view else { return };
-        let Some(ReadElsewhere { message, held, seen, said, .. }) = self.read.take() else { return };
+        let Some(read) = self.read.take() else { return };
+        if self.must_look(tag, read.shapes().into_iter(), out) {
+            // Read again when that is known.
+            self.read = Some(read);
+            return;
+        }
+        let ReadElsewhere { message, held, seen, said, .. } = read;
         self.batch.take_back(held);
         if seen != view.as_ref().map(View::fingerprint) {
             // Judged in a state that is no longer.
@@ -466,6 +474,28 @@ impl PostgresDialect {
                 self.refuse_malformed(&e, tag == b'Q', out)
             }
         };
+    }
+
+    /// Whether a name in it is not known here, and may be known by now to the target: then that is looked up first. What
+    /// others define is told to nobody.
+    fn must_look<'s>(
+        &mut self,
+        tag: u8,
+        shapes: impl Iterator<Item = &'s Shape>,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let Some(knowing) = &mut self.knowing else { return false };
+        let names =
+            |shape: &Shape| shape.facts.as_ref().and_then(|facts| facts.opaque.as_ref().map(|o| o.why));
+        let missing = |why| matches!(why, "relation" | "column" | "type" | "function" | "operator");
+        let looking = if shapes.filter_map(names).any(missing) { knowing.look_again(self.now) } else { None };
+        let Some(looking) = looking else { return false };
+        self.thinking = Some(tag);
+        out.push(Action::Look(Looking(Box::pin(async move {
+            looking.await;
+            Box::new(Looked) as Thought
+        }))));
+        true
     }
 
     fn query(&mut self, reading: Reading, message: BytesMut, out: &mut Vec<Action>) -> Next {
@@ -504,11 +534,21 @@ impl PostgresDialect {
         self.knowing.as_mut().map(|knowing| knowing.pends(after)).unwrap_or_default()
     }
 
-    fn statement(&mut self, parse: &frontend::Parse<'_>, view: Option<&View>) -> Arc<Statement> {
+    /// The statement that a Parse makes; or what happens first.
+    fn statement(
+        &mut self,
+        parse: &frontend::Parse<'_>,
+        out: &mut Vec<Action>,
+    ) -> Result<Arc<Statement>, Next> {
+        let Ok(view) = self.view() else { return Err(self.stall(out)) };
+        let view = view.as_ref();
         let settings = self.settings();
         let piece = self.read(parse.text, view).into_one(parse.text, settings);
+        if self.must_look(b'P', std::iter::once(&*piece.shape), out) {
+            return Err(Next::Waits);
+        }
         let meaning = view.map(|view| Meaning::of_piece(&piece, parse.text, view));
-        Arc::new(self.names.statement_of(parse.statement, piece, meaning, parse.types()))
+        Ok(Arc::new(self.names.statement_of(parse.statement, piece, meaning, parse.types())))
     }
 
     fn parse(&mut self, statement: Arc<Statement>, message: BytesMut, out: &mut Vec<Action>) -> Next {

@@ -21,6 +21,7 @@ use super::knowing::Pending;
 use super::report;
 use super::role::Change;
 use super::server::{Step, Walk};
+use super::tripwire::judged_read;
 use crate::dialect::Action;
 
 /// How much may stand between what ends a command and ReadyForQuery before it is no longer waited for.
@@ -194,6 +195,8 @@ impl PostgresDialect {
             };
             let secrets = self.flight.running.front().and_then(|r| r.secrets.as_ref());
             fail(&mut outcome, &it, secrets);
+            let read = self.flight.running.front().and_then(|r| judged_read(r));
+            self.watch(it.sqlstate(), read);
             self.failed = true;
         } else if let Some((change, pending, shape)) = change {
             self.apply(&change, &outcome, out);
@@ -346,6 +349,8 @@ impl PostgresDialect {
         if failing.is_none() {
             return self.failed_bookkeeping(len, outcome, walk, out);
         }
+        let read = failing.and_then(|r| judged_read(r));
+        self.watch(it.sqlstate(), read);
         if self.transaction == Transaction::Open {
             self.transaction = Transaction::Failed;
         }

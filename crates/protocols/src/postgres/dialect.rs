@@ -23,7 +23,7 @@ use super::batch::{Batch, Moment};
 use super::changed::ChangedState;
 use super::columns::Columns;
 use super::flight::Flight;
-use super::knowing::Knowing;
+use super::knowing::{Knowing, Looked};
 use super::large::ReadElsewhere;
 use super::masking::{RowPlan, Tools};
 use super::names::Names;
@@ -31,6 +31,7 @@ use super::parameters::Parameters;
 use super::radius::Radius;
 use super::refuse;
 use super::role::Role;
+use super::tripwire::Tripwire;
 use crate::budget::{Budget, Held};
 use crate::dialect::{Action, Dialect, Thought};
 
@@ -139,6 +140,8 @@ pub struct PostgresDialect {
     pub(super) changed: ChangedState,
     /// How many rows writes may touch.
     pub(super) radius: Radius,
+    /// Whether the session may only read, and what it did all the same.
+    pub(super) tripwire: Tripwire,
     /// When the driver spoke last.
     pub(super) now: MonoMicros,
     /// A statement since the last ReadyForQuery said that it changes the role.
@@ -190,6 +193,7 @@ impl PostgresDialect {
             failed: false,
             changed,
             radius: Radius::default(),
+            tripwire: Tripwire::default(),
             now: MonoMicros(0),
             role_touched: false,
         }
@@ -302,6 +306,7 @@ impl Dialect for PostgresDialect {
             self.resume_without_question(now, out);
             self.resume_held(now, out);
             self.take_read(out);
+            self.end_if_tripped(out);
             self.end_when_idle(out);
         }
     }
@@ -321,10 +326,14 @@ impl Dialect for PostgresDialect {
         self.end_when_idle(out);
     }
 
-    fn thought(&mut self, thought: Thought, _now: MonoMicros, out: &mut Vec<Action>) {
+    fn thought(&mut self, thought: Thought, now: MonoMicros, out: &mut Vec<Action>) {
         let tag = self.thinking.take().unwrap_or(b'Q');
-        match thought.downcast() {
+        match thought.downcast::<ReadElsewhere>() {
             Ok(read) => self.read = Some(*read),
+            // The message is still there, and is read again.
+            Err(thought) if thought.is::<Looked>() => {
+                self.knowing.iter_mut().for_each(|knowing| knowing.looked(now));
+            }
             // The driver's word that there was no turn for it.
             Err(_) if self.life == Life::Open => self.refuse_unread(tag, out),
             Err(_) => {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use firsthand_model::identity::{Claim, ClientFacts};
 use firsthand_model::json::{Json, Object, write_lossy};
-use firsthand_model::target::ChangedRows;
+use firsthand_model::target::{ChangedRows, Mode};
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Admitted, Bound, Refusal, RefusalKind};
 use firsthand_sql::state::{Start, identifiers};
@@ -69,7 +69,7 @@ async fn connect(
     on_success: Bytes,
 ) -> Result<Ready, Bytes> {
     let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
-    let Reached { target, accepted, session_role, role, search_path } =
+    let Reached { target, accepted, session_role, role, search_path, read_only } =
         match reach(with, hello, facts, &admitted).await {
             Ok(reached) => reached,
             Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
@@ -101,7 +101,7 @@ async fn connect(
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
     if !hello.wanted.unobserved {
         session
-            .note("asked", asked(&role, search_path.as_deref()))
+            .note("asked", asked(&role, search_path.as_deref(), read_only))
             .map(drop)
             .map_err(|_| told(&Refusal::not_recorded()))?;
     }
@@ -126,7 +126,7 @@ async fn connect(
         changed,
         unobserved: hello.wanted.unobserved,
     };
-    let dialect = Box::new(PostgresDialect::new(admission, setup));
+    let dialect = Box::new(PostgresDialect::new(admission, setup).read_only(read_only));
     let cancel = Some((client::cancel_key(pid, &key), route));
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
 }
@@ -154,14 +154,18 @@ async fn know(
 }
 
 /// What the gateway asked for itself, and what it was told.
-fn asked(role: &str, search_path: Option<&str>) -> Json {
+fn asked(role: &str, search_path: Option<&str>, read_only: bool) -> Json {
     let mut out = Vec::new();
     let mut o = Object::open(&mut out);
     o.string("role", role);
     if let Some(path) = search_path {
         o.string("search_path", path);
     }
-    o.string("text", target::WHO);
+    if read_only {
+        let (name, value) = target::READ_ONLY;
+        o.string("set", &format!("{name}={value}"));
+    }
+    o.string("text", if read_only { target::WHO_READ_ONLY } else { target::WHO });
     if search_path.is_some() {
         o.string("then", target::SEARCH_PATH);
     }
@@ -185,6 +189,8 @@ struct Reached {
     role: String,
     /// Asked for only where somebody wants to know what statements mean.
     search_path: Option<String>,
+    /// Its transactions are READ ONLY, because it may only read.
+    read_only: bool,
 }
 
 enum Unreached {
@@ -208,15 +214,21 @@ async fn reach(
     };
     let stream = with.engine.dial(admitted, &hello.wanted, facts).await.map_err(Unreached::Refused)?;
     let mut line = Line::new(stream);
+    let read_only = may_only_read(with, admitted);
+    let mut parameters = hello.parameters.clone();
+    if read_only {
+        let (name, value) = target::READ_ONLY;
+        parameters.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+    }
     let login = async {
         target::secure(&mut line, &link).await?;
         let accepted =
-            target::log_in(&mut line, &admitted.credential, &admitted.database, &hello.parameters).await?;
+            target::log_in(&mut line, &admitted.credential, &admitted.database, &parameters).await?;
         // A replication connection may not take SQL; there the role stays the one that logged in.
         let user = &admitted.credential.user;
         let roles = match hello.wanted.unobserved {
             true => (user.clone(), user.clone()),
-            false => target::who(&mut line).await?,
+            false => target::who(&mut line, read_only).await?,
         };
         let search_path = match with.learner.is_curious() && !hello.wanted.unobserved {
             true => Some(target::search_path(&mut line).await?),
@@ -226,11 +238,21 @@ async fn reach(
     };
     match tokio::time::timeout(link.timeout, login).await {
         Ok(Ok((accepted, (session_role, role), search_path))) => {
-            Ok(Reached { target: line, accepted, session_role, role, search_path })
+            Ok(Reached { target: line, accepted, session_role, role, search_path, read_only })
         }
         Ok(Err(e)) => Err(Unreached::Target(e)),
         Err(_) => Err(Unreached::Target(TargetError::Io(std::io::ErrorKind::TimedOut.into()))),
     }
+}
+
+/// Whether the rules can never let this identity change anything there: then the server is told so, too. Observing refuses
+/// nothing, so nothing is kept from it.
+fn may_only_read(with: &Beginning<'_>, admitted: &Admitted) -> bool {
+    let Admitted { identity, target, database, .. } = admitted;
+    target.pin_read_only
+        && target.mode == Mode::Enforce
+        && with.learner.is_curious()
+        && !with.engine.policy.may_change(identity, &target.name, database)
 }
 
 /// A cancel request of the client becomes one of the gateway at the target, over the same kind of connection.

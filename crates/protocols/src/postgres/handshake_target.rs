@@ -28,6 +28,12 @@ pub(super) enum TargetError {
     /// Its answer is not the protocol.
     #[error("the target broke the protocol: {0}")]
     Protocol(String),
+    /// The session may only read, and the target does not keep it to that.
+    #[error(
+        "the target does not take default_transaction_read_only as a startup parameter (a pooler in between?), and the \
+         session may only read; pin_read_only = false goes without"
+    )]
+    NotReadOnly,
     /// It wants something that the credential does not have or the gateway cannot do.
     #[error("the target asks for {0}")]
     Unsupported(&'static str),
@@ -57,7 +63,9 @@ impl TargetError {
         match self {
             Self::Refused { sqlstate, .. } if sqlstate.starts_with("28") => "credential",
             Self::Unsupported(_) => "credential",
-            Self::Io(_) | Self::NoTls | Self::Protocol(_) | Self::Refused { .. } => "unreachable",
+            Self::Io(_) | Self::NoTls | Self::NotReadOnly | Self::Protocol(_) | Self::Refused { .. } => {
+                "unreachable"
+            }
         }
     }
 }
@@ -106,7 +114,8 @@ pub(super) async fn secure(line: &mut Line, link: &Link) -> Result<(), TargetErr
     }
 }
 
-/// Logs in with these startup parameters (without `user` and `database`, which are the gateway's to choose).
+/// Logs in with these startup parameters (without `user` and `database`, which are the gateway's to choose). Of a name that is
+/// given twice, the server takes the last.
 pub(super) async fn log_in(
     line: &mut Line,
     credential: &Credential,
@@ -137,12 +146,21 @@ pub(super) async fn log_in(
 /// settings of the role may have changed. It stands in the record like everything sent to a target (invariant 12).
 pub(super) const WHO: &str = "SELECT session_user, current_user";
 
+/// What keeps the transactions of a session READ ONLY: as a startup parameter it is also what RESET and DISCARD go back to.
+pub(super) const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
+
+/// What the gateway asks instead, where the session is to be READ ONLY: whether it is.
+pub(super) const WHO_READ_ONLY: &str =
+    "SELECT session_user, current_user, pg_catalog.current_setting('default_transaction_read_only')";
+
 /// What the gateway asks besides, where statements are judged by what their names mean: where names are looked up.
 pub(super) const SEARCH_PATH: &str = "SHOW search_path";
 
-/// `session_user` and `current_user`, as the target says.
-pub(super) async fn who(line: &mut Line) -> Result<(String, String), TargetError> {
-    match ask(line, WHO).await?.as_slice() {
+/// `session_user` and `current_user`, as the target says. An error where the session is to be READ ONLY and is not.
+pub(super) async fn who(line: &mut Line, read_only: bool) -> Result<(String, String), TargetError> {
+    let question = if read_only { WHO_READ_ONLY } else { WHO };
+    match ask(line, question).await?.as_slice() {
+        [_, _, Some(mode), ..] if mode != READ_ONLY.1 => Err(TargetError::NotReadOnly),
         [Some(session), Some(current), ..] => Ok((session.clone(), current.clone())),
         _ => Err(TargetError::Protocol("it does not say which role is in force".to_owned())),
     }

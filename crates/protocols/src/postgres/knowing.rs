@@ -13,6 +13,8 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use firsthand_model::command::{Effect, Shape};
 use firsthand_model::statement::Facts;
+use firsthand_model::time::MonoMicros;
+use firsthand_session::port::BoxFuture;
 use firsthand_sql::Settings;
 use firsthand_sql::catalog::Catalog;
 use firsthand_sql::judge::{After, Judge, Judged};
@@ -24,6 +26,10 @@ use super::text::Piece;
 /// A prepared statement's text is kept up to this length, to judge it again. Longer ones are not prepared again and again;
 /// when the state has changed, nothing is claimed of them.
 const SOURCE_MAX: usize = 64 << 10;
+/// A session has the definitions looked at for a name that is not known once in so long, if the last look brought news.
+const LOOK_PAUSE_MICROS: u64 = 500_000;
+/// And this rarely when looks bring none: an agent that guesses names costs the target next to nothing.
+const LOOK_PAUSE_MICROS_MAX: u64 = 30_000_000;
 /// Names whose change is under way. Beyond, every name is uncertain.
 const CLOSING_MAX: usize = 256;
 
@@ -48,6 +54,20 @@ pub struct Knowing {
     defined: bool,
     /// Something ran unseen that a rollback may not have undone.
     lost: bool,
+    patience: Patience,
+}
+
+/// The thought of having looked at the definitions.
+#[derive(Debug)]
+pub(super) struct Looked;
+
+/// When a session may next have the definitions looked at.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    from: MonoMicros,
+    pause: u64,
+    /// The definitions at the last look.
+    seen: u64,
 }
 
 /// A change under way.
@@ -121,6 +141,7 @@ impl Knowing {
             touched: false,
             defined: false,
             lost: false,
+            patience: Patience { from: MonoMicros(0), pause: LOOK_PAUSE_MICROS, seen: 0 },
         }
     }
 
@@ -160,6 +181,26 @@ impl Knowing {
                 self.generation = generation;
             }
         }
+    }
+
+    /// A name is not known: has the definitions looked at, if that may help. `None`: it was tried a moment ago. Who goes on
+    /// asking for what is not there waits longer each time.
+    pub(super) fn look_again(&mut self, now: MonoMicros) -> Option<BoxFuture<'static, ()>> {
+        if now < self.patience.from {
+            return None;
+        }
+        let looking = self.snapshot.look_again()?;
+        let Patience { pause, seen, .. } = self.patience;
+        let pause = if seen == self.generation { pause.saturating_mul(2) } else { LOOK_PAUSE_MICROS };
+        let pause = pause.min(LOOK_PAUSE_MICROS_MAX);
+        self.patience =
+            Patience { from: MonoMicros(now.0.saturating_add(pause)), pause, seen: self.generation };
+        Some(looking)
+    }
+
+    /// The look is over, however long it took: the statement that waited for it is not to wait again.
+    pub(super) fn looked(&mut self, now: MonoMicros) {
+        self.patience.from = MonoMicros(now.0.saturating_add(self.patience.pause));
     }
 
     /// A command is on its way that leaves this behind.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use firsthand_model::command::Shape;
 use firsthand_sql::{Analyzer, SMALL_TEXT_BYTES, Settings, is_large, parse_cost};
 use firsthand_wire::postgres::DecodeError;
 use firsthand_wire::postgres::frame::HEADER_LEN;
@@ -51,6 +52,17 @@ pub(super) struct ReadElsewhere {
     /// The state that it was judged in.
     pub(super) seen: Option<u64>,
     pub(super) said: Result<Said, DecodeError>,
+}
+
+impl ReadElsewhere {
+    /// What its statements do.
+    pub(super) fn shapes(&self) -> Vec<&Shape> {
+        match &self.said {
+            Ok(Said::Query(reading)) => reading.shapes().collect(),
+            Ok(Said::Parse { piece, .. }) => vec![&*piece.shape],
+            Err(_) => Vec::new(),
+        }
+    }
 }
 
 /// What a message says.

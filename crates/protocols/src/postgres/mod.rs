@@ -12,6 +12,7 @@ mod copy;
 mod definitions;
 mod delivery;
 pub mod dialect;
+mod estimate;
 mod flight;
 mod forward;
 mod handshake;
@@ -29,6 +30,7 @@ mod report;
 mod role;
 mod server;
 mod text;
+mod tripwire;
 
 use std::sync::Arc;
 
@@ -38,9 +40,10 @@ use firsthand_sql::Analyzer;
 use firsthand_sql::judge::Judge;
 
 use self::definitions::Definitions;
+use self::estimate::Estimates;
 
 use crate::drive::line::Line;
-use crate::protocol::{Beginning, Begun, Probe, StreamProtocol};
+use crate::protocol::{Beginning, Begun, Estimating, Probe, StreamProtocol};
 
 /// The protocol, as the registry lists it.
 #[derive(Default)]
@@ -51,6 +54,8 @@ pub struct Postgres {
     judge: Arc<Judge>,
     /// What databases define, for that.
     definitions: Definitions,
+    /// How many rows statements touch.
+    estimates: Estimates,
 }
 
 impl Postgres {
@@ -77,5 +82,9 @@ impl StreamProtocol for Postgres {
 
     fn probe<'a>(&'a self, with: Probe<'a>) -> BoxFuture<'a, Result<Vec<String>, String>> {
         Box::pin(probe::probe(with))
+    }
+
+    fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(self.estimates.of(with))
     }
 }

@@ -158,16 +158,20 @@ fn uncountable(most: u64, rule: &Arc<str>) -> Refusal {
     refusal
 }
 
+/// What to do about that.
+const OVER_ADVICE: &str =
+    "Nothing was changed. Narrow the statement down, or ask the operator for a higher limit.";
+
 /// What the client reads when a write went over its limit.
 fn over(rows: u64, sum: u64, limit: &Limit) -> Refusal {
     let (most, rule) = (limit.most, &limit.rule);
     let so_far =
         if sum > rows { format!(", {sum} with those before it in this transaction") } else { String::new() };
     let text = format!(
-        "Firsthand rolled this back: it would have affected {rows} rows{so_far}; at most {most} are allowed (rule {rule})"
+        "Firsthand rolled this back: it would have affected {rows} rows{so_far}; at most {most} are allowed (rule {rule}). \
+         {OVER_ADVICE}"
     );
-    let mut refusal = Refusal::new(RefusalKind::Limit, text)
-        .hint("Nothing was changed. Narrow the statement down, or ask the operator for a higher limit.");
+    let mut refusal = Refusal::new(RefusalKind::Limit, text).hint(OVER_ADVICE);
     refusal.rule = Arc::clone(rule);
     refusal
 }

@@ -142,6 +142,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// What its statements do.
+    pub(super) fn shapes(&self) -> impl Iterator<Item = &Shape> {
+        self.pieces.iter().map(|piece| &*piece.shape)
+    }
+
     /// Reads a text, and judges what it means where a view is given. Must run on a stack of `firsthand_sql::STACK_BYTES`.
     pub(super) fn of(analyzer: &Analyzer, text: &[u8], settings: Settings, view: Option<&View>) -> Self {
         let mut reading = Self::as_written(analyzer, text, settings);

@@ -219,6 +219,7 @@ impl Rig {
                 assert!(self.asking.is_none(), "two asks at once");
                 self.asking = Some(Box::pin(self.session.submit(commands)));
             }
+            Action::Look(_) => panic!("nobody looks after the definitions here"),
             Action::Think(thinking) if self.slow => {
                 assert!(self.thinking.replace(thinking).is_none(), "two thoughts at once");
             }

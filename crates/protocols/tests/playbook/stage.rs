@@ -210,6 +210,7 @@ impl Stage {
                     self.answer();
                 }
             }
+            Action::Look(_) => panic!("nobody looks after the definitions here"),
             Action::Think(thinking) => {
                 let thought: Thought = if self.crowded { Box::new(Crowded) } else { thinking.done_at_once() };
                 let mut out = Vec::new();

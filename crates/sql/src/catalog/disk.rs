@@ -1,10 +1,12 @@
-//! A snapshot on disk: the rows it was made of, each value behind its length. Nothing of another format version is read.
+//! A snapshot on disk: the rows it was made of, each value behind its length. Nothing of another format version is read, nor
+//! what other questions have answered.
 
 use std::collections::HashMap;
 
 use super::build::{Builder, ROWS_MAX, Row};
+use super::queries::{QUERIES, VERSION_QUERY};
 
-const MAGIC: &[u8; 8] = b"FHCAT\x00\x00\x01";
+const MAGIC: &[u8; 8] = b"FHCAT\x00\x00\x02";
 
 /// Longest value kept: a view's definition of a megabyte is no view.
 const VALUE_BYTES_MAX: usize = 16 << 20;
@@ -14,6 +16,7 @@ impl Builder {
     pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(1 << 20);
         out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&of_questions().to_le_bytes());
         put(&mut out, Some(&self.version));
         let mut names: Vec<&String> = self.rows.keys().collect();
         names.sort();
@@ -31,7 +34,7 @@ impl Builder {
 
     /// From such bytes; `None`: they are something else, or damaged.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let mut from = bytes.strip_prefix(MAGIC)?;
+        let mut from = bytes.strip_prefix(MAGIC)?.strip_prefix(&of_questions().to_le_bytes())?;
         let version = take(&mut from)??;
         let mut rows: HashMap<String, Vec<Row>> = HashMap::new();
         let mut builder = Self::new(&version);
@@ -49,6 +52,13 @@ impl Builder {
         }
         Some(builder)
     }
+}
+
+/// Tells the questions that the rows answer from those of other versions (FNV-1a).
+fn of_questions() -> u64 {
+    let texts = QUERIES.iter().flat_map(|q| [q.name, q.sql]).chain([VERSION_QUERY]);
+    let bytes = texts.flat_map(|text| text.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn length(len: usize) -> [u8; 4] {

@@ -25,7 +25,11 @@ pub const VERSION_QUERY: &str = "SELECT md5(concat_ws(',', \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_seclabel), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_description WHERE objsubid > 0), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_event_trigger), \
- (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_extension)))";
+ (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_extension), \
+ (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_aggregate), \
+ (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_amproc), \
+ (SELECT oid || ':' || datname FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()), \
+ (SELECT md5(string_agg(concat_ws(',', oid, rolname, rolsuper, rolbypassrls), ';' ORDER BY oid)) FROM pg_catalog.pg_roles)))";
 
 /// One question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

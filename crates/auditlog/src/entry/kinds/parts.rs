@@ -86,7 +86,8 @@ const NAMES_OF_STATEMENT: &[Field] = &[
 /// All that `detail` of a `session.noted` can hold; which of it says `what`.
 const NOTED: &[Field] = &[
     field("channel", Text, "`notification`: the channel."),
-    field("code", Text, "`error`, `notice`, `refused`: SQLSTATE."),
+    field("cmd", Number, "`tripwire`: the command that was judged a read and would have written."),
+    field("code", Text, "`error`, `notice`, `refused`, `tripwire`: SQLSTATE."),
     field(
         "column",
         Text,
@@ -99,7 +100,7 @@ const NOTED: &[Field] = &[
     field("held", Bool, "`cancel`: whether it ended the wait of a command that was held."),
     field("hint", Text, "`error`, `notice`."),
     field("internal_query", Text, "`error`, `notice`."),
-    field("message", Text, "`error`, `notice`, `refused`: the message."),
+    field("message", Text, "`error`, `notice`, `refused`, `tripwire`: the message."),
     field("name", Text, "`parameter`: the setting that has another value now."),
     field("payload", Text, "`notification`: its text."),
     field("pid", Number, "`notification`: the target's process that sent it."),
@@ -108,6 +109,11 @@ const NOTED: &[Field] = &[
     field("routine", Text, "`error`, `notice`."),
     field("schema", Text, "`error`, `notice`."),
     field("search_path", Text, "`asked`: the search path that the target named."),
+    field(
+        "set",
+        Text,
+        "`asked`: the setting that the gateway itself began the session with, because it may only read.",
+    ),
     field("severity", Text, "`error`, `notice`."),
     field("table", Text, "`error`, `notice`."),
     field("tables", Texts, "`asked`: the tables it was asked about."),
@@ -222,7 +228,11 @@ pub(super) const HEARTBEAT: &[Field] = &[
 pub(super) const ASKED: &[Field] = &[
     field("database", Text, "The database."),
     field("target", Text, "The target."),
-    field("what", Text, "`definitions`: what the database defines, read from its catalog."),
+    field(
+        "what",
+        Text,
+        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches.",
+    ),
 ];
 
 pub(super) const GAP: &[Field] = &[

@@ -206,6 +206,7 @@ impl Answerer {
             "writes": names(|f| &f.writes),
             "opaque": opaque,
             "why": decisive.map_or_else(|| "there is no statement in it".to_owned(), |a| why(&a.judged)),
+            "advice": decisive.map(|a| self.rules.advise(&self.session, &a.facts, wall(), &a.judged)),
             "masks": decisive.map(|a| masks(&a.facts, &a.judged.obligations.mask)).unwrap_or_default(),
         })
     }
@@ -230,7 +231,11 @@ impl Answerer {
             }
             told(facts, judged, &mut out);
             let now = wall();
-            for Change { what, verdict } in changes(&self.rules, &self.session, facts, now, judged) {
+            let advice = self.rules.advise(&self.session, facts, now, judged);
+            if !advice.is_empty() {
+                out.push_str(&format!("  advised: {advice}\n"));
+            }
+            for Change { what, verdict, .. } in changes(&self.rules, &self.session, facts, now, judged) {
                 out.push_str(&format!("  {what}: {}\n", verdict.word()));
             }
         }
