@@ -1,6 +1,6 @@
 //! The session's loop on streams in memory: what depends on when bytes come, and how a session ends.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::future::Future;
 use std::sync::Arc;
@@ -181,9 +181,10 @@ fn a_large_text_is_copied_nowhere_and_never_without_its_room() {
     });
 }
 
-/// Whether a COPY swallows the Sync before it becomes open while it is read elsewhere: then it waits for that.
+/// The target says what a COPY is while a text behind it is read elsewhere. One of the simple protocol makes nothing skip,
+/// whatever became of the Sync between: the text is asked for.
 #[test]
-fn a_large_text_that_was_read_may_still_have_to_wait() {
+fn a_large_text_behind_a_copy_is_asked_for_when_it_was_read() {
     plays(async || {
         const NOW: MonoMicros = MonoMicros(0);
         let budget = Budget::new(1 << 20);
@@ -202,16 +203,11 @@ fn a_large_text_that_was_read_may_still_have_to_wait() {
         dialect.from_server(&mut answer, NOW, &mut actions);
         actions.clear();
         dialect.thought(thinking.done_at_once(), NOW, &mut actions);
-        assert!(dialect.has_unread() && !dialect.wants_client() && budget.used() > 300 << 10);
-        assert!(!actions.iter().any(|a| matches!(a, Action::Ask(_))), "{actions:?}");
-        // The COPY fails before it has read anything: the Sync counts, and what waited is asked for.
-        let mut answer = BytesMut::from(&b"E\0\0\0\x0cC42501\0\0Z\0\0\0\x05I"[..]);
-        dialect.from_server(&mut answer, NOW, &mut actions);
         assert!(!dialect.has_unread());
         assert!(actions.iter().any(|a| matches!(a, Action::Ask(_))), "{actions:?}");
         actions.clear();
         dialect.end(None, AbandonReason::ClientLeft, "client", &mut actions);
-        drop((parts, actions));
+        drop((actions, parts));
         assert_eq!(budget.used(), 0);
         assert_eq!(fakes.log.words().last().unwrap(), "closed dropped");
     });
@@ -243,7 +239,8 @@ fn a_message_is_read_on_when_the_log_keeps_up_again() {
             let both = async { tokio::join!(client.write_all(rest), server.read_exact(&mut got)) };
             // The loop looks after its time limits every five seconds: that must not be what helps.
             let (wrote, read) = tokio::time::timeout(Duration::from_secs(4), both).await.unwrap();
-            (wrote.unwrap(), read.unwrap());
+            wrote.unwrap();
+            read.unwrap();
             assert!(got == sent);
             drop((client, server));
         };

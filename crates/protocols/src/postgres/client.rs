@@ -210,17 +210,7 @@ impl PostgresDialect {
                 }
                 Err(e) => self.malformed(&e, true, len, input, out),
             },
-            b'd' | b'c' | b'f' => {
-                if !self.submit(out) || self.awaits_copy(out) {
-                    return Next::Waits;
-                }
-                if tag == b'd' {
-                    self.copy_run(input, out);
-                } else {
-                    self.copy_end(input.split_to(len), out);
-                }
-                Next::Taken
-            }
+            b'd' | b'c' | b'f' => self.copying(tag, len, input, out),
             _ => match Message::read(tag, body) {
                 Ok(Message::Parse(parse)) => match self.statement(&parse, out) {
                     Ok(statement) => self.parse(statement, input.split_to(len), out),
@@ -291,6 +281,19 @@ impl PostgresDialect {
             },
             _ => self.malformed(e, false, len, input, out),
         }
+    }
+
+    /// Copy data, or its end.
+    fn copying(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
+        if !self.submit(out) || self.awaits_copy(out) {
+            return Next::Waits;
+        }
+        if tag == b'd' {
+            self.copy_run(input, out);
+        } else {
+            self.copy_end(input.split_to(len), out);
+        }
+        Next::Taken
     }
 
     /// A message that PostgreSQL would answer with an error: answered in its words, at its place.
