@@ -50,7 +50,7 @@ fn rows(entry: &Entry, key: &str) -> Vec<Value> {
 /// The founding scenario: what was in the row that was deleted at 2 a.m.
 #[test]
 fn the_deleted_row_stands_in_the_record_as_it_was() {
-    let lab = lab("");
+    let lab = lab("changed_rows = \"values\"\n");
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     let seen = query(&mut raw, "delete from payments where who like 'G%' -- 2 a.m.");
     assert_eq!(tags(&seen), "CZ");
@@ -75,9 +75,11 @@ fn the_deleted_row_stands_in_the_record_as_it_was() {
 
 #[test]
 fn keys_only_or_nothing_where_the_setting_says_so() {
-    for (more, old) in
-        [("changed_rows = \"keys\"\n", Some(json!({"id": "2"}))), ("changed_rows = \"off\"\n", None)]
-    {
+    for (more, old) in [
+        ("changed_rows = \"keys\"\n", Some(json!({"id": "2"}))),
+        ("changed_rows = \"off\"\n", None),
+        ("", None),
+    ] {
         let lab = lab(more);
         let mut raw = Raw::login(&lab.through(), &[]).unwrap();
         assert_eq!(tags(&query(&mut raw, "delete from payments where id = 2")), "CZ");
@@ -89,7 +91,7 @@ fn keys_only_or_nothing_where_the_setting_says_so() {
 /// A role that may write and not read: the statement goes as it is, and the record says why.
 #[test]
 fn without_the_right_to_read_the_statement_goes_as_it_is() {
-    let lab = lab("");
+    let lab = lab("changed_rows = \"values\"\n");
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     assert_eq!(tags(&query(&mut raw, "insert into audit values (1, 'x')")), "CZ");
     assert!(changed(&lab, "insert into audit").is_empty());
@@ -101,7 +103,7 @@ fn without_the_right_to_read_the_statement_goes_as_it_is() {
 /// In a transaction, with a savepoint, through a prepared statement: always the rows that really changed.
 #[test]
 fn what_the_record_says_is_what_a_second_connection_sees() {
-    let lab = lab("");
+    let lab = lab("changed_rows = \"values\"\n");
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     for sql in [
         "begin",

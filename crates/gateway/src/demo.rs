@@ -206,7 +206,8 @@ fn write_config(home: &Path, server: u16, password: &str) -> Result<PathBuf, Fai
          protocol = \"postgres\"\n\
          address = \"127.0.0.1:{server}\"\n\
          database = \"{target}\"\n\
-         credential = {{ user = \"{role}\", password = {{ file = \"shop_app.password\" }} }}\n",
+         credential = {{ user = \"{role}\", password = {{ file = \"shop_app.password\" }} }}\n\
+         changed_rows = \"values\"\n",
         target = shop::DATABASE,
         role = shop::ROLE,
     );

@@ -26,11 +26,11 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ChangedRows {
     /// Nothing is added to what the client asks; the record says so.
+    #[default]
     Off,
     /// The keys of the rows.
     Keys,
     /// Their keys and values.
-    #[default]
     Values,
 }
 
