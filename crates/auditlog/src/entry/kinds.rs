@@ -128,8 +128,8 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "command.changed",
-        means: "Rows that a command changed, as the target told: what it returned before the command's end. The outcome says whether \
-                the command ended well; a later ROLLBACK undoes what it did.",
+        means: "Rows that a command changed, as the target told: what it returned before the command's end, or counted around it. The \
+                outcome says whether the command ended well; a later ROLLBACK undoes what it did.",
         of_session: true,
         leaf: &[
             field(
@@ -144,7 +144,8 @@ pub const KINDS: &[Kind] = &[
             field(
                 "how",
                 Text,
-                "How it was found out: `returning`, which the gateway added to the statement and took out of the answer.",
+                "How it was found out: `returning`, which the gateway added to the statement and took out of the answer; `counted`: only \
+                 `count`, by the target's own counters before and after the command.",
             ),
             field("rows", Number, "Rows in this entry."),
             field("table", Text, "The table, as `schema.name`, as the target resolved it."),

@@ -88,7 +88,11 @@ pub(crate) fn noted(fields: &Fields<'_>, payload: &Value) -> String {
     let Some(detail) = payload.get("detail") else { return what.to_owned() };
     let said = |key: &str| text(detail, key);
     match what {
-        "asked" => format!("the gateway itself asked: {}; the role is {}", said("text"), said("role")),
+        "asked" => {
+            let role = said("role");
+            let role = if role.is_empty() { String::new() } else { format!("; the role is {role}") };
+            format!("the gateway itself asked: {}{role}", said("text"))
+        }
         "cancel" => {
             let held = detail.get("held") == Some(&Value::Bool(true));
             let ended = if held { ", which ended the wait of a held command" } else { "" };

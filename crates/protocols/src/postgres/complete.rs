@@ -14,7 +14,7 @@ use firsthand_wire::postgres::backend::{CommandTag, Message, Report, Transaction
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::{Format, value};
 
-use super::changed;
+use super::changed::{self, Counting};
 use super::dialect::PostgresDialect;
 use super::flight::{CopyRead, Running, Sent};
 use super::knowing::Pending;
@@ -131,6 +131,9 @@ impl PostgresDialect {
         if let Some(step) = self.limited_end(ending, len, walk, out) {
             return step;
         }
+        if let Some(step) = self.counted_end(ending, len, walk, out) {
+            return step;
+        }
         if !more && self.flight.ready_follows() {
             return match look_ahead(walk.rest(), len, &self.server_rules) {
                 Ahead::Unknown if !walk.closing => Step::Hold,
@@ -244,7 +247,7 @@ impl PostgresDialect {
     }
 
     /// A statement ended well: follows the role and the transaction by it.
-    fn apply(&mut self, change: &Change, outcome: &Outcome, out: &mut Vec<Action>) {
+    pub(super) fn apply(&mut self, change: &Change, outcome: &Outcome, out: &mut Vec<Action>) {
         let change = match change {
             // COMMIT of a failed transaction rolls back, and says so in its tag.
             Change::End { chain, .. } => Change::End { commit: outcome.tag != "ROLLBACK", chain: *chain },
@@ -356,6 +359,7 @@ impl PostgresDialect {
         let mut ended = std::collections::VecDeque::new();
         if of_script {
             self.flight.pop();
+            self.flight.drop_counts();
             ended.extend((0..ends).map_while(|_| self.flight.end_first()));
         } else {
             ended = self.flight.skip(&mut self.names);
@@ -489,6 +493,9 @@ pub(super) fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec
     }
     if let Some(changed) = running.changed.take() {
         changed.finish(running.permit.number(), outcome, out);
+    }
+    if outcome.code.is_none() && matches!(running.counting, Some(Counting::Unknown)) {
+        outcome.coverage.push(changed::EFFECTS_UNKNOWN);
     }
     if outcome.tag.starts_with("COPY ")
         && let Some(rows) = outcome.affected

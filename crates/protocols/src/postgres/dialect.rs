@@ -247,6 +247,7 @@ impl PostgresDialect {
             let permits = asking.into_answers().into_iter().flatten();
             out.extend(permits.map(|permit| Action::Abandon(permit, why)));
         }
+        out.extend(self.changed.ended.take().map(|ended| ended.abandon(why)));
         self.radius.abandon(why, out);
         self.flight.abandon(why, out);
     }

@@ -10,7 +10,7 @@ use firsthand_session::Permit;
 use firsthand_sql::Masked;
 
 use super::capture::Capture;
-use super::changed::{Changed, Found};
+use super::changed::{Changed, Counting, Found};
 use super::delivery::Delivery;
 use super::knowing::Pending;
 use super::masking::Masking;
@@ -58,6 +58,10 @@ pub(super) struct Running {
     pub(super) changes: Found,
     /// The rows that it changed.
     pub(super) changed: Option<Changed>,
+    /// It is only prepared.
+    pub(super) prepares: bool,
+    /// What else it changes.
+    pub(super) counting: Option<Counting>,
     /// How much it may deliver.
     pub(super) delivery: Option<Delivery>,
     /// How many rows it may affect; gone once it was looked at.
@@ -129,6 +133,12 @@ pub(super) enum Sent {
     CopyEnd,
     /// The gateway's own question about tables: its answers stay here.
     Question,
+    /// The gateway's own question for the target's counters, before or after a command. With it come this many CloseCompletes.
+    Counts { after: bool, closes: u8 },
+    /// The gateway's own command that puts them to zero: what comes up to ReadyForQuery stays here.
+    Zeroing,
+    /// What runs a Query as a portal: this many answers stay here.
+    Steps(u8),
     /// The gateway's own command: what comes up to ReadyForQuery stays here.
     Own,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
@@ -184,6 +194,7 @@ impl Flight {
         match entry.sent {
             Sent::Sync { .. } | Sent::Ready => self.open = false,
             Sent::Question | Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
+            Sent::Counts { .. } | Sent::Zeroing | Sent::Steps(_) => {}
             _ => self.open = true,
         }
         if let Sent::Sync { doubtful } = entry.sent {
@@ -192,6 +203,28 @@ impl Flight {
         }
         self.flushed = false;
         self.entries.push_back(entry);
+    }
+
+    /// Puts an entry in front of the ReadyForQuery that was queued last.
+    pub(super) fn push_before_ready(&mut self, entry: Entry) {
+        let ready = self.entries.pop_back();
+        self.entries.push_back(entry);
+        self.entries.extend(ready);
+    }
+
+    /// A Query failed: the question behind it is not answered.
+    pub(super) fn drop_counts(&mut self) {
+        if matches!(self.entries.front().map(|e| &e.sent), Some(Sent::Counts { .. })) {
+            self.entries.pop_front();
+        }
+    }
+
+    /// Whether ReadyForQuery is what the target answers next.
+    pub(super) fn is_ready_next(&self) -> bool {
+        let passed =
+            |e: &&Entry| matches!(e.sent, Sent::CopyData | Sent::CopyEnd | Sent::Sync { doubtful: true });
+        let next = self.entries.iter().find(|e| !passed(e));
+        next.is_some_and(|e| matches!(e.sent, Sent::Ready | Sent::Sync { .. }))
     }
 
     /// Whether a Flush of the gateway's own would bring answers that the target keeps back. Says so once.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use firsthand_model::command::Shape;
+use firsthand_model::command::{Shape, Step as CommandStep};
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::time::MonoMicros;
@@ -12,6 +12,7 @@ use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::{self, Object as Described};
 
 use super::batch::{Batch, Item, Plan, What};
+use super::changed::Around;
 use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
@@ -63,6 +64,22 @@ impl Slot {
             Fate::Permitted(running) => kind(&running.shape),
             Fate::Queued(_) => false,
             Fate::Refused(_) | Fate::Done => true,
+        }
+    }
+
+    /// The command, before it is sent.
+    pub(super) fn permitted(&self) -> Option<&Running> {
+        match &self.fate {
+            Fate::Permitted(running) => Some(running),
+            _ => None,
+        }
+    }
+
+    /// The same.
+    pub(super) fn permitted_mut(&mut self) -> Option<&mut Running> {
+        match &mut self.fate {
+            Fate::Permitted(running) => Some(running),
+            _ => None,
         }
     }
 
@@ -122,6 +139,7 @@ impl PostgresDialect {
             let answer = answers.next().unwrap_or_else(|| Err(Refusal::not_recorded()));
             slots.push(self.slot(plan, answer));
         }
+        self.zero_counters(&slots, out);
         self.send_items(bytes, items.drain(..).enumerate(), slots, true, now, out);
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
         self.batch = Batch { bytes: BytesMut::new(), items, plans, held: None };
@@ -209,12 +227,28 @@ impl PostgresDialect {
             span.owner = item.owner;
         }
         self.describe_unseen(&item, span, bytes, slots, out);
+        let message = bytes.get(span.len..span.len + item.len).unwrap_or_default();
+        let around = self.around(&item, slots, message.get(HEADER_LEN..).unwrap_or_default(), *settled, now);
+        let script = matches!(item.what, What::Query(_));
+        let seq = item.owner.and_then(|o| slots.get(o)).map_or(0, Slot::seq);
+        if around != Around::Nothing {
+            let owner = span.owner;
+            self.send(span, bytes, slots, out);
+            span.owner = owner;
+            self.ask_before(around, seq, script, out);
+        }
         let running = match (&item.what, item.owner.and_then(|o| slots.get_mut(o)).map(|s| &mut s.fate)) {
             (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
             _ => None,
         };
         let message = bytes.get(span.len..span.len + item.len).unwrap_or_default();
-        if let Some(changed) = self.with_list(&item.what, message, running, *settled, now) {
+        let listed = self.with_list(&item.what, message, running, *settled, now);
+        let changed = match around {
+            Around::Nothing => listed,
+            _ if script => self.as_portal(listed.as_deref().unwrap_or(message)).map(BytesMut::freeze),
+            _ => listed,
+        };
+        if let Some(changed) = changed {
             let owner = span.owner;
             self.send(span, bytes, slots, out);
             drop(bytes.split_to(item.len));
@@ -236,6 +270,12 @@ impl PostgresDialect {
             }
         }
         self.queue(at, item, slots);
+        if around != Around::Nothing {
+            let owner = span.owner;
+            self.send(span, bytes, slots, out);
+            span.owner = owner;
+            self.ask_after(seq, script, out);
+        }
     }
 
     /// Tells a refusal in a message's place (`None`: it was told with another message of its command).
@@ -300,6 +340,8 @@ impl PostgresDialect {
             copy_done: false,
             changes: plan.changes,
             changed: None,
+            prepares: plan.step == CommandStep::Prepare,
+            counting: None,
             delivery: Delivery::of(&permit),
             limit,
             permit,

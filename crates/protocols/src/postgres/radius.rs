@@ -325,7 +325,7 @@ impl PostgresDialect {
             }
         }
         let last = self.flight.first().is_some_and(|e| e.ends <= 1);
-        if self.radius.wrap.is_some() && last {
+        if self.radius.wrap.is_some() && last && !self.is_counted() {
             return Some(self.commit(ending, len, walk, out));
         }
         None
@@ -345,10 +345,20 @@ impl PostgresDialect {
         self.learned(std::mem::take(&mut running.pending), &running.shape, &outcome);
         let last = walk.cut(len);
         finish(&mut running, &mut outcome, out);
-        let outcome = Box::new(outcome);
-        self.radius.wrap = Some(Wrap::Committing { permit: running.permit, outcome, last, asked: false });
-        out.push(Action::ToServer(self.without_command(query("COMMIT"))));
+        self.commit_wrapped(running.permit, Box::new(outcome), last, out);
         Step::On
+    }
+
+    /// Commits a wrapped Query; then the client is told.
+    pub(super) fn commit_wrapped(
+        &mut self,
+        permit: Permit,
+        outcome: Box<Outcome>,
+        last: Bytes,
+        out: &mut Vec<Action>,
+    ) {
+        self.radius.wrap = Some(Wrap::Committing { permit, outcome, last, asked: false });
+        out.push(Action::ToServer(self.without_command(query("COMMIT"))));
     }
 
     /// A wrapped Query failed: the transaction around it goes, too.
@@ -387,6 +397,7 @@ impl PostgresDialect {
         out.push(Action::Complete { permit, outcome: Box::new(undone), last: told });
         let skipped: Vec<_> = if script {
             self.flight.pop();
+            self.flight.drop_counts();
             (1..ends).map_while(|_| self.flight.end_first()).collect()
         } else {
             self.drop_first_entry();

@@ -189,6 +189,9 @@ impl PostgresDialect {
         if let Some(step) = self.question_answered(tag, len, self.now, walk, out) {
             return step;
         }
+        if let Some(step) = self.counts_answered(tag, len, walk, out) {
+            return step;
+        }
         if let Some(step) = self.own_answer(tag, len, walk, out) {
             return step;
         }
@@ -406,12 +409,21 @@ impl PostgresDialect {
                 }
                 return self.described_unseen(len, columns, walk, out);
             }
+            (b'n', Some(Sent::Script)) if self.is_undescribed_query() => {
+                self.swallow(len, walk, out);
+                return Step::On;
+            }
             (b'T', Some(Sent::Script)) => {
                 let columns = self.rows_begin(columns);
                 if let Some(running) = self.flight.running.front_mut() {
                     let number = running.permit.number();
                     let before = running.capture().rows_follow(columns);
                     out.extend(before.map(|piece| Action::Rows(number, piece)));
+                }
+                if self.describes_too_early() {
+                    self.flush(walk, out);
+                    self.changed.described = Some(walk.cut(len));
+                    return Step::On;
                 }
                 return self.pass(len, true, walk, out);
             }

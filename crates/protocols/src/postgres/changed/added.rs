@@ -15,6 +15,7 @@ use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::value::Renderer;
 
 use super::super::columns::write_type;
+use super::counts::Known;
 use super::table::{COLUMNS_MAX, Column, Table};
 use super::{messages, old};
 use crate::dialect;
@@ -339,6 +340,13 @@ fn closed(mut rows: Vec<u8>) -> Json {
 }
 
 impl Changed {
+    /// What it tells of its table, where the rows are that table's own.
+    pub(super) fn known(&self) -> Option<Known> {
+        let Self::Told(told) = self else { return None };
+        let table = &told.added.table;
+        table.alone.then_some(Known { oid: table.oid, action: told.added.action, rows: told.rows })
+    }
+
     pub(super) fn told(&mut self) -> Option<&mut Told> {
         match self {
             Self::Told(told) => Some(told),

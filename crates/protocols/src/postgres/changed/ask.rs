@@ -68,6 +68,7 @@ impl PostgresDialect {
         let kept = self.changed.kept;
         if kept == ChangedRows::Off
             || self.changed.old_server
+            || self.changed.suspends
             || self.transaction == Transaction::Failed
             || self.flight.is_skipping()
             || self.flight.is_reading_copy()

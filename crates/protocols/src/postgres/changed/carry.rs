@@ -16,7 +16,7 @@ use super::super::flight::{Running, Sent};
 use super::super::names::{Portal, Statement};
 use super::super::server::{Step, Walk};
 use super::added::Told;
-use super::{Added, Changed, Decided, MASKED, NOT_THE_SAME, SEVERAL, UNASKED, fact, messages};
+use super::{Added, Changed, Counting, Decided, MASKED, NOT_THE_SAME, SEVERAL, UNASKED, fact, messages};
 use crate::dialect::Action;
 
 /// Rows cut to the client's own columns that are handed on together.
@@ -125,8 +125,13 @@ impl PostgresDialect {
     /// What a Query of several statements does to rows is not told.
     pub(in super::super) fn untold_together(&self, running: &mut Running) {
         let writes = matches!(running.shape.tag.as_str(), "INSERT" | "UPDATE" | "DELETE" | "MERGE");
-        if writes && self.changed.kept != ChangedRows::Off {
+        if self.changed.kept == ChangedRows::Off {
+            return;
+        }
+        if writes {
             running.changed = Some(Changed::Untold(SEVERAL));
+        } else if self.has_effects(&running.shape) {
+            running.counting = Some(Counting::Unknown);
         }
     }
 
@@ -289,7 +294,9 @@ impl PostgresDialect {
                 messages::framed(&mut message, b'n', &[]);
             }
         }
-        if !message.is_empty() {
+        if !message.is_empty() && script && self.describes_too_early() {
+            self.changed.described = Some(message.freeze());
+        } else if !message.is_empty() {
             let reply = match self.flight.running.front() {
                 Some(running) if gated || script => running.permit.reply(message.freeze()),
                 _ => self.admission.reply(message.freeze()),

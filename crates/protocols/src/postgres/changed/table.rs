@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use firsthand_model::time::MonoMicros;
+use firsthand_sql::{Action, Change};
 use firsthand_wire::postgres::backend::DataRow;
 use firsthand_wire::postgres::encode::{EncodeError, message};
 use firsthand_wire::postgres::frontend::{self, Object};
@@ -27,12 +28,22 @@ const NAME: &[u8] = b"firsthand asks";
 pub(super) const SERVER_MIN: u32 = 11;
 
 /// The question. One row for each column; none: there is no such table. `$1` is the schema or empty, `$2` the table.
-/// Everything is qualified, so that no search path makes it mean something else, and nothing in it can fail.
+/// Everything is qualified, so that no search path makes it mean something else, and nothing in it can fail. The last value
+/// is for what a change of the table sets off: the events of its triggers (and those of its partitions and children), among
+/// them the server's own for CASCADE, SET NULL and SET DEFAULT, by the numbers of their functions.
 pub(super) const QUESTION: &str = "\
 SELECT c.oid, n.nspname, c.relname, \
 CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'r' AND c.relhassubclass THEN 'h' ELSE c.relkind END, c.relhasrules, pg_catalog.row_security_active(c.oid), \
 a.attname, a.attnum, a.atttypid, a.attnum OPERATOR(pg_catalog.=) ANY (k.columns), \
-pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT') \
+pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT'), \
+CASE WHEN c.relhastriggers OR c.relhassubclass THEN (\
+WITH RECURSIVE f(oid) AS (SELECT c.oid UNION \
+SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN f ON i.inhparent OPERATOR(pg_catalog.=) f.oid) \
+SELECT COALESCE(pg_catalog.bit_or(t.tgtype), '0') FROM pg_catalog.pg_trigger t \
+JOIN f ON t.tgrelid OPERATOR(pg_catalog.=) f.oid \
+WHERE t.tgenabled OPERATOR(pg_catalog.<>) 'D' AND (NOT t.tgisinternal \
+OR t.tgfoid OPERATOR(pg_catalog.=) ANY ('{1646,1647,1650,1651,1652,1653}'::pg_catalog.oid[]))) \
+ELSE '0' END \
 FROM pg_catalog.pg_class c \
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
 JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid \
@@ -50,6 +61,15 @@ AND CASE WHEN $1 OPERATOR(pg_catalog.=) '' THEN pg_catalog.pg_table_is_visible(c
 WHEN $1 OPERATOR(pg_catalog.=) 'pg_temp' THEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
 ELSE n.nspname OPERATOR(pg_catalog.=) $1 END \
 ORDER BY a.attnum";
+
+/// Coverage facts: what is written to is not what changes.
+const RULE: &str = "changed-rows:rule";
+const VIEW: &str = "changed-rows:view";
+
+/// Events of triggers, as `pg_trigger.tgtype` has them.
+const INSERT: u16 = 4;
+const DELETE: u16 = 8;
+const UPDATE: u16 = 16;
 
 /// A table's name as a statement writes it: database, schema, table.
 pub(in super::super) type Name = [String; 3];
@@ -73,11 +93,32 @@ pub(super) struct Table {
     /// Its rows are its own, not those of partitions or children.
     pub(super) alone: bool,
     pub(super) columns: Vec<Column>,
+    /// The events (`pg_trigger.tgtype`) that set something off.
+    fires: u16,
     /// Why RETURNING cannot be added to statements on it.
     pub(super) why: Option<&'static str>,
 }
 
 impl Table {
+    /// Whether a change of this kind may change more than the rows that it is about.
+    pub(super) fn sets_off(&self, change: &Change) -> bool {
+        let events = match change.action {
+            Action::Insert if change.upserts => INSERT | UPDATE,
+            Action::Insert => INSERT,
+            Action::Delete => DELETE,
+            // A row that moves to another partition is deleted and inserted.
+            Action::Update if !self.alone => INSERT | UPDATE | DELETE,
+            Action::Update => UPDATE,
+        };
+        // What a view or a rule makes of it happens elsewhere.
+        self.fires & events != 0 || self.is_rewritten()
+    }
+
+    /// Whether it is a view, or has rules.
+    pub(super) fn is_rewritten(&self) -> bool {
+        matches!(self.why, Some(RULE | VIEW))
+    }
+
     /// Takes in a row of the answer. False: it cannot be read.
     pub(super) fn add(&mut self, row: &[u8]) -> bool {
         self.read(row).is_some()
@@ -92,11 +133,12 @@ impl Table {
         self.schema = text(1)?.to_owned();
         self.name = text(2)?.to_owned();
         self.alone = text(3)? == "r";
+        self.fires = text(11).and_then(|bits| bits.parse().ok()).unwrap_or(0);
         self.why = match text(3)? {
-            "r" | "p" | "h" if holds(4) => Some("changed-rows:rule"),
+            "r" | "p" | "h" if holds(4) => Some(RULE),
             "r" | "p" | "h" if holds(5) => Some("changed-rows:row-security"),
             "r" | "p" | "h" => None,
-            "v" | "m" => Some("changed-rows:view"),
+            "v" | "m" => Some(VIEW),
             "f" => Some("changed-rows:foreign"),
             _ => Some("changed-rows:relation"),
         };
