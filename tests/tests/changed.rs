@@ -10,6 +10,14 @@ grant all on payments to app;
 insert into payments values (1, 'Ada', 10), (2, 'Grace', 20.5), (3, 'Edsger', 30);
 create table audit (at int, what text); grant insert on audit to app;";
 
+const MORE: &str =
+    "create table refunds (id int primary key, payment int references payments on delete cascade);
+grant all on refunds to app; grant select on audit to app;
+insert into refunds values (1, 2), (2, 2), (3, 2), (4, 1), (5, 1);
+create function notes() returns trigger language plpgsql as
+  $$begin insert into audit values (old.id, 'refund'); return null; end$$;
+create trigger notes after delete on refunds for each row execute function notes();";
+
 fn lab(more: &str) -> Lab {
     let plan = Plan { more: more.to_owned(), seed: SEED.to_owned(), ..Plan::default() };
     Lab::start(plan).unwrap()
@@ -96,6 +104,40 @@ fn without_the_right_to_read_the_statement_goes_as_it_is() {
     let record = lab.gateway.record().unwrap();
     let intent = record.intents("insert into audit").next().unwrap();
     assert_eq!(record.outcome(intent).unwrap().leaf("coverage"), &json!(["changed-rows:no-select"]));
+}
+
+/// A row takes others with it, and a trigger and a block of code write elsewhere: the record has how many.
+#[test]
+fn what_a_write_sets_off_is_counted() {
+    let lab = lab("");
+    lab.far.sql("shop", MORE).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(tags(&query(&mut raw, "delete from payments where id = 2 -- with its refunds")), "CZ");
+    let counted = |part: &str| -> Vec<String> {
+        let counted = changed(&lab, part).into_iter().filter(|e| e.leaf("how") == "counted");
+        let line = |e: Entry| format!("{} {} {}", e.leaf("table"), e.leaf("action"), e.leaf("count"));
+        counted.map(|e| line(e).replace('"', "")).collect()
+    };
+    assert_eq!(counted("with its refunds"), ["public.audit insert 3", "public.refunds delete 3"]);
+    let left = lab.far.sql("shop", "select count(*) as refunds from refunds").unwrap();
+    assert!(left.contains('2'), "{left}");
+    assert_eq!(tags(&query(&mut raw, "do $$begin insert into audit values (1, 'a'); commit; end$$")), "CZ");
+    assert_eq!(counted("do $$"), ["public.audit insert 1"]);
+    let merge = "merge into refunds r using (values (4), (9)) s(id) on r.id = s.id \
+                 when matched then delete when not matched then insert values (s.id, 1)";
+    assert_eq!(tags(&query(&mut raw, merge)), "CZ");
+    assert_eq!(
+        counted("merge into"),
+        ["public.audit insert 1", "public.refunds insert 1", "public.refunds delete 1"]
+    );
+    // The gateway's own questions stand in the record, and none of them among the client's commands.
+    let record = lab.gateway.record().unwrap();
+    let asked = record.of_kind("session.noted").filter(|e| e.leaf("what") == "asked");
+    let texts: Vec<_> = asked.map(|e| e.payload("detail")["text"].to_string()).collect();
+    assert!(texts.iter().any(|text| text.contains("pg_stat_get_xact_tuples_deleted")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("pg_stat_force_next_flush")), "{texts:?}");
+    assert!(record.texts().iter().all(|text| !text.contains("pg_stat")));
+    assert!(record.unbalanced().is_empty());
 }
 
 /// In a transaction, with a savepoint, through a prepared statement: always the rows that really changed.
