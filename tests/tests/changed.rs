@@ -140,6 +140,32 @@ fn what_a_write_sets_off_is_counted() {
     assert!(record.unbalanced().is_empty());
 }
 
+/// Where policy is in force it is known which SELECT runs code that may write: that one is counted, and no other is asked about.
+#[test]
+fn what_a_function_writes_is_counted_where_it_is_known_that_it_may() {
+    let seed = format!(
+        "{SEED} create function tries() returns int language plpgsql as \
+         $$begin insert into audit values (1, 'f'), (2, 'f'); return 7; end$$;"
+    );
+    let top = "[policy]\nshipped = true\n".to_owned();
+    let lab =
+        Lab::start(Plan { more: "mode = \"observe\"\n".to_owned(), top, seed, ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(tags(&query(&mut raw, "select count(*), lower(max(who)) from payments")), "TDCZ");
+    let noted = |lab: &Lab| {
+        let record = lab.gateway.record().unwrap();
+        let asked = record.of_kind("session.noted").filter(|e| e.leaf("what") == "asked");
+        asked.filter(|e| e.payload("detail")["text"].to_string().contains("pg_stat_get_xact")).count()
+    };
+    assert_eq!(noted(&lab), 0);
+    assert_eq!(tags(&query(&mut raw, "select tries()")), "TDCZ");
+    let counted: Vec<_> = changed(&lab, "select tries()");
+    let [entry] = counted.as_slice() else { panic!("{counted:?}") };
+    assert_eq!((entry.leaf("table"), entry.leaf("action")), (&json!("public.audit"), &json!("insert")));
+    assert_eq!((entry.leaf("how"), entry.leaf("count")), (&json!("counted"), &json!(2)));
+    assert_eq!(noted(&lab), 2);
+}
+
 /// In a transaction, with a savepoint, through a prepared statement: always the rows that really changed.
 #[test]
 fn what_the_record_says_is_what_a_second_connection_sees() {
