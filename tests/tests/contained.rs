@@ -112,8 +112,10 @@ effects = [\"read\", \"transaction\", \"session\"]\n";
 #[test]
 fn a_session_that_may_only_read_is_read_only_at_the_server_too() {
     let (lab, _folder) = lab(READERS, false);
-    // What the client asks for does not count.
-    let mut raw = Raw::login(&lab.through(), &[("options", "-c default_transaction_read_only=off")]).unwrap();
+    let off = [("options", "-c default_transaction_read_only=off")];
+    let why = format!("{:#}", Raw::login(&lab.through(), &off).err().unwrap());
+    assert!(why.contains("42501") && why.contains("read-only"), "{why}");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     let show = "show default_transaction_read_only";
     assert!(say(&mut raw, show).1.contains("on"));
     for sql in [

@@ -101,6 +101,42 @@ fn what_is_labelled_comes_out_masked_on_every_way() {
     assert!(record.unbalanced().is_empty());
 }
 
+/// What a rule keeps from being SET is kept from being begun with; what drivers begin with is not.
+#[test]
+fn a_session_does_not_begin_with_what_it_may_not_set() {
+    let (lab, _folder) = lab();
+    for (name, value) in [
+        ("role", "postgres"),
+        ("options", "-c role=postgres"),
+        ("options", "-c geqo=off --session-replication-role=replica"),
+        ("standard_conforming_strings", "off"),
+        ("search_path", "other"),
+        ("client_encoding", "SJIS"),
+        ("log_statement", "none"),
+    ] {
+        let why = format!("{:#}", Raw::login(&lab.through(), &[(name, value)]).err().unwrap());
+        assert!(why.contains("42501") && why.contains("agents-settings"), "{name}={value}: {why}");
+    }
+    for parameters in [
+        &[("DateStyle", "ISO"), ("TimeZone", "Europe/Berlin"), ("extra_float_digits", "2")][..],
+        &[("client_encoding", "'utf-8'"), ("application_name", "asyncpg")],
+        &[
+            ("client_encoding", "UTF8"),
+            ("search_path", "\"$user\",public"),
+            ("options", "-c statement_timeout=5s"),
+        ],
+    ] {
+        let mut raw =
+            Raw::login(&lab.through(), parameters).unwrap_or_else(|why| panic!("{parameters:?}: {why:#}"));
+        raw.query("select 1").unwrap();
+    }
+    let record = lab.gateway.record().unwrap();
+    let refused: Vec<_> = record.of_kind("session.refused").collect();
+    assert_eq!(refused.len(), 7);
+    assert!(refused.iter().all(|e| e.leaf("why") == "policy"), "{refused:?}");
+    assert!(refused[0].payload("detail").as_str().unwrap().contains("role=postgres"));
+}
+
 #[test]
 fn what_is_refused_changes_nothing_and_explain_says_so_before() {
     let (lab, _folder) = lab();

@@ -6,18 +6,22 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
+use firsthand_model::decision::Verdict;
 use firsthand_model::event::{AdmissionRefused, Event, SessionOpened};
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::{Claim, ClientFacts, Identity};
 use firsthand_model::json::Json;
+use firsthand_model::outcome::Transaction;
 use firsthand_model::session::SessionFacts;
-use firsthand_model::target::{Durability, Target};
+use firsthand_model::statement::Facts;
+use firsthand_model::target::{Durability, Mode, Target};
 
 use crate::limiter::{FailureLimiter, Try};
 use crate::permit::{Forward, Reply};
-use crate::pipeline::Session;
+use crate::pipeline::{Session, denied};
 use crate::port::{
-    Approver, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
+    Approver, Ask, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
     IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
@@ -217,6 +221,33 @@ impl Engine {
         unavailable()
     }
 
+    /// Asks policy about the settings that a session would begin with (as in [`Facts::settings`]), before the target hears
+    /// of them: what a rule keeps from being set is kept from being begun with.
+    ///
+    /// # Errors
+    /// The refusal to answer with; it is in the record.
+    pub fn may_begin_with(
+        &self,
+        settings: Vec<String>,
+        application: &str,
+        admitted: &Admitted,
+        wanted: &Wanted,
+        client: &ClientFacts,
+    ) -> Result<(), Refusal> {
+        if settings.is_empty() {
+            return Ok(());
+        }
+        let said = settings.join(", ");
+        let (session, command) = (facts_of(admitted, application.to_owned()), setting(settings));
+        let ask = Ask { session: &session, command: &command, now: self.clock.now(), estimated_rows: None };
+        let decision = self.policy.decide(&ask);
+        if decision.verdict == Verdict::Allow || session.mode == Mode::Observe {
+            return Ok(());
+        }
+        self.refused_known("policy", wanted, client, &format!("rule {}: {said}", decision.rule));
+        Err(denied(&decision, "to begin a session with these parameters"))
+    }
+
     /// Records the opening and waits until that is durable; only then is there a session.
     ///
     /// # Errors
@@ -226,23 +257,16 @@ impl Engine {
         admitted: Admitted,
         bound: Bound,
     ) -> Result<(Session, Admission), Refusal> {
-        let Admitted { admission, id, identity, target, database, .. } = admitted;
         let application = bound.claims.iter().find(|c| c.name == "application_name");
         let application = application.map(|c| c.value.clone()).unwrap_or_default();
         let facts = Arc::new(SessionFacts {
-            id,
-            identity,
-            target: target.name.clone(),
-            database,
             session_role: bound.session_role,
             role: bound.role,
             backend_pid: bound.backend_pid,
             server_version: bound.server_version,
-            application,
-            durability: target.durability,
-            mode: target.mode,
-            encoded: OnceLock::new(),
+            ..facts_of(&admitted, application)
         });
+        let Admitted { admission, target, .. } = admitted;
         let event = Event::SessionOpened(Box::new(SessionOpened {
             facts: Arc::clone(&facts),
             client: bound.client,
@@ -393,6 +417,51 @@ impl Engine {
 
     fn refused(&self) -> std::sync::MutexGuard<'_, Refused> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The facts of a session before the target has said more.
+fn facts_of(admitted: &Admitted, application: String) -> SessionFacts {
+    let Admitted { id, identity, target, database, credential, .. } = admitted;
+    SessionFacts {
+        id: *id,
+        identity: Arc::clone(identity),
+        target: target.name.clone(),
+        database: database.clone(),
+        session_role: credential.user.clone(),
+        role: credential.user.clone(),
+        backend_pid: 0,
+        server_version: String::new(),
+        application,
+        durability: target.durability,
+        mode: target.mode,
+        encoded: OnceLock::new(),
+    }
+}
+
+/// What changes these settings, as policy sees it.
+fn setting(settings: Vec<String>) -> Command {
+    let effects = Effects::only(Effect::Session);
+    let facts = Facts { effects, settings, ..Facts::default() };
+    let shape = Shape {
+        tag: "SET".to_owned(),
+        effects,
+        tables: Vec::new(),
+        plain_read: false,
+        coverage: Vec::new(),
+        facts: Some(Arc::new(facts)),
+    };
+    Command {
+        step: Step::Run,
+        via: "startup",
+        shape: Arc::new(shape),
+        text: String::new(),
+        original_digest: None,
+        original_bytes: 0,
+        parameters: Json::default(),
+        names: Json::default(),
+        transaction: Transaction::Idle,
+        coverage: Vec::new(),
     }
 }
 

@@ -382,7 +382,7 @@ fn record_intent(
     let Cleared { authorized, approval, refusal } = cleared;
     let Authorized { number, asked, command, decision, identity_ended, plan, estimated_rows } = authorized;
     let refusal = match decision.verdict {
-        Verdict::Deny => Some(denied(&decision)),
+        Verdict::Deny => Some(denied(&decision, "this command")),
         Verdict::Allow | Verdict::Hold => refusal,
     };
     // Observing lifts what policy says. It lets nobody in whose token has ended.
@@ -437,11 +437,12 @@ async fn make_durable(engine: &Engine, recorded: Vec<Recorded>) -> Vec<Answer> {
 /// What is said where policy knows nothing better: an agent that reads no way out looks for a way around.
 const NO_ADVICE: &str = "Ask the operator for a rule that allows it, or a person to run it.";
 
-fn denied(decision: &Decision) -> Refusal {
+/// What is told of a no: `what` was refused.
+pub(crate) fn denied(decision: &Decision, what: &str) -> Refusal {
     let Decision { reason, rule, policy, .. } = decision;
     let advice = if decision.advice.is_empty() { NO_ADVICE } else { &*decision.advice };
     // The message is all that reaches a model through MCP servers, so what to do next stands there, too.
-    let message = format!("Firsthand refused this command: {reason} (rule {rule}). {advice}");
+    let message = format!("Firsthand refused {what}: {reason} (rule {rule}). {advice}");
     let mut refusal = Refusal::new(RefusalKind::Denied, message)
         .detail(format!("Rule {rule} of policy {policy}: {reason}."))
         .hint(advice);

@@ -21,6 +21,7 @@ use super::handshake_client::{self as client, Hello, Opening};
 use super::handshake_target::{self as target, Accepted, TargetError};
 use super::knowing::Knowing;
 use super::refuse;
+use super::settings;
 use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
 use crate::protocol::{Beginning, Begun, Ready};
@@ -69,6 +70,10 @@ async fn connect(
     on_success: Bytes,
 ) -> Result<Ready, Bytes> {
     let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
+    let application = claims(&hello.parameters).pop().map(|claim| claim.value).unwrap_or_default();
+    with.engine
+        .may_begin_with(settings::of(&hello.parameters), &application, &admitted, &hello.wanted, facts)
+        .map_err(|refusal| told(&refusal))?;
     let Reached { target, accepted, session_role, role, search_path, read_only } =
         match reach(with, hello, facts, &admitted).await {
             Ok(reached) => reached,

@@ -29,6 +29,7 @@ pub mod refuse;
 mod report;
 mod role;
 mod server;
+mod settings;
 mod text;
 mod tripwire;
 
