@@ -97,12 +97,11 @@ impl Permit {
         Some((inner.plan.obligations.affected?, &inner.rule))
     }
 
-    /// Rows and bytes that may be delivered, and the rule that says so. Observing enforces no limit.
-    pub fn delivery_limits(&self) -> (Option<u64>, Option<u64>, Arc<str>) {
-        let inner = self.inner.as_ref().filter(|i| i.facts.mode == Mode::Enforce);
-        inner.map_or((None, None, Arc::from("")), |i| {
-            (i.plan.obligations.rows, i.plan.obligations.bytes, Arc::clone(&i.rule))
-        })
+    /// Rows and bytes that may be delivered, and the rule that says so; `None`: no limit. Observing enforces none.
+    pub fn delivery_limits(&self) -> Option<(Option<u64>, Option<u64>, &Arc<str>)> {
+        let inner = self.inner.as_ref().filter(|i| i.facts.mode == Mode::Enforce)?;
+        let (rows, bytes) = (inner.plan.obligations.rows, inner.plan.obligations.bytes);
+        (rows.is_some() || bytes.is_some()).then_some((rows, bytes, &inner.rule))
     }
 
     /// Ends it without an answer of the target. A record that fails here is found at the next start: an intent without

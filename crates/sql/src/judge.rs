@@ -41,18 +41,22 @@ pub struct Judged {
 
 /// What a statement leaves behind in its session when it completes.
 #[derive(Clone, Debug, Default)]
-pub struct After(Arc<Sequel>);
+pub struct After(Option<Arc<Sequel>>);
 
 impl After {
+    fn of(sequel: Sequel) -> Self {
+        Self((!matches!(sequel, Sequel::Nothing)).then(|| Arc::new(sequel)))
+    }
+
     /// Whether it leaves nothing behind.
     pub fn is_nothing(&self) -> bool {
-        matches!(*self.0, Sequel::Nothing)
+        self.0.is_none()
     }
 
     /// What something leaves behind that ran unseen: anything.
     #[must_use]
     pub fn uncertain() -> Self {
-        Self(Arc::new(Sequel::Uncertain))
+        Self(Some(Arc::new(Sequel::Uncertain)))
     }
 
     /// Whether something ran unseen in it.
@@ -64,7 +68,7 @@ impl After {
                 _ => false,
             }
         }
-        uncertain(&self.0)
+        self.0.as_deref().is_some_and(uncertain)
     }
 }
 
@@ -78,15 +82,15 @@ impl Judged {
 impl SessionState {
     /// A statement has completed.
     pub fn completed(&mut self, after: &After) {
-        if !matches!(*after.0, Sequel::Nothing) {
-            self.apply(&after.0);
+        if let Some(sequel) = &after.0 {
+            self.apply(sequel);
         }
     }
 
     /// A statement has completed, and with it the transaction was rolled back: COMMIT of a failed one says so in its tag.
     pub fn completed_by_rollback(&mut self, after: &After) {
-        match *after.0 {
-            Sequel::End { chain, .. } => self.apply(&Sequel::End { commit: false, chain }),
+        match after.0.as_deref() {
+            Some(&Sequel::End { chain, .. }) => self.apply(&Sequel::End { commit: false, chain }),
             _ => self.completed(after),
         }
     }
@@ -212,7 +216,7 @@ fn judge(text: &[u8], state: &SessionState) -> (Vec<Judged>, Ways) {
         let (judged, literal, by_name) = one_of(one, now);
         ways.literal |= literal;
         ways.by_name |= by_name;
-        if at < last && !matches!(*judged.after.0, Sequel::Nothing) {
+        if at < last && !judged.after.is_nothing() {
             let mut next = own.take().unwrap_or_else(|| state.clone());
             next.completed(&judged.after);
             own = Some(next);
@@ -226,7 +230,7 @@ fn one_of(parsed: &Parsed, state: &SessionState) -> (Judged, bool, bool) {
     let (shape, sequel, literal, by_name) = parsed.resolve_ways(state.catalog(), state);
     let judged = Judged {
         shape: Arc::new(shape),
-        after: After(Arc::new(sequel)),
+        after: After::of(sequel),
         by_name,
         range: Some(parsed.range.clone()),
     };

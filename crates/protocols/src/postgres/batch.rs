@@ -129,19 +129,21 @@ pub(super) struct Moment {
 /// Bytes of messages, in order. Large ones stay where they are: they are not moved to stand by the others.
 #[derive(Default)]
 pub(super) struct Messages {
-    pieces: VecDeque<BytesMut>,
+    first: BytesMut,
+    /// The rest; most batches have none, so that they take no room of their own.
+    more: VecDeque<BytesMut>,
     len: usize,
 }
 
 impl Messages {
     /// This one message.
     pub(super) fn of(message: BytesMut) -> Self {
-        Self { len: message.len(), pieces: VecDeque::from([message]) }
+        Self { len: message.len(), first: message, more: VecDeque::new() }
     }
 
     /// The message of `len` bytes that begins after so many; each stands in one piece.
     pub(super) fn message(&self, mut after: usize, len: usize) -> &[u8] {
-        for piece in &self.pieces {
+        for piece in std::iter::once(&self.first).chain(&self.more) {
             if after < piece.len() {
                 return piece.get(after..after + len).unwrap_or_default();
             }
@@ -155,21 +157,31 @@ impl Messages {
     }
 
     fn push(&mut self, message: BytesMut) {
+        if message.is_empty() {
+            return;
+        }
+        let empty = self.len == 0;
         self.len += message.len();
-        match self.pieces.back_mut() {
-            _ if message.is_empty() => {}
+        let last = self.more.back_mut().unwrap_or(&mut self.first);
+        if empty {
+            self.first = message;
+        } else if adjoin(last, &message) || last.len() + message.len() <= COPIED_MAX {
             // What was read together still stands together, which takes no copy.
-            Some(last) if adjoin(last, &message) || last.len() + message.len() <= COPIED_MAX => {
-                last.unsplit(message);
-            }
-            _ => self.pieces.push_back(message),
+            last.unsplit(message);
+        } else {
+            self.more.push_back(message);
         }
     }
 
     /// Takes out up to `want` bytes that stand together, and says in `want` how many are still to be taken.
     pub(super) fn take(&mut self, want: &mut usize) -> Option<BytesMut> {
-        let first = self.pieces.front_mut().filter(|_| *want > 0)?;
-        let piece = if first.len() > *want { first.split_to(*want) } else { self.pieces.pop_front()? };
+        if *want == 0 {
+            return None;
+        }
+        if self.first.is_empty() {
+            self.first = self.more.pop_front()?;
+        }
+        let piece = self.first.split_to((*want).min(self.first.len()));
         *want -= piece.len();
         self.len -= piece.len();
         Some(piece)

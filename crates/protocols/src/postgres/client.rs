@@ -612,7 +612,11 @@ impl PostgresDialect {
         let moment = self.moment();
         let shape = portal.as_ref().and_then(|p| p.statement.as_ref()).map(|s| Arc::clone(&s.shape));
         let does = portal.as_ref().and_then(|p| p.does.as_ref());
-        let pending = self.pends(&does.map_or_else(After::uncertain, |(_, after)| after.clone()));
+        let pending = match (&mut self.knowing, does) {
+            (None, _) => Pending::default(),
+            (Some(knowing), Some((_, after))) => knowing.pends(after),
+            (Some(knowing), None) => knowing.pends(&After::uncertain()),
+        };
         self.batch.execute(name, portal, max_rows, message, pending, moment);
         self.names.runs(shape.as_deref());
         if self.batch.is_full() {

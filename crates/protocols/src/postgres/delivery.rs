@@ -23,8 +23,8 @@ pub(super) struct Delivery {
 impl Delivery {
     /// The limits of a permitted command, if it has any.
     pub(super) fn of(permit: &Permit) -> Option<Self> {
-        let (rows, bytes, rule) = permit.delivery_limits();
-        (rows.is_some() || bytes.is_some()).then_some(Self { rows, bytes, rule })
+        let (rows, bytes, rule) = permit.delivery_limits()?;
+        Some(Self { rows, bytes, rule: Arc::clone(rule) })
     }
 
     /// The refusal, when a message of `len` bytes more would pass a limit.

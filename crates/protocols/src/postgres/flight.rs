@@ -65,6 +65,11 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Whether what it may touch or deliver is limited.
+    fn is_limited(&self) -> bool {
+        self.limit.is_some() || self.delivery.is_some()
+    }
+
     /// Whether it takes copy data from the client, or may: a COPY that writes, or a text that nobody could read. Without a
     /// tag, a statement is either unknown or, when it only reads, empty.
     fn may_copy(&self) -> bool {
@@ -171,6 +176,8 @@ pub(super) struct Flight {
     entries: VecDeque<Entry>,
     pub(super) running: VecDeque<Box<Running>>,
     unsettling: usize,
+    /// How many of them have a limit of their own.
+    limited: usize,
     /// How many of them take copy data, or may.
     copies: usize,
     /// The target skips what is sent until the next Sync, which is not in the queue yet; or would, but for a probe.
@@ -226,9 +233,23 @@ impl Flight {
         self.skipping
     }
 
+    /// Takes out what the first command may touch, to look at it.
+    pub(super) fn take_limit(&mut self) -> Option<Limit> {
+        let first = self.running.front_mut()?;
+        let limit = first.limit.take()?;
+        self.limited -= usize::from(!first.is_limited());
+        Some(limit)
+    }
+
+    /// Whether a command under way has a limit of its own.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limited > 0
+    }
+
     pub(super) fn start(&mut self, running: Box<Running>) {
         self.unsettling += usize::from(running.unsettles);
         self.copies += usize::from(running.may_copy());
+        self.limited += usize::from(running.is_limited());
         self.running.push_back(running);
     }
 
@@ -237,6 +258,7 @@ impl Flight {
         let running = self.running.pop_front()?;
         self.unsettling -= usize::from(running.unsettles);
         self.copies -= usize::from(running.may_copy());
+        self.limited -= usize::from(running.is_limited());
         Some(running)
     }
 
@@ -530,13 +552,14 @@ impl Flight {
         let skipped = std::mem::replace(&mut self.running, rest);
         self.unsettling -= skipped.iter().filter(|r| r.unsettles).count();
         self.copies -= skipped.iter().filter(|r| r.may_copy()).count();
+        self.limited -= skipped.iter().filter(|r| r.is_limited()).count();
         skipped
     }
 
     /// The session ends: nothing more is awaited.
     pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.entries.clear();
-        (self.unsettling, self.copies, self.probing) = (0, 0, None);
+        (self.unsettling, self.copies, self.limited, self.probing) = (0, 0, 0, None);
         out.extend(self.running.drain(..).map(|running| Action::Abandon(running.permit, why)));
     }
 }

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use firsthand_model::command::Shape;
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
+use firsthand_model::target::ChangedRows;
 use firsthand_model::time::MonoMicros;
 use firsthand_session::{Answer, Refusal};
 use firsthand_wire::postgres::frame::HEADER_LEN;
@@ -227,6 +228,7 @@ impl PostgresDialect {
             span.len += item.len;
         }
         let runs = match &item.what {
+            _ if self.changed.kept == ChangedRows::Off => &[],
             What::Query(range) => slots.get(range.clone()).unwrap_or_default(),
             What::Execute(_) => item.owner.and_then(|o| slots.get(o..=o)).unwrap_or_default(),
             _ => &[],

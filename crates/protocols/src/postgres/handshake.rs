@@ -70,10 +70,7 @@ async fn connect(
     on_success: Bytes,
 ) -> Result<Ready, Bytes> {
     let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
-    let application = claims(&hello.parameters).pop().map(|claim| claim.value).unwrap_or_default();
-    with.engine
-        .may_begin_with(settings::of(&hello.parameters), &application, &admitted, &hello.wanted, facts)
-        .map_err(|refusal| told(&refusal))?;
+    may_begin(with, hello, facts, &admitted).map_err(|refusal| told(&refusal))?;
     let Reached { target, accepted, session_role, role, search_path, read_only } =
         match reach(with, hello, facts, &admitted).await {
             Ok(reached) => reached,
@@ -97,11 +94,7 @@ async fn connect(
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
         parameters: passed_on(&hello.parameters),
-        coverage: match (hello.wanted.unobserved, changed) {
-            (true, _) => vec!["unobserved"],
-            (false, ChangedRows::Off) => vec!["changed-rows:off"],
-            (false, _) => Vec::new(),
-        },
+        coverage: coverage(hello.wanted.unobserved, changed),
     };
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
     if !hello.wanted.unobserved {
@@ -134,6 +127,27 @@ async fn connect(
     let dialect = Box::new(PostgresDialect::new(admission, setup).read_only(read_only));
     let cancel = Some((client::cancel_key(pid, &key), route));
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
+}
+
+/// What the session will not observe.
+fn coverage(unobserved: bool, changed: ChangedRows) -> Vec<&'static str> {
+    match (unobserved, changed) {
+        (true, _) => vec!["unobserved"],
+        (false, ChangedRows::Off) => vec!["changed-rows:off"],
+        (false, _) => Vec::new(),
+    }
+}
+
+/// What the client would begin with is a setting like any other.
+fn may_begin(
+    with: &Beginning<'_>,
+    hello: &Hello,
+    facts: &ClientFacts,
+    admitted: &Admitted,
+) -> Result<(), Refusal> {
+    let application = claims(&hello.parameters).pop().map(|claim| claim.value).unwrap_or_default();
+    let settings = settings::of(&hello.parameters);
+    with.engine.may_begin_with(settings, &application, admitted, &hello.wanted, facts)
 }
 
 /// What a session begins with, for judging its statements.

@@ -186,10 +186,10 @@ fn query(text: &str) -> Bytes {
 impl PostgresDialect {
     /// Whether a message must wait: it may commit what a limited command in front of it did.
     pub(super) fn must_hold(&self, item: &Item, slots: &[Slot]) -> bool {
+        let running = || self.flight.running.iter();
         // A result that may be stopped fails what was written before it in the same pipeline.
-        let may_stop = self.flight.running.iter().any(|r| r.delivery.is_some())
-            && self.flight.running.iter().any(|r| !r.shape.plain_read);
-        let limited = may_stop || self.flight.running.iter().any(|r| r.limit.is_some());
+        let may_stop = || running().any(|r| r.delivery.is_some()) && running().any(|r| !r.shape.plain_read);
+        let limited = self.flight.is_limited() && (may_stop() || running().any(|r| r.limit.is_some()));
         match &item.what {
             What::Query(range) => {
                 let wraps = slots.get(range.clone()).unwrap_or_default().iter().any(Slot::is_limited);
@@ -319,7 +319,7 @@ impl PostgresDialect {
             return None;
         }
         if ending == Ending::Tag
-            && let Some(limit) = running.limit.take()
+            && let Some(limit) = self.flight.take_limit()
         {
             let rows = CommandTag::read(walk.body(len)).ok().and_then(|tag| tag.rows()).unwrap_or(0);
             self.radius.sum = self.radius.sum.saturating_add(rows);
