@@ -28,13 +28,6 @@ const PASS_FROM: usize = 64 << 10;
 
 /// What the next text is judged in hangs on answers of the target that are still to come.
 struct Unsettled;
-/// What a Bind binds.
-enum Bound<'m> {
-    To(&'m frontend::Bind<'m>),
-    /// It could not be read: the target tells why not.
-    Unread,
-}
-
 /// What becomes of the message at the front.
 enum Next {
     /// It was taken, or can be looked at again at once.
@@ -216,12 +209,10 @@ impl PostgresDialect {
                     Ok(statement) => self.parse(statement, input.split_to(len), out),
                     Err(next) => next,
                 },
-                Ok(Message::Bind(bind)) => {
-                    match self.portal_of(bind.portal, bind.statement, Bound::To(&bind)) {
-                        Some(portal) => self.bind(portal, input.split_to(len), out),
-                        None => self.stall(out),
-                    }
-                }
+                Ok(Message::Bind(bind)) => match self.portal_of(bind.portal, bind.statement, Some(&bind)) {
+                    Some(portal) => self.bind(portal, input.split_to(len), out),
+                    None => self.stall(out),
+                },
                 Ok(Message::Execute(execute)) => match self.names.portal(execute.portal) {
                     Known::Uncertain => self.stall(out),
                     known => {
@@ -275,7 +266,7 @@ impl PostgresDialect {
                 let parts = broken_call(body);
                 self.function(parts, input.split_to(len), out)
             }
-            (b'B', Ok((portal, statement))) => match self.portal_of(portal, statement, Bound::Unread) {
+            (b'B', Ok((portal, statement))) => match self.portal_of(portal, statement, None) {
                 Some(portal) => self.bind(portal, input.split_to(len), out),
                 None => self.stall(out),
             },
@@ -565,7 +556,12 @@ impl PostgresDialect {
     }
 
     /// The portal that a Bind makes; `None`: it has to wait.
-    fn portal_of(&mut self, portal: &[u8], statement: &[u8], bound: Bound<'_>) -> Option<Arc<Portal>> {
+    fn portal_of(
+        &mut self,
+        portal: &[u8],
+        statement: &[u8],
+        bind: Option<&frontend::Bind<'_>>,
+    ) -> Option<Arc<Portal>> {
         let statement = match self.names.statement(statement) {
             Known::Is(statement) => Some(statement),
             Known::Nothing => None,
@@ -578,12 +574,12 @@ impl PostgresDialect {
         let meaning = statement.as_ref().and_then(|s| s.meaning.as_ref());
         let does = view.and_then(|view| meaning.map(|meaning| meaning.again(&view)));
         let type_of = |index| statement.as_ref().map_or(0, |s| s.parameter_type(index));
-        let (parameters, formats) = match bound {
-            Bound::To(bind) => (
+        let (parameters, formats) = match bind {
+            Some(bind) => (
                 parameters::render(bind.parameters(), type_of),
                 (0..bind.result_formats.len()).map(|i| bind.result_formats.of(i)).collect(),
             ),
-            Bound::Unread => ((Json::default(), true), Box::default()),
+            None => ((Json::default(), true), Box::default()),
         };
         Some(Arc::new(self.names.portal_of(portal, statement, does, parameters, formats)))
     }

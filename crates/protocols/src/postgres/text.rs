@@ -137,8 +137,6 @@ pub(super) struct Reading {
     pub(super) pieces: Vec<Piece>,
     /// The text could not be taken apart: it may hold more statements than the one listed.
     pub(super) opaque: bool,
-    /// The state that it was judged in.
-    pub(super) seen: Option<u64>,
 }
 
 impl Reading {
@@ -151,7 +149,6 @@ impl Reading {
     pub(super) fn of(analyzer: &Analyzer, text: &[u8], settings: Settings, view: Option<&View>) -> Self {
         let mut reading = Self::as_written(analyzer, text, settings);
         if let Some(view) = view {
-            reading.seen = Some(view.fingerprint());
             reading.take_judgement(view.judge(text));
         }
         reading
@@ -192,7 +189,7 @@ impl Reading {
                 .map(|s| Piece::new(Arc::clone(&s.shape), part(text, s.range(text)), settings, None))
                 .collect(),
         };
-        Self { pieces, opaque, seen: None }
+        Self { pieces, opaque }
     }
 
     /// The same text as one statement: that of a Parse, where the target refuses more than one.
