@@ -32,11 +32,11 @@ const ORIGINS_MAX: usize = 4096;
 struct Force {
     compiled: Compiled,
     cache: Cache,
-    origins: Mutex<HashMap<OriginKey, (Arc<Identity>, Origins)>>,
+    origins: Mutex<HashMap<OriginKey, Origins>>,
 }
 
-/// Identity (by address, held), target, windows, generation of the catalog.
-type OriginKey = (usize, String, u64, u64);
+/// Identity (the same for all its sessions), target, windows, generation of the catalog.
+type OriginKey = (Arc<Identity>, String, u64, u64);
 
 /// A target's catalog.
 #[derive(Clone)]
@@ -188,13 +188,11 @@ impl Force {
         veil: &mut Veil<'_, '_>,
     ) -> Result<Origins, Unfit> {
         let Some(known) = known else { return Ok(Origins::default()) };
-        let identity = Arc::as_ptr(&session.identity).addr();
         // A mask may depend on the role and the application: then the origins do too.
         let place =
             format!("{}\0{}\0{}\0{}", session.target, session.database, session.role, session.application);
-        let key = (identity, place, windows, known.generation);
-        let held =
-            self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(|(_, o)| Arc::clone(o));
+        let key = (Arc::clone(&session.identity), place, windows, known.generation);
+        let held = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone);
         if let Some(origins) = held {
             return Ok(origins);
         }
@@ -203,7 +201,7 @@ impl Force {
         if all.len() >= ORIGINS_MAX {
             all.clear();
         }
-        all.insert(key, (Arc::clone(&session.identity), Arc::clone(&origins)));
+        all.insert(key, Arc::clone(&origins));
         Ok(origins)
     }
 }
