@@ -311,3 +311,60 @@ pub fn unresolved(shape: &Shape) -> Facts {
         ..Facts::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use firsthand_model::command::Effects;
+    use firsthand_model::id::SessionId;
+    use firsthand_model::identity::{IdentityKind, Link, Trust};
+    use firsthand_model::target::{Durability, Mode};
+
+    use super::*;
+
+    fn session(database: &str) -> SessionFacts {
+        let name = || "a".to_owned();
+        let link = Link { kind: IdentityKind::Agent, id: name(), name: name(), trust: Trust::Bound };
+        let identity = Identity { chain: vec![link], login: name(), subject: name(), targets: vec![name()] };
+        SessionFacts {
+            id: SessionId(0),
+            identity: Arc::new(identity),
+            target: name(),
+            database: database.to_owned(),
+            session_role: String::new(),
+            role: String::new(),
+            backend_pid: 0,
+            server_version: String::new(),
+            application: String::new(),
+            durability: Durability::Strict,
+            mode: Mode::Enforce,
+            encoded: OnceLock::new(),
+        }
+    }
+
+    fn key<'a>(session: &'a SessionFacts, shape: &'a Arc<Shape>) -> Key<'a> {
+        Key { session, shape, windows: 0, catalog: 0, rows: None }
+    }
+
+    #[test]
+    fn what_is_compared_is_hashed_and_sessions_of_one_identity_share() {
+        let shape = Arc::new(Shape {
+            tag: String::new(),
+            effects: Effects::NONE,
+            tables: Vec::new(),
+            plain_read: true,
+            coverage: Vec::new(),
+            facts: None,
+        });
+        let cache = Cache::default();
+        let (one, again, other) = (session("a"), session("a"), session("b"));
+        let hash = |session| cache.find(key(session, &shape)).0;
+        assert_eq!(hash(&one), hash(&again));
+        assert_ne!(hash(&one), hash(&other));
+        assert_ne!(hash(&one), cache.find(Key { catalog: 1, ..key(&one, &shape) }).0);
+        let keys: HashMap<OriginKey, ()> =
+            [&one, &again].map(|s| ((Arc::clone(&s.identity), s.target.clone(), 0, 0), ())).into();
+        assert_eq!(keys.len(), 1);
+    }
+}
