@@ -37,38 +37,6 @@ pub struct Obligations {
     pub bytes: Option<u64>,
     /// Rows that the command may affect: more are rolled back.
     pub affected: Option<u64>,
-    /// Limits that reach beyond the rows of one command.
-    pub quotas: Quotas,
-}
-
-/// Sums that may not be passed over a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Sums {
-    /// Rows delivered.
-    pub rows: Option<u64>,
-    /// Bytes of rows delivered.
-    pub bytes: Option<u64>,
-    /// Cells delivered of columns with a label, masked or not.
-    pub cells: Option<u64>,
-    /// Rows affected.
-    pub affected: Option<u64>,
-}
-
-/// Limits that are counted by whoever carries a decision out: policy itself remembers nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Quotas {
-    /// Labelled cells that the command may deliver.
-    pub cells: Option<u64>,
-    /// Milliseconds that the command may take.
-    pub time_ms: Option<u64>,
-    /// Over the session.
-    pub session: Sums,
-    /// Over the identity's day (UTC).
-    pub day: Sums,
-    /// Sessions of the identity at a time.
-    pub sessions: Option<u64>,
-    /// Commands of the identity in a second.
-    pub commands_per_second: Option<u64>,
 }
 
 /// A decision with its reason.

@@ -55,7 +55,7 @@ impl IdentityKind {
 }
 
 /// One link: a stable pseudonymous id (free of personal data, it stands in leaves) and the readable name (payload only).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// What it is.
     pub kind: IdentityKind,
@@ -68,7 +68,7 @@ pub struct Link {
 }
 
 /// The established identity of a session: outermost first (human, agent, token).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Human → agent → token. Never empty.
     pub chain: Vec<Link>,

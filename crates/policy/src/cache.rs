@@ -15,6 +15,9 @@ const PARTS: usize = 16;
 /// Decisions in one part; a full part is emptied. 16 × 1024 are some 10 MiB, and more shapes than an application has.
 const PART_MAX: usize = 1024;
 
+/// Decisions under one hash; more are no accident, and are made anew.
+const SAME_MAX: usize = 8;
+
 /// What a decision depends on, borrowed.
 #[derive(Clone, Copy)]
 pub(crate) struct Key<'a> {
@@ -72,9 +75,10 @@ impl Default for Cache {
 
 impl Key<'_> {
     fn hash(&self, mut into: impl Hasher) -> u64 {
-        self.session.identity.login.hash(&mut into);
-        self.session.target.hash(&mut into);
-        self.session.role.hash(&mut into);
+        let SessionFacts { identity, target, database, role, application, .. } = self.session;
+        identity.hash(&mut into);
+        (target, database, role, application).hash(&mut into);
+        self.catalog.hash(&mut into);
         self.address().hash(&mut into);
         self.windows.hash(&mut into);
         self.rows.hash(&mut into);
@@ -131,7 +135,11 @@ impl Cache {
             part.clear();
         }
         let s = key.session;
-        part.entry(hash).or_default().push(Kept {
+        let list = part.entry(hash).or_default();
+        if list.len() >= SAME_MAX {
+            list.clear();
+        }
+        list.push(Kept {
             identity: Arc::clone(&s.identity),
             target: s.target.clone(),
             database: s.database.clone(),

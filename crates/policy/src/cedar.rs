@@ -7,7 +7,7 @@ use firsthand_model::command::Effect;
 use firsthand_model::decision::Verdict;
 
 use crate::pattern::{ColumnPattern, Pattern, RelationPattern, quoted};
-use crate::rule::{Conditions, Defaults, Limit, Mask, OpaqueCondition, Rule, Sums};
+use crate::rule::{Conditions, Defaults, Limit, Mask, OpaqueCondition, Rule};
 
 /// What a rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,23 +155,7 @@ pub fn of_mask(mask: &Mask) -> String {
 #[must_use]
 pub fn of_limit(limit: &Limit) -> String {
     let mut out = annotations(&limit.name, &limit.because);
-    let sums = |out: &mut String, before: &str, sums: &Sums| {
-        for (name, value) in
-            [("rows", sums.rows), ("bytes", sums.bytes), ("cells", sums.cells), ("affected", sums.affected)]
-        {
-            if let Some(value) = value {
-                annotate(out, &format!("{before}{name}"), &value.to_string());
-            }
-        }
-    };
-    sums(&mut out, "", &limit.statement);
-    sums(&mut out, "session_", &limit.session);
-    sums(&mut out, "day_", &limit.day);
-    for (name, value) in [
-        ("time_ms", limit.time_ms),
-        ("sessions", limit.sessions),
-        ("commands_per_second", limit.commands_per_second),
-    ] {
+    for (name, value) in [("rows", limit.rows), ("bytes", limit.bytes), ("affected", limit.affected)] {
         if let Some(value) = value {
             annotate(&mut out, name, &value.to_string());
         }

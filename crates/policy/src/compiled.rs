@@ -9,7 +9,7 @@ use cedar_policy::{
     Schema, ValidationMode, Validator,
 };
 use firsthand_model::command::Effects;
-use firsthand_model::decision::{Quotas, Sums, Verdict};
+use firsthand_model::decision::Verdict;
 use firsthand_model::identity::Identity;
 use firsthand_model::masking::{ColumnMask, Style};
 
@@ -65,10 +65,12 @@ pub struct Meta {
     pub copied: Use,
     /// Masks written back.
     pub written_back: Use,
-    /// Limits of one statement.
-    pub statement: Sums,
-    /// Limits beyond it.
-    pub quotas: Quotas,
+    /// A limit: rows that a statement may deliver.
+    pub rows: Option<u64>,
+    /// A limit: bytes of rows that a statement may deliver.
+    pub bytes: Option<u64>,
+    /// A limit: rows that a statement may change.
+    pub affected: Option<u64>,
     /// File and line, or the file alone.
     pub place: String,
 }
@@ -476,6 +478,22 @@ fn version(files: &[RuleFile]) -> Arc<str> {
     Arc::from(hex)
 }
 
+/// Annotations that are known, and that nobody carries out.
+const NOT_YET: [&str; 12] = [
+    "cells",
+    "time_ms",
+    "session_rows",
+    "session_bytes",
+    "session_cells",
+    "session_affected",
+    "day_rows",
+    "day_bytes",
+    "day_cells",
+    "day_affected",
+    "sessions",
+    "commands_per_second",
+];
+
 fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Result<Meta, String> {
     let text = |key: &str| policy.annotation(key);
     let number = |key: &str| match text(key) {
@@ -493,24 +511,9 @@ fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Res
             .find(|s| s.word() == word)
             .ok_or_else(|| format!("rule `{id}`: @style(\"{word}\") is not known"))?,
     };
-    let sums = |before: &str| {
-        let field = |name: &str| number(&format!("{before}{name}"));
-        Ok::<_, String>(Sums {
-            rows: field("rows")?,
-            bytes: field("bytes")?,
-            cells: field("cells")?,
-            affected: field("affected")?,
-        })
-    };
-    let statement = sums("")?;
-    let quotas = Quotas {
-        cells: statement.cells,
-        time_ms: number("time_ms")?,
-        session: sums("session_")?,
-        day: sums("day_")?,
-        sessions: number("sessions")?,
-        commands_per_second: number("commands_per_second")?,
-    };
+    if let Some(key) = NOT_YET.iter().find(|key| text(key).is_some()) {
+        return Err(format!("rule `{id}`: @{key} is not carried out yet; use @rows, @bytes or @affected"));
+    }
     let permits = policy.effect() == CedarEffect::Permit;
     if permits && text("hold").is_some() {
         return Err(format!("rule `{id}`: @hold stands on a permit; only a forbid can hold"));
@@ -528,8 +531,9 @@ fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Res
         in_predicate: usage("masked_in_predicate", Use::Record)?,
         copied: usage("masked_copied", Use::Deny)?,
         written_back: usage("masked_written_back", Use::Deny)?,
-        statement,
-        quotas,
+        rows: number("rows")?,
+        bytes: number("bytes")?,
+        affected: number("affected")?,
         place: place.to_owned(),
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use firsthand_model::command::{Effect, Effects};
-use firsthand_model::decision::{Obligations, Quotas, Sums, Verdict};
+use firsthand_model::decision::{Obligations, Verdict};
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::statement::{Column, Output, Relation};
 
@@ -383,16 +383,9 @@ fn limits(question: &mut Question<'_>) -> Result<Obligations, Unfit> {
     }
     let said = question.target(UNLIMITED)?;
     for meta in said.by.iter().filter(|m| !m.permits) {
-        lower(&mut all.rows, meta.statement.rows);
-        lower(&mut all.bytes, meta.statement.bytes);
-        lower(&mut all.affected, meta.statement.affected);
-        let (all, more): (&mut Quotas, &Quotas) = (&mut all.quotas, &meta.quotas);
-        lower(&mut all.cells, more.cells);
-        lower(&mut all.time_ms, more.time_ms);
-        lower_sums(&mut all.session, more.session);
-        lower_sums(&mut all.day, more.day);
-        lower(&mut all.sessions, more.sessions);
-        lower(&mut all.commands_per_second, more.commands_per_second);
+        lower(&mut all.rows, meta.rows);
+        lower(&mut all.bytes, meta.bytes);
+        lower(&mut all.affected, meta.affected);
     }
     Ok(all)
 }
@@ -402,13 +395,6 @@ fn lower(limit: &mut Option<u64>, other: Option<u64>) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     };
-}
-
-fn lower_sums(limit: &mut Sums, other: Sums) {
-    lower(&mut limit.rows, other.rows);
-    lower(&mut limit.bytes, other.bytes);
-    lower(&mut limit.cells, other.cells);
-    lower(&mut limit.affected, other.affected);
 }
 
 fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> Judgement {

@@ -167,19 +167,6 @@ pub struct Mask {
     pub place: Place,
 }
 
-/// Sums over a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Sums {
-    /// Rows delivered.
-    pub rows: Option<u64>,
-    /// Bytes of rows delivered.
-    pub bytes: Option<u64>,
-    /// Labelled cells delivered.
-    pub cells: Option<u64>,
-    /// Rows affected.
-    pub affected: Option<u64>,
-}
-
 /// A limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -191,18 +178,12 @@ pub struct Limit {
     pub when: Conditions,
     /// Except when.
     pub unless: Option<Conditions>,
-    /// Of one statement.
-    pub statement: Sums,
-    /// Milliseconds a statement may take.
-    pub time_ms: Option<u64>,
-    /// Of one session.
-    pub session: Sums,
-    /// Of one identity in a day (UTC).
-    pub day: Sums,
-    /// Sessions of one identity at a time.
-    pub sessions: Option<u64>,
-    /// Commands of one identity in a second.
-    pub commands_per_second: Option<u64>,
+    /// Rows that a statement may deliver.
+    pub rows: Option<u64>,
+    /// Bytes of rows that a statement may deliver.
+    pub bytes: Option<u64>,
+    /// Rows that a statement may change.
+    pub affected: Option<u64>,
     /// Where it stands.
     pub place: Place,
 }

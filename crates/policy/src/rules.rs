@@ -32,11 +32,11 @@ const ORIGINS_MAX: usize = 4096;
 struct Force {
     compiled: Compiled,
     cache: Cache,
-    origins: Mutex<HashMap<OriginKey, (Arc<Identity>, Origins)>>,
+    origins: Mutex<HashMap<OriginKey, Origins>>,
 }
 
-/// Identity (by address, held), target, windows, generation of the catalog.
-type OriginKey = (usize, String, u64, u64);
+/// Identity (the same for all its sessions), target, windows, generation of the catalog.
+type OriginKey = (Arc<Identity>, String, u64, u64);
 
 /// A target's catalog.
 #[derive(Clone)]
@@ -188,13 +188,11 @@ impl Force {
         veil: &mut Veil<'_, '_>,
     ) -> Result<Origins, Unfit> {
         let Some(known) = known else { return Ok(Origins::default()) };
-        let identity = Arc::as_ptr(&session.identity).addr();
         // A mask may depend on the role and the application: then the origins do too.
         let place =
             format!("{}\0{}\0{}\0{}", session.target, session.database, session.role, session.application);
-        let key = (identity, place, windows, known.generation);
-        let held =
-            self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(|(_, o)| Arc::clone(o));
+        let key = (Arc::clone(&session.identity), place, windows, known.generation);
+        let held = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone);
         if let Some(origins) = held {
             return Ok(origins);
         }
@@ -203,7 +201,7 @@ impl Force {
         if all.len() >= ORIGINS_MAX {
             all.clear();
         }
-        all.insert(key, (Arc::clone(&session.identity), Arc::clone(&origins)));
+        all.insert(key, Arc::clone(&origins));
         Ok(origins)
     }
 }
@@ -311,5 +309,62 @@ pub fn unresolved(shape: &Shape) -> Facts {
         opaque: Some(Opaque { why: "no-catalog", what: String::new() }),
         output: Output::Untold("only its text was read, without the target's catalog"),
         ..Facts::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use firsthand_model::command::Effects;
+    use firsthand_model::id::SessionId;
+    use firsthand_model::identity::{IdentityKind, Link, Trust};
+    use firsthand_model::target::{Durability, Mode};
+
+    use super::*;
+
+    fn session(database: &str) -> SessionFacts {
+        let name = || "a".to_owned();
+        let link = Link { kind: IdentityKind::Agent, id: name(), name: name(), trust: Trust::Bound };
+        let identity = Identity { chain: vec![link], login: name(), subject: name(), targets: vec![name()] };
+        SessionFacts {
+            id: SessionId(0),
+            identity: Arc::new(identity),
+            target: name(),
+            database: database.to_owned(),
+            session_role: String::new(),
+            role: String::new(),
+            backend_pid: 0,
+            server_version: String::new(),
+            application: String::new(),
+            durability: Durability::Strict,
+            mode: Mode::Enforce,
+            encoded: OnceLock::new(),
+        }
+    }
+
+    fn key<'a>(session: &'a SessionFacts, shape: &'a Arc<Shape>) -> Key<'a> {
+        Key { session, shape, windows: 0, catalog: 0, rows: None }
+    }
+
+    #[test]
+    fn what_is_compared_is_hashed_and_sessions_of_one_identity_share() {
+        let shape = Arc::new(Shape {
+            tag: String::new(),
+            effects: Effects::NONE,
+            tables: Vec::new(),
+            plain_read: true,
+            coverage: Vec::new(),
+            facts: None,
+        });
+        let cache = Cache::default();
+        let (one, again, other) = (session("a"), session("a"), session("b"));
+        let hash = |session| cache.find(key(session, &shape)).0;
+        assert_eq!(hash(&one), hash(&again));
+        assert_ne!(hash(&one), hash(&other));
+        assert_ne!(hash(&one), cache.find(Key { catalog: 1, ..key(&one, &shape) }).0);
+        let keys: HashMap<OriginKey, ()> =
+            [&one, &again].map(|s| ((Arc::clone(&s.identity), s.target.clone(), 0, 0), ())).into();
+        assert_eq!(keys.len(), 1);
     }
 }

@@ -115,6 +115,21 @@ fn mistakes_are_answered_with_place_key_and_the_nearest_word() {
         ("[[mask]]\nname = \"m\"\nlabels = [\"email\"]\nstyle = \"blur\"\n", "`blur` is not one of `redact`"),
         ("[[mask]]\nname = \"m\"\nlabels = [\"email\"]\neffects = [\"read\"]\n", "a mask depends on"),
         ("[[limit]]\nname = \"l\"\n", "the limit limits nothing"),
+        (
+            "[[limit]]\nname = \"l\"\nrows = 1\nday = { rows = 2 }\n",
+            "r.toml:4:7: limit.day: `day` is not carried out yet",
+        ),
+        ("[[limit]]\nname = \"l\"\ncells = 1\n", "`cells` is not carried out yet"),
+        ("[[limit]]\nname = \"l\"\ntime = \"1s\"\n", "`time` is not carried out yet"),
+        ("[[limit]]\nname = \"l\"\nsessions = 1\n", "`sessions` is not carried out yet"),
+        (
+            &*format!("{RULE}[rule.unless]\ntables = [\"a\"]\nfunctions = [\"b\"]\n"),
+            "rule.unless.functions: stands beside `tables`",
+        ),
+        (
+            "[[limit]]\nname = \"l\"\nrows = 1\n[limit.unless]\neffects = [\"read\"]\n",
+            "limit.unless.effects: a limit depends on",
+        ),
         ("[[limit]]\nname = \"l\"\nbytes = \"1MB\"\n", "is not a number with a unit"),
         ("[[limit]]\nname = \"l\"\nrows = -1\n", "expected whole number"),
         ("[[label]]\nlabel = \"E Mail\"\ncolumns = [\"email\"]\n", "is not fit for a label"),

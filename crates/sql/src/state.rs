@@ -89,6 +89,9 @@ struct Settled {
     own: Option<Arc<Catalog>>,
 }
 
+/// What a savepoint goes back to: as it was, and what a commit would have kept.
+type Saved = (Settled, Option<Box<Settled>>);
+
 /// A session's state. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SessionState {
@@ -98,7 +101,9 @@ pub struct SessionState {
     before: Option<Box<Settled>>,
     /// What a commit keeps: as it is but for SET LOCAL.
     lasting: Option<Box<Settled>>,
-    savepoints: Vec<(String, Option<Settled>)>,
+    savepoints: Vec<(String, Option<Saved>)>,
+    /// Savepoints were set that are not in the list.
+    unsaved: bool,
     prepared: HashMap<String, Arc<NodeEnum>>,
     cursors: HashMap<String, (Arc<Facts>, bool)>,
     catalog: Arc<Catalog>,
@@ -123,6 +128,7 @@ impl SessionState {
             before: None,
             lasting: None,
             savepoints: Vec::new(),
+            unsaved: false,
             prepared: HashMap::new(),
             cursors: HashMap::new(),
             catalog,
@@ -288,6 +294,7 @@ impl SessionState {
     fn end(&mut self, committed: bool) {
         let (before, lasting) = (self.before.take(), self.lasting.take());
         self.savepoints.clear();
+        self.unsaved = false;
         let kept = if committed { lasting } else { before };
         if let Some(kept) = kept {
             let own = self.now.own.take();
@@ -326,9 +333,12 @@ impl SessionState {
                 }
             }
             Sequel::Savepoint(name) => {
-                let kept = (self.savepoints.len() < SAVEPOINTS_MAX).then(|| self.now.clone());
+                let kept = || (self.now.clone(), self.lasting.clone());
+                let kept = (self.savepoints.len() < SAVEPOINTS_MAX).then(kept);
                 if kept.is_some() || self.savepoints.len() < 4 * SAVEPOINTS_MAX {
                     self.savepoints.push((name.clone(), kept));
+                } else {
+                    self.unsaved = true;
                 }
             }
             Sequel::Release(name) => {
@@ -377,14 +387,21 @@ impl SessionState {
         };
         self.savepoints.truncate(at + 1);
         match self.savepoints.last() {
-            Some((_, Some(then))) => self.now = then.clone(),
+            Some((_, Some((now, lasting)))) => {
+                self.now = now.clone();
+                self.lasting.clone_from(lasting);
+            }
             _ => self.now.uncertain = true,
         }
+        // One that is not in the list may have been meant.
+        self.now.uncertain |= self.unsaved;
     }
 
     fn reset_all(&mut self) {
-        self.now.search_path = Some(self.start.search_path.clone());
-        self.now.settings.clear();
+        for it in std::iter::once(&mut self.now).chain(self.lasting.as_deref_mut()) {
+            it.search_path = Some(self.start.search_path.clone());
+            it.settings.clear();
+        }
     }
 
     fn set(&mut self, name: &str, value: &Setting, local: bool) {

@@ -139,18 +139,18 @@ const MASK: &[Key] = &[
 const SUMS: &[Key] = &[
     key("rows", Form::Count, "rows delivered"),
     key("bytes", Form::Size, "bytes of rows delivered"),
-    key("cells", Form::Count, "labelled cells delivered"),
+    key("cells", Form::Count, "labelled cells delivered; not yet"),
     key("affected", Form::Count, "rows affected"),
 ];
 
 const LIMIT: &[Key] = &[
     key("name", Form::Text, "its name"),
     key("because", Form::Text, "a sentence for who passes it"),
-    key("time", Form::Duration, "how long a statement may take"),
-    key("session", Form::Table("sums"), "sums over one session"),
-    key("day", Form::Table("sums"), "sums over one identity's day (UTC)"),
-    key("sessions", Form::Count, "sessions of one identity at a time"),
-    key("commands_per_second", Form::Count, "commands of one identity in a second"),
+    key("time", Form::Duration, "how long a statement may take; not yet"),
+    key("session", Form::Table("sums"), "sums over one session; not yet"),
+    key("day", Form::Table("sums"), "sums over one identity's day (UTC); not yet"),
+    key("sessions", Form::Count, "sessions of one identity at a time; not yet"),
+    key("commands_per_second", Form::Count, "commands of one identity in a second; not yet"),
     key("unless", Form::Table("unless"), "conditions under which it does not hold"),
 ];
 

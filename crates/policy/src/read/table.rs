@@ -99,6 +99,11 @@ impl<'a> Table<'a> {
         self.table.get(key)
     }
 
+    /// Where a key's value stands, if it is there.
+    pub(crate) fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.raw(key).map(Spanned::span)
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }

@@ -113,6 +113,7 @@ impl Builder {
     /// The snapshot.
     pub fn finish(&self) -> Catalog {
         let mut to = Catalog { version: self.version.clone(), serial: next_serial(), ..Catalog::default() };
+        to.major = self.of("server").next().map_or(0, |f| f.number::<u32>(0) / 10_000);
         for f in self.of("schemas") {
             to.schemas.insert(f.name(1).to_string(), f.oid(0));
             to.schema_names.insert(f.oid(0), f.name(1));
@@ -136,8 +137,16 @@ impl Builder {
         for f in self.of("domain_checks") {
             checks.entry(f.oid(0)).or_default().extend(f.maybe(1));
         }
+        let mut ranges: HashMap<Oid, (Oid, Vec<Oid>)> = HashMap::new();
+        for f in self.of("ranges") {
+            let (subtype, functions) = ranges.entry(f.oid(0)).or_default();
+            *subtype = f.oid(1);
+            functions.extend(Some(f.oid(2)).filter(|o| *o != 0));
+        }
         for f in self.of("types") {
             let oid = f.oid(0);
+            let (subtype, compares) = ranges.remove(&oid).unwrap_or_default();
+            let io = [f.oid(10), f.oid(11)].into_iter().filter(|o| *o >= super::FIRST_USER_OID);
             let it = Type {
                 oid,
                 schema: to.schema_name(f.oid(2)),
@@ -145,12 +154,12 @@ impl Builder {
                 kind: f.byte(3),
                 element: f.oid(4),
                 array: f.oid(5),
-                base: f.oid(6),
+                base: if subtype == 0 { f.oid(6) } else { subtype },
                 relation: f.oid(7),
                 category: f.byte(8),
                 checks: checks.remove(&oid).unwrap_or_default(),
                 default: f.maybe(9),
-                io: [f.oid(10), f.oid(11)].into_iter().filter(|o| *o >= super::FIRST_USER_OID).collect(),
+                io: io.chain(compares).collect(),
             };
             to.type_names.insert((f.oid(2), Arc::clone(&it.name)), oid);
             to.types.insert(oid, Arc::new(it));

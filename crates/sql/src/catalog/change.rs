@@ -212,11 +212,7 @@ impl Catalog {
         for element in it.table_elts.iter().filter_map(|n| n.node.as_ref()) {
             match element {
                 NodeEnum::ColumnDef(column) => {
-                    let defaults = column.constraints.iter().any(|c| {
-                        matches!(&c.node, Some(NodeEnum::Constraint(c)) if matches!(c.contype(),
-                            protobuf::ConstrType::ConstrDefault | protobuf::ConstrType::ConstrGenerated | protobuf::ConstrType::ConstrCheck))
-                    });
-                    doubtful |= defaults;
+                    doubtful |= column.constraints.iter().any(|c| self.may_run(c, state));
                     columns.push(Column {
                         name: Arc::from(column.colname.as_str()),
                         type_oid: self.type_oid(column.type_name.as_ref(), state),
@@ -225,6 +221,7 @@ impl Catalog {
                     });
                 }
                 NodeEnum::TableLikeClause(_) => doubtful = true,
+                NodeEnum::Constraint(it) => doubtful |= runs(it),
                 _ => {}
             }
         }
@@ -241,6 +238,22 @@ impl Catalog {
             ..Relation::default()
         };
         self.put(schema, relation);
+    }
+
+    /// Whether a column's constraint may run something when a row is written: a default that is a constant does not.
+    fn may_run(&self, node: &protobuf::Node, state: &SessionState) -> bool {
+        let Some(NodeEnum::Constraint(it)) = &node.node else { return false };
+        let constant = it.contype() == protobuf::ConstrType::ConstrDefault
+            && match it.raw_expr.as_deref().and_then(|n| n.node.as_ref()) {
+                Some(NodeEnum::AConst(_) | NodeEnum::SqlvalueFunction(_)) => true,
+                Some(NodeEnum::TypeCast(cast)) => {
+                    let inner = cast.arg.as_deref().and_then(|n| n.node.as_ref());
+                    let to = self.type_oid(cast.type_name.as_ref(), state);
+                    matches!(inner, Some(NodeEnum::AConst(_))) && (1..super::FIRST_USER_OID).contains(&to)
+                }
+                _ => false,
+            };
+        !constant && runs(it)
     }
 
     fn create_view(&mut self, it: &protobuf::ViewStmt, state: &SessionState) {
@@ -588,4 +601,10 @@ fn give_body(f: &mut Function, it: &protobuf::CreateFunctionStmt) {
         f.language = Arc::from("sql");
         f.source = body.map(Arc::from);
     }
+}
+
+/// Whether a constraint of this kind is an expression, or compares with operators that it names.
+fn runs(it: &protobuf::Constraint) -> bool {
+    use protobuf::ConstrType as T;
+    matches!(it.contype(), T::ConstrDefault | T::ConstrGenerated | T::ConstrCheck | T::ConstrExclusion)
 }

@@ -37,6 +37,8 @@ pub(crate) const PG_CATALOG: Oid = 11;
 pub struct Catalog {
     /// What [`VERSION_QUERY`] answered, or any other name of this state of things.
     pub version: String,
+    /// The server's major version; 0: not known, and as old as can be.
+    pub(crate) major: u32,
     /// Tells snapshots apart in caches: no two of one process have the same.
     pub(crate) serial: u64,
     pub(crate) schemas: HashMap<String, Oid>,
@@ -203,7 +205,7 @@ pub struct Type {
     pub element: Oid,
     /// The type of arrays of it.
     pub array: Oid,
-    /// Of a domain: what it is based on.
+    /// Of a domain: what it is based on. Of a range: what it is a range of; of a multirange: its range.
     pub base: Oid,
     /// Of a row type: the relation.
     pub relation: Oid,
@@ -213,7 +215,7 @@ pub struct Type {
     pub checks: Vec<Arc<str>>,
     /// A domain's default.
     pub default: Option<Arc<str>>,
-    /// Input and output functions, where they are not PostgreSQL's own.
+    /// Functions that its input and output run, where they are not PostgreSQL's own.
     pub io: Vec<Oid>,
 }
 

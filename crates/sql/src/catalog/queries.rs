@@ -23,7 +23,7 @@ pub const VERSION_QUERY: &str = "SELECT md5(concat_ws(',', \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_inherits), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_namespace), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_seclabel), \
- (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_description WHERE objsubid > 0), \
+ (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_description WHERE objoid >= 16384), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_event_trigger), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_extension), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_aggregate), \
@@ -56,6 +56,7 @@ pub fn queries(server_version_num: u32) -> impl Iterator<Item = &'static Query> 
 
 /// All of them. Relations of other sessions' temporary schemas are left out.
 pub const QUERIES: &[Query] = &[
+    all("server", "SELECT pg_catalog.current_setting('server_version_num')"),
     all("schemas", "SELECT oid, nspname, nspowner FROM pg_catalog.pg_namespace"),
     all("roles", "SELECT oid, rolname, rolsuper, rolbypassrls FROM pg_catalog.pg_roles"),
     all(
@@ -70,6 +71,23 @@ pub const QUERIES: &[Query] = &[
         "domain_checks",
         "SELECT contypid, pg_catalog.pg_get_expr(conbin, 0) FROM pg_catalog.pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL",
     ),
+    Query {
+        name: "ranges",
+        since: 14,
+        until: u32::MAX,
+        sql: "SELECT r.rngtypid, r.rngsubtype, f FROM pg_catalog.pg_range r LEFT JOIN LATERAL (SELECT r.rngcanonical::oid AS f \
+         UNION SELECT p.amproc::oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_amproc p ON p.amprocfamily = o.opcfamily \
+         WHERE o.oid = r.rngsubopc) x ON f >= 16384 WHERE r.rngtypid >= 16384 \
+         UNION ALL SELECT rngmultitypid, rngtypid, NULL FROM pg_catalog.pg_range WHERE rngtypid >= 16384",
+    },
+    Query {
+        name: "ranges",
+        since: 0,
+        until: 13,
+        sql: "SELECT r.rngtypid, r.rngsubtype, f FROM pg_catalog.pg_range r LEFT JOIN LATERAL (SELECT r.rngcanonical::oid AS f \
+         UNION SELECT p.amproc::oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_amproc p ON p.amprocfamily = o.opcfamily \
+         WHERE o.oid = r.rngsubopc) x ON f >= 16384 WHERE r.rngtypid >= 16384",
+    },
     all(
         "relations",
         "SELECT c.oid, c.relname, c.relnamespace, c.relkind, c.relowner, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, \

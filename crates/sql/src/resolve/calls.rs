@@ -37,6 +37,9 @@ impl<'a> Resolver<'a> {
         if let Some(window) = &it.over {
             self.window(window);
         }
+        if let Some(value) = self.older_name(it, &arguments) {
+            return value;
+        }
         let named = it.args.iter().any(|a| matches!(a.node, Some(NodeEnum::NamedArgExpr(_))));
         let value = self.call_with(&it.funcname, &arguments, named || it.func_variadic, &it.args);
         let (schema, name) = name_of(&it.funcname);
@@ -104,6 +107,39 @@ impl<'a> Resolver<'a> {
         for function in functions {
             self.run_oid(function, "cast", "");
         }
+    }
+
+    /// A call of the parser's that an older server reads as a name like any other: a function's, or a column's.
+    fn older_name(&mut self, it: &protobuf::FuncCall, arguments: &[Value]) -> Option<Value> {
+        let (Some("pg_catalog"), name) = name_of(&it.funcname) else { return None };
+        let since = match name {
+            "json_object" | "system_user" => 16,
+            "normalize" => 13,
+            _ => return None,
+        };
+        if self.catalog.major >= since {
+            return None;
+        }
+        if name != "system_user" {
+            let parts = it.funcname.get(1..).unwrap_or_default();
+            let loose =
+                it.func_variadic || it.args.iter().any(|a| matches!(a.node, Some(NodeEnum::NamedArgExpr(_))));
+            return Some(self.call_with(parts, arguments, loose, &it.args));
+        }
+        if !it.args.is_empty() {
+            return None;
+        }
+        Some(self.unqualified(name).unwrap_or_else(|| {
+            self.found.opaque("column", name);
+            Value::unknown(0)
+        }))
+    }
+
+    /// A call of a function by its unqualified name, with whatever of its arguments is known.
+    pub(super) fn call_named(&mut self, name: &str, arguments: &[Value]) -> Value {
+        let name =
+            protobuf::Node { node: Some(NodeEnum::String(protobuf::String { sval: name.to_owned() })) };
+        self.call_with(&[name], arguments, true, &[])
     }
 
     /// A function that is called without a call in the text.

@@ -82,7 +82,8 @@ impl Resolver<'_> {
                 }
                 value
             }
-            NodeEnum::SqlvalueFunction(_) | NodeEnum::MergeSupportFunc(_) => Value::plain(0),
+            NodeEnum::SqlvalueFunction(_) => Value::plain(0),
+            NodeEnum::MergeSupportFunc(_) if self.catalog.major >= 17 => Value::plain(0),
             NodeEnum::GroupingFunc(it) => {
                 self.all(&it.args);
                 Value::plain(oid::INT4)

@@ -242,6 +242,9 @@ impl Resolver<'_> {
     pub(super) fn star_of(&mut self, scope: &Scope) -> (Vec<Field>, bool) {
         let (mut out, mut open) = (Vec::new(), false);
         for part in &scope.star {
+            if self.too_wide(out.len()) {
+                return (Vec::new(), true);
+            }
             match part {
                 Part::Merged(name, value) => out.push((Rc::clone(name), value.clone())),
                 Part::All(at, hidden) => {

@@ -12,6 +12,11 @@ use super::value::{Field, Value, oid};
 impl Resolver<'_> {
     /// What is no plain expression: documents are made of all that stands in them. Anything not listed is opaque.
     pub(super) fn document(&mut self, node: &NodeEnum) -> Value {
+        if let Some((since, name)) = newer(node)
+            && self.catalog.major < since
+        {
+            return self.older_call(node, name);
+        }
         let type_oid = match node {
             NodeEnum::XmlExpr(_) => 142,
             NodeEnum::XmlSerialize(it) => it.type_name.as_ref().map_or(0, |t| self.type_name(t)),
@@ -41,6 +46,17 @@ impl Resolver<'_> {
             value.how = Derivation::Row;
         }
         value
+    }
+
+    /// Where the server is older than the syntax, its words are a function's name like any other.
+    fn older_call(&mut self, node: &NodeEnum, name: &str) -> Value {
+        let mut values = Vec::new();
+        let mut parts = Vec::new();
+        crate::tree::push_children(node.to_ref(), &mut parts);
+        for part in parts {
+            self.part(part, &mut values);
+        }
+        self.call_named(name, &values)
     }
 
     /// A part of a document: containers are taken apart, the rest are expressions.
@@ -178,4 +194,26 @@ impl Resolver<'_> {
             out.push((Rc::from(column.name.as_str()), Value::made(type_oid, &parts)));
         }
     }
+}
+
+/// The major version that brought this syntax, and the name of the function that it was before.
+fn newer(node: &NodeEnum) -> Option<(u32, &'static str)> {
+    use protobuf::JsonExprOp as Op;
+    Some(match node {
+        NodeEnum::JsonObjectConstructor(_) => (16, "json_object"),
+        NodeEnum::JsonArrayConstructor(_) | NodeEnum::JsonArrayQueryConstructor(_) => (16, "json_array"),
+        NodeEnum::JsonObjectAgg(_) => (16, "json_objectagg"),
+        NodeEnum::JsonArrayAgg(_) => (16, "json_arrayagg"),
+        NodeEnum::JsonParseExpr(_) => (17, "json"),
+        NodeEnum::JsonScalarExpr(_) => (17, "json_scalar"),
+        NodeEnum::JsonSerializeExpr(_) => (17, "json_serialize"),
+        NodeEnum::JsonFuncExpr(it) => match it.op() {
+            Op::JsonExistsOp => (17, "json_exists"),
+            Op::JsonQueryOp => (17, "json_query"),
+            Op::JsonValueOp => (17, "json_value"),
+            Op::Undefined | Op::JsonTableOp => return None,
+        },
+        NodeEnum::MergeSupportFunc(_) => (17, "merge_action"),
+        _ => return None,
+    })
 }

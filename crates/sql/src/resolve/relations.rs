@@ -252,6 +252,10 @@ impl Resolver<'_> {
         for rule in relation.rules.iter().filter(|r| r.event == change.rule_event()) {
             self.rule(&rule.text);
         }
+        // Its triggers, rules and defaults are not those of the snapshot.
+        if relation.doubtful {
+            self.found.opaque("relation", &relation.name);
+        }
         if relation.kind == b'f' {
             self.found.effect(Effect::System);
         }
@@ -403,6 +407,20 @@ impl Resolver<'_> {
             let name = alias.map_or_else(|| naming::name_of(node), str::to_owned);
             return (Rows { fields: vec![(Rc::from(name), value)], open: false }, Some(0));
         };
+        let (schema, name) = super::name_of(&call.funcname);
+        // `unnest(a, b)` is a column for each, and a call of PostgreSQL's own for each.
+        if name == "unnest" && schema.is_none() && call.args.len() > 1 && definitions.is_empty() {
+            self.visit(&**call);
+            let own = |text: &str| protobuf::Node {
+                node: Some(NodeEnum::String(protobuf::String { sval: text.to_owned() })),
+            };
+            let parts = [own("pg_catalog"), own("unnest")];
+            let column = |node| {
+                let value = self.expression(node);
+                (Rc::from("unnest"), self.call_by_name(&parts, &[value]))
+            };
+            return (Rows { fields: call.args.iter().map(column).collect(), open: false }, None);
+        }
         self.called.clear();
         let value = self.expression(node);
         let called = std::mem::take(&mut self.called);
@@ -417,12 +435,6 @@ impl Resolver<'_> {
                     own.map_or_else(|| Value::made(type_oid, [&value]), |v| Value::made(type_oid, [&v]));
                 fields.push((Rc::from(column.colname.as_str()), made));
             }
-            return (Rows { fields, open: false }, None);
-        }
-        let (_, name) = super::name_of(&call.funcname);
-        // `unnest(a, b)` is a column for each.
-        if name == "unnest" && call.args.len() > 1 {
-            let fields = call.args.iter().map(|_| (Rc::from("unnest"), Value::made(0, [&value]))).collect();
             return (Rows { fields, open: false }, None);
         }
         let candidates = called;

@@ -13,6 +13,9 @@ use super::{Resolver, text_of};
 /// Rounds in which a recursive query's columns are followed into themselves.
 const ROUNDS_MAX: usize = 8;
 
+/// Columns of one result; PostgreSQL takes no more (`MaxTupleAttributeNumber`).
+pub(super) const FIELDS_MAX: usize = 1664;
+
 impl<'a> Resolver<'a> {
     /// A query or a change with RETURNING, as a subquery or CTE.
     pub(super) fn query(&mut self, node: &protobuf::Node) -> Rows {
@@ -147,6 +150,9 @@ impl<'a> Resolver<'a> {
             };
             let Some(node) = target.val.as_deref() else { continue };
             if let Some((fields, open)) = self.star(node) {
+                if self.too_wide(rows.fields.len() + fields.len()) {
+                    return Rows::open();
+                }
                 rows.fields.extend(fields);
                 rows.open |= open;
                 continue;
@@ -156,6 +162,15 @@ impl<'a> Resolver<'a> {
             rows.fields.push((Rc::from(name), value));
         }
         rows
+    }
+
+    /// More columns than a result has, or more steps than a statement: it is opaque.
+    pub(super) fn too_wide(&mut self, fields: usize) -> bool {
+        let too_wide = fields > FIELDS_MAX || self.steps > super::STEPS_MAX;
+        if too_wide {
+            self.found.opaque(crate::UNPARSED, "too many columns");
+        }
+        too_wide
     }
 
     /// `*`, `t.*`, `(row).*`.
@@ -310,12 +325,20 @@ impl<'a> Resolver<'a> {
             }
             let next = self.query(query);
             let next = self.searched(renamed(next, cte), cte);
-            let same = next.fields.iter().zip(&rows.fields).all(|((_, a), (_, b))| a.sources == b.sources);
+            let same = |((_, a), (_, b)): (&Field, &Field)| a.sources == b.sources && a.how == b.how;
+            let settled = next.fields.iter().zip(&rows.fields).all(same);
             rows = next;
-            if same {
+            if settled {
                 return rows;
             }
         }
+        // Not settled: any column may come to hold any other.
+        let all = Value::made(0, rows.fields.iter().map(|(_, value)| value));
+        rows.fields.iter_mut().for_each(|(_, value)| *value = Value::made(value.type_oid, [&all]));
+        if let Some(slot) = self.ctes.get_mut(at) {
+            slot.rows = rows.clone();
+        }
+        self.query(query);
         rows
     }
 

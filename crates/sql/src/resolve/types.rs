@@ -68,6 +68,9 @@ impl Resolver<'_> {
         }
         if it.base != 0 {
             self.type_checks(it.base);
+        } else if matches!(it.kind, b'r' | b'm') {
+            // Made in this session: how its bounds are compared is not followed.
+            self.found.opaque("type", &it.name);
         }
         for function in &it.io {
             self.run_oid(*function, "type", &it.name);
@@ -105,7 +108,11 @@ impl Resolver<'_> {
             .catalog
             .user_casts
             .iter()
-            .filter(|c| c.context != b'e' && (c.source == type_oid || c.target == type_oid))
+            .filter(|c| {
+                // To a user's type from one of PostgreSQL's own, which is everywhere: only where the user's is in play.
+                let everywhere = c.source < FIRST_USER_OID && c.target >= FIRST_USER_OID;
+                c.context != b'e' && (c.target == type_oid || (c.source == type_oid && !everywhere))
+            })
             .map(|c| c.function)
             .filter(|f| !self.casts_seen.contains(f))
             .collect();

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says where"
 )]
 
+mod bounds;
 mod evasions;
 mod lineage;
 mod server;

@@ -94,7 +94,7 @@ impl Server {
         Ok(header.split(FIELD).map(str::to_owned).collect())
     }
 
-    fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+    pub(crate) fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         let mut command = self.psql();
         command.args([
             "-t",
