@@ -26,10 +26,18 @@ const LABELS: &str = "[[label]]\nlabel = \"email\"\ncolumns = [\"customers.email
 
 /// A lab under the shipped rules and a label. The folder holds the rules.
 fn lab() -> (Lab, TempDir) {
+    lab_with("")
+}
+
+/// The same with further lines of the target.
+fn lab_with(more: &str) -> (Lab, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("labels.toml"), LABELS).unwrap();
     let top = format!("[policy]\ndir = {:?}\nshipped = true\n", folder.path().display().to_string());
-    (Lab::start(Plan { top, seed: SEED.to_owned(), ..Plan::default() }).unwrap(), folder)
+    (
+        Lab::start(Plan { top, seed: SEED.to_owned(), more: more.to_owned(), ..Plan::default() }).unwrap(),
+        folder,
+    )
 }
 
 /// What psql prints, its errors with all their fields.
@@ -98,6 +106,25 @@ fn what_is_labelled_comes_out_masked_on_every_way() {
     assert!(record.0.iter().all(|e| !e.0.to_string().contains("canary")), "the record has a masked value");
     let masked = record.of_kind("command.completed").any(|e| e.0.to_string().contains("agents-masked"));
     assert!(masked, "the rule of a mask stands beside its column");
+    assert!(record.unbalanced().is_empty());
+}
+
+/// Changed rows stand in the record beside the answer: what is masked there is masked here.
+#[test]
+fn changed_rows_hold_no_masked_value() {
+    let (lab, _folder) = lab_with("changed_rows = \"values\"");
+    for sql in [
+        "update customers set name = 'Ada L.' where id = 1",
+        "update customers set note = email where id = 2",
+        "update customers set name = 'G' where id = 2 returning *",
+        "delete from customers where id = 3",
+    ] {
+        let said = psql(&lab.through(), &[sql]);
+        assert!(!said.to_lowercase().contains("canary"), "{sql}: {said}");
+    }
+    let record = lab.gateway.record().unwrap();
+    assert!(record.of_kind("command.changed").next().is_some(), "a write has its changed rows");
+    assert!(record.0.iter().all(|e| !e.0.to_string().contains("canary")), "the record has a masked value");
     assert!(record.unbalanced().is_empty());
 }
 
