@@ -79,7 +79,6 @@ pub(crate) fn not_understood(lines: u64, command: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
     use super::*;
 
     #[test]

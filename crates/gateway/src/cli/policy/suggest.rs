@@ -200,7 +200,6 @@ fn rule(group: &Group, seen: &Seen) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
     use super::*;
     use firsthand_model::command::Effects;
 
