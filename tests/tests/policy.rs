@@ -26,10 +26,18 @@ const LABELS: &str = "[[label]]\nlabel = \"email\"\ncolumns = [\"customers.email
 
 /// A lab under the shipped rules and a label. The folder holds the rules.
 fn lab() -> (Lab, TempDir) {
+    lab_of(LABELS, true, "")
+}
+
+/// A lab under these rules, with further lines of the target.
+fn lab_of(rules: &str, shipped: bool, more: &str) -> (Lab, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("labels.toml"), LABELS).unwrap();
-    let top = format!("[policy]\ndir = {:?}\nshipped = true\n", folder.path().display().to_string());
-    (Lab::start(Plan { top, seed: SEED.to_owned(), ..Plan::default() }).unwrap(), folder)
+    std::fs::write(folder.path().join("labels.toml"), rules).unwrap();
+    let top = format!("[policy]\ndir = {:?}\nshipped = {shipped}\n", folder.path().display().to_string());
+    (
+        Lab::start(Plan { top, seed: SEED.to_owned(), more: more.to_owned(), ..Plan::default() }).unwrap(),
+        folder,
+    )
 }
 
 /// What psql prints, its errors with all their fields.
@@ -98,6 +106,32 @@ fn what_is_labelled_comes_out_masked_on_every_way() {
     assert!(record.0.iter().all(|e| !e.0.to_string().contains("canary")), "the record has a masked value");
     let masked = record.of_kind("command.completed").any(|e| e.0.to_string().contains("agents-masked"));
     assert!(masked, "the rule of a mask stands beside its column");
+    assert!(record.unbalanced().is_empty());
+}
+
+/// Where the answer is masked, changed rows are not kept beside it. (Known and open: a write that shows no rows.)
+#[test]
+fn changed_rows_beside_a_masked_answer_are_not_kept() {
+    // The shipped rules hold what an agent writes: here it may, and is masked as there.
+    let rules = format!(
+        "{LABELS}[[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\nkinds = [\"agent\"]\n\
+         [[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n"
+    );
+    let (lab, _folder) = lab_of(&rules, false, "changed_rows = \"values\"");
+    for sql in [
+        "update customers set name = 'Ada L.' where id = 1 returning id, email",
+        "update customers set name = 'G' where id = 2 returning *",
+        "delete from customers where id = 3 returning customers",
+    ] {
+        let said = psql(&lab.through(), &[sql]);
+        assert!(!said.to_lowercase().contains("canary"), "{sql}: {said}");
+    }
+    let record = lab.gateway.record().unwrap();
+    let told =
+        record.of_kind("command.completed").filter(|e| e.0.to_string().contains("changed-rows:masked"));
+    assert_eq!(told.count(), 3, "every one of them ran, and says so");
+    let with: Vec<_> = record.0.iter().filter(|e| e.0.to_string().contains("canary")).collect();
+    assert!(with.is_empty(), "the record has a masked value: {with:?}");
     assert!(record.unbalanced().is_empty());
 }
 

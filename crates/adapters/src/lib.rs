@@ -1,5 +1,5 @@
 //! What stands behind the engine's ports: identity by token, credentials, the recorder over the log, the dialler, the
-//! clock; and the plainest honest form of what comes later (policy, approvals, masking).
+//! clock; and the plainest honest form of what comes later (policy, approvals).
 //!
 //! In scope: files, sockets, clocks, randomness. Out of scope: protocols, configuration syntax, the command line.
 
@@ -9,7 +9,6 @@ pub mod credentials;
 pub mod dialer;
 pub mod identity;
 pub mod ids;
-pub mod masking;
 pub mod policy;
 pub mod record;
 pub mod recorder;

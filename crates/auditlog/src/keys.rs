@@ -199,10 +199,10 @@ impl KeyStore {
     /// The key of the tokens that stand for masked values: HMAC-SHA256(id key, 0 ‖ "masked values"). Not a pseudonym's tag,
     /// because no kind is a zero byte. The same in this data folder for good, so that equal values keep equal tokens.
     #[must_use]
-    pub fn token_key(&self) -> [u8; 32] {
+    pub fn token_key(&self) -> Zeroizing<[u8; 32]> {
         let mut ctx = hmac::Context::with_key(&self.id);
         ctx.update(b"\0masked values");
-        let mut key = [0; 32];
+        let mut key = Zeroizing::new([0; 32]);
         for (to, from) in key.iter_mut().zip(ctx.sign().as_ref()) {
             *to = *from;
         }

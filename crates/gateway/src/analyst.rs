@@ -30,23 +30,23 @@ pub(crate) struct Analyst {
 }
 
 impl Analyst {
-    /// With the target's catalog, read with its credential.
+    /// With the catalog of a database of the target, read with its credential.
     ///
     /// # Errors
     /// Why the catalog cannot be read.
-    pub(crate) fn of(target: &TargetConfig) -> Result<Self, Failure> {
+    pub(crate) fn of(target: &TargetConfig, database: &str) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| Failure::new(format!("cannot start: {e}"), "check the limits of this process"))?;
-        let (catalog, start) = runtime.block_on(catalog_of(target)).map_err(|why| {
+        let (catalog, start) = runtime.block_on(catalog_of(target, database)).map_err(|why| {
             let name = &target.target.name;
             Failure::new(
                 format!("the catalog of target {name} cannot be read: {why}"),
                 "firsthand check --config FILE tries the target",
             )
         })?;
-        Ok(Self { catalog, start, database: target.target.database.clone() })
+        Ok(Self { catalog, start, database: database.to_owned() })
     }
 
     /// Without a catalog: what only a catalog can tell is unknown.
@@ -81,12 +81,12 @@ impl Analyst {
     }
 }
 
-async fn catalog_of(target: &TargetConfig) -> Result<(Arc<Catalog>, Start), String> {
+async fn catalog_of(target: &TargetConfig, database: &str) -> Result<(Arc<Catalog>, Start), String> {
     let credential = target.credential.read().map_err(|e| e.to_string())?;
     let link = listen::link(target, &mut None).map_err(|failure| failure.messages.join("; "))?;
     let loading = async {
         let stream = DirectDialer.dial(&target.target).await.map_err(|e| e.to_string())?;
-        let with = Probe { stream, link, credential: &credential, database: &target.target.database };
+        let with = Probe { stream, link, credential: &credential, database };
         load_with_start(with).await
     };
     // The definitions of a large database are many rows: the greeting's time is for its first answer alone.

@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 pub(crate) mod labels;
+pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod output;
 pub(crate) mod policy;

@@ -17,8 +17,8 @@ use firsthand_policy::rule::Problem;
 use firsthand_policy::rules::Rules;
 use firsthand_protocols::protocol::Learner;
 use firsthand_session::port::{Ask, MaskPlan, Masker, Policy, Values};
-
 use firsthand_sql::catalog::Catalog;
+use zeroize::Zeroizing;
 
 use crate::analyst::columns;
 use crate::config::Config;
@@ -39,7 +39,7 @@ pub(crate) struct Governing {
     plain: Arc<AllowTokenTargets>,
     detector: Arc<OnceLock<Arc<Detector>>>,
     /// The key of tokens; set once the data folder is open, before anybody is let in.
-    key: Arc<OnceLock<[u8; 32]>>,
+    key: Arc<OnceLock<Zeroizing<[u8; 32]>>>,
     /// Where catalogs are kept between two runs; set with the key.
     shelf: Arc<OnceLock<Shelf>>,
 }
@@ -66,7 +66,7 @@ impl Governing {
     }
 
     /// The key of the tokens that stand for masked values.
-    pub(crate) fn tokens_with(&self, key: [u8; 32]) {
+    pub(crate) fn tokens_with(&self, key: Zeroizing<[u8; 32]>) {
         // A second one would change tokens under running sessions: the first stays.
         let _ = self.key.set(key);
     }
@@ -100,7 +100,7 @@ impl Governing {
         let key = self.key.get()?;
         let values = ruled.values.get_or_init(|| {
             let detector = Arc::clone(self.detector.get_or_init(|| Arc::new(Detector::new())));
-            Arc::new(ScannedValues::new(detector, ruled.rules.label_masks(), key))
+            Arc::new(ScannedValues::new(detector, ruled.rules.label_masks(), key.as_slice()))
         });
         Some(Arc::clone(values))
     }

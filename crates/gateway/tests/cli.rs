@@ -209,3 +209,59 @@ fn labels_detect_answers_each_line_as_soon_as_its_input_pauses() {
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }
+
+/// What a command prints for lines on stdin.
+fn fed(dir: &Path, args: &[&str], lines: &str) -> (i32, Vec<Value>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_firsthand"))
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let lines = String::from_utf8(stdout).unwrap();
+    let answers = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (status.code().unwrap(), answers, String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_line_that_is_not_understood_is_answered_and_the_next_one_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = "{\"id\":1,\"value\":\"x\"}\nnot json\n{\"id\":2}\n{\"id\":3,\"value\":\"y\"}\n";
+    let (code, answers, talk) = fed(dir.path(), &["labels", "detect", "--json"], lines);
+    assert_eq!(code, 2, "{talk}");
+    let ids: Vec<&Value> = answers.iter().map(|a| &a["id"]).collect();
+    assert_eq!(ids, [&Value::from(1), &Value::Null, &Value::from(2), &Value::from(3)]);
+    let errors: Vec<bool> = answers.iter().map(|a| a["error"].is_string()).collect();
+    assert_eq!(errors, [false, true, true, false]);
+    assert!(talk.contains("not understood: 2"), "{talk}");
+}
+
+const RULE: &str = "[[rule]]\nname = \"r\"\nbecause = \"b\"\nverdict = \"allow\"\nkinds = [\"agent\"]\n\
+                    effects = [\"read\"]\n\n[[test]]\nname = \"c\"\nkind = \"agent\"\neffects = [\"read\"]\nverdict = \"allow\"\n";
+
+#[test]
+fn policy_test_takes_a_folder_beside_a_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("my.toml"), CONFIG).unwrap();
+    std::fs::create_dir(dir.path().join("rules")).unwrap();
+    std::fs::write(dir.path().join("rules/one.toml"), RULE).unwrap();
+    let (code, said, talk) = run(dir.path(), &["policy", "test", "rules", "--config", "my.toml"]);
+    assert_eq!((code, said.as_str()), (0, "1 cases, as they must be\n"), "{talk}");
+}
+
+#[test]
+fn check_says_what_to_do_about_the_one_mistake_of_a_rule() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("firsthand.toml"), format!("{CONFIG}[policy]\ndir = \"rules\"\n"))
+        .unwrap();
+    std::fs::create_dir(dir.path().join("rules")).unwrap();
+    std::fs::write(dir.path().join("rules/one.toml"), RULE.replace("effects", "efects")).unwrap();
+    let (_, _, told) = run(dir.path(), &["policy", "show"]);
+    let (code, _, checked) = run(dir.path(), &["check", "--offline"]);
+    let hint = |talk: &str| talk.lines().find(|l| l.starts_with("hint: ")).unwrap().to_owned();
+    assert_eq!((code, hint(&checked)), (1, hint(&told)));
+}

@@ -24,6 +24,15 @@ impl Verdict {
             Self::Hold => "hold",
         }
     }
+
+    /// How much it stands in the way: of several, the highest counts.
+    pub const fn strictness(self) -> u8 {
+        match self {
+            Self::Allow => 0,
+            Self::Hold => 1,
+            Self::Deny => 2,
+        }
+    }
 }
 
 /// Duties attached to an allow.

@@ -59,7 +59,7 @@ pub struct SessionOpened {
 pub struct SessionClosed {
     /// Its constant facts.
     pub facts: Arc<SessionFacts>,
-    /// Why: `client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `dropped`, `crash`.
+    /// Why: `client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `tripwire`, `dropped`, `crash`.
     pub why: &'static str,
     /// More of why, for people. May hold personal data: payload only.
     pub detail: String,

@@ -5,7 +5,7 @@ use firsthand_model::decision::Verdict;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Opaque};
 
-use crate::explain::{Suppose, milder, strictness};
+use crate::explain::{Suppose, milder};
 use crate::judge::{Judgement, NO_RULE, POLICY_ERROR};
 use crate::rules::Given;
 
@@ -45,7 +45,7 @@ pub(crate) fn advice(
     let person = changes.iter().any(|c| c.advice.is_empty() && c.what.starts_with("asked by a person"));
     changes.retain(|c| !c.advice.is_empty());
     // What keeps to what was wanted comes first.
-    changes.sort_by_key(|c| (c.gives_up, strictness(c.verdict)));
+    changes.sort_by_key(|c| (c.gives_up, c.verdict.strictness()));
     changes.retain(|c| judged.verdict == Verdict::Deny || !c.gives_up);
     if let Some(best) = changes.first().filter(|_| all.len() < 2) {
         let then = if best.verdict == Verdict::Hold { " A person must approve it then." } else { "" };

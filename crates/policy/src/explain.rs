@@ -35,14 +35,6 @@ pub struct Change {
 /// Judges under other circumstances: session, facts, open windows, what else is given.
 pub(crate) type Suppose<'a> = &'a dyn Fn(&SessionFacts, &Facts, u64, Given) -> Judgement;
 
-pub(crate) fn strictness(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Allow => 0,
-        Verdict::Hold => 1,
-        Verdict::Deny => 2,
-    }
-}
-
 /// What would make the answer milder, one thing at a time.
 #[must_use]
 pub fn changes(
@@ -73,7 +65,7 @@ pub(crate) fn milder(
     let mut found = Vec::new();
     let mut when = |what: &str, advice: &str, session: &SessionFacts, facts: &Facts, windows, given| {
         let verdict = suppose(session, facts, windows, given).verdict;
-        if strictness(verdict) < strictness(judged.verdict) {
+        if verdict.strictness() < judged.verdict.strictness() {
             let (what, advice) = (what.to_owned(), advice.to_owned());
             found.push(Change { gives_up: what == READING, what, advice, verdict });
         }

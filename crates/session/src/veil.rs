@@ -7,6 +7,13 @@ use firsthand_model::json::{self, Json};
 
 use crate::port::{Found, Values};
 
+/// What the record says of parameters that could not be looked at.
+const WITHHELD: &str = "parameters-withheld";
+
+/// The JSON is not as the record writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unread;
+
 /// Replaces what is found in the command's text and parameters. The marker, `<label>`, is none of the masks that clients
 /// read: a statement in the record is not one in which somebody wrote a mask back.
 pub(crate) fn veil(command: &mut Command, values: &dyn Values) {
@@ -17,10 +24,17 @@ pub(crate) fn veil(command: &mut Command, values: &dyn Values) {
         }
         command.text = text;
     }
-    if !command.parameters.is_absent()
-        && let Some(parameters) = strings_replaced(command.parameters.as_bytes(), values, &mut found)
-    {
-        command.parameters = Json::from_written(parameters);
+    if command.parameters.is_absent() {
+        return;
+    }
+    match strings_replaced(command.parameters.as_bytes(), values, &mut found) {
+        Ok(None) => {}
+        Ok(Some(parameters)) => command.parameters = Json::from_written(parameters),
+        // What cannot be looked at cannot be said to hold nothing.
+        Err(Unread) => {
+            command.parameters = Json::default();
+            command.coverage.push(WITHHELD);
+        }
     }
 }
 
@@ -53,17 +67,23 @@ fn replaced(text: &str, values: &dyn Values, found: &mut Vec<Found>) -> Option<S
     Some(out)
 }
 
-/// Restricted JSON with what is found in its strings replaced. Keys, and names of types, are strings that hold nothing.
-fn strings_replaced(text: &[u8], values: &dyn Values, found: &mut Vec<Found>) -> Option<Vec<u8>> {
+/// Restricted JSON with what is found in its strings replaced; `None`: nothing is. Keys, and names of types, are strings
+/// that hold nothing.
+fn strings_replaced(
+    text: &[u8],
+    values: &dyn Values,
+    found: &mut Vec<Found>,
+) -> Result<Option<Vec<u8>>, Unread> {
     let (mut out, mut rest, mut any) = (Vec::with_capacity(text.len()), text, false);
     while let Some(start) = rest.iter().position(|b| *b == b'"') {
-        let body = rest.get(start + 1..)?;
+        let body = rest.get(start + 1..).ok_or(Unread)?;
         let mut end = 0;
-        while *body.get(end)? != b'"' {
+        while *body.get(end).ok_or(Unread)? != b'"' {
             end += if body.get(end) == Some(&b'\\') { 2 } else { 1 };
         }
-        let (raw, plain) = (body.get(..end)?, unescaped(body.get(..end)?)?);
-        out.extend_from_slice(rest.get(..start)?);
+        let raw = body.get(..end).ok_or(Unread)?;
+        let plain = unescaped(raw).ok_or(Unread)?;
+        out.extend_from_slice(rest.get(..start).ok_or(Unread)?);
         match replaced(&plain, values, found) {
             Some(text) => {
                 any = true;
@@ -75,10 +95,10 @@ fn strings_replaced(text: &[u8], values: &dyn Values, found: &mut Vec<Found>) ->
                 out.push(b'"');
             }
         }
-        rest = body.get(end + 1..)?;
+        rest = body.get(end + 1..).ok_or(Unread)?;
     }
     out.extend_from_slice(rest);
-    any.then_some(out)
+    Ok(any.then_some(out))
 }
 
 /// A string of restricted JSON, which has only the short escapes and `\u00xx`.
@@ -109,4 +129,54 @@ fn unescaped(raw: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
         });
     }
     Some(out.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use firsthand_model::masking::{ColumnMask, Style};
+
+    use super::*;
+    use crate::fake::command;
+
+    /// Finds the word `secret`.
+    struct Secret;
+
+    impl Values for Secret {
+        fn token(&self, _: &str, _: &[u8]) -> [u8; 16] {
+            [0; 16]
+        }
+
+        fn scan(&self, value: &str, _: &str, found: &mut Vec<Found>) {
+            if let Some(at) = value.find("secret") {
+                let mask =
+                    ColumnMask { label: Arc::from("word"), rule: Arc::from("r"), style: Style::Redact };
+                found.push(Found { range: at..at + 6, mask });
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_that_cannot_be_looked_at_are_not_kept() {
+        let veiled = |parameters: &[u8]| {
+            let mut command = command("SELECT 1");
+            command.parameters = Json::from_written(parameters.to_vec());
+            veil(&mut command, &Secret);
+            (String::from_utf8_lossy(command.parameters.as_bytes()).into_owned(), command.coverage)
+        };
+        for whole in [r#"["nothing",1]"#, "[]", r#"["a\"b\u00e4"]"#] {
+            assert_eq!(veiled(whole.as_bytes()), (whole.to_owned(), Vec::new()));
+        }
+        assert_eq!(veiled(br#"["a secret \n"]"#), (r#"["a <word> \n"]"#.to_owned(), Vec::new()));
+        for broken in [&b"[\"a secret"[..], b"[\"secret\\\"", b"[\"secret\",\"\\u00\"]", b"[\"secret \xff\"]"]
+        {
+            assert_eq!(
+                veiled(broken),
+                (String::new(), vec![WITHHELD]),
+                "{}",
+                String::from_utf8_lossy(broken)
+            );
+        }
+    }
 }

@@ -316,7 +316,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "why",
                 Text,
-                "`client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `dropped`, `crash`.",
+                "`client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `tripwire`, `dropped`, `crash`.",
             ),
         ],
         payload: &[field("detail", Text, "More of why.")],

@@ -247,7 +247,7 @@ const ADMINISTERED: [(&str, &str, &str); 6] = [
     (
         "record.read",
         r#"{"command":"log search"}"#,
-        r#"{"commands":3,"entries":12,"expression":"table:payments","follow":true,"more":true,"session":"019ab27c","sessions":1}"#,
+        r#"{"commands":3,"entries":12,"expression":"table:payments","follow":true,"more":true,"session":"019ab27c","sessions":1,"since":"30d"}"#,
     ),
 ];
 const TOKEN: &str = concat!(

@@ -37,10 +37,12 @@ pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, 
         return Err(Failure::usage("check needs a configuration", "give --config FILE"));
     };
     let mut wrong: Vec<String> = Vec::new();
+    let mut hint = None;
     if let Some(files) = &config.tls {
         for listener in &config.listeners {
             if let Err(failure) = listen::certificate(files, listener.protocol) {
                 wrong.extend(failure.messages);
+                hint = Some(failure.hint);
                 break;
             }
         }
@@ -49,6 +51,8 @@ pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, 
         Ok(rules) => rules,
         Err(failure) => {
             wrong.extend(failure.messages);
+            // One line of what to do: that of the first mistake, which ends the talk.
+            hint.get_or_insert(failure.hint);
             None
         }
     };
@@ -62,9 +66,7 @@ pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, 
     let failed = tried.iter().filter(|t| t.failed.is_some()).count();
     match (wrong.len() + failed, wrong.first()) {
         (0, _) => Ok(Exit::Done),
-        (_, Some(first)) => {
-            Err(Failure::new(first.clone(), "the configuration was read; this is in the way of serving it"))
-        }
+        (_, Some(first)) => Err(Failure::new(first.clone(), hint.unwrap_or_default())),
         (n, None) => Err(Failure::new(
             format!("{n} of {} targets cannot be used as configured", tried.len()),
             "see above; --offline leaves them out",

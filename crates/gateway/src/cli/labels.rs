@@ -1,6 +1,6 @@
 //! `firsthand labels`: what values are, and labels proposed for columns.
 
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 
 use clap::Subcommand;
 use firsthand_policy::detect::propose::{self, Sampled};
@@ -8,11 +8,10 @@ use firsthand_policy::detect::{Detector, Hit, TypeHint};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::lines::{each_line, not_understood};
 use super::output::Output;
 use crate::failure::{Exit, Failure};
-
-/// The longest line read: a value of a gigabyte, PostgreSQL's longest, is no use in a test of detection.
-const MAX_LINE: u64 = 64 << 20;
+use crate::show::written;
 
 /// What to do with labels.
 #[derive(Debug, Subcommand)]
@@ -47,25 +46,29 @@ fn detect() -> Result<Exit, Failure> {
     let detector = Detector::new();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut hits = Vec::new();
-    each_line(|number, line, pause| {
-        let asked: Asked = serde_json::from_str(line).map_err(|e| not_understood(number, &e))?;
-        let value = match &asked.value {
-            Value::String(s) => s.clone(),
-            Value::Null => String::new(),
-            other => other.to_string(),
+    let mut wrong = 0;
+    each_line(|line| {
+        let answer = match line.read::<Asked>() {
+            Ok(asked) => {
+                let value = match &asked.value {
+                    Value::String(s) => s.clone(),
+                    Value::Null => String::new(),
+                    other => other.to_string(),
+                };
+                hits.clear();
+                let hint = TypeHint::of_type(asked.type_name.as_deref().unwrap_or_default());
+                detector.scan(&value, asked.column.as_deref().unwrap_or_default(), hint, &mut hits);
+                json!({ "id": asked.id, "spans": spans(&value, &hits) })
+            }
+            Err(e) => {
+                wrong += 1;
+                line.not_understood(&e)
+            }
         };
-        hits.clear();
-        let hint = TypeHint::of_type(asked.type_name.as_deref().unwrap_or_default());
-        detector.scan(&value, asked.column.as_deref().unwrap_or_default(), hint, &mut hits);
-        let answer = json!({ "id": asked.id, "spans": spans(&value, &hits) });
-        // A reader that has gone away wants no more.
-        let _ = writeln!(out, "{answer}");
-        if pause {
-            let _ = out.flush();
-        }
-        Ok(())
+        written(writeln!(out, "{answer}").and_then(|()| if line.pause { out.flush() } else { Ok(()) }))
     })?;
-    let _ = out.flush();
+    written(out.flush())?;
+    not_understood(wrong, "labels detect")?;
     Ok(Exit::Done)
 }
 
@@ -89,10 +92,16 @@ fn spans(value: &str, hits: &[Hit]) -> Vec<Value> {
 fn propose(out: &Output) -> Result<Exit, Failure> {
     let detector = Detector::new();
     let mut proposals = Vec::new();
-    each_line(|number, line, _| {
-        let sampled: Sampled = serde_json::from_str(line).map_err(|e| not_understood(number, &e))?;
+    each_line(|line| {
+        // One proposal of all lines: without one of them it would be another.
+        let sampled: Sampled = line.read().map_err(|e| {
+            Failure::usage(
+                format!("stdin, line {}: {e}", line.number),
+                "one JSON object a line: firsthand labels --help shows its keys",
+            )
+        })?;
         proposals.extend(propose::propose(&detector, &sampled));
-        Ok(())
+        Ok(true)
     })?;
     let all: Vec<Value> = proposals
         .iter()
@@ -100,38 +109,6 @@ fn propose(out: &Output) -> Result<Exit, Failure> {
         .collect();
     out.show(&Value::from(all), || propose::to_toml(&proposals));
     Ok(Exit::Done)
-}
-
-/// Calls for each line of stdin with its number; the last argument says that no more is waiting right now.
-fn each_line(mut line: impl FnMut(usize, &str, bool) -> Result<(), Failure>) -> Result<(), Failure> {
-    let mut input = BufReader::with_capacity(1 << 16, io::stdin().lock());
-    let mut text = String::new();
-    for number in 1.. {
-        text.clear();
-        let read = input.by_ref().take(MAX_LINE).read_line(&mut text);
-        let read =
-            read.map_err(|e| Failure::new(format!("stdin, line {number}: {e}"), "give JSON lines in UTF-8"))?;
-        if read == 0 {
-            break;
-        }
-        if !text.ends_with('\n') && read as u64 == MAX_LINE {
-            return Err(Failure::usage(
-                format!("line {number} is longer than {MAX_LINE} bytes"),
-                "give one value a line",
-            ));
-        }
-        if !text.trim().is_empty() {
-            line(number, text.trim_end(), input.buffer().is_empty())?;
-        }
-    }
-    Ok(())
-}
-
-fn not_understood(number: usize, e: &serde_json::Error) -> Failure {
-    Failure::usage(
-        format!("stdin, line {number}: {e}"),
-        "one JSON object a line: firsthand labels --help shows its keys",
-    )
 }
 
 #[cfg(test)]

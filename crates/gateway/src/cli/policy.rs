@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use firsthand_model::decision::Verdict;
 use firsthand_policy::cases;
 use firsthand_policy::judge::Judgement;
 use firsthand_policy::rules::Rules;
@@ -42,7 +41,7 @@ pub(crate) enum PolicyCommand {
 pub(crate) struct TestArgs {
     /// The folder of rule files; without it, the rules of the configuration, or those that are shipped
     #[arg(value_name = "DIR")]
-    dir: Option<PathBuf>,
+    folder: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -75,8 +74,8 @@ fn configured(place: Option<&Place>) -> Result<Rules, Failure> {
 }
 
 fn test(args: &TestArgs, place: Option<&Place>, out: &Output) -> Result<Exit, Failure> {
-    let rules = match &args.dir {
-        Some(dir) => Rules::new(rules::compile(&rules::read_folder(dir)?, HashMap::new())?),
+    let rules = match &args.folder {
+        Some(folder) => Rules::new(rules::compile(&rules::read_folder(folder)?, HashMap::new())?),
         None => configured(place)?,
     };
     let analyst = Analyst::blind();
@@ -112,12 +111,7 @@ fn test(args: &TestArgs, place: Option<&Place>, out: &Output) -> Result<Exit, Fa
 
 /// The strictest of several judgements, the first of equals.
 fn strictest(all: impl Iterator<Item = Judgement>) -> Option<Judgement> {
-    let strict = |verdict: Verdict| match verdict {
-        Verdict::Allow => 0,
-        Verdict::Hold => 1,
-        Verdict::Deny => 2,
-    };
-    all.reduce(|a, b| if strict(b.verdict) > strict(a.verdict) { b } else { a })
+    all.reduce(|a, b| if b.verdict.strictness() > a.verdict.strictness() { b } else { a })
 }
 
 fn show(place: Option<&Place>, out: &Output) -> Result<Exit, Failure> {

@@ -108,7 +108,7 @@ pub(crate) const KEYS: &[Key] = &[
         "data_dir",
         Form::Path,
         "`data`",
-        "The data folder: log, keys, tokens. One gateway at a time uses it.",
+        "The data folder: log, keys, tokens, kept catalogs. One gateway at a time uses it.",
     ),
     key("", "listen", Form::Table("listen"), "", "Where clients come in."),
     key("", "limits", Form::Table("limits"), "see there", "Limits of the gateway."),

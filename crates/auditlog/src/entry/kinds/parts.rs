@@ -172,7 +172,7 @@ pub(super) const BY_NAME: Field = field("by", Text, "The name behind `by`.");
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `policy`, `unreachable`, `credential`.",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
@@ -280,4 +280,5 @@ pub(super) const READ_DETAIL: &[Field] = &[
     field("more", True, "There were more entries than that; all were shown."),
     field("session", Text, "The session that was shown."),
     field("sessions", Number, "Sessions that were listed."),
+    field("since", Text, "`policy replay` and `suggest`: how far back, as it was asked."),
 ];

@@ -2,15 +2,19 @@
 
 use std::sync::{Arc, OnceLock};
 
+use firsthand_adapters::clock::wall;
 use firsthand_adapters::identity::store::TokenStore;
+use firsthand_adapters::identity::token::{State, Token};
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::{Identity, IdentityKind, Link, Trust};
 use firsthand_model::session::SessionFacts;
 use firsthand_policy::compiled::Compiled;
 use firsthand_policy::rules::Rules;
+use firsthand_session::port::IdentityError;
 
 use crate::cli::output::Output;
 use crate::config::{Config, TargetConfig};
+use crate::desk::store_failure;
 use crate::failure::Failure;
 use crate::place::Place;
 use crate::rules;
@@ -45,37 +49,59 @@ pub(super) fn target<'a>(config: &'a Config, name: &str) -> Result<&'a TargetCon
     })
 }
 
-/// The identity of a token; where there is none of that name, an agent's.
+/// The identity of a token, with why it lets nobody in any more; where there is none of that name, an agent's.
+///
+/// # Errors
+/// Tokens that cannot be read: whose the name is cannot be told then.
 pub(super) fn identity(
     place: &Place,
     name: &str,
     kind: Option<IdentityKind>,
     target: &str,
     out: &Output,
-) -> Identity {
-    let has_tokens = place.data_dir.join("tokens.json").exists();
-    let tokens = has_tokens.then(|| TokenStore::open(&place.data_dir).ok()).flatten();
-    let token = tokens.and_then(|t| t.list().into_iter().rfind(|token| token.name == name));
-    if let Some(token) = token.filter(|_| kind.is_none()) {
-        let pseudonym = |_: IdentityKind, name: &str| name.to_owned();
-        return Identity {
-            chain: token.chain(&pseudonym),
-            login: token.name.clone(),
-            subject: String::new(),
-            targets: token.targets.clone(),
-        };
+) -> Result<(Identity, Option<String>), Failure> {
+    let file = place.data_dir.join("tokens.json");
+    let there = file.try_exists().map_err(|e| {
+        Failure::new(
+            format!("cannot look for {}: {e}", file.display()),
+            "run this as the user that owns the data folder",
+        )
+    })?;
+    if kind.is_none() && there {
+        let tokens = TokenStore::open(&place.data_dir).map_err(store_failure)?.list();
+        let named = || tokens.iter().filter(|token| token.name == name);
+        if let Some(token) = named().rfind(|token| token.revoked.is_none()).or_else(|| named().next_back()) {
+            return Ok(of_token(token));
+        }
     }
     let kind = kind.unwrap_or_else(|| {
         out.talk(&format!("note: there is no token `{name}`: asked as an agent of that name"));
         IdentityKind::Agent
     });
     let link = Link { kind, id: name.to_owned(), name: name.to_owned(), trust: Trust::Bound };
-    Identity {
+    let identity = Identity {
         chain: vec![link],
         login: name.to_owned(),
         subject: String::new(),
         targets: vec![target.to_owned()],
-    }
+    };
+    Ok((identity, None))
+}
+
+fn of_token(token: &Token) -> (Identity, Option<String>) {
+    let pseudonym = |_: IdentityKind, name: &str| name.to_owned();
+    let ended = match token.state(wall()) {
+        State::Valid => None,
+        State::Revoked => Some(IdentityError::Revoked.to_string()),
+        State::Expired => Some(IdentityError::Expired.to_string()),
+    };
+    let identity = Identity {
+        chain: token.chain(&pseudonym),
+        login: token.name.clone(),
+        subject: String::new(),
+        targets: token.targets.clone(),
+    };
+    (identity, ended)
 }
 
 /// A session of an identity at a target, as far as decisions look at it.

@@ -1,7 +1,7 @@
 //! `firsthand policy explain`: what is decided, by which rule, why, and what would change it.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use firsthand_adapters::clock::wall;
@@ -19,13 +19,11 @@ use serde_json::{Value, json};
 
 use super::asking;
 use crate::analyst::Analyst;
+use crate::cli::lines::{each_line, not_understood};
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::place::Place;
 use crate::show::written;
-
-/// A line of questions longer than this is a mistake.
-const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// Arguments of `policy explain`.
 #[derive(Debug, Args)]
@@ -80,6 +78,8 @@ struct Answerer {
     rules: Rules,
     analyst: Analyst,
     session: SessionFacts,
+    /// Why the token lets nobody in any more.
+    ended: Option<String>,
 }
 
 /// What was decided of one statement.
@@ -100,10 +100,10 @@ pub(crate) fn run(args: &ExplainArgs, place: &Place, out: &Output) -> Result<Exi
     }
     let rules = asking::rules_of(config, out)?;
     let kind = args.kind.map(Kind::identity);
-    let identity = asking::identity(place, &args.who, kind, &args.target, out);
-    let analyst = Analyst::of(target)?;
+    let (identity, ended) = asking::identity(place, &args.who, kind, &args.target, out)?;
+    let analyst = Analyst::of(target, &target.target.database)?;
     analyst.teach(&rules, &args.target);
-    let answerer = Answerer { rules, analyst, session: asking::session(identity, target) };
+    let answerer = Answerer { rules, analyst, session: asking::session(identity, target), ended };
     match &args.sql {
         None => answerer.stream(),
         Some(sql) => {
@@ -118,54 +118,27 @@ pub(crate) fn run(args: &ExplainArgs, place: &Place, out: &Output) -> Result<Exi
     }
 }
 
-fn strict(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Allow => 0,
-        Verdict::Hold => 1,
-        Verdict::Deny => 2,
-    }
-}
-
 fn strictest(answers: &[Answer]) -> Verdict {
-    answers.iter().map(|a| a.judged.verdict).max_by_key(|v| strict(*v)).unwrap_or(Verdict::Allow)
+    answers.iter().map(|a| a.judged.verdict).max_by_key(|v| v.strictness()).unwrap_or(Verdict::Allow)
 }
 
 impl Answerer {
     /// One line out for each line in, at once.
     fn stream(&self) -> Result<Exit, Failure> {
-        let mut input = io::stdin().lock();
         let mut out = io::stdout().lock();
-        let mut exit = Exit::Done;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let mut limited = io::Read::take(&mut input, LINE_BYTES_MAX);
-            let read = limited.read_until(b'\n', &mut line);
-            match read {
-                Ok(0) => return Ok(exit),
-                Ok(_) => {}
-                Err(e) => {
-                    return Err(Failure::new(
-                        format!("cannot read stdin: {e}"),
-                        "lines of JSON are expected",
-                    ));
-                }
-            }
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let answer = match serde_json::from_slice::<Asked>(&line) {
+        let mut wrong = 0;
+        each_line(|line| {
+            let answer = match line.read::<Asked>() {
                 Ok(asked) => self.line(&asked.id, &self.answer(&asked.setup, &asked.sql)),
                 Err(e) => {
-                    exit = Exit::No;
-                    let id = serde_json::from_slice::<Value>(&line).ok().and_then(|v| v.get("id").cloned());
-                    json!({ "id": id, "verdict": "deny", "error": format!("not understood: {e}") })
+                    wrong += 1;
+                    line.not_understood(&e)
                 }
             };
-            if !written(writeln!(out, "{answer}").and_then(|()| out.flush()))? {
-                return Ok(exit);
-            }
-        }
+            written(writeln!(out, "{answer}").and_then(|()| out.flush()))
+        })?;
+        not_understood(wrong, "policy explain")?;
+        Ok(Exit::Done)
     }
 
     fn answer(&self, setup: &[String], sql: &str) -> Vec<Answer> {
@@ -175,7 +148,13 @@ impl Answerer {
 
     fn judge(&self, facts: &Facts) -> Judgement {
         let mut judged = self.rules.judge(&self.session, facts, wall(), false);
-        // The gateway looks at this first.
+        // The gateway looks at these first.
+        if let Some(why) = &self.ended {
+            judged.verdict = Verdict::Deny;
+            judged.rule = "identity".into();
+            judged.reason = why.as_str().into();
+            return judged;
+        }
         if !self.session.identity.targets.contains(&self.session.target) {
             judged.verdict = Verdict::Deny;
             judged.rule = "token-targets".into();

@@ -14,7 +14,7 @@ use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::Facts;
 use firsthand_model::time::UnixMicros;
 use firsthand_policy::rules::Rules;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::asking;
 use crate::analyst::Analyst;
@@ -42,8 +42,10 @@ pub(super) struct Past {
     pub(super) verdict: String,
     /// Its text, for people.
     pub(super) text: String,
-    /// What its statements do.
-    pub(super) facts: Vec<Arc<Facts>>,
+    /// Whether it was given leave to run.
+    pub(super) permitted: bool,
+    /// What its statements do; `None`: its text does not stand in the record, or not all of it.
+    pub(super) facts: Option<Vec<Arc<Facts>>>,
 }
 
 /// Reads them all. The reading is recorded before anything is shown.
@@ -77,7 +79,8 @@ struct History<'a> {
     config: &'a Config,
     rules: &'a Rules,
     out: &'a Output,
-    analysts: HashMap<String, Analyst>,
+    /// By target and database.
+    analysts: HashMap<(String, String), Analyst>,
     setups: HashMap<String, Vec<String>>,
 }
 
@@ -92,39 +95,61 @@ impl History<'_> {
         let mut session = asking::session(identity, target);
         session.database = who.db.to_string();
         session.role = who.role.to_string();
-        let facts = self.facts(&fields.sid, &who.target, &text);
+        let permitted = fields.permitted();
+        let readable = is_whole(found, &fields, &payload);
+        let facts = readable.then(|| self.facts(&fields.sid, (&who.target, &who.db), &text, permitted));
         let text = clean::line(&text).into_owned();
         let (position, at) = (found.place.position, UnixMicros(fields.micros()));
-        Some(Past { position, at, session, verdict: fields.verdict.to_string(), text, facts })
+        Some(Past { position, at, session, verdict: fields.verdict.to_string(), text, permitted, facts })
     }
 
-    fn facts(&mut self, session: &str, target: &str, text: &str) -> Vec<Arc<Facts>> {
-        if !self.analysts.contains_key(target) {
-            let analyst = self.analyst(target);
+    fn facts(
+        &mut self,
+        session: &str,
+        (target, database): (&str, &str),
+        text: &str,
+        permitted: bool,
+    ) -> Vec<Arc<Facts>> {
+        let at = (target.to_owned(), database.to_owned());
+        if !self.analysts.contains_key(&at) {
+            let analyst = self.analyst(target, database);
             analyst.teach(self.rules, target);
-            self.analysts.insert(target.to_owned(), analyst);
+            self.analysts.insert(at.clone(), analyst);
         }
-        let Some(analyst) = self.analysts.get(target) else { return Vec::new() };
+        let Some(analyst) = self.analysts.get(&at) else { return Vec::new() };
         if self.setups.len() >= SESSIONS_MAX && !self.setups.contains_key(session) {
             self.setups.clear();
         }
         let setup = self.setups.entry(session.to_owned()).or_default();
         let facts = analyst.explain(setup, text);
-        if facts.iter().any(|f| changes_session(f)) && setup.len() < SETUP_MAX {
+        // What was refused did not run, and changes nothing of what comes after it.
+        if permitted && facts.iter().any(|f| changes_session(f)) && setup.len() < SETUP_MAX {
             setup.push(text.to_owned());
         }
         facts
     }
 
-    fn analyst(&self, name: &str) -> Analyst {
+    fn analyst(&self, name: &str, database: &str) -> Analyst {
         let Some(target) = self.config.target(name) else { return Analyst::blind() };
-        Analyst::of(target).unwrap_or_else(|failure| {
+        Analyst::of(target, database).unwrap_or_else(|failure| {
             let why = failure.messages.join("; ");
-            self.out
-                .talk(&format!("note: target {name}: {why}; its statements are judged without its catalog"));
+            self.out.talk(&format!(
+                "note: target {name}, database {database}: {why}; judged without its catalog"
+            ));
             Analyst::blind()
         })
     }
+}
+
+/// What the coverage says of a text that is not what ran.
+const NOT_THE_TEXT: &[&str] = &["text-withheld", "text-cut", "text-unknown", "encoding"];
+
+/// Whether the whole text of the command stands in its entry, and can be read.
+fn is_whole(found: &Found, fields: &Fields<'_>, payload: &Value) -> bool {
+    let cut = payload.get("cut").and_then(Value::as_array);
+    entry::withheld(found).is_none()
+        && !fields.coverage.iter().any(|c| NOT_THE_TEXT.contains(&&**c))
+        && !cut.is_some_and(|cut| cut.iter().any(|field| field == "text"))
 }
 
 /// Whether later statements may mean something else because of this one.

@@ -1,6 +1,7 @@
 //! `firsthand policy replay`: what the rules as they are now would have decided of the commands in the record.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::Args;
 use firsthand_model::decision::Verdict;
@@ -40,11 +41,15 @@ struct Changed {
 pub(crate) fn run(args: &ReplayArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
     let config = asking::config(place)?;
     let rules = asking::rules_of(config, out)?;
-    let mut all: u64 = 0;
+    let (mut all, mut unread) = (0u64, 0u64);
     let mut changed: BTreeMap<(String, &'static str, String), Changed> = BTreeMap::new();
     history::read("policy replay", &args.since, place, config, &rules, out, &mut |past| {
         all += 1;
-        let judged = judge(&rules, &past);
+        let Some(facts) = &past.facts else {
+            unread += 1;
+            return;
+        };
+        let judged = judge(&rules, &past, facts);
         let (verdict, rule) = judged.as_ref().map_or((Verdict::Allow, ""), |j| (j.verdict, &*j.rule));
         if verdict.word() != past.verdict {
             let key = (past.verdict.clone(), verdict.word(), rule.to_owned());
@@ -59,13 +64,13 @@ pub(crate) fn run(args: &ReplayArgs, place: &Place, out: &Output) -> Result<Exit
         }
     })?;
     let differ: u64 = changed.values().map(|c| c.count).sum();
-    show(&changed, all, differ, &rules, out);
+    show(&changed, (all, unread, differ), &rules, out);
     Ok(Exit::Done)
 }
 
-fn judge(rules: &Rules, past: &Past) -> Option<Judgement> {
+fn judge(rules: &Rules, past: &Past, facts: &[Arc<Facts>]) -> Option<Judgement> {
     let one = |facts: &Facts| rules.judge(&past.session, facts, past.at, false);
-    strictest(past.facts.iter().map(|facts| one(facts)))
+    strictest(facts.iter().map(|facts| one(facts)))
 }
 
 fn example(past: &Past) -> serde_json::Value {
@@ -77,13 +82,17 @@ fn example(past: &Past) -> serde_json::Value {
 
 fn show(
     changed: &BTreeMap<(String, &'static str, String), Changed>,
-    all: u64,
-    differ: u64,
+    (all, unread, differ): (u64, u64, u64),
     rules: &Rules,
     out: &Output,
 ) {
     if !out.is_json() {
         out.text(&format!("{all} commands, {differ} decided otherwise by policy {}", rules.version()));
+        if unread > 0 {
+            out.text(&format!(
+                "{unread} of them could not be read: their text is not in the record, or not all of it"
+            ));
+        }
     }
     for ((from, to, rule), found) in changed {
         if out.is_json() {
@@ -99,6 +108,9 @@ fn show(
         }
     }
     if out.is_json() {
-        out.text(&json!({ "commands": all, "differ": differ, "policy": &*rules.version() }).to_string());
+        out.text(
+            &json!({ "commands": all, "unread": unread, "differ": differ, "policy": &*rules.version() })
+                .to_string(),
+        );
     }
 }

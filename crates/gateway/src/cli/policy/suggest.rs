@@ -34,6 +34,7 @@ struct Seen {
     count: u64,
     tables: BTreeSet<String>,
     settings: BTreeSet<String>,
+    functions: BTreeSet<String>,
     unbounded: bool,
 }
 
@@ -43,16 +44,22 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
     let rules = asking::rules_of(config, out)?;
     let mut seen: BTreeMap<Group, Seen> = BTreeMap::new();
     let mut untold: BTreeMap<String, u64> = BTreeMap::new();
-    let mut all = 0u64;
+    let (mut all, mut refused, mut unread) = (0u64, 0u64, 0u64);
     history::read("policy suggest", &args.since, place, config, &rules, out, &mut |past| {
         if args.identity.as_ref().is_none_or(|wanted| wanted == who(&past).0) {
-            all += 1;
-            for facts in &past.facts {
-                take(&past, facts, &mut seen, &mut untold);
+            match &past.facts {
+                _ if !past.permitted => refused += 1,
+                None => unread += 1,
+                Some(all_facts) => {
+                    all += 1;
+                    for facts in all_facts {
+                        take(&past, facts, &mut seen, &mut untold);
+                    }
+                }
             }
         }
     })?;
-    if all == 0 {
+    if all + refused + unread == 0 {
         return Err(Failure::new(
             "there are no such commands in the record",
             "look further back with --since",
@@ -61,7 +68,7 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
     if out.is_json() {
         for ((identity, kind, target, effect), seen) in &seen {
             let value = json!({ "identity": identity, "kind": kind, "target": target, "effect": effect,
-                                "count": seen.count, "tables": seen.tables, "settings": seen.settings,
+                                "count": seen.count, "tables": seen.tables, "settings": seen.settings, "functions": seen.functions,
                                 "unbounded": seen.unbounded });
             out.text(&value.to_string());
         }
@@ -71,6 +78,13 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
         "# Proposed by `firsthand policy suggest --since {}` from {all} commands.",
         args.since
     ));
+    for (count, why) in
+        [(refused, "they did not run"), (unread, "they could not be read: their text is not in the record")]
+    {
+        if count > 0 {
+            out.text(&format!("# {count} more are left out: {why}."));
+        }
+    }
     out.text("# Read every rule before you use it: what happened is not always what should.");
     for (group, seen) in &seen {
         out.text(&rule(group, seen));
@@ -87,22 +101,50 @@ fn who(past: &Past) -> (&str, IdentityKind) {
 }
 
 fn take(past: &Past, facts: &Facts, seen: &mut BTreeMap<Group, Seen>, untold: &mut BTreeMap<String, u64>) {
+    let (name, kind) = who(past);
+    note((name, kind, &past.session.target), facts, seen, untold);
+}
+
+fn note(
+    (name, kind, target): (&str, IdentityKind, &str),
+    facts: &Facts,
+    seen: &mut BTreeMap<Group, Seen>,
+    untold: &mut BTreeMap<String, u64>,
+) {
     if let Some(opaque) = &facts.opaque {
         *untold.entry(format!("{} {}", opaque.why, opaque.what).trim_end().to_owned()).or_default() += 1;
         return;
     }
-    let (name, kind) = who(past);
+    let mut untold_of = |effect: Effect| {
+        *untold.entry(format!("{}, of nothing that has a name", effect.word())).or_default() += 1;
+    };
     for effect in facts.effects.iter() {
+        // A rule that names nothing would allow everything. BEGIN and COMMIT are about nothing else.
+        let named = match effect {
+            Effect::Read => !facts.reads.is_empty(),
+            Effect::Write | Effect::Define | Effect::Grant | Effect::Lock => !facts.writes.is_empty(),
+            Effect::Execute | Effect::System => !facts.functions.is_empty(),
+            Effect::Session => !facts.settings.is_empty(),
+            Effect::Transaction => true,
+            Effect::Unknown => false,
+        };
+        if !named {
+            untold_of(effect);
+            continue;
+        }
         let relations: &[Relation] = match effect {
             Effect::Read => &facts.reads,
             Effect::Write | Effect::Define | Effect::Grant | Effect::Lock => &facts.writes,
             Effect::Execute | Effect::Session | Effect::Transaction | Effect::System | Effect::Unknown => &[],
         };
-        let group = (name.to_owned(), kind.word(), past.session.target.clone(), effect.word());
+        let group = (name.to_owned(), kind.word(), target.to_owned(), effect.word());
         let seen = seen.entry(group).or_default();
         seen.count += 1;
         seen.unbounded |= facts.unbounded && effect == Effect::Write;
         seen.tables.extend(relations.iter().map(pattern));
+        if matches!(effect, Effect::Execute | Effect::System) {
+            seen.functions.extend(facts.functions.iter().cloned());
+        }
         if effect == Effect::Session {
             seen.settings.extend(facts.settings.iter().map(|s| s.split('=').next().unwrap_or(s).to_owned()));
         }
@@ -132,12 +174,18 @@ fn rule(group: &Group, seen: &Seen) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
     let name: String = format!("{identity}-{target}-{effect}").chars().map(fits).take(64).collect();
     let mut out = format!(
-        "\n[[rule]]\nname = {}\nbecause = {}\nverdict = \"allow\"\nkinds = [\"{kind}\"]\nidentities = [{}]\ntargets = [{}]\neffects = [\"{effect}\"]\n",
+        "\n[[rule]]\nname = {}\nbecause = {}\nverdict = \"allow\"\nkinds = [\"{kind}\"]\nidentities = [{}]\ntargets = [{}]\n",
         text(&name),
         text(&format!("Seen {} times.", seen.count)),
         text(identity),
         text(target),
     );
+    if seen.functions.is_empty() {
+        out.push_str(&format!("effects = [\"{effect}\"]\n"));
+    } else {
+        // A rule about functions is about calling them, whatever they do.
+        out.push_str(&format!("functions = [{}]\n", list(&seen.functions)));
+    }
     if !seen.tables.is_empty() {
         out.push_str(&format!("tables = [{}]\n", list(&seen.tables)));
     }
@@ -148,4 +196,34 @@ fn rule(group: &Group, seen: &Seen) -> String {
         out.push_str("unbounded = false\n");
     }
     out.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firsthand_model::command::Effects;
+
+    #[test]
+    fn a_proposed_rule_always_names_what_it_allows() {
+        let facts = |effect, functions: &[&str]| Facts {
+            effects: Effects::only(effect),
+            functions: functions.iter().map(|f| (*f).to_owned()).collect(),
+            ..Facts::default()
+        };
+        let (mut seen, mut untold) = (BTreeMap::new(), BTreeMap::new());
+        let by = ("bot", IdentityKind::Agent, "shop");
+        note(by, &facts(Effect::Execute, &["public.report"]), &mut seen, &mut untold);
+        note(by, &facts(Effect::System, &["pg_catalog.pg_reload_conf"]), &mut seen, &mut untold);
+        note(by, &facts(Effect::Execute, &[]), &mut seen, &mut untold);
+        note(by, &facts(Effect::Read, &[]), &mut seen, &mut untold);
+        let rules: Vec<String> = seen.iter().map(|(group, seen)| rule(group, seen)).collect();
+        assert_eq!(rules.len(), 2);
+        for (rule, function) in rules.iter().zip(["public.report", "pg_catalog.pg_reload_conf"]) {
+            let read: toml::Value = toml::from_str(rule).unwrap();
+            assert_eq!(read["rule"][0]["functions"][0].as_str(), Some(function), "{rule}");
+        }
+        assert_eq!(untold.values().sum::<u64>(), 2);
+        let file = firsthand_policy::compiled::RuleFile { name: "it".into(), text: rules.join("\n") };
+        assert!(crate::rules::compile(&[file], std::collections::HashMap::new()).is_ok());
+    }
 }
