@@ -224,7 +224,8 @@ impl<'q, 'c> Veil<'q, 'c> {
                 Some(masks)
             }
         };
-        let gives_rows = !matches!(facts.output, Output::None);
+        // Rows that a write changes may come back although it asks for none: for the record.
+        let gives_rows = !matches!(facts.output, Output::None) || !facts.writes.is_empty();
         let mut hush = false;
         for relation in facts.reads.iter().chain(&facts.writes) {
             hush = hush || self.relation(relation)?.is_some();

@@ -216,7 +216,6 @@ impl Policy for TextPolicy {
                 rows: number_after(text, "ROWS="),
                 bytes: number_after(text, "BYTES="),
                 affected: number_after(text, "AFFECTED="),
-                ..Obligations::default()
             }),
         }
     }
