@@ -111,3 +111,22 @@ fn replication_is_refused_unless_allowed() {
     assert_eq!(record.texts(), ["select 'seen'"]);
     assert_eq!(record.of_kind("session.closed").count(), 2);
 }
+
+#[test]
+fn what_the_command_line_asks_of_a_target_stands_in_the_record() {
+    let mut lab = Lab::start(Plan::default()).unwrap();
+    let asked = |lab: &Lab| -> Vec<String> {
+        let record = lab.gateway.record().unwrap();
+        let of = record.of_kind("admin.target_asked");
+        of.map(|e| e.leaf("facts")["command"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    // Through the gateway while it runs, by the command itself when none does.
+    lab.gateway.cli(&["check"]).unwrap();
+    assert_eq!(asked(&lab), ["check"]);
+    lab.gateway.stop().unwrap();
+    lab.gateway.cli(&["policy", "explain", "--target", "shop", "--as", "bot", "select 1"]).unwrap();
+    assert_eq!(asked(&lab), ["check", "policy explain"]);
+    // Without a connection there is nothing to tell.
+    lab.gateway.cli(&["check", "--offline"]).unwrap();
+    assert_eq!(asked(&lab).len(), 2);
+}

@@ -24,7 +24,7 @@ use crate::assemble::Gateway;
 use crate::cli::token::handed;
 use crate::config;
 use crate::failure::{Exit, Failure};
-use crate::place::reading_leaf;
+use crate::place::{Asking, reading_leaf};
 use crate::web::{ACCEPT_REST, BODY_BYTES_MAX, Web};
 use crate::who;
 
@@ -108,6 +108,7 @@ fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/sessions", get(list_sessions))
         .route("/v1/sessions/{id}/kill", post(kill_session))
         .route("/v1/record/read", post(note_reading))
+        .route("/v1/targets/asked", post(note_asking))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(gateway)
 }
@@ -226,6 +227,16 @@ async fn note_reading(
     let what = if reading.what.is_null() { text::Json::default() } else { text::Json::from_written(what) };
     let leaf = reading_leaf(&reading.command);
     gateway.desk.record("record.read", &by(&gateway, peer), leaf, what).await?;
+    Ok(Json(json!({})))
+}
+
+async fn note_asking(
+    State(gateway): Of,
+    Extension(peer): Extension<Peer>,
+    Json(asking): Json<Asking>,
+) -> Answered {
+    let none = text::Json::default();
+    gateway.desk.record("admin.target_asked", &by(&gateway, peer), asking.leaf(), none).await?;
     Ok(Json(json!({})))
 }
 

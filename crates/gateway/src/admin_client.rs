@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{Answer, READING_BYTES_MAX, SOCKET};
 use crate::failure::{Exit, Failure};
+use crate::place::Asking;
 
 /// How long the gateway may take to answer: longer than it waits for its own log.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -89,5 +90,10 @@ impl AdminClient {
         let what: Value = serde_json::from_slice(what.as_bytes()).unwrap_or(Value::Null);
         debug_assert!(what.to_string().len() <= READING_BYTES_MAX);
         self.ask("POST", "/v1/record/read", &json!({ "command": command, "what": what })).map(|_: Value| ())
+    }
+
+    /// Has it recorded that a command asks a target.
+    pub(crate) fn note_asking(&self, asking: &Asking) -> Result<(), Failure> {
+        self.ask("POST", "/v1/targets/asked", &json!(asking)).map(|_: Value| ())
     }
 }

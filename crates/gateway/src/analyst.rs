@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::config::TargetConfig;
 use crate::failure::Failure;
 use crate::listen;
+use crate::place::{Asking, Place};
 
 /// Generations of parents that a table's columns are looked up in.
 const PARENTS_MAX: usize = 32;
@@ -30,11 +31,21 @@ pub(crate) struct Analyst {
 }
 
 impl Analyst {
-    /// With the catalog of a database of the target, read with its credential.
+    /// With the catalog of a database of the target, read with its credential for this command; which is recorded first.
     ///
     /// # Errors
-    /// Why the catalog cannot be read.
-    pub(crate) fn of(target: &TargetConfig, database: &str) -> Result<Self, Failure> {
+    /// Why the catalog cannot be read, or the reading not recorded.
+    pub(crate) fn of(
+        command: &str,
+        place: &Place,
+        target: &TargetConfig,
+        database: &str,
+    ) -> Result<Self, Failure> {
+        place.note_asking(&Asking {
+            command: command.to_owned(),
+            target: target.target.name.clone(),
+            database: database.to_owned(),
+        })?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -121,7 +121,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         )),
         Command::Demo(args) => crate::demo::run(&args, dir.as_deref(), out),
         Command::Serve(args) => crate::serve::run(&args, place()?, out),
-        Command::Check(args) => check::run(&args, place()?, out),
+        Command::Check(args) => check::run(&args, &place()?, out),
         Command::Token { command } => token::run(command, &place()?, out),
         Command::Sessions { command } => sessions::run(command, &place()?, out),
         Command::Log { command } => log::run(command, &place()?, out),

@@ -11,6 +11,7 @@ use firsthand_auditlog::keys::KeyError;
 use firsthand_auditlog::lock::{DataLock, LockError};
 use firsthand_model::event::Event;
 use firsthand_model::json::{Json, Object};
+use serde::{Deserialize, Serialize};
 
 use crate::admin_client::{AdminClient, Unreachable};
 use crate::config::Config;
@@ -126,6 +127,43 @@ impl Place {
                 desk.record("record.read", &by, reading_leaf(command), what).await
             }),
         }
+    }
+
+    /// Records that a command is about to ask a target, with the gateway's credential. Where there is no data folder yet,
+    /// there is no record, and nothing that a gateway has done.
+    pub(crate) fn note_asking(&self, asking: &Asking) -> Result<(), Failure> {
+        if self.must_exist().is_err() {
+            return Ok(());
+        }
+        match self.way(&asking.command)? {
+            Way::Gateway(client) => client.note_asking(asking),
+            Way::Alone(alone) => alone.act(async |desk: &Desk| {
+                let by = who::link(&desk.keys, who::own_uid());
+                desk.record("admin.target_asked", &by, asking.leaf(), Json::default()).await
+            }),
+        }
+    }
+}
+
+/// What a command asks of a target.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asking {
+    pub(crate) command: String,
+    pub(crate) target: String,
+    pub(crate) database: String,
+}
+
+impl Asking {
+    /// The leaf's facts of an `admin.target_asked`.
+    pub(crate) fn leaf(&self) -> Json {
+        let mut text = Vec::with_capacity(120);
+        let mut o = Object::open(&mut text);
+        o.string("command", &self.command);
+        o.string("database", &self.database);
+        o.string("target", &self.target);
+        o.close();
+        Json::from_written(text)
     }
 }
 

@@ -68,6 +68,11 @@ impl Load {
     pub(super) fn is_bulk(self) -> bool {
         matches!(self, Self::Select | Self::CopyOut | Self::CopyIn)
     }
+
+    /// What masking has something to do with.
+    pub(super) fn is_read_in_bulk(self) -> bool {
+        matches!(self, Self::Select | Self::CopyOut)
+    }
 }
 
 /// One run.
@@ -109,7 +114,7 @@ pub(super) fn run(bed: &Bed, peer: &Peer, cell: &Cell, seconds: u32, rows: &Rows
             fs::write(&script, "update bench_counter set n = n + 1 where id = 1;\n")?;
             pgbench(bed, &peer.login, 1, &["-f", &script.to_string_lossy()], seconds)?
         }
-        Load::Select | Load::CopyOut | Load::CopyIn => bulk(&peer.login, cell.load, rows)?,
+        Load::Select | Load::CopyOut | Load::CopyIn => bulk(bed, &peer.login, cell.load, rows)?,
     };
     let used = peer.pid.map_or(Ok(0.0), proc::cpu_seconds)? - before;
     let per_unit = if cell.load.is_bulk() { 1e3 } else { 1e6 };
@@ -173,11 +178,12 @@ pub(super) fn percentile(sorted: &[f64], part: f64) -> f64 {
 }
 
 /// Returns MB moved with what was measured.
-fn bulk(login: &Login, load: Load, rows: &Rows) -> Result<(f64, Sample)> {
-    let mut client = Client::connect(login)?;
+fn bulk(bed: &Bed, login: &Login, load: Load, rows: &Rows) -> Result<(f64, Sample)> {
     if load == Load::CopyIn {
-        client.drain("truncate bench_in")?;
+        // Not through the peer: rules may refuse it.
+        Client::connect(&bed.direct.login)?.drain("truncate bench_in")?;
     }
+    let mut client = Client::connect(login)?;
     let began = Instant::now();
     let bytes = match load {
         Load::CopyIn => {

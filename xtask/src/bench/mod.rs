@@ -18,10 +18,11 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use subject::Subject;
+use subject::{GUARDED, PLAIN, Subject};
 
 /// The order of rows in tables.
-const PEER_ORDER: &[&str] = &["direct", "relay", "haproxy", "pgbouncer", "relaxed", "strict"];
+const PEER_ORDER: &[&str] =
+    &["direct", "relay", "haproxy", "pgbouncer", "relaxed", "strict", "rules", "rules-strict", "masked"];
 /// Cells that are not run in rounds.
 const SINGLE_CELLS: &[&str] = &["writes", "busy32", "idle1000", "append", "start"];
 /// A log of this size is on disk when the start is measured.
@@ -86,6 +87,8 @@ struct Bench {
     options: Options,
     /// Dropped before the bed: the gateway ends before its server.
     subject: Option<Subject>,
+    /// The same with rules in force.
+    guarded: Option<Subject>,
     bed: Bed,
     runs: Runs,
     verdicts: Vec<Verdict>,
@@ -105,17 +108,19 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     progress("starting PostgreSQL and the peers");
     let dir = std::env::temp_dir().join(format!("firsthand-bench-{}", std::process::id()));
     let bed = Bed::start(&dir, &target.join("release/xtask"))?;
-    let subject = if options.peers_only {
-        None
+    let (subject, guarded) = if options.peers_only {
+        (None, None)
     } else {
         let program = options.firsthand.clone().unwrap_or_else(|| target.join("release/firsthand"));
-        Some(Subject::start(&bed, &program, &folder)?)
+        let guarded = Subject::start(&GUARDED, &bed, &program, &folder.join("guarded"))?;
+        (Some(Subject::start(&PLAIN, &bed, &program, &folder)?), Some(guarded))
     };
     let notes = bed.missing.iter().map(|m| format!("Not compared with {m}: not installed here.")).collect();
     let mut bench = Bench {
         root: root.to_owned(),
         options,
         subject,
+        guarded,
         bed,
         runs: Runs::default(),
         verdicts: Vec::new(),
@@ -154,6 +159,12 @@ impl Bench {
                 let mut peers = self.bed.peers.clone();
                 if let Some(subject) = &self.subject {
                     peers.extend([subject.peer("relaxed")?, subject.peer("strict")?]);
+                }
+                if let Some(guarded) = &self.guarded {
+                    peers.extend([guarded.peer("rules")?, guarded.peer("rules-strict")?]);
+                    if cell.load.is_read_in_bulk() {
+                        peers.push(guarded.peer("masked")?);
+                    }
                 }
                 dice.shuffle(&mut peers);
                 let direct = self.bed.direct.clone();
@@ -199,71 +210,69 @@ impl Bench {
     }
 
     fn judge_rounds(&mut self) {
-        let runs = &self.runs;
-        let cpu = |cell, peer| runs.against(cell, peer, "relay", |p, r| p.cpu / r.cpu);
-        let added = |cell, peer| runs.against(cell, peer, "direct", |p, d| p.p50 - d.p50);
-        let rate = |cell, peer| runs.against(cell, peer, "direct", |p, d| p.rate / d.rate);
+        self.judge_transactions();
+        self.judge_latencies();
+        self.judge_bulk();
+        self.note_relay();
+    }
+
+    fn judge_transactions(&mut self) {
+        if !self.runs.has("s8") {
+            return;
+        }
+        for (peer, limit, budget) in [
+            ("relaxed", 1.6, "≤ 1.6 × relay (goal 1.25)"),
+            ("strict", 2.0, "≤ 2.0 × relay (goal 1.6)"),
+            ("rules", 1.6, "≤ 1.6 × relay (goal 1.25)"),
+            ("rules-strict", 2.0, "≤ 2.0 × relay (goal 1.6)"),
+        ] {
+            let what = format!("CPU per `pgbench -S` transaction, 8 clients, {peer}");
+            let figure = self.runs.against("s8", peer, "relay", |p, r| p.cpu / r.cpu);
+            self.verdicts.push(Verdict::at_most(&what, budget, limit, figure, "×"));
+        }
+    }
+
+    fn judge_latencies(&mut self) {
         let sync = self.sync_micros();
-        let mut verdicts = Vec::new();
-        if runs.has("s8") {
-            let what = "CPU per `pgbench -S` transaction, 8 clients";
-            verdicts.push(Verdict::at_most(
-                &format!("{what}, relaxed"),
-                "≤ 1.6 × relay (goal 1.25)",
-                1.6,
-                cpu("s8", "relaxed"),
-                "×",
-            ));
-            verdicts.push(Verdict::at_most(
-                &format!("{what}, strict"),
-                "≤ 2.0 × relay (goal 1.6)",
-                2.0,
-                cpu("s8", "strict"),
-                "×",
-            ));
+        let (one, two) = (sync + 15.0, 2.0 * sync + 20.0);
+        let none = "≤ 10 µs".to_owned();
+        let read = format!("≤ one fdatasync + 15 µs = {one:.0} µs");
+        let write = format!("≤ two fdatasync + 20 µs = {two:.0} µs");
+        for (cell, peer, what, limit, budget) in [
+            ("s1", "relaxed", "relaxed", 10.0, &none),
+            ("s1", "strict", "strict read", one, &read),
+            ("w1", "strict", "strict write", two, &write),
+            ("s1", "rules", "rules", 10.0, &none),
+            ("s1", "rules-strict", "rules-strict read", one, &read),
+            ("w1", "rules-strict", "rules-strict write", two, &write),
+        ] {
+            if self.runs.has(cell) {
+                let what = format!("added p50, 1 client, {what}");
+                let figure = self.runs.against(cell, peer, "direct", |p, d| p.p50 - d.p50);
+                self.verdicts.push(Verdict::at_most(&what, budget, limit, figure, "µs"));
+            }
         }
-        if runs.has("s1") {
-            verdicts.push(Verdict::at_most(
-                "added p50, 1 client, relaxed",
-                "≤ 10 µs",
-                10.0,
-                added("s1", "relaxed"),
-                "µs",
-            ));
-            let limit = sync + 15.0;
-            let budget = format!("≤ one fdatasync + 15 µs = {limit:.0} µs");
-            verdicts.push(Verdict::at_most(
-                "added p50, 1 client, strict read",
-                &budget,
-                limit,
-                added("s1", "strict"),
-                "µs",
-            ));
-        }
-        if runs.has("w1") {
-            let limit = 2.0 * sync + 20.0;
-            let budget = format!("≤ two fdatasync + 20 µs = {limit:.0} µs");
-            verdicts.push(Verdict::at_most(
-                "added p50, 1 client, strict write",
-                &budget,
-                limit,
-                added("w1", "strict"),
-                "µs",
-            ));
-        }
-        let bulk = [
+    }
+
+    fn judge_bulk(&mut self) {
+        let cells = [
             ("rawsel", "1,000,000-row SELECT"),
             ("copyout", "COPY to the client"),
             ("copyin", "COPY to the server"),
         ];
-        for (cell, what) in bulk.into_iter().filter(|(cell, _)| runs.has(cell)) {
-            for peer in ["relaxed", "strict"] {
-                let what = format!("{what}, {peer}");
-                verdicts.push(Verdict::at_least(&what, "≥ 0.90 × direct MB/s", 0.9, rate(cell, peer), "×"));
+        let peers = [("relaxed", 0.9), ("strict", 0.9), ("rules", 0.9), ("masked", 0.5)];
+        for (cell, what) in cells.into_iter().filter(|(cell, _)| self.runs.has(cell)) {
+            for (peer, least) in peers {
+                if peer == "masked" && cell == "copyin" {
+                    continue;
+                }
+                let what =
+                    format!("{what}, {}", if peer == "masked" { "2 of 4 columns masked" } else { peer });
+                let budget = format!("≥ {least:.2} × direct MB/s");
+                let figure = self.runs.against(cell, peer, "direct", |p, d| p.rate / d.rate);
+                self.verdicts.push(Verdict::at_least(&what, &budget, least, figure, "×"));
             }
         }
-        self.verdicts.extend(verdicts);
-        self.note_relay();
     }
 
     /// What any process in between costs is no fault of this one: said beside the budget, which is against none.

@@ -13,16 +13,55 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// `(target, its record settings)`: the same server three times. `bulk` keeps whole results, to make a large log.
-const TARGETS: &[(&str, &str)] = &[
-    ("relaxed", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
-    ("strict", r#"{ rows = 1000, bytes = "1MiB", durability = "strict" }"#),
-    ("bulk", r#"{ rows = 1000000, bytes = "64MiB", durability = "relaxed" }"#),
+/// What one process of Firsthand is given to do.
+pub(super) struct Setup {
+    name: &'static str,
+    /// `(target, its record settings)`: the same server each time.
+    targets: &'static [(&'static str, &'static str)],
+    /// With `[policy]`: every command is judged.
+    policy: bool,
+}
+
+/// Without `[policy]`. `bulk` keeps whole results, to make a large log.
+pub(super) const PLAIN: Setup = Setup {
+    name: "firsthand",
+    targets: &[
+        ("relaxed", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
+        ("strict", r#"{ rows = 1000, bytes = "1MiB", durability = "strict" }"#),
+        ("bulk", r#"{ rows = 1000000, bytes = "64MiB", durability = "relaxed" }"#),
+    ],
+    policy: false,
+};
+
+/// With the rules that are shipped for agents, changed only so far that the benchmark's own writes may run. Of the four
+/// columns of `pgbench_accounts`, two are labelled on `masked`.
+pub(super) const GUARDED: Setup = Setup {
+    name: "guarded",
+    targets: &[
+        ("rules", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
+        ("rules-strict", r#"{ rows = 1000, bytes = "1MiB", durability = "strict" }"#),
+        ("masked", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
+    ],
+    policy: true,
+};
+
+const SHIPPED: &str = include_str!("../../../policy/agents.toml");
+/// What stands otherwise in the shipped rules, and what stands there for the benchmark.
+const FOR_WRITES: &[(&str, &str)] = &[
+    (
+        "verdict = \"hold\"\nkinds = [\"agent\"]\neffects = [\"write\"]\napprove = { group = \"approvers\", quorum = 1, ttl = \"15m\", once = true }",
+        "verdict = \"allow\"\nkinds = [\"agent\"]\neffects = [\"write\"]",
+    ),
+    ("affected = 1000\n", "affected = 2000000\n"),
 ];
+const LABELS: &str = "\n[[label]]\nlabel = \"private\"\ncolumns = [\"pgbench_accounts.abalance\", \
+                      \"pgbench_accounts.filler\"]\ntargets = [\"masked\"]\n";
+
 /// The name of the token, and of who acts.
 const TOKEN: &str = "bench";
 
 pub(super) struct Subject {
+    setup: &'static Setup,
     program: PathBuf,
     config: PathBuf,
     /// The data folder, on the disk whose fdatasync counts.
@@ -34,13 +73,20 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Writes the configuration, makes the token and starts the gateway.
-    pub(super) fn start(bed: &Bed, program: &Path, folder: &Path) -> Result<Self> {
+    pub(super) fn start(setup: &'static Setup, bed: &Bed, program: &Path, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let port = free_port()?;
         let (config, data) = (folder.join("firsthand.toml"), folder.join("data"));
-        fs::write(&config, configuration(bed, &data, port, free_port()?))?;
-        let mut subject =
-            Self { program: program.to_owned(), config, data, port, logins: Vec::new(), running: None };
+        let mut text = configuration(setup, bed, &data, port, free_port()?);
+        if setup.policy {
+            let rules = folder.join("policy");
+            fs::create_dir_all(&rules)?;
+            fs::write(rules.join("rules.toml"), rules_text()?)?;
+            text.push_str(&format!("[policy]\ndir = \"{}\"\n", rules.display()));
+        }
+        fs::write(&config, text)?;
+        let program = program.to_owned();
+        let mut subject = Self { setup, program, config, data, port, logins: Vec::new(), running: None };
         subject.logins = subject.create_token()?;
         subject.start_process(bed)?;
         for (name, login) in &subject.logins {
@@ -54,11 +100,12 @@ impl Subject {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--config"]).arg(&self.config);
         let began = Instant::now();
-        let mut child = bed.spawn(command, "firsthand")?;
+        let mut child = bed.spawn(command, self.setup.name)?;
         let patience = Duration::from_secs(60);
         while !listens(self.port) {
             if child.try_wait()?.is_some() || began.elapsed() > patience {
-                let said = fs::read_to_string(bed.dir.join("firsthand.out")).unwrap_or_default();
+                let said =
+                    fs::read_to_string(bed.dir.join(format!("{}.out", self.setup.name))).unwrap_or_default();
                 bail!("firsthand serve did not start:\n{said}");
             }
             std::thread::sleep(Duration::from_micros(200));
@@ -106,7 +153,7 @@ impl Subject {
             "someone@example.org",
             "--json",
         ]);
-        for (target, _) in TARGETS {
+        for (target, _) in self.setup.targets {
             command.args(["--target", target]);
         }
         let output =
@@ -120,7 +167,8 @@ impl Subject {
         let login = |target: &str| {
             addresses.iter().filter_map(|a| parse_address(a)).find(|login| login.database == target)
         };
-        TARGETS
+        self.setup
+            .targets
             .iter()
             .map(|(target, _)| {
                 Ok((*target, login(target).with_context(|| format!("no DSN for {target} in {answer}"))?))
@@ -135,14 +183,26 @@ impl Drop for Subject {
     }
 }
 
-fn configuration(bed: &Bed, data: &Path, port: u16, http: u16) -> String {
+/// The rules of the benchmark, without the cases that stand beside them.
+fn rules_text() -> Result<String> {
+    let mut text = SHIPPED.split_once("[[test]]").context("the shipped rules have no cases")?.0.to_owned();
+    for (shipped, ours) in FOR_WRITES {
+        if !text.contains(shipped) {
+            bail!("policy/agents.toml has changed: `{shipped}` is not in it");
+        }
+        text = text.replace(shipped, ours);
+    }
+    Ok(text + LABELS)
+}
+
+fn configuration(setup: &Setup, bed: &Bed, data: &Path, port: u16, http: u16) -> String {
     let server = &bed.direct.login;
     let mut text = format!(
         "data_dir = \"{}\"\n[listen]\npostgres = \"127.0.0.1:{port}\"\nhttp = \"127.0.0.1:{http}\"\n",
         data.display()
     );
     let password = bed.dir.join("password");
-    for (name, record) in TARGETS {
+    for (name, record) in setup.targets {
         text.push_str(&format!(
             "[[target]]\nname = \"{name}\"\nprotocol = \"postgres\"\naddress = \"{}:{}\"\ndatabase = \"{}\"\n\
              tls = \"disable\"\ncredential = {{ user = \"{}\", password = {{ file = \"{}\" }} }}\nrecord = {record}\n",
@@ -194,5 +254,10 @@ mod tests {
         assert_eq!((login.user.as_str(), login.password.as_str()), ("bench", "fh_x-y"));
         assert_eq!((login.port, login.database.as_str()), (6432, "relaxed"));
         assert!(parse_address("fh_secret").is_none());
+    }
+
+    #[test]
+    fn the_shipped_rules_still_have_what_the_benchmark_changes() {
+        assert!(rules_text().unwrap().contains("pgbench_accounts.filler"));
     }
 }

@@ -110,6 +110,13 @@ pub const KINDS: &[Kind] = &[
         &[BY, facts(parts::KILLED)],
         &[BY_NAME, CUT, long_facts(parts::KILLED)],
     ),
+    administered(
+        "admin.target_asked",
+        "Somebody has the command line ask a target, with the gateway's credential: `check`, or a command about policy that needs to \
+         know what a database defines.",
+        &[BY, facts(parts::ASKED_BY_HAND)],
+        &[BY_NAME, CUT, long_facts(parts::ASKED_BY_HAND)],
+    ),
     Kind {
         name: "command.abandoned",
         means: "A permitted command will have no answer of the target.",

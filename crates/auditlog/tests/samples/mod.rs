@@ -230,13 +230,14 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 6] = [
+const ADMINISTERED: [(&str, &str, &str); 7] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
         r#"{"errors":["unknown key `adress`"]}"#,
     ),
     ("admin.session_killed", r#"{"session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#, ""),
+    ("admin.target_asked", r#"{"command":"policy explain","database":"orders","target":"orders"}"#, ""),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
     ("identity.token_revoked", TOKEN, TOKEN_DETAIL),
     (
@@ -383,7 +384,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     ];
     for kind in firsthand_auditlog::entry::kinds::KINDS {
         let event = match kind.name.split_once('.') {
-            Some(("log", "oversize")) => continue,
+            Some(("log", "oversize") | ("admin", "target_asked")) => continue,
             Some(("log", "gap")) => administered(kind.name),
             Some(("log", _)) => log(kind.name),
             Some(("admin" | "record", _)) => administered(kind.name),
@@ -409,6 +410,7 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.push(("command.changed".to_owned(), Event::CommandChanged(Box::new(changed(Arc::new(facts()))))));
     all.push(("target.asked".to_owned(), log("target.asked")));
     all.push(("identity.refused-together".to_owned(), Event::Refused(Box::new(failed_together()))));
+    all.push(("admin.target_asked".to_owned(), administered("admin.target_asked")));
 }
 
 fn changed(facts: Arc<SessionFacts>) -> CommandChanged {

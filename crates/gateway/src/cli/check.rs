@@ -13,7 +13,7 @@ use super::output::{Output, columns};
 use crate::config::{Config, TargetConfig};
 use crate::failure::{Exit, Failure};
 use crate::listen;
-use crate::place::Place;
+use crate::place::{Asking, Place};
 use crate::rules;
 
 /// Arguments of `check`.
@@ -32,8 +32,8 @@ struct Tried {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, Failure> {
-    let Some(config) = place.config else {
+pub(crate) fn run(args: &CheckArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
+    let Some(config) = &place.config else {
         return Err(Failure::usage("check needs a configuration", "give --config FILE"));
     };
     let mut wrong: Vec<String> = Vec::new();
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, 
             }
         }
     }
-    let rules = match rules::load(&config) {
+    let rules = match rules::load(config) {
         Ok(rules) => rules,
         Err(failure) => {
             wrong.extend(failure.messages);
@@ -56,12 +56,12 @@ pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, 
             None
         }
     };
-    let tried = if args.offline { Vec::new() } else { try_targets(&config)? };
+    let tried = if args.offline { Vec::new() } else { try_targets(place, config)? };
     let policy = rules.map(|rules| (rules.version.to_string(), rules.metas().len()));
     if out.is_json() {
-        show_json(&config, &tried, &wrong, policy, out);
+        show_json(config, &tried, &wrong, policy, out);
     } else {
-        show(&config, &tried, &wrong, policy, out);
+        show(config, &tried, &wrong, policy, out);
     }
     let failed = tried.iter().filter(|t| t.failed.is_some()).count();
     match (wrong.len() + failed, wrong.first()) {
@@ -74,22 +74,29 @@ pub(crate) fn run(args: &CheckArgs, place: Place, out: &Output) -> Result<Exit, 
     }
 }
 
-fn try_targets(config: &Config) -> Result<Vec<Tried>, Failure> {
+fn try_targets(place: &Place, config: &Config) -> Result<Vec<Tried>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Failure::new(format!("cannot start: {e}"), "check the limits of this process"))?;
-    Ok(runtime.block_on(async {
-        let mut tried = Vec::new();
-        for target in &config.targets {
-            let (said, failed) = match try_target(target).await {
-                Ok(said) => (said, None),
-                Err(why) => (Vec::new(), Some(why)),
-            };
-            tried.push(Tried { name: target.target.name.clone(), said, failed });
-        }
-        tried
-    }))
+    let one = |target: &TargetConfig| {
+        place
+            .note_asking(&Asking {
+                command: "check".to_owned(),
+                target: target.target.name.clone(),
+                database: target.target.database.clone(),
+            })
+            .map_err(|failure| failure.messages.join("; "))?;
+        runtime.block_on(try_target(target))
+    };
+    let tried = config.targets.iter().map(|target| {
+        let (said, failed) = match one(target) {
+            Ok(said) => (said, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        Tried { name: target.target.name.clone(), said, failed }
+    });
+    Ok(tried.collect())
 }
 
 async fn try_target(target: &TargetConfig) -> Result<Vec<String>, String> {

@@ -252,6 +252,12 @@ pub(super) const RELOADED: &[Field] = &[
 
 pub(super) const RELOADED_DETAIL: &[Field] = &[field("errors", Texts, "Why it was not done.")];
 
+pub(super) const ASKED_BY_HAND: &[Field] = &[
+    field("command", Text, "The command: `policy explain`."),
+    field("database", Text, "The database."),
+    field("target", Text, "The target."),
+];
+
 pub(super) const KILLED: &[Field] = &[field("session", Text, "The session.")];
 
 pub(super) const TOKEN: &[Field] = &[

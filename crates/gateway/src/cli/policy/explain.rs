@@ -101,7 +101,7 @@ pub(crate) fn run(args: &ExplainArgs, place: &Place, out: &Output) -> Result<Exi
     let rules = asking::rules_of(config, out)?;
     let kind = args.kind.map(Kind::identity);
     let (identity, ended) = asking::identity(place, &args.who, kind, &args.target, out)?;
-    let analyst = Analyst::of(target, &target.target.database)?;
+    let analyst = Analyst::of("policy explain", place, target, &target.target.database)?;
     analyst.teach(&rules, &args.target);
     let answerer = Answerer { rules, analyst, session: asking::session(identity, target), ended };
     match &args.sql {

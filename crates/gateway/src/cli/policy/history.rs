@@ -66,7 +66,8 @@ pub(super) fn read(
     let mut reading = json!({ "since": since });
     note(&mut reading, "expression", query.to_string());
     place.note_reading(command, what(&reading))?;
-    let mut history = History { config, rules, out, analysts: HashMap::new(), setups: HashMap::new() };
+    let (analysts, setups) = (HashMap::new(), HashMap::new());
+    let mut history = History { command, place, config, rules, out, analysts, setups };
     while let Some(found) = search.next().map_err(|e| unreadable(&e))? {
         if let Some(past) = history.past(&found, search.names()) {
             each(past);
@@ -76,6 +77,8 @@ pub(super) fn read(
 }
 
 struct History<'a> {
+    command: &'a str,
+    place: &'a Place,
     config: &'a Config,
     rules: &'a Rules,
     out: &'a Output,
@@ -131,7 +134,7 @@ impl History<'_> {
 
     fn analyst(&self, name: &str, database: &str) -> Analyst {
         let Some(target) = self.config.target(name) else { return Analyst::blind() };
-        Analyst::of(target, database).unwrap_or_else(|failure| {
+        Analyst::of(self.command, self.place, target, database).unwrap_or_else(|failure| {
             let why = failure.messages.join("; ");
             self.out.talk(&format!(
                 "note: target {name}, database {database}: {why}; judged without its catalog"
