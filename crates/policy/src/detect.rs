@@ -141,6 +141,11 @@ impl Detector {
         if value.is_empty() || hint == TypeHint::Nothing {
             return;
         }
+        // Padding is nothing to look at: a column of type char(n) is full of it.
+        let value = value.trim_ascii_end();
+        if value.is_empty() {
+            return;
+        }
         let topic = if hint == TypeHint::Network && topic == Topic::Unknown { Topic::Ip } else { topic };
         let class = Class::of(value);
         let first = hits.len();

@@ -106,7 +106,7 @@ impl CopyMask {
             let end = match self.options.form {
                 CopyForm::Binary => binary_end(rest, self.header)?,
                 CopyForm::Text => {
-                    let end = memchr(rest, self.searched);
+                    let end = line_end(rest, self.searched);
                     self.searched = if end.is_some() { 0 } else { rest.len() };
                     end
                 }
@@ -290,25 +290,30 @@ impl CopyMask {
     }
 }
 
-fn memchr(rest: &[u8], from: usize) -> Option<usize> {
-    rest.get(from..)?.iter().position(|b| *b == b'\n').map(|at| from + at + 1)
+/// Behind the first line feed from there on.
+fn line_end(rest: &[u8], from: usize) -> Option<usize> {
+    memchr::memchr(b'\n', rest.get(from..)?).map(|at| from + at + 1)
 }
 
 /// Where a field of the text form ends: at a delimiter without a backslash in front, or with the line.
 fn field_end(rest: &[u8], delimiter: u8) -> usize {
     let mut at = 0;
-    while let Some(byte) = rest.get(at) {
-        match byte {
-            b'\\' => at += 1,
-            byte if *byte == delimiter => return at,
-            _ => {}
+    while let Some(found) = rest.get(at..).and_then(|rest| memchr::memchr2(delimiter, b'\\', rest)) {
+        if rest.get(at + found) == Some(&delimiter) {
+            return at + found;
         }
-        at += 1;
+        at += found + 2;
     }
     rest.len()
 }
 
 fn unescape(mut raw: &[u8], into: &mut Vec<u8>) {
+    // Most fields hold nothing that is escaped.
+    let plain = memchr::memchr(b'\\', raw).unwrap_or(raw.len());
+    if let Some((before, rest)) = raw.split_at_checked(plain) {
+        into.extend_from_slice(before);
+        raw = rest;
+    }
     while let Some((byte, rest)) = raw.split_first() {
         raw = rest;
         if *byte != b'\\' {

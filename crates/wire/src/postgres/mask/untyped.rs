@@ -46,12 +46,23 @@ fn look(value: &[u8]) -> Kind {
         [b'0'..=b'9', ..] if is(Kind::Timestamp) => Kind::Timestamptz,
         [b'0'..=b'9', ..] if value.len() >= 8 && is(Kind::Time) => Kind::Time,
         _ if is_uuid(value) => Kind::Uuid,
-        _ if str::from_utf8(value).is_ok_and(|t| network::coarse(t, true).is_some()) => Kind::Net(false),
+        [b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' | b':', ..] if is_address(value) => Kind::Net(false),
         _ => Kind::Text,
     }
 }
 
+/// No address with its network takes more bytes.
+const ADDRESS_BYTES_MAX: usize = 49;
+
+fn is_address(value: &[u8]) -> bool {
+    value.len() <= ADDRESS_BYTES_MAX
+        && str::from_utf8(value).is_ok_and(|text| network::coarse(text, true).is_some())
+}
+
 fn is_number(value: &[u8]) -> bool {
+    if value.iter().all(u8::is_ascii_digit) {
+        return !value.is_empty();
+    }
     value.iter().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'))
         && str::from_utf8(value).is_ok_and(|t| t.parse::<f64>().is_ok())
 }
