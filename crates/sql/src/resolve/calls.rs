@@ -306,10 +306,16 @@ impl<'a> Resolver<'a> {
         }
         // EXPLAIN plans; the planner runs what claims not to be volatile.
         if self.planning && f.volatility == b'v' {
+            self.inlined(f);
             return Value::made(result, arguments);
         }
+        let planning = std::mem::take(&mut self.planning);
         let facts = self.function_facts(f);
+        self.planning = planning;
         self.found.take(&facts);
+        if planning {
+            self.ran.push(Arc::clone(&facts));
+        }
         self.type_checks(f.result);
         f.arguments.iter().for_each(|a| self.type_checks(*a));
         let mut value = Value::made(result, arguments);
@@ -465,7 +471,11 @@ impl<'a> Resolver<'a> {
                 self.path = self.state.path_of(self.catalog, path);
             }
         }
-        self.parameters = f.argument_names.iter().filter(|n| !n.is_empty()).cloned().collect();
+        // What a call of a polymorphic function gives it is not known here.
+        let pseudo = |oid: &Oid| self.catalog.type_by_oid(*oid).is_none_or(|t| t.kind == b'p');
+        self.parameter_types = f.arguments.iter().map(|oid| if pseudo(oid) { 0 } else { *oid }).collect();
+        let named = f.argument_names.iter().cloned().zip(self.parameter_types.iter().copied());
+        self.parameters = named.filter(|(name, _)| !name.is_empty()).collect();
         let Some(statements) = parse_body(source) else { return self.opaque_function(f) };
         let mut output = Output::None;
         for statement in &statements {
@@ -614,9 +624,8 @@ impl<'a> Resolver<'a> {
         match self.catalog.function_by_oid(function).cloned() {
             // An operator's function runs in estimates, whatever its volatility.
             Some(f) => {
-                let planning = std::mem::take(&mut self.planning);
-                self.run(&f, &[], &[]);
-                self.planning = planning;
+                let arguments = vec![Value::plain(0); f.arguments.len()];
+                self.really(|me| drop(me.run(&f, &arguments, &[])));
             }
             None => {
                 self.found.effect(Effect::Execute);
