@@ -370,6 +370,10 @@ impl<'a> Resolver<'a> {
         if self.planning && f.volatility == b'v' {
             return Value::made(result, arguments);
         }
+        // What it is given is kept somewhere: in a setting, a large object, a notification, a lock's number.
+        if class != Class::Safe {
+            arguments.iter().for_each(|value| self.found.copies(value));
+        }
         match class {
             Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
             Class::Safe if &*f.name == "pg_mcv_list_items" => return Value::unknown(result),
@@ -606,12 +610,6 @@ impl<'a> Resolver<'a> {
             kept.retain(|(_, o)| fits(o));
         }
         kept
-    }
-
-    /// An operator of any types.
-    pub(super) fn operator_by_name(&mut self, parts: &[protobuf::Node]) {
-        let (schema, name) = name_of(parts);
-        self.operator(schema, name, Some(&Value::plain(0)), Some(&Value::plain(0)));
     }
 
     /// `=` as the grammar means it: by the path, like any other.

@@ -165,7 +165,13 @@ impl Resolver<'_> {
                     let row = Value::row(oid::RECORD, rows.fields.clone());
                     self.equality(&left, &if several { row } else { first.unwrap_or_default() });
                 } else {
-                    self.operator_by_name(&it.oper_name);
+                    let (schema, name) = super::name_of(&it.oper_name);
+                    let element = if left.fields.is_some() {
+                        Value::row(oid::RECORD, rows.fields.clone())
+                    } else {
+                        first.unwrap_or_default()
+                    };
+                    self.operator(schema, name, Some(&left), Some(&element));
                 }
                 self.found.tests(&left);
                 self.found.tests(&right);

@@ -40,7 +40,8 @@ impl Resolver<'_> {
         self.found.only_planned();
         let opaque = self.found.is_opaque();
         let kept = [Effect::Unknown, Effect::Execute, Effect::System];
-        let kept = kept.into_iter().filter(|e| self.found.effects.has(*e) && (opaque || *e == Effect::System));
+        let kept =
+            kept.into_iter().filter(|e| self.found.effects.has(*e) && (opaque || *e == Effect::System));
         self.found.effects = kept.fold(Effects::only(Effect::Read), Effects::and);
         for facts in std::mem::replace(&mut self.ran, before) {
             self.found.take(&facts);
@@ -139,7 +140,6 @@ impl Resolver<'_> {
                 | NodeEnum::TransactionStmt(_)
                 | NodeEnum::DiscardStmt(_)
                 | NodeEnum::PrepareStmt(_)
-                | NodeEnum::DeclareCursorStmt(_)
         );
         if told || self.found.settings.is_empty() {
             return sequel;
