@@ -326,3 +326,57 @@ fn changed_rows_hold_no_masked_value() {
     assert!(with.is_empty(), "the record has a masked value: {with:?}");
     assert!(record.unbalanced().is_empty());
 }
+
+/// What a statement runs unseen: arguments of EXECUTE under EXPLAIN, checks of a parameter's type, expressions that planning folds.
+#[test]
+fn what_runs_beside_the_statement_is_judged_and_changes_nothing() {
+    let (lab, _folder) = lab();
+    lab.far
+        .sql(
+            "shop",
+            "create function seen(text) returns boolean immutable language plpgsql security definer as
+               $$ begin perform wipe(); return true; end $$;
+             create domain checked as text check (seen(value)); create table folded (a int);
+             create index on folded (a) where seen('x'); grant select on folded to app;",
+        )
+        .unwrap();
+    let oid: u32 = lab.far.sql("shop", "select 'checked'::regtype::oid").unwrap().trim().parse().unwrap();
+    let through = lab.through();
+    let prepare = "prepare p(int) as select $1";
+    for sql in [
+        &[prepare, "explain execute p(wipe())"][..],
+        &[prepare, "explain (analyze false) execute p(wipe())"],
+        &[prepare, "explain create table t as execute p(wipe())"],
+        &["select * from folded"],
+        &["explain select 1 where seen('x')"],
+        &["select set_config('application_name', email, false) from customers"],
+        &["set statement_timeout = '1us'"],
+    ] {
+        let said = psql(&through, sql);
+        assert!(said.contains("Firsthand refused"), "{sql:?}: {said}");
+    }
+    let mut raw = Raw::login(&through, &[]).unwrap();
+    let mut parse = b"\0select $1 is null\0\0\x01".to_vec();
+    parse.extend(oid.to_be_bytes());
+    let mut out = frame(b'P', &parse);
+    out.extend(frame(b'B', b"\0\0\0\0\0\x01\0\0\0\x01x\0\0"));
+    out.extend(frame(b'E', b"\0\0\0\0\0"));
+    out.extend(frame(b'S', b""));
+    std::io::Write::write_all(&mut raw.stream, &out).unwrap();
+    let seen: Vec<Message> = raw.until(b'Z').unwrap();
+    assert!(seen.iter().any(|m| m.tag == b'E' && m.line().contains("Firsthand refused")), "{seen:?}");
+    assert_eq!(customers(&lab), "3");
+    // Nothing of it is so much as refused where it does nothing.
+    assert!(!psql(&through, &[prepare, "explain execute p(1 + 1)"]).contains("ERROR"));
+}
+
+/// A text that does not parse is refused for that, not for what may be otherwise in a moment.
+#[test]
+fn what_does_not_parse_is_told_so() {
+    let (lab, _folder) = lab();
+    let said = psql(&lab.through(), &["select id frm from customers wher"]);
+    assert!(said.contains("unparsed: syntax error at or near \"from\""), "{said}");
+    assert!(said.contains("Correct the syntax") && !said.contains("again soon"), "{said}");
+    let said = psql(&lab.through(), &["create role x password hunter2"]);
+    assert!(said.contains("unparsed: syntax error") && !said.contains("hunter2\""), "{said}");
+}

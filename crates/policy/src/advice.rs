@@ -89,7 +89,8 @@ fn telling(opaque: &Opaque) -> String {
         "prepared" | "cursor" => "Send the statement itself instead of its name.".to_owned(),
         "dynamic-sql" => "Write the statement out instead of building it from a string.".to_owned(),
         "do" | "call" => "Send the statements themselves, one by one, without DO or CALL.".to_owned(),
-        "unparsed" => "Check the syntax, or send it in smaller parts.".to_owned(),
+        "unparsed" => "Correct the syntax, or send it in smaller parts: as it is it will be refused again.".to_owned(),
+        "several" => "Send one statement at a time: a prepared statement holds only one.".to_owned(),
         _ => "Write it in a plainer way.".to_owned(),
     }
 }

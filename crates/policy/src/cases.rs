@@ -152,6 +152,7 @@ const REASONS: &[&str] = &[
     "function",
     "operator",
     "unparsed",
+    "several",
     "prepared",
     "cursor",
     "relation",

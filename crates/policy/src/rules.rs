@@ -301,12 +301,14 @@ pub fn unresolved(shape: &Shape) -> Facts {
         ..Relation::default()
     };
     let tables: Vec<Relation> = shape.tables.iter().map(relation).collect();
+    let of_text = |covered: &String| ["unparsed", "several"].into_iter().find(|why| covered == why);
+    let why = shape.coverage.iter().find_map(of_text).unwrap_or("no-catalog");
     Facts {
         effects: shape.effects.and(Effect::Unknown),
         writes: if shape.plain_read { Vec::new() } else { tables.clone() },
         reads: tables,
         unbounded: !shape.plain_read,
-        opaque: Some(Opaque { why: "no-catalog", what: String::new() }),
+        opaque: Some(Opaque { why, what: String::new() }),
         output: Output::Untold("only its text was read, without the target's catalog"),
         ..Facts::default()
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use firsthand_model::command::{Effect, Effects, Shape};
+use firsthand_model::statement::{Facts, Opaque};
 
 use crate::catalog::Catalog;
 use crate::cost::parse_bytes;
@@ -76,6 +77,17 @@ pub enum Unparsed {
     /// PostgreSQL's parser refused it: the kind of error, without what it quotes.
     #[error("{0}")]
     Syntax(String),
+}
+
+impl Unparsed {
+    /// What is known of such a text: why it is not known.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let mut facts = opaque_facts(UNPARSED);
+        facts.unbounded = true;
+        facts.opaque = Some(Opaque { why: UNPARSED, what: self.to_string() });
+        facts
+    }
 }
 
 /// Whether a text should be analysed apart from latency-sensitive work (see [`SMALL_TEXT_BYTES`]).
@@ -207,6 +219,8 @@ pub(crate) struct Parsed {
     pub(crate) range: Range<usize>,
     /// `None`: the text was not parsed.
     pub(crate) tree: Option<pg_query::protobuf::node::Node>,
+    /// Why it was not.
+    unparsed: Option<Unparsed>,
 }
 
 impl Parsed {
@@ -224,7 +238,8 @@ impl Parsed {
     ) -> (Shape, Sequel, bool, bool) {
         let Some(tree) = &self.tree else {
             let mut shape = Shape::clone(&opaque_shape());
-            shape.facts = Some(Arc::new(opaque_facts(UNPARSED)));
+            let facts = self.unparsed.as_ref().map_or_else(|| opaque_facts(UNPARSED), Unparsed::facts);
+            shape.facts = Some(Arc::new(facts));
             return (shape, Sequel::Uncertain, true, false);
         };
         let mut shape = shape_of(tree.to_ref());
@@ -248,14 +263,17 @@ pub(crate) fn parse_statements(text: &[u8], settings: Settings) -> Vec<Parsed> {
     } else {
         pg_query::ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS
     };
-    let parsed = readable.ok().and_then(|text| pg_query::parse(text, options.bits()).ok());
-    let Some(parsed) = parsed else { return vec![Parsed { range: 0..text.len(), tree: None }] };
+    let parsed = readable.and_then(|text| pg_query::parse(text, options.bits()).map_err(|e| syntax(&e)));
+    let parsed = match parsed {
+        Ok(parsed) => parsed,
+        Err(why) => return vec![Parsed { range: 0..text.len(), tree: None, unparsed: Some(why) }],
+    };
     let mut from = 0;
     let mut out = Vec::with_capacity(parsed.protobuf.stmts.len());
     for raw in parsed.protobuf.stmts {
         let range = split::statement(text, from, raw.stmt_location, raw.stmt_len);
         from = range.end;
-        out.push(Parsed { range, tree: raw.stmt.and_then(|stmt| stmt.node) });
+        out.push(Parsed { range, tree: raw.stmt.and_then(|stmt| stmt.node), unparsed: None });
     }
     out
 }
@@ -273,7 +291,7 @@ fn opaque_shape() -> Arc<Shape> {
 }
 
 fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
-    let parsed = pg_query::parse(text, 0).map_err(|error| Unparsed::Syntax(without_quotes(&error)))?;
+    let parsed = pg_query::parse(text, 0).map_err(|error| syntax(&error))?;
     let mut statements = Vec::with_capacity(parsed.protobuf.stmts.len());
     let mut from = 0;
     for raw in &parsed.protobuf.stmts {
@@ -292,14 +310,33 @@ fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
     Ok(statements)
 }
 
-/// The parser's message up to where it quotes the text, which may hold a secret.
-fn without_quotes(error: &pg_query::Error) -> String {
+/// The parser's message. It quotes the text, which may hold a secret: only words of the grammar and signs are kept.
+fn syntax(error: &pg_query::Error) -> Unparsed {
     let message = match error {
         pg_query::Error::Parse(message) => message.as_str(),
         _ => "the parser's tree could not be read",
     };
-    let kind = message.split('"').next().unwrap_or_default().trim_end();
-    kind.strip_suffix("at or near").unwrap_or(kind).trim_end().to_owned()
+    let (kind, quoted) = message.split_once('"').unwrap_or((message, ""));
+    let quoted = quoted.rsplit_once('"').map_or("", |(token, _)| token);
+    let kind = kind.trim_end();
+    Unparsed::Syntax(match kind.strip_suffix("at or near") {
+        Some(_) if tells_no_secret(quoted) => format!("{kind} \"{quoted}\""),
+        Some(kind) => kind.trim_end().to_owned(),
+        None => kind.to_owned(),
+    })
+}
+
+/// Longest token that is quoted: no word of the grammar has as many letters.
+const QUOTED_MAX: usize = 24;
+
+/// A word of SQL's grammar, or signs.
+fn tells_no_secret(token: &str) -> bool {
+    let signs = !token.is_empty() && token.bytes().all(|b| b.is_ascii_punctuation() && b != b'\'');
+    let word = || {
+        let one = pg_query::scan(token).map(|scanned| scanned.tokens).unwrap_or_default();
+        matches!(one.as_slice(), [only] if only.keyword_kind() != pg_query::protobuf::KeywordKind::NoKeyword)
+    };
+    token.len() <= QUOTED_MAX && (signs || word())
 }
 
 #[cfg(test)]

@@ -95,11 +95,11 @@ impl SessionState {
         }
     }
 
-    /// The protocol has prepared a statement of this text under this name.
-    pub fn prepared_in_protocol(&mut self, name: &str, text: &[u8]) {
+    /// The protocol has prepared a statement of this text under this name, with parameters of these types.
+    pub fn prepared_in_protocol(&mut self, name: &str, text: &[u8], types: &[crate::catalog::Oid]) {
         let mut parsed = parse_statements(text, self.text_settings());
         match (parsed.pop().and_then(|p| p.tree), parsed.is_empty()) {
-            (Some(tree), true) => self.prepare(name, Arc::new(tree)),
+            (Some(tree), true) => self.prepare(name, Arc::new((tree, types.to_vec()))),
             _ => self.close_prepared(name),
         }
     }

@@ -35,6 +35,7 @@ mod outline;
 mod resolve;
 mod returning;
 mod secrets;
+pub mod settings;
 mod split;
 pub mod state;
 mod tables;

@@ -13,7 +13,7 @@ use firsthand_model::statement::Facts;
 use pg_query::protobuf::node::Node as NodeEnum;
 
 use crate::analysis::Settings;
-use crate::catalog::{Catalog, Oid, PG_CATALOG, TEMPORARY};
+use crate::catalog::{Catalog, FIRST_USER_OID, Oid, PG_CATALOG, TEMPORARY};
 use crate::resolve::{Sequel, Setting};
 
 /// Prepared statements and cursors followed. More are opaque when they are used.
@@ -104,7 +104,9 @@ pub struct SessionState {
     savepoints: Vec<(String, Option<Saved>)>,
     /// Savepoints were set that are not in the list.
     unsaved: bool,
-    prepared: HashMap<String, Arc<NodeEnum>>,
+    prepared: HashMap<String, Arc<(NodeEnum, Vec<Oid>)>>,
+    /// Types that the client declares for the parameters of the text that is judged.
+    declared: Arc<[Oid]>,
     cursors: HashMap<String, (Arc<Facts>, bool)>,
     catalog: Arc<Catalog>,
     fingerprint: u64,
@@ -130,6 +132,7 @@ impl SessionState {
             savepoints: Vec::new(),
             unsaved: false,
             prepared: HashMap::new(),
+            declared: Arc::default(),
             cursors: HashMap::new(),
             catalog,
             fingerprint: 0,
@@ -210,10 +213,27 @@ impl SessionState {
     }
 
     /// A statement prepared in the protocol, under its name there.
-    pub(crate) fn prepare(&mut self, name: &str, tree: Arc<NodeEnum>) {
+    pub(crate) fn prepare(&mut self, name: &str, it: Arc<(NodeEnum, Vec<Oid>)>) {
         if self.prepared.len() < NAMES_MAX || self.prepared.contains_key(name) {
-            self.prepared.insert(name.to_owned(), tree);
+            self.prepared.insert(name.to_owned(), it);
         }
+    }
+
+    /// Whether the types that a client declares for parameters could change what a text does: those of the database's own,
+    /// and any where casts of its own are.
+    pub fn minds(&self, types: &[Oid]) -> bool {
+        let casts = !self.catalog().user_casts.is_empty();
+        types.iter().any(|oid| *oid >= FIRST_USER_OID || (casts && *oid != 0))
+    }
+
+    /// The text that is judged next has parameters of these types; 0: not declared.
+    pub fn declare(&mut self, types: &[Oid]) {
+        self.declared = Arc::from(types);
+        self.settle();
+    }
+
+    pub(crate) fn declared(&self) -> &[Oid] {
+        &self.declared
     }
 
     /// The protocol has closed a prepared statement.
@@ -221,7 +241,7 @@ impl SessionState {
         self.prepared.remove(name);
     }
 
-    pub(crate) fn prepared(&self, name: &str) -> Option<Arc<NodeEnum>> {
+    pub(crate) fn prepared(&self, name: &str) -> Option<Arc<(NodeEnum, Vec<Oid>)>> {
         if self.now.uncertain { None } else { self.prepared.get(name).cloned() }
     }
 
@@ -281,7 +301,7 @@ impl SessionState {
         let mut hasher = DefaultHasher::new();
         (catalog.serial, self.path.fingerprint(), self.now.uncertain).hash(&mut hasher);
         let texts = self.text_settings();
-        (texts.standard_conforming_strings, texts.utf8).hash(&mut hasher);
+        (texts.standard_conforming_strings, texts.utf8, &self.declared).hash(&mut hasher);
         self.fingerprint = hasher.finish();
     }
 
@@ -349,7 +369,7 @@ impl SessionState {
             Sequel::RollbackTo(name) => self.roll_back_to(name),
             Sequel::Set { name, value, local } => self.set(name, value, *local),
             Sequel::ResetAll => self.reset_all(),
-            Sequel::Prepare(name, tree) => self.prepare(name, Arc::clone(tree)),
+            Sequel::Prepare(name, it) => self.prepare(name, Arc::clone(it)),
             Sequel::Deallocate(Some(name)) => drop(self.prepared.remove(name)),
             Sequel::Deallocate(None) => self.prepared.clear(),
             Sequel::Declare { name, facts, hold } => {

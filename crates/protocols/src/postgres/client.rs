@@ -535,14 +535,16 @@ impl PostgresDialect {
         out: &mut Vec<Action>,
     ) -> Result<Arc<Statement>, Next> {
         let Ok(view) = self.view() else { return Err(self.stall(out)) };
+        let types: Vec<u32> = parse.types().collect();
+        let view = view.map(|view| view.typed(&types));
         let view = view.as_ref();
         let settings = self.settings();
         let piece = self.read(parse.text, view).into_one(parse.text, settings);
         if self.must_look(b'P', std::iter::once(&*piece.shape), out) {
             return Err(Next::Waits);
         }
-        let meaning = view.map(|view| Meaning::of_piece(&piece, parse.text, view));
-        Ok(Arc::new(self.names.statement_of(parse.statement, piece, meaning, parse.types())))
+        let meaning = view.map(|view| Meaning::of_piece(&piece, parse.text, view, &types));
+        Ok(Arc::new(self.names.statement_of(parse.statement, piece, meaning, types.into_iter())))
     }
 
     fn parse(&mut self, statement: Arc<Statement>, message: BytesMut, out: &mut Vec<Action>) -> Next {

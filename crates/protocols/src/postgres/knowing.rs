@@ -90,6 +90,8 @@ pub(super) struct Meaning {
     seen: Option<u64>,
     /// Its text; `None`: too long to keep.
     source: Option<Bytes>,
+    /// The types of its parameters that the client declares.
+    types: Box<[u32]>,
 }
 
 /// A session's state at one moment, to judge a text in; may go to another thread.
@@ -109,6 +111,15 @@ impl View {
         let letters = state.utf8 == self.settings.utf8;
         ((strings || !text.contains(&b'\\')) && (letters || text.is_ascii()))
             .then(|| self.judge.judge(text, &self.state))
+    }
+
+    /// The same for a text whose parameters have these types, as the client declares them.
+    pub(super) fn typed(&self, types: &[u32]) -> Self {
+        let mut view = self.clone();
+        if self.state.minds(types) {
+            Arc::make_mut(&mut view.state).declare(types);
+        }
+        view
     }
 
     /// What decides what a text means: the same number, the same facts.
@@ -231,8 +242,8 @@ impl Knowing {
             return;
         }
         let (name, state) = (String::from_utf8_lossy(name), Arc::make_mut(&mut self.state));
-        match meaning.and_then(|meaning| meaning.source.as_ref()) {
-            Some(text) => state.prepared_in_protocol(&name, text),
+        match meaning.and_then(|meaning| Some((meaning.source.as_ref()?, &meaning.types))) {
+            Some((text, types)) => state.prepared_in_protocol(&name, text, types),
             None => state.close_prepared(&name),
         }
     }
@@ -303,18 +314,25 @@ fn is_followed(name: &str) -> bool {
 impl Meaning {
     /// Bytes it takes.
     pub(super) fn kept_bytes(&self) -> usize {
-        size_of::<Self>() + self.source.as_ref().map_or(0, Bytes::len)
+        size_of::<Self>() + self.source.as_ref().map_or(0, Bytes::len) + size_of_val(&*self.types)
     }
 
-    /// Of a statement that is prepared, judged in this view.
-    pub(super) fn of_piece(piece: &Piece, text: &[u8], view: &View) -> Self {
+    /// Of a statement that is prepared with parameters of these types, judged in this view.
+    pub(super) fn of_piece(piece: &Piece, text: &[u8], view: &View, types: &[u32]) -> Self {
         let source = (text.len() <= SOURCE_MAX).then(|| Bytes::copy_from_slice(text));
         let seen = (!piece.by_name).then(|| view.fingerprint());
-        Self { shape: Arc::clone(&piece.shape), after: piece.after.clone(), seen, source }
+        Self {
+            shape: Arc::clone(&piece.shape),
+            after: piece.after.clone(),
+            seen,
+            source,
+            types: types.into(),
+        }
     }
 
     /// What it does when values are bound to it in this view.
     pub(super) fn again(&self, view: &View) -> (Arc<Shape>, After) {
+        let view = view.typed(&self.types);
         if self.seen == Some(view.fingerprint()) {
             return (Arc::clone(&self.shape), self.after.clone());
         }

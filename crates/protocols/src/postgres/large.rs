@@ -101,14 +101,12 @@ impl Large {
             return Ok(Said::Query(Reading::of(analyzer, frontend::query(self.body())?, settings, view)));
         }
         let parse = frontend::Parse::read(self.body())?;
+        let types: Vec<u32> = parse.types().collect();
+        let view = view.map(|view| view.typed(&types));
+        let view = view.as_ref();
         let piece = Reading::of(analyzer, parse.text, settings, view).into_one(parse.text, settings);
-        let meaning = view.map(|view| Meaning::of_piece(&piece, parse.text, view));
-        Ok(Said::Parse {
-            name: parse.statement.into(),
-            types: parse.types().collect(),
-            piece: Box::new(piece),
-            meaning,
-        })
+        let meaning = view.map(|view| Meaning::of_piece(&piece, parse.text, view, &types));
+        Ok(Said::Parse { name: parse.statement.into(), types, piece: Box::new(piece), meaning })
     }
 
     fn body(&self) -> &[u8] {

@@ -63,7 +63,7 @@ fn written(name: &str, value: &str) -> String {
             format!("{name}={}", value.to_lowercase())
         }
         "search_path" => schemas(value).map_or_else(|| name.to_owned(), |list| format!("{name}={list}")),
-        _ => format!("{name}={}", value.to_lowercase()),
+        _ => firsthand_sql::settings::written(name, value),
     }
 }
 
@@ -96,6 +96,7 @@ mod tests {
         ("client_encoding", "'utf-8'", &["client_encoding=utf-8"]),
         ("client_encoding", "UTF8", &["client_encoding=utf8"]),
         ("role", "Admin", &["role=admin"]),
+        ("statement_timeout", "1us", &["statement_timeout=0"]),
         ("search_path", "\"$user\",public", &["search_path=$user, public"]),
         ("search_path", "\"a,b\"", &["search_path"]),
         ("search_path", "\"Public\"", &["search_path"]),

@@ -9,7 +9,9 @@ use firsthand_model::limits::TEXT_BYTES_KEPT;
 
 use firsthand_model::statement::Facts;
 use firsthand_sql::judge::{After, Judged};
-use firsthand_sql::{Analyzer, Changes, CopyOut, Masked, Settings, copy_out, mask, may_hold_secret};
+use firsthand_sql::{
+    Analyzer, Changes, CopyOut, Masked, Settings, Unparsed, copy_out, mask, may_hold_secret,
+};
 
 use super::knowing::View;
 
@@ -19,6 +21,9 @@ use super::role::{self, Change};
 pub(super) const TEXT_CUT: &str = "text-cut";
 /// Coverage fact: the text (or a name in it) is not UTF-8; what could not be read stands as U+FFFD.
 pub(super) const ENCODING: &str = "encoding";
+
+/// Coverage fact: a prepared statement of several statements, which the target refuses.
+const SEVERAL: &str = "several";
 
 /// Coverage fact: the text may hold a secret in a place that cannot be told, so none of it is kept.
 pub(super) const TEXT_WITHHELD: &str = "text-withheld";
@@ -137,6 +142,8 @@ pub(super) struct Reading {
     pub(super) pieces: Vec<Piece>,
     /// The text could not be taken apart: it may hold more statements than the one listed.
     pub(super) opaque: bool,
+    /// Why it could not.
+    unparsed: Option<Unparsed>,
 }
 
 impl Reading {
@@ -171,6 +178,10 @@ impl Reading {
             }
         } else {
             self.pieces.iter_mut().for_each(|piece| piece.after = After::uncertain());
+            // That it cannot be parsed is no matter of the definitions: another try will not help.
+            if let (Some(why), [only]) = (&self.unparsed, self.pieces.as_mut_slice()) {
+                Arc::make_mut(&mut only.shape).facts = Some(Arc::new(why.facts()));
+            }
         }
     }
 
@@ -189,7 +200,7 @@ impl Reading {
                 .map(|s| Piece::new(Arc::clone(&s.shape), part(text, s.range(text)), settings, None))
                 .collect(),
         };
-        Self { pieces, opaque }
+        Self { pieces, opaque, unparsed: analysis.unparsed().cloned() }
     }
 
     /// The same text as one statement: that of a Parse, where the target refuses more than one.
@@ -208,6 +219,7 @@ impl Reading {
         }
         shape.tables.truncate(firsthand_model::limits::TABLES_KEPT);
         shape.coverage.dedup();
+        shape.coverage.push(SEVERAL.to_owned());
         Piece { after: After::uncertain(), ..Piece::new(Arc::new(shape), text, settings, None) }
     }
 }

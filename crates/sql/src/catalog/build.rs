@@ -270,6 +270,11 @@ impl Builder {
                 it.checks.extend(f.maybe(5));
             }
         }
+        for f in self.of("planned") {
+            if let Some((_, it)) = all.get_mut(&f.oid(0)) {
+                it.planned_expressions.extend(f.maybe(1));
+            }
+        }
         for f in self.of("indexes") {
             let Some((_, it)) = all.get_mut(&f.oid(0)) else { continue };
             it.index_expressions.extend(f.maybe(4));

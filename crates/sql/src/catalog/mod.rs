@@ -111,6 +111,8 @@ pub struct Relation {
     pub checks: Vec<Arc<str>>,
     /// Expressions and predicates of its indexes.
     pub index_expressions: Vec<Arc<str>>,
+    /// Expressions of its partition key and of its extended statistics.
+    pub planned_expressions: Vec<Arc<str>>,
     /// Foreign keys of other tables to this one.
     pub referenced_by: Vec<Reference>,
     /// Numbers of the primary key's columns.

@@ -25,6 +25,7 @@ pub const VERSION_QUERY: &str = "SELECT md5(concat_ws(',', \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_seclabel), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_description WHERE objoid >= 16384), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_event_trigger), \
+ (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_statistic_ext), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_extension), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_aggregate), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_amproc), \
@@ -136,6 +137,19 @@ pub const QUERIES: &[Query] = &[
         "SELECT indrelid, indisprimary, indisunique, indkey, pg_catalog.pg_get_expr(indexprs, indrelid), pg_catalog.pg_get_expr(indpred, indrelid) \
          FROM pg_catalog.pg_index WHERE indrelid >= 16384",
     ),
+    Query {
+        name: "planned",
+        since: 14,
+        until: u32::MAX,
+        sql: "SELECT partrelid, pg_catalog.pg_get_expr(partexprs, partrelid) FROM pg_catalog.pg_partitioned_table WHERE partexprs IS NOT NULL \
+         UNION ALL SELECT stxrelid, pg_catalog.pg_get_expr(stxexprs, stxrelid) FROM pg_catalog.pg_statistic_ext WHERE stxexprs IS NOT NULL",
+    },
+    Query {
+        name: "planned",
+        since: 0,
+        until: 13,
+        sql: "SELECT partrelid, pg_catalog.pg_get_expr(partexprs, partrelid) FROM pg_catalog.pg_partitioned_table WHERE partexprs IS NOT NULL",
+    },
     Query {
         name: "functions",
         since: 14,

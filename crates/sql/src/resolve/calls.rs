@@ -306,10 +306,16 @@ impl<'a> Resolver<'a> {
         }
         // EXPLAIN plans; the planner runs what claims not to be volatile.
         if self.planning && f.volatility == b'v' {
+            self.inlined(f);
             return Value::made(result, arguments);
         }
+        let planning = std::mem::take(&mut self.planning);
         let facts = self.function_facts(f);
+        self.planning = planning;
         self.found.take(&facts);
+        if planning {
+            self.ran.push(Arc::clone(&facts));
+        }
         self.type_checks(f.result);
         f.arguments.iter().for_each(|a| self.type_checks(*a));
         let mut value = Value::made(result, arguments);
@@ -363,6 +369,10 @@ impl<'a> Resolver<'a> {
         let class = builtin::class(&f.name, f.volatility, arguments.len());
         if self.planning && f.volatility == b'v' {
             return Value::made(result, arguments);
+        }
+        // What it is given is kept somewhere: in a setting, a large object, a notification, a lock's number.
+        if class != Class::Safe {
+            arguments.iter().for_each(|value| self.found.copies(value));
         }
         match class {
             Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
@@ -465,7 +475,11 @@ impl<'a> Resolver<'a> {
                 self.path = self.state.path_of(self.catalog, path);
             }
         }
-        self.parameters = f.argument_names.iter().filter(|n| !n.is_empty()).cloned().collect();
+        // What a call of a polymorphic function gives it is not known here.
+        let pseudo = |oid: &Oid| self.catalog.type_by_oid(*oid).is_none_or(|t| t.kind == b'p');
+        self.parameter_types = f.arguments.iter().map(|oid| if pseudo(oid) { 0 } else { *oid }).collect();
+        let named = f.argument_names.iter().cloned().zip(self.parameter_types.iter().copied());
+        self.parameters = named.filter(|(name, _)| !name.is_empty()).collect();
         let Some(statements) = parse_body(source) else { return self.opaque_function(f) };
         let mut output = Output::None;
         for statement in &statements {
@@ -598,12 +612,6 @@ impl<'a> Resolver<'a> {
         kept
     }
 
-    /// An operator of any types.
-    pub(super) fn operator_by_name(&mut self, parts: &[protobuf::Node]) {
-        let (schema, name) = name_of(parts);
-        self.operator(schema, name, Some(&Value::plain(0)), Some(&Value::plain(0)));
-    }
-
     /// `=` as the grammar means it: by the path, like any other.
     pub(super) fn equality(&mut self, left: &Value, right: &Value) {
         self.operator(None, "=", Some(left), Some(right));
@@ -614,9 +622,8 @@ impl<'a> Resolver<'a> {
         match self.catalog.function_by_oid(function).cloned() {
             // An operator's function runs in estimates, whatever its volatility.
             Some(f) => {
-                let planning = std::mem::take(&mut self.planning);
-                self.run(&f, &[], &[]);
-                self.planning = planning;
+                let arguments = vec![Value::plain(0); f.arguments.len()];
+                self.really(|me| drop(me.run(&f, &arguments, &[])));
             }
             None => {
                 self.found.effect(Effect::Execute);

@@ -41,7 +41,8 @@ impl Resolver<'_> {
     fn expression_of(&mut self, node: &NodeEnum) -> Value {
         match node {
             NodeEnum::ColumnRef(it) => self.column_ref(&it.fields),
-            NodeEnum::ParamRef(_) | NodeEnum::SetToDefault(_) => Value::plain(oid::UNKNOWN),
+            NodeEnum::ParamRef(it) => Value::plain(self.parameter(it.number)),
+            NodeEnum::SetToDefault(_) => Value::plain(oid::UNKNOWN),
             NodeEnum::AConst(it) => constant(it),
             NodeEnum::AExpr(it) => self.operation(it),
             NodeEnum::BoolExpr(it) => Value::made(oid::BOOL, &self.all(&it.args)),
@@ -164,7 +165,13 @@ impl Resolver<'_> {
                     let row = Value::row(oid::RECORD, rows.fields.clone());
                     self.equality(&left, &if several { row } else { first.unwrap_or_default() });
                 } else {
-                    self.operator_by_name(&it.oper_name);
+                    let (schema, name) = super::name_of(&it.oper_name);
+                    let element = if left.fields.is_some() {
+                        Value::row(oid::RECORD, rows.fields.clone())
+                    } else {
+                        first.unwrap_or_default()
+                    };
+                    self.operator(schema, name, Some(&left), Some(&element));
                 }
                 self.found.tests(&left);
                 self.found.tests(&right);
@@ -254,10 +261,9 @@ impl Resolver<'_> {
                 let table_name = text_of(table).unwrap_or_default();
                 match self.table_named(schema, table_name) {
                     Some(table) => self.qualified(&table, name),
-                    None if self.parameters.iter().any(|p| &**p == name) => Value::plain(0),
                     // `parameter.field` in a function's body.
-                    None if self.parameters.iter().any(|p| &**p == table_name) => Value::unknown(0),
-                    None => self.no_column(name),
+                    None if self.parameter_named(table_name).is_some() => Value::unknown(0),
+                    None => self.parameter_named(name).unwrap_or_else(|| self.no_column(name)),
                 }
             }
             [] => Value::unknown(0),
@@ -284,8 +290,8 @@ impl Resolver<'_> {
                 return found;
             }
         }
-        if self.parameters.iter().any(|p| &**p == name) {
-            return Some(Value::plain(0));
+        if let Some(value) = self.parameter_named(name) {
+            return Some(value);
         }
         if !self.scopes.is_empty()
             && let Some(value) = Self::system_column(name)
@@ -301,6 +307,16 @@ impl Resolver<'_> {
             return Some(only.clone());
         }
         Some(self.row_of(&table))
+    }
+
+    fn parameter_named(&self, name: &str) -> Option<Value> {
+        self.parameters.iter().find(|(own, _)| **own == *name).map(|(_, type_oid)| Value::plain(*type_oid))
+    }
+
+    /// The type of `$n`; one that nothing declares gets that of its place.
+    fn parameter(&self, number: i32) -> u32 {
+        let at = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
+        at.and_then(|at| self.parameter_types.get(at)).copied().unwrap_or(oid::UNKNOWN)
     }
 
     /// The server would not know this name either, unless something is not as the snapshot has it.

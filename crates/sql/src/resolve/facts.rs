@@ -239,7 +239,7 @@ impl Found {
 
     /// A setting whose new value is known: `name=value`, in lower case.
     pub(super) fn setting_to(&mut self, name: &str, values: &[String]) {
-        let known = format!("{name}={}", values.join(", ").to_lowercase());
+        let known = crate::settings::written(name, &values.join(", "));
         self.settings.retain(|s| s != name);
         self.setting(&known);
     }

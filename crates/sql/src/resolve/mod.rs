@@ -14,6 +14,7 @@ mod facts;
 mod from;
 mod json;
 mod naming;
+mod planned;
 mod relations;
 mod select;
 mod sequel;
@@ -54,6 +55,7 @@ pub(crate) struct WorkedOut(Mutex<HashMap<(Kind, Oid, u64), Arc<Facts>>>);
 pub(crate) enum Kind {
     View,
     Policies,
+    Planned,
     Written,
     Type,
     Function,
@@ -88,6 +90,7 @@ pub(crate) struct Resolved {
 /// Resolves one statement.
 pub(crate) fn resolve(statement: &NodeEnum, catalog: &Catalog, state: &SessionState) -> Resolved {
     let mut resolver = Resolver::new(catalog, state, state.path());
+    resolver.declared_parameters(state.declared());
     let sequel = resolver.statement(statement);
     resolver.check_complete(statement);
     let Resolver { found, literal, by_name, .. } = resolver;
@@ -104,10 +107,14 @@ pub(super) struct Resolver<'a> {
     scopes: Vec<Scope>,
     /// CTEs visible, the innermost last.
     ctes: Vec<from::Cte>,
-    /// Names of SQL-function parameters, while its body is walked; `$n` always works there.
-    parameters: Vec<Arc<str>>,
+    /// Names of SQL-function parameters, with their types, while its body is walked.
+    parameters: Vec<(Arc<str>, Oid)>,
+    /// Types of `$1`, `$2`, …, as far as they are declared.
+    parameter_types: Vec<Oid>,
     /// Only planned (EXPLAIN): what changes data does not happen.
     planning: bool,
+    /// What has run while it was only planned.
+    ran: Vec<Arc<Facts>>,
     depth: usize,
     steps: usize,
     /// Bodies being walked, the outermost first.
@@ -134,7 +141,9 @@ impl<'a> Resolver<'a> {
             scopes: Vec::new(),
             ctes: Vec::new(),
             parameters: Vec::new(),
+            parameter_types: Vec::new(),
             planning: false,
+            ran: Vec::new(),
             depth: 0,
             steps: 0,
             bodies: Vec::new(),
@@ -181,6 +190,7 @@ impl<'a> Resolver<'a> {
         work(&mut inner);
         self.steps = inner.steps;
         self.by_name |= inner.by_name;
+        self.ran.append(&mut inner.ran);
         let by_name = inner.by_name;
         let facts = Arc::new(inner.found.finish());
         // What a recursion cut short is only true from where it was reached.

@@ -110,6 +110,7 @@ impl Resolver<'_> {
         for child in self.catalog.descendants(relation.oid) {
             if let Some(child) = self.catalog.relation_by_oid(child).cloned() {
                 self.found.relation("", &child, write);
+                self.planning_runs(&child);
                 if child.kind == b'f' {
                     self.found.effect(Effect::System);
                 }
@@ -120,6 +121,13 @@ impl Resolver<'_> {
     /// What reading a relation brings along; a view's columns.
     fn reading(&mut self, relation: &Arc<Relation>, target: bool) -> Option<Vec<Field>> {
         self.policies(relation);
+        self.planning_runs(relation);
+        for column in &relation.columns {
+            // `column = '(1,x)'` reads the text as a row.
+            if self.is_read_from_text(column.type_oid) {
+                self.type_checks(column.type_oid);
+            }
+        }
         for rule in relation.rules.iter().filter(|r| r.event == 1) {
             self.rule(&rule.text);
         }

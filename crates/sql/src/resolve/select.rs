@@ -220,13 +220,10 @@ impl<'a> Resolver<'a> {
 
     /// An item of ORDER BY, GROUP BY or DISTINCT ON: a number or an output name stands for a column of the result.
     pub(super) fn sort_item(&mut self, item: &protobuf::Node, rows: &Rows, inputs_first: bool) {
-        let node = match &item.node {
+        let (node, using) = match &item.node {
             Some(NodeEnum::SortBy(sort)) => {
-                if !sort.use_op.is_empty() {
-                    self.operator_by_name(&sort.use_op);
-                }
                 let Some(node) = sort.node.as_deref() else { return };
-                node
+                (node, sort.use_op.as_slice())
             }
             Some(NodeEnum::GroupingSet(set)) => {
                 return set.content.iter().for_each(|item| self.sort_item(item, rows, inputs_first));
@@ -237,28 +234,32 @@ impl<'a> Resolver<'a> {
             Some(NodeEnum::List(list)) => {
                 return list.items.iter().for_each(|item| self.sort_item(item, rows, inputs_first));
             }
-            _ => item,
+            _ => (item, &[][..]),
         };
+        let value = self.sort_value(node, rows, inputs_first);
+        self.found.tests(&value);
+        if !using.is_empty() {
+            let (schema, name) = super::name_of(using);
+            self.operator(schema, name, Some(&value), Some(&value));
+        }
+    }
+
+    /// What is sorted or grouped by: an output column by its number or name, or an expression.
+    fn sort_value(&mut self, node: &protobuf::Node, rows: &Rows, inputs_first: bool) -> Value {
         if let Some(number) = naming::integer(node) {
             self.literal = true;
             let at = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
-            if let Some((_, value)) = at.and_then(|at| rows.fields.get(at)) {
-                self.found.tests(value);
-            }
-            return;
+            return at.and_then(|at| rows.fields.get(at)).map_or(Value::plain(0), |(_, value)| value.clone());
         }
         if let Some(name) = naming::single_name(node) {
             let named: Vec<&Field> = rows.fields.iter().filter(|(own, _)| **own == *name).collect();
             if let Some((_, value)) = named.first() {
                 // GROUP BY prefers an input column of that name.
                 let input = if inputs_first { self.unqualified(name) } else { None };
-                let value = input.unwrap_or_else(|| value.clone());
-                self.found.tests(&value);
-                return;
+                return input.unwrap_or_else(|| value.clone());
             }
         }
-        let value = self.expression(node);
-        self.found.tests(&value);
+        self.expression(node)
     }
 
     pub(super) fn window(&mut self, it: &protobuf::WindowDef) {

@@ -30,7 +30,8 @@ pub(crate) enum Sequel {
         local: bool,
     },
     ResetAll,
-    Prepare(String, Arc<NodeEnum>),
+    /// A statement, with the types of its parameters.
+    Prepare(String, Arc<(NodeEnum, Vec<crate::catalog::Oid>)>),
     /// Without a name: all.
     Deallocate(Option<String>),
     Declare {
@@ -50,6 +51,18 @@ pub(crate) enum Sequel {
     Uncertain,
     /// One after the other.
     Several(Vec<Self>),
+}
+
+impl Sequel {
+    /// Whether it tells what becomes of this setting.
+    pub(crate) fn sets(&self, setting: &str) -> bool {
+        match self {
+            Self::Set { name, .. } => name == setting,
+            Self::ResetAll | Self::Discard { all: true } => true,
+            Self::Several(list) => list.iter().any(|one| one.sets(setting)),
+            _ => false,
+        }
+    }
 }
 
 /// A setting's new value.

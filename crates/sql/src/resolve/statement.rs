@@ -11,6 +11,7 @@ use super::relations::{Change, written_name};
 use super::sequel::{Made, Sequel, Setting};
 use super::value::Value;
 use super::{Resolver, naming, text_of};
+use crate::catalog::Oid;
 use crate::kinds::kind_of;
 
 /// Whether the walk goes through all of such a statement, so that what it has not seen was forgotten.
@@ -38,6 +39,7 @@ impl Resolver<'_> {
             return Sequel::Uncertain;
         }
         let sequel = self.statement_of(node);
+        let sequel = self.with_settings(node, sequel);
         self.leave();
         let runs = !matches!(node, NodeEnum::PrepareStmt(_) | NodeEnum::TransactionStmt(_));
         if runs && self.found.is_opaque() {
@@ -226,28 +228,10 @@ impl Resolver<'_> {
             }
             _ => before,
         });
-        let outside = self.planning;
-        self.planning |= !analyzes;
-        let sequel = self.statement(query);
-        let opaque = self.found.is_opaque();
-        if self.planning {
-            self.found.only_planned();
-            let kept = [Effect::Unknown, Effect::Execute, Effect::System];
-            let run =
-                kept.into_iter().filter(|e| self.found.effects.has(*e) && (opaque || *e == Effect::System));
-            // What functions did that claim not to be volatile stays too, behind the opaque flag.
-            self.found.effects = run.fold(Effects::only(Effect::Read), Effects::and);
-        }
-        self.planning = outside;
+        let sequel = if analyzes { self.statement(query) } else { self.only_plans(query) };
         self.found.effect(Effect::Read);
         self.answers(&["QUERY PLAN"]);
-        if analyzes {
-            sequel
-        } else if opaque {
-            Sequel::Uncertain
-        } else {
-            Sequel::Nothing
-        }
+        sequel
     }
 
     fn create_table_as(&mut self, node: &NodeEnum, it: &protobuf::CreateTableAsStmt) -> Sequel {
@@ -290,22 +274,44 @@ impl Resolver<'_> {
 
     fn prepare(&mut self, it: &protobuf::PrepareStmt) -> Sequel {
         self.found.effect(Effect::Session);
-        for argument in &it.argtypes {
-            if let Some(NodeEnum::TypeName(name)) = &argument.node {
-                self.type_name(name);
-            }
-        }
+        let types: Vec<Oid> = it
+            .argtypes
+            .iter()
+            .map(|argument| match &argument.node {
+                Some(NodeEnum::TypeName(name)) => self.type_name(name),
+                _ => 0,
+            })
+            .collect();
         let Some(query) = it.query.as_deref().and_then(|n| n.node.as_ref()) else { return Sequel::Nothing };
-        self.statement(query);
+        self.with_parameters(&types, |me| me.statement(query));
         self.found.output = Output::None;
-        Sequel::Prepare(it.name.clone(), Arc::new(query.clone()))
+        Sequel::Prepare(it.name.clone(), Arc::new((query.clone(), types)))
+    }
+
+    /// What stands in a prepared statement, where its parameters have these types.
+    fn with_parameters(&mut self, types: &[Oid], work: impl FnOnce(&mut Self) -> Sequel) -> Sequel {
+        let outside = std::mem::replace(&mut self.parameter_types, types.to_vec());
+        let sequel = work(self);
+        self.parameter_types = outside;
+        sequel
     }
 
     fn execute(&mut self, it: &protobuf::ExecuteStmt) -> Sequel {
         self.by_name = true;
-        self.all(&it.params);
-        match self.state.prepared(&it.name) {
-            Some(tree) => self.statement(&tree),
+        let prepared = self.state.prepared(&it.name);
+        let types = prepared.as_ref().map(|p| p.1.as_slice()).unwrap_or_default();
+        // They are evaluated for EXPLAIN too, and made values of the types that were declared.
+        self.really(|me| {
+            for (at, argument) in it.params.iter().enumerate() {
+                let value = me.expression(argument);
+                if let Some(to) = types.get(at).filter(|to| **to != 0) {
+                    me.type_checks(*to);
+                    me.cast_function(value.type_oid, *to, false);
+                }
+            }
+        });
+        match &prepared {
+            Some(prepared) => self.with_parameters(types, |me| me.statement(&prepared.0)),
             None => {
                 self.found.opaque("prepared", "");
                 self.found.output = Output::Untold("prepared");

@@ -51,6 +51,19 @@ impl Resolver<'_> {
         self.catalog.type_by_oid(element).map_or(0, |t| t.array)
     }
 
+    /// Types that a client declares for its parameters: their values are made before the statement runs.
+    pub(super) fn declared_parameters(&mut self, types: &[Oid]) {
+        for declared in types.iter().filter(|oid| **oid >= FIRST_USER_OID) {
+            if self.catalog.type_by_oid(*declared).is_some() {
+                self.type_checks(*declared);
+            } else {
+                self.found.opaque("type", "");
+            }
+        }
+        let known = |oid: &Oid| if *oid == 0 { oid::UNKNOWN } else { *oid };
+        self.parameter_types = types.iter().map(known).collect();
+    }
+
     /// What making a value of a type runs: its checks, those of its parts, its input function.
     pub(super) fn type_checks(&mut self, type_oid: Oid) {
         self.sees_type(type_oid);
@@ -80,13 +93,24 @@ impl Resolver<'_> {
         }
         let path = self.state.plain_path(self.catalog);
         let checks = Arc::clone(&it);
-        let facts = self.body((Kind::Type, type_oid, 0), path, move |inner| {
-            for text in checks.checks.iter().chain(&checks.default) {
-                inner.expression_text(text);
-            }
-            inner.found.output = Output::None;
+        // A row with such a field is read from its text while a statement is only parsed.
+        self.really(|me| {
+            let facts = me.body((Kind::Type, type_oid, 0), path, move |inner| {
+                for text in checks.checks.iter().chain(&checks.default) {
+                    inner.expression_text(text);
+                }
+                inner.found.output = Output::None;
+            });
+            me.found.take(&facts);
         });
-        self.found.take(&facts);
+    }
+
+    /// Whether a text may stand where such a value is wanted, and reading it runs what the type brings along.
+    pub(super) fn is_read_from_text(&self, type_oid: Oid) -> bool {
+        let of = |oid: Oid| self.catalog.type_by_oid(oid).filter(|_| oid >= FIRST_USER_OID);
+        let Some(it) = of(type_oid) else { return false };
+        let it = of(it.element).unwrap_or(it);
+        matches!(it.kind, b'c' | b'r' | b'm')
     }
 
     /// Sorting, grouping and comparing values of a type may run an operator class's functions.
@@ -150,7 +174,12 @@ impl Resolver<'_> {
         let target = self.type_name(to);
         self.cast_function(value.type_oid, target, true);
         if let Some(element) = self.catalog.type_by_oid(target).map(|t| t.element).filter(|e| *e != 0) {
-            self.cast_function(0, element, true);
+            // Each element is cast; a text is read as an array, which casts nothing.
+            let from = match value.type_oid {
+                0 | oid::UNKNOWN => value.type_oid,
+                array => self.catalog.type_by_oid(self.catalog.base_type(array)).map_or(0, |t| t.element),
+            };
+            self.cast_function(from, element, true);
         }
         if value.sources.is_empty() {
             return Value { type_oid: target, fields: None, ..value };

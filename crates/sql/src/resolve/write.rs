@@ -344,7 +344,7 @@ fn has_column(node: &protobuf::Node) -> bool {
 }
 
 /// Whether a column is named in it.
-fn has_column_in(node: &NodeEnum) -> bool {
+pub(super) fn has_column_in(node: &NodeEnum) -> bool {
     let mut waiting = vec![node.to_ref()];
     while let Some(node) = waiting.pop() {
         if matches!(node, pg_query::NodeRef::ColumnRef(_)) {

@@ -1,0 +1,193 @@
+//! What runs although a statement is only planned, and what planning itself runs.
+//!
+//! EXPLAIN plans and does not execute. But PostgreSQL evaluates the arguments of EXECUTE for it; folds calls that are not
+//! volatile and have constant arguments; asks estimators of operators; reads values of composite types, with their domains'
+//! checks, while it parses; and puts the bodies of SQL functions in place of their calls. All that has happened when the
+//! plan comes back, so it is kept apart from what the plan would do.
+//!
+//! Planning also folds expressions that stand in no statement: those of the indexes, checks, partition keys and extended
+//! statistics of each table it meets, as far as they are constant.
+
+use std::sync::Arc;
+
+use firsthand_model::command::{Effect, Effects};
+use firsthand_model::statement::{Facts, Output};
+use pg_query::protobuf::{self, node::Node as NodeEnum};
+
+use super::{Kind, Resolver, Sequel, Setting};
+use crate::catalog::{Function, Relation};
+
+impl Resolver<'_> {
+    /// Something that runs even where the statement around it is only planned.
+    pub(super) fn really(&mut self, work: impl FnOnce(&mut Self)) {
+        if !self.planning {
+            return work(self);
+        }
+        let around = std::mem::take(&mut self.found);
+        self.planning = false;
+        work(self);
+        self.planning = true;
+        let ran = std::mem::replace(&mut self.found, around).finish();
+        self.ran.push(Arc::new(ran));
+    }
+
+    /// What EXPLAIN of a query does when it only plans it; what it leaves behind is told by its settings.
+    pub(super) fn only_plans(&mut self, query: &NodeEnum) -> Sequel {
+        let (outside, before) = (self.planning, std::mem::take(&mut self.ran));
+        self.planning = true;
+        self.statement(query);
+        self.planning = outside;
+        self.found.only_planned();
+        let opaque = self.found.is_opaque();
+        let kept = [Effect::Unknown, Effect::Execute, Effect::System];
+        let kept =
+            kept.into_iter().filter(|e| self.found.effects.has(*e) && (opaque || *e == Effect::System));
+        self.found.effects = kept.fold(Effects::only(Effect::Read), Effects::and);
+        for facts in std::mem::replace(&mut self.ran, before) {
+            self.found.take(&facts);
+        }
+        if self.found.is_opaque() { Sequel::Uncertain } else { Sequel::Nothing }
+    }
+
+    /// A volatile function that is only planned: it does not run, but planning folds the defaults of its arguments, and its
+    /// body where that takes the place of the call.
+    pub(super) fn inlined(&mut self, f: &Arc<Function>) {
+        if &*f.language == "sql" && f.kind == b'f' {
+            let facts = self.function_facts(f);
+            self.found.take(&facts);
+        } else if let Some(defaults) = f.default_expressions.as_ref().filter(|d| !d.is_empty()) {
+            let path = std::mem::replace(&mut self.path, self.state.plain_path(self.catalog));
+            self.expression_text(defaults);
+            self.path = path;
+        }
+    }
+
+    /// What planning any statement about this relation runs.
+    pub(super) fn planning_runs(&mut self, relation: &Arc<Relation>) {
+        let some = !relation.index_expressions.is_empty()
+            || !relation.checks.is_empty()
+            || !relation.planned_expressions.is_empty();
+        if !some {
+            return;
+        }
+        self.really(|me| {
+            let (it, path) = (Arc::clone(relation), me.state.plain_path(me.catalog));
+            let facts = me.body((Kind::Planned, relation.oid, 0), path, move |inner| {
+                let texts = it.index_expressions.iter().chain(&it.checks).chain(&it.planned_expressions);
+                texts.for_each(|text| inner.folded_text(text));
+                inner.found.output = Output::None;
+            });
+            let facts = Facts { tested: Vec::new(), copied: Vec::new(), ..Facts::clone(&facts) };
+            me.found.take(&facts);
+        });
+    }
+
+    /// The constant parts of an expression of the catalog.
+    fn folded_text(&mut self, text: &str) {
+        let parsed = pg_query::parse(&format!("SELECT {text}"), 0);
+        let Some(statements) = parsed.ok().map(|p| p.protobuf.stmts) else {
+            return self.found.opaque("unparsed", "");
+        };
+        for node in statements.iter().filter_map(|s| s.stmt.as_deref()) {
+            let Some(NodeEnum::SelectStmt(select)) = &node.node else { continue };
+            for target in &select.target_list {
+                if let Some(NodeEnum::ResTarget(target)) = &target.node
+                    && let Some(value) = target.val.as_deref()
+                {
+                    self.folded(value);
+                }
+            }
+        }
+    }
+
+    /// Calls, operators and casts without a column are folded; and bodies of SQL functions, whatever they are called with.
+    fn folded(&mut self, node: &protobuf::Node) {
+        let Some(inner) = &node.node else { return };
+        if !self.enter() {
+            return self.leave();
+        }
+        if can_be_folded(inner) && !super::write::has_column_in(inner) {
+            self.expression(node);
+        } else if !is_leaf(inner) {
+            if let NodeEnum::FuncCall(call) = inner {
+                self.inlined_call(call);
+            }
+            let mut parts = Vec::new();
+            crate::tree::push_children(inner.to_ref(), &mut parts);
+            for part in parts {
+                self.folded(&protobuf::Node { node: Some(part.to_enum()) });
+            }
+        }
+        self.leave();
+    }
+
+    fn inlined_call(&mut self, call: &protobuf::FuncCall) {
+        let (schema, name) = super::name_of(&call.funcname);
+        let arguments = vec![super::value::Value::plain(0); call.args.len()];
+        for f in self.candidates(schema, name, &arguments, true) {
+            if !f.is_builtin() && &*f.language == "sql" && f.kind == b'f' {
+                let facts = self.function_facts(&f);
+                self.found.take(&facts);
+            }
+        }
+    }
+
+    /// Settings that the statement may have changed and its sequel does not tell of: what they are now cannot be told.
+    pub(super) fn with_settings(&self, node: &NodeEnum, sequel: Sequel) -> Sequel {
+        let told = matches!(
+            node,
+            NodeEnum::VariableSetStmt(_)
+                | NodeEnum::TransactionStmt(_)
+                | NodeEnum::DiscardStmt(_)
+                | NodeEnum::PrepareStmt(_)
+        );
+        if told || self.found.settings.is_empty() {
+            return sequel;
+        }
+        let name = |setting: &String| setting.split('=').next().unwrap_or_default().to_owned();
+        let untold = self.found.settings.iter().map(name).filter(|name| !sequel.sets(name));
+        let mut all: Vec<Sequel> =
+            untold.map(|name| Sequel::Set { name, value: Setting::Unknown, local: false }).collect();
+        match (all.is_empty(), sequel) {
+            (true, sequel) => sequel,
+            (false, Sequel::Nothing) => Sequel::Several(all),
+            (false, sequel) => {
+                all.push(sequel);
+                Sequel::Several(all)
+            }
+        }
+    }
+}
+
+/// Whether it stands for a value that may be worked out.
+const fn can_be_folded(node: &NodeEnum) -> bool {
+    matches!(
+        node,
+        NodeEnum::FuncCall(_)
+            | NodeEnum::AExpr(_)
+            | NodeEnum::TypeCast(_)
+            | NodeEnum::BoolExpr(_)
+            | NodeEnum::CaseExpr(_)
+            | NodeEnum::CoalesceExpr(_)
+            | NodeEnum::MinMaxExpr(_)
+            | NodeEnum::NullTest(_)
+            | NodeEnum::BooleanTest(_)
+            | NodeEnum::RowExpr(_)
+            | NodeEnum::AArrayExpr(_)
+            | NodeEnum::CollateClause(_)
+            | NodeEnum::AIndirection(_)
+            | NodeEnum::SqlvalueFunction(_)
+    )
+}
+
+const fn is_leaf(node: &NodeEnum) -> bool {
+    matches!(
+        node,
+        NodeEnum::TypeName(_)
+            | NodeEnum::ColumnRef(_)
+            | NodeEnum::ParamRef(_)
+            | NodeEnum::AConst(_)
+            | NodeEnum::String(_)
+            | NodeEnum::Integer(_)
+    )
+}
