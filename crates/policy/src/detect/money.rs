@@ -33,7 +33,7 @@ pub(crate) fn is_card(shape: &Shape, topic: Topic) -> bool {
     );
     match topic {
         Topic::Card => true,
-        Topic::Ordinary => grouped && is_brand(s),
+        Topic::Ordinary | Topic::Version => grouped && is_brand(s),
         _ => (shape.is_bare() || grouped) && is_brand(s) && !looks_like_time(s) && (s.len() > 13 || grouped),
     }
 }

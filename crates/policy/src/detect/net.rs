@@ -20,10 +20,20 @@ pub(crate) fn ipv4(text: &str, topic: Topic, hits: &mut Vec<Hit>) {
             && !joined(bytes, start, end)
             && is_address(part, topic, text.get(..start).unwrap_or_default())
         {
+            let end = end + mask_len(text.get(end..).unwrap_or_default(), 32);
             hits.push(Hit { range: start..end, label: label::IP, score: 0.95 });
         }
         at += run;
     }
+}
+
+/// The length of `/24` behind an address, which belongs to it.
+fn mask_len(behind: &str, most: u8) -> usize {
+    let Some(tail) = behind.strip_prefix('/') else { return 0 };
+    let len = tail.bytes().take_while(u8::is_ascii_digit).count();
+    let bits = tail.get(..len).and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| n <= most);
+    let done = !tail.get(len..).is_some_and(|r| r.starts_with(|c: char| c.is_alphanumeric() || c == '/'));
+    if bits && done { 1 + len } else { 0 }
 }
 
 fn trim(text: &str, start: usize, end: usize, what: char) -> (usize, usize) {
@@ -43,8 +53,9 @@ fn joined(bytes: &[u8], start: usize, end: usize) -> bool {
 }
 
 /// Words behind which four numbers are a version.
-const VERSIONS: [&str; 9] =
-    ["version", "v", "ver", "release", "build", "firmware", "driver", "patch", "update"];
+const VERSIONS: [&str; 6] = ["version", "v", "ver", "release", "build", "firmware"];
+/// Words behind which four numbers are a version when the first is as low as versions are.
+const PERHAPS_VERSIONS: [&str; 5] = ["driver", "patch", "update", "upgrade", "to"];
 
 fn is_address(part: &str, topic: Topic, before: &str) -> bool {
     let Ok(ip) = part.parse::<Ipv4Addr>() else { return false };
@@ -56,10 +67,12 @@ fn is_address(part: &str, topic: Topic, before: &str) -> bool {
     let private = a == 10 && !(c < 10 && d == 0);
     let nobody = ip.is_loopback() || ip.is_unspecified() || ip.is_broadcast() || a == 255;
     let tail = before.trim_end().rsplit([' ', '\n', '(', '"', '/']).next().unwrap_or_default();
+    let word = tail.trim_end_matches([':', '=', '.', '"']);
     let version = tail.ends_with("==")
         || tail.ends_with('@')
-        || VERSIONS.iter().any(|w| tail.trim_end_matches([':', '=', '.', '"']).eq_ignore_ascii_case(w));
-    !nobody && !version && !topic.is_ordinary() && (!small || private)
+        || VERSIONS.iter().any(|w| word.eq_ignore_ascii_case(w))
+        || a < 32 && PERHAPS_VERSIONS.iter().any(|w| word.eq_ignore_ascii_case(w));
+    !nobody && !version && topic != Topic::Version && (!small || private)
 }
 
 /// Adds IPv6 and MAC addresses: runs of hexadecimal groups and colons (or dashes).
@@ -82,6 +95,7 @@ pub(crate) fn colons(text: &str, hits: &mut Vec<Hit>) {
             if is_mac(part, ':') || is_cisco(part) {
                 hits.push(Hit { range: start..end, label: label::MAC, score: 0.97 });
             } else if is_ipv6(part) {
+                let end = end + mask_len(text.get(end..).unwrap_or_default(), 128);
                 hits.push(Hit { range: start..end, label: label::IP, score: 0.97 });
             }
         }
@@ -139,6 +153,7 @@ pub(crate) fn urls(text: &str, hits: &mut Vec<Hit>) {
                 .rev()
                 .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
                 .count();
+        let start = start - if text.get(..start).is_some_and(|t| t.ends_with("jdbc:")) { 5 } else { 0 };
         let rest = text.get(at + 3..).unwrap_or_default();
         let len = rest
             .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '|'))
