@@ -138,7 +138,7 @@ impl Detector {
         }
         if class.len >= secrets::SHORTEST && class.letters > 0 {
             self.secrets.find(value, hits);
-            if class.dot() && class.len >= 60 && class.upper() {
+            if class.dot() && class.len >= 59 && class.upper() {
                 secrets::discord(value, hits);
             }
         }

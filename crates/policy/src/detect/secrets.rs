@@ -123,7 +123,7 @@ pub(crate) fn discord(text: &str, hits: &mut Vec<Hit>) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut at = 0;
     for word in text.split(|c: char| !fits(c)) {
-        if (60..=72).contains(&word.len())
+        if (59..=74).contains(&word.len())
             && word.starts_with(['M', 'N', 'O'])
             && is_mixed(word)
             && let Some((id, rest)) = word.split_once('.')

@@ -23,13 +23,17 @@ pub(crate) const STOPS: &str = "\
     entreprise unternehmen ciudad ville stadt citta cidade archivo fichier datei projet proyecto projekt \
     progetto statut estatus commande pedido ordine factura facture rechnung fattura bestellnummer auftrag \
     salary wage wages income revenue fee fees budget sum gehalt umsatz betrag \
-    sueldo salaire importo valor montante kwota saldo auftragsnummer sendungsnummer artikelnummer kundennummer";
+    sueldo salaire importo valor montante kwota saldo auftragsnummer sendungsnummer artikelnummer kundennummer \
+    company firm business organization organisation employer merchant vendor supplier manufacturer school university hotel \
+    restaurant city town album song movie book game medication team department shop store";
 
 /// Stops that say of values what kind of word they are: no name is looked for there, but a number that stands there proves
 /// itself as it does under a name that says nothing.
 pub(crate) const WORDED: &str = "\
     status state flag type types kind source method label subject title category tag tags brand reason level \
-    preference preferences mode provider format domain country locale lang language color colour";
+    preference preferences mode provider format domain country locale lang language color colour \
+    company firm business organization organisation employer merchant vendor supplier manufacturer school university hotel \
+    restaurant city town album song movie book game medication team department shop store";
 
 /// Stops under which four numbers with dots are a version.
 pub(crate) const VERSIONED: &str = "version ver build release revision rev";
