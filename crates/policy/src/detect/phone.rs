@@ -101,7 +101,7 @@ fn without_extension(text: &str) -> &str {
 /// Whether a whole text is a telephone number.
 pub(crate) fn is_phone(text: &str, topic: Topic) -> bool {
     let text = text.strip_prefix("tel:").unwrap_or(text);
-    let text = without_extension(text);
+    let (all, text) = (text.len(), without_extension(text));
     if text.len() < 7 || text.len() > LONGEST {
         return false;
     }
@@ -112,7 +112,8 @@ pub(crate) fn is_phone(text: &str, topic: Topic) -> bool {
     if d.plus {
         return international(d.digits());
     }
-    !matches!(topic, Topic::Ordinary | Topic::Version) && (prefixed(&d) || national(&d))
+    let extended = text.len() < all && d.len >= 9;
+    !matches!(topic, Topic::Ordinary | Topic::Version) && (extended || prefixed(&d) || national(&d))
 }
 
 /// A country's calling code and a fitting number of digits (ITU-T E.164).

@@ -67,7 +67,9 @@ fn token(text: &str, start: usize, prefix: &Prefix) -> Option<Hit> {
     let start = if prefix.hidden { body } else { start - head };
     let looked = bytes.get(body..)?.iter().take(MAX_TOKEN).take_while(|b| prefix.body.holds(**b)).count();
     let body_text = text.get(body..body + looked)?.trim_end_matches(['.', '-', ',', ':']);
-    let len = body_text.len().min(prefix.most);
+    // Where a token must be so long, the `-` at its end belongs to it.
+    let whole = if prefix.body == Body::Url && looked == prefix.least { looked } else { 0 };
+    let len = body_text.len().max(whole).min(prefix.most);
     let goes_on = prefix.most < usize::MAX && bytes.get(body + looked).is_some_and(u8::is_ascii_alphanumeric);
     let mixed = !prefix.mixed || is_mixed(body_text);
     if len < prefix.least || goes_on || !mixed || !is_form(prefix, body_text) {

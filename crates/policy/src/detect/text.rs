@@ -195,6 +195,9 @@ fn ends(value: &str, start: usize) -> ([usize; MAX_GROUPS + 2], usize) {
     let (mut ends, mut count) = ([0; MAX_GROUPS + 2], 0);
     let mut at = start;
     let mut kept = 0;
+    // Groups of an IBAN in small letters may be letters alone.
+    let iban = matches!(bytes.get(start..start + 5),
+        Some([a, b, c, d, e]) if a.is_ascii_lowercase() && b.is_ascii_lowercase() && c.is_ascii_digit() && d.is_ascii_digit() && !e.is_ascii_alphanumeric());
     while count < MAX_GROUPS {
         let lead = bytes
             .iter()
@@ -210,7 +213,8 @@ fn ends(value: &str, start: usize) -> ([usize; MAX_GROUPS + 2], usize) {
             .count();
         let word = bytes.get(at + lead..at + lead + group).unwrap_or_default();
         let digits = word.iter().any(u8::is_ascii_digit);
-        let letters = word.len() <= 6 && word.iter().all(u8::is_ascii_uppercase) || word.len() == 1;
+        let small = iban && word.len() <= 4 && word.iter().all(u8::is_ascii_lowercase);
+        let letters = word.len() <= 6 && word.iter().all(u8::is_ascii_uppercase) || word.len() == 1 || small;
         if group == 0
             || lead > 2
             || count > 0 && lead == 0
