@@ -203,9 +203,7 @@ fn ordinary(words: &str, behind: bool) -> Option<Topic> {
     let stops = || words.split(' ').filter(|w| TABLES.stops.contains(w));
     let worded = |w: &str| TABLES.worded.contains(w);
     let last = words.trim_end().rsplit(' ').next().unwrap_or_default();
-    if stops().next().is_none() {
-        return None;
-    }
+    stops().next()?;
     if stops().any(|w| TABLES.versioned.contains(w)) {
         return Some(Topic::Version);
     }

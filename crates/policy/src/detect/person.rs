@@ -525,7 +525,6 @@ fn ends_as_family(word: &str) -> bool {
         "tsen", "wski", "wska", "ński", "ńska", "wicz", "czyk", "enko", "chuk", "shvili", "poulos", "escu",
         "eanu", "oğlu", "ayev", "iyev", "ayeva", "skaya", "skiy", "sky", "evich",
     ];
-    // Shorter ends need longer words: towns and things end so too.
     const SHORT: [&str; 6] = ["ov", "ev", "ova", "eva", "ić", "yan"];
     const NOT: [&str; 9] = [
         "Casanova",
@@ -541,8 +540,8 @@ fn ends_as_family(word: &str) -> bool {
     let count = word.chars().count();
     is_simple(word)
         && !NOT.contains(&word)
-        && (count >= 6 && ENDS.iter().any(|e| word.ends_with(e))
-            || count >= 6 && SHORT.iter().any(|e| word.ends_with(e)))
+        && count >= 6
+        && ENDS.iter().chain(&SHORT).any(|e| word.ends_with(e))
 }
 
 /// A capital, then small letters.
