@@ -15,6 +15,7 @@ mod columns;
 mod devices;
 mod email;
 mod fold;
+mod hex;
 mod ids;
 mod json;
 pub mod label;
@@ -162,6 +163,14 @@ impl Detector {
     }
 
     fn look(&self, value: &str, class: Class, topic: Topic, hint: TypeHint, hits: &mut Vec<Hit>) {
+        if let Some(text) = hex::text(value) {
+            let first = hits.len();
+            self.cell(&text, Class::of(&text), topic, TypeHint::Text, hits);
+            for hit in hits.iter_mut().skip(first) {
+                hit.range = hex::place(&hit.range, value.len());
+            }
+            return;
+        }
         if class.json()
             && matches!(hint, TypeHint::Text | TypeHint::Json)
             && json::walk(self, value, topic, hits)

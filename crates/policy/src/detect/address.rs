@@ -68,7 +68,24 @@ const EN: [&str; 62] = [
     "Summit",
 ];
 /// More of them, which faker and the United States Postal Service (Publication 28) have.
-const EN_MORE: [&str; 137] = [
+const EN_MORE: [&str; 154] = [
+    "Burgs",
+    "Crossroad",
+    "Extensions",
+    "Harbors",
+    "Land",
+    "Loaf",
+    "Lock",
+    "Points",
+    "Rapid",
+    "Ridges",
+    "River",
+    "Run",
+    "Spring",
+    "Throughway",
+    "Walks",
+    "Wall",
+    "Ways",
     "Bridge",
     "Brook",
     "Brooks",
@@ -364,13 +381,19 @@ pub(crate) fn is_address(text: &str) -> bool {
 /// `…, Springfield, IL 62701`: a town, a state and a postcode behind something with a number.
 fn ends_in_state(text: &str) -> bool {
     let Some((head, tail)) = text.rsplit_once([',', '\n']) else { return false };
-    let mut words = tail.trim().split(' ');
+    let tail = tail.trim();
+    // Forces abroad: `Unit 1512 Box 1040, DPO AE 10806`.
+    let forces = ["APO ", "FPO ", "DPO "].iter().find_map(|w| tail.strip_prefix(w));
+    let mut words = forces.unwrap_or(tail).split(' ');
     let state = words.next().is_some_and(|w| w.len() == 2 && w.bytes().all(|b| b.is_ascii_uppercase()));
     let code = words.next().is_some_and(|w| {
         let digits = w.bytes().take_while(u8::is_ascii_digit).count();
         digits == 5 && (w.len() == 5 || w.len() == 10 && w.as_bytes().get(5) == Some(&b'-'))
     });
-    state && code && words.next().is_none() && head.starts_with(|c: char| c.is_ascii_digit())
+    state
+        && code
+        && words.next().is_none()
+        && (forces.is_some() || head.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether streets are named by this word.
@@ -405,7 +428,7 @@ fn at(text: &str, start: usize) -> Option<usize> {
     let len = if rest.starts_with(|c: char| c.is_ascii_digit()) {
         number_first(rest)?
     } else {
-        number_last(rest).or_else(|| box_number(rest))?
+        number_last(rest).or_else(|| box_number(rest)).or_else(|| flat(rest))?
     };
     Some(start + len)
 }
@@ -535,6 +558,31 @@ fn ends_street(word: &str, behind: bool) -> bool {
         same && (word.len() > end.len() + 2 || behind && word.len() == end.len())
     };
     ENDS.iter().any(|e| ends(e)) || matches!(word, "n." | "nº" | "nr" | "nr.")
+}
+
+/// `Flat 3\nCooke Square`, `Studio 23W, Natalie Forges`: a flat, then a street without a number.
+fn flat(rest: &str) -> Option<usize> {
+    let tail =
+        ["Flat ", "Studio ", "Apartment ", "Unit ", "Suite "].iter().find_map(|w| rest.strip_prefix(w))?;
+    let number = tail.bytes().take_while(|b| b.is_ascii_alphanumeric()).count();
+    let street = tail.get(number..)?;
+    let body = street.trim_start_matches([',', '\n', ' ']);
+    let joined = (1..=2).contains(&(street.len() - body.len())) && street.starts_with([',', '\n']);
+    if !joined || !tail.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mut at = 0;
+    for (n, word) in body.split([' ', '\n', ',']).take(4).enumerate() {
+        if !word.starts_with(char::is_uppercase) {
+            return None;
+        }
+        at += word.len();
+        if n > 0 && is_street_word(word) {
+            return Some(rest.len() - body.len() + at);
+        }
+        at += 1;
+    }
+    None
 }
 
 fn box_number(rest: &str) -> Option<usize> {

@@ -18,7 +18,9 @@ impl Detector {
         let trimmed = value.trim();
         let start = value.len() - value.trim_start().len();
         let whole = start..start + trimmed.len();
-        let unnamed = matches!(topic, Topic::Unknown | Topic::Ordinary);
+        let unnamed = topic.is_open();
+        // A number without a fraction is a whole one, whatever type it has.
+        let hint = if hint == TypeHint::Decimal && !class.dot() { TypeHint::Integer } else { hint };
         if trimmed.is_empty()
             || !fits(topic, hint)
             || unnamed && hint == TypeHint::Integer && class.digits < SURE_INTEGER
@@ -51,16 +53,17 @@ impl Detector {
     /// What a whole value is, by its check or its form.
     pub(crate) fn whole(&self, value: &str, class: Class, topic: Topic) -> Option<(&'static str, f32)> {
         // Where the column says so, numbers of states that have the same layout are asked for later.
-        if topic == Topic::Phone && class.digits >= 6 && class.letters < 10 && phone::is_phone(value, topic) {
+        let dialled = class.digits >= 6 && class.letters < 10 && !is_date_like(value);
+        if topic == Topic::Phone && dialled && phone::is_phone(value, topic) {
             return Some((label::PHONE, 0.9));
         }
-        if class.digits >= 4
+        if class.digits >= 2
             && value.len() <= 2 * MAX_COMPACT
             && let Some(found) = self.number(value, topic)
         {
             return Some(found);
         }
-        if class.digits >= 6 && class.letters < 10 && phone::is_phone(value, topic) && !is_date_like(value) {
+        if dialled && phone::is_phone(value, topic) {
             return Some((label::PHONE, 0.9));
         }
         if class.digits > 0
@@ -91,6 +94,10 @@ impl Detector {
         let shape = Shape::of(value.as_bytes())?;
         let compact = shape.compact();
         let (letters, figures) = (shape.letters(), shape.digits());
+        // An IBAN may have no more digits than its check.
+        if letters >= 10 && money::is_iban(compact) {
+            return Some((label::IBAN, 0.99));
+        }
         if figures < 4 {
             return None;
         }
@@ -131,6 +138,9 @@ impl Detector {
         }
         if class.len >= secrets::SHORTEST && class.letters > 0 {
             self.secrets.find(value, hits);
+            if class.dot() && class.len >= 59 && class.upper() {
+                secrets::discord(value, hits);
+            }
         }
     }
 }
@@ -140,18 +150,19 @@ fn fits(topic: Topic, hint: TypeHint) -> bool {
     match hint {
         TypeHint::Date => topic == Topic::Birth,
         TypeHint::Uuid => matches!(topic, Topic::Secret | Topic::Password | Topic::Device),
-        TypeHint::Decimal => !matches!(topic, Topic::Unknown | Topic::Ordinary),
+        TypeHint::Decimal => !topic.is_open(),
         _ => true,
     }
 }
 
 /// `2024-01-15 …`, `15.01.2024 …`: a time, not a telephone number.
 pub(crate) fn is_date_like(value: &str) -> bool {
-    let mut groups = value
-        .split(['-', '.', '/', ' '])
-        .map(|g| if g.bytes().all(|b| b.is_ascii_digit()) { g.len() } else { 0 });
-    matches!(
-        (groups.next(), groups.next(), groups.next()),
-        (Some(4), Some(1 | 2), Some(1 | 2)) | (Some(1 | 2), Some(1 | 2), Some(4))
-    )
+    let mut groups =
+        value.split(['-', '.', '/', ' ', 'T']).map(|g| (g.len(), g.parse::<u16>().unwrap_or(u16::MAX)));
+    let year = |(len, n): (usize, u16)| len == 4 && (1800..=2200).contains(&n);
+    let day = |(len, n): (usize, u16)| len <= 2 && (1..=31).contains(&n);
+    match (groups.next(), groups.next(), groups.next()) {
+        (Some(a), Some(b), Some(c)) => day(b) && (year(a) && day(c) || day(a) && year(c)),
+        _ => false,
+    }
 }

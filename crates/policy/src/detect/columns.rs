@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use super::words::{PHRASES, QUALIFIERS, STOPS};
+use super::words::{FOREIGN, OWNERS, PHRASES, PROSE, QUALIFIERS, STOPS, VERSIONED, WORDED};
 
 /// What a column's name, a JSON key or the words before a value say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +12,10 @@ pub enum Topic {
     Unknown,
     /// Ordinary values: a count, a flag, a key, a time, a hash. Only what proves itself is found there.
     Ordinary,
+    /// Ordinary words: a status, a source, a title. No names are looked for there.
+    Worded,
+    /// Versions: as ordinary, and four numbers with dots are no address.
+    Version,
     /// E-mail addresses.
     Email,
     /// Telephone numbers.
@@ -40,6 +44,8 @@ pub enum Topic {
     Person,
     /// `name`: a person's or a thing's, the value decides.
     Name,
+    /// Somebody with a part to play, an author or a manager: a person, unless the value says that it is a group or a firm.
+    Party,
     /// Street addresses.
     Address,
     /// Postcodes.
@@ -74,13 +80,20 @@ const MAX_NAME: usize = 96;
 impl Topic {
     /// What a column of this name holds.
     pub fn of_column(name: &str) -> Self {
-        let words = Words::of(name);
-        words.topic()
+        match Words::of(name).topic() {
+            Self::Unknown if !name.is_ascii() => foreign(name),
+            topic => topic,
+        }
     }
 
     /// Whether the name says that values are ordinary.
     pub(crate) fn is_ordinary(self) -> bool {
-        self == Self::Ordinary
+        matches!(self, Self::Ordinary | Self::Worded | Self::Version)
+    }
+
+    /// Whether the name leaves it open what its values are.
+    pub(crate) fn is_open(self) -> bool {
+        self.is_ordinary() || matches!(self, Self::Unknown | Self::Name | Self::Party)
     }
 }
 
@@ -156,14 +169,21 @@ impl Words {
             }
         }
         let (rest, topic) = match best {
-            None => (text, Topic::Unknown),
+            None => (text, joined(text).unwrap_or(Topic::Unknown)),
             Some((end, _, topic)) => (text.get(end..).unwrap_or_default(), topic),
         };
-        if has_any(rest, &TABLES.stops) {
+        // `has_address`, `is_phone_verified`: a flag.
+        if text.starts_with(" has ") || text.starts_with(" is ") {
             return Topic::Ordinary;
+        }
+        if let Some(ordinary) = ordinary(rest, best.is_some()) {
+            return ordinary;
         }
         match topic {
             Topic::Name => self.name(text),
+            Topic::Party if has_any(text, &TABLES.qualifiers) || has_any(text, &TABLES.stops) => {
+                Topic::Ordinary
+            }
             other => other,
         }
     }
@@ -176,6 +196,47 @@ impl Words {
             Topic::Name
         }
     }
+}
+
+/// What the stops among words say, if there are any: behind a topic they make it ordinary.
+fn ordinary(words: &str, behind: bool) -> Option<Topic> {
+    let stops = || words.split(' ').filter(|w| TABLES.stops.contains(w));
+    let worded = |w: &str| TABLES.worded.contains(w);
+    let last = words.trim_end().rsplit(' ').next().unwrap_or_default();
+    stops().next()?;
+    if stops().any(|w| TABLES.versioned.contains(w)) {
+        return Some(Topic::Version);
+    }
+    if behind {
+        return Some(Topic::Ordinary);
+    }
+    // `order value` is a price, `item value` anything.
+    let open = !last.starts_with("val") || stops().all(|w| worded(w) || w == "item");
+    if TABLES.prose.contains(last) && open {
+        return Some(Topic::Unknown);
+    }
+    Some(if stops().all(worded) { Topic::Worded } else { Topic::Ordinary })
+}
+
+/// The topic of a name whose words are written without a border: `phonenumber`, `customeremail`.
+fn joined(words: &str) -> Option<Topic> {
+    let mut letters = words.split(' ').filter(|w| w.bytes().any(|b| b.is_ascii_alphabetic()));
+    let word = letters.next()?;
+    // A login is no name.
+    if letters.next().is_some() || word == "username" {
+        return None;
+    }
+    let found = |w: &str| TABLES.joined.get(w).copied();
+    found(word).or_else(|| {
+        let rest = OWNERS.iter().find_map(|o| word.strip_prefix(o)).filter(|r| r.len() >= 3)?;
+        found(rest)
+    })
+}
+
+/// What a name in another script says.
+fn foreign(name: &str) -> Topic {
+    let lower = name.to_lowercase();
+    FOREIGN.iter().find(|(word, _)| lower.contains(word)).map_or(Topic::Unknown, |(_, topic)| *topic)
 }
 
 /// The letter without its accent, as far as names of columns need it; what stays foreign is kept as a `?`, which no
@@ -213,19 +274,35 @@ fn has_any(text: &str, words: &HashSet<&str>) -> bool {
 struct Tables {
     /// Phrases by their last word.
     endings: HashMap<&'static str, Vec<(&'static str, Topic)>>,
+    /// Phrases without the spaces between their words.
+    joined: HashMap<String, Topic>,
     stops: HashSet<&'static str>,
+    worded: HashSet<&'static str>,
+    versioned: HashSet<&'static str>,
+    prose: HashSet<&'static str>,
     qualifiers: HashSet<&'static str>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let mut endings: HashMap<_, Vec<_>> = HashMap::new();
+    let mut joined = HashMap::new();
     for (topic, phrases) in PHRASES {
         for phrase in phrases.split(", ") {
             let last = phrase.rsplit(' ').next().unwrap_or(phrase);
             endings.entry(last).or_default().push((phrase, *topic));
+            joined.entry(phrase.replace(' ', "")).or_insert(*topic);
         }
     }
-    Tables { endings, stops: STOPS.split(' ').collect(), qualifiers: QUALIFIERS.split(' ').collect() }
+    let words = |text: &'static str| text.split_ascii_whitespace().collect();
+    Tables {
+        endings,
+        joined,
+        stops: words(STOPS),
+        worded: words(WORDED),
+        versioned: words(VERSIONED),
+        prose: words(PROSE),
+        qualifiers: words(QUALIFIERS),
+    }
 });
 
 #[cfg(test)]
@@ -263,6 +340,22 @@ mod tests {
             ("password_hash", Topic::Password),
             ("notes", Topic::Unknown),
             ("c7", Topic::Unknown),
+            ("display_name", Topic::Party),
+            ("product_display_name", Topic::Ordinary),
+            ("has_address", Topic::Ordinary),
+            ("ticket_body", Topic::Unknown),
+            ("item_value", Topic::Unknown),
+            ("order_value", Topic::Ordinary),
+            ("status", Topic::Worded),
+            ("email_status", Topic::Ordinary),
+            ("app_version", Topic::Version),
+            ("customeremail", Topic::Email),
+            ("phonenumber", Topic::Phone),
+            ("username", Topic::Unknown),
+            ("nombre_producto", Topic::Ordinary),
+            ("电话号码", Topic::Phone),
+            ("Дата рождения", Topic::Birth),
+            ("lat_error", Topic::Ordinary),
         ];
         for (name, topic) in table {
             assert_eq!(Topic::of_column(name), topic, "{name}");

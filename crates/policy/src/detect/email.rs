@@ -7,7 +7,10 @@ const MAX_LOCAL: usize = 64;
 /// The longest domain (RFC 5321, 4.5.3.1.2).
 const MAX_DOMAIN: usize = 255;
 /// Ends of file names that stand behind an `@` in ordinary texts (`logo@2x.png`).
-const FILES: [&str; 9] = ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "html"];
+const FILES: [&str; 24] = [
+    "png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "html", "tgz", "gz", "json", "xml", "yaml",
+    "yml", "pdf", "mp4", "tsx", "jsx", "service", "socket", "timer", "mount", "target",
+];
 
 /// Adds the addresses in a text.
 pub(crate) fn find(text: &str, hits: &mut Vec<Hit>) {
@@ -75,11 +78,21 @@ fn domain(text: &str, from: usize) -> Option<usize> {
     let goes_on =
         name.get(good..).is_some_and(|r| r.len() > 1 && r.as_bytes().get(1).is_some_and(u8::is_ascii_digit));
     let top = name.get(..good)?.rsplit('.').next()?;
-    let file = FILES.contains(&top) && name.as_bytes().first().is_some_and(u8::is_ascii_digit);
-    (!goes_on && !file).then_some(from + good)
+    let file = FILES.contains(&top);
+    // `package@1.2.3.tar`: one label of digits is a provider (`163.com`), more are a version.
+    let numbers = name.split('.').filter(|l| l.bytes().all(|b| b.is_ascii_digit())).count();
+    (!goes_on && !file && numbers < 2).then_some(from + good)
 }
 
-/// `git@github.com:owner/repo.git` names a repository, and nobody.
+/// `git@github.com:owner/repo.git`, `ssh://git@github.com/owner/repo` name a repository, and nobody.
 fn is_repository(text: &str, start: usize, at: usize, end: usize) -> bool {
-    text.get(start..at) == Some("git") && text.as_bytes().get(end) == Some(&b':')
+    let user = text.get(start..at).unwrap_or_default();
+    let rest = text.get(end..).unwrap_or_default();
+    let in_url = text.get(..start).is_some_and(|t| t.ends_with("://"));
+    let path = rest
+        .split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ')'))
+        .next()
+        .unwrap_or_default();
+    let service = matches!(user, "git" | "hg" | "svn");
+    service && (in_url || path.starts_with([':', '/'])) || path.starts_with(':') && path.ends_with(".git")
 }

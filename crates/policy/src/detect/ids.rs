@@ -80,10 +80,14 @@ impl Ids {
         let compact = shape.compact();
         let kinds = self.by_len.get(compact.len())?;
         let told = is_id(topic);
-        let ordinary = topic.is_ordinary() || looks_like_time(compact);
+        let ordinary = matches!(topic, Topic::Ordinary | Topic::Version) || looks_like_time(compact);
         let mut best: Option<(&'static str, f32)> = None;
         for kind in kinds {
-            let laid = !shape.is_bare() && kind.layouts.iter().any(|l| fits(l.as_bytes(), shape.layout()));
+            // Amounts and numbers of orders are written in equal groups too.
+            let common = ordinary && !kind.bare && shape.is_number() && is_even(shape.layout());
+            let laid = !shape.is_bare()
+                && !common
+                && kind.layouts.iter().any(|l| fits(l.as_bytes(), shape.layout()));
             let bare = kind.bare && shape.is_bare() && !(ordinary && shape.is_number());
             if !(laid || bare || told) || !(kind.valid)(compact) {
                 continue;
@@ -104,6 +108,13 @@ impl Ids {
 /// Whether a topic asks for such a number.
 pub(crate) fn is_id(topic: Topic) -> bool {
     matches!(topic, Topic::NationalId | Topic::TaxId)
+}
+
+/// Groups of one length, the first perhaps shorter, with one kind of separator.
+fn is_even(layout: &[u8]) -> bool {
+    let lengths = || layout.iter().step_by(2);
+    let most = lengths().max();
+    lengths().skip(1).all(|l| Some(l) == most)
 }
 
 fn fits(layout: &[u8], have: &[u8]) -> bool {

@@ -23,6 +23,9 @@ pub(crate) fn is_card(shape: &Shape, topic: Topic) -> bool {
             | b"4 4 4 4 3"
             | b"4-4-4-4-3"
             | b"4 4 4 4 2"
+            | b"4-4-4-4-2"
+            | b"4 4 4 4 1"
+            | b"4-4-4-4-1"
             | b"6 D"
             | b"4 4 4 1"
             | b"4-4-4-1"
@@ -33,7 +36,7 @@ pub(crate) fn is_card(shape: &Shape, topic: Topic) -> bool {
     );
     match topic {
         Topic::Card => true,
-        Topic::Ordinary => grouped && is_brand(s),
+        Topic::Ordinary | Topic::Version => grouped && is_brand(s),
         _ => (shape.is_bare() || grouped) && is_brand(s) && !looks_like_time(s) && (s.len() > 13 || grouped),
     }
 }

@@ -16,14 +16,24 @@ pub(crate) fn ipv4(text: &str, topic: Topic, hits: &mut Vec<Hit>) {
             continue;
         }
         let (start, end) = trim(text, at, at + run, '.');
+        let bits = mask_len(text.get(end..).unwrap_or_default(), 32);
         if let Some(part) = text.get(start..end)
             && !joined(bytes, start, end)
-            && is_address(part, topic, text.get(..start).unwrap_or_default())
+            && is_address(part, topic, text.get(..start).unwrap_or_default(), bits > 0)
         {
-            hits.push(Hit { range: start..end, label: label::IP, score: 0.95 });
+            hits.push(Hit { range: start..end + bits, label: label::IP, score: 0.95 });
         }
         at += run;
     }
+}
+
+/// The length of `/24` behind an address, which belongs to it.
+fn mask_len(behind: &str, most: u8) -> usize {
+    let Some(tail) = behind.strip_prefix('/') else { return 0 };
+    let len = tail.bytes().take_while(u8::is_ascii_digit).count();
+    let bits = tail.get(..len).and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| n <= most);
+    let done = !tail.get(len..).is_some_and(|r| r.starts_with(|c: char| c.is_alphanumeric() || c == '/'));
+    if bits && done { 1 + len } else { 0 }
 }
 
 fn trim(text: &str, start: usize, end: usize, what: char) -> (usize, usize) {
@@ -34,19 +44,27 @@ fn trim(text: &str, start: usize, end: usize, what: char) -> (usize, usize) {
 
 /// Whether a letter, a digit or what joins words stands right before or behind.
 fn joined(bytes: &[u8], start: usize, end: usize) -> bool {
-    let before = start.checked_sub(1).and_then(|i| bytes.get(i)).copied().unwrap_or(b' ');
-    let behind = bytes.get(end).copied().unwrap_or(b' ');
+    let at = |i: Option<usize>| i.and_then(|i| bytes.get(i)).copied().unwrap_or(b' ');
+    let (before, behind) = (at(start.checked_sub(1)), at(Some(end)));
+    // `192.0.2.1-192.0.2.9` is a range, `1.2.3.4-rc1` none.
+    let dash = |sign: u8, next: u8| sign == b'-' && !next.is_ascii_digit();
     before.is_ascii_alphanumeric()
-        || matches!(before, b'_' | b'-' | b'.')
+        || matches!(before, b'_' | b'.')
+        || dash(before, at(start.checked_sub(2)))
         || behind.is_ascii_alphanumeric()
-        || matches!(behind, b'_' | b'-')
+        || behind == b'_'
+        || dash(behind, at(Some(end + 1)))
 }
 
 /// Words behind which four numbers are a version.
-const VERSIONS: [&str; 9] =
-    ["version", "v", "ver", "release", "build", "firmware", "driver", "patch", "update"];
+const VERSIONS: [&str; 6] = ["version", "v", "ver", "release", "build", "firmware"];
+/// Words behind which four numbers are a version when the first is as low as versions are.
+const PERHAPS_VERSIONS: [&str; 14] = [
+    "driver", "patch", "update", "upgrade", "to", "kernel", "linux", "chrome", "firefox", "safari", "python",
+    "sdk", "app", "client",
+];
 
-fn is_address(part: &str, topic: Topic, before: &str) -> bool {
+fn is_address(part: &str, topic: Topic, before: &str, net: bool) -> bool {
     let Ok(ip) = part.parse::<Ipv4Addr>() else { return false };
     if topic == Topic::Ip {
         return true;
@@ -56,10 +74,12 @@ fn is_address(part: &str, topic: Topic, before: &str) -> bool {
     let private = a == 10 && !(c < 10 && d == 0);
     let nobody = ip.is_loopback() || ip.is_unspecified() || ip.is_broadcast() || a == 255;
     let tail = before.trim_end().rsplit([' ', '\n', '(', '"', '/']).next().unwrap_or_default();
+    let word = tail.trim_end_matches([':', '=', '.', '"']);
     let version = tail.ends_with("==")
         || tail.ends_with('@')
-        || VERSIONS.iter().any(|w| tail.trim_end_matches([':', '=', '.', '"']).eq_ignore_ascii_case(w));
-    !nobody && !version && !topic.is_ordinary() && (!small || private)
+        || VERSIONS.iter().any(|w| word.eq_ignore_ascii_case(w))
+        || a < 32 && !private && PERHAPS_VERSIONS.iter().any(|w| word.eq_ignore_ascii_case(w));
+    !nobody && !version && topic != Topic::Version && (!small || private || net)
 }
 
 /// Adds IPv6 and MAC addresses: runs of hexadecimal groups and colons (or dashes).
@@ -82,6 +102,7 @@ pub(crate) fn colons(text: &str, hits: &mut Vec<Hit>) {
             if is_mac(part, ':') || is_cisco(part) {
                 hits.push(Hit { range: start..end, label: label::MAC, score: 0.97 });
             } else if is_ipv6(part) {
+                let end = end + mask_len(text.get(end..).unwrap_or_default(), 128);
                 hits.push(Hit { range: start..end, label: label::IP, score: 0.97 });
             }
         }
@@ -139,6 +160,7 @@ pub(crate) fn urls(text: &str, hits: &mut Vec<Hit>) {
                 .rev()
                 .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
                 .count();
+        let start = start - if text.get(..start).is_some_and(|t| t.ends_with("jdbc:")) { 5 } else { 0 };
         let rest = text.get(at + 3..).unwrap_or_default();
         let len = rest
             .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '|'))

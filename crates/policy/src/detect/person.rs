@@ -116,10 +116,112 @@ const DOUBTFUL: [&str; 48] = [
     "Victoria",
     "Logan",
 ];
+/// Given names that are names of things, places and firms too: a value under `name` that is no more than one of them
+/// may be either.
+const THINGS: [&str; 12] = [
+    "Diamond", "Apollo", "Aurora", "Nova", "France", "Robin", "Atlas", "Phoenix", "Angel", "Sunny", "Star",
+    "Max",
+];
 /// Words of firms.
-const FIRMS: [&str; 22] = [
-    "Inc", "Inc.", "LLC", "Ltd", "Ltd.", "GmbH", "AG", "PLC", "Group", "Bank", "and", "Sons", "Corp",
-    "Corp.", "Co.", "Co", "S.A.", "SA", "SARL", "Partners", "Holdings", "KG",
+const FIRMS: [&str; 51] = [
+    "Inc",
+    "Inc.",
+    "LLC",
+    "Ltd",
+    "Ltd.",
+    "GmbH",
+    "AG",
+    "PLC",
+    "Group",
+    "Bank",
+    "and",
+    "Sons",
+    "Corp",
+    "Corp.",
+    "Co.",
+    "Co",
+    "S.A.",
+    "SA",
+    "SARL",
+    "Partners",
+    "Holdings",
+    "KG",
+    "Corporation",
+    "Trust",
+    "Fund",
+    "Company",
+    "Limited",
+    "Incorporated",
+    "plc",
+    "Bancorp",
+    "Technologies",
+    "Solutions",
+    "Industries",
+    "International",
+    "Association",
+    "Capital",
+    "Management",
+    "Financial",
+    "Energy",
+    "Ventures",
+    "Labs",
+    "Software",
+    "Networks",
+    "Consulting",
+    "&",
+    "Income",
+    "Insurance",
+    "Holding",
+    "Motors",
+    "Pharma",
+    "Media",
+];
+/// Words of groups that play a part, and of what is no person.
+const GROUPS: [&str; 44] = [
+    "Team",
+    "Support",
+    "Sales",
+    "Platform",
+    "Admin",
+    "Administrator",
+    "System",
+    "Systems",
+    "Service",
+    "Services",
+    "Bot",
+    "Desk",
+    "Ops",
+    "Operations",
+    "Engineering",
+    "Department",
+    "Office",
+    "User",
+    "Users",
+    "Guest",
+    "Account",
+    "Test",
+    "App",
+    "Plan",
+    "Premium",
+    "Basic",
+    "Standard",
+    "Marketing",
+    "Finance",
+    "Security",
+    "Data",
+    "Help",
+    "Customer",
+    "New",
+    "The",
+    "Staff",
+    "Editorial",
+    "Unit",
+    "Human",
+    "Resources",
+    "Automation",
+    "Default",
+    "Unknown",
+    "Anonymous",
 ];
 /// Small words behind which people are named.
 const BEFORE_PEOPLE: [&str; 12] = [
@@ -217,7 +319,15 @@ impl Names {
         let given =
             self.is_given(first(text)) || DOUBTFUL.contains(&first(text)) && text.split(' ').count() == 2;
         let family = self.is_family(end) || end.contains('-') && end.split('-').any(|w| self.is_family(w));
-        text.contains(' ') && capitals(text) && given && family
+        if !(text.contains(' ') && capitals(text)) {
+            return false;
+        }
+        let words = text.split(' ').count();
+        given && family
+            || (2..=3).contains(&words)
+                && ends_as_family(end)
+                && !OF_PLACES.contains(&first(text))
+                && is_simple(first(text))
     }
 
     /// Whether a value under `name` is that of a person rather than of a thing.
@@ -228,12 +338,28 @@ impl Names {
         if is_eastern(text) {
             return true;
         }
+        if !text.contains(' ') {
+            // A given name alone, which is not a word for something else.
+            let listed = self.given.contains(text) || text.contains('-') && self.is_given(text);
+            return listed && text.len() >= 4 && !DOUBTFUL.contains(&text) && !THINGS.contains(&text);
+        }
         let words = text.split([' ', ',']).filter(|w| !w.is_empty()).count();
         let known = text.split([' ', ',', '-']).any(|w| self.is_given(w))
             || self.is_family(last(unsuffixed(text)))
             || self.is_family(first(text));
         let firm = text.split([' ', ',']).any(|w| FIRMS.contains(&w));
         (2..=MAX_WORDS).contains(&words) && is_wordy(text) && known && !firm && capitals_or_small(text)
+    }
+
+    /// Whether a value under the name of somebody's part is a person rather than a group or a firm.
+    pub(crate) fn is_party(&self, text: &str) -> bool {
+        let words = || text.split([' ', ',']).filter(|w| !w.is_empty());
+        let name =
+            |w: &str| is_particle(w) || w.chars().count() >= 2 && w.chars().skip(1).any(char::is_lowercase);
+        let group = words().any(|w| FIRMS.contains(&w) || PLACES.contains(&w) || GROUPS.contains(&w));
+        self.is_likely(text)
+            || (2..=4).contains(&words().count()) && capitals(text) && words().all(name) && !group
+            || !text.contains(' ') && !group && name(text) && capitals(text) && self.is_family(text)
     }
 
     /// Adds the names in a text.
@@ -334,7 +460,8 @@ impl Names {
             s > e + 1 || text.get(s..).is_some_and(|t| t.starts_with(char::is_lowercase))
         });
         let small = word.chars().skip(1).all(char::is_lowercase) && word.chars().count() > 2;
-        (small && alone && family.len() >= 5 && self.is_family(family)).then_some((start..e, 0.65))
+        let known = family.len() >= 5 && self.is_family(family) || ends_as_family(family);
+        (small && alone && known).then_some((start..e, 0.65))
     }
 
     /// A known name behind a cue.
@@ -389,6 +516,38 @@ fn holds(set: &HashSet<&'static str>, word: &str) -> bool {
         len += c.len_utf8();
     }
     buffer.get(..len).and_then(|b| std::str::from_utf8(b).ok()).is_some_and(|w| set.contains(w))
+}
+
+/// Whether a word ends as family names of the North, the East and the South-East do, and little else.
+fn ends_as_family(word: &str) -> bool {
+    const ENDS: [&str; 33] = [
+        "ová", "ović", "ević", "inčić", "čić", "nić", "sson", "dóttir", "dottir", "nsen", "rsen", "lsen",
+        "tsen", "wski", "wska", "ński", "ńska", "wicz", "czyk", "enko", "chuk", "shvili", "poulos", "escu",
+        "eanu", "oğlu", "ayev", "iyev", "ayeva", "skaya", "skiy", "sky", "evich",
+    ];
+    const SHORT: [&str; 6] = ["ov", "ev", "ova", "eva", "ić", "yan"];
+    const NOT: [&str; 9] = [
+        "Casanova",
+        "Supernova",
+        "Villanova",
+        "Geneva",
+        "Genova",
+        "Sarajevo",
+        "Terranova",
+        "Whisky",
+        "Husky",
+    ];
+    let count = word.chars().count();
+    is_simple(word)
+        && !NOT.contains(&word)
+        && count >= 6
+        && ENDS.iter().chain(&SHORT).any(|e| word.ends_with(e))
+}
+
+/// A capital, then small letters.
+fn is_simple(word: &str) -> bool {
+    let mut chars = word.chars();
+    chars.next().is_some_and(char::is_uppercase) && chars.all(char::is_lowercase) && word.chars().count() >= 3
 }
 
 fn first(text: &str) -> &str {

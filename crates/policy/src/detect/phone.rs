@@ -11,6 +11,8 @@ struct Dialled {
     count: usize,
     plus: bool,
     paren: bool,
+    /// Whether it begins with a parenthesis.
+    opens: bool,
     dots: usize,
     slashes: usize,
     spaces: usize,
@@ -30,6 +32,7 @@ impl Dialled {
             count: 0,
             plus: false,
             paren: false,
+            opens: text.starts_with('('),
             dots: 0,
             slashes: 0,
             spaces: 0,
@@ -98,7 +101,7 @@ fn without_extension(text: &str) -> &str {
 /// Whether a whole text is a telephone number.
 pub(crate) fn is_phone(text: &str, topic: Topic) -> bool {
     let text = text.strip_prefix("tel:").unwrap_or(text);
-    let text = without_extension(text);
+    let (all, text) = (text.len(), without_extension(text));
     if text.len() < 7 || text.len() > LONGEST {
         return false;
     }
@@ -109,7 +112,8 @@ pub(crate) fn is_phone(text: &str, topic: Topic) -> bool {
     if d.plus {
         return international(d.digits());
     }
-    !topic.is_ordinary() && (prefixed(&d) || national(&d))
+    let extended = text.len() < all && d.len >= 9;
+    !matches!(topic, Topic::Ordinary | Topic::Version) && (extended || prefixed(&d) || national(&d))
 }
 
 /// A country's calling code and a fitting number of digits (ITU-T E.164).
@@ -119,7 +123,8 @@ fn international(s: &[u8]) -> bool {
     }
     let two = s.get(..2).unwrap_or_default();
     match s.first() {
-        Some(b'1') => s.len() == 11 && s.get(1).is_some_and(|b| *b >= b'2') || s.len() == 11,
+        // `+1 (0) 212 …` is no number, and written nevertheless.
+        Some(b'1') => s.len() == 11 || s.len() == 12 && s.get(1) == Some(&b'0'),
         Some(b'7') => s.len() == 11,
         Some(b'2'..=b'9') => two != b"80" || s.len() >= 11,
         _ => false,
@@ -147,7 +152,7 @@ fn prefixed(d: &Dialled) -> bool {
 /// The ways in which numbers are written at home. Layouts that money or record numbers have too are left out.
 fn national(d: &Dialled) -> bool {
     let g = d.groups();
-    if d.count < 2 || d.len > 12 || d.slashes > 1 || d.dots > 0 && d.dots + 1 < d.count {
+    if d.count < 2 || d.len > 13 || d.slashes > 1 || d.dots > 0 && d.dots + 1 < d.count {
         return false;
     }
     let area = |i: usize| d.at(i) >= b'2';
@@ -155,7 +160,19 @@ fn national(d: &Dialled) -> bool {
         // North America: (212) 555-0123, 212-555-0123, 212.555.0123, 1-212-555-0123.
         ([3, 3, 4], 10) => area(0) && area(3) || d.at(0) == b'0' && d.slashes == 0,
         ([1, 3, 3, 4], 11) if d.at(0) == b'1' => area(1) && (area(4) || d.dashes > 1),
-        ([3, 7], 10) if d.paren => area(0),
+        ([3, 7], 10) if d.paren && d.at(0) != b'0' => area(0),
+        // Italy: 347 1234567.
+        ([3, 7], 10) if d.spaces == 1 && !d.paren && d.at(0) == b'3' => area(1),
+        // A country's code in parentheses: (351) 912 345 678.
+        ([3, 9] | [3, 3, 3, 3], 12) if d.paren => area(0),
+        // An area's code in parentheses is written of nothing else: (53) 187-552.
+        ([2..=5, rest @ ..], 8..=13)
+            if d.opens && rest.len() <= 4 && rest.iter().all(|g| (2..=5).contains(g)) =>
+        {
+            true
+        }
+        // Chile: (2) 2123 4567.
+        ([1, 4, 4], 9) if d.paren => true,
         // Russia: 8 (912) 345-67-89; China: 138-1234-5678.
         ([1, 3, 3, 2, 2], 11) => d.at(0) == b'8',
         ([1, 3, 3, 4] | [1, 3, 7] | [1, 3, 5, 2], 11) => d.at(0) == b'8' && d.at(1) == b'9',
@@ -163,7 +180,7 @@ fn national(d: &Dialled) -> bool {
         // Brazil: (11) 91234-5678; also without parentheses. India: 98765 43210.
         ([2, 5, 4], 11) => (d.paren || d.at(2) == b'9') && d.at(0) >= b'1',
         ([2, 4, 4], 10) if d.at(0) != b'0' && (d.paren || d.dashes == 1 && d.spaces == 1) => true,
-        ([5, 5], 10) if d.spaces == 1 => d.at(0) >= b'6',
+        ([5, 5], 10) if d.spaces == 1 && d.at(0) >= b'6' => true,
         // Spain, Portugal, Poland in threes are money too; in twos after three they are not.
         ([3, 2, 2, 2] | [2, 3, 2, 2], 9) if d.at(0) != b'0' => d.spaces + d.dashes >= 3,
         // Denmark and Norway in pairs.
@@ -182,5 +199,6 @@ fn trunk(d: &Dialled) -> bool {
     let lengths = (2..=6).contains(&first) && inner.clone().all(|g| (2..=8).contains(g));
     // `(0)30` and `(02) 1234 5678`.
     let paren = d.paren && (first == 1 || d.groups().get(1).is_some_and(|g| *g <= 5));
-    zero && (9..=12).contains(&d.len) && (lengths || paren)
+    let most = if d.paren { 13 } else { 12 };
+    zero && (9..=most).contains(&d.len) && (lengths || paren)
 }

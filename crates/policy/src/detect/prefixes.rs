@@ -15,6 +15,12 @@ pub(crate) enum Body {
     Url,
     /// Letters, digits and what base64, its URL form, and hashes hold.
     Wide,
+    /// Letters, digits, and `-`, `_`, `.`, `~`.
+    Tilde,
+    /// Digits.
+    Digit,
+    /// All that can be seen, up to a quote.
+    Visible,
 }
 
 impl Body {
@@ -24,6 +30,9 @@ impl Body {
             Self::Hex => b.is_ascii_hexdigit(),
             Self::Upper => b.is_ascii_uppercase() || b.is_ascii_digit(),
             Self::Url => b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'),
+            Self::Tilde => b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'),
+            Self::Digit => b.is_ascii_digit(),
+            Self::Visible => b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'<' | b'>' | b'`'),
             Self::Wide => {
                 b.is_ascii_alphanumeric()
                     || matches!(b, b'-' | b'_' | b'.' | b'/' | b'+' | b'=' | b'$' | b':' | b',' | b'*')
@@ -44,18 +53,39 @@ pub(crate) struct Prefix {
     pub(crate) bound: bool,
     /// Whether there must be letters and digits both, because the prefix is a word.
     pub(crate) mixed: bool,
+    /// Whether the prefix is a word before the token, and no part of it.
+    pub(crate) hidden: bool,
 }
 
 const fn fixed(label: &'static str, start: &'static str, body: Body, len: usize) -> Prefix {
-    Prefix { label, start, body, least: len, most: len, bound: true, mixed: false }
+    Prefix { label, start, body, least: len, most: len, bound: true, mixed: false, hidden: false }
 }
 
 const fn open(label: &'static str, start: &'static str, body: Body, least: usize) -> Prefix {
-    Prefix { label, start, body, least, most: usize::MAX, bound: true, mixed: true }
+    Prefix { label, start, body, least, most: usize::MAX, bound: true, mixed: true, hidden: false }
+}
+
+/// A token known by what stands in it: signs before the mark belong to it.
+const fn within(label: &'static str, start: &'static str, body: Body, least: usize, most: usize) -> Prefix {
+    Prefix { label, start, body, least, most, bound: false, mixed: false, hidden: false }
+}
+
+/// A token behind a word that names it.
+const fn named(label: &'static str, start: &'static str, body: Body, least: usize) -> Prefix {
+    Prefix { label, start, body, least, most: usize::MAX, bound: true, mixed: false, hidden: true }
 }
 
 const fn hash(start: &'static str, least: usize) -> Prefix {
-    Prefix { label: label::PASSWORD, start, body: Wide, least, most: usize::MAX, bound: false, mixed: false }
+    Prefix {
+        label: label::PASSWORD,
+        start,
+        body: Wide,
+        least,
+        most: usize::MAX,
+        bound: false,
+        mixed: false,
+        hidden: false,
+    }
 }
 
 use Body::{Alnum, Hex, Upper, Url, Wide};
@@ -100,6 +130,7 @@ pub(crate) const PREFIXES: &[Prefix] = &[
         most: usize::MAX,
         bound: false,
         mixed: true,
+        hidden: false,
     },
     Prefix {
         label: "discord_token",
@@ -109,6 +140,7 @@ pub(crate) const PREFIXES: &[Prefix] = &[
         most: usize::MAX,
         bound: false,
         mixed: true,
+        hidden: false,
     },
     open("stripe_key", "sk_live_", Alnum, 16),
     open("stripe_key", "sk_test_", Alnum, 16),
@@ -157,7 +189,25 @@ pub(crate) const PREFIXES: &[Prefix] = &[
     open("heroku_key", "HRKU-", Url, 36),
     open("vault_token", "hvs.", Url, 24),
     open("vault_token", "hvb.", Url, 24),
-    open("terraform_token", "atlasv1.", Url, 60),
+    within("terraform_token", ".atlasv1.", Url, 60, usize::MAX),
+    within("firebase_key", ":APA91b", Url, 100, usize::MAX),
+    within("mailchimp_key", "-us", Body::Digit, 1, 2),
+    within("azure_key", "7Q~", Body::Tilde, 31, 34),
+    within("azure_key", "8Q~", Body::Tilde, 31, 34),
+    named(label::SECRET, "Basic ", Wide, 8),
+    named(label::SECRET, "basic ", Wide, 8),
+    named(label::SECRET, "Bearer ", Wide, 20),
+    named(label::SECRET, "bearer ", Wide, 20),
+    Prefix {
+        label: label::URL_PASSWORD,
+        start: "jdbc:oracle:",
+        body: Body::Visible,
+        least: 10,
+        most: usize::MAX,
+        bound: true,
+        mixed: false,
+        hidden: false,
+    },
     open("planetscale_token", "pscale_tkn_", Wide, 32),
     open("planetscale_token", "pscale_pw_", Wide, 32),
     open("supabase_key", "sbp_", Hex, 40),
@@ -173,7 +223,44 @@ pub(crate) const PREFIXES: &[Prefix] = &[
     open("facebook_token", "EAACEdEose0cBA", Alnum, 20),
     open("fly_token", "fo1_", Url, 40),
     open("fly_token", "FlyV1 fm2_", Wide, 40),
-    open("airtable_token", "pat", Wide, 80),
+    open("airtable_token", "pat", Wide, 78),
+    open("gitlab_token", "glsoat-", Url, 20),
+    open("gitlab_token", "glft-", Url, 20),
+    open("gitlab_token", "gloas-", Url, 20),
+    open("gitlab_token", "glimt-", Url, 20),
+    open("gitlab_token", "glffct-", Url, 20),
+    open("gitlab_token", "glagent-", Url, 20),
+    open("stripe_key", "sk_org_", Wide, 20),
+    open("atlassian_token", "ATCTT3", Wide, 60),
+    open("atlassian_token", "ATBB", Alnum, 32),
+    open("facebook_token", "EAA", Alnum, 90),
+    open("gcp_key", "1//0", Url, 40),
+    open("cloudflare_token", "v1.0-", Wide, 150),
+    open("circleci_token", "CCIPAT_", Wide, 40),
+    open("vault_token", "hvr.", Url, 24),
+    open("nvidia_key", "nvapi-", Url, 40),
+    open("tavily_key", "tvly-", Url, 24),
+    open("pinecone_key", "pcsk_", Wide, 40),
+    open("langsmith_key", "lsv2_pt_", Wide, 32),
+    open("langsmith_key", "lsv2_sk_", Wide, 32),
+    open("posthog_key", "phx_", Alnum, 32),
+    open("sourcegraph_token", "sgp_", Wide, 40),
+    open("netlify_token", "nfp_", Alnum, 36),
+    open("render_key", "rnd_", Alnum, 28),
+    open("shippo_key", "shippo_live_", Hex, 40),
+    open("shippo_key", "shippo_test_", Hex, 40),
+    open("duffel_token", "duffel_live_", Url, 40),
+    open("easypost_key", "EZTK", Alnum, 54),
+    open("dropbox_token", "sl.", Url, 120),
+    open("artifactory_token", "AKCp", Alnum, 60),
+    fixed("nuget_key", "oy2", Alnum, 43),
+    open("contentful_token", "CFPAT-", Url, 40),
+    open("linear_key", "lin_oauth_", Alnum, 32),
+    open("hubspot_token", "pat-na1-", Url, 36),
+    open("hubspot_token", "pat-eu1-", Url, 36),
+    open("readme_key", "rdme_", Alnum, 60),
+    open("prefect_key", "pnu_", Alnum, 36),
+    open("prefect_key", "pnb_", Alnum, 36),
     open("figma_token", "figd_", Url, 38),
     open("age_key", "AGE-SECRET-KEY-1", Upper, 58),
     open("easypost_key", "EZAK", Alnum, 54),
@@ -192,6 +279,7 @@ pub(crate) const PREFIXES: &[Prefix] = &[
         most: usize::MAX,
         bound: false,
         mixed: true,
+        hidden: false,
     },
     Prefix {
         label: label::JWT,
@@ -201,6 +289,7 @@ pub(crate) const PREFIXES: &[Prefix] = &[
         most: usize::MAX,
         bound: true,
         mixed: false,
+        hidden: false,
     },
     Prefix {
         label: label::PRIVATE_KEY,
@@ -210,6 +299,7 @@ pub(crate) const PREFIXES: &[Prefix] = &[
         most: usize::MAX,
         bound: false,
         mixed: false,
+        hidden: false,
     },
     Prefix {
         label: "putty_key",
@@ -219,6 +309,7 @@ pub(crate) const PREFIXES: &[Prefix] = &[
         most: usize::MAX,
         bound: false,
         mixed: false,
+        hidden: false,
     },
     hash("$2a$", 50),
     hash("$2b$", 50),

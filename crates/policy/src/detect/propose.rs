@@ -77,7 +77,9 @@ pub fn propose(detector: &Detector, sampled: &Sampled) -> Option<Proposal> {
 /// The label that a name alone asks for.
 fn by_name(topic: Topic) -> Option<&'static str> {
     Some(match topic {
-        Topic::Unknown | Topic::Ordinary | Topic::Name => return None,
+        Topic::Unknown | Topic::Ordinary | Topic::Worded | Topic::Version | Topic::Name | Topic::Party => {
+            return None;
+        }
         Topic::Email => label::EMAIL,
         Topic::Phone => label::PHONE,
         Topic::Card => label::CARD,

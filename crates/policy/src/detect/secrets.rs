@@ -2,7 +2,7 @@
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use super::prefixes::{PREFIXES, Prefix};
+use super::prefixes::{Body, PREFIXES, Prefix};
 use super::{Hit, label};
 
 /// The shortest text that can hold one of these.
@@ -63,21 +63,16 @@ fn token(text: &str, start: usize, prefix: &Prefix) -> Option<Hit> {
         _ => {}
     }
     let body = start + prefix.start.len();
-    // A bot's number stands before the colon of a Telegram token.
-    let start = if prefix.start == ":AA" {
-        start - bytes.get(..start)?.iter().rev().take_while(|b| b.is_ascii_digit()).count()
-    } else {
-        start
-    };
-    if prefix.start == ":AA" && !(8..=10).contains(&(body - 3 - start)) {
-        return None;
-    }
+    let head = head(prefix, bytes.get(..start)?)?;
+    let start = if prefix.hidden { body } else { start - head };
     let looked = bytes.get(body..)?.iter().take(MAX_TOKEN).take_while(|b| prefix.body.holds(**b)).count();
     let body_text = text.get(body..body + looked)?.trim_end_matches(['.', '-', ',', ':']);
-    let len = body_text.len().min(prefix.most);
+    // Where a token must be so long, the `-` at its end belongs to it.
+    let whole = if prefix.body == Body::Url && looked == prefix.least { looked } else { 0 };
+    let len = body_text.len().max(whole).min(prefix.most);
     let goes_on = prefix.most < usize::MAX && bytes.get(body + looked).is_some_and(u8::is_ascii_alphanumeric);
     let mixed = !prefix.mixed || is_mixed(body_text);
-    if len < prefix.least || goes_on || !mixed {
+    if len < prefix.least || goes_on || !mixed || !is_form(prefix, body_text) {
         return None;
     }
     let score = if checked(prefix, body_text) { 0.99 } else { 0.9 };
@@ -85,6 +80,66 @@ fn token(text: &str, start: usize, prefix: &Prefix) -> Option<Hit> {
     let more = bytes.iter().skip(body + MAX_TOKEN).take_while(|b| prefix.body.holds(**b)).count();
     let end = body + if looked == MAX_TOKEN { MAX_TOKEN + more } else { len };
     Some(Hit { range: start..end, label: prefix.label, score })
+}
+
+/// How many signs before what a token is known by belong to it: a bot's number before the colon of a Telegram token.
+/// `None`: they are not as they should be.
+fn head(prefix: &Prefix, before: &[u8]) -> Option<usize> {
+    let count = |fits: fn(&u8) -> bool| before.iter().rev().take_while(|b| fits(b)).count();
+    let (have, least, most) = match prefix.start {
+        ":AA" => (count(u8::is_ascii_digit), 8, 10),
+        ":APA91b" => (count(|b| Body::Url.holds(*b)), 11, 22),
+        ".atlasv1." => (count(u8::is_ascii_alphanumeric), 14, 14),
+        "-us" => (count(|b| Body::Hex.holds(*b)), 32, 32),
+        // The client secrets of Azure have three signs before a version.
+        "7Q~" | "8Q~" => {
+            (count(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'~')), 3, 3)
+        }
+        _ => return Some(0),
+    };
+    (least..=most).contains(&have).then_some(have)
+}
+
+/// Whether the body is as this kind of token has it, where letters and length do not tell enough.
+fn is_form(prefix: &Prefix, body: &str) -> bool {
+    match prefix.start {
+        "pat" => body.find('.') == Some(14),
+        "Basic " | "basic " => base64url(body)
+            .is_some_and(|plain| plain.contains(&b':') && plain.iter().all(|b| (b' '..=b'~').contains(b))),
+        // A token that is known by itself has its own name; a word in capitals stands for one.
+        "Bearer " | "bearer " => {
+            let known = PREFIXES.iter().any(|p| body.starts_with(p.start));
+            !known && body.bytes().any(|b| b.is_ascii_digit()) && body.bytes().any(|b| b.is_ascii_lowercase())
+        }
+        "jdbc:oracle:" => {
+            let user = body.split_once('@').and_then(|(user, _)| user.rsplit_once(':')).map(|(_, user)| user);
+            user.and_then(|u| u.split_once('/'))
+                .is_some_and(|(user, password)| !user.is_empty() && password.len() > 2)
+        }
+        _ => true,
+    }
+}
+
+/// Adds the tokens of Discord's bots: three parts between dots, known by their lengths.
+pub(crate) fn discord(text: &str, hits: &mut Vec<Hit>) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut at = 0;
+    for word in text.split(|c: char| !fits(c)) {
+        if (59..=74).contains(&word.len())
+            && word.starts_with(['M', 'N', 'O'])
+            && is_mixed(word)
+            && let Some((id, rest)) = word.split_once('.')
+            && let Some((time, tag)) = rest.split_once('.')
+            && matches!(id.len(), 24..=28)
+            && time.len() == 6
+            && (27..=38).contains(&tag.len())
+            && !tag.contains('.')
+        {
+            hits.push(Hit { range: at..at + word.len(), label: "discord_token", score: 0.9 });
+        }
+        at +=
+            word.len() + text.get(at + word.len()..).and_then(|t| t.chars().next()).map_or(0, char::len_utf8);
+    }
 }
 
 /// Letters and digits, or letters of both cases.

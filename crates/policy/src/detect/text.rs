@@ -17,7 +17,10 @@ const CONTEXT: usize = 48;
 /// So many words before a number tell what it is.
 const CONTEXT_WORDS: usize = 3;
 /// What a dot behind shortens.
-const ABBREVIATED: [&str; 8] = [" no", " No", " nr", " Nr", " num", " Num", " tel", "Tel"];
+const ABBREVIATED: [&str; 18] = [
+    "no", "nr", "num", "tel", "tél", "ph", "fax", "mob", "acct", "tlf", "telef", "cel", "str", "id", "geb",
+    "dob", "nro", "kto",
+];
 /// Words between the one that tells and the number.
 const FILLERS: [&str; 44] = [
     "is", "are", "was", "no", "nr", "number", "num", "the", "my", "your", "his", "her", "their", "of", "der",
@@ -159,9 +162,19 @@ fn glued(value: &str, at: usize) -> bool {
     let Some(last) = back.next() else { return false };
     match last {
         '_' | '$' | '€' | '£' | '@' | '\\' | '%' => true,
-        '-' | '.' | '/' | '+' | ',' => back.next().is_some_and(char::is_alphanumeric),
+        ',' => {
+            back.next().is_some_and(|c| c.is_ascii_digit()) && is_group(value.get(at..).unwrap_or_default())
+        }
+        '-' | '.' | '/' | '+' => back.next().is_some_and(char::is_alphanumeric),
         c => c.is_alphanumeric(),
     }
+}
+
+/// Whether what follows a comma goes on with a number: cents, or three digits. Fields of a table are longer.
+fn is_group(rest: &str) -> bool {
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    (1..=3).contains(&digits)
+        && !rest.get(digits..).is_some_and(|r| r.starts_with(|c: char| c.is_alphabetic() || c == '-'))
 }
 
 /// Whether what stands right behind belongs to the same word or number.
@@ -170,7 +183,8 @@ fn tight(value: &str, end: usize) -> bool {
     match behind.next() {
         None => false,
         Some('_' | '%' | '@' | '€' | '$') => true,
-        Some('-' | '.' | '/' | ',' | '+' | ':') => behind.next().is_some_and(|c| c.is_alphanumeric()),
+        Some(',') => is_group(value.get(end + 1..).unwrap_or_default()),
+        Some('-' | '.' | '/' | '+' | ':') => behind.next().is_some_and(|c| c.is_alphanumeric()),
         Some(c) => c.is_alphanumeric(),
     }
 }
@@ -181,6 +195,9 @@ fn ends(value: &str, start: usize) -> ([usize; MAX_GROUPS + 2], usize) {
     let (mut ends, mut count) = ([0; MAX_GROUPS + 2], 0);
     let mut at = start;
     let mut kept = 0;
+    // Groups of an IBAN in small letters may be letters alone.
+    let iban = matches!(bytes.get(start..start + 5),
+        Some([a, b, c, d, e]) if a.is_ascii_lowercase() && b.is_ascii_lowercase() && c.is_ascii_digit() && d.is_ascii_digit() && !e.is_ascii_alphanumeric());
     while count < MAX_GROUPS {
         let lead = bytes
             .iter()
@@ -196,7 +213,8 @@ fn ends(value: &str, start: usize) -> ([usize; MAX_GROUPS + 2], usize) {
             .count();
         let word = bytes.get(at + lead..at + lead + group).unwrap_or_default();
         let digits = word.iter().any(u8::is_ascii_digit);
-        let letters = word.len() <= 6 && word.iter().all(u8::is_ascii_uppercase) || word.len() == 1;
+        let small = iban && word.len() <= 4 && word.iter().all(u8::is_ascii_lowercase);
+        let letters = word.len() <= 6 && word.iter().all(u8::is_ascii_uppercase) || word.len() == 1 || small;
         if group == 0
             || lead > 2
             || count > 0 && lead == 0
@@ -247,7 +265,7 @@ pub(crate) fn context(value: &str, start: usize) -> Topic {
     }
     // `passport no. …` is no end of a sentence.
     if let Some((first, last)) = tail.rsplit_once(". ")
-        && !ABBREVIATED.iter().any(|a| first.ends_with(a))
+        && !is_abbreviated(first)
     {
         tail = last;
     }
@@ -282,6 +300,11 @@ pub(crate) fn context(value: &str, start: usize) -> Topic {
             .trim_end_matches(|c: char| !c.is_alphanumeric());
     }
     if tail.is_empty() { Topic::Unknown } else { Topic::of_column(last_words(tail)) }
+}
+
+fn is_abbreviated(text: &str) -> bool {
+    let word = text.rsplit(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+    ABBREVIATED.iter().any(|a| word.eq_ignore_ascii_case(a))
 }
 
 fn last_words(text: &str) -> &str {

@@ -15,7 +15,13 @@ pub(crate) fn label_of(topic: Topic, value: &str, names: &Names) -> Option<(&'st
         return None;
     }
     let found = match topic {
-        Topic::Unknown | Topic::Ordinary | Topic::Email | Topic::Mac | Topic::Ip => None,
+        Topic::Unknown
+        | Topic::Ordinary
+        | Topic::Worded
+        | Topic::Version
+        | Topic::Email
+        | Topic::Mac
+        | Topic::Ip => None,
         Topic::Phone => number(value, 6, 17).then_some(label::PHONE),
         Topic::Card => number(value, 12, 19).then_some(label::CARD),
         Topic::CardCode => {
@@ -34,6 +40,7 @@ pub(crate) fn label_of(topic: Topic, value: &str, names: &Names) -> Option<(&'st
         Topic::Birth => is_date(value).then_some(label::BIRTH),
         Topic::Person => is_name(value).then_some(label::PERSON),
         Topic::Name => names.is_likely(value).then_some(label::PERSON),
+        Topic::Party => names.is_party(value).then_some(label::PERSON),
         Topic::Address => is_place(value).then_some(label::ADDRESS),
         Topic::Postcode => is_postcode(value).then_some(label::POSTCODE),
         Topic::Geo => is_geo(value).then_some(label::GEO),
@@ -121,7 +128,12 @@ fn number_with_letters(value: &str, least: usize, most: usize, least_digits: usi
 pub(crate) fn is_date(value: &str) -> bool {
     const MONTHS: [&str; 12] =
         ["jan", "feb", "mar", "apr", "ma", "jun", "jul", "aug", "sep", "o", "nov", "de"];
-    let value = value.split(['T', 't']).next().filter(|d| d.len() >= 8).unwrap_or(value);
+    // `1989-08-24T00:00:00Z`: the day is before the `T`, the one in `August` is none.
+    let value = value
+        .match_indices('T')
+        .map(|(at, _)| value.get(..at).unwrap_or_default())
+        .find(|d| d.len() >= 8 && d.ends_with(|c: char| c.is_ascii_digit()))
+        .unwrap_or(value);
     if digits(value.as_bytes()) && matches!(value.len(), 4 | 6 | 8) {
         let year = |s: Option<&str>| {
             s.and_then(|y| y.parse::<u32>().ok()).is_some_and(|y| (1900..=2030).contains(&y))
@@ -164,7 +176,7 @@ fn is_place(value: &str) -> bool {
 fn is_postcode(value: &str) -> bool {
     (3..=10).contains(&value.len())
         && value.bytes().any(|b| b.is_ascii_digit())
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-'))
+        && value.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'))
 }
 
 /// A decimal number of degrees, or two, or degrees with minutes.
@@ -201,6 +213,10 @@ fn is_secret(value: &str) -> bool {
     let figures = value.bytes().any(|b| b.is_ascii_digit());
     let letters = value.bytes().any(|b| b.is_ascii_alphabetic());
     let words = value.split_whitespace().count();
+    // What is given to everybody.
+    if ["ssh-", "ecdsa-", "-----BEGIN PUBLIC", "-----BEGIN CERT"].iter().any(|p| value.starts_with(p)) {
+        return false;
+    }
     let code = digits(value.as_bytes()) && (4..=10).contains(&value.len());
     let both = figures && letters || value.len() >= 20 && letters && !value.contains(' ');
     code || value.len() >= 8 && both && words <= 2

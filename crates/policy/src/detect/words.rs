@@ -17,7 +17,161 @@ pub(crate) const STOPS: &str = "\
     ttl expired required optional opt consent preference preferences source method mode level last4 \
     bin network issuer scope scopes ticket policy prefix suffix region serial quote cents votes views \
     clicks duration latency uptime model isbn13 isbn10 ean13 po artikel bestellung menge preis fecha \
-    importe cantidad montant prix datum hex";
+    importe cantidad montant prix datum hex \
+    err error errors confirmed sent opened bounced subscribed changed missing known length exists available \
+    producto produit produkt prodotto produto articulo article articolo artigo empresa societe azienda \
+    entreprise unternehmen ciudad ville stadt citta cidade archivo fichier datei projet proyecto projekt \
+    progetto statut estatus commande pedido ordine factura facture rechnung fattura bestellnummer auftrag \
+    salary wage wages income revenue fee fees budget sum gehalt umsatz betrag \
+    sueldo salaire importo valor montante kwota saldo auftragsnummer sendungsnummer artikelnummer kundennummer \
+    company firm business organization organisation employer merchant vendor supplier manufacturer school university hotel \
+    restaurant city town album song movie book game medication team department shop store";
+
+/// Stops that say of values what kind of word they are: no name is looked for there, but a number that stands there proves
+/// itself as it does under a name that says nothing.
+pub(crate) const WORDED: &str = "\
+    status state flag type types kind source method label subject title category tag tags brand reason level \
+    preference preferences mode provider format domain country locale lang language color colour \
+    company firm business organization organisation employer merchant vendor supplier manufacturer school university hotel \
+    restaurant city town album song movie book game medication team department shop store";
+
+/// Stops under which four numbers with dots are a version.
+pub(crate) const VERSIONED: &str = "version ver build release revision rev";
+
+/// Last words of names whose values are texts or anything at all, whatever the words before (`ticket body`).
+pub(crate) const PROSE: &str = "\
+    body text content note notes comment comments message msg description desc details detail remarks \
+    remark payload data json feedback memo info answer response request review summary bemerkung \
+    kommentar commentaire observaciones value val values";
+
+/// Words before a topic in names written without a border (`customeremail`).
+pub(crate) const OWNERS: [&str; 20] = [
+    "customer",
+    "user",
+    "client",
+    "contact",
+    "billing",
+    "shipping",
+    "home",
+    "work",
+    "mobile",
+    "primary",
+    "employee",
+    "patient",
+    "member",
+    "my",
+    "cust",
+    "usr",
+    "emp",
+    "kunden",
+    "sender",
+    "recipient",
+];
+
+/// What is said in scripts other than Latin, wherever it stands in the name. Longer ones go before those that they hold.
+pub(crate) const FOREIGN: &[(&str, Topic)] = &[
+    ("電話", Topic::Phone),
+    ("电话", Topic::Phone),
+    ("手机", Topic::Phone),
+    ("手機", Topic::Phone),
+    ("携帯", Topic::Phone),
+    ("телефон", Topic::Phone),
+    ("мобильн", Topic::Phone),
+    ("전화", Topic::Phone),
+    ("휴대폰", Topic::Phone),
+    ("τηλέφωνο", Topic::Phone),
+    ("τηλεφωνο", Topic::Phone),
+    ("κινητό", Topic::Phone),
+    ("هاتف", Topic::Phone),
+    ("جوال", Topic::Phone),
+    ("טלפון", Topic::Phone),
+    ("โทรศัพท์", Topic::Phone),
+    ("फ़ोन", Topic::Phone),
+    ("邮箱", Topic::Email),
+    ("郵箱", Topic::Email),
+    ("メール", Topic::Email),
+    ("почта", Topic::Email),
+    ("이메일", Topic::Email),
+    ("身份证", Topic::NationalId),
+    ("身分證", Topic::NationalId),
+    ("マイナンバー", Topic::NationalId),
+    ("주민등록번호", Topic::NationalId),
+    ("주민번호", Topic::NationalId),
+    ("снилс", Topic::NationalId),
+    ("αμκα", Topic::NationalId),
+    ("الهوية", Topic::NationalId),
+    ("תעודת זהות", Topic::NationalId),
+    ("егн", Topic::NationalId),
+    ("јмбг", Topic::NationalId),
+    ("инн", Topic::TaxId),
+    ("афм", Topic::TaxId),
+    ("αφμ", Topic::TaxId),
+    ("рнокпп", Topic::TaxId),
+    ("护照", Topic::Passport),
+    ("護照", Topic::Passport),
+    ("パスポート", Topic::Passport),
+    ("여권", Topic::Passport),
+    ("паспорт", Topic::Passport),
+    ("διαβατήριο", Topic::Passport),
+    ("דרכון", Topic::Passport),
+    ("銀行卡", Topic::Card),
+    ("银行卡", Topic::Card),
+    ("カード番号", Topic::Card),
+    ("카드번호", Topic::Card),
+    ("номер карты", Topic::Card),
+    ("номер_карты", Topic::Card),
+    ("生年月日", Topic::Birth),
+    ("出生日期", Topic::Birth),
+    ("出生", Topic::Birth),
+    ("생년월일", Topic::Birth),
+    ("рождения", Topic::Birth),
+    ("народження", Topic::Birth),
+    ("γέννησης", Topic::Birth),
+    ("الميلاد", Topic::Birth),
+    ("תאריך לידה", Topic::Birth),
+    ("会社名", Topic::Ordinary),
+    ("公司", Topic::Ordinary),
+    ("商品", Topic::Ordinary),
+    ("产品", Topic::Ordinary),
+    ("品名", Topic::Ordinary),
+    ("товар", Topic::Ordinary),
+    ("компани", Topic::Ordinary),
+    ("회사", Topic::Ordinary),
+    ("상품", Topic::Ordinary),
+    ("姓名", Topic::Person),
+    ("氏名", Topic::Person),
+    ("名前", Topic::Person),
+    ("お名前", Topic::Person),
+    ("이름", Topic::Person),
+    ("성명", Topic::Person),
+    ("фамилия", Topic::Person),
+    ("имя", Topic::Person),
+    ("отчество", Topic::Person),
+    ("фио", Topic::Person),
+    ("прізвище", Topic::Person),
+    ("ім'я", Topic::Person),
+    ("όνομα", Topic::Person),
+    ("επώνυμο", Topic::Person),
+    ("الاسم", Topic::Person),
+    ("שם", Topic::Person),
+    ("地址", Topic::Address),
+    ("住所", Topic::Address),
+    ("주소", Topic::Address),
+    ("адрес", Topic::Address),
+    ("διεύθυνση", Topic::Address),
+    ("العنوان", Topic::Address),
+    ("כתובת", Topic::Address),
+    ("密码", Topic::Password),
+    ("密碼", Topic::Password),
+    ("パスワード", Topic::Password),
+    ("пароль", Topic::Password),
+    ("비밀번호", Topic::Password),
+    ("κωδικός", Topic::Password),
+    ("邮编", Topic::Postcode),
+    ("郵便番号", Topic::Postcode),
+    ("우편번호", Topic::Postcode),
+    ("индекс", Topic::Postcode),
+];
 
 /// Words that make a `name` that of a thing.
 pub(crate) const QUALIFIERS: &str = "\
@@ -25,7 +179,7 @@ pub(crate) const QUALIFIERS: &str = "\
     schema db database app application service server role group city department dept school \
     university hotel restaurant store shop device plan campaign channel repo repository package module \
     class function field param parameter attribute variable job task queue topic bucket cluster node \
-    zone metric rule display course game song album movie book ship vendor supplier manufacturer \
+    zone metric rule course game song album movie book ship vendor supplier manufacturer \
     process image warehouse location place street road county province station airport code short long \
     common generic system environment env feature setting key dataset report dns bot plant species \
     drug medication disease tenant workspace asset stage step workflow site";
@@ -37,7 +191,10 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
         "\
          email, e mail, mail, emails, email address, e mail address, mail address, email addr, eml, \
          correo, correo electronico, courriel, posta elettronica, epost, adres email, email id, \
-         emailid, emailaddress, useremail, emailaddr, email adresse, mailadresse, email addresses",
+         emailid, emailaddress, useremail, emailaddr, email adresse, mailadresse, email addresses, \
+         sahkoposti, epostadresse, e postadress, emailadres, eposta, e posta, emailcim, adres e mail, \
+         indirizzo email, adresse email, adresse electronique, endereco email, endereco de email, \
+         direccion de correo, mail id",
     ),
     (
         Topic::Phone,
@@ -48,7 +205,13 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          gsm, msisdn, whatsapp, ph, ph no, contact number, contact no, contact num, mob, mob no, phn, \
          tel no, tel nr, phone 1, phone 2, sms number, numero telefono, numero de telephone, \
          cep telefonu, telefonszam, puhelin, numer telefonu, caller, callee, caller id, sms to, \
-         home phone, work phone, telno, mobileno, tlf, cellulare, telefoonnummer, msisdn number",
+         home phone, work phone, telno, mobileno, tlf, cellulare, telefoonnummer, msisdn number, \
+         telefoon, telefoonnr, puhelinnumero, puh, matkapuhelin, telefonnr, telefonnumer, telefonu, \
+         komorka, mobiltelefon, numero de telefono, numero telefonico, num tel, no tel, telephone no, \
+         telephone number, tel num, tel number, phone nr, mobile phone, cell no, cell number, \
+         numero celular, fone, cel, whatsapp number, fax number, fax no, fax nr, faxnummer, gsm no, \
+         gsm nr, telefon no, telepon, nomor telepon, no hp, dien thoai, so dien thoai, tfno, telf, \
+         tlf nr, numero cellulare, numero tel, telefonkontakt, mobilnr, mobiltel, matkapuhelinnumero",
     ),
     (
         Topic::Card,
@@ -57,7 +220,11 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          credit card number, debit card, debit card number, ccnum, cc num, cc number, ccn, cc no, cc, \
          pan, payment card, kreditkarte, kreditkartennummer, tarjeta, numero tarjeta, carte bancaire, \
          carte credit, carta di credito, credit card no, card, numero carte, cartao, \
-         payment method number, creditcardnumber, primary account number, kartennummer",
+         payment method number, creditcardnumber, primary account number, kartennummer, \
+         card nbr, cardnbr, credit card num, creditcard number, debitcard, kort nummer, kortnummer, \
+         numero de tarjeta, numero de carte, numero carta, numero cartao, numero do cartao, kart no, \
+         kart numarasi, nr karty, numer karty, cislo karty, creditcardnr, kreditkartennr, korttinumero, \
+         tarjeta credito, tarjeta de credito, cartao credito, cartao de credito",
     ),
     (
         Topic::CardCode,
@@ -81,7 +248,11 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          bank acct, bank account number, kontonummer, kontonr, konto, numero cuenta, cuenta, \
          routing number, sort code, aba, accountnumber, bban, beneficiary account, aba number, \
          aba routing, blz, bankleitzahl, clabe, bsb, ifsc, numero de cuenta, numero compte, rib, \
-         bankaccount, bank account no",
+         bankaccount, bank account no, \
+         account nbr, bankkonto, bankverbindung, bank details, nr rachunku, numer rachunku, numer konta, \
+         rekeningnummer, bankrekening, bankgiro, plusgiro, numero conto, conto corrente, conta bancaria, \
+         numero conta, compte bancaire, cuenta bancaria, hesap no, szamlaszam, bankszamlaszam, \
+         cislo uctu, tilinumero, account iban",
     ),
     (
         Topic::NationalId,
@@ -107,7 +278,25 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          national code, iin, person id number, sozialversicherung, rvnr, tc kimlik numarasi, dowod, \
          dowod osobisty, bi number, taj, taj szam, cedula identidad, cedula ciudadania, ine, rg, \
          socialsecuritynumber, socialsecurity, nationality id, sin number, natl id, nat id, \
-         ssn last 4, ssn last4, codicefiscale, personalnumber, identitynumber",
+         ssn last 4, ssn last4, codicefiscale, personalnumber, identitynumber, \
+         israeli id, israel id, sofinummer, sofi nummer, sofi, uidai, nuip, numero identificacion, \
+         numero de identificacion, numero de identidad, numero identidad, identificacion, \
+         documento identidad, documento de identidad, num secu, no secu, numero ss, nss, \
+         numero de securite sociale, pnr, person nr, persnr, person no, personalnummer, \
+         social insurance, soc sec no, soc sec number, soc sec num, identity document, \
+         identification no, identification num, id document, id document number, identifier number, \
+         national insurance no, ni no, citizen number, citizen no, residence permit, \
+         residence permit number, nomor ktp, no ktp, birth number, maticni broj, henkilo tunnus, cpr nr, \
+         cprnr, cpr no, fodselsnr, foedselsnummer, foedselsnr, cod numeric personal, nro documento, \
+         nro dni, num documento, nif nie, dni nie, dni nif, numero dni, numero cedula, rijksregister, \
+         registre national, numero registre national, numero national, nrn, insz, sv nr, ahv nr, avs nr, \
+         no avs, numero avs, shenfenzheng, sfz, id card no, idcard no, idno, kimlik, kimlik numarasi, \
+         rsa id number, rsa id, south african id, emirates id, iqama, iqama number, civil id, nric no, \
+         fin no, voter id, voter card, egn number, sozialversicherungsnr, social security num, socsec, \
+         personal identification number, personal identification code, numer pesel, nr pesel, nr dowodu, \
+         numer dowodu, numar cnp, tajszam, szemelyi szam, szemelyi igazolvany, henkiloetunnus, \
+         kennitolu, numero identite, numero carte identite, piece identite, ausweisnr, ausweis nr, \
+         id kort",
     ),
     (
         Topic::TaxId,
@@ -119,14 +308,23 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          cnpj, cuit, rfc, inn, gst, gstin, ird, ird number, pan number, pan card, pan no, afm, vkn, \
          utr, cif, fiscal code, fiscal id, siret, siren, kvk, medicare, medicare number, medicare no, \
          nit, ruc, spi, numero fiscale, tax ref, dic, btw nummer, btw, edrpou, adoazonosito, adoszam, \
-         taxnumber, nipc, contribuinte, fiscal number",
+         taxnumber, nipc, contribuinte, fiscal number, \
+         tax reference, tax reference number, taxpayer id, taxpayer number, numero contribuinte, \
+         num contribuinte, identificacion fiscal, numero identificacion fiscal, steuernr, \
+         steueridentifikationsnr, steuer identifikationsnummer, ust idnr, ustidnr, ust nr, vat reg no, \
+         vat registration number, gst number, gst no, numero iva, tva, numero tva, num tva, \
+         tva intracom, momsnr, vergi no, vergi numarasi, vergi kimlik no, numer nip, nr nip, \
+         adoazonosito jel, codigo fiscal, cod fiscal, steuer nummer",
     ),
     (
         Topic::Passport,
         "\
          passport, passport number, passport no, passport num, passportnumber, reisepass, \
          reisepassnummer, pasaporte, passeport, passaporto, passnummer, passport id, paspoort, \
-         paszport, mrz, travel document, pass nr, numero passeport, visa number, numero pasaporte",
+         paszport, mrz, travel document, pass nr, numero passeport, visa number, numero pasaporte, \
+         passport nr, pass no, passnr, pass nummer, numero de passeport, no passeport, \
+         numero passaporto, nr paszportu, utlevel, utlevelszam, pasaport, pasaport no, paspor, \
+         no paspor, passinumero, paspoortnummer",
     ),
     (
         Topic::Licence,
@@ -135,7 +333,11 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          driver licence, drivers licence, license number, licence number, license no, dl number, \
          dl no, dl, fuehrerschein, fuehrerscheinnummer, permis conduire, driver license number, \
          patente, rijbewijs, drivers license number, driver lic, drv lic, cnh, licencia conducir, \
-         driverslicense, driverlicense, driving licence number, dea number, npi, dvla",
+         driverslicense, driverlicense, driving licence number, dea number, npi, dvla, \
+         driver s license number, permis de conduire, numero permis, carnet conducir, permiso conducir, \
+         permiso de conducir, patente di guida, patente guida, carta de conducao, rijbewijsnummer, \
+         korkort, koerkort, forerkort, foererkort, prawo jazdy, ridicsky prukaz, ajokortti, ehliyet, \
+         driving license number, driving licence no, driving license no, fuehrerschein nr",
     ),
     (
         Topic::Birth,
@@ -145,7 +347,12 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          date naissance, date de naissance, nacimiento, data di nascita, data nascita, \
          data nascimento, data de nascimento, geboortedatum, fodselsdato, fodelsedatum, syntymaaika, \
          data urodzenia, dogum tarihi, d o b, birth year, year of birth, yob, foedselsdato, \
-         datum narozeni, d naiss",
+         datum narozeni, d naiss, \
+         geb datum, gebdat, gebdatum, dat nasc, dt nasc, data nasc, dt nascimento, fec nac, fecha nac, \
+         fecha de nac, date naiss, datenaissance, ne le, nato il, szuletesi datum, szuletesi ido, \
+         datum rodenia, datum rojstva, datum rodjenja, data nasterii, birth day, birthdt, syntymapaiva, \
+         fodselsdag, foedselsdag, ngay sinh, tanggal lahir, tgl lahir, dogum, geboren, geboren am, \
+         geboortedag, fodt, foedt, foedd, birth date dob, fechanacimiento, datanascimento, datanascita",
     ),
     (
         Topic::Person,
@@ -172,12 +379,33 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          assignee name, signatory, signed by, attendee name, participant name, payee, payee name, \
          payer name, lead name, rep name, agent name person, nurse name, child name, kunde name, \
          kundenname, ansprechpartner, nm, emergency contact person, primary contact, requester name, \
-         reporter name, father s name, mother s name",
+         reporter name, father s name, mother s name, \
+         name surname, surname name, name first, name last, nom prenom, prenom nom, nome cliente, \
+         nombre cliente, nombre del cliente, nombre y apellidos, apellido paterno, apellido materno, \
+         primer nombre, segundo nombre, nom client, nom usage, nom naissance, nom de jeune fille, \
+         geburtsname, rufname, mitarbeitername, patientenname, kontoinhaber, karteninhaber, titulaire, \
+         titular, intestatario, titolare, rekeninghouder, imie nazwisko, imie i nazwisko, \
+         nazwisko rodowe, familienaam, tussenvoegsel, mellannamn, mellomnavn, mellemnavn, tilltalsnamn, \
+         fulde navn, fullt navn, koko nimi, etunimet, teljes nev, csaladnev, utonev, prenume, \
+         nume complet, isim, prezime, priimek, ime priimek, ime i prezime, priezvisko, pavarde, vardas, \
+         uzvards, perekonnanimi, eesnimi, ho ten, ho va ten, nama lengkap, nama depan, nama belakang, \
+         fio, familiya, otchestvo, xingming, first names, last names, forename, forenames, second name, \
+         users name, persons name, preferred name, birth name, contact full name, person full name, \
+         sobrenom, second surname",
     ),
     (
         Topic::Name,
         "\
-         name, names, user name full, who, person, display name, displayname",
+         name, names, who, person, customer, client, cliente, kunde, klient, klant, navn, namn, nimi, \
+         nama, nume, ime, full",
+    ),
+    (
+        Topic::Party,
+        "\
+         employee, empleado, mitarbeiter, employe, dipendente, author, autor, auteur, autore, patient, \
+         paciente, paziente, doctor, student, teacher, guest, attendee, participant, display name, \
+         displayname, user name full, manager, assignee, reporter, requester, approver, supervisor, \
+         signer, contact, kontakt, contacto, contatto, owner, member, sender, buyer, seller",
     ),
     (
         Topic::Address,
@@ -191,7 +419,14 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          indirizzo, via, endereco, logradouro, morada, straat, adres, ulica, gateadresse, gatuadress, \
          adress, katuosoite, osoite, lakcim, house number, hausnummer, street number, apartment, \
          strasse hausnummer, address full, ulice, billing street, shipping street, home street, \
-         mail addr, cust addr, current address, permanent address",
+         mail addr, cust addr, current address, permanent address, \
+         cim, adresa, domicile, lieferadresse, rechnungsadresse, wohnadresse, hausanschrift, straatnaam, \
+         huisnummer, utca, utca hazszam, sokak, adresi, ev adresi, alamat, dia chi, adres zamieszkania, \
+         bostadsadress, hjemmeadresse, kotiosoite, katu, voie, complement adresse, bairro, \
+         indirizzo residenza, residenza, direccion de envio, direccion envio, direccion facturacion, \
+         street no, street nr, strassenname, location address, mailing addr, shipping addr, \
+         billing addr, postal addr, domicilio fiscal, adresse livraison, adresse facturation, \
+         adresse postale, utcanev, hausnr",
     ),
     (
         Topic::Postcode,
@@ -199,7 +434,9 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          zip, zip code, zipcode, postcode, post code, postal code, postalcode, postal, plz, \
          postleitzahl, code postal, codigo postal, cp, cap, cep, pincode, pin code, postnummer, \
          postnr, kod pocztowy, postinumero, zip 4, zip plus 4, psc, billing zip, shipping zip, \
-         iranyitoszam, posta kodu",
+         iranyitoszam, posta kodu, \
+         pcode, kode pos, codice postale, cod postal, cod postale, irsz, codpostal, codigopostal, \
+         codepostal, post nr, zip codes, postal cd, postnumber, postno",
     ),
     (
         Topic::Geo,
@@ -215,7 +452,10 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          passwordhash, hashed password, pw, passwort, contrasena, mot de passe, senha, pin, \
          pin code secret, pw hash, pwd hash, passwd hash, pass hash, encrypted password, \
          password digest, kennwort, wachtwoord, haslo, losenord, security answer, secret answer, \
-         db password, dbpassword, userpassword",
+         db password, dbpassword, userpassword, \
+         clave, mdp, motdepasse, lozinka, salasana, adgangskode, kodeord, passord, jelszo, parola, \
+         sifre, heslo, geslo, kata sandi, mat khau, pword, psw, seed phrase, mnemonic, recovery phrase, \
+         clave acceso, secret phrase, loesenord",
     ),
     (
         Topic::Secret,
@@ -231,7 +471,13 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          verification token, id token, idtoken, oauth token, auth key, shared secret, master key, \
          key secret, cookie, session cookie, connection string, connstr, dsn, database url, db url, \
          device token, push token, confirmation token, remember token, auth code, jwt, jwt token, \
-         app secret, verification code",
+         app secret, verification code, \
+         sas token, storage key, account key, openai key, stripe key, github token, \
+         personal access token, deploy key, ssh key, ssh private key, service account key, hmac secret, \
+         jwt secret, passkey, app key, app password, consumer secret, consumer key, hook secret, \
+         sign key, sentry dsn, conn str, database uri, db uri, mongo uri, mongodb uri, redis url, \
+         clave api, clave privada, cle api, cle privee, schluessel, geheimnis, chave api, chave privada, \
+         api schluessel, bot token, personal token, deploy token, sas url",
     ),
     (
         Topic::Ip,
@@ -240,7 +486,10 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          remote address, source ip, src ip, dst ip, dest ip, destination ip, server ip, host ip, \
          ipv4, ipv6, ipv 4, ipv 6, last ip, login ip, last login ip, user ip, clientip, \
          x forwarded for, peer ip, signup ip, ip v4, ip v6, adresse ip, direccion ip, remoteaddr, \
-         sourceip, inet, peer addr, client addr",
+         sourceip, inet, peer addr, client addr, \
+         addresse ip, ipadresse, ip adresse, ip adres, ip address v 4, originating ip, local ip, \
+         public ip, private ip, gateway ip, external ip, internal ip, ip source, ip dest, ip cliente, \
+         endereco ip, indirizzo ip, ip adresi, xff, real ip, visitor ip, remoteip, srcip, dstip, hostip",
     ),
     (
         Topic::Mac,
@@ -265,7 +514,10 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
         "\
          plate, license plate, licence plate, number plate, plate number, registration plate, \
          vehicle registration, kennzeichen, kfz kennzeichen, matricula, immatriculation, targa, \
-         licenseplate, reg plate, vrn, car plate, plate no, nummernschild, vehicle plate, vehicle reg",
+         licenseplate, reg plate, vrn, car plate, plate no, nummernschild, vehicle plate, vehicle reg, \
+         targa veicolo, placa, placa vehiculo, numero matricula, tablica rejestracyjna, \
+         nr rejestracyjny, rendszam, plaka, plaka no, rekisterinumero, regnr, reg nr, \
+         registreringsnummer, spz, license plate number, licence plate number",
     ),
     (
         Topic::Wallet,
@@ -280,6 +532,9 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          mrn, medical record number, medical record, health insurance number, insurance number, \
          member number, patient number, krankenversichertennummer, kvnr, kvnr nummer, mbi, hicn, \
          health card, health card number, health plan number, medical record no, versichertennummer, \
-         ehic, policy holder number",
+         ehic, policy holder number, \
+         health id, health no, krankenversicherungsnummer, krankenkassennummer, versichertennr, \
+         tarjeta sanitaria, tessera sanitaria, cartao saude, medicaid number, medicaid no, \
+         insurance member number, insurance no",
     ),
 ];

@@ -120,7 +120,9 @@ fn mx_rfc(s: &[u8]) -> bool {
     part(s, 0, letters).iter().all(u8::is_ascii_uppercase)
         && yymmdd(s, letters)
         && part(s, letters + 6, 3).iter().all(u8::is_ascii_alphanumeric)
-        && (matches!(at(s, s.len() - 1), b'0'..=b'9' | b'A') || s.ends_with(b"XXX"))
+        // Letters with a day and a count (`INV240512001`) are made of digits alone behind the day.
+        && part(s, letters + 6, 3).iter().any(u8::is_ascii_uppercase)
+        && (letters == 4 || matches!(at(s, s.len() - 1), b'0'..=b'9' | b'A') || s.ends_with(b"XXX"))
 }
 
 /// DIAN, Orden Administrativa 4 de 1989.

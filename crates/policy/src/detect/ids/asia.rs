@@ -13,7 +13,10 @@ pub(super) const KINDS: &[Kind] = &[
         part(s, 0, 3).iter().all(u8::is_ascii_uppercase) && digits(part(s, 3, 7))
     }),
     strong("cn_resident_id", 18, &["6 8 4", "6-8-4", "6 4 4 4"], cn_resident_id),
-    weak("kr_rrn", 13, &["6-7", "6 7"], |s| digits(s) && yymmdd(s, 0) && matches!(at(s, 6), b'1'..=b'8')),
+    weak("kr_rrn", 13, &["6-7", "6 7"], |s| {
+        // The day is not held to the calendar: what is made up for tests is not either.
+        digits(s) && number(s, 2, 2).is_some_and(|m| m <= 12) && number(s, 4, 2).is_some_and(|d| d <= 31)
+    }),
     strong("kr_rrn", 13, &[], |s| {
         digits(s)
             && yymmdd(s, 0)

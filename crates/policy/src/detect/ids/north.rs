@@ -18,6 +18,7 @@ pub(super) const KINDS: &[Kind] = &[
         digits(s) && ddmmyy(s, 0) && weighted(s, &[3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11)
     }),
     strong("pl_pesel", 11, &[], pl_pesel),
+    weak("bg_egn", 10, &["6 4"], bg_egn),
     weak("pl_nip", 10, &["3-3-2-2", "3-2-2-3", "3 3 2 2", "3 2 2 3"], |s| {
         digits(s) && weighted(s, &[6, 5, 7, 2, 3, 4, 5, 6, 7]) % 11 == digit(s, 9)
     }),
@@ -26,13 +27,12 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     weak("pl_id_card", 9, &["3 6"], pl_id_card),
     weak("cz_rodne_cislo", 9, &["6/3"], |s| digits(s) && cz_date(s)),
-    strong("cz_rodne_cislo", 10, &["6/4"], |s| {
+    weak("cz_rodne_cislo", 10, &["6/4"], |s| {
         digits(s)
             && cz_date(s)
             && number(s, 0, 10).is_some_and(|n| n % 11 == 0 || n / 10 % 11 == 10 && n % 10 == 0)
     }),
     strong("ro_cnp", 13, &["1 6 6", "1-6-6"], ro_cnp),
-    strong("bg_egn", 10, &["6 4"], bg_egn),
     strong("baltic_personal_code", 11, &[], |s| matches!(at(s, 0), b'1'..=b'6') && yymmdd(s, 1) && baltic(s)),
     weak("lv_personal_code", 11, &["6-5"], |s| {
         digits(s) && (ddmmyy(s, 0) || s.starts_with(b"32") || s.starts_with(b"33"))
