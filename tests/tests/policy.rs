@@ -247,6 +247,96 @@ fn names_mean_what_the_session_makes_of_them() {
     assert_eq!(say("-- nothing").0, "");
 }
 
+/// A command that fails leaves the session as it was: what its state would have become is forgotten with it, and names go
+/// on meaning what they meant.
+#[test]
+fn a_session_goes_on_after_a_session_command_has_failed() {
+    let (lab, _folder) = lab();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let mut say = |bytes: &[u8], units: usize| {
+        std::io::Write::write_all(&mut raw.stream, bytes).unwrap();
+        let mut seen = Vec::new();
+        (0..units).for_each(|_| seen.extend(raw.until(b'Z').unwrap()));
+        let code = seen.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'C')).unwrap_or_default();
+        (seen.iter().map(|m| char::from(m.tag)).collect::<String>(), code)
+    };
+    let simple = |sql: &str| frame(b'Q', format!("{sql}\0").as_bytes());
+    let run = |name: &str, sql: &str| {
+        let mut out = frame(b'C', format!("S{name}\0").as_bytes());
+        out.extend(frame(b'P', format!("{name}\0{sql}\0\0\0").as_bytes()));
+        out.extend(frame(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes()));
+        out.extend(frame(b'E', b"\0\0\0\0\0"));
+        out
+    };
+    let sync = frame(b'S', b"");
+    assert_eq!(say(&simple("prepare twice as select 1"), 1).0, "CZ");
+    let outside = [
+        ("set timezone = 'nosuch'", "22023"),
+        ("deallocate nosuch", "26000"),
+        ("close nosuch", "34000"),
+        ("prepare twice as select 2", "42P05"),
+        ("savepoint s", "25P01"),
+        ("rollback to nosuch", "25P01"),
+        ("declare c cursor for select 1", "25P01"),
+        ("set transaction_isolation = 'nosuch'", "22023"),
+    ];
+    let inside = [
+        ("set timezone = 'nosuch'", "22023"),
+        ("set local timezone = 'nosuch'", "22023"),
+        ("deallocate nosuch", "26000"),
+        ("close nosuch", "34000"),
+        ("prepare twice as select 2", "42P05"),
+        ("release nosuch", "3B001"),
+        ("rollback to nosuch", "3B001"),
+        ("declare open cursor for select 1", "42P03"),
+    ];
+    let mut wrong = Vec::new();
+    let read = "select id from customers";
+    for (sql, code) in outside {
+        let ways: [(&str, Vec<u8>, usize); 4] = [
+            ("simple", simple(sql), 1),
+            ("extended", [run("", sql), sync.clone()].concat(), 1),
+            ("prepared", [run("p", sql), sync.clone()].concat(), 1),
+            ("pipelined", [run("", "select 1"), run("", sql), run("", read), sync.clone()].concat(), 1),
+        ];
+        for (way, bytes, units) in ways {
+            let said = say(&bytes, units);
+            let then = say(&simple(read), 1);
+            let also = say(&[run("q", read), sync.clone()].concat(), 1);
+            if said.1 != code || then.0 != "TDDDCZ" || also.0 != "312DDDCZ" {
+                wrong.push(format!("{way} {sql}: {said:?} {then:?} {also:?}"));
+            }
+        }
+        // What follows in pipelines of their own is judged in the state that there is then.
+        let bytes = [run("", sql), sync.clone(), run("", read), sync.clone(), simple(read)].concat();
+        let said = say(&bytes, 3);
+        if !said.0.ends_with("EZ312DDDCZTDDDCZ") {
+            wrong.push(format!("in a row {sql}: {said:?}"));
+        }
+    }
+    for (sql, code) in inside {
+        let ways: [(&str, Vec<u8>, usize); 3] = [
+            ("simple", simple(sql), 1),
+            ("extended", [run("", sql), sync.clone()].concat(), 1),
+            ("pipelined", [run("", "select 1"), run("", sql), run("", read), sync.clone()].concat(), 1),
+        ];
+        for (way, bytes, units) in ways {
+            assert_eq!(say(&simple("begin; declare open cursor for select 1"), 1).0, "CCZ");
+            let said = say(&bytes, units);
+            let aborted = say(&simple(read), 1);
+            let back = say(&simple("rollback"), 1);
+            let then = say(&simple(read), 1);
+            let also = say(&[run("q", read), sync.clone()].concat(), 1);
+            let aborted_as_it_is = aborted.1 == "25P02" && back.0 == "CZ";
+            if said.1 != code || !aborted_as_it_is || then.0 != "TDDDCZ" || also.0 != "312DDDCZ" {
+                wrong.push(format!("in a transaction, {way} {sql}: {said:?} {aborted:?} {then:?} {also:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(lab.gateway.record().unwrap().unbalanced().is_empty());
+}
+
 /// Drivers send BEGIN, or a setting, in front of their first statement without waiting.
 #[test]
 fn a_pipeline_behind_what_changes_the_session_is_no_reason_to_refuse() {

@@ -197,6 +197,8 @@ impl PostgresDialect {
             fail(&mut outcome, &it, secrets);
             let read = self.flight.running.front().and_then(|r| judged_read(r));
             self.watch(it.sqlstate(), read);
+            // Undone with its commit: it leaves nothing behind, and is under way no longer when `ready` asks.
+            drop(change);
             self.failed = true;
         } else if let Some((change, pending, shape)) = change {
             self.apply(&change, &outcome, out);
@@ -365,6 +367,8 @@ impl PostgresDialect {
         } else {
             ended = self.flight.skip(&mut self.names);
         }
+        // What they would have left behind is under way no longer: `ready` counts on that.
+        ended.iter_mut().for_each(|running| running.pending = Pending::default());
         let mut in_turn = true;
         if let Some((_, status)) = ready {
             in_turn = self.flight.take_ready();
