@@ -24,6 +24,10 @@ grant create on schema public to app;";
 
 const LABELS: &str = "[[label]]\nlabel = \"email\"\ncolumns = [\"customers.email\"]\n";
 
+/// The shipped rules hold what an agent writes: here it may, and is masked as there.
+const ALL_MASKED: &str = "[[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\nkinds = [\"agent\"]\n\
+[[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n";
+
 /// A lab under the shipped rules and a label. The folder holds the rules.
 fn lab() -> (Lab, TempDir) {
     lab_of(LABELS, true, "")
@@ -112,11 +116,7 @@ fn what_is_labelled_comes_out_masked_on_every_way() {
 /// Where the answer is masked, changed rows are not kept beside it. (Known and open: a write that shows no rows.)
 #[test]
 fn changed_rows_beside_a_masked_answer_are_not_kept() {
-    // The shipped rules hold what an agent writes: here it may, and is masked as there.
-    let rules = format!(
-        "{LABELS}[[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\nkinds = [\"agent\"]\n\
-         [[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n"
-    );
+    let rules = format!("{LABELS}{ALL_MASKED}");
     let (lab, _folder) = lab_of(&rules, false, "changed_rows = \"values\"");
     for sql in [
         "update customers set name = 'Ada L.' where id = 1 returning id, email",
@@ -393,14 +393,58 @@ fn definitions_are_learnt_when_they_pass() {
     assert_eq!(code(&agent.query("select f()").unwrap()), None);
 }
 
+/// A row that is too long to be masked is withheld, and what was written beside it in the same pipeline, or in the transaction
+/// whose COMMIT was already on its way, is not kept.
+#[test]
+fn a_result_that_cannot_be_masked_fails_its_transaction() {
+    let rules = format!("{LABELS}{ALL_MASKED}");
+    let (lab, _folder) = lab_of(&rules, false, "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let run = |sql: &str| {
+        let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
+        out.extend(frame(b'B', b"\0\0\0\0\0\0\0\0"));
+        out.extend(frame(b'E', b"\0\0\0\0\0"));
+        out
+    };
+    let sync = frame(b'S', b"");
+    // Longer than what can be held to mask it: a document is looked through as a whole.
+    let long = "select to_jsonb(repeat(note, 3000000)) from customers where id = 1";
+    let write = "insert into customers values (9, 'nine')";
+    let (begin, commit) = (run("begin"), run("commit"));
+    let query = |sql: &str| frame(b'Q', format!("{sql}\0").as_bytes());
+    let returning = "insert into customers values (8) returning to_jsonb(repeat('nothing', 10000000))";
+    for (what, parts, units) in [
+        ("a pipeline", vec![run(write), run(long), sync.clone()], 1),
+        ("with COMMIT", vec![begin.clone(), run(write), run(long), commit.clone(), sync.clone()], 1),
+        (
+            "COMMIT behind",
+            vec![begin.clone(), run(write), sync.clone(), run(long), sync.clone(), query("commit")],
+            3,
+        ),
+        ("RETURNING", vec![query(returning)], 1),
+        ("RETURNING, extended", vec![run(returning), sync.clone()], 1),
+    ] {
+        std::io::Write::write_all(&mut raw.stream, &parts.concat()).unwrap();
+        let mut seen = Vec::new();
+        (0..units).for_each(|_| seen.extend(raw.until(b'Z').unwrap()));
+        let said = seen.iter().find(|m| m.tag == b'E').map(|m| m.line()).unwrap_or_default();
+        assert!(said.contains("CRF003") && said.contains("masks rows of up to"), "{what}: {said}");
+        assert!(raw.query("rollback").unwrap().iter().any(|m| m.tag == b'C'), "{what}");
+        assert_eq!(customers(&lab), "3", "{what}");
+    }
+    let seen = raw.query("insert into customers values (7, 'seven') returning name").unwrap();
+    assert!(seen.iter().any(|m| m.line().contains("seven")), "{seen:?}");
+    assert_eq!(customers(&lab), "4");
+    let record = lab.gateway.record().unwrap();
+    let told = record.of_kind("command.completed").filter(|e| e.sqlstate() == "RF003").count();
+    assert_eq!(told, 5, "each of them stands in the record");
+    assert!(record.unbalanced().is_empty());
+}
+
 /// Changed rows stand in the record beside the answer: what is masked there is masked here.
 #[test]
 fn changed_rows_hold_no_masked_value() {
-    // The shipped rules hold what an agent writes: here it may, and is masked as there.
-    let rules = format!(
-        "{LABELS}[[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\nkinds = [\"agent\"]\n\
-         [[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n"
-    );
+    let rules = format!("{LABELS}{ALL_MASKED}");
     let (lab, _folder) = lab_of(&rules, false, "changed_rows = \"values\"");
     for sql in [
         "update customers set name = 'Ada L.' where id = 1",

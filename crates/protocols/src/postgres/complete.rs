@@ -161,10 +161,8 @@ impl PostgresDialect {
         self.apply(&running.change, &outcome, out);
         self.learned(std::mem::take(&mut running.pending), &running.shape, &outcome);
         outcome.transaction = self.transaction;
-        let place = (walk.at, len);
         let last = walk.cut(len);
         finish(&mut running, &mut outcome, out);
-        let last = self.withheld(&mut running, place, last, &mut outcome);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
         Step::On
     }
@@ -210,10 +208,8 @@ impl PostgresDialect {
         let in_turn = self.flight.take_ready();
         self.ready(status, out);
         outcome.transaction = self.transaction;
-        let place = (walk.at, len);
         let last = walk.cut(end);
         finish(&mut running, &mut outcome, out);
-        let last = self.withheld(&mut running, place, last, &mut outcome);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
         if in_turn { Step::On } else { Step::Broken(READY_TOO_EARLY.to_owned()) }
     }

@@ -15,6 +15,7 @@ mod texts;
 use std::sync::Arc;
 
 use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
+use firsthand_model::statement::Output;
 use firsthand_session::port::{Found, MaskPlan, Values};
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::CopyOut;
@@ -40,6 +41,8 @@ pub(super) struct Masking {
     options: Option<Arc<CopyOut>>,
     /// Keys of documents may be values.
     keys: bool,
+    /// The client may get rows.
+    gives_rows: bool,
     /// Its columns, where the gateway had to ask for them itself.
     columns: Option<Arc<Columns>>,
     /// For the rows under way.
@@ -151,6 +154,7 @@ impl Masking {
             plan: plan.clone(),
             options,
             keys,
+            gives_rows: shape.facts.as_ref().is_none_or(|facts| facts.output != Output::None),
             columns: None,
             rows: None,
             copy: None,
@@ -168,6 +172,12 @@ impl Masking {
         duty.scan
             || !duty.origins.is_empty()
             || duty.columns.as_ref().is_some_and(|c| c.iter().any(Option::is_some))
+    }
+
+    /// Whether the reply may have to be withheld once it has begun: a row can be too long to be masked, or not what was
+    /// announced.
+    pub(super) fn may_fail(&self) -> bool {
+        self.gives_rows && self.needs_columns()
     }
 
     /// Columns that the gateway asked for itself.
