@@ -450,6 +450,7 @@ impl PostgresDialect {
             }
         } else {
             running.copy_in = true;
+            running.copy_in_begins(formats.format, formats.columns().len());
             self.flight.copy_in_began();
         }
         self.pass(len, true, walk, out)

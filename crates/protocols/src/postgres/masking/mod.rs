@@ -7,6 +7,7 @@
 
 mod copy;
 mod found;
+mod incoming;
 mod plan;
 mod rows;
 mod stream;
@@ -49,6 +50,8 @@ pub(super) struct Masking {
     rows: Option<Arc<RowPlan>>,
     /// For the COPY data under way.
     copy: Option<CopyMask>,
+    /// What the client sends must not be kept: what in it is to be masked cannot be told.
+    keeps_nothing: bool,
     /// Why the rest of its reply is withheld.
     refusal: Option<Box<Refusal>>,
 }
@@ -158,6 +161,7 @@ impl Masking {
             columns: None,
             rows: None,
             copy: None,
+            keeps_nothing: false,
             refusal: None,
         })))
     }

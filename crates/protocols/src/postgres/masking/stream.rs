@@ -19,6 +19,9 @@ use crate::postgres::flight::Running;
 use crate::postgres::names::Portal;
 use crate::postgres::server::{Step, Walk};
 
+/// What stands for a text of which nothing passes.
+pub(super) const MASKED: &[u8] = b"[masked]";
+
 impl PostgresDialect {
     /// Rows with these columns follow: decides what is done to each, and gives the columns as the record tells them.
     pub(in crate::postgres) fn rows_begin(&mut self, columns: Option<Arc<Columns>>) -> Option<Arc<Columns>> {
@@ -187,8 +190,9 @@ impl PostgresDialect {
                 break;
             }
             let new = match tag {
-                b'E' | b'N' if self.hushed => quiet_report(tag, frame.body),
+                b'E' | b'N' => self.quiet_report(tag, frame.body),
                 b'S' if self.hushed => quiet_parameter(frame.body),
+                b'S' => self.looked_at_parameter(frame.body),
                 b'A' => self.quiet_notification(frame.body),
                 b'V' => self.masked_result(frame.body),
                 _ => None,
@@ -210,6 +214,29 @@ impl PostgresDialect {
         walk.quiet = at;
     }
 
+    /// An error or notice: while masked values are about, nothing of it passes that may hold one; what passes is looked
+    /// through.
+    fn quiet_report(&mut self, tag: u8, body: &[u8]) -> Option<BytesMut> {
+        let report = Report::read(body, "Report").ok()?;
+        if !self.hushed {
+            return texts::looked_at(tag, &report, self.tools.as_mut()?);
+        }
+        let mut quiet = BytesMut::new();
+        texts::quiet(tag, &report, &mut quiet);
+        let report = Report::read(quiet.get(HEADER_LEN..)?, "Report").ok()?;
+        let looked_at = self.tools.as_mut().and_then(|tools| texts::looked_at(tag, &report, tools));
+        Some(looked_at.unwrap_or(quiet))
+    }
+
+    /// A reported setting is looked through: somebody may have given it a value.
+    fn looked_at_parameter(&mut self, body: &[u8]) -> Option<BytesMut> {
+        let it = ParameterStatus::read(body).ok()?;
+        let mut value = Vec::new();
+        let seen = self.tools.as_mut()?.look(&Look::Text(None), 0, "", it.value, &mut value);
+        (seen != Seen::Nothing)
+            .then(|| parameter(it.name, if seen == Seen::Masked { &value } else { MASKED }))
+    }
+
     /// The payload passes detection; while masked values are about, nothing of it passes.
     fn quiet_notification(&mut self, body: &[u8]) -> Option<BytesMut> {
         let it = Notification::read(body).ok()?;
@@ -218,13 +245,13 @@ impl PostgresDialect {
         }
         let mut payload = Vec::new();
         if self.hushed {
-            payload.extend_from_slice(b"[masked]");
+            payload.extend_from_slice(MASKED);
         } else {
             let tools = self.tools.as_mut()?;
             match tools.look(&Look::Text(None), 0, "", it.payload, &mut payload) {
                 Seen::Nothing => return None,
                 Seen::Masked => {}
-                Seen::Null => payload.extend_from_slice(b"[masked]"),
+                Seen::Null => payload.extend_from_slice(MASKED),
             }
         }
         let mut out = BytesMut::new();
@@ -271,12 +298,15 @@ impl PostgresDialect {
 
     /// A command was permitted: what it means for texts from now on.
     pub(in crate::postgres) fn masking_begins(&mut self, running: &Running) {
+        if self.tools.is_none()
+            && let Some(plan) = running.permit.mask_plan()
+            && plan.obligations.mask.texts
+        {
+            self.tools = plan.values.as_ref().map(super::Tools::new);
+        }
         let Some(masking) = &running.masking else { return };
         self.masks = true;
         self.hushed |= masking.duty().hush;
-        if masking.duty().scan && self.tools.is_none() {
-            self.tools = Some(super::Tools::new(&masking.tools.values));
-        }
     }
 
     /// The transaction has ended: texts of what comes now hold no values of it.
@@ -344,21 +374,21 @@ impl Masking {
 /// The one reported setting that holds any text, and that `set_config` can give a value of a row.
 fn quiet_parameter(body: &[u8]) -> Option<BytesMut> {
     let it = ParameterStatus::read(body).ok().filter(|it| it.name == b"application_name")?;
-    if it.value.is_empty() || it.value == b"[masked]" {
+    if it.value.is_empty() || it.value == MASKED {
         return None;
     }
-    let mut out = BytesMut::new();
-    firsthand_wire::postgres::encode::message(&mut out, b'S', |out| {
-        out.extend_from_slice(b"application_name\0[masked]\0");
-    });
-    Some(out)
+    Some(parameter(it.name, MASKED))
 }
 
-fn quiet_report(tag: u8, body: &[u8]) -> Option<BytesMut> {
-    let report = Report::read(body, "Report").ok()?;
+fn parameter(name: &[u8], value: &[u8]) -> BytesMut {
     let mut out = BytesMut::new();
-    texts::quiet(tag, &report, &mut out);
-    Some(out)
+    firsthand_wire::postgres::encode::message(&mut out, b'S', |out| {
+        for part in [name, value] {
+            out.extend(part.iter().filter(|b| **b != 0));
+            out.extend_from_slice(&[0]);
+        }
+    });
+    out
 }
 
 fn head(tag: u8, body: usize) -> [u8; HEADER_LEN] {
