@@ -247,6 +247,39 @@ fn names_mean_what_the_session_makes_of_them() {
     assert_eq!(say("-- nothing").0, "");
 }
 
+/// Session commands that fail outside a transaction block, and how.
+const FAILING: [(&str, &str); 8] = [
+    ("set timezone = 'nosuch'", "22023"),
+    ("deallocate nosuch", "26000"),
+    ("close nosuch", "34000"),
+    ("prepare twice as select 2", "42P05"),
+    ("savepoint s", "25P01"),
+    ("rollback to nosuch", "25P01"),
+    ("declare c cursor for select 1", "25P01"),
+    ("set transaction_isolation = 'nosuch'", "22023"),
+];
+
+/// The same within one.
+const FAILING_INSIDE: [(&str, &str); 8] = [
+    ("set timezone = 'nosuch'", "22023"),
+    ("set local timezone = 'nosuch'", "22023"),
+    ("deallocate nosuch", "26000"),
+    ("close nosuch", "34000"),
+    ("prepare twice as select 2", "42P05"),
+    ("release nosuch", "3B001"),
+    ("rollback to nosuch", "3B001"),
+    ("declare open cursor for select 1", "42P03"),
+];
+
+/// Parse, Bind and Execute of a text, under this name, which is closed first.
+fn named(name: &str, sql: &str) -> Vec<u8> {
+    let mut out = frame(b'C', format!("S{name}\0").as_bytes());
+    out.extend(frame(b'P', format!("{name}\0{sql}\0\0\0").as_bytes()));
+    out.extend(frame(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes()));
+    out.extend(frame(b'E', b"\0\0\0\0\0"));
+    out
+}
+
 /// A command that fails leaves the session as it was: what its state would have become is forgotten with it, and names go
 /// on meaning what they meant.
 #[test]
@@ -261,64 +294,37 @@ fn a_session_goes_on_after_a_session_command_has_failed() {
         (seen.iter().map(|m| char::from(m.tag)).collect::<String>(), code)
     };
     let simple = |sql: &str| frame(b'Q', format!("{sql}\0").as_bytes());
-    let run = |name: &str, sql: &str| {
-        let mut out = frame(b'C', format!("S{name}\0").as_bytes());
-        out.extend(frame(b'P', format!("{name}\0{sql}\0\0\0").as_bytes()));
-        out.extend(frame(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes()));
-        out.extend(frame(b'E', b"\0\0\0\0\0"));
-        out
-    };
     let sync = frame(b'S', b"");
     assert_eq!(say(&simple("prepare twice as select 1"), 1).0, "CZ");
-    let outside = [
-        ("set timezone = 'nosuch'", "22023"),
-        ("deallocate nosuch", "26000"),
-        ("close nosuch", "34000"),
-        ("prepare twice as select 2", "42P05"),
-        ("savepoint s", "25P01"),
-        ("rollback to nosuch", "25P01"),
-        ("declare c cursor for select 1", "25P01"),
-        ("set transaction_isolation = 'nosuch'", "22023"),
-    ];
-    let inside = [
-        ("set timezone = 'nosuch'", "22023"),
-        ("set local timezone = 'nosuch'", "22023"),
-        ("deallocate nosuch", "26000"),
-        ("close nosuch", "34000"),
-        ("prepare twice as select 2", "42P05"),
-        ("release nosuch", "3B001"),
-        ("rollback to nosuch", "3B001"),
-        ("declare open cursor for select 1", "42P03"),
-    ];
     let mut wrong = Vec::new();
     let read = "select id from customers";
-    for (sql, code) in outside {
+    for (sql, code) in FAILING {
         let ways: [(&str, Vec<u8>, usize); 4] = [
             ("simple", simple(sql), 1),
-            ("extended", [run("", sql), sync.clone()].concat(), 1),
-            ("prepared", [run("p", sql), sync.clone()].concat(), 1),
-            ("pipelined", [run("", "select 1"), run("", sql), run("", read), sync.clone()].concat(), 1),
+            ("extended", [named("", sql), sync.clone()].concat(), 1),
+            ("prepared", [named("p", sql), sync.clone()].concat(), 1),
+            ("pipelined", [named("", "select 1"), named("", sql), named("", read), sync.clone()].concat(), 1),
         ];
         for (way, bytes, units) in ways {
             let said = say(&bytes, units);
             let then = say(&simple(read), 1);
-            let also = say(&[run("q", read), sync.clone()].concat(), 1);
+            let also = say(&[named("q", read), sync.clone()].concat(), 1);
             if said.1 != code || then.0 != "TDDDCZ" || also.0 != "312DDDCZ" {
                 wrong.push(format!("{way} {sql}: {said:?} {then:?} {also:?}"));
             }
         }
         // What follows in pipelines of their own is judged in the state that there is then.
-        let bytes = [run("", sql), sync.clone(), run("", read), sync.clone(), simple(read)].concat();
+        let bytes = [named("", sql), sync.clone(), named("", read), sync.clone(), simple(read)].concat();
         let said = say(&bytes, 3);
         if !said.0.ends_with("EZ312DDDCZTDDDCZ") {
             wrong.push(format!("in a row {sql}: {said:?}"));
         }
     }
-    for (sql, code) in inside {
+    for (sql, code) in FAILING_INSIDE {
         let ways: [(&str, Vec<u8>, usize); 3] = [
             ("simple", simple(sql), 1),
-            ("extended", [run("", sql), sync.clone()].concat(), 1),
-            ("pipelined", [run("", "select 1"), run("", sql), run("", read), sync.clone()].concat(), 1),
+            ("extended", [named("", sql), sync.clone()].concat(), 1),
+            ("pipelined", [named("", "select 1"), named("", sql), named("", read), sync.clone()].concat(), 1),
         ];
         for (way, bytes, units) in ways {
             assert_eq!(say(&simple("begin; declare open cursor for select 1"), 1).0, "CCZ");
@@ -326,7 +332,7 @@ fn a_session_goes_on_after_a_session_command_has_failed() {
             let aborted = say(&simple(read), 1);
             let back = say(&simple("rollback"), 1);
             let then = say(&simple(read), 1);
-            let also = say(&[run("q", read), sync.clone()].concat(), 1);
+            let also = say(&[named("q", read), sync.clone()].concat(), 1);
             let aborted_as_it_is = aborted.1 == "25P02" && back.0 == "CZ";
             if said.1 != code || !aborted_as_it_is || then.0 != "TDDDCZ" || also.0 != "312DDDCZ" {
                 wrong.push(format!("in a transaction, {way} {sql}: {said:?} {aborted:?} {then:?} {also:?}"));
@@ -441,52 +447,55 @@ fn a_result_that_cannot_be_masked_fails_its_transaction() {
     assert!(record.unbalanced().is_empty());
 }
 
+/// Statements that hold a value, most of them refused.
+const WRITTEN: [&str; 38] = [
+    "delete from customers where email = '{}'",
+    "update customers set note = '{}'",
+    "insert into customers values (4, 'x', '{}')",
+    "set role '{}'",
+    "set application_name = '{}'",
+    "set timezone = '{}'",
+    "set search_path = '{}'",
+    "reset \"{}\"",
+    "do $$ begin raise '{}'; end $$",
+    "prepare p(text) as select id from customers where email = '{}' or email = $1",
+    "execute p('{}')",
+    "execute nosuch('{}')",
+    "declare c cursor for select id from customers where email = '{}'",
+    "begin; declare c cursor for select id from customers where email = '{}'; fetch c; rollback",
+    "notify news, '{}'",
+    "listen \"{}\"",
+    "savepoint \"{}\"",
+    "deallocate \"{}\"",
+    "close \"{}\"",
+    "call nosuch('{}')",
+    "comment on table customers is '{}'",
+    "alter table customers add check (email <> '{}')",
+    "create table x as select '{}' as y",
+    "copy (select 1 where '{}' = '') to stdout",
+    "copy customers to '/tmp/{}'",
+    "select '{}'::int",
+    "select \"{}\" from customers",
+    "select from '{}'",
+    "select 1 where '{}",
+    "explain select id from customers where email = '{}'",
+    "select set_config('application_name', '{}', false)",
+    "select pg_notify('news', '{}')",
+    "prepare transaction '{}'",
+    "lock table \"{}\"",
+    "security label on table customers is '{}'",
+    "select * from nosuch('{}')",
+    "begin; select '{}'::int; rollback",
+    "rollback",
+];
+
 /// What a client writes itself (in statements that are refused, too), and what the target says of it, stands in the record
 /// without the values that detection knows.
 #[test]
 fn the_record_has_no_value_that_a_client_wrote() {
     let (lab, _folder) = lab();
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
-    for sql in [
-        "delete from customers where email = '{}'",
-        "update customers set note = '{}'",
-        "insert into customers values (4, 'x', '{}')",
-        "set role '{}'",
-        "set application_name = '{}'",
-        "set timezone = '{}'",
-        "set search_path = '{}'",
-        "reset \"{}\"",
-        "do $$ begin raise '{}'; end $$",
-        "prepare p(text) as select id from customers where email = '{}' or email = $1",
-        "execute p('{}')",
-        "execute nosuch('{}')",
-        "declare c cursor for select id from customers where email = '{}'",
-        "begin; declare c cursor for select id from customers where email = '{}'; fetch c; rollback",
-        "notify news, '{}'",
-        "listen \"{}\"",
-        "savepoint \"{}\"",
-        "deallocate \"{}\"",
-        "close \"{}\"",
-        "call nosuch('{}')",
-        "comment on table customers is '{}'",
-        "alter table customers add check (email <> '{}')",
-        "create table x as select '{}' as y",
-        "copy (select 1 where '{}' = '') to stdout",
-        "copy customers to '/tmp/{}'",
-        "select '{}'::int",
-        "select \"{}\" from customers",
-        "select from '{}'",
-        "select 1 where '{}",
-        "explain select id from customers where email = '{}'",
-        "select set_config('application_name', '{}', false)",
-        "select pg_notify('news', '{}')",
-        "prepare transaction '{}'",
-        "lock table \"{}\"",
-        "security label on table customers is '{}'",
-        "select * from nosuch('{}')",
-        "begin; select '{}'::int; rollback",
-        "rollback",
-    ] {
+    for sql in WRITTEN {
         let sql = sql.replace("{}", "ada.canary@example.com");
         raw.query(&sql).unwrap();
         let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
@@ -568,6 +577,18 @@ fn errors_name_no_value_that_detection_knows() {
     assert!(record.unbalanced().is_empty());
 }
 
+/// COPY data in binary: one row.
+fn binary(fields: &[&[u8]]) -> Vec<u8> {
+    let mut out = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    out.extend((fields.len() as u16).to_be_bytes());
+    for field in fields {
+        out.extend((field.len() as u32).to_be_bytes());
+        out.extend_from_slice(field);
+    }
+    out.extend([0xff; 2]);
+    out
+}
+
 /// COPY data of the client stands in the record as its columns are masked, in every form.
 #[test]
 fn rows_that_a_client_copies_in_are_masked_in_the_record() {
@@ -576,16 +597,6 @@ fn rows_that_a_client_copies_in_are_masked_in_the_record() {
     let (lab, _folder) = lab_of(&rules, false, "");
     lab.far.sql("shop", PLAIN).unwrap();
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
-    let binary = |fields: &[&[u8]]| {
-        let mut out = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
-        out.extend((fields.len() as u16).to_be_bytes());
-        for field in fields {
-            out.extend((field.len() as u32).to_be_bytes());
-            out.extend_from_slice(field);
-        }
-        out.extend([0xff; 2]);
-        out
-    };
     for (sql, data, count) in [
         (
             "copy customers from stdin",

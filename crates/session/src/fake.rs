@@ -254,7 +254,7 @@ fn duty(text: &str) -> MaskDuty {
         columns,
         origins: Arc::new(origins.unwrap_or_default()),
         hush: text.contains("HUSH"),
-        texts: text.contains("TEXTS"),
+        texts: text.contains("TEXTS") || text.contains("MASK"),
         written: Vec::new(),
     }
 }

@@ -52,6 +52,7 @@ impl Running {
 
     /// No more comes: what has not come to the end of a row is a row.
     pub(in crate::postgres) fn sent_copy_ends(&mut self) -> Option<RowsPiece> {
+        self.masking.as_ref()?.copy.as_ref()?;
         self.kept_of(|copy, tools, out| copy.finish(tools, out), &[])
     }
 
