@@ -127,7 +127,7 @@ impl Policy for Governing {
 impl Masker for Governing {
     fn plan(&self, obligations: &Arc<Obligations>) -> MaskPlan {
         let obligations = Arc::clone(obligations);
-        if obligations.mask.is_empty() {
+        if obligations.mask.is_empty() && !obligations.mask.texts {
             return MaskPlan { obligations, values: None };
         }
         // Without rules, or without tools, the duty stands and cannot be carried out: then the dialect refuses.

@@ -62,10 +62,29 @@ pub struct MaskDuty {
     pub scan: bool,
     /// Texts that the target makes (errors, notices, notifications) may hold values: they are replaced.
     pub hush: bool,
+    /// What the command says itself is looked through before it is written down, and what the target says of it before it is
+    /// told. Also of a command that is refused.
+    pub texts: bool,
+    /// For each relation that is written, in order: its columns with their masks. What the client sends for them stands in
+    /// the record.
+    pub written: Vec<Written>,
+}
+
+/// The columns of a relation that is written.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Names and masks, in the relation's order. Empty: not known.
+    pub columns: Vec<(String, Option<ColumnMask>)>,
 }
 
 impl MaskDuty {
-    /// Whether anything has to be done at all.
+    /// Only that texts are looked through.
+    #[must_use]
+    pub fn of_texts(texts: bool) -> Self {
+        Self { texts, ..Self::default() }
+    }
+
+    /// Whether nothing has to be done to a reply's values, nor any text withheld.
     pub fn is_empty(&self) -> bool {
         let named = self.columns.as_ref().is_some_and(|c| c.iter().any(Option::is_some));
         !named && self.origins.is_empty() && !self.scan && !self.hush

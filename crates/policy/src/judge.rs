@@ -5,6 +5,7 @@ use std::sync::Arc;
 use firsthand_model::command::{Effect, Effects};
 use firsthand_model::decision::{Obligations, Verdict};
 use firsthand_model::identity::IdentityKind;
+use firsthand_model::masking::MaskDuty;
 use firsthand_model::statement::{Column, Output, Relation};
 
 use crate::compiled::{Compiled, Meta};
@@ -147,8 +148,16 @@ pub(crate) fn judge(
 ) -> Judgement {
     match try_judge(compiled, on, columns, origins) {
         Ok(judgement) => judgement,
-        Err(Unfit) => refuse(POLICY_ERROR, "the rules could not be evaluated, so nothing is allowed"),
+        Err(Unfit) => Judgement {
+            obligations: only_texts(compiled.detects),
+            ..refuse(POLICY_ERROR, "the rules could not be evaluated, so nothing is allowed")
+        },
     }
+}
+
+/// What is left to do for a command that is refused: its text stands in the record.
+pub(crate) fn only_texts(texts: bool) -> Arc<Obligations> {
+    Arc::new(Obligations { mask: MaskDuty::of_texts(texts), ..Obligations::default() })
 }
 
 fn refuse(rule: &str, reason: &str) -> Judgement {
@@ -185,10 +194,12 @@ fn try_judge(
     if duty.is_err() {
         gathered.remedy = Some(unmasked(&mut veil, on, columns)?);
     }
+    let texts = veil.detects()?;
     let mut obligations = limits(&mut question)?;
     match duty {
         Ok(duty) => obligations.mask = duty,
         Err(masked) => {
+            obligations.mask = MaskDuty::of_texts(texts);
             let why = match &on.facts.output {
                 Output::Untold(why) => *why,
                 Output::None | Output::Columns(_) => "its rows cannot be told",
@@ -372,7 +383,47 @@ fn ask_uses(veil: &mut Veil<'_, '_>, on: Situation<'_>, gathered: &mut Gathered)
             gathered.used(&masked, masked.meta.copied, about);
         }
     }
+    let facts = on.facts;
+    let keeps =
+        |name: &&String| KEEPS.iter().any(|keeps| name.rsplit('.').next().unwrap_or(name).starts_with(keeps));
+    let Some(keeper) = facts.functions.iter().find(keeps) else { return Ok(()) };
+    for relation in &facts.reads {
+        let mut columns = named_columns(relation, Effect::Read, None);
+        if columns.is_empty() {
+            columns.push(whole(relation));
+        }
+        for column in &columns {
+            if let Some(masked) = veil.of(column)? {
+                let about =
+                    || format!("store the masked column {} elsewhere (by {keeper})", shown_column(column));
+                gathered.used(&masked, masked.meta.copied, about);
+            }
+        }
+    }
     Ok(())
+}
+
+/// Functions that keep or hand on what they are given, where nothing tells any more where it comes from: settings,
+/// notifications, large objects, sequences, keys of locks, messages of the log, other servers.
+const KEEPS: [&str; 12] = [
+    "set_config",
+    "pg_notify",
+    "lo_from_bytea",
+    "lo_put",
+    "lowrite",
+    "setval",
+    "pg_advisory_",
+    "pg_try_advisory_",
+    "pg_logical_emit_message",
+    "dblink",
+    "pg_file_write",
+    "lo_create",
+];
+
+/// A relation as a whole.
+fn whole(relation: &Relation) -> Column {
+    let (schema, name) = (relation.schema.clone(), relation.name.clone());
+    Column { schema, relation: name, column: String::new(), labels: Vec::new() }
 }
 
 /// The limits in force: of several, the lowest.
@@ -413,7 +464,8 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
             IdentityKind::Agent | IdentityKind::Token => "an agent",
         };
         let reason = format!("no rule allows {kind} to {about} on {}", on.target);
-        return Judgement { fired, noted, remedy, ..refuse(NO_RULE, &reason) };
+        let obligations = only_texts(obligations.mask.texts);
+        return Judgement { fired, noted, remedy, obligations, ..refuse(NO_RULE, &reason) };
     }
     let Some(first) = fired.first() else {
         let allowed = allowed.map(|(_, f)| f);
@@ -433,7 +485,7 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
     let reason = format!("{} ({})", because.trim_end_matches('.'), first.about);
     let obligations = match first.verdict {
         Verdict::Hold => Arc::new(obligations),
-        Verdict::Allow | Verdict::Deny => Arc::default(),
+        Verdict::Allow | Verdict::Deny => only_texts(obligations.mask.texts),
     };
     let (verdict, rule) = (first.verdict, Arc::clone(&first.rule));
     Judgement { verdict, rule, reason: Arc::from(reason), fired, obligations, noted, remedy, approvers }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
+use firsthand_model::masking::{ColumnMask, MaskDuty, Style, Written};
 use firsthand_model::statement::{Column, Derivation, Facts, Output, OutputColumn, Relation};
 
 use crate::compiled::Meta;
-use crate::labels::{Columns, labels_behind, labels_of};
+use crate::labels::{Columns, KnownColumn, labels_behind, labels_of};
 use crate::pattern::{ColumnPattern, Pattern};
 use crate::question::{Question, READ_CLEAR, Unfit};
 
@@ -34,6 +34,31 @@ pub(crate) fn strictest(a: Style, b: Style) -> Style {
     const ORDER: [Style; 6] =
         [Style::Null, Style::Zero, Style::Redact, Style::Token, Style::Generalise, Style::Partial];
     if ORDER.iter().position(|s| *s == a) <= ORDER.iter().position(|s| *s == b) { a } else { b }
+}
+
+/// Columns of PostgreSQL's own that hold values of any table (samples, large objects) or texts that may. The beginnings of
+/// their names.
+const HOLDERS: [(&str, &[&str]); 9] = [
+    ("pg_stats", &["most_common_vals", "most_common_elems", "histogram_bounds"]),
+    ("pg_statistic", &["stavalues"]),
+    ("pg_stats_ext", &["most_common_vals"]),
+    ("pg_stats_ext_exprs", &["most_common_vals", "most_common_elems", "histogram_bounds"]),
+    ("pg_statistic_ext_data", &["stxdmcv", "stxdexpr"]),
+    ("pg_largeobject", &["data"]),
+    ("pg_stat_activity", &["query"]),
+    ("pg_stat_statements", &["query"]),
+    ("pg_prepared_xacts", &["gid"]),
+];
+
+/// Whether a column may hold values of any other. For a relation as a whole: whether one of its columns may.
+fn holds_values(column: &Column) -> bool {
+    let name = column.column.as_str();
+    let holds = |begin: &&str| {
+        name.is_empty() || name.starts_with(begin) && name != "query_id" && name != "query_start"
+    };
+    HOLDERS
+        .iter()
+        .any(|(relation, columns)| *relation == column.relation && columns.iter().any(|c| holds(&c)))
 }
 
 impl<'q, 'c> Veil<'q, 'c> {
@@ -85,6 +110,9 @@ impl<'q, 'c> Veil<'q, 'c> {
         }
         let labels: Vec<Arc<str>> = labels.into_iter().collect();
         let mut found: Vec<Masked> = self.asked(column, &labels)?.into_iter().collect();
+        if holds_values(column) {
+            found.extend(self.in_reach()?);
+        }
         // A mask that names the column itself holds for what is made of it, too.
         let behind = known.map(|k| k.behind.as_slice()).unwrap_or_default();
         for column in behind.iter().filter(|_| self.compiled.masks_by_column) {
@@ -95,6 +123,9 @@ impl<'q, 'c> Veil<'q, 'c> {
 
     fn any_of(&mut self, relation: &Column) -> Result<Option<Masked>, Unfit> {
         let listed = self.columns.and_then(|c| c.of(&relation.schema, &relation.relation));
+        if listed.is_none() && holds_values(relation) {
+            return self.in_reach();
+        }
         let Some(listed) = listed else {
             // Not in the catalog: whatever a relation of its name can have.
             let labels = labels_of(self.compiled, self.question.on.target, relation);
@@ -128,7 +159,7 @@ impl<'q, 'c> Veil<'q, 'c> {
             return Ok(None);
         }
         if let Some(columns) = self.columns {
-            for known in columns.all() {
+            for known in columns.all().filter(|known| !holds_values(&known.column)) {
                 if let Some(masked) = self.of(&known.column)? {
                     return Ok(Some(masked));
                 }
@@ -236,13 +267,29 @@ impl<'q, 'c> Veil<'q, 'c> {
         if facts.opaque.is_some() {
             hush = hush || self.in_reach()?.is_some();
         }
-        let scan = gives_rows && self.detects()?;
+        let texts = self.detects()?;
+        let scan = gives_rows && texts;
+        let written =
+            if matches!(facts.output, Output::None) { self.written(facts, &origins) } else { Vec::new() };
         let origins = if gives_rows { origins } else { Origins::default() };
-        Ok(Ok(MaskDuty { columns, origins, scan, hush }))
+        Ok(Ok(MaskDuty { columns, origins, scan, hush, texts, written }))
+    }
+
+    /// The columns of what is written, with their masks.
+    fn written(&self, facts: &Facts, origins: &Origins) -> Vec<Written> {
+        let columns_of = |relation: &Relation| {
+            let listed = self.columns.and_then(|c| c.of(&relation.schema, &relation.name));
+            let mut listed: Vec<&KnownColumn> = listed.unwrap_or_default().iter().collect();
+            listed.sort_by_key(|known| known.attnum);
+            let mask = |known: &&KnownColumn| origins.get(&(known.oid, known.attnum)).cloned();
+            let columns = listed.iter().map(|known| (known.column.column.clone(), mask(known))).collect();
+            Written { columns }
+        };
+        facts.writes.iter().map(columns_of).collect()
     }
 
     /// Whether a mask that looks through unlabelled values is in force for who asks.
-    fn detects(&mut self) -> Result<bool, Unfit> {
+    pub(crate) fn detects(&mut self) -> Result<bool, Unfit> {
         if !self.compiled.detects {
             return Ok(false);
         }

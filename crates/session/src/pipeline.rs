@@ -27,7 +27,7 @@ use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for}
 use crate::port::{ApprovalError, Ask, Hold, MaskPlan, Need, RecordError, Ticket, Waiting};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
-use crate::veil::veil;
+use crate::veil::{veil, veil_reason};
 
 /// The answer to one command: leave to run it, or what to tell the client.
 pub type Answer = Result<Permit, Refusal>;
@@ -313,6 +313,7 @@ fn authorize(
     if let Some(values) = &plan.values {
         // Policy has read the original; whoever reads on (an approver, the record) needs no values.
         veil(&mut command, &**values);
+        veil_reason(&mut decision, &**values);
     }
     Authorized {
         number,

@@ -1,8 +1,11 @@
 //! What a command says itself (its text, its parameters) on its way into the record: values that detection finds are
 //! replaced there, after policy has read the original. The digest stays that of the original.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::Command;
+use firsthand_model::decision::Decision;
 use firsthand_model::json::{self, Json};
 
 use crate::port::{Found, Values};
@@ -23,17 +26,44 @@ pub(crate) fn veil(command: &mut Command, values: &dyn Values) {
             command.original_digest = Some(sha256(command.text.as_bytes()));
         }
         command.text = text;
+        veil_tables(command, values, &mut found);
     }
-    if command.parameters.is_absent() {
-        return;
+    for said in [&mut command.parameters, &mut command.names] {
+        if said.is_absent() {
+            continue;
+        }
+        match strings_replaced(said.as_bytes(), values, &mut found) {
+            Ok(None) => {}
+            Ok(Some(veiled)) => *said = Json::from_written(veiled),
+            // What cannot be looked at cannot be said to hold nothing.
+            Err(Unread) => {
+                *said = Json::default();
+                command.coverage.push(WITHHELD);
+            }
+        }
     }
-    match strings_replaced(command.parameters.as_bytes(), values, &mut found) {
-        Ok(None) => {}
-        Ok(Some(parameters)) => command.parameters = Json::from_written(parameters),
-        // What cannot be looked at cannot be said to hold nothing.
-        Err(Unread) => {
-            command.parameters = Json::default();
-            command.coverage.push(WITHHELD);
+}
+
+/// Names of tables stand in the open part of the record: what is found in them is no name that anybody needs.
+fn veil_tables(command: &mut Command, values: &dyn Values, found: &mut Vec<Found>) {
+    let mut tables = command.shape.tables.clone();
+    let mut any = false;
+    for table in &mut tables {
+        if let Some(veiled) = replaced(table, values, found) {
+            (*table, any) = (veiled, true);
+        }
+    }
+    if any {
+        Arc::make_mut(&mut command.shape).tables = tables;
+    }
+}
+
+/// The same for what policy says of the command: it may name a setting with its value.
+pub(crate) fn veil_reason(decision: &mut Decision, values: &dyn Values) {
+    let mut found = Vec::new();
+    for said in [&mut decision.reason, &mut decision.advice] {
+        if let Some(text) = replaced(said, values, &mut found) {
+            *said = text.into();
         }
     }
 }
@@ -133,8 +163,6 @@ fn unescaped(raw: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use firsthand_model::masking::{ColumnMask, Style};
 
     use super::*;

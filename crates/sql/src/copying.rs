@@ -29,18 +29,28 @@ pub struct CopyOut {
     pub escape: u8,
     /// The first line names the columns.
     pub header: bool,
+    /// Of `COPY … FROM STDIN`: the table's name as written, folded.
+    pub into: Option<String>,
+    /// The columns that it names, in their order; none: all of them.
+    pub columns: Vec<String>,
 }
 
-/// The options of a text that is one `COPY … TO STDOUT`. `None`: it is something else, or it has an option that is not
+/// The options of a text that is one `COPY … TO STDOUT` or `COPY … FROM STDIN`. `None`: it is something else, or it has an option that is not
 /// known here. Runs the parser: see [`crate::STACK_BYTES`].
 pub fn copy_out(text: &[u8]) -> Option<CopyOut> {
     let text = str::from_utf8(text).ok().filter(|t| t.len() <= crate::TEXT_BYTES_MAX)?;
     let parsed = pg_query::parse(text, 0).ok()?;
     let [only] = parsed.protobuf.stmts.as_slice() else { return None };
     let NodeEnum::CopyStmt(copy) = only.stmt.as_ref()?.node.as_ref()? else { return None };
-    if copy.is_from || copy.is_program || !copy.filename.is_empty() {
+    if copy.is_program || !copy.filename.is_empty() {
         return None;
     }
+    let into = copy.relation.as_ref().filter(|_| copy.is_from).map(|r| r.relname.clone());
+    let columns = copy.attlist.iter().filter_map(|name| match name.node.as_ref() {
+        Some(NodeEnum::String(name)) => Some(name.sval.clone()),
+        _ => None,
+    });
+    let columns = columns.collect();
     let options: Option<Vec<(&str, Given<'_>)>> = copy
         .options
         .iter()
@@ -49,7 +59,7 @@ pub fn copy_out(text: &[u8]) -> Option<CopyOut> {
             _ => None,
         })
         .collect();
-    read(&options?)
+    read(&options?).map(|read| CopyOut { into, columns, ..read })
 }
 
 /// An option's argument.
@@ -116,12 +126,16 @@ fn read(options: &[(&str, Given<'_>)]) -> Option<CopyOut> {
         quote: b'"',
         escape: b'"',
         header: false,
+        into: None,
+        columns: Vec::new(),
     };
     let mut escape = None;
     for (name, value) in options {
         match *name {
             // Which fields are quoted shows in the data.
-            "format" | "force_quote" | "freeze" => {}
+            "format" | "force_quote" | "freeze" | "force_null" | "force_not_null" => {}
+            // What a row that cannot be read does changes nothing in how it is written.
+            "on_error" | "log_verbosity" | "reject_limit" => {}
             "delimiter" => out.delimiter = value.byte()?,
             "null" => {
                 let Given::Text(text) = value else { return None };
@@ -129,6 +143,9 @@ fn read(options: &[(&str, Given<'_>)]) -> Option<CopyOut> {
             }
             "quote" => out.quote = value.byte()?,
             "escape" => escape = Some(value.byte()?),
+            "header" if matches!(value, Given::Text(word) if word.eq_ignore_ascii_case("match")) => {
+                out.header = true;
+            }
             "header" => out.header = value.truth()?,
             "encoding" => {
                 // Bytes of other encodings may look like delimiters.

@@ -17,6 +17,8 @@ use super::columns::Columns;
 
 /// Coverage fact: more rows than the target's cap; counted and in the digest, not kept.
 pub(super) const ROWS_PAST_CAP: &str = "rows-past-cap";
+/// Coverage fact: rows that the record does not have, because what in them is to be masked cannot be told.
+pub(super) const ROWS_WITHHELD: &str = "rows-withheld";
 /// Coverage fact: rows whose columns the target was never asked to describe.
 pub(super) const COLUMNS_UNKNOWN: &str = "columns-unknown";
 
@@ -54,6 +56,7 @@ pub(super) struct Capture {
     line: Vec<u8>,
     past_cap: bool,
     columns_unknown: bool,
+    withheld: bool,
     told_bytes: u64,
 }
 
@@ -75,6 +78,7 @@ impl Capture {
             line: Vec::new(),
             past_cap: limits.rows == 0 || limits.bytes == 0,
             columns_unknown: false,
+            withheld: false,
             told_bytes: 0,
         }
     }
@@ -148,6 +152,11 @@ impl Capture {
         }
         self.piece.push(b']');
         self.close(start)
+    }
+
+    /// Nothing more of it is kept: what would have to be masked in it cannot be told.
+    pub(super) fn withhold(&mut self) {
+        (self.past_cap, self.withheld) = (true, true);
     }
 
     /// A row too large to be held: it counts as past the cap.
@@ -287,7 +296,9 @@ impl Capture {
         outcome.rows = self.rows;
         outcome.bytes = self.bytes;
         outcome.rows_kept = self.kept;
-        if self.past_cap && self.rows > self.kept {
+        if self.withheld && self.rows > 0 {
+            outcome.coverage.push(ROWS_WITHHELD);
+        } else if self.past_cap && self.rows > self.kept {
             outcome.coverage.push(ROWS_PAST_CAP);
         }
         if self.columns_unknown && self.rows > 0 {

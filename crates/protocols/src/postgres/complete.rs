@@ -161,10 +161,8 @@ impl PostgresDialect {
         self.apply(&running.change, &outcome, out);
         self.learned(std::mem::take(&mut running.pending), &running.shape, &outcome);
         outcome.transaction = self.transaction;
-        let place = (walk.at, len);
         let last = walk.cut(len);
         finish(&mut running, &mut outcome, out);
-        let last = self.withheld(&mut running, place, last, &mut outcome);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
         Step::On
     }
@@ -197,6 +195,8 @@ impl PostgresDialect {
             fail(&mut outcome, &it, secrets);
             let read = self.flight.running.front().and_then(|r| judged_read(r));
             self.watch(it.sqlstate(), read);
+            // Undone with its commit: it leaves nothing behind, and is under way no longer when `ready` asks.
+            drop(change);
             self.failed = true;
         } else if let Some((change, pending, shape)) = change {
             self.apply(&change, &outcome, out);
@@ -208,10 +208,8 @@ impl PostgresDialect {
         let in_turn = self.flight.take_ready();
         self.ready(status, out);
         outcome.transaction = self.transaction;
-        let place = (walk.at, len);
         let last = walk.cut(end);
         finish(&mut running, &mut outcome, out);
-        let last = self.withheld(&mut running, place, last, &mut outcome);
         out.push(Action::Complete { permit: running.permit, outcome: Box::new(outcome), last });
         if in_turn { Step::On } else { Step::Broken(READY_TOO_EARLY.to_owned()) }
     }
@@ -365,6 +363,8 @@ impl PostgresDialect {
         } else {
             ended = self.flight.skip(&mut self.names);
         }
+        // What they would have left behind is under way no longer: `ready` counts on that.
+        ended.iter_mut().for_each(|running| running.pending = Pending::default());
         let mut in_turn = true;
         if let Some((_, status)) = ready {
             in_turn = self.flight.take_ready();

@@ -44,14 +44,14 @@ impl PostgresDialect {
             return;
         };
         let number = running.permit.number();
-        let capture = running.capture();
-        capture.passed(count, &messages);
+        running.capture().passed(count, &messages);
         let mut frames = Frames::new(&messages, &self.client_rules);
-        while capture.keeps()
+        while running.capture().keeps()
             && let Ok(Some(frame)) = frames.next()
         {
-            out.extend(capture.copy_data(frame.body).map(|piece| Action::Rows(number, piece)));
+            out.extend(running.sent_copy_data(frame.body).map(|piece| Action::Rows(number, piece)));
         }
+        let capture = running.capture();
         out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
         out.push(Action::ToServer(running.permit.forward(messages.freeze())));
     }
@@ -64,10 +64,10 @@ impl PostgresDialect {
             return;
         };
         let number = running.permit.number();
-        let capture = running.capture();
-        capture.passed(u64::from(last), &piece);
+        running.capture().passed(u64::from(last), &piece);
         let data = if header { piece.get(HEADER_LEN..).unwrap_or_default() } else { &piece[..] };
-        out.extend(capture.copy_data(data).map(|piece| Action::Rows(number, piece)));
+        out.extend(running.sent_copy_data(data).map(|piece| Action::Rows(number, piece)));
+        let capture = running.capture();
         out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
         out.push(Action::ToServer(running.permit.forward(piece.freeze())));
     }
@@ -77,6 +77,8 @@ impl PostgresDialect {
         let forward = match self.flight.copy_target() {
             Some(running) => {
                 running.copy_done = true;
+                let number = running.permit.number();
+                out.extend(running.sent_copy_ends().map(|piece| Action::Rows(number, piece)));
                 let forward = running.permit.forward(message.freeze());
                 self.flight.push(Entry::plain(Sent::CopyEnd));
                 forward

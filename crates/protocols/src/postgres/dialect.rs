@@ -124,10 +124,6 @@ pub struct PostgresDialect {
     pub(super) masks: bool,
     /// For payloads of notifications, once a command had the duty to look values through.
     pub(super) tools: Option<Tools>,
-    /// The client has been told an error that the target does not know of: until ReadyForQuery it is told nothing more.
-    pub(super) muted: bool,
-    /// The same, within a transaction: the next command fails it at the target, too (invariant 9).
-    pub(super) doomed: bool,
     /// The client broke the protocol; told once what runs has ended.
     pub(super) broken: Option<Refusal>,
     /// The target has said itself that the session ends.
@@ -185,8 +181,6 @@ impl PostgresDialect {
             hushed: false,
             masks: false,
             tools: None,
-            doomed: false,
-            muted: false,
             broken: None,
             target_said_why: false,
             over_because: AbandonReason::Dropped,

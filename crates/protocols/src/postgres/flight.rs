@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firsthand_model::command::{Effect, Shape};
+use firsthand_model::command::{Effect, Effects, Shape};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::Permit;
 use firsthand_sql::Masked;
@@ -65,9 +65,14 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Whether what it may touch or deliver is limited.
+    /// Whether it may be stopped once it runs.
     fn is_limited(&self) -> bool {
-        self.limit.is_some() || self.delivery.is_some()
+        self.limit.is_some() || self.may_be_withheld()
+    }
+
+    /// Whether its result may have to be withheld once it has begun: past a limit, or because it cannot be masked.
+    pub(super) fn may_be_withheld(&self) -> bool {
+        self.delivery.is_some() || self.masking.as_ref().is_some_and(|masking| masking.may_fail())
     }
 
     /// Whether it takes copy data from the client, or may: a COPY that writes, or a text that nobody could read. Without a
@@ -84,6 +89,12 @@ impl Running {
         let limits = self.permit.limits();
         self.capture.get_or_insert_with(|| Box::new(Capture::new(limits)))
     }
+}
+
+/// Whether a transaction's end makes something last that the command does.
+pub(super) fn lasts(shape: &Shape) -> bool {
+    let begins = matches!(shape.tag.as_str(), "BEGIN" | "START TRANSACTION");
+    !shape.plain_read && !begins && shape.effects != Effects::only(Effect::Read)
 }
 
 /// How far a command has read the client's copy data, as its end shows.
@@ -176,8 +187,10 @@ pub(super) struct Flight {
     entries: VecDeque<Entry>,
     pub(super) running: VecDeque<Box<Running>>,
     unsettling: usize,
-    /// How many of them have a limit of their own.
+    /// How many of them may be stopped while they run.
     limited: usize,
+    /// Something was sent since the target was last ready that a transaction's end would make last.
+    touched: bool,
     /// How many of them take copy data, or may.
     copies: usize,
     /// The target skips what is sent until the next Sync, which is not in the queue yet; or would, but for a probe.
@@ -241,7 +254,12 @@ impl Flight {
         Some(limit)
     }
 
-    /// Whether a command under way has a limit of its own.
+    /// Whether a transaction's end would make something last.
+    pub(super) fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    /// Whether a command under way may be stopped.
     pub(super) fn is_limited(&self) -> bool {
         self.limited > 0
     }
@@ -250,6 +268,7 @@ impl Flight {
         self.unsettling += usize::from(running.unsettles);
         self.copies += usize::from(running.may_copy());
         self.limited += usize::from(running.is_limited());
+        self.touched |= lasts(&running.shape);
         self.running.push_back(running);
     }
 
@@ -349,6 +368,7 @@ impl Flight {
     /// ReadyForQuery came: takes out what it answers. False when nothing in front is answered by it.
     pub(super) fn take_ready(&mut self) -> bool {
         self.make_way(b'Z');
+        self.touched = self.running.iter().any(|running| lasts(&running.shape));
         // Whichever Sync it answers: no COPY reads any more, and the target skips nothing.
         self.doubts = false;
         match self.entries.front().map(|e| &e.sent) {

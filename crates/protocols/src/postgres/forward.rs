@@ -48,8 +48,13 @@ pub(super) struct Slot {
 impl Slot {
     /// The limit of rows that it may affect, before it is sent.
     pub(super) fn limit(&self) -> Option<&Limit> {
+        self.permitted()?.limit.as_ref()
+    }
+
+    /// What was permitted and is not sent yet.
+    pub(super) fn permitted(&self) -> Option<&Running> {
         match &self.fate {
-            Fate::Permitted(running) => running.limit.as_ref(),
+            Fate::Permitted(running) => Some(running),
             _ => None,
         }
     }
@@ -280,7 +285,7 @@ impl PostgresDialect {
         let masking = permit.mask_plan().map_or(Ok(None), |duties| {
             Masking::new(duties, &plan.shape, plan.copy, self.parameters.ascii_safe)
         });
-        let masking = match masking.and_then(|masking| self.unless_doomed(masking)) {
+        let masking = match masking {
             Ok(masking) => masking,
             Err(refusal) => {
                 permit.abandon(AbandonReason::RefusedTogether);
@@ -422,10 +427,14 @@ impl PostgresDialect {
 
     /// What stands for a refused message at the target: it fails there as a syntax error, and everything after it that
     /// depends on it fails as PostgreSQL has it. Its error is swallowed and the refusal told in its place.
-    fn send_failing(&mut self, refusal: &Refusal, simple: bool, name: &[u8], out: &mut Vec<Action>) {
-        let rule: String = refusal.rule.chars().filter(|c| !c.is_control()).take(64).collect();
-        let rule = if rule.is_empty() { rule } else { format!(" ({rule})") };
-        let text = format!("firsthand refused a command of session {}{rule}", self.session);
+    pub(super) fn send_failing(
+        &mut self,
+        refusal: &Refusal,
+        simple: bool,
+        name: &[u8],
+        out: &mut Vec<Action>,
+    ) {
+        let text = self.failing_text(refusal);
         let mut bytes = BytesMut::with_capacity(text.len() + 64);
         let encoded = if simple {
             frontend::encode_query(&mut bytes, text.as_bytes())
@@ -444,7 +453,8 @@ impl PostgresDialect {
     /// A text that does not parse, and tells the target's own log why.
     pub(super) fn failing_text(&self, refusal: &Refusal) -> String {
         let rule: String = refusal.rule.chars().filter(|c| !c.is_control()).take(64).collect();
-        format!("firsthand refused a command of session {} ({rule})", self.session)
+        let rule = if rule.is_empty() { rule } else { format!(" ({rule})") };
+        format!("firsthand refused a command of session {}{rule}", self.session)
     }
 
     /// What a message that is not sent would have done to names has not happened.

@@ -191,17 +191,21 @@ struct Slot<T> {
     sent: Option<Arc<T>>,
     segment: u64,
     unanswered: u32,
+    /// What was sent last did not happen: the target skips what comes up to the next Sync, and what uses this name there
+    /// is skipped as a use of that, and of nothing that the name stood for before.
+    skipped: bool,
 }
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        Self { confirmed: None, sent: None, segment: 0, unanswered: 0 }
+        Self { confirmed: None, sent: None, segment: 0, unanswered: 0, skipped: false }
     }
 }
 
 impl<T> Slot<T> {
     fn known(&self, segment: u64) -> Known<T> {
         let it = match (self.unanswered, self.segment == segment) {
+            (0, true) if self.skipped => &self.sent,
             (0, _) => &self.confirmed,
             (_, true) => &self.sent,
             (_, false) => return Known::Uncertain,
@@ -210,8 +214,18 @@ impl<T> Slot<T> {
     }
 
     fn send(&mut self, what: Option<Arc<T>>, segment: u64) {
-        (self.sent, self.segment) = (what, segment);
+        (self.sent, self.segment, self.skipped) = (what, segment, false);
         self.unanswered += 1;
+    }
+
+    /// The oldest of what was sent did not happen. True: in this segment, in which nothing more happens.
+    fn unchanged(&mut self, segment: u64) -> bool {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.skipped = self.segment == segment && self.sent.is_some();
+        if self.unanswered == 0 && !self.skipped {
+            self.sent = None;
+        }
+        self.skipped
     }
 
     /// The target has answered the oldest of what was sent.
@@ -257,9 +271,20 @@ impl<T> Table<T> {
 
     fn tidy(&mut self, name: &[u8]) {
         let name = known_as(name);
-        if self.named.get(name).is_some_and(|s| s.unanswered == 0 && s.confirmed.is_none()) {
+        if self.named.get(name).is_some_and(|s| s.unanswered == 0 && s.confirmed.is_none() && !s.skipped) {
             self.named.remove(name);
         }
+    }
+
+    /// Forgets what was skipped under this name.
+    fn forget_skipped(&mut self, name: &[u8]) {
+        if let Some(slot) = if name.is_empty() { Some(&mut self.unnamed) } else { self.named.get_mut(name) } {
+            slot.skipped = false;
+            if slot.unanswered == 0 {
+                slot.sent = None;
+            }
+        }
+        self.tidy(name);
     }
 }
 
@@ -279,6 +304,8 @@ pub(super) struct Names {
     portals: Table<Portal>,
     /// Counts Syncs sent.
     segment: u64,
+    /// Names under which something was skipped in this segment.
+    skipped: Vec<Box<[u8]>>,
     epoch: Epoch,
     /// Bytes that all that was made here takes.
     kept: Arc<AtomicUsize>,
@@ -379,6 +406,10 @@ impl Names {
     /// A Sync is on its way: what follows does not depend on what came before having worked.
     pub(super) fn end_segment(&mut self) {
         self.segment += 1;
+        for name in std::mem::take(&mut self.skipped) {
+            self.statements.forget_skipped(&name);
+            self.portals.forget_skipped(&name);
+        }
     }
 
     /// A command is on its way; `None`: what it does is not known.
@@ -440,14 +471,23 @@ impl Names {
 
     /// What was sent for this statement's name did not happen: it failed or was skipped.
     pub(super) fn statement_unchanged(&mut self, name: &[u8]) {
-        self.statements.slot(name).answer();
+        let skipped = self.statements.slot(name).unchanged(self.segment);
+        self.note_skipped(skipped, name);
         self.statements.tidy(name);
     }
 
     /// What was sent for this portal's name did not happen.
     pub(super) fn portal_unchanged(&mut self, name: &[u8]) {
-        self.portals.slot(name).answer();
+        let skipped = self.portals.slot(name).unchanged(self.segment);
+        self.note_skipped(skipped, name);
         self.portals.tidy(name);
+    }
+
+    fn note_skipped(&mut self, skipped: bool, name: &[u8]) {
+        let name = known_as(name);
+        if skipped && !self.skipped.iter().any(|known| **known == *name) {
+            self.skipped.push(name.into());
+        }
     }
 
     /// The transaction has ended, and all portals with it.

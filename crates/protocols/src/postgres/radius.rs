@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use firsthand_model::command::{Effect, Shape, Step as CommandStep};
+use firsthand_model::command::{Effect, Effects, Shape, Step as CommandStep};
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_model::time::MonoMicros;
 use firsthand_session::{Permit, Refusal, RefusalKind};
@@ -25,7 +25,7 @@ use firsthand_wire::postgres::frontend;
 use super::batch::{Item, Plan, What};
 use super::complete::{Ending, fail, finish, outcome};
 use super::dialect::PostgresDialect;
-use super::flight::{Entry, Running, Sent};
+use super::flight::{Entry, Running, Sent, lasts};
 use super::forward::{REFUSED_NAME, Sending, Slot};
 use super::server::{Step, Walk};
 use super::{refuse, report};
@@ -68,9 +68,9 @@ impl Radius {
         self.wrap.is_some()
     }
 
-    /// Whether a long row may go on in pieces.
-    pub(super) fn passes_pieces(&self) -> bool {
-        self.dropping.is_none()
+    /// Whether what the target answers is dropped.
+    pub(super) fn is_dropping(&self) -> bool {
+        self.dropping.is_some()
     }
 
     /// The transaction has ended.
@@ -135,6 +135,27 @@ fn stays_inside(shape: &Shape) -> bool {
     matches!(shape.tag.as_str(), "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "VALUES")
 }
 
+/// Whether a command leaves the transaction open in which it runs, so that it can still be failed behind it.
+fn leaves_open(shape: &Shape) -> bool {
+    let tag = shape.tag.as_str();
+    shape.plain_read
+        || stays_inside(shape)
+        || shape.effects == Effects::only(Effect::Read)
+        || matches!(
+            tag,
+            "BEGIN" | "START TRANSACTION" | "SAVEPOINT" | "RELEASE" | "DECLARE CURSOR" | "FETCH" | "MOVE"
+        )
+        || matches!(tag, "CLOSE CURSOR" | "SET" | "PREPARE" | "DEALLOCATE")
+}
+
+/// Whether a Query commits something together with a result that may have to be withheld, and can be kept from it.
+fn withholds(slots: &[Slot]) -> bool {
+    let any = |is: fn(&Running) -> bool| slots.iter().filter_map(Slot::permitted).any(is);
+    any(Running::may_be_withheld)
+        && any(|running| lasts(&running.shape))
+        && slots.iter().all(|slot| slot.stays_inside(stays_inside))
+}
+
 /// The limit of a permitted command; or the refusal, where it has one that cannot be kept.
 pub(super) fn limit_of(plan: &Plan, permit: &Permit) -> Result<Option<Limit>, Refusal> {
     let Some((most, rule)) = permit.affected_limit() else { return Ok(None) };
@@ -186,22 +207,35 @@ fn query(text: &str) -> Bytes {
 impl PostgresDialect {
     /// Whether a message must wait: it may commit what a limited command in front of it did.
     pub(super) fn must_hold(&self, item: &Item, slots: &[Slot]) -> bool {
-        let running = || self.flight.running.iter();
-        // A result that may be stopped fails what was written before it in the same pipeline.
-        let may_stop = || running().any(|r| r.delivery.is_some()) && running().any(|r| !r.shape.plain_read);
-        let limited = self.flight.is_limited() && (may_stop() || running().any(|r| r.limit.is_some()));
+        let any =
+            |is: fn(&Running) -> bool| self.flight.is_limited() && self.flight.running.iter().any(|r| is(r));
+        let (limited, may_stop) = (any(|r| r.limit.is_some()), any(Running::may_be_withheld));
         match &item.what {
             What::Query(range) => {
-                let wraps = slots.get(range.clone()).unwrap_or_default().iter().any(Slot::is_limited);
-                limited || self.radius.is_wrapped() || (wraps && !self.flight.is_idle())
-            }
-            What::Sync | What::Function => limited,
-            What::Execute(_) => {
+                let slots = slots.get(range.clone()).unwrap_or_default();
+                let commits = self.sync_commits() || !slots.iter().all(|s| s.stays_inside(leaves_open));
+                let wraps = slots.iter().any(Slot::is_limited) || withholds(slots);
                 limited
-                    && !item.owner.and_then(|o| slots.get(o)).is_some_and(|s| s.stays_inside(stays_inside))
+                    || (may_stop && commits)
+                    || self.radius.is_wrapped()
+                    || (wraps && !self.flight.is_idle())
+            }
+            What::Sync => limited || (may_stop && self.sync_commits()),
+            What::Function => limited || may_stop,
+            What::Execute(_) => {
+                let slot = item.owner.and_then(|o| slots.get(o));
+                let is = |kind: fn(&Shape) -> bool| slot.is_some_and(|s| s.stays_inside(kind));
+                (limited && !is(stays_inside)) || (may_stop && !is(leaves_open))
             }
             _ => false,
         }
+    }
+
+    /// Whether a Sync that goes out now would commit something: not within a transaction block.
+    fn sync_commits(&self) -> bool {
+        let block = self.transaction == Transaction::Open
+            && self.flight.running.iter().all(|r| leaves_open(&r.shape));
+        !block && self.flight.is_touched()
     }
 
     /// Messages wait: the target is made to answer what it has.
@@ -213,9 +247,13 @@ impl PostgresDialect {
 
     /// Before a Query: what it needs around it. The refusal, when its limit cannot be kept.
     pub(super) fn wrap_query(&mut self, slots: &[Slot], out: &mut Vec<Action>) -> Result<(), Refusal> {
-        let Some(limited) = slots.iter().find_map(Slot::limit) else { return Ok(()) };
-        if slots.len() > 1 && !slots.iter().all(|slot| slot.stays_inside(stays_inside)) {
-            return Err(uncountable(limited.most, &limited.rule));
+        match slots.iter().find_map(Slot::limit) {
+            Some(limited) if slots.len() > 1 && !slots.iter().all(|slot| slot.stays_inside(stays_inside)) => {
+                return Err(uncountable(limited.most, &limited.rule));
+            }
+            Some(_) => {}
+            None if withholds(slots) => {}
+            None => return Ok(()),
         }
         if self.transaction == Transaction::Idle {
             out.push(Action::ToServer(self.without_command(query("BEGIN"))));
@@ -229,7 +267,7 @@ impl PostgresDialect {
     pub(super) fn resume_held(&mut self, now: MonoMicros, out: &mut Vec<Action>) {
         let running = &self.flight.running;
         let waits =
-            self.radius.is_wrapped() || running.iter().any(|r| r.limit.is_some() || r.delivery.is_some());
+            self.radius.is_wrapped() || running.iter().any(|r| r.limit.is_some() || r.may_be_withheld());
         let Some(held) =
             self.radius.held.take_if(|held| !waits && (!held.waits_for_all() || self.flight.is_idle()))
         else {
@@ -262,9 +300,15 @@ impl PostgresDialect {
             return Some(Step::On);
         }
         if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Own)) {
+            // What fails a transaction behind other answers tells so with its own; BEGIN around a Query is not told.
+            let failed =
+                tag == b'Z' && TransactionStatus::read(walk.body(len)) == Ok(TransactionStatus::Failed);
             self.swallow(len, walk, out);
             if tag == b'Z' {
                 self.flight.pop();
+            }
+            if failed {
+                self.ready(TransactionStatus::Failed, out);
             }
             return Some(Step::On);
         }
@@ -399,14 +443,34 @@ impl PostgresDialect {
         out.extend(skipped.into_iter().map(|r| Action::Abandon(r.permit, AbandonReason::Skipped)));
         let follows = script || self.flight.sync_follows();
         let alone = self.flight.is_only_ready() || self.flight.ends_with_its_sync();
-        if follows && !alone {
-            // More has gone out behind it, and a text that fails would come after that: the answers up to its own
-            // ReadyForQuery are dropped. Only reads come here: behind a limited write nothing goes out.
+        let nothing_to_undo =
+            self.transaction == Transaction::Idle && !self.flight.is_touched() && !self.radius.is_wrapped();
+        if follows && nothing_to_undo {
             self.radius.dropping = Some(0);
+        } else if follows && !alone {
+            // More has gone out behind it, and a text that fails comes after that: the answers up to its own ReadyForQuery
+            // are dropped. Nothing that ends a transaction block has gone out (`must_hold`).
+            self.radius.dropping = Some(0);
+            if self.transaction == Transaction::Failed {
+                self.fail_behind(refusal, out);
+            }
         } else {
             self.make_fail(follows, refusal, out);
         }
         Step::On
+    }
+
+    /// Has the target fail the transaction block once it has answered what has gone out.
+    fn fail_behind(&mut self, refusal: &Refusal, out: &mut Vec<Action>) {
+        if self.flight.is_open() {
+            let text = "the transaction is aborted: Firsthand has withheld an earlier result of it";
+            let mut aborted = Refusal::new(RefusalKind::Limit, text).hint("ROLLBACK, then begin again.");
+            aborted.rule = Arc::clone(&refusal.rule);
+            self.send_failing(&aborted, false, REFUSED_NAME, out);
+        } else {
+            out.push(Action::ToServer(self.without_command(query(&self.failing_text(refusal)))));
+            self.flight.push(Entry::plain(Sent::Own));
+        }
     }
 
     /// Has the target fail (or roll back) what runs, and drops its answers to that.

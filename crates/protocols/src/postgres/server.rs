@@ -112,7 +112,7 @@ impl PostgresDialect {
                 Ok(Scan::Partial { .. } | Scan::NeedMore(_)) => break,
                 Err(e) => return self.broke(e.to_string(), &mut walk, out),
             };
-            match self.answer_or_mute(tag, len, &mut walk, out) {
+            match self.answer(tag, len, &mut walk, out) {
                 Step::On => {}
                 Step::Hold => {
                     hold = true;
@@ -169,17 +169,6 @@ impl PostgresDialect {
         self.hushed
             || self.tools.is_some()
             || self.flight.running.front().is_some_and(|r| r.masking.is_some())
-    }
-
-    fn answer_or_mute(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
-        if !self.muted {
-            return self.answer(tag, len, walk, out);
-        }
-        let mut actions = Vec::new();
-        let step = self.answer(tag, len, walk, &mut actions);
-        self.flush(walk, &mut actions);
-        self.mute(actions, out);
-        step
     }
 
     fn answer(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
@@ -292,6 +281,9 @@ impl PostgresDialect {
 
     /// Whether a message is passed on before it is whole.
     fn passes(&self, header: Header, available: usize) -> bool {
+        if self.radius.is_dropping() {
+            return header.frame_len() > HELD_ROW_MAX && self.server_rules.is_streamed(header.tag);
+        }
         if self.masks_data(header.tag) {
             return header.body_len() > MASKED_ROW_MAX;
         }
@@ -300,19 +292,20 @@ impl PostgresDialect {
                 && self.flight.running.front().and_then(|r| r.capture.as_ref()).is_some_and(|c| !c.keeps()));
         long && self.server_rules.is_streamed(header.tag)
             && !self.has_list_beside_own()
-            && self.radius.passes_pieces()
             && !self.is_delivery_limited()
             && matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Execute(_) | Sent::Script))
     }
 
     fn pass_piece(&mut self, mut passing: Passing, header: bool, walk: &mut Walk<'_>, out: &mut Vec<Action>) {
         let len = passing.take(walk.rest().len());
-        let swallowed = passing.tag() == b'D' && self.swallows_piece(passing.is_done());
+        let dropped = self.radius.is_dropping();
+        let swallowed = dropped || passing.tag() == b'D' && self.swallows_piece(passing.is_done());
         if swallowed || self.masks_data(passing.tag()) {
+            self.swallow(len, walk, out);
             if !swallowed {
                 self.mask_too_long();
+                let _ = self.withhold(0, walk, out);
             }
-            self.swallow(len, walk, out);
             self.server_passing = Some(passing).filter(|p| !p.is_done());
             return;
         }
@@ -452,8 +445,12 @@ impl PostgresDialect {
         running.capture().copy_follows(formats.format);
         if tag == b'H' {
             self.copy_out_begins(formats.format, formats.columns().len());
+            if let Some(step) = self.withhold(len, walk, out) {
+                return step;
+            }
         } else {
             running.copy_in = true;
+            running.copy_in_begins(formats.format, formats.columns().len());
             self.flight.copy_in_began();
         }
         self.pass(len, true, walk, out)

@@ -85,6 +85,11 @@ impl CopyMask {
         }
     }
 
+    /// Bytes of a row that is not whole.
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether nothing can change.
     pub(super) fn passes_all(&self) -> bool {
         !self.scan && self.masks.iter().all(Option::is_none)

@@ -7,6 +7,7 @@
 
 mod copy;
 mod found;
+mod incoming;
 mod plan;
 mod rows;
 mod stream;
@@ -15,6 +16,7 @@ mod texts;
 use std::sync::Arc;
 
 use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
+use firsthand_model::statement::Output;
 use firsthand_session::port::{Found, MaskPlan, Values};
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::CopyOut;
@@ -40,12 +42,16 @@ pub(super) struct Masking {
     options: Option<Arc<CopyOut>>,
     /// Keys of documents may be values.
     keys: bool,
+    /// The client may get rows.
+    gives_rows: bool,
     /// Its columns, where the gateway had to ask for them itself.
     columns: Option<Arc<Columns>>,
     /// For the rows under way.
     rows: Option<Arc<RowPlan>>,
     /// For the COPY data under way.
     copy: Option<CopyMask>,
+    /// What the client sends must not be kept: what in it is to be masked cannot be told.
+    keeps_nothing: bool,
     /// Why the rest of its reply is withheld.
     refusal: Option<Box<Refusal>>,
 }
@@ -151,9 +157,11 @@ impl Masking {
             plan: plan.clone(),
             options,
             keys,
+            gives_rows: shape.facts.as_ref().is_none_or(|facts| facts.output != Output::None),
             columns: None,
             rows: None,
             copy: None,
+            keeps_nothing: false,
             refusal: None,
         })))
     }
@@ -168,6 +176,12 @@ impl Masking {
         duty.scan
             || !duty.origins.is_empty()
             || duty.columns.as_ref().is_some_and(|c| c.iter().any(Option::is_some))
+    }
+
+    /// Whether the reply may have to be withheld once it has begun: a row can be too long to be masked, or not what was
+    /// announced.
+    pub(super) fn may_fail(&self) -> bool {
+        self.gives_rows && self.needs_columns()
     }
 
     /// Columns that the gateway asked for itself.

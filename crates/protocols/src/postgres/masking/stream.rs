@@ -2,8 +2,6 @@
 //! each read; texts are replaced where they stand; what cannot be masked is withheld, and the command ends in an error.
 
 use bytes::{Bytes, BytesMut};
-use firsthand_model::json::{Json, Object};
-use firsthand_model::outcome::{Outcome, Transaction};
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_wire::postgres::backend::{Notification, ParameterStatus, Report};
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
@@ -19,8 +17,10 @@ use crate::postgres::columns::Columns;
 use crate::postgres::dialect::PostgresDialect;
 use crate::postgres::flight::Running;
 use crate::postgres::names::Portal;
-use crate::postgres::refuse;
 use crate::postgres::server::{Step, Walk};
+
+/// What stands for a text of which nothing passes.
+pub(super) const MASKED: &[u8] = b"[masked]";
 
 impl PostgresDialect {
     /// Rows with these columns follow: decides what is done to each, and gives the columns as the record tells them.
@@ -90,6 +90,9 @@ impl PostgresDialect {
             let Ok(Some(frame)) = frames.next() else { break };
             let start = written.len();
             running.masked(tag, frame.body, &mut written);
+            if running.masking.as_ref().is_some_and(|masking| masking.refusal.is_some()) {
+                break;
+            }
             let Some(body) = written.get(start + HEADER_LEN..) else { continue };
             let capture = running.capture();
             if capture.keeps() {
@@ -105,7 +108,7 @@ impl PostgresDialect {
             out.push(Action::ToClient(running.permit.reply(Bytes::from(written))));
         }
         self.swallow(len, walk, out);
-        Step::On
+        self.withhold(0, walk, out).unwrap_or(Step::On)
     }
 
     /// The header of a message too long to be masked came: what is left of the reply is withheld.
@@ -132,10 +135,10 @@ impl PostgresDialect {
             let fed = copy.finish(&mut masking.tools, &mut rest);
             masking.judge(fed);
         }
-        if masking.refusal.is_some() {
-            self.swallow(len, walk, out);
-            return Step::On;
+        if let Some(step) = self.withhold(len, walk, out) {
+            return step;
         }
+        let Some(running) = self.flight.running.front_mut() else { return Step::On };
         if !rest.is_empty() {
             let number = running.permit.number();
             let mut written = Vec::with_capacity(rest.len() + HEADER_LEN);
@@ -187,8 +190,9 @@ impl PostgresDialect {
                 break;
             }
             let new = match tag {
-                b'E' | b'N' if self.hushed => quiet_report(tag, frame.body),
+                b'E' | b'N' => self.quiet_report(tag, frame.body),
                 b'S' if self.hushed => quiet_parameter(frame.body),
+                b'S' => self.looked_at_parameter(frame.body),
                 b'A' => self.quiet_notification(frame.body),
                 b'V' => self.masked_result(frame.body),
                 _ => None,
@@ -210,6 +214,29 @@ impl PostgresDialect {
         walk.quiet = at;
     }
 
+    /// An error or notice: while masked values are about, nothing of it passes that may hold one; what passes is looked
+    /// through.
+    fn quiet_report(&mut self, tag: u8, body: &[u8]) -> Option<BytesMut> {
+        let report = Report::read(body, "Report").ok()?;
+        if !self.hushed {
+            return texts::looked_at(tag, &report, self.tools.as_mut()?);
+        }
+        let mut quiet = BytesMut::new();
+        texts::quiet(tag, &report, &mut quiet);
+        let report = Report::read(quiet.get(HEADER_LEN..)?, "Report").ok()?;
+        let looked_at = self.tools.as_mut().and_then(|tools| texts::looked_at(tag, &report, tools));
+        Some(looked_at.unwrap_or(quiet))
+    }
+
+    /// A reported setting is looked through: somebody may have given it a value.
+    fn looked_at_parameter(&mut self, body: &[u8]) -> Option<BytesMut> {
+        let it = ParameterStatus::read(body).ok()?;
+        let mut value = Vec::new();
+        let seen = self.tools.as_mut()?.look(&Look::Text(None), 0, "", it.value, &mut value);
+        (seen != Seen::Nothing)
+            .then(|| parameter(it.name, if seen == Seen::Masked { &value } else { MASKED }))
+    }
+
     /// The payload passes detection; while masked values are about, nothing of it passes.
     fn quiet_notification(&mut self, body: &[u8]) -> Option<BytesMut> {
         let it = Notification::read(body).ok()?;
@@ -218,13 +245,13 @@ impl PostgresDialect {
         }
         let mut payload = Vec::new();
         if self.hushed {
-            payload.extend_from_slice(b"[masked]");
+            payload.extend_from_slice(MASKED);
         } else {
             let tools = self.tools.as_mut()?;
             match tools.look(&Look::Text(None), 0, "", it.payload, &mut payload) {
                 Seen::Nothing => return None,
                 Seen::Masked => {}
-                Seen::Null => payload.extend_from_slice(b"[masked]"),
+                Seen::Null => payload.extend_from_slice(MASKED),
             }
         }
         let mut out = BytesMut::new();
@@ -254,86 +281,32 @@ impl PostgresDialect {
         Some(out)
     }
 
-    /// Ends the reply of a command whose values could not be masked: instead of the message that ended it (in `last`, its
-    /// place and length) the client reads an error, and nothing more up to ReadyForQuery.
-    pub(in crate::postgres) fn withheld(
+    /// The reply of the command in front cannot be masked: in place of the message of `len` bytes the client reads why,
+    /// nothing more of it, and the target is made to undo the command as after a limit (`radius`). `None`: it can.
+    pub(in crate::postgres) fn withhold(
         &mut self,
-        running: &mut Running,
-        (before, len): (usize, usize),
-        last: Bytes,
-        outcome: &mut Outcome,
-    ) -> Bytes {
-        let Some(refusal) = running.masking.as_mut().and_then(|m| m.take_refusal()) else { return last };
-        let code = refuse::sqlstate(refusal.kind);
-        let mut error = Vec::new();
-        let mut o = Object::open(&mut error);
-        o.string("code", code);
-        o.string("message", &refusal.message);
-        o.close();
-        (outcome.code, outcome.error) = (Some(code.to_owned()), Json::from_written(error));
-        let mut told = BytesMut::from(last.get(..before).unwrap_or_default());
-        told.extend_from_slice(&refuse::error(&refusal, self.parameters.settings.utf8));
-        let rest = last.get(before + len..).unwrap_or_default();
-        told.extend_from_slice(rest);
-        self.doomed = self.transaction != Transaction::Idle;
-        // With ReadyForQuery behind it, all is said.
-        self.muted = rest.is_empty();
-        told.freeze()
-    }
-
-    /// While the client has been told an error that the target does not know of, it is told nothing but ReadyForQuery.
-    pub(in crate::postgres) fn mute(&mut self, actions: Vec<Action>, out: &mut Vec<Action>) {
-        for action in actions {
-            out.push(match action {
-                Action::ToClient(reply) => {
-                    let (bytes, _) = reply.into_parts();
-                    let ready = self.ready_only(&bytes);
-                    Action::ToClient(self.admission.reply(ready))
-                }
-                Action::Complete { permit, outcome, last } => {
-                    let last = self.ready_only(&last);
-                    Action::Complete { permit, outcome, last }
-                }
-                Action::Note { what, detail, reply } => {
-                    let reply = self.ready_only(&reply);
-                    Action::Note { what, detail, reply }
-                }
-                other => other,
-            });
-        }
-    }
-
-    /// The ReadyForQuery at the end of these bytes, if there is one; the client may be told all again after it.
-    fn ready_only(&mut self, bytes: &Bytes) -> Bytes {
-        let mut frames = Frames::new(bytes, &self.server_rules);
-        let mut ready = Bytes::new();
-        while let Ok(Some(frame)) = frames.next() {
-            if frame.tag == b'Z' {
-                ready = bytes.slice(frame.range());
-                self.muted = false;
-            }
-        }
-        ready
-    }
-
-    /// After a withheld result the client believes its transaction failed: the first command that comes is refused, and
-    /// what stands in its place fails the transaction at the target.
-    pub(in crate::postgres) fn unless_doomed<T>(&mut self, go_on: T) -> Result<T, Box<Refusal>> {
-        if !std::mem::take(&mut self.doomed) || self.transaction == Transaction::Idle {
-            return Ok(go_on);
-        }
-        let text = "the transaction is aborted: Firsthand has withheld an earlier result of it";
-        Err(Box::new(Refusal::new(RefusalKind::Limit, text).hint("ROLLBACK, then begin again.")))
+        len: usize,
+        walk: &mut Walk<'_>,
+        out: &mut Vec<Action>,
+    ) -> Option<Step> {
+        let refusal = self.flight.running.front_mut()?.masking.as_mut()?.take_refusal()?;
+        self.flush(walk, out);
+        let step = self.undo(&refusal, None, len, walk, out);
+        out.push(Action::StopTarget);
+        Some(step)
     }
 
     /// A command was permitted: what it means for texts from now on.
     pub(in crate::postgres) fn masking_begins(&mut self, running: &Running) {
+        if self.tools.is_none()
+            && let Some(plan) = running.permit.mask_plan()
+            && plan.obligations.mask.texts
+        {
+            self.tools = plan.values.as_ref().map(super::Tools::new);
+        }
         let Some(masking) = &running.masking else { return };
         self.masks = true;
         self.hushed |= masking.duty().hush;
-        if masking.duty().scan && self.tools.is_none() {
-            self.tools = Some(super::Tools::new(&masking.tools.values));
-        }
     }
 
     /// The transaction has ended: texts of what comes now hold no values of it.
@@ -401,21 +374,21 @@ impl Masking {
 /// The one reported setting that holds any text, and that `set_config` can give a value of a row.
 fn quiet_parameter(body: &[u8]) -> Option<BytesMut> {
     let it = ParameterStatus::read(body).ok().filter(|it| it.name == b"application_name")?;
-    if it.value.is_empty() || it.value == b"[masked]" {
+    if it.value.is_empty() || it.value == MASKED {
         return None;
     }
-    let mut out = BytesMut::new();
-    firsthand_wire::postgres::encode::message(&mut out, b'S', |out| {
-        out.extend_from_slice(b"application_name\0[masked]\0");
-    });
-    Some(out)
+    Some(parameter(it.name, MASKED))
 }
 
-fn quiet_report(tag: u8, body: &[u8]) -> Option<BytesMut> {
-    let report = Report::read(body, "Report").ok()?;
+fn parameter(name: &[u8], value: &[u8]) -> BytesMut {
     let mut out = BytesMut::new();
-    texts::quiet(tag, &report, &mut out);
-    Some(out)
+    firsthand_wire::postgres::encode::message(&mut out, b'S', |out| {
+        for part in [name, value] {
+            out.extend(part.iter().filter(|b| **b != 0));
+            out.extend_from_slice(&[0]);
+        }
+    });
+    out
 }
 
 fn head(tag: u8, body: usize) -> [u8; HEADER_LEN] {

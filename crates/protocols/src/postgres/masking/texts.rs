@@ -1,9 +1,15 @@
 //! The target's own texts, where they may hold values that policy masks: each is replaced by what its SQLSTATE says.
 //! What cannot hold a value stays: severity, code, position, names of tables and constraints.
 
+use std::ops::Range;
+
 use bytes::BytesMut;
 use firsthand_wire::postgres::backend::{Notification, Report};
 use firsthand_wire::postgres::encode::message;
+
+use super::Tools;
+use super::found::{Look, Seen};
+use super::stream::MASKED;
 
 /// Says why a text is not the target's.
 const WHY: &str = "(Firsthand withholds the target's words: they may hold masked values)";
@@ -98,6 +104,117 @@ pub(super) fn quiet(tag: u8, report: &Report<'_>, out: &mut BytesMut) {
         }
         out.extend_from_slice(&[0]);
     });
+}
+
+/// Errors whose DETAIL is a whole row (PostgreSQL: ExecConstraints), in which nothing says what a value is.
+const OF_A_ROW: [&[u8]; 2] = [b"23502", b"23514"];
+
+/// The report with what detection finds in its texts masked; `None`: nothing is.
+pub(super) fn looked_at(tag: u8, report: &Report<'_>, tools: &mut Tools) -> Option<BytesMut> {
+    let mut any = false;
+    let mut fields = Vec::new();
+    for (code, value) in report.fields() {
+        let known = matches!(code, b'S' | b'V' | b'C' | b'P' | b'p' | b'F' | b'L' | b'R');
+        let row = code == b'D' && OF_A_ROW.contains(&report.sqlstate()) && !is_raised(report);
+        let masked = match code {
+            _ if known => None,
+            b'D' if row => in_brackets(value),
+            _ => text(value, tools),
+        };
+        any |= masked.is_some();
+        fields.push((code, masked.unwrap_or_else(|| value.to_vec())));
+    }
+    any.then(|| {
+        let mut out = BytesMut::new();
+        message(&mut out, tag, |out| {
+            for (code, value) in &fields {
+                out.extend_from_slice(&[*code]);
+                out.extend(value.iter().filter(|b| **b != 0));
+                out.extend_from_slice(&[0]);
+            }
+            out.extend_from_slice(&[0]);
+        });
+        out
+    })
+}
+
+/// A row's values left out: what stands between the first bracket and the last.
+fn in_brackets(value: &[u8]) -> Option<Vec<u8>> {
+    let open = value.iter().position(|b| *b == b'(')?;
+    let close = value.iter().rposition(|b| *b == b')').filter(|close| *close > open)?;
+    let (before, after) = (value.get(..=open)?, value.get(close..)?);
+    let masked = [before, MASKED, after].concat();
+    (masked != value).then_some(masked)
+}
+
+/// A text with what is found in it masked. Values that stand behind the name of their column (`Key (a)=(x)`, `column a: "x"`)
+/// are looked at as values of it.
+fn text(value: &[u8], tools: &mut Tools) -> Option<Vec<u8>> {
+    let named = of_columns(value).filter(|(column, inside)| {
+        let column = String::from_utf8_lossy(column);
+        value.get(inside.clone()).is_some_and(|v| look(v, &column, tools).is_some())
+    });
+    let mut out = Vec::new();
+    let mut at = 0;
+    for (_, inside) in named.collect::<Vec<_>>() {
+        out.extend_from_slice(value.get(at..inside.start).unwrap_or_default());
+        out.extend_from_slice(MASKED);
+        at = inside.end;
+    }
+    out.extend_from_slice(value.get(at..).unwrap_or_default());
+    look(&out, "", tools).or((at > 0).then_some(out))
+}
+
+fn look(value: &[u8], column: &str, tools: &mut Tools) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    match tools.look(&Look::Text(None), 0, column, value, &mut out) {
+        Seen::Nothing => None,
+        Seen::Masked => Some(out),
+        Seen::Null => Some(MASKED.to_vec()),
+    }
+}
+
+/// The places of values with the names of their columns, in order.
+fn of_columns(value: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+    let find = |from: usize, what: &[u8]| {
+        let rest = value.get(from..)?;
+        rest.windows(what.len()).position(|w| w == what).map(|at| from + at)
+    };
+    // `Key (a, b)=(x, y)`: names and values in the same order; a value may hold what stands between them.
+    let key = || {
+        let open = find(0, b"(")?;
+        let middle = find(open, b")=(")?;
+        let close = value.iter().rposition(|b| *b == b')').filter(|close| *close >= middle + 3)?;
+        let names = value.get(open + 1..middle)?;
+        Some((names, middle + 3..close))
+    };
+    // COPY's context: `COPY t, line 1, column a: "x"`.
+    let column = || {
+        let (name, open) = (find(0, b", column ")? + 9, find(0, b": \"")?);
+        let close = value.len().checked_sub(1).filter(|close| *close >= open + 3)?;
+        Some((value.get(name..open)?, open + 3..close))
+    };
+    let mut parts = Vec::new();
+    if let Some((names, values)) = key() {
+        let comma = |bytes: &[u8]| bytes.windows(2).filter(|w| w == b", ").count();
+        if comma(names) == 0 || value.get(values.clone()).is_none_or(|v| comma(v) != comma(names)) {
+            parts.push((names, values));
+        } else {
+            let mut at = values.start;
+            for name in String::from_utf8_lossy(names).split(", ").map(str::len).scan(0, |from, len| {
+                let name = names.get(*from..*from + len);
+                *from += len + 2;
+                name
+            }) {
+                let end = find(at, b", ").filter(|end| *end < values.end).unwrap_or(values.end);
+                parts.push((name, at..end));
+                at = end + 2;
+            }
+        }
+    } else if let Some(part) = column() {
+        parts.push(part);
+    }
+    parts.into_iter()
 }
 
 /// Appends a notification with another payload.
