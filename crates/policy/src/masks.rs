@@ -58,7 +58,7 @@ fn holds_values(column: &Column) -> bool {
     };
     HOLDERS
         .iter()
-        .any(|(relation, columns)| *relation == column.relation && columns.iter().any(|c| holds(&c)))
+        .any(|(relation, columns)| *relation == column.relation && columns.iter().any(holds))
 }
 
 impl<'q, 'c> Veil<'q, 'c> {
