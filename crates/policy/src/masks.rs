@@ -56,9 +56,7 @@ fn holds_values(column: &Column) -> bool {
     let holds = |begin: &&str| {
         name.is_empty() || name.starts_with(begin) && name != "query_id" && name != "query_start"
     };
-    HOLDERS
-        .iter()
-        .any(|(relation, columns)| *relation == column.relation && columns.iter().any(holds))
+    HOLDERS.iter().any(|(relation, columns)| *relation == column.relation && columns.iter().any(holds))
 }
 
 impl<'q, 'c> Veil<'q, 'c> {
