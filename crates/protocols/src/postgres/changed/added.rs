@@ -242,7 +242,7 @@ impl Told {
                 Value::Is(value) => self.value(out, i, value.as_deref()),
                 Value::Wide => {
                     self.wide = true;
-                    out.extend_from_slice(b"{\"omitted\":\"wide\"}");
+                    out.extend_from_slice(b"\"[wide]\"");
                 }
             }
         }

@@ -18,7 +18,7 @@ WITH rel AS MATERIALIZED (\
 SELECT c.oid, n.nspname, c.relname, r.oid AS role, k.columns, \
 CASE WHEN c.relpersistence OPERATOR(pg_catalog.=) 't' THEN 't' \
 WHEN c.relkind OPERATOR(pg_catalog.=) 'r' AND c.relhassubclass THEN 'h' ELSE c.relkind END AS kind, \
-c.relhasrules AS ruled, \
+c.relhasrules AND EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class OPERATOR(pg_catalog.=) c.oid) AS ruled, \
 c.relrowsecurity AND NOT (r.rolsuper OR r.rolbypassrls \
 OR (NOT c.relforcerowsecurity AND pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE'))) AS secured, \
 COALESCE(d.strange, false) AS strange, c.relhastriggers OR COALESCE(d.triggers, false) AS triggers, \
