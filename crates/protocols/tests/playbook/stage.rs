@@ -67,7 +67,7 @@ impl TableSource for Known {
             "16420 public v v f f f f t f f a 1 23 f t f",
         ];
         let rows = ROWS.iter().map(|row| row.split(' ').map(|v| Some(v.to_owned())).collect());
-        let asked = |row: &TableRow| names.iter().any(|name| row[2].as_ref() == Some(name));
+        let asked = |row: &TableRow| names.iter().any(|name| row.get(2) == Some(&Some(name.clone())));
         let facts = TableFacts { rows: rows.filter(asked).collect(), watchers: Vec::new() };
         Box::pin(std::future::ready(Some(facts)))
     }

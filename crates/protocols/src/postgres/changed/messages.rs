@@ -120,6 +120,8 @@ pub(super) fn execute_again(original: &[u8]) -> Option<(BytesMut, Vec<u8>)> {
     const NOTHING: &[u8] = b"UNLISTEN \"firsthand returning\"";
     let portal = Execute::read(original.get(HEADER_LEN..)?).ok()?.portal;
     let mut out = BytesMut::new();
+    // In a transaction that has failed it is this that says so; otherwise there is nothing left to run.
+    frontend::encode_execute(&mut out, portal, 0).ok()?;
     frontend::encode_close(&mut out, Object::Statement(NAME)).ok()?;
     frontend::encode_parse(&mut out, NAME, NOTHING, &[]).ok()?;
     frontend::encode_close(&mut out, Object::Portal(portal)).ok()?;
@@ -127,7 +129,7 @@ pub(super) fn execute_again(original: &[u8]) -> Option<(BytesMut, Vec<u8>)> {
     frontend::encode_close(&mut out, Object::Statement(NAME)).ok()?;
     frontend::encode_execute(&mut out, portal, 0).ok()?;
     out.extend_from_slice(original);
-    Some((out, b"31323C".to_vec()))
+    Some((out, b"C31323C".to_vec()))
 }
 
 /// The body of a RowDescription or DataRow without its last `added` columns; `None`: it has not so many, or is malformed.
