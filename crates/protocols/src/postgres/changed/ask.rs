@@ -73,6 +73,10 @@ impl PostgresDialect {
         }
         self.asking = false;
         self.forward(answers, out);
+        if !self.radius.is_busy() {
+            // It says how things were; and a session that waits keeps nothing of it.
+            self.changed.facts = None;
+        }
     }
 
     /// What is known of the tables is here.

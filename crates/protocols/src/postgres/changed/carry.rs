@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::command::Shape;
 use firsthand_model::target::ChangedRows;
 use firsthand_sql::{Changes, with_returning};
 use firsthand_wire::postgres::Format;
@@ -81,7 +82,8 @@ impl PostgresDialect {
                 let running = running?;
                 let changes = running.changes.take()?;
                 let text = message.get(HEADER_LEN..message.len().checked_sub(1)?)?;
-                let (decided, text) = match self.decide(&changes, text, settled) {
+                let (decided, text) = match self.decide(&changes, text, &Arc::clone(&running.shape), settled)
+                {
                     Ok((added, text)) => (Ok(added), Some(text)),
                     Err(why) => (Err(why), None),
                 };
@@ -123,7 +125,8 @@ impl PostgresDialect {
             }
             _ => Formats::AsSaid,
         };
-        let (added, text) = self.decide(changes, source, settled)?;
+        let shape = portal.does.as_ref().map_or(&statement.shape, |(shape, _)| shape);
+        let (added, text) = self.decide(changes, source, shape, settled)?;
         let instead = messages::instead(message, &text, types, formats, added.count()).ok_or(NOT_THE_SAME)?;
         Ok((added, instead))
     }
@@ -133,6 +136,7 @@ impl PostgresDialect {
         &self,
         changes: &Changes,
         text: &[u8],
+        shape: &Shape,
         settled: bool,
     ) -> Result<(Arc<Added>, Vec<u8>), &'static str> {
         let change = match changes {
@@ -153,7 +157,7 @@ impl PostgresDialect {
             return Err(DEFINED);
         }
         let facts = self.changed.facts.as_ref().ok_or(UNASKED)?;
-        let table = table::meant(facts, &change.table, text)?;
+        let table = table::meant(facts, &change.table, text, shape)?;
         let added = Added::plan(change, table, self.changed.kept)?;
         if !added.is_ascii() && !self.parameters.settings.utf8 {
             return Err(ENCODING);

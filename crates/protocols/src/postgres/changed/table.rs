@@ -4,6 +4,8 @@
 //! statement comes: nothing that is asked there can fail or hold up the client's transaction. What only that transaction
 //! knows, such as a table that it has just made, is not seen there; where that may matter nothing is added.
 
+use firsthand_model::command::Shape;
+
 /// Columns of one table that are added at most; PostgreSQL takes 1,664 in a list.
 pub(super) const COLUMNS_MAX: usize = 512;
 
@@ -111,12 +113,28 @@ pub(super) struct Table {
 }
 
 /// The table that a statement means by that name, with this text; or why that is not certain.
-pub(super) fn meant(facts: &TableFacts, name: &Name, text: &[u8]) -> Result<Table, &'static str> {
+/// `shape`: what the statement was understood to do, where somebody asks for that.
+pub(super) fn meant(
+    facts: &TableFacts,
+    name: &Name,
+    text: &[u8],
+    shape: &Shape,
+) -> Result<Table, &'static str> {
     let [_, schema, relation] = name;
     let mut found: Option<Table> = None;
+    // By the session's own search path, if it was followed; then the statement writes to just one relation of this name.
+    let written = shape.facts.iter().flat_map(|facts| &facts.writes).map(|relation| relation.oid.to_string());
+    let written: Vec<String> = written.filter(|oid| oid != "0").collect();
+    let named = |row: &&TableRow| row.get(2).and_then(Option::as_ref) == Some(relation);
+    let resolved =
+        |row: &TableRow| row.first().and_then(Option::as_ref).is_some_and(|oid| written.contains(oid));
+    let of_those = facts.rows.iter().filter(named).any(resolved);
     for row in &facts.rows {
         let text = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
         if text(2) != relation || !(schema.is_empty() || schema == text(1)) {
+            continue;
+        }
+        if schema.is_empty() && of_those && !resolved(row) {
             continue;
         }
         if text(3) == "t" {
