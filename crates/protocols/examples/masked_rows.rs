@@ -83,6 +83,7 @@ fn measure(text: &str, rows: usize) {
             message_bytes_max: MESSAGE_BYTES_MAX,
             budget: firsthand_protocols::budget::Budget::new(1 << 20),
             changed: firsthand_model::target::ChangedRows::Off,
+            tables: None,
             unobserved: false,
         },
     );

@@ -110,6 +110,7 @@ impl Gateway {
             message_bytes_max: 1 << 20,
             budget: Budget::new(1 << 20),
             changed: ChangedRows::Off,
+            tables: None,
             unobserved: false,
         };
         let dialect = PostgresDialect::new(admission, setup);

@@ -42,6 +42,7 @@ fn session_in(budget: &Arc<Budget>) -> (Fakes, Parts, DuplexStream, DuplexStream
         message_bytes_max: 1 << 20,
         budget: Arc::clone(budget),
         changed: firsthand_model::target::ChangedRows::Off,
+        tables: None,
         unobserved: false,
     };
     let handle = Arc::new(Handle::new(Arc::clone(session.facts()), UnixMicros(0), String::new()));

@@ -226,6 +226,7 @@ impl Rig {
         let setup = Setup {
             knowing: None,
             changed: firsthand_model::target::ChangedRows::Off,
+            tables: None,
             analyzer: analyzer(),
             parameters: Vec::new(),
             session_role: "orders_rw".to_owned(),

@@ -16,7 +16,7 @@ pub enum CopyForm {
 
 /// The options of a `COPY … TO STDOUT`, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CopyOut {
+pub struct CopyOptions {
     /// The form.
     pub form: CopyForm,
     /// Between fields: one byte.
@@ -37,7 +37,7 @@ pub struct CopyOut {
 
 /// The options of a text that is one `COPY … TO STDOUT` or `COPY … FROM STDIN`. `None`: it is something else, or it has an option that is not
 /// known here. Runs the parser: see [`crate::STACK_BYTES`].
-pub fn copy_out(text: &[u8]) -> Option<CopyOut> {
+pub fn copy_options(text: &[u8]) -> Option<CopyOptions> {
     let text = str::from_utf8(text).ok().filter(|t| t.len() <= crate::TEXT_BYTES_MAX)?;
     let parsed = pg_query::parse(text, 0).ok()?;
     let [only] = parsed.protobuf.stmts.as_slice() else { return None };
@@ -59,7 +59,7 @@ pub fn copy_out(text: &[u8]) -> Option<CopyOut> {
             _ => None,
         })
         .collect();
-    read(&options?).map(|read| CopyOut { into, columns, ..read })
+    read(&options?).map(|read| CopyOptions { into, columns, ..read })
 }
 
 /// An option's argument.
@@ -105,7 +105,7 @@ impl Given<'_> {
     }
 }
 
-fn read(options: &[(&str, Given<'_>)]) -> Option<CopyOut> {
+fn read(options: &[(&str, Given<'_>)]) -> Option<CopyOptions> {
     let mut form = CopyForm::Text;
     for (name, value) in options {
         if *name == "format" {
@@ -119,7 +119,7 @@ fn read(options: &[(&str, Given<'_>)]) -> Option<CopyOut> {
         }
     }
     let csv = form == CopyForm::Csv;
-    let mut out = CopyOut {
+    let mut out = CopyOptions {
         form,
         delimiter: if csv { b',' } else { b'\t' },
         null: if csv { Vec::new() } else { b"\\N".to_vec() },
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn options_are_read_in_all_spellings() {
-        let of = |text: &str| copy_out(text.as_bytes());
+        let of = |text: &str| copy_options(text.as_bytes());
         let text = of("copy t to stdout").unwrap();
         assert_eq!((text.form, text.delimiter, text.null.as_slice()), (CopyForm::Text, b'\t', &b"\\N"[..]));
         assert_eq!(of("COPY (select 1) TO STDOUT BINARY").unwrap().form, CopyForm::Binary);
@@ -178,8 +178,10 @@ mod tests {
         let csv =
             of("copy t to stdout (format csv, header off, force_quote *, escape '\\', encoding 'UTF-8')");
         assert_eq!(csv.map(|c| (c.header, c.escape)), Some((false, b'\\')));
+        let inward = of("copy s.t (a, b) from stdin csv").unwrap();
+        assert_eq!((inward.form, inward.into.is_some()), (CopyForm::Csv, true));
         for other in [
-            "copy t from stdin",
+            "copy t from '/tmp/x'",
             "copy t to '/tmp/x'",
             "copy t to program 'cat'",
             "select 1",

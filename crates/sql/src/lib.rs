@@ -47,7 +47,7 @@ pub use analysis::{
     TEXT_BYTES_MAX, UNPARSED, Unparsed, analyze, is_large, parse_cost,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
-pub use copying::{CopyForm, CopyOut, copy_out};
+pub use copying::{CopyForm, CopyOptions, copy_options};
 pub use returning::{Action, Change, Changes, quoted, with_returning};
 pub use secrets::{
     Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, mask, mask_connection, mask_message,

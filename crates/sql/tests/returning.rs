@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use firsthand_sql::{Analyzer, Changes, STACK_BYTES, Settings, with_returning};
+use firsthand_sql::{Analyzer, Change, Changes, STACK_BYTES, Settings, quoted, with_returning};
 
 /// The text with `RETURNING` of these columns; or why not.
 fn rewritten(analyzer: &Analyzer, text: &str, columns: &[&str]) -> String {
@@ -11,9 +11,14 @@ fn rewritten(analyzer: &Analyzer, text: &str, columns: &[&str]) -> String {
     match only.changes.as_deref() {
         None => "nothing".to_owned(),
         Some(Changes::Untold(why)) => (*why).to_owned(),
-        Some(Changes::Rows(change)) => with_returning(text.as_bytes(), change, columns, None)
+        Some(Changes::Rows(change)) => with_returning(text.as_bytes(), change, &items(change, columns))
             .map_or("not the same".to_owned(), |text| String::from_utf8(text).unwrap()),
     }
+}
+
+/// These columns as items.
+fn items(change: &Change, columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|c| format!("{}.{}", quoted(change.qualifier()), quoted(c))).collect()
 }
 
 fn on_a_deep_stack(test: impl FnOnce() + Send + 'static) {
@@ -98,6 +103,49 @@ fn changes_inside_and_upserts_are_seen() {
             let changes = analysis.statements().first().unwrap().changes.clone().unwrap();
             let Changes::Rows(change) = &*changes else { unreachable!("{text}") };
             assert_eq!((change.nested, change.upserts), (nested, upserts), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_list_of_its_own_is_counted_unless_it_depends_on_the_table() {
+    on_a_deep_stack(|| {
+        let analyzer = Analyzer::new();
+        for (text, want) in [
+            ("DELETE FROM t", None),
+            ("DELETE FROM t RETURNING a, t.b + 1, t", Some(3)),
+            ("UPDATE t SET a = 1 RETURNING *", None),
+            ("INSERT INTO t VALUES (1) RETURNING a, t.*", None),
+            ("INSERT INTO t VALUES (1) RETURNING (t).*", None),
+            ("INSERT INTO t VALUES (1) RETURNING (c).d", Some(1)),
+        ] {
+            let analysis = analyzer.analyze(text.as_bytes(), Settings::default());
+            let changes = analysis.statements().first().unwrap().changes.clone().unwrap();
+            let Changes::Rows(change) = &*changes else { unreachable!("{text}") };
+            assert_eq!(change.own_columns, want, "{text}");
+        }
+    });
+}
+
+#[test]
+fn only_items_that_are_what_they_seem_are_added() {
+    on_a_deep_stack(|| {
+        let analyzer = Analyzer::new();
+        let text = "DELETE FROM t WHERE a = 1";
+        let analysis = analyzer.analyze(text.as_bytes(), Settings::default());
+        let changes = analysis.statements().first().unwrap().changes.clone().unwrap();
+        let Changes::Rows(change) = &*changes else { unreachable!() };
+        for (item, fits) in [
+            ("ROW(t.a, t.b)", true),
+            ("CASE WHEN true THEN ROW(t.a) ELSE ROW() END", true),
+            ("(SELECT ROW(o.a) FROM t o)", true),
+            ("f(t)", false),
+            ("t.a AS b", false),
+            ("t.a; DROP TABLE t", false),
+            ("t.a, t.b", false),
+        ] {
+            let rewritten = with_returning(text.as_bytes(), change, &[item.to_owned()]);
+            assert_eq!(rewritten.is_some(), fits, "{item}");
         }
     });
 }

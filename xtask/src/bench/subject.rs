@@ -205,7 +205,7 @@ fn configuration(setup: &Setup, bed: &Bed, data: &Path, port: u16, http: u16) ->
     for (name, record) in setup.targets {
         text.push_str(&format!(
             "[[target]]\nname = \"{name}\"\nprotocol = \"postgres\"\naddress = \"{}:{}\"\ndatabase = \"{}\"\n\
-             tls = \"disable\"\ncredential = {{ user = \"{}\", password = {{ file = \"{}\" }} }}\nrecord = {record}\n",
+             tls = \"disable\"\ncredential = {{ user = \"{}\", password = {{ file = \"{}\" }} }}\nrecord = {record}\nchanged_rows = \"off\"\n",
             server.host,
             server.port,
             server.database,

@@ -366,7 +366,8 @@ pub const KINDS: &[Kind] = &[
     log(
         "target.asked",
         "The gateway itself asked a target, over a connection of its own: what a database defines (its questions are always the \
-         same), or how many rows the command behind this entry is estimated to touch (EXPLAIN of its text).",
+         same), how many rows the command behind this entry is estimated to touch (EXPLAIN of its text), or what tables are that are \
+         written to (asked with each write, and told once for each table and connection).",
         &[of_log(parts::ASKED), FACTS_CUT],
     ),
 ];

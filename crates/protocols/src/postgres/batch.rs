@@ -13,7 +13,7 @@ use firsthand_model::command::{Command, Shape, Step};
 use firsthand_model::json::{self, Json, Object};
 use firsthand_model::outcome::Transaction;
 use firsthand_session::Refusal;
-use firsthand_sql::{CopyOut, Masked};
+use firsthand_sql::{CopyOptions, Masked};
 
 use super::changed::Found;
 use super::knowing::Pending;
@@ -99,7 +99,7 @@ pub(super) struct Plan {
     /// Its text names the function that changes settings.
     pub(super) sets_config: bool,
     /// How its COPY data is written.
-    pub(super) copy: Option<Arc<CopyOut>>,
+    pub(super) copy: Option<Arc<CopyOptions>>,
 }
 
 /// What a command is made of.

@@ -4,6 +4,7 @@ use bytes::{Buf as _, BytesMut};
 use firsthand_model::command::{Effect, Effects, Shape, Step};
 use firsthand_model::json::Json;
 use firsthand_model::outcome::AbandonReason;
+use firsthand_model::target::ChangedRows;
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::judge::After;
 use firsthand_sql::{SMALL_TEXT_BYTES, Settings};
@@ -20,7 +21,7 @@ use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
 use super::role::Change;
-use super::text::{Reading, Recorded};
+use super::text::{Piece, Reading, Recorded};
 use crate::dialect::{Action, Dialect as _, Looking, Thought};
 
 /// Copy data longer than this is passed on before it is whole. Below it, one write carries it.
@@ -460,8 +461,10 @@ impl PostgresDialect {
         let _ = match said {
             Ok(Said::Query(reading)) => self.query(reading, message, out),
             Ok(Said::Parse { name, types, piece, meaning }) => {
-                let statement = self.names.statement_of(&name, *piece, meaning, types.into_iter());
-                self.parse(Arc::new(statement), message, out)
+                let parse = message.get(HEADER_LEN..).map(frontend::Parse::read);
+                let text = parse.and_then(Result::ok).map_or(&[][..], |parse| parse.text);
+                let statement = self.statement_made(&name, text, *piece, meaning, types.into_iter());
+                self.parse(statement, message, out)
             }
             Err(e) => {
                 self.batch.let_go();
@@ -544,7 +547,23 @@ impl PostgresDialect {
             return Err(Next::Waits);
         }
         let meaning = view.map(|view| Meaning::of_piece(&piece, parse.text, view, &types));
-        Ok(Arc::new(self.names.statement_of(parse.statement, piece, meaning, types.into_iter())))
+        Ok(self.statement_made(parse.statement, parse.text, piece, meaning, types.into_iter()))
+    }
+
+    /// With its text, where something may be added to that.
+    fn statement_made(
+        &self,
+        name: &[u8],
+        text: &[u8],
+        piece: Piece,
+        meaning: Option<Meaning>,
+        types: impl Iterator<Item = u32>,
+    ) -> Arc<Statement> {
+        let mut statement = self.names.statement_of(name, piece, meaning, types);
+        if self.changed.kept != ChangedRows::Off && statement.changes.is_some() {
+            statement.keep_source(text, self.changed.settings);
+        }
+        Arc::new(statement)
     }
 
     fn parse(&mut self, statement: Arc<Statement>, message: BytesMut, out: &mut Vec<Action>) -> Next {
@@ -696,12 +715,13 @@ impl PostgresDialect {
         let moment = self.moment();
         self.batch.plan_preparations(moment);
         if self.batch.plans.is_empty() {
-            self.forward(Vec::new(), self.now, out);
+            self.forward(Vec::new(), out);
             return true;
         }
         self.asking = true;
         let commands = self.batch.plans.iter_mut().filter_map(|p| p.command.take()).collect();
         out.push(Action::Ask(commands));
+        self.ask_tables(out);
         false
     }
 }

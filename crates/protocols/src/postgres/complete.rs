@@ -14,7 +14,6 @@ use firsthand_wire::postgres::backend::{CommandTag, Message, Report, Transaction
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::{Format, value};
 
-use super::changed;
 use super::dialect::PostgresDialect;
 use super::flight::{CopyRead, Running, Sent};
 use super::knowing::Pending;
@@ -339,9 +338,6 @@ impl PostgresDialect {
         fail(&mut outcome, &it, failing.and_then(|r| r.secrets.as_ref()));
         if let (Some(knowing), Some(running)) = (&mut self.knowing, failing) {
             knowing.failed(&running.pending, &running.shape);
-        }
-        if changed::may_be_stale(it.sqlstate()) {
-            self.changed.tables.forget();
         }
         (self.failed, self.target_said_why) = (true, self.target_said_why || fatal);
         if failing.is_none() {

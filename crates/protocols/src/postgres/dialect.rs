@@ -20,7 +20,7 @@ use firsthand_wire::postgres::Rules;
 use firsthand_wire::postgres::frame::{Passing, SERVER_LIMIT};
 
 use super::batch::{Batch, Moment};
-use super::changed::ChangedState;
+use super::changed::{Asked, ChangedState, TableSource};
 use super::columns::Columns;
 use super::flight::Flight;
 use super::knowing::{Knowing, Looked};
@@ -59,6 +59,8 @@ pub struct Setup {
     pub message_bytes_max: u32,
     /// How much of the rows that writes touch is found out.
     pub changed: ChangedRows,
+    /// Who is asked about tables for that.
+    pub tables: Option<Arc<dyn TableSource>>,
     /// Nothing can be observed (replication): bytes pass both ways.
     pub unobserved: bool,
 }
@@ -148,7 +150,11 @@ impl PostgresDialect {
     /// A session right after its handshake.
     pub fn new(admission: Admission, setup: Setup) -> Self {
         let version = setup.parameters.iter().find(|(name, _)| name == "server_version");
-        let changed = ChangedState::new(setup.changed, version.map_or("", |(_, version)| version.as_str()));
+        let changed = ChangedState::new(
+            setup.changed,
+            setup.tables,
+            version.map_or("", |(_, version)| version.as_str()),
+        );
         Self {
             admission,
             analyzer: setup.analyzer,
@@ -240,9 +246,9 @@ impl PostgresDialect {
 
     pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.over_because = why;
-        if let Some(asking) = self.changed.asking.take() {
+        if let Some(decided) = self.changed.decided.take() {
             self.asking = false;
-            let permits = asking.into_answers().into_iter().flatten();
+            let permits = decided.into_iter().flatten();
             out.extend(permits.map(|permit| Action::Abandon(permit, why)));
         }
         self.radius.abandon(why, out);
@@ -297,8 +303,7 @@ impl Dialect for PostgresDialect {
         } else {
             self.stalled = false;
             self.read_server(input, false, out);
-            self.resume_without_question(now, out);
-            self.resume_held(now, out);
+            self.resume_held(out);
             self.take_read(out);
             self.end_if_tripped(out);
             self.end_when_idle(out);
@@ -315,12 +320,21 @@ impl Dialect for PostgresDialect {
             );
             return;
         }
-        self.forward_or_ask(answers, now, out);
+        self.forward_when_known(answers, out);
         self.take_read(out);
         self.end_when_idle(out);
     }
 
     fn thought(&mut self, thought: Thought, now: MonoMicros, out: &mut Vec<Action>) {
+        let thought = match thought.downcast::<Asked>() {
+            Ok(asked) => {
+                self.now = now;
+                self.tables_told(*asked, out);
+                self.take_read(out);
+                return self.end_when_idle(out);
+            }
+            Err(thought) => thought,
+        };
         let tag = self.thinking.take().unwrap_or(b'Q');
         match thought.downcast::<ReadElsewhere>() {
             Ok(read) => self.read = Some(*read),

@@ -143,8 +143,8 @@ pub(super) enum Sent {
     CopyData,
     /// CopyDone or CopyFail: no answer of its own.
     CopyEnd,
-    /// The gateway's own question about tables: its answers stay here.
-    Question,
+    /// A message of the gateway's own among the client's: its answer, which has this tag, stays here.
+    Extra(u8),
     /// The gateway's own command: what comes up to ReadyForQuery stays here.
     Own,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
@@ -212,15 +212,10 @@ impl Flight {
         self.open
     }
 
-    /// Whether the gateway's own question is still to be answered.
-    pub(super) fn has_question(&self) -> bool {
-        self.entries.iter().any(|e| matches!(e.sent, Sent::Question))
-    }
-
     pub(super) fn push(&mut self, entry: Entry) {
         match entry.sent {
             Sent::Sync { .. } | Sent::Ready => self.open = false,
-            Sent::Question | Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
+            Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
             _ => self.open = true,
         }
         if let Sent::Sync { doubtful } = entry.sent {
@@ -495,6 +490,22 @@ impl Flight {
             }
         }
         true
+    }
+
+    /// Messages of the gateway's own go out among those of this command: their answers have these tags.
+    pub(super) fn extras(&mut self, tags: &[u8], owner: u64) {
+        for tag in tags {
+            self.push(Entry { sent: Sent::Extra(*tag), owner, ends: 0 });
+        }
+    }
+
+    /// Whether a message with this tag answers one of the gateway's own among the client's.
+    pub(super) fn take_extra(&mut self, tag: u8) -> bool {
+        let taken = matches!(self.entries.front(), Some(Entry { sent: Sent::Extra(of), .. }) if *of == tag);
+        if taken {
+            self.entries.pop_front();
+        }
+        taken
     }
 
     /// Whether the target waits for copy data now.

@@ -7,7 +7,6 @@ use firsthand_model::command::Shape;
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::target::ChangedRows;
-use firsthand_model::time::MonoMicros;
 use firsthand_session::{Answer, Refusal};
 use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::{self, Object as Described};
@@ -118,7 +117,7 @@ impl Sending {
 
 impl PostgresDialect {
     /// Sends the batch, as the answers allow. One answer per planned command.
-    pub(super) fn forward(&mut self, answers: Vec<Answer>, now: MonoMicros, out: &mut Vec<Action>) {
+    pub(super) fn forward(&mut self, answers: Vec<Answer>, out: &mut Vec<Action>) {
         let Batch { bytes, mut items, mut plans, held } = std::mem::take(&mut self.batch);
         self.sending = held.map(Arc::new);
         let mut slots: Vec<Slot> = Vec::with_capacity(plans.len());
@@ -128,28 +127,26 @@ impl PostgresDialect {
             let answer = answers.next().unwrap_or_else(|| Err(Refusal::not_recorded()));
             slots.push(self.slot(plan, answer));
         }
-        self.send_items(bytes, items.drain(..).enumerate(), slots, true, now, out);
+        self.send_items(bytes, items.drain(..).enumerate(), slots, true, out);
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
         self.batch = Batch { bytes: Messages::default(), items, plans, held: None };
         self.sending = None;
     }
 
     /// Goes on with messages that were held back.
-    pub(super) fn send_on(&mut self, held: Sending, now: MonoMicros, out: &mut Vec<Action>) {
+    pub(super) fn send_on(&mut self, held: Sending, out: &mut Vec<Action>) {
         let Sending { bytes, items, slots, settled, budget } = held;
         self.sending = budget;
-        self.send_items(bytes, items.into_iter(), slots, settled, now, out);
+        self.send_items(bytes, items.into_iter(), slots, settled, out);
         self.sending = None;
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a batch that was held is made of, taken apart")]
     fn send_items(
         &mut self,
         mut bytes: Messages,
         mut items: impl Iterator<Item = (usize, Item)>,
         mut slots: Vec<Slot>,
         mut settled: bool,
-        now: MonoMicros,
         out: &mut Vec<Action>,
     ) {
         let mut span = Span::default();
@@ -191,7 +188,7 @@ impl PostgresDialect {
                 self.send_refusal(Some(Box::new(refusal)), true, &item, out);
                 continue;
             }
-            self.send_permitted(at, item, &mut span, &mut bytes, &mut slots, &mut settled, now, out);
+            self.send_permitted(at, item, &mut span, &mut bytes, &mut slots, &mut settled, out);
         }
         self.send(&mut span, &mut bytes, &mut slots, out);
     }
@@ -206,7 +203,6 @@ impl PostgresDialect {
         bytes: &mut Messages,
         slots: &mut [Slot],
         settled: &mut bool,
-        now: MonoMicros,
         out: &mut Vec<Action>,
     ) {
         if item.owner.is_some() && item.owner != span.owner {
@@ -216,19 +212,23 @@ impl PostgresDialect {
             span.owner = item.owner;
         }
         self.describe_unseen(&item, span, bytes, slots, out);
+        let seq = item.owner.and_then(|o| slots.get(o)).map_or(0, Slot::seq);
         let running = match (&item.what, item.owner.and_then(|o| slots.get_mut(o)).map(|s| &mut s.fate)) {
             (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
             _ => None,
         };
         let message = bytes.message(span.len, item.len);
-        if let Some(changed) = self.with_list(&item.what, message, running, *settled, now) {
+        let mut after = Vec::new();
+        if let Some(replaced) = self.with_list(&item.what, message, running, *settled) {
             let owner = span.owner;
             self.send(span, bytes, slots, out);
             bytes.skip(item.len);
-            *span = Span { len: changed.len(), owner };
-            let mut changed = Messages::of(BytesMut::from(changed));
+            *span = Span { len: replaced.bytes.len(), owner };
+            let mut changed = Messages::of(replaced.bytes);
             self.send(span, &mut changed, slots, out);
             span.owner = owner;
+            self.flight.extras(&replaced.before, seq);
+            after = replaced.after;
         } else {
             span.len += item.len;
         }
@@ -240,10 +240,11 @@ impl PostgresDialect {
         };
         for slot in runs {
             if let Fate::Permitted(running) = &slot.fate {
-                *settled &= !self.changed.tables.runs(&running.shape.tag, slot.sets_config);
+                *settled &= !self.changed.runs(&running.shape, slot.sets_config);
             }
         }
         self.queue(at, item, slots);
+        self.flight.extras(&after, seq);
     }
 
     /// Tells a refusal in a message's place (`None`: it was told with another message of its command).

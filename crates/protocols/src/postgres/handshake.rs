@@ -86,6 +86,8 @@ async fn connect(
         Some(path) => Some(know(with, it, &admitted, &accepted, &role, path).await),
         None => None,
     };
+    let asks = changed != ChangedRows::Off && !hello.wanted.unobserved && !read_only;
+    let tables = if asks { it.askers.of(way(with, &admitted)) } else { None };
     let bound = Bound {
         client: facts.clone(),
         claims: claims(&hello.parameters),
@@ -122,6 +124,7 @@ async fn connect(
         budget: Arc::clone(with.budget),
         message_bytes_max: MESSAGE_BYTES_MAX,
         changed,
+        tables,
         unobserved: hello.wanted.unobserved,
     };
     let dialect = Box::new(PostgresDialect::new(admission, setup).read_only(read_only));
@@ -150,6 +153,18 @@ fn may_begin(
     with.engine.may_begin_with(settings, &application, admitted, &hello.wanted, facts)
 }
 
+/// How the gateway itself asks that database.
+fn way(with: &Beginning<'_>, admitted: &Admitted) -> Way {
+    Way {
+        engine: Arc::clone(with.engine),
+        links: Arc::clone(with.links),
+        learner: Arc::clone(with.learner),
+        identity: Arc::clone(&admitted.identity),
+        target: admitted.target.name.clone(),
+        database: admitted.database.clone(),
+    }
+}
+
 /// What a session begins with, for judging its statements.
 async fn know(
     with: &Beginning<'_>,
@@ -159,14 +174,7 @@ async fn know(
     role: &str,
     search_path: &str,
 ) -> Knowing {
-    let way = Way {
-        engine: Arc::clone(with.engine),
-        links: Arc::clone(with.links),
-        learner: Arc::clone(with.learner),
-        identity: Arc::clone(&admitted.identity),
-        target: admitted.target.name.clone(),
-        database: admitted.database.clone(),
-    };
+    let way = way(with, admitted);
     let snapshot = it.definitions.open(way).await;
     let start = Start { user: role.to_owned(), search_path: identifiers(search_path) };
     Knowing::new(Arc::clone(&it.judge), snapshot, start, &accepted.parameters)

@@ -4,7 +4,7 @@
 mod batch;
 mod capture;
 pub mod catalog;
-mod changed;
+pub mod changed;
 mod client;
 mod columns;
 mod complete;
@@ -40,6 +40,7 @@ use firsthand_session::port::BoxFuture;
 use firsthand_sql::Analyzer;
 use firsthand_sql::judge::Judge;
 
+use self::changed::Askers;
 use self::definitions::Definitions;
 use self::estimate::Estimates;
 
@@ -57,6 +58,8 @@ pub struct Postgres {
     definitions: Definitions,
     /// How many rows statements touch.
     estimates: Estimates,
+    /// What is known of the tables that writes touch.
+    askers: Askers,
 }
 
 impl Postgres {

@@ -36,6 +36,10 @@ const UNNAMED_BYTES_MAX: usize = 2 * NAMES_BYTES_MAX;
 /// `{"value":null}`.
 const TYPES_KEPT: usize = PARAMETER_BYTES_KEPT / 14;
 
+/// A prepared text is kept up to this size, to be sent again with a list added. Longer ones are most often rows to be
+/// inserted, which drivers do not send twice.
+pub(super) const SOURCE_BYTES_MAX: usize = 256 << 10;
+
 /// Bytes of a name that count. PostgreSQL looks statements and portals up by the first 63 bytes of their names (NAMEDATALEN
 /// - 1), so two names that differ only behind that are one; taken for two, one's text could stand for the other's.
 const NAME_BYTES: usize = 63;
@@ -102,8 +106,10 @@ pub(super) struct Statement {
     columns: OnceLock<Arc<Columns>>,
     /// Which rows it changes, as far as its text tells.
     pub(super) changes: Found,
-    /// Whether a list was added to its text on the way to the target.
-    pub(super) added: OnceLock<Decided>,
+    /// Its text as it came, where something may be added to it.
+    source: OnceLock<Box<[u8]>>,
+    /// How often settings had changed when it was made.
+    pub(super) settings: u64,
     /// When it was made.
     pub(super) epoch: Epoch,
     kept: Kept,
@@ -114,6 +120,25 @@ impl Statement {
     pub(super) fn parameter_type(&self, index: usize) -> u32 {
         let described = self.types.get().and_then(|t| t.get(index)).copied();
         described.or_else(|| self.asked_types.get(index).copied()).unwrap_or(0)
+    }
+
+    /// Its text, and the types of its parameters that the client fixed. `None`: they are not kept.
+    pub(super) fn source(&self) -> Option<(&[u8], &[u32])> {
+        let source = self.source.get()?;
+        (self.asked_types.len() < TYPES_KEPT).then_some((&**source, &*self.asked_types))
+    }
+
+    /// Its text is kept, where there is room for it.
+    pub(super) fn keep_source(&mut self, text: &[u8], settings: u64) {
+        self.settings = settings;
+        if text.len() <= SOURCE_BYTES_MAX && self.kept.grow(text.len()) {
+            let _ = self.source.set(text.into());
+        }
+    }
+
+    /// How many columns its rows have, as the target described them.
+    pub(super) fn described_columns(&self) -> Option<usize> {
+        self.columns.get().map(|columns| columns.all().len())
     }
 
     /// The target has described its parameters. Not kept where there is no room: then the record has no types.
@@ -149,6 +174,10 @@ pub(super) struct Portal {
     pub(super) result_formats: Box<[Format]>,
     /// The columns as the target described them.
     columns: OnceLock<Arc<Columns>>,
+    /// Whether a list was added to its statement's text on the way to the target.
+    pub(super) added: OnceLock<Decided>,
+    /// It was executed with such a list and has no rows of its own: it cannot be once more.
+    pub(super) ran: OnceLock<()>,
     /// When it was made.
     pub(super) epoch: Epoch,
     kept: Kept,
@@ -349,7 +378,8 @@ impl Names {
             types: OnceLock::new(),
             columns: OnceLock::new(),
             changes,
-            added: OnceLock::new(),
+            source: OnceLock::new(),
+            settings: 0,
             epoch: self.epoch,
             kept: Kept::new(&self.kept, bytes),
         }
@@ -377,6 +407,8 @@ impl Names {
             parameters_cut,
             result_formats,
             columns: OnceLock::new(),
+            added: OnceLock::new(),
+            ran: OnceLock::new(),
             epoch: self.epoch,
             kept: Kept::new(&self.kept, bytes),
         }

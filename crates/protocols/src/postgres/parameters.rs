@@ -16,6 +16,8 @@ pub(super) struct Parameters {
     pub(super) ascii_safe: bool,
     /// How texts are read.
     pub(super) settings: Settings,
+    /// The encodings of the client and of the database, without what does not count in a name.
+    encodings: [Box<[u8]>; 2],
     /// The session's user at the target, as reported.
     pub(super) session_authorization: Option<Box<[u8]>>,
     /// Whether the role in force is a superuser, as reported.
@@ -28,6 +30,7 @@ impl Parameters {
         let mut this = Self {
             ascii_safe: true,
             settings: Settings::default(),
+            encodings: Default::default(),
             session_authorization: None,
             is_superuser: None,
         };
@@ -37,6 +40,12 @@ impl Parameters {
         this
     }
 
+    /// Whether the server sends texts as it stores them: then none can fail to be converted for the client.
+    pub(super) fn same_encoding(&self) -> bool {
+        let [client, server] = &self.encodings;
+        !client.is_empty() && (client == server || **client == *b"sqlascii")
+    }
+
     /// A setting has this value now.
     pub(super) fn set(&mut self, name: &[u8], value: &[u8]) {
         match name {
@@ -44,12 +53,30 @@ impl Parameters {
             b"client_encoding" => {
                 self.settings.utf8 = is_utf8(value);
                 self.ascii_safe = !embeds_ascii(value);
+                self.encodings[0] = plain_name(value);
             }
+            b"server_encoding" => self.encodings[1] = plain_name(value),
             b"session_authorization" => self.session_authorization = Some(value.into()),
             b"is_superuser" => self.is_superuser = Some(value == b"on"),
             _ => {}
         }
     }
+}
+
+/// An encoding's name, as far as it counts.
+fn plain_name(name: &[u8]) -> Box<[u8]> {
+    if is_utf8(name) {
+        return b"utf8"[..].into();
+    }
+    name.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
+}
+
+/// Whether constants in a text are read by that setting.
+pub(super) fn reads_constants(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"DateStyle" | b"IntervalStyle" | b"TimeZone" | b"client_encoding" | b"standard_conforming_strings"
+    )
 }
 
 /// Whether an encoding's name means UTF-8; the server reports `UTF8`, but spells it as it was once set. SQL_ASCII is not:

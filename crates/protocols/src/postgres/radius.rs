@@ -15,7 +15,6 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use firsthand_model::command::{Effect, Effects, Shape, Step as CommandStep};
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
-use firsthand_model::time::MonoMicros;
 use firsthand_session::{Permit, Refusal, RefusalKind};
 use firsthand_sql::Changes;
 use firsthand_wire::postgres::backend::{CommandTag, Report, TransactionStatus};
@@ -264,7 +263,7 @@ impl PostgresDialect {
     }
 
     /// After a walk: what was held back goes on, if nothing limited is under way any more.
-    pub(super) fn resume_held(&mut self, now: MonoMicros, out: &mut Vec<Action>) {
+    pub(super) fn resume_held(&mut self, out: &mut Vec<Action>) {
         let running = &self.flight.running;
         let waits =
             self.radius.is_wrapped() || running.iter().any(|r| r.limit.is_some() || r.may_be_withheld());
@@ -273,7 +272,7 @@ impl PostgresDialect {
         else {
             return;
         };
-        self.send_on(*held, now, out);
+        self.send_on(*held, out);
     }
 
     /// A message of the target that is not for the client: it answers what the gateway sent for itself, or comes after a

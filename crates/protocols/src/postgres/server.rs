@@ -179,8 +179,9 @@ impl PostgresDialect {
                 return Step::On;
             }
         }
-        if let Some(step) = self.question_answered(tag, len, self.now, walk, out) {
-            return step;
+        if self.flight.take_extra(tag) {
+            self.swallow(len, walk, out);
+            return Step::On;
         }
         if let Some(step) = self.own_answer(tag, len, walk, out) {
             return step;
@@ -523,6 +524,9 @@ impl PostgresDialect {
             }
         }
         (self.failed, self.role_touched) = (false, false);
+        if self.flight.is_idle() {
+            self.changed.settled(status == TransactionStatus::Idle);
+        }
         if self.flight.is_idle() && self.batch.is_empty() && !self.asking && !self.radius.is_busy() {
             self.knowing.iter_mut().for_each(Knowing::settled);
         }
@@ -566,6 +570,7 @@ impl PostgresDialect {
     fn reported(&mut self, it: &ParameterStatus<'_>, out: &mut Vec<Action>) {
         let superuser = self.parameters.is_superuser;
         self.parameters.set(it.name, it.value);
+        self.changed.settings += u64::from(parameters::reads_constants(it.name));
         if let Some(knowing) = &mut self.knowing {
             knowing.told(it.name, it.value);
         }

@@ -10,7 +10,7 @@ use firsthand_model::limits::TEXT_BYTES_KEPT;
 use firsthand_model::statement::Facts;
 use firsthand_sql::judge::{After, Judged};
 use firsthand_sql::{
-    Analyzer, Changes, CopyOut, Masked, Settings, Unparsed, copy_out, mask, may_hold_secret,
+    Analyzer, Changes, CopyOptions, Masked, Settings, Unparsed, copy_options, mask, may_hold_secret,
 };
 
 use super::knowing::View;
@@ -45,7 +45,7 @@ pub(super) struct Recorded {
     /// The secrets that were in it, for what the target says of it.
     pub(super) secrets: Option<Arc<Masked>>,
     /// How its COPY data is written, if it is a COPY toward the client.
-    pub(super) copy: Option<Arc<CopyOut>>,
+    pub(super) copy: Option<Arc<CopyOptions>>,
 }
 
 impl Recorded {
@@ -85,7 +85,7 @@ impl Recorded {
     /// The same for a statement that does this: COPY's options are read, too.
     fn with(mut self, shape: &Shape, original: &[u8]) -> Self {
         if shape.tag == "COPY" {
-            self.copy = copy_out(original).map(Arc::new);
+            self.copy = copy_options(original).map(Arc::new);
         }
         self
     }

@@ -53,6 +53,8 @@ pub struct Change {
     pub table: [String; 3],
     /// It has a RETURNING list of its own.
     pub returns: bool,
+    /// How many columns that list makes; `None`: as many as the table has, or it is not told.
+    pub own_columns: Option<usize>,
     /// Its WITH clause holds further changes, which its own RETURNING does not tell.
     pub nested: bool,
     /// The columns that an UPDATE sets.
@@ -63,7 +65,7 @@ pub struct Change {
     qualifier: String,
     /// Where the last token ends; `None`: with the trimmed text (what is shared between texts of different length).
     pub(crate) end: Option<usize>,
-    /// The columns for which the rewriting was proven, where `end` is `None`.
+    /// The items for which the rewriting was proven, where `end` is `None`.
     pub(crate) proven: OnceLock<Box<[String]>>,
 }
 
@@ -131,6 +133,7 @@ pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> 
         action,
         table: [table.catalogname.clone(), table.schemaname.clone(), table.relname.clone()],
         returns,
+        own_columns: own_columns(statement),
         nested,
         sets: sets_of(statement),
         upserts,
@@ -138,6 +141,30 @@ pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> 
         end: Some(end),
         proven: OnceLock::new(),
     }))
+}
+
+/// How many columns a statement's own list makes, where nothing in it stands for several.
+fn own_columns(statement: NodeRef<'_>) -> Option<usize> {
+    let list = match statement {
+        NodeRef::InsertStmt(s) => s.returning_clause.as_ref()?,
+        NodeRef::UpdateStmt(s) => s.returning_clause.as_ref()?,
+        NodeRef::DeleteStmt(s) => s.returning_clause.as_ref()?,
+        _ => return None,
+    };
+    let one = |item: &protobuf::Node| {
+        let Some(NodeEnum::ResTarget(target)) = &item.node else { return false };
+        match target.val.as_ref().and_then(|v| v.node.as_ref()) {
+            Some(NodeEnum::ColumnRef(it)) => {
+                !it.fields.iter().any(|field| matches!(field.node, Some(NodeEnum::AStar(_))))
+            }
+            Some(NodeEnum::AIndirection(it)) => {
+                !it.indirection.iter().any(|field| matches!(field.node, Some(NodeEnum::AStar(_))))
+            }
+            Some(_) => true,
+            None => false,
+        }
+    };
+    list.exprs.iter().all(one).then_some(list.exprs.len())
 }
 
 /// The columns that an UPDATE sets.

@@ -2,49 +2,41 @@
 
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
-use super::{Change, quoted};
+use super::Change;
 use crate::split;
 
-/// The text with these columns of the changed table behind its own RETURNING list, or in a new one. `text` must be the
-/// text that `change` was read from (or one of the same outline). `None`: the result does not parse to the same and the
-/// list; then the text must go as it is. `more`: a subquery in parentheses as the list's last item.
-pub fn with_returning(text: &[u8], change: &Change, columns: &[&str], more: Option<&str>) -> Option<Vec<u8>> {
+/// The text with these items behind its own RETURNING list, or in a new one. `text` must be the text that `change` was read
+/// from (or one of the same outline). `None`: the result does not parse to the same and the list; then the text must go as
+/// it is. An item is a column, a `ROW`, a `CASE` or a subquery, written so that it means itself whatever the search path.
+pub fn with_returning(text: &[u8], change: &Change, items: &[String]) -> Option<Vec<u8>> {
     let end = change.end.unwrap_or_else(|| split::trimmed(text).end);
     let (head, tail) = text.split_at_checked(end)?;
-    let mut out = Vec::with_capacity(text.len() + 16 + columns.len() * 24);
+    let added: usize = items.iter().map(|item| item.len() + 2).sum();
+    let mut out = Vec::with_capacity(text.len() + 16 + added);
     out.extend_from_slice(head);
     out.extend_from_slice(if change.returns { b"," } else { b" RETURNING" });
-    let qualifier = quoted(change.qualifier());
-    for (i, column) in columns.iter().enumerate() {
+    for (i, item) in items.iter().enumerate() {
         out.extend_from_slice(if i > 0 { b", " } else { b" " });
-        out.extend_from_slice(qualifier.as_bytes());
-        out.push(b'.');
-        out.extend_from_slice(quoted(column).as_bytes());
-    }
-    if let Some(more) = more {
-        out.extend_from_slice(b", ");
-        out.extend_from_slice(more.as_bytes());
+        out.extend_from_slice(item.as_bytes());
     }
     out.extend_from_slice(tail);
-    proven(text, &out, change, columns, more).then_some(out)
+    proven(text, &out, change, items).then_some(out)
 }
 
 /// Whether both texts are the same but for the list. What is shared between texts of one outline has one answer for all of
 /// them, as the outline's own argument goes: it is remembered.
-fn proven(text: &[u8], rewritten: &[u8], change: &Change, columns: &[&str], more: Option<&str>) -> bool {
-    let items = || columns.iter().copied().chain(more);
-    let known = |list: &[String]| list.iter().map(String::as_str).eq(items());
-    if change.end.is_none() && change.proven.get().is_some_and(|list| known(list)) {
+fn proven(text: &[u8], rewritten: &[u8], change: &Change, items: &[String]) -> bool {
+    if change.end.is_none() && change.proven.get().is_some_and(|list| **list == *items) {
         return true;
     }
-    let same = is_same(text, rewritten, columns, more.is_some()).unwrap_or(false);
+    let same = is_same(text, rewritten, items.len()).unwrap_or(false);
     if same && change.end.is_none() {
-        let _ = change.proven.set(items().map(str::to_owned).collect());
+        let _ = change.proven.set(items.into());
     }
     same
 }
 
-fn is_same(text: &[u8], rewritten: &[u8], columns: &[&str], more: bool) -> Option<bool> {
+fn is_same(text: &[u8], rewritten: &[u8], items: usize) -> Option<bool> {
     let before = only(std::str::from_utf8(text).ok()?)?;
     let mut after = only(std::str::from_utf8(rewritten).ok()?)?;
     let clause = match &mut after {
@@ -54,16 +46,12 @@ fn is_same(text: &[u8], rewritten: &[u8], columns: &[&str], more: bool) -> Optio
         _ => return None,
     };
     let list = clause.as_mut()?;
-    let own = list.exprs.len().checked_sub(columns.len() + usize::from(more))?;
+    let own = list.exprs.len().checked_sub(items)?;
     let added = list.exprs.split_off(own);
     if own == 0 {
         *clause = None;
     }
-    if more && !added.last().is_some_and(is_subquery) {
-        return Some(false);
-    }
-    let as_asked = added.iter().zip(columns).all(|(node, column)| is_column(node, column));
-    Some(as_asked && before == after)
+    Some(added.iter().all(is_item) && before == after)
 }
 
 /// The only statement of a text.
@@ -73,20 +61,13 @@ fn only(text: &str) -> Option<NodeEnum> {
     only.stmt?.node
 }
 
-/// Whether a list's item is a subquery and nothing more.
-fn is_subquery(item: &protobuf::Node) -> bool {
+/// Whether a list's item is one of those that are added.
+fn is_item(item: &protobuf::Node) -> bool {
     let Some(NodeEnum::ResTarget(target)) = &item.node else { return false };
     let value = target.val.as_ref().and_then(|v| v.node.as_ref());
-    target.name.is_empty() && matches!(value, Some(NodeEnum::SubLink(_)))
-}
-
-/// Whether a list's item is this column, qualified, and nothing more.
-fn is_column(item: &protobuf::Node, column: &str) -> bool {
-    let Some(NodeEnum::ResTarget(target)) = &item.node else { return false };
-    let value = target.val.as_ref().and_then(|v| v.node.as_ref());
-    let Some(NodeEnum::ColumnRef(reference)) = value else { return false };
-    let last = reference.fields.last().and_then(|f| f.node.as_ref());
-    target.name.is_empty()
-        && reference.fields.len() == 2
-        && matches!(last, Some(NodeEnum::String(name)) if name.sval == column)
+    let known = matches!(
+        value,
+        Some(NodeEnum::ColumnRef(_) | NodeEnum::RowExpr(_) | NodeEnum::CaseExpr(_) | NodeEnum::SubLink(_))
+    );
+    known && target.name.is_empty()
 }

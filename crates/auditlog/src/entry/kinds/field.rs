@@ -95,7 +95,7 @@ impl Form {
             Self::Rows => value.as_array().is_some_and(|rows| {
                 rows.iter().all(|row| match row {
                     Value::Array(values) => values.iter().all(datum),
-                    alone => !alone.is_null() && datum(alone),
+                    alone => datum(alone),
                 })
             }),
         };

@@ -227,11 +227,12 @@ pub(super) const HEARTBEAT: &[Field] = &[
 
 pub(super) const ASKED: &[Field] = &[
     field("database", Text, "The database."),
+    field("tables", Texts, "The names asked about, of `tables`."),
     field("target", Text, "The target."),
     field(
         "what",
         Text,
-        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches.",
+        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `tables`: what tables are that are written to.",
     ),
 ];
 

@@ -10,13 +10,14 @@ use firsthand_model::outcome::Outcome;
 use firsthand_model::target::ChangedRows;
 use firsthand_session::ChangedPiece;
 use firsthand_session::port::MaskPlan;
-use firsthand_sql::{Action, Change};
+use firsthand_sql::{Action, Change, quoted};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::value::Renderer;
 
 use super::super::columns::write_type;
+use super::old::{self, Value};
 use super::table::{COLUMNS_MAX, Column, Table};
-use super::{messages, old};
+use super::{FETCHED, messages};
 use crate::dialect;
 
 /// Coverage fact: no key tells the rows apart; all columns stand for it.
@@ -29,27 +30,32 @@ const CTE: &str = "changed-rows:cte";
 const OLD_VALUES: &str = "changed-rows:old-values";
 /// Coverage fact: more rows than are kept.
 const PAST_CAP: &str = "changed-rows:past-cap";
+/// Coverage fact: values that are too large were not asked for.
+const WIDE: &str = "changed-rows:wide";
 /// Coverage fact: the target answers for another table than the one that was asked for.
 const DOUBTFUL: &str = "changed-rows:doubtful";
 
 /// The list added to a statement.
 #[derive(Debug)]
 pub(in super::super) struct Added {
-    table: Arc<Table>,
+    table: Table,
     action: &'static str,
     /// Where its values stand in the record.
     removes: bool,
     /// The statement has a list of its own.
     pub(super) own: bool,
+    /// The columns of the rows.
     columns: Vec<Column>,
-    /// What reads the values before an update, as the list's last item.
-    old: Option<String>,
+    /// What was added: the table a row is in, if all of that may be read; the row; the row as it was, if that is read.
+    items: Vec<String>,
+    /// The last item is the row as it was.
+    old: bool,
     coverage: Vec<&'static str>,
 }
 
 impl Added {
     /// The list for a change of this table; or why there can be none.
-    pub(super) fn plan(change: &Change, table: &Arc<Table>, kept: ChangedRows) -> Result<Self, &'static str> {
+    pub(super) fn plan(change: &Change, table: Table, kept: ChangedRows) -> Result<Self, &'static str> {
         if let Some(why) = table.why {
             return Err(why);
         }
@@ -73,40 +79,35 @@ impl Added {
         if change.nested {
             coverage.push(CTE);
         }
+        let mut items = Vec::with_capacity(3);
+        if table.whole {
+            items.push(format!("{}.tableoid", quoted(change.qualifier())));
+        }
+        items.push(old::row(change.qualifier(), &columns));
         let mut old = None;
         if kept == ChangedRows::Values && (change.action == Action::Update || change.upserts) {
-            old = old::subquery(change, table, &columns);
+            old = old::subquery(change, &table, &columns);
             coverage.extend(old.is_none().then_some(OLD_VALUES));
         }
-        Ok(Self {
-            table: Arc::clone(table),
-            action: if change.upserts { "upsert" } else { change.action.word() },
-            removes: change.action == Action::Delete,
-            own: change.returns,
-            columns,
-            old,
-            coverage,
-        })
+        let (has_old, removes, own) = (old.is_some(), change.action == Action::Delete, change.returns);
+        items.extend(old);
+        let action = if change.upserts { "upsert" } else { change.action.word() };
+        Ok(Self { table, action, removes, own, columns, items, old: has_old, coverage })
     }
 
-    /// The names of the columns, for the text.
-    pub(super) fn names(&self) -> Vec<&str> {
-        self.columns.iter().map(|c| c.name.as_str()).collect()
+    /// The list, for the text.
+    pub(super) fn items(&self) -> &[String] {
+        &self.items
     }
 
-    /// The list's last item, beyond the columns.
-    pub(super) fn more(&self) -> Option<&str> {
-        self.old.as_deref()
+    /// Whether it holds nothing but ASCII: then it is the same in whatever encoding.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.items.iter().all(|item| item.is_ascii())
     }
 
-    /// How many items were added.
+    /// How many columns were added.
     pub(super) fn count(&self) -> usize {
-        self.columns.len() + usize::from(self.old.is_some())
-    }
-
-    /// Whether the columns that the target describes are those asked for: by table and number.
-    pub(super) fn is_described_by(&self, mut origins: impl Iterator<Item = (u32, i16)>) -> bool {
-        self.columns.iter().all(|c| origins.next() == Some((self.table.oid, c.number)))
+        self.items.len()
     }
 }
 
@@ -121,10 +122,8 @@ pub(in super::super) enum Changed {
 /// The changed rows of one command under way.
 pub(in super::super) struct Told {
     pub(super) added: Arc<Added>,
-    format: Format,
-    /// How the columns' values are read, and those before an update, which come as text.
+    /// How the columns' values are read, which come as text.
     renderers: Vec<Renderer>,
-    old_renderers: Vec<Renderer>,
     /// What stands in place of a column's values.
     masks: Vec<Option<ColumnMask>>,
     limits: RecordLimits,
@@ -138,20 +137,20 @@ pub(in super::super) struct Told {
     piece_rows: u64,
     past_cap: bool,
     doubtful: bool,
+    wide: bool,
+    /// Not all rows were fetched: the portal was left in the middle.
+    pub(super) suspended: bool,
 }
 
 impl Told {
-    pub(super) fn new(added: Arc<Added>, format: Format, limits: RecordLimits, plan: MaskPlan) -> Self {
-        let renderers = |format| added.columns.iter().map(|c| Renderer::new(c.type_oid, format)).collect();
-        let (renderers, old_renderers) = (renderers(format), renderers(Format::Text));
+    pub(super) fn new(added: Arc<Added>, limits: RecordLimits, plan: MaskPlan) -> Self {
+        let renderers = added.columns.iter().map(|c| Renderer::new(c.type_oid, Format::Text)).collect();
         let origins = &plan.obligations.mask.origins;
         let masks =
             added.columns.iter().map(|c| origins.get(&(added.table.oid, c.number)).cloned()).collect();
         Self {
             added,
-            format,
             renderers,
-            old_renderers,
             masks,
             limits,
             plan,
@@ -164,12 +163,9 @@ impl Told {
             piece_rows: 0,
             past_cap: limits.rows == 0 || limits.bytes == 0,
             doubtful: false,
+            wide: false,
+            suspended: false,
         }
-    }
-
-    /// The target describes other columns than those asked for.
-    pub(super) fn doubt(&mut self) {
-        self.doubtful = true;
     }
 
     /// A row that is too large to be held.
@@ -188,14 +184,27 @@ impl Told {
             return None;
         }
         let mut values = messages::added_values(body, self.added.count())?;
-        let old = if self.added.old.is_some() { values.pop() } else { None };
+        let old = if self.added.old { values.pop() } else { None };
+        let row = values.pop().flatten().and_then(|written| old::values(written, &self.added.columns));
+        let Some(row) = row else {
+            (self.doubtful, self.past_cap) = (true, true);
+            return None;
+        };
+        if let Some(place) = values.pop() {
+            let oid = place.and_then(|oid| std::str::from_utf8(oid).ok()).and_then(|oid| oid.parse().ok());
+            // Partitions and children are tables of their own.
+            if self.added.table.alone && oid != Some(self.added.table.oid) {
+                // Another table's values: what would have to be masked in them is not known.
+                (self.doubtful, self.past_cap) = (true, true);
+                return None;
+            }
+        }
         let (start, old_start) = (self.piece.len(), self.old_piece.len());
         let mut piece = std::mem::take(&mut self.piece);
-        self.write_row(&mut piece, &self.renderers, values.into_iter());
+        self.write_row(&mut piece, &row);
         self.piece = piece;
         if let Some(old) = old {
-            let read = old.and_then(|array| old::values(array, self.format, &self.added.columns));
-            self.write_old(read);
+            self.write_old(old.and_then(|written| old::values(written, &self.added.columns)));
         }
         let size = (self.piece.len() - start + self.old_piece.len() - old_start) as u64;
         if self.kept_bytes + size > self.limits.bytes {
@@ -211,12 +220,10 @@ impl Told {
     }
 
     /// The row as it was, or `null` where that was not read.
-    fn write_old(&mut self, values: Option<Vec<Option<Vec<u8>>>>) {
+    fn write_old(&mut self, values: Option<Vec<Value>>) {
         let mut piece = std::mem::take(&mut self.old_piece);
         match values {
-            Some(values) => {
-                self.write_row(&mut piece, &self.old_renderers, values.iter().map(|v| v.as_deref()));
-            }
+            Some(values) => self.write_row(&mut piece, &values),
             None => {
                 self.old_missing = true;
                 piece.extend_from_slice(if piece.is_empty() { b"[null" } else { b",null" });
@@ -225,26 +232,27 @@ impl Told {
         self.old_piece = piece;
     }
 
-    fn write_row<'v>(
-        &self,
-        out: &mut Vec<u8>,
-        renderers: &[Renderer],
-        values: impl Iterator<Item = Option<&'v [u8]>>,
-    ) {
+    fn write_row(&mut self, out: &mut Vec<u8>, values: &[Value]) {
         out.extend_from_slice(if out.is_empty() { b"[[" } else { b",[" });
-        for (i, value) in values.enumerate() {
+        for (i, value) in values.iter().enumerate() {
             if i > 0 {
                 out.push(b',');
             }
-            self.value(out, renderers, i, value);
+            match value {
+                Value::Is(value) => self.value(out, i, value.as_deref()),
+                Value::Wide => {
+                    self.wide = true;
+                    out.extend_from_slice(b"\"[wide]\"");
+                }
+            }
         }
         out.push(b']');
     }
 
     /// One value; masked where a duty says so, or where something in it is found that would be.
-    fn value(&self, out: &mut Vec<u8>, renderers: &[Renderer], at: usize, value: Option<&[u8]>) {
+    fn value(&self, out: &mut Vec<u8>, at: usize, value: Option<&[u8]>) {
         let (Some(column), Some(renderer), Some(bytes)) =
-            (self.added.columns.get(at), renderers.get(at), value)
+            (self.added.columns.get(at), self.renderers.get(at), value)
         else {
             out.extend_from_slice(b"null");
             return;
@@ -285,6 +293,8 @@ impl Told {
             coverage.clone_from(&self.added.coverage);
             coverage.extend((self.rows > self.kept).then_some(PAST_CAP));
             coverage.extend(self.old_missing.then_some(OLD_VALUES));
+            coverage.extend(self.wide.then_some(WIDE));
+            coverage.extend(self.suspended.then_some(FETCHED));
             coverage.extend(self.doubtful.then_some(DOUBTFUL));
         }
         ChangedPiece {
@@ -358,6 +368,7 @@ impl Changed {
             Self::Untold(why) => outcome.coverage.push(why),
             Self::Told(mut told) => {
                 let rows = told.rows;
+                told.suspended = outcome.suspended;
                 out.push(dialect::Action::Changed(number, told.take(Some(rows))));
             }
         }

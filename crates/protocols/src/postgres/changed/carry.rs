@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::command::Shape;
 use firsthand_model::target::ChangedRows;
-use firsthand_model::time::MonoMicros;
 use firsthand_sql::{Changes, with_returning};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::backend::RowDescription;
@@ -13,93 +13,165 @@ use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use super::super::batch::What;
 use super::super::dialect::PostgresDialect;
 use super::super::flight::{Running, Sent};
-use super::super::names::{Portal, Statement};
+use super::super::names::{Portal, SOURCE_BYTES_MAX};
 use super::super::server::{Step, Walk};
 use super::added::Told;
-use super::{Added, Changed, Decided, MASKED, NOT_THE_SAME, SEVERAL, UNASKED, fact, messages};
+use super::messages::{Formats, Instead};
+use super::{
+    Added, Changed, DEFINED, Decided, ENCODING, FETCHED, FORMATS, LARGE, MASKED, NOT_THE_SAME, PREPARED,
+    SEVERAL, UNASKED, fact, messages, table,
+};
 use crate::dialect::Action;
 
 /// Rows cut to the client's own columns that are handed on together.
 const CUT_BYTES: usize = 32 << 10;
 
+/// A Bind up to this size goes to the target twice: as it is, and for the changed text.
+const BIND_BYTES_MAX: usize = 1 << 20;
+
+/// What goes to the target in place of a message.
+#[derive(Default)]
+pub(in super::super) struct Replaced {
+    pub(in super::super) bytes: BytesMut,
+    /// The tags of answers that stay here, before the one to the message itself and behind it.
+    pub(in super::super) before: Vec<u8>,
+    pub(in super::super) after: Vec<u8>,
+}
+
 impl PostgresDialect {
-    /// The bytes that go to the target in place of this message; `None`: the message itself. `running`: the command of a
-    /// Query, which learns here what becomes of its rows.
+    /// What goes to the target in place of this message; `None`: the message itself. `running`: the command of a Query,
+    /// which learns here what becomes of its rows.
     pub(in super::super) fn with_list(
         &mut self,
         what: &What,
         message: &[u8],
         running: Option<&mut Running>,
         settled: bool,
-        now: MonoMicros,
-    ) -> Option<Bytes> {
+    ) -> Option<Replaced> {
         if self.changed.kept == ChangedRows::Off {
             return None;
         }
         match what {
-            What::Parse(it) => {
-                let changes = Arc::clone(it.changes.as_ref()?);
-                let parse =
-                    firsthand_wire::postgres::frontend::Parse::read(message.get(HEADER_LEN..)?).ok()?;
-                let (decided, text) = self.decide(&changes, parse.text, settled, now);
-                let _ = it.added.set(decided);
-                messages::parse(message, &text?)
-            }
             What::Bind(portal) => {
-                let added = added_to(portal.statement.as_ref())?;
-                messages::bind(message, added.own, added.count())
+                let changes = Arc::clone(portal.statement.as_ref()?.changes.as_ref()?);
+                let (decided, instead) = match self.instead(portal, &changes, message, settled) {
+                    Ok((added, instead)) => (Ok(added), Some(instead)),
+                    Err(why) => (Err(why), None),
+                };
+                let _ = portal.added.set(decided);
+                instead.map(|Instead { bytes, before, after }| Replaced { bytes, before, after })
+            }
+            What::Sync => {
+                self.changed.parts = false;
+                None
             }
             What::Execute(portal) => {
-                let added = added_to(portal.as_ref()?.statement.as_ref())?;
-                if added.own { None } else { messages::execute(message) }
+                self.changed.parts |= messages::has_limit(message);
+                let portal = portal.as_ref()?;
+                if added_to(portal)?.own {
+                    return None;
+                }
+                if portal.ran.set(()).is_err() {
+                    let (bytes, before) = messages::execute_again(message)?;
+                    return Some(Replaced { bytes, before, after: Vec::new() });
+                }
+                messages::execute(message).map(Replaced::of)
             }
             What::Query(_) => {
+                self.changed.parts = false;
                 let running = running?;
                 let changes = running.changes.take()?;
                 let text = message.get(HEADER_LEN..message.len().checked_sub(1)?)?;
-                let (decided, text) = self.decide(&changes, text, settled, now);
-                running.changed = Some(self.told(decided, Format::Text, running));
-                messages::query(&text?)
+                let (decided, text) = match self.decide(&changes, text, &Arc::clone(&running.shape), settled)
+                {
+                    Ok((added, text)) => (Ok(added), Some(text)),
+                    Err(why) => (Err(why), None),
+                };
+                running.changed = Some(self.told(decided, running));
+                messages::query(&text?).map(Replaced::of)
             }
             _ => None,
         }
     }
 
-    /// Whether a list is added to this text, which, and the text with it.
+    /// What a Bind becomes; or why it stays what it is.
+    fn instead(
+        &self,
+        portal: &Portal,
+        changes: &Changes,
+        message: &[u8],
+        settled: bool,
+    ) -> Result<(Arc<Added>, Instead), &'static str> {
+        let statement = portal.statement.as_deref().ok_or(UNASKED)?;
+        let change = match changes {
+            Changes::Untold(why) => return Err(fact(why)),
+            Changes::Rows(change) => change,
+        };
+        let (source, types) = statement.source().ok_or(LARGE)?;
+        if message.len() > BIND_BYTES_MAX {
+            return Err(LARGE);
+        }
+        if statement.settings != self.changed.settings || depends_on_its_time(source) {
+            return Err(PREPARED);
+        }
+        if self.changed.parts {
+            return Err(FETCHED);
+        }
+        let formats = match &*portal.result_formats {
+            _ if !change.returns => Formats::None,
+            [Format::Binary] => {
+                let columns = change.own_columns.or_else(|| statement.described_columns());
+                Formats::Binary(columns.ok_or(FORMATS)?)
+            }
+            _ => Formats::AsSaid,
+        };
+        let shape = portal.does.as_ref().map_or(&statement.shape, |(shape, _)| shape);
+        let (added, text) = self.decide(changes, source, shape, settled)?;
+        let instead = messages::instead(message, &text, types, formats, added.count()).ok_or(NOT_THE_SAME)?;
+        Ok((added, instead))
+    }
+
+    /// The list that is added to this text, and the text with it; or why there is none.
     fn decide(
         &self,
         changes: &Changes,
         text: &[u8],
+        shape: &Shape,
         settled: bool,
-        now: MonoMicros,
-    ) -> (Decided, Option<Vec<u8>>) {
+    ) -> Result<(Arc<Added>, Vec<u8>), &'static str> {
         let change = match changes {
-            Changes::Untold(why) => return (Err(fact(why)), None),
+            Changes::Untold(why) => return Err(fact(why)),
             Changes::Rows(change) => change,
         };
         // Rows of the client's own that are masked are told from the columns asked for, and these would be others.
         if self.masks && change.returns {
-            return (Err(MASKED), None);
+            return Err(MASKED);
         }
-        let Some(table) = self.changed.tables.of(&change.table, now).filter(|_| settled) else {
-            return (Err(UNASKED), None);
-        };
-        let added = match Added::plan(change, table, self.changed.kept) {
-            Ok(added) => added,
-            Err(why) => return (Err(why), None),
-        };
-        match with_returning(text, change, &added.names(), added.more()) {
-            Some(text) => (Ok(Arc::new(added)), Some(text)),
-            None => (Err(NOT_THE_SAME), None),
+        if text.len() > SOURCE_BYTES_MAX {
+            return Err(LARGE);
         }
+        if let Some(why) = self.why_not_now() {
+            return Err(why);
+        }
+        if !settled {
+            return Err(DEFINED);
+        }
+        let facts = self.changed.facts.as_ref().ok_or(UNASKED)?;
+        let table = table::meant(facts, &change.table, text, shape)?;
+        let added = Added::plan(change, table, self.changed.kept)?;
+        if !added.is_ascii() && !self.parameters.settings.utf8 {
+            return Err(ENCODING);
+        }
+        let text = with_returning(text, change, added.items()).ok_or(NOT_THE_SAME)?;
+        Ok((Arc::new(added), text))
     }
 
-    fn told(&self, decided: Decided, format: Format, running: &Running) -> Changed {
+    fn told(&self, decided: Decided, running: &Running) -> Changed {
         match decided {
             Err(why) => Changed::Untold(why),
             Ok(added) => {
                 let plan = running.permit.mask_plan().cloned().unwrap_or_default();
-                Changed::Told(Box::new(Told::new(added, format, running.permit.limits(), plan)))
+                Changed::Told(Box::new(Told::new(added, running.permit.limits(), plan)))
             }
         }
     }
@@ -111,15 +183,9 @@ impl PostgresDialect {
         running: &Running,
     ) -> Option<Changed> {
         let portal = portal.filter(|_| self.changed.kept != ChangedRows::Off)?;
-        let statement = portal.statement.as_ref()?;
-        statement.changes.as_ref()?;
-        let decided = statement.added.get().cloned().unwrap_or(Err(UNASKED));
-        // One format for all columns goes for the added ones as well; otherwise they are asked for as text.
-        let format = match (&decided, &*portal.result_formats) {
-            (Ok(added), [one]) if added.own => *one,
-            _ => Format::Text,
-        };
-        Some(self.told(decided, format, running))
+        portal.statement.as_ref()?.changes.as_ref()?;
+        let decided = portal.added.get().cloned().unwrap_or(Err(UNASKED));
+        Some(self.told(decided, running))
     }
 
     /// What a Query of several statements does to rows is not told.
@@ -223,8 +289,7 @@ impl PostgresDialect {
         out: &mut Vec<Action>,
     ) -> Option<Step> {
         let added = match self.flight.first().map(|e| &e.sent)? {
-            Sent::DescribeStatement(it) => added_to(it.as_ref())?,
-            Sent::DescribePortal(it) => added_to(it.as_ref()?.statement.as_ref())?,
+            Sent::DescribePortal(it) => added_to(it.as_ref()?)?,
             Sent::Script => match self.flight.running.front()?.changed.as_ref()? {
                 Changed::Told(told) => Arc::clone(&told.added),
                 Changed::Untold(_) => return None,
@@ -247,12 +312,7 @@ impl PostgresDialect {
     ) -> Option<Step> {
         let body = walk.body(len).to_vec();
         let description = RowDescription::read(&body).ok()?;
-        let own = description.len().checked_sub(added.count())?;
-        let origins = description.columns().skip(own).map(|c| (c.table, c.number));
-        let sure = added.is_described_by(origins);
-        if !sure {
-            self.changed.tables.forget();
-        }
+        description.len().checked_sub(added.count())?;
         let mut message = BytesMut::new();
         let columns = if added.own {
             let cut = messages::described(&body, added.count())?;
@@ -265,17 +325,11 @@ impl PostgresDialect {
         self.swallow(len, walk, out);
         let script = matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Script));
         match self.flight.first().map(|e| &e.sent) {
-            Some(Sent::DescribeStatement(Some(it))) => {
-                columns.into_iter().for_each(|columns| it.columns_described(columns));
-            }
             Some(Sent::DescribePortal(Some(it))) => {
                 columns.into_iter().for_each(|columns| it.columns_described(columns));
             }
             _ => {
                 let running = self.flight.running.front_mut()?;
-                if let Some(told) = running.changed.as_mut().and_then(Changed::told).filter(|_| !sure) {
-                    told.doubt();
-                }
                 if added.own {
                     let number = running.permit.number();
                     let before = running.capture().rows_follow(columns);
@@ -300,7 +354,21 @@ impl PostgresDialect {
     }
 }
 
-/// The list that was added to a statement.
-fn added_to(statement: Option<&Arc<Statement>>) -> Option<Arc<Added>> {
-    statement?.added.get()?.as_ref().ok().cloned()
+impl Replaced {
+    fn of(message: Bytes) -> Self {
+        Self { bytes: BytesMut::from(message), ..Self::default() }
+    }
+}
+
+/// The list that was added to a portal's statement.
+fn added_to(portal: &Arc<Portal>) -> Option<Arc<Added>> {
+    portal.added.get()?.as_ref().ok().cloned()
+}
+
+/// Whether a text may hold a constant that was read when it was prepared and would be another one now.
+fn depends_on_its_time(text: &[u8]) -> bool {
+    let text = text.to_ascii_lowercase();
+    [&b"now"[..], b"today", b"tomorrow", b"yesterday"]
+        .iter()
+        .any(|word| text.windows(word.len() + 1).any(|at| at.split_first() == Some((&b'\'', *word))))
 }

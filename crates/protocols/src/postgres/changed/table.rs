@@ -1,58 +1,89 @@
-//! What has to be known of a table before RETURNING may be added to a statement: asked of the target itself, in the
-//! session, with its search path and its role, so that what is told is what holds for the statement.
+//! What has to be known of a table before RETURNING may be added to a statement.
+//!
+//! It is asked over a connection of the gateway's own (`asker`), for the role in force in the session, right when the
+//! statement comes: nothing that is asked there can fail or hold up the client's transaction. What only that transaction
+//! knows, such as a table that it has just made, is not seen there; where that may matter nothing is added.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use bytes::BytesMut;
-use firsthand_model::time::MonoMicros;
-use firsthand_wire::postgres::backend::DataRow;
-use firsthand_wire::postgres::encode::{EncodeError, message};
-use firsthand_wire::postgres::frontend::{self, Object};
-
-/// Tables known per session at most. A session that writes to more of them asks again.
-const TABLES_MAX: usize = 512;
-
-/// How long what was told of a table is relied on: other sessions may change it. A statement that fails because of that
-/// has it asked anew.
-const AGE_MAX_MICROS: u64 = 60_000_000;
+use firsthand_model::command::Shape;
 
 /// Columns of one table that are added at most; PostgreSQL takes 1,664 in a list.
 pub(super) const COLUMNS_MAX: usize = 512;
 
-/// The name of the gateway's own statement and portal at the target.
-const NAME: &[u8] = b"firsthand asks";
+/// The oldest server on which the question works (`attgenerated`).
+pub(super) const SERVER_MIN: u32 = 12;
 
-/// The oldest server on which the question works (`indnkeyatts`).
-pub(super) const SERVER_MIN: u32 = 11;
-
-/// The question. One row for each column; none: there is no such table. `$1` is the schema or empty, `$2` the table.
-/// Everything is qualified, so that no search path makes it mean something else, and nothing in it can fail.
-pub(super) const QUESTION: &str = "\
-SELECT c.oid, n.nspname, c.relname, \
-CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'r' AND c.relhassubclass THEN 'h' ELSE c.relkind END, c.relhasrules, pg_catalog.row_security_active(c.oid), \
-a.attname, a.attnum, a.atttypid, a.attnum OPERATOR(pg_catalog.=) ANY (k.columns), \
-pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT') \
+/// The question. One row for each column of each relation of that name; none: there is no such relation, or no such role.
+/// `$1` are names of relations, `$2` is the role. Everything is qualified, so that no search path makes it mean something
+/// else.
+pub const TABLES_QUESTION: &str = "\
+WITH rel AS MATERIALIZED (\
+SELECT c.oid, n.nspname, c.relname, r.oid AS role, k.columns, \
+CASE WHEN c.relpersistence OPERATOR(pg_catalog.=) 't' THEN 't' \
+WHEN c.relkind OPERATOR(pg_catalog.=) 'r' AND c.relhassubclass THEN 'h' ELSE c.relkind END AS kind, \
+c.relhasrules AND EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class OPERATOR(pg_catalog.=) c.oid) AS ruled, \
+c.relrowsecurity AND NOT (r.rolsuper OR r.rolbypassrls \
+OR (NOT c.relforcerowsecurity AND pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE'))) AS secured, \
+COALESCE(d.strange, false) AS strange, c.relhastriggers OR COALESCE(d.triggers, false) AS triggers, \
+pg_catalog.has_table_privilege(r.oid, c.oid, 'SELECT') AS whole, \
+EXISTS (SELECT FROM pg_catalog.pg_attrdef e WHERE e.adrelid OPERATOR(pg_catalog.=) c.oid \
+AND pg_catalog.strpos(e.adbin::pg_catalog.text, pg_catalog.concat(':funcid ', \
+'pg_catalog.current_query()'::pg_catalog.regprocedure::pg_catalog.oid, ' ')) OPERATOR(pg_catalog.>) 0) \
+OR (c.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger g \
+JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid \
+WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT g.tgisinternal \
+AND p.prosrc OPERATOR(pg_catalog.~*) 'current_query|pg_stat_activity|pg_stat_get')) AS looks, \
+c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation FROM pg_catalog.pg_locks l \
+WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.mode OPERATOR(pg_catalog.=) \
+ANY ('{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'))) AS locked \
 FROM pg_catalog.pg_class c \
+JOIN pg_catalog.pg_roles r ON r.rolname OPERATOR(pg_catalog.=) $2 \
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid \
+LEFT JOIN LATERAL (\
+WITH RECURSIVE below AS (\
+SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid \
+UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN below ON i.inhparent OPERATOR(pg_catalog.=) below.inhrelid) \
+SELECT pg_catalog.bool_or(p.relkind OPERATOR(pg_catalog.=) 'f') AS strange, \
+pg_catalog.bool_or(p.relhastriggers) AS triggers \
+FROM below JOIN pg_catalog.pg_class p ON p.oid OPERATOR(pg_catalog.=) below.inhrelid) d ON c.relhassubclass \
 LEFT JOIN LATERAL (\
 SELECT ARRAY(SELECT u.number FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY u(number, place) \
 WHERE u.place OPERATOR(pg_catalog.<=) i.indnkeyatts) AS columns \
 FROM pg_catalog.pg_index i \
-WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisunique AND i.indisvalid \
+WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid \
 AND i.indpred IS NULL AND i.indexprs IS NULL \
 AND (i.indisprimary OR NOT EXISTS (SELECT FROM pg_catalog.pg_attribute o \
 WHERE o.attrelid OPERATOR(pg_catalog.=) c.oid AND o.attnum OPERATOR(pg_catalog.=) ANY (i.indkey) AND NOT o.attnotnull)) \
 ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) k ON true \
-WHERE c.relname OPERATOR(pg_catalog.=) $2 AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped \
-AND CASE WHEN $1 OPERATOR(pg_catalog.=) '' THEN pg_catalog.pg_table_is_visible(c.oid) \
-WHEN $1 OPERATOR(pg_catalog.=) 'pg_temp' THEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
-ELSE n.nspname OPERATOR(pg_catalog.=) $1 END \
-ORDER BY a.attnum";
+WHERE c.relname OPERATOR(pg_catalog.=) ANY ($1) AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}')) \
+SELECT rel.oid, rel.nspname, rel.relname, rel.kind, rel.ruled, rel.secured, rel.strange, rel.triggers, rel.whole, rel.looks, \
+rel.locked, a.attname, a.attnum, a.atttypid, a.attnum OPERATOR(pg_catalog.=) ANY (rel.columns), \
+pg_catalog.has_column_privilege(rel.role, rel.oid, a.attnum, 'SELECT'), \
+a.attlen OPERATOR(pg_catalog.=) -1 AND a.attstorage OPERATOR(pg_catalog.<>) 'p' \
+FROM rel JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) rel.oid \
+WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND a.attgenerated OPERATOR(pg_catalog.<>) 'v' \
+ORDER BY rel.oid, a.attnum";
+
+/// Functions of the database that look at the text of the statement under way: the gateway's changes would show there.
+/// They are told by their own texts.
+pub(super) const WATCHERS_QUESTION: &str = "\
+SELECT p.proname FROM pg_catalog.pg_proc p \
+WHERE p.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid \
+AND p.prosrc OPERATOR(pg_catalog.~*) 'current_query|pg_stat_activity|pg_stat_get'";
+
+/// A row of the answer, as text.
+pub type TableRow = Vec<Option<String>>;
+
+/// What is known at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableFacts {
+    /// The rows of the answer to [`TABLES_QUESTION`].
+    pub rows: Vec<TableRow>,
+    /// Functions that look at the text of the statement under way.
+    pub watchers: Vec<String>,
+}
 
 /// A table's name as a statement writes it: database, schema, table.
-pub(in super::super) type Name = [String; 3];
+pub(super) type Name = [String; 3];
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +93,8 @@ pub(super) struct Column {
     pub(super) type_oid: u32,
     pub(super) key: bool,
     pub(super) readable: bool,
+    /// Its values may be large.
+    pub(super) wide: bool,
 }
 
 /// A table, as the target told.
@@ -72,143 +105,92 @@ pub(super) struct Table {
     pub(super) name: String,
     /// Its rows are its own, not those of partitions or children.
     pub(super) alone: bool,
+    /// All of it may be read, not only some columns.
+    pub(super) whole: bool,
     pub(super) columns: Vec<Column>,
     /// Why RETURNING cannot be added to statements on it.
     pub(super) why: Option<&'static str>,
 }
 
-impl Table {
-    /// Takes in a row of the answer. False: it cannot be read.
-    pub(super) fn add(&mut self, row: &[u8]) -> bool {
-        self.read(row).is_some()
-    }
-
-    fn read(&mut self, row: &[u8]) -> Option<()> {
-        let row = DataRow::read(row).ok()?;
-        let values: Vec<Option<&[u8]>> = row.values().collect::<Result<_, _>>().ok()?;
-        let text = |at: usize| values.get(at).copied().flatten().and_then(|v| std::str::from_utf8(v).ok());
-        let holds = |at: usize| text(at) == Some("t");
-        self.oid = text(0)?.parse().ok()?;
-        self.schema = text(1)?.to_owned();
-        self.name = text(2)?.to_owned();
-        self.alone = text(3)? == "r";
-        self.why = match text(3)? {
-            "r" | "p" | "h" if holds(4) => Some("changed-rows:rule"),
-            "r" | "p" | "h" if holds(5) => Some("changed-rows:row-security"),
-            "r" | "p" | "h" => None,
-            "v" | "m" => Some("changed-rows:view"),
-            "f" => Some("changed-rows:foreign"),
-            _ => Some("changed-rows:relation"),
-        };
-        self.columns.push(Column {
-            name: text(6)?.to_owned(),
-            number: text(7)?.parse().ok()?,
-            type_oid: text(8)?.parse().ok()?,
-            key: holds(9),
-            readable: holds(10),
-        });
-        Some(())
-    }
-}
-
-/// The tables that this session has asked for.
-#[derive(Debug, Default)]
-pub(in super::super) struct Tables {
-    known: HashMap<Name, (Arc<Table>, MonoMicros)>,
-    /// Something in this transaction may have changed what names mean; its end changes it again.
-    touched: bool,
-}
-
-impl Tables {
-    /// What is known of that name and not too old.
-    pub(super) fn of(&self, name: &Name, now: MonoMicros) -> Option<&Arc<Table>> {
-        let (table, since) = self.known.get(name)?;
-        (now.since(*since) < AGE_MAX_MICROS).then_some(table)
-    }
-
-    pub(super) fn learn(&mut self, name: Name, table: Table, now: MonoMicros) {
-        if self.known.len() >= TABLES_MAX {
-            self.known.clear();
+/// The table that a statement means by that name, with this text; or why that is not certain.
+/// `shape`: what the statement was understood to do, where somebody asks for that.
+pub(super) fn meant(
+    facts: &TableFacts,
+    name: &Name,
+    text: &[u8],
+    shape: &Shape,
+) -> Result<Table, &'static str> {
+    let [_, schema, relation] = name;
+    let mut found: Option<Table> = None;
+    // By the session's own search path, if it was followed; then the statement writes to just one relation of this name.
+    let written = shape.facts.iter().flat_map(|facts| &facts.writes).map(|relation| relation.oid.to_string());
+    let written: Vec<String> = written.filter(|oid| oid != "0").collect();
+    let named = |row: &&TableRow| row.get(2).and_then(Option::as_ref) == Some(relation);
+    let resolved =
+        |row: &TableRow| row.first().and_then(Option::as_ref).is_some_and(|oid| written.contains(oid));
+    let of_those = facts.rows.iter().filter(named).any(resolved);
+    for row in &facts.rows {
+        let text = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
+        if text(2) != relation || !(schema.is_empty() || schema == text(1)) {
+            continue;
         }
-        self.known.insert(name, (Arc::new(table), now));
-    }
-
-    /// Forgets all: names may mean something else.
-    pub(in super::super) fn forget(&mut self) {
-        self.known.clear();
-    }
-
-    /// A command with this tag is on its way; `sets`: its text may change settings. Whether it can change what names mean.
-    pub(in super::super) fn runs(&mut self, tag: &str, sets: bool) -> bool {
-        let ends = matches!(tag, "COMMIT" | "ROLLBACK" | "PREPARE TRANSACTION");
-        let changes = if ends { std::mem::take(&mut self.touched) } else { sets || redefines(tag) };
-        if changes {
-            self.touched = !ends;
-            self.known.clear();
+        if schema.is_empty() && of_those && !resolved(row) {
+            continue;
         }
-        changes
+        if text(3) == "t" {
+            return Err("changed-rows:temporary");
+        }
+        let table = found.get_or_insert_default();
+        if table.oid != 0 && text(0) != table.oid.to_string() {
+            // Which one the session means is not known outside of it.
+            return Err("changed-rows:ambiguous");
+        }
+        read(table, row, &facts.watchers).ok_or("changed-rows:encoding")?;
     }
+    let table = found.ok_or("changed-rows:relation")?;
+    if watches(facts, text) {
+        return Err(OWN_TEXT);
+    }
+    Ok(table)
 }
 
-/// Whether a command can change what names of tables mean, who asks, or what a table is, as far as its tag tells.
-fn redefines(tag: &str) -> bool {
-    !matches!(
-        tag,
-        "SELECT"
-            | "INSERT"
-            | "UPDATE"
-            | "DELETE"
-            | "MERGE"
-            | "BEGIN"
-            | "START TRANSACTION"
-            | "SAVEPOINT"
-            | "RELEASE"
-            | "COMMIT"
-            | "COPY"
-            | "SHOW"
-            | "FETCH"
-            | "DECLARE CURSOR"
-            | "CLOSE CURSOR"
-            | "LISTEN"
-            | "NOTIFY"
-            | "UNLISTEN"
-            | "VALUES"
-            | "EXPLAIN"
-    )
+/// Coverage fact: something may look at the text of the statement.
+const OWN_TEXT: &str = "changed-rows:own-text";
+
+/// Whether a statement may look at its own text.
+fn watches(facts: &TableFacts, text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text).to_lowercase();
+    ["current_query", "pg_stat_activity", "pg_stat_get"].into_iter().any(|word| text.contains(word))
+        || facts.watchers.iter().any(|name| text.contains(&name.to_lowercase()))
 }
 
-/// The messages that ask for these tables. `sync`: as a unit of its own; otherwise inside the client's open pipeline. Named,
-/// so that the client's unnamed statement and portal stay.
-pub(super) fn ask(out: &mut BytesMut, names: &[Name], sync: bool) -> Result<(), EncodeError> {
-    const TEXT: u32 = 25;
-    frontend::encode_parse(out, NAME, QUESTION.as_bytes(), &[TEXT, TEXT])?;
-    for [_, schema, name] in names {
-        bind(out, schema.as_bytes(), name.as_bytes());
-        frontend::encode_execute(out, NAME, 0)?;
-        frontend::encode_close(out, Object::Portal(NAME))?;
-    }
-    frontend::encode_close(out, Object::Statement(NAME))?;
-    if sync {
-        frontend::encode_sync(out);
-    } else {
-        frontend::encode_flush(out);
-    }
-    Ok(())
-}
-
-fn bind(out: &mut BytesMut, schema: &[u8], name: &[u8]) {
-    let value = |out: &mut BytesMut, value: &[u8]| {
-        out.extend_from_slice(&u32::try_from(value.len()).unwrap_or(0).to_be_bytes());
-        out.extend_from_slice(value);
+fn read(table: &mut Table, row: &TableRow, watchers: &[String]) -> Option<()> {
+    let text = |at: usize| row.get(at).and_then(Option::as_deref);
+    let holds = |at: usize| text(at) == Some("t");
+    table.oid = text(0)?.parse().ok()?;
+    text(1)?.clone_into(&mut table.schema);
+    text(2)?.clone_into(&mut table.name);
+    table.alone = text(3)? == "r";
+    table.whole = holds(8);
+    table.why = match text(3)? {
+        "r" | "p" | "h" if holds(4) => Some("changed-rows:rule"),
+        "r" | "p" | "h" if holds(5) => Some("changed-rows:row-security"),
+        "r" | "p" | "h" if holds(6) => Some("changed-rows:foreign"),
+        // Somebody changes it, or waits to: what it is now is not what the statement meets when its turn comes.
+        "r" | "p" | "h" if holds(10) => Some("changed-rows:locked"),
+        "r" | "p" | "h" if holds(9) || (holds(7) && !watchers.is_empty()) => Some(OWN_TEXT),
+        "r" | "p" | "h" => None,
+        "v" | "m" => Some("changed-rows:view"),
+        "f" => Some("changed-rows:foreign"),
+        _ => Some("changed-rows:relation"),
     };
-    message(out, b'B', |out| {
-        for _ in 0..2 {
-            out.extend_from_slice(NAME);
-            out.extend_from_slice(&[0]);
-        }
-        out.extend_from_slice(&[0, 0, 0, 2]);
-        value(out, schema);
-        value(out, name);
-        out.extend_from_slice(&[0, 0]);
+    table.columns.push(Column {
+        name: text(11)?.to_owned(),
+        number: text(12)?.parse().ok()?,
+        type_oid: text(13)?.parse().ok()?,
+        key: holds(14),
+        readable: holds(15),
+        wide: holds(16),
     });
+    Some(())
 }

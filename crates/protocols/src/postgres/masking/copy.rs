@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use firsthand_model::masking::{ColumnMask, MaskDuty};
-use firsthand_sql::{CopyForm, CopyOut};
+use firsthand_sql::{CopyForm, CopyOptions};
 use firsthand_wire::postgres::mask::Mask;
 
 use super::found::{Look, Seen};
@@ -30,7 +30,7 @@ pub(super) enum Fault {
 
 /// One COPY's masking under way.
 pub(super) struct CopyMask {
-    options: Arc<CopyOut>,
+    options: Arc<CopyOptions>,
     /// By field; beyond its end every field is masked.
     masks: Vec<Option<(Mask, ColumnMask)>>,
     names: Vec<Box<str>>,
@@ -50,7 +50,7 @@ pub(super) struct CopyMask {
 impl CopyMask {
     /// `count`: the columns that the target announces.
     pub(super) fn new(
-        options: &Arc<CopyOut>,
+        options: &Arc<CopyOptions>,
         duty: &MaskDuty,
         names: Vec<Box<str>>,
         count: usize,
@@ -360,7 +360,7 @@ fn escape(value: &[u8], delimiter: u8, out: &mut Vec<u8>) {
 }
 
 /// Reads one field of CSV: its bytes as written, and whether any of it was quoted.
-fn csv_field(rest: &[u8], options: &CopyOut, into: &mut Vec<u8>) -> Option<(usize, bool)> {
+fn csv_field(rest: &[u8], options: &CopyOptions, into: &mut Vec<u8>) -> Option<(usize, bool)> {
     let (mut at, mut inside, mut quoted) = (0, false, false);
     while let Some(&byte) = rest.get(at) {
         let next = rest.get(at + 1).copied();
@@ -384,7 +384,7 @@ fn csv_field(rest: &[u8], options: &CopyOut, into: &mut Vec<u8>) -> Option<(usiz
     (!inside).then_some((at, quoted))
 }
 
-fn csv_quote(value: &[u8], quoted: bool, options: &CopyOut, out: &mut Vec<u8>) {
+fn csv_quote(value: &[u8], quoted: bool, options: &CopyOptions, out: &mut Vec<u8>) {
     let special = |b: &u8| *b == options.delimiter || *b == options.quote || matches!(b, b'\n' | b'\r');
     let needed = quoted || value == options.null || value == b"\\." || value.iter().any(special);
     if !needed {

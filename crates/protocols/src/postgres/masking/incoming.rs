@@ -3,7 +3,7 @@
 use firsthand_model::masking::{ColumnMask, MaskDuty};
 use firsthand_model::statement::RelationKind;
 use firsthand_session::RowsPiece;
-use firsthand_sql::{CopyForm, CopyOut};
+use firsthand_sql::{CopyForm, CopyOptions};
 use firsthand_wire::postgres::Format;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ impl Running {
     /// COPY data of the client follows, in so many columns: decides how it is kept.
     pub(in crate::postgres) fn copy_in_begins(&mut self, format: Format, count: usize) {
         let Some(masking) = &mut self.masking else { return };
-        let fits = |o: &&Arc<CopyOut>| (o.form == CopyForm::Binary) == (format == Format::Binary);
+        let fits = |o: &&Arc<CopyOptions>| (o.form == CopyForm::Binary) == (format == Format::Binary);
         let options = masking.options.as_ref().filter(fits).map(Arc::clone);
         let columns = options.as_ref().and_then(|options| {
             let facts = self.shape.facts.as_ref()?;

@@ -19,7 +19,7 @@ use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
 use firsthand_model::statement::Output;
 use firsthand_session::port::{Found, MaskPlan, Values};
 use firsthand_session::{Refusal, RefusalKind};
-use firsthand_sql::CopyOut;
+use firsthand_sql::CopyOptions;
 use firsthand_wire::postgres::mask;
 
 use super::capture::Capture;
@@ -39,7 +39,7 @@ pub(super) struct Masking {
     plan: MaskPlan,
     tools: Tools,
     /// How its COPY data is written, if it is one.
-    options: Option<Arc<CopyOut>>,
+    options: Option<Arc<CopyOptions>>,
     /// Keys of documents may be values.
     keys: bool,
     /// The client may get rows.
@@ -125,7 +125,7 @@ impl Masking {
     pub(super) fn new(
         plan: &MaskPlan,
         shape: &firsthand_model::command::Shape,
-        options: Option<Arc<CopyOut>>,
+        options: Option<Arc<CopyOptions>>,
         ascii_safe: bool,
     ) -> Result<Option<Box<Self>>, Box<Refusal>> {
         if !plan.masks_anything() {

@@ -155,7 +155,7 @@ impl PostgresDialect {
     pub(in crate::postgres) fn copy_out_begins(&mut self, format: Format, count: usize) {
         let Some(running) = self.flight.running.front_mut() else { return };
         let Some(masking) = running.masking.as_mut().filter(|m| m.needs_columns()) else { return };
-        let fits = |o: &Arc<firsthand_sql::CopyOut>| {
+        let fits = |o: &Arc<firsthand_sql::CopyOptions>| {
             (o.form == firsthand_sql::CopyForm::Binary) == (format == Format::Binary)
         };
         let Some(options) = masking.options.clone().filter(fits) else {
