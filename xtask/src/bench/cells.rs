@@ -85,6 +85,8 @@ pub(super) struct Sample {
     /// Latency in µs, with one client only.
     pub(super) p50: f64,
     pub(super) p99: f64,
+    /// How long a bulk load took, in s.
+    pub(super) seconds: f64,
 }
 
 /// Rows as COPY wants them, made once.
@@ -194,7 +196,7 @@ fn bulk(bed: &Bed, login: &Login, load: Load, rows: &Rows) -> Result<(f64, Sampl
         _ => client.drain("select * from pgbench_accounts")?,
     };
     let (megabytes, seconds) = (bytes as f64 / 1e6, began.elapsed().as_secs_f64());
-    Ok((megabytes, Sample { rate: megabytes / seconds, ..Sample::default() }))
+    Ok((megabytes, Sample { rate: megabytes / seconds, seconds, ..Sample::default() }))
 }
 
 /// Median µs of one small write and fdatasync, into written blocks of a file in `folder`.

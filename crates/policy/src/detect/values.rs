@@ -1,7 +1,8 @@
 //! Detection as the port that masking uses: what is found, with the mask that its label asks for.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::hmac;
 use firsthand_model::masking::ColumnMask;
@@ -30,18 +31,56 @@ impl LabelMasks {
     }
 }
 
+/// So many texts without a finding are remembered.
+const CLEAN_SLOTS: usize = 256;
+/// Texts of statements, which come again and again, have such lengths; shorter ones are looked at as fast as remembered.
+const CLEAN_BYTES: std::ops::RangeInclusive<usize> = 24..=1024;
+
 /// Detection and keyed tokens, for one tenant.
 #[derive(Debug)]
 pub struct ScannedValues {
     detector: Arc<Detector>,
     masks: LabelMasks,
     key: hmac::Key,
+    clean: CleanTexts,
+}
+
+/// Texts that were looked at with no finding: a prepared statement is looked at once, not each time that it runs. The texts
+/// themselves are kept, not their hashes: another one must never pass for one of them.
+#[derive(Debug)]
+struct CleanTexts {
+    slots: Vec<Mutex<Box<str>>>,
+    hasher: RandomState,
+}
+
+impl Default for CleanTexts {
+    fn default() -> Self {
+        let slots = std::iter::repeat_with(Mutex::default).take(CLEAN_SLOTS).collect();
+        Self { slots, hasher: RandomState::new() }
+    }
+}
+
+impl CleanTexts {
+    fn slot(&self, text: &str) -> Option<MutexGuard<'_, Box<str>>> {
+        let at = usize::try_from(self.hasher.hash_one(text) % CLEAN_SLOTS as u64).ok()?;
+        Some(self.slots.get(at)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn has(&self, text: &str) -> bool {
+        self.slot(text).is_some_and(|kept| **kept == *text)
+    }
+
+    fn keep(&self, text: &str) {
+        if let Some(mut kept) = self.slot(text) {
+            *kept = text.into();
+        }
+    }
 }
 
 impl ScannedValues {
     /// With the key of the tenant's tokens.
     pub fn new(detector: Arc<Detector>, masks: LabelMasks, key: &[u8]) -> Self {
-        Self { detector, masks, key: hmac::Key::new(hmac::HMAC_SHA256, key) }
+        Self { detector, masks, key: hmac::Key::new(hmac::HMAC_SHA256, key), clean: CleanTexts::default() }
     }
 }
 
@@ -66,6 +105,12 @@ impl Values for ScannedValues {
     }
 
     fn scan(&self, value: &str, column: &str, found: &mut Vec<Found>) {
+        // Cells have a column, and come once.
+        let comes_again = column.is_empty() && CLEAN_BYTES.contains(&value.len());
+        if comes_again && self.clean.has(value) {
+            return;
+        }
+        let before = found.len();
         HITS.with_borrow_mut(|hits| {
             hits.clear();
             self.detector.scan(value, column, TypeHint::Text, hits);
@@ -75,5 +120,36 @@ impl Values for ScannedValues {
                 }
             }
         });
+        if comes_again && found.len() == before {
+            self.clean.keep(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firsthand_model::masking::Style;
+
+    #[test]
+    fn what_was_clean_once_hides_no_other_text() {
+        let mask = ColumnMask { label: Arc::from(""), rule: Arc::from("r"), style: Style::Redact };
+        let masks = LabelMasks::new(HashMap::new(), Some(mask));
+        let values = ScannedValues::new(Arc::new(Detector::new()), masks, b"key");
+        let count = |text: &str| {
+            let mut found = Vec::new();
+            values.scan(text, "", &mut found);
+            found.len()
+        };
+        for round in 0..3 {
+            for n in 0..2_000 {
+                assert_eq!(count(&format!("select name from orders where id = {n}")), 0, "{round}");
+                assert_eq!(
+                    count(&format!("select 1 from orders where mail = 'a{n}@example.com'")),
+                    1,
+                    "{round}"
+                );
+            }
+        }
     }
 }
