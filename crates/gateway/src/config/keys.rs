@@ -216,9 +216,9 @@ pub(crate) const KEYS: &[Key] = &[
         "target",
         "changed_rows",
         Form::Choice(&["off", "keys", "values"]),
-        "`values`",
+        "`off`",
         "Which rows a write touched: `keys` keeps their keys, `values` also their values. The gateway adds RETURNING to the \
-         statement and takes its rows out of the answer: see above. `off` adds nothing.",
+         statement and takes its rows out of the answer, which is not unseen everywhere: see above.",
     ),
     key(
         "target",

@@ -314,9 +314,9 @@ fn read_database(section: &Section<'_>, name: Option<&At<String>>) -> String {
 fn read_changed(section: &Section<'_>) -> ChangedRows {
     let written = section.choice("changed_rows");
     let changed = match written.as_ref().map(|c| c.value) {
-        Some("off") => ChangedRows::Off,
         Some("keys") => ChangedRows::Keys,
-        _ => ChangedRows::Values,
+        Some("values") => ChangedRows::Values,
+        _ => ChangedRows::Off,
     };
     section.came_to("changed_rows", written.as_ref().map(|c| &c.span), changed.word());
     changed

@@ -521,13 +521,19 @@ impl Flight {
 
     /// Whether nothing is awaited but one ReadyForQuery of a Query.
     pub(super) fn is_only_ready(&self) -> bool {
-        self.entries.len() == 1 && matches!(self.entries.front().map(|e| &e.sent), Some(Sent::Ready))
+        let mut answers = self.answered();
+        matches!(answers.next(), Some(Sent::Ready)) && answers.next().is_none()
     }
 
     /// Whether the last thing in the queue is its first Sync.
     pub(super) fn ends_with_its_sync(&self) -> bool {
         let syncs = self.entries.iter().filter(|e| matches!(e.sent, Sent::Sync { .. })).count();
-        syncs == 1 && matches!(self.entries.back().map(|e| &e.sent), Some(Sent::Sync { .. }))
+        syncs == 1 && matches!(self.answered().last(), Some(Sent::Sync { .. }))
+    }
+
+    /// What was sent and has an answer: copy data and its end have none.
+    fn answered(&self) -> impl Iterator<Item = &Sent> {
+        self.entries.iter().map(|e| &e.sent).filter(|sent| !matches!(sent, Sent::CopyData | Sent::CopyEnd))
     }
 
     /// Whether the columns of this portal have been asked for.

@@ -178,6 +178,17 @@ fn uncountable(most: u64, rule: &Arc<str>) -> Refusal {
     refusal
 }
 
+fn in_parts(limit: &Limit) -> Refusal {
+    let Limit { most, rule } = limit;
+    let text = format!(
+        "Firsthand rolled this back: it may affect at most {most} rows (rule {rule}), and how many it affects is not told \
+         to who fetches its rows in parts; fetch all of them at once"
+    );
+    let mut refusal = Refusal::new(RefusalKind::Limit, text).hint("Nothing was changed.");
+    refusal.rule = Arc::clone(rule);
+    refusal
+}
+
 /// What to do about that.
 const OVER_ADVICE: &str =
     "Nothing was changed. Narrow the statement down, or ask the operator for a higher limit.";
@@ -370,6 +381,13 @@ impl PostgresDialect {
                 let refusal = over(rows, self.radius.sum, &limit);
                 return Some(self.undo(&refusal, Some(rows), len, walk, out));
             }
+        }
+        if ending == Ending::Suspended
+            && let Some(limit) = self.flight.take_limit()
+        {
+            // The target has changed all rows already, and tells how many only with the last that is fetched, if ever.
+            let refusal = in_parts(&limit);
+            return Some(self.undo(&refusal, None, len, walk, out));
         }
         let last = self.flight.first().is_some_and(|e| e.ends <= 1);
         if self.radius.wrap.is_some() && last {

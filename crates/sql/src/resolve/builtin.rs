@@ -216,6 +216,12 @@ const DYNAMIC: &[&str] = &[
     "ts_stat",
     "pg_input_is_valid",
     "pg_input_error_info",
+    // They read a value of a type that they are told by its oid: a domain's checks run, a range's functions.
+    "array_in",
+    "domain_in",
+    "multirange_in",
+    "range_in",
+    "record_in",
 ];
 
 /// Functions whose volatility does not tell what they do, and all volatile ones.
@@ -242,6 +248,9 @@ pub(super) fn class(name: &str, volatility: u8, arguments: usize) -> Class {
     ];
     if let Some((_, class)) = lists.iter().find(|(list, _)| list.contains(&name)) {
         return *class;
+    }
+    if name.starts_with("pg_advisory_unlock") {
+        return Class::Session;
     }
     if starts(&["pg_advisory_", "pg_try_advisory_"]) {
         return Class::Lock;

@@ -57,6 +57,7 @@ pub(super) fn subquery(change: &Change, table: &Table, columns: &[Column]) -> Op
     if change.action != Action::Update
         || !table.alone
         || !table.whole
+        || table.remade
         || change.qualifier() == ALIAS
         || keys.is_empty()
         || !keys.iter().all(sure)

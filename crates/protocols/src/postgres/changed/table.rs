@@ -32,6 +32,9 @@ OR (c.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger g \
 JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid \
 WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT g.tgisinternal \
 AND p.prosrc OPERATOR(pg_catalog.~*) 'current_query|pg_stat_activity|pg_stat_get')) AS looks, \
+c.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger g \
+WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT g.tgisinternal \
+AND (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) 18) OPERATOR(pg_catalog.=) 18) AS remade, \
 c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation FROM pg_catalog.pg_locks l \
 WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.mode OPERATOR(pg_catalog.=) \
 ANY ('{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'))) AS locked \
@@ -53,12 +56,17 @@ WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisunique AND i.indimmedia
 AND i.indpred IS NULL AND i.indexprs IS NULL \
 AND (i.indisprimary OR NOT EXISTS (SELECT FROM pg_catalog.pg_attribute o \
 WHERE o.attrelid OPERATOR(pg_catalog.=) c.oid AND o.attnum OPERATOR(pg_catalog.=) ANY (i.indkey) AND NOT o.attnotnull)) \
+AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute o \
+JOIN pg_catalog.pg_collation q ON q.oid OPERATOR(pg_catalog.=) o.attcollation \
+WHERE o.attrelid OPERATOR(pg_catalog.=) c.oid AND o.attnum OPERATOR(pg_catalog.=) ANY (i.indkey) \
+AND (NOT q.collisdeterministic OR o.attcollation OPERATOR(pg_catalog.<>) ALL (i.indcollation))) \
 ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) k ON true \
 WHERE c.relname OPERATOR(pg_catalog.=) ANY ($1) AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}')) \
 SELECT rel.oid, rel.nspname, rel.relname, rel.kind, rel.ruled, rel.secured, rel.strange, rel.triggers, rel.whole, rel.looks, \
 rel.locked, a.attname, a.attnum, a.atttypid, a.attnum OPERATOR(pg_catalog.=) ANY (rel.columns), \
 pg_catalog.has_column_privilege(rel.role, rel.oid, a.attnum, 'SELECT'), \
-a.attlen OPERATOR(pg_catalog.=) -1 AND a.attstorage OPERATOR(pg_catalog.<>) 'p' \
+a.attlen OPERATOR(pg_catalog.=) -1 AND a.attstorage OPERATOR(pg_catalog.<>) 'p', \
+rel.remade OR (a.attnum OPERATOR(pg_catalog.=) ANY (rel.columns) AND a.attgenerated OPERATOR(pg_catalog.<>) '') \
 FROM rel JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) rel.oid \
 WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND a.attgenerated OPERATOR(pg_catalog.<>) 'v' \
 ORDER BY rel.oid, a.attnum";
@@ -107,6 +115,9 @@ pub(super) struct Table {
     pub(super) alone: bool,
     /// All of it may be read, not only some columns.
     pub(super) whole: bool,
+    /// An UPDATE may change the key although it does not set it: the server generates it, or a trigger changes rows before
+    /// they are written.
+    pub(super) remade: bool,
     pub(super) columns: Vec<Column>,
     /// Why RETURNING cannot be added to statements on it.
     pub(super) why: Option<&'static str>,
@@ -172,6 +183,7 @@ fn read(table: &mut Table, row: &TableRow, watchers: &[String]) -> Option<()> {
     text(2)?.clone_into(&mut table.name);
     table.alone = text(3)? == "r";
     table.whole = holds(8);
+    table.remade |= holds(17);
     table.why = match text(3)? {
         "r" | "p" | "h" if holds(4) => Some("changed-rows:rule"),
         "r" | "p" | "h" if holds(5) => Some("changed-rows:row-security"),
