@@ -107,7 +107,7 @@ fn replication_is_refused_unless_allowed() {
     lab.gateway.stop().unwrap();
     let record = lab.gateway.record().unwrap();
     let coverage: Vec<_> = record.of_kind("session.opened").map(|e| e.leaf("coverage").to_string()).collect();
-    assert_eq!(coverage, ["[\"unobserved\"]", "null"]);
+    assert_eq!(coverage, ["[\"unobserved\"]", "[\"changed-rows:off\"]"]);
     assert_eq!(record.texts(), ["select 'seen'"]);
     assert_eq!(record.of_kind("session.closed").count(), 2);
 }

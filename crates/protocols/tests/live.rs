@@ -383,14 +383,8 @@ fn radius(server: &Server, second: &mut Session, changed: ChangedRows) {
 /// Statements, and what the record says of their rows: action, table, rows before and after, what is not known.
 const TOLD: &[(&str, &str, &str, &str, &str, &str)] = &[
     ("INSERT INTO t VALUES (50, 'x')", "insert", "public.t", "", r#"[["50","X","1.50"]]"#, ""),
-    (
-        "UPDATE t SET n = 2 WHERE id = 50",
-        "update",
-        "public.t",
-        r#"[["50","X","1.50"]]"#,
-        r#"[["50","X","2"]]"#,
-        "",
-    ),
+    // A trigger may change the key, so the row that has it now may be another one.
+    ("UPDATE t SET n = 2 WHERE id = 50", "update", "public.t", "", r#"[["50","X","2"]]"#, ""),
     ("UPDATE t SET id = id WHERE id = 50", "update", "public.t", "", r#"[["50","X","2"]]"#, ""),
     (
         "INSERT INTO t VALUES (50, 'y') ON CONFLICT (id) DO UPDATE SET note = excluded.note",
