@@ -302,7 +302,10 @@ pub fn unresolved(shape: &Shape) -> Facts {
     };
     let tables: Vec<Relation> = shape.tables.iter().map(relation).collect();
     let of_text = |covered: &String| ["unparsed", "several"].into_iter().find(|why| covered == why);
-    let why = shape.coverage.iter().find_map(of_text).unwrap_or("no-catalog");
+    // The protocol's own function call has no text, and nothing that is read later tells more of it.
+    let call = shape.tag.is_empty() && shape.effects.has(Effect::Execute);
+    let untold = if call { "function" } else { "no-catalog" };
+    let why = shape.coverage.iter().find_map(of_text).unwrap_or(untold);
     Facts {
         effects: shape.effects.and(Effect::Unknown),
         writes: if shape.plain_read { Vec::new() } else { tables.clone() },

@@ -1,4 +1,4 @@
-//! How `COPY … TO STDOUT` writes its data: needed by whoever reads that data on its way.
+//! How the data of a `COPY … TO STDOUT` or `COPY … FROM STDIN` is written: needed by whoever reads it on its way.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::DefElem;
@@ -14,7 +14,7 @@ pub enum CopyForm {
     Binary,
 }
 
-/// The options of a `COPY … TO STDOUT`, defaults filled in.
+/// What such a COPY says of its data, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyOptions {
     /// The form.
@@ -35,8 +35,7 @@ pub struct CopyOptions {
     pub columns: Vec<String>,
 }
 
-/// The options of a text that is one `COPY … TO STDOUT` or `COPY … FROM STDIN`. `None`: it is something else, or it has an option that is not
-/// known here. Runs the parser: see [`crate::STACK_BYTES`].
+/// The options of a text that is one such COPY. `None`: it is something else, or it has an option that is not known here. Runs the parser: see [`crate::STACK_BYTES`].
 pub fn copy_options(text: &[u8]) -> Option<CopyOptions> {
     let text = str::from_utf8(text).ok().filter(|t| t.len() <= crate::TEXT_BYTES_MAX)?;
     let parsed = pg_query::parse(text, 0).ok()?;

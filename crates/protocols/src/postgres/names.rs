@@ -5,7 +5,7 @@
 //! for it has to wait for the target's answer; otherwise a Parse that fails could make one statement's text stand in the
 //! record for another's execution.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -334,7 +334,7 @@ pub(super) struct Names {
     /// Counts Syncs sent.
     segment: u64,
     /// Names under which something was skipped in this segment.
-    skipped: Vec<Box<[u8]>>,
+    skipped: HashSet<Box<[u8]>>,
     epoch: Epoch,
     /// Bytes that all that was made here takes.
     kept: Arc<AtomicUsize>,
@@ -517,8 +517,9 @@ impl Names {
 
     fn note_skipped(&mut self, skipped: bool, name: &[u8]) {
         let name = known_as(name);
-        if skipped && !self.skipped.iter().any(|known| **known == *name) {
-            self.skipped.push(name.into());
+        // A client may have as many skipped as there is room for names.
+        if skipped && !self.skipped.contains(name) {
+            self.skipped.insert(name.into());
         }
     }
 

@@ -10,32 +10,18 @@ use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::MonoMicros;
 use firsthand_protocols::budget::Budget;
 use firsthand_protocols::dialect::{Action, Crowded, Dialect, Thinking, Thought};
-use firsthand_protocols::postgres::changed::{TableFacts, TableRow, TableSource};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Answer, Refusal, Session};
 use firsthand_sql::Analyzer;
 
+#[path = "../tables/mod.rs"]
+mod tables;
+use tables::Known;
+
 const NOW: MonoMicros = MonoMicros(0);
 
-/// Tables as a database has them that nobody changes: `orders` and `lines`, and the view `v`.
-struct Known;
-
-impl TableSource for Known {
-    fn ask(&self, _: &str, names: Vec<String>) -> BoxFuture<'static, Option<TableFacts>> {
-        const ROWS: [&str; 4] = [
-            "16400 public orders r f f f f t f f id 1 23 t t f",
-            "16400 public orders r f f f f t f f note 2 25 f t t",
-            "16410 public lines r f f f f t f f a 1 23 f t f",
-            "16420 public v v f f f f t f f a 1 23 f t f",
-        ];
-        let rows = ROWS.iter().map(|row| row.split(' ').map(|v| Some(v.to_owned())).collect());
-        let asked = |row: &TableRow| names.iter().any(|name| row.get(2) == Some(&Some(name.clone())));
-        let facts = TableFacts { rows: rows.filter(asked).collect(), watchers: Vec::new() };
-        Box::pin(std::future::ready(Some(facts)))
-    }
-}
 /// Room for large messages: little, so that it is used up.
 const ROOM: usize = 80 << 10;
 /// The longest message.

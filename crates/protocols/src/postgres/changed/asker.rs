@@ -27,6 +27,9 @@ use crate::protocol::Probe;
 
 /// A write waits this long for what is known of its table, which a connected target tells in less than a millisecond.
 const WITHIN: Duration = Duration::from_secs(2);
+/// A question that takes this long has failed, and nobody asks for a moment: the others are not to wait as long each. Less
+/// than [`WITHIN`], at whose end the question is dropped with whoever asked it.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1_500);
 /// The connection is closed when nobody has asked for this long. Somebody may want to drop or to copy the database, which
 /// PostgreSQL refuses while others are connected, after it has waited for them for 5 s.
 const IDLE: Duration = Duration::from_millis(1_500);
@@ -197,7 +200,8 @@ impl Asker {
             let rows = question(&mut line, role, names).await?;
             Ok((line, TableFacts { rows, watchers }))
         };
-        match answer.await {
+        let late = || "it was not answered in time".to_owned();
+        match timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(|_| Err(late())) {
             Ok((line, facts)) => {
                 (state.line, state.used, state.failed) = (Some(line), Some(now), None);
                 Ok(facts)

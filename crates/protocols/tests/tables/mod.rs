@@ -1,0 +1,22 @@
+//! A double of who is asked about tables.
+
+use firsthand_protocols::postgres::changed::{TableFacts, TableRow, TableSource};
+use firsthand_session::port::BoxFuture;
+
+/// Tables as a database has them that nobody changes: `orders` and `lines`, and the view `v`.
+pub(crate) struct Known;
+
+impl TableSource for Known {
+    fn ask(&self, _: &str, names: Vec<String>) -> BoxFuture<'static, Option<TableFacts>> {
+        const ROWS: [&str; 4] = [
+            "16400 public orders r f f f f t f f id 1 23 t t f",
+            "16400 public orders r f f f f t f f note 2 25 f t t",
+            "16410 public lines r f f f f t f f a 1 23 f t f",
+            "16420 public v v f f f f t f f a 1 23 f t f",
+        ];
+        let rows = ROWS.iter().map(|row| row.split(' ').map(|v| Some(v.to_owned())).collect());
+        let asked = |row: &TableRow| names.iter().any(|name| row.get(2) == Some(&Some(name.clone())));
+        let facts = TableFacts { rows: rows.filter(asked).collect(), watchers: Vec::new() };
+        Box::pin(std::future::ready(Some(facts)))
+    }
+}
