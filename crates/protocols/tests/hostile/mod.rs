@@ -204,7 +204,8 @@ impl Rig {
             Poll::Ready(answers) => {
                 self.call(|me, out| me.dialect.answered(answers, NOW, out));
             }
-            Poll::Pending => panic!("no disk here makes anybody wait"),
+            // No disk here makes anybody wait; a command whose text says that it is held does, and nobody approves it.
+            Poll::Pending => self.asking = Some(asking),
         }
     }
 
