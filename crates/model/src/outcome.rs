@@ -44,6 +44,10 @@ pub enum AbandonReason {
     Crash,
     /// The target broke the protocol.
     Protocol,
+    /// The log did not take what had to be in it, or not in time.
+    NotRecorded,
+    /// Its session ended, at a limit or while the rest of its batch was still being decided.
+    SessionEnded,
     /// A permit was dropped: a defect of the gateway, recorded rather than hidden.
     Dropped,
 }
@@ -60,6 +64,8 @@ impl AbandonReason {
             Self::Killed => "killed",
             Self::Crash => "crash",
             Self::Protocol => "protocol",
+            Self::NotRecorded => "not-recorded",
+            Self::SessionEnded => "session-ended",
             Self::Dropped => "dropped",
         }
     }

@@ -16,7 +16,7 @@ use firsthand_model::event::{
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::limits::RecordLimits;
-use firsthand_model::outcome::Outcome;
+use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Mode;
 use firsthand_model::time::MonoMicros;
@@ -89,15 +89,15 @@ impl Session {
         let (engine, facts, limits) = (Arc::clone(&self.engine), Arc::clone(&self.facts), self.limits);
         let breaker = Arc::clone(&self.breaker);
         async move {
-            let mut recorded = Vec::with_capacity(commands.len());
+            let mut batch = Batch(Vec::with_capacity(commands.len()));
             let begun = engine.clock.mono();
             for (number, command) in (first..).map(CommandNumber).zip(commands) {
                 let rows = estimate(&engine, &facts, &command, begun).await;
                 let authorized = authorize(&engine, &facts, number, command, rows);
                 let cleared = hold(&engine, &facts, limits, &breaker, authorized).await;
-                recorded.push(record_intent(&engine, &facts, limits, cleared));
+                batch.0.push(record_intent(&engine, &facts, limits, cleared));
             }
-            make_durable(&engine, recorded).await
+            make_durable(&engine, batch).await
         }
     }
 
@@ -422,17 +422,38 @@ fn record_intent(
 }
 
 /// Stage 4. One wait for the whole batch: what can change something is durable before its permit exists for the caller.
-async fn make_durable(engine: &Engine, recorded: Vec<Recorded>) -> Vec<Answer> {
-    let last = recorded.iter().filter(|r| r.must_be_durable_first).map(|r| r.ticket).max();
-    let Some(last) = last else { return recorded.into_iter().map(|r| r.permit).collect() };
+async fn make_durable(engine: &Engine, mut batch: Batch) -> Vec<Answer> {
+    let last = batch.0.iter().filter(|r| r.must_be_durable_first).map(|r| r.ticket).max();
+    let Some(last) = last else { return batch.answers() };
     let mut waiting = Waiting::default();
     let durable = poll_fn(|cx| engine.recorder.poll_durable(last, Need::Intent, &mut waiting, cx)).await;
     if durable.is_ok() {
-        return recorded.into_iter().map(|r| r.permit).collect();
+        return batch.answers();
     }
-    // Not durable in time, or the log has stopped: nothing of the batch may run (a permit dropped here is recorded as
-    // abandoned and not forwarded, should the log come back), and no rule is named that the record may never name.
-    recorded.into_iter().map(|_| Err(Refusal::not_recorded())).collect()
+    // Not durable in time, or the log has stopped: nothing of the batch may run (its permits are recorded as abandoned and
+    // not forwarded, should the log come back), and no rule is named that the record may never name.
+    let none = batch.0.iter().map(|_| Err(Refusal::not_recorded())).collect();
+    batch.abandon(AbandonReason::NotRecorded);
+    none
+}
+
+/// What is recorded of a batch that is not answered yet. Its session may end meanwhile: then it is abandoned as what it is.
+struct Batch(Vec<Recorded>);
+
+impl Batch {
+    fn answers(mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.0).into_iter().map(|r| r.permit).collect()
+    }
+
+    fn abandon(&mut self, why: AbandonReason) {
+        self.0.drain(..).filter_map(|r| r.permit.ok()).for_each(|permit| permit.abandon(why));
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.abandon(AbandonReason::SessionEnded);
+    }
 }
 
 /// What is said where policy knows nothing better: an agent that reads no way out looks for a way around.

@@ -158,6 +158,8 @@ fn a_log_that_stops_while_a_batch_waits_refuses_all_of_it() {
     f.log.set(Disk::Stopped);
     let Poll::Ready(answers) = poll(&mut asked) else { panic!("stopped, and still waiting") };
     assert!(answers.iter().all(|a| a.as_ref().is_err_and(|r| r.kind == RefusalKind::NotRecorded)));
+    let words = f.log.words();
+    assert!(words.iter().all(|w| !w.ends_with("dropped")), "{words:?}");
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn a_held_command_whose_session_ends_is_recorded_and_never_runs() {
     f.approver.answer(Ok(Approval { id: "ap-1".to_owned() }));
     let mut words = f.log.words();
     words.sort();
-    assert_eq!(words, ["abandoned 1 dropped", "decided 1 allow", "decided 2 hold", "opened"]);
+    assert_eq!(words, ["abandoned 1 session-ended", "decided 1 allow", "decided 2 hold", "opened"]);
 }
 
 #[test]

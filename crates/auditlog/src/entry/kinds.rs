@@ -128,7 +128,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "why",
                 Text,
-                "`skipped`, `refused-together`, `target-lost`, `client-left`, `drained`, `killed`, `crash`, `protocol`, `dropped`.",
+                "`skipped`, `refused-together`, `target-lost`, `client-left`, `drained`, `killed`, `crash`, `protocol`, `not-recorded`, `session-ended`, `dropped`.",
             ),
         ],
         payload: &[],

@@ -293,7 +293,7 @@ impl Running {
     /// The log failed under this session: what waits for it is never told (invariant 2).
     fn record_failed(&mut self, e: &RecordError) {
         tracing::error!(session = %self.session.facts().id, error = %e, "the log does not take an entry; the session ends");
-        self.finish(Some(Refusal::outcome_not_recorded()), AbandonReason::Dropped, "record");
+        self.finish(Some(Refusal::outcome_not_recorded()), AbandonReason::NotRecorded, "record");
     }
 
     fn answers(&mut self, cx: &mut Context<'_>) -> bool {
@@ -324,7 +324,7 @@ impl Running {
                         firsthand_session::RefusalKind::Limit,
                         "Firsthand could not analyse this statement, so it was not run; connect again and send it in parts",
                     )),
-                    AbandonReason::Dropped,
+                    AbandonReason::SessionEnded,
                     "limit",
                     &mut self.actions,
                 ),
@@ -522,7 +522,7 @@ impl Running {
                 firsthand_session::RefusalKind::Limit,
                 "terminating connection due to idle-session timeout",
             );
-            self.finish(Some(refusal), AbandonReason::Dropped, "idle");
+            self.finish(Some(refusal), AbandonReason::SessionEnded, "idle");
         } else {
             self.from_client.give_back();
             self.from_server.give_back();

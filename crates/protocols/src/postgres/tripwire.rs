@@ -53,7 +53,7 @@ impl PostgresDialect {
         let text = "Firsthand ended this session: its last command was judged to only read, and the database says that it \
                     would have written; nothing was changed. Connect again and leave that command out";
         out.push(Action::Note { what: "tripwire", detail: told(command, text), reply: Bytes::new() });
-        self.abandon(AbandonReason::Dropped, out);
+        self.abandon(AbandonReason::SessionEnded, out);
         let refusal = Refusal::new(RefusalKind::Denied, text).hint(
             "Tell the operator: the gateway's record says which command it was (session.noted, tripwire).",
         );
