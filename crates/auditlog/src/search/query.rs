@@ -173,6 +173,12 @@ impl Query {
                 suggestion(&value, choices.iter().copied(), &format!("{key_word}: takes {form}")),
             ));
         }
+        if *key == Key::Sqlstate && !is_sqlstate_or_class(&value) {
+            return Err(QueryError::new(
+                format!("`{}` is no SQLSTATE", word.value),
+                "five letters or digits, such as 42501, or the two of a class, such as 42",
+            ));
+        }
         match key {
             Key::Since | Key::Until if word.negated => Err(QueryError::new(
                 format!("`-{key_word}:` cannot be negated"),
@@ -223,6 +229,11 @@ impl fmt::Display for Query {
         parts.extend(self.until.map(|t| format!("until:{}", moment::rfc3339(t))));
         f.write_str(&parts.join(" "))
     }
+}
+
+/// Five characters, of which the first two are the class (PostgreSQL docs, Appendix A).
+fn is_sqlstate_or_class(value: &str) -> bool {
+    matches!(value.len(), 2 | 5) && value.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 fn unknown_key(key: &str, value: &str) -> QueryError {

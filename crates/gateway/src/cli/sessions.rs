@@ -19,6 +19,7 @@ use super::output::{Output, columns};
 use crate::failure::{Exit, Failure};
 use crate::place::{Place, Way};
 use crate::show::session::Teller;
+use crate::show::table::ROWS_SHOWN;
 use crate::show::{clean, duration, entry, written};
 
 /// Sessions listed unless more are asked for.
@@ -34,10 +35,7 @@ pub(crate) enum SessionsCommand {
     /// List sessions, newest last
     List(ListArgs),
     /// Show what happened in a session
-    Show {
-        /// Its id, or the beginning of it
-        id: String,
-    },
+    Show(ShowArgs),
     /// Show a session again, in order and at its own pace
     Replay(ReplayArgs),
     /// End a running session
@@ -64,6 +62,16 @@ pub(crate) struct ListArgs {
     count: usize,
 }
 
+/// Arguments of `sessions show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Its id, or the beginning of it
+    id: String,
+    /// Rows shown of each result; the record keeps as many as the target's `record` says
+    #[arg(long, default_value_t = ROWS_SHOWN, value_name = "COUNT")]
+    rows: usize,
+}
+
 /// Arguments of `sessions replay`.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
@@ -72,6 +80,9 @@ pub(crate) struct ReplayArgs {
     /// How fast: 2 is twice as fast as it was, max does not wait
     #[arg(long, default_value = "1", value_name = "N|max", value_parser = speed)]
     speed: Speed,
+    /// Rows shown of each result; the record keeps as many as the target's `record` says
+    #[arg(long, default_value_t = ROWS_SHOWN, value_name = "COUNT")]
+    rows: usize,
 }
 
 /// The pace of a replay.
@@ -93,8 +104,8 @@ fn speed(text: &str) -> Result<Speed, String> {
 pub(crate) fn run(command: SessionsCommand, place: &Place, out: &Output) -> Result<Exit, Failure> {
     match command {
         SessionsCommand::List(args) => list(&args, place, out),
-        SessionsCommand::Show { id } => show(&id, None, place, out),
-        SessionsCommand::Replay(args) => show(&args.id, Some(args.speed), place, out),
+        SessionsCommand::Show(args) => show(&args.id, args.rows, None, place, out),
+        SessionsCommand::Replay(args) => show(&args.id, args.rows, Some(args.speed), place, out),
         SessionsCommand::Kill { id } => kill(&id, place, out),
     }
 }
@@ -287,7 +298,13 @@ fn find<T>(
     }
 }
 
-fn show(asked: &str, pace: Option<Speed>, place: &Place, out: &Output) -> Result<Exit, Failure> {
+fn show(
+    asked: &str,
+    rows: usize,
+    pace: Option<Speed>,
+    place: &Place,
+    out: &Output,
+) -> Result<Exit, Failure> {
     let reader = reader(place)?;
     let search = Search::new(&reader, &Query::default()).map_err(|e| unreadable(&e))?;
     let all = sessions::sessions(&reader, search.catalog()).map_err(|e| unreadable(&e))?;
@@ -300,7 +317,7 @@ fn show(asked: &str, pace: Option<Speed>, place: &Place, out: &Output) -> Result
     if out.is_json() {
         show_json(&reader, &summary, &mut stdout)
     } else {
-        tell(&reader, &summary, pace, &mut stdout)
+        tell(&reader, &summary, Teller::showing(rows), pace, &mut stdout)
     }
 }
 
@@ -333,11 +350,11 @@ fn show_json(reader: &Reader, summary: &SessionSummary, out: &mut dyn Write) -> 
 fn tell(
     reader: &Reader,
     summary: &SessionSummary,
+    mut teller: Teller,
     pace: Option<Speed>,
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let mut search = of_session(reader, summary)?;
-    let mut teller = Teller::default();
     let mut before: Option<u64> = None;
     while let Some(found) = search.next().map_err(|e| unreadable(&e))? {
         let now = Fields::read(&found.leaf).map_or(0, |fields| fields.micros());
@@ -362,7 +379,7 @@ pub(crate) fn tell_newest(reader: &Reader, out: &mut dyn Write) -> Result<(), Fa
     let search = Search::new(reader, &Query::default()).map_err(|e| unreadable(&e))?;
     let all = sessions::sessions(reader, search.catalog()).map_err(|e| unreadable(&e))?;
     match all.last() {
-        Some(summary) => tell(reader, summary, None, out).map(drop),
+        Some(summary) => tell(reader, summary, Teller::default(), None, out).map(drop),
         None => Ok(()),
     }
 }

@@ -190,6 +190,7 @@ pub(crate) fn outcome(fields: &Fields<'_>, payload: &Value) -> String {
 /// Why a command has no outcome.
 pub(crate) fn abandoned(fields: &Fields<'_>) -> String {
     let forwarded = match fields.forwarded {
+        Some(true) if fields.why == "skipped" => "not run: the target skips what follows an error",
         Some(true) => "sent to the target, its effect was not seen",
         Some(false) => "not sent to the target",
         None => "whether it was sent is not known",
@@ -211,6 +212,11 @@ fn other(fields: &Fields<'_>, payload: &Value) -> String {
     let facts: Value =
         fields.facts.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
     let mut parts = Vec::new();
+    if facts.get("done") == Some(&Value::Bool(false)) {
+        let errors = payload.get("detail").and_then(|d| d.get("errors")).and_then(Value::as_array);
+        let errors: Vec<&str> = errors.into_iter().flatten().filter_map(Value::as_str).collect();
+        parts.push(format!("FAILED: {}", errors.join("; ")).trim_end_matches([':', ' ']).to_owned());
+    }
     for object in [Some(&facts), payload.get("detail")].into_iter().flatten() {
         for (key, value) in object.as_object().into_iter().flatten() {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

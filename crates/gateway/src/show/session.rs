@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::entry::{self, text};
 use super::line::{self, bytes};
-use super::table::Rows;
+use super::table::{ROWS_SHOWN, Rows};
 use super::{WIDTH, clean, counted, duration, number};
 
 /// Lines of one statement shown.
@@ -21,8 +21,10 @@ const STATEMENT_LINES: usize = 40;
 const INDENT: &str = "    ";
 
 /// Tells a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Teller {
+    /// Rows shown of each result.
+    rows_shown: usize,
     /// Commands without an outcome so far: where a following outcome belongs, and rows that came before it.
     running: BTreeMap<u64, Rows>,
     /// The highest number seen: a gap in numbers is a gap in the record.
@@ -32,14 +34,26 @@ pub(crate) struct Teller {
     closed: bool,
 }
 
+impl Default for Teller {
+    fn default() -> Self {
+        Self::showing(ROWS_SHOWN)
+    }
+}
+
 impl Teller {
+    /// Shows up to so many rows of each result.
+    pub(crate) fn showing(rows_shown: usize) -> Self {
+        Self { rows_shown, running: BTreeMap::new(), numbered: 0, just_told: None, closed: false }
+    }
+
     /// Tells one entry.
     pub(crate) fn tell(&mut self, found: &Found, names: &Names, out: &mut dyn Write) -> io::Result<()> {
         let Ok(fields) = Fields::read(&found.leaf) else {
             return writeln!(out, "(position {} cannot be read)", found.place.position);
         };
         let payload = entry::payload(found);
-        let told = Told { fields: &fields, payload: &payload, withheld: entry::withheld(found) };
+        let most = self.rows_shown;
+        let told = Told { rows_shown: most, fields: &fields, payload: &payload, withheld: entry::withheld(found) };
         match (&*fields.k, fields.cmd) {
             ("session.opened", _) => told.opened(names, out)?,
             ("session.closed", _) => {
@@ -51,13 +65,13 @@ impl Teller {
                 self.gap(n, out)?;
                 told.decided(n, out)?;
                 if fields.permitted() {
-                    self.running.insert(n, Rows::default());
+                    self.running.insert(n, Rows::up_to(most));
                 }
                 self.just_told = Some(n);
                 return Ok(());
             }
             ("command.rows", Some(n)) => {
-                self.running.entry(n).or_default().take(&payload);
+                self.running.entry(n).or_insert_with(|| Rows::up_to(most)).take(&payload);
                 if let Some(why) = told.withheld {
                     writeln!(out, "{INDENT}(rows {why})")?;
                 }
@@ -65,7 +79,7 @@ impl Teller {
             }
             ("command.changed", Some(_)) => told.changed(out)?,
             ("command.completed", Some(n)) => {
-                let mut rows = self.running.remove(&n).unwrap_or_default();
+                let mut rows = self.running.remove(&n).unwrap_or_else(|| Rows::up_to(most));
                 rows.take(&payload);
                 told.completed(self.label(n), &rows, out)?;
             }
@@ -118,6 +132,7 @@ impl Teller {
 
 /// An entry being told.
 struct Told<'a> {
+    rows_shown: usize,
     fields: &'a Fields<'a>,
     payload: &'a Value,
     withheld: Option<String>,
@@ -215,6 +230,9 @@ impl Told<'_> {
         if !f.approval.is_empty() {
             marks.push(format!("approval {}", f.approval));
         }
+        if let Some(who) = f.who.as_ref().filter(|who| !who.srole.is_empty() && who.srole != who.role) {
+            marks.push(format!("as role {}", who.role));
+        }
         if f.step == "prepare" {
             marks.push("only prepared".to_owned());
         }
@@ -249,14 +267,14 @@ impl Told<'_> {
         let said = line::changed(self.fields);
         writeln!(out, "{INDENT}± {}", clean::fit(&clean::line(&said), WIDTH - INDENT.len()))?;
         for (key, label) in [("old", "before"), ("new", "after")] {
-            let mut rows = Rows::default();
+            let mut rows = Rows::up_to(self.rows_shown);
             rows.take_changed(self.payload, key);
             if rows.kept > 0 {
                 writeln!(out, "{INDENT}  {label}:")?;
                 rows.write(out, &format!("{INDENT}  "), WIDTH)?;
                 if rows.kept > rows.shown() {
                     let more = counted(rows.kept - rows.shown(), "row", "rows");
-                    writeln!(out, "{INDENT}  … {more} more (--json shows all)")?;
+                    writeln!(out, "{INDENT}  … {more} more (--rows and --json show them)")?;
                 }
             }
         }
@@ -306,6 +324,9 @@ impl Told<'_> {
         }
         let kept = self.fields.kept.unwrap_or(rows.kept);
         let mut said = format!("({} of {} shown", number(rows.shown()), counted(delivered, "row", "rows"));
+        if kept > rows.shown() {
+            said.push_str(", --rows shows more");
+        }
         if kept < delivered {
             said.push_str(&format!(", {} kept in the record", number(kept)));
         }

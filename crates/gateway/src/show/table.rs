@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::clean;
 
-/// Rows shown of a result. The record holds more, and `--json` prints them all.
+/// Rows shown of a result unless more are asked for. The record holds more, and `--json` prints them all.
 pub(crate) const ROWS_SHOWN: usize = 20;
 /// Characters of one value shown.
 const CELL: usize = 40;
@@ -14,8 +14,10 @@ const CELL: usize = 40;
 const NULL: &str = "∅";
 
 /// Rows gathered from the pieces of a result.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rows {
+    /// How many are shown.
+    most: usize,
     columns: Vec<String>,
     lines: Vec<Vec<String>>,
     /// Rows that came, shown or not.
@@ -23,6 +25,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// None yet; of those that come, so many are shown.
+    pub(crate) fn up_to(most: usize) -> Self {
+        Self { most, columns: Vec::new(), lines: Vec::new(), kept: 0 }
+    }
+
     /// Takes the columns and rows of a payload.
     pub(crate) fn take(&mut self, payload: &Value) {
         self.take_changed(payload, "rows");
@@ -35,7 +42,7 @@ impl Rows {
         }
         for row in payload.get(key).and_then(Value::as_array).into_iter().flatten() {
             self.kept += 1;
-            if self.lines.len() < ROWS_SHOWN {
+            if self.lines.len() < self.most {
                 self.lines.push(match row {
                     Value::Array(values) => values.iter().map(cell).collect(),
                     one => vec![cell(one)],
@@ -111,7 +118,7 @@ mod tests {
     use super::*;
 
     fn shown(payload: &str, width: usize) -> String {
-        let mut rows = Rows::default();
+        let mut rows = Rows::up_to(ROWS_SHOWN);
         rows.take(&serde_json::from_str(payload).unwrap());
         let mut out = Vec::new();
         rows.write(&mut out, "  ", width).unwrap();
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_long_result_is_cut_and_counted() {
-        let mut rows = Rows::default();
+        let mut rows = Rows::up_to(ROWS_SHOWN);
         let many: Vec<[u32; 1]> = (0..100).map(|i| [i]).collect();
         rows.take(&serde_json::json!({ "rows": many }));
         assert_eq!((rows.kept, rows.shown()), (100, 20));

@@ -16,6 +16,7 @@ use firsthand_session::Refusal;
 use firsthand_sql::{CopyOptions, Masked};
 
 use super::changed::Found;
+use super::fastpath::Answer;
 use super::knowing::Pending;
 use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
@@ -56,7 +57,7 @@ pub(super) enum What {
     Execute(Option<Arc<Portal>>),
     /// With the commands it holds.
     Query(Range<usize>),
-    Function,
+    Function(Answer),
     Sync,
     Flush,
     Terminate,

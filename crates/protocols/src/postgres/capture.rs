@@ -14,6 +14,7 @@ use firsthand_wire::postgres::backend::DataRow;
 use firsthand_wire::postgres::value::Renderer;
 
 use super::columns::Columns;
+use super::copied::Copied;
 
 /// Coverage fact: more rows than the target's cap; counted and in the digest, not kept.
 pub(super) const ROWS_PAST_CAP: &str = "rows-past-cap";
@@ -35,8 +36,8 @@ enum Kept {
     Rows,
     /// COPY in text format: lines as strings.
     Lines,
-    /// COPY in binary format: pieces as hex strings.
-    Hex,
+    /// COPY in binary format: rows as arrays of values.
+    Binary,
 }
 
 /// One command's result under way.
@@ -54,6 +55,7 @@ pub(super) struct Capture {
     piece_rows: u64,
     pieces: bool,
     line: Vec<u8>,
+    copied: Copied,
     past_cap: bool,
     columns_unknown: bool,
     withheld: bool,
@@ -76,6 +78,7 @@ impl Capture {
             piece_rows: 0,
             pieces: false,
             line: Vec::new(),
+            copied: Copied::default(),
             past_cap: limits.rows == 0 || limits.bytes == 0,
             columns_unknown: false,
             withheld: false,
@@ -105,7 +108,7 @@ impl Capture {
 
     /// Copy data follows.
     pub(super) fn copy_follows(&mut self, format: Format) {
-        self.kept_as = if format == Format::Binary { Kept::Hex } else { Kept::Lines };
+        self.kept_as = if format == Format::Binary { Kept::Binary } else { Kept::Lines };
     }
 
     /// Whether rows are still rendered; otherwise [`Capture::passed`] is all there is to do.
@@ -164,24 +167,19 @@ impl Capture {
         self.past_cap = true;
     }
 
-    /// Renders a piece of copy data, if the cap allows. A full piece is handed out.
-    pub(super) fn copy_data(&mut self, mut data: &[u8]) -> Option<RowsPiece> {
+    /// Renders a piece of copy data, if the cap allows. Full pieces are handed out.
+    pub(super) fn copy_data(&mut self, mut data: &[u8]) -> Vec<RowsPiece> {
+        let mut full = Vec::new();
         if self.past_cap {
-            return None;
+            return full;
         }
-        if self.kept_as == Kept::Hex {
-            let start = self.open();
-            self.piece.push(b'"');
-            let room = usize::try_from(self.limits.bytes).unwrap_or(usize::MAX);
-            json::write_hex(&mut self.piece, data.get(..room).unwrap_or(data));
-            self.piece.push(b'"');
-            return self.close(start);
+        if self.kept_as == Kept::Binary {
+            return self.copy_rows(data);
         }
-        let mut full = None;
         while let Some(end) = data.iter().position(|b| *b == b'\n') {
             let (line, rest) = data.split_at_checked(end + 1).unwrap_or((data, &[]));
             data = rest;
-            full = self.line(line.strip_suffix(b"\n").unwrap_or(line)).or(full);
+            full.extend(self.line(line.strip_suffix(b"\n").unwrap_or(line)));
             if self.past_cap {
                 return full;
             }
@@ -193,6 +191,30 @@ impl Capture {
             self.line.extend_from_slice(data);
         }
         full
+    }
+
+    fn copy_rows(&mut self, data: &[u8]) -> Vec<RowsPiece> {
+        let (mut copied, mut full) = (std::mem::take(&mut self.copied), Vec::new());
+        let limit = self.limits.bytes;
+        let fits = copied.feed(data, limit, |write| {
+            full.extend(self.copied_row(write));
+            !self.past_cap
+        });
+        self.past_cap |= !fits;
+        if !self.past_cap {
+            self.copied = copied;
+        }
+        full
+    }
+
+    fn copied_row(&mut self, write: &dyn Fn(&mut Vec<u8>)) -> Option<RowsPiece> {
+        if self.kept >= self.limits.rows {
+            self.past_cap = true;
+            return None;
+        }
+        let start = self.open();
+        write(&mut self.piece);
+        self.close(start)
     }
 
     fn line(&mut self, end: &[u8]) -> Option<RowsPiece> {
@@ -276,6 +298,12 @@ impl Capture {
                 return Some(full);
             }
         }
+        if let Some(rest) = self.copied.rest().filter(|_| !self.past_cap)
+            && let Some(full) = self.copied_row(&rest)
+        {
+            self.into_outcome(outcome);
+            return Some(full);
+        }
         outcome.rows_kept = self.kept;
         let last = if self.pieces || self.piece.len() >= INLINE_ROWS_BYTES_MAX {
             self.take_piece()
@@ -320,5 +348,33 @@ impl std::fmt::Debug for Capture {
             .field("rows", &self.rows)
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_message_may_fill_several_pieces_and_none_is_lost() {
+        let limits = RecordLimits { rows: u64::MAX, bytes: 64 << 20 };
+        let mut binary = b"PGCOPY\n\xff\r\n\0".to_vec();
+        binary.extend([0; 8]);
+        binary.extend([0u8, 1, 0, 0, 0, 1, 7].repeat(100_000));
+        let text = [1, 1, 1, b'\n'].repeat(100_000);
+        for (format, data) in [(Format::Text, text), (Format::Binary, binary)] {
+            let mut capture = Capture::new(limits);
+            capture.copy_follows(format);
+            let mut pieces = capture.copy_data(&data);
+            assert!(pieces.len() > 1, "{format:?}: {} pieces", pieces.len());
+            let mut outcome = Outcome::default();
+            pieces.extend(capture.finish(&mut outcome));
+            let mut next = 0;
+            for piece in &pieces {
+                assert_eq!(piece.first_row, next);
+                next += piece.rows;
+            }
+            assert_eq!((next, outcome.rows_kept), (100_000, 100_000), "{format:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! From the client: messages into the batch, and the moment at which the batch is asked for.
 
 use bytes::{Buf as _, BytesMut};
-use firsthand_model::command::{Effect, Effects, Shape, Step};
+use firsthand_model::command::{Shape, Step};
 use firsthand_model::json::Json;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::target::ChangedRows;
@@ -13,15 +13,15 @@ use firsthand_wire::postgres::frame::{Frame, FrameError, HEADER_LEN, Header, Pas
 use firsthand_wire::postgres::frontend::{self, Message, Object};
 use std::sync::Arc;
 
-use super::batch::{PARAMETERS_CUT, Parts, What};
+use super::batch::{Parts, What};
 use super::dialect::{Life, PostgresDialect};
+use super::fastpath;
 use super::forward::REFUSED_NAME;
 use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
-use super::role::Change;
-use super::text::{Piece, Reading, Recorded};
+use super::text::{Piece, Reading};
 use crate::dialect::{Action, Dialect as _, Looking, Thought};
 
 /// Copy data longer than this is passed on before it is whole. Below it, one write carries it.
@@ -232,8 +232,8 @@ impl PostgresDialect {
                 Ok(Message::Sync) => self.sync(input.split_to(len), out),
                 Ok(Message::Flush) => self.last(What::Flush, input.split_to(len), out),
                 Ok(Message::FunctionCall(call)) => {
-                    let parts = function_call(&call);
-                    self.function(parts, input.split_to(len), out)
+                    let (parts, answer) = fastpath::called(&call);
+                    self.function(parts, answer, input.split_to(len), out)
                 }
                 Ok(Message::Terminate) => self.last(What::Terminate, input.split_to(len), out),
                 Ok(_) => {
@@ -264,8 +264,8 @@ impl PostgresDialect {
             // It ends the skipping before it is looked into, and counts for nothing within a COPY.
             (b'S', _) => self.sync(input.split_to(len), out),
             (b'F', _) => {
-                let parts = broken_call(body);
-                self.function(parts, input.split_to(len), out)
+                let parts = fastpath::unreadable(body);
+                self.function(parts, fastpath::Answer::default(), input.split_to(len), out)
             }
             (b'B', Ok((portal, statement))) => match self.portal_of(portal, statement, None) {
                 Some(portal) => self.bind(portal, input.split_to(len), out),
@@ -678,11 +678,17 @@ impl PostgresDialect {
         next
     }
 
-    fn function(&mut self, mut parts: Parts, message: BytesMut, out: &mut Vec<Action>) -> Next {
+    fn function(
+        &mut self,
+        mut parts: Parts,
+        answer: fastpath::Answer,
+        message: BytesMut,
+        out: &mut Vec<Action>,
+    ) -> Next {
         self.names.runs(None);
         parts.pending = self.pends(&After::uncertain());
         self.knowing.iter_mut().for_each(Knowing::end_segment);
-        self.batch.add(What::Function, message);
+        self.batch.add(What::Function(answer), message);
         let moment = self.moment();
         let plan = self.batch.plan(parts, moment);
         if let Some(item) = self.batch.items.last_mut() {
@@ -723,42 +729,6 @@ impl PostgresDialect {
         out.push(Action::Ask(commands));
         self.ask_tables(out);
         false
-    }
-}
-
-/// The parts of a FunctionCall as a command: which function runs, only the target knows.
-fn function_call(call: &frontend::FunctionCall<'_>) -> Parts {
-    let values = call.arguments.iter().enumerate().map(|(i, v)| (call.formats.of(i), v));
-    call_of(Some(call.function), parameters::render(values, |_| 0))
-}
-
-/// One whose arguments cannot be read, or not even the function.
-fn broken_call(body: &[u8]) -> Parts {
-    call_of(body.first_chunk().map(|oid| u32::from_be_bytes(*oid)), (Json::default(), true))
-}
-
-fn call_of(function: Option<u32>, (parameters, cut): (Json, bool)) -> Parts {
-    let text = function.map_or("function call".to_owned(), |oid| format!("function call {oid}"));
-    let shape = Shape {
-        tag: String::new(),
-        effects: Effects::only(Effect::Execute).and(Effect::Unknown),
-        tables: Vec::new(),
-        plain_read: false,
-        coverage: Vec::new(),
-        facts: None,
-    };
-    Parts {
-        step: Step::Run,
-        via: "function",
-        shape: Arc::new(shape),
-        text: Recorded { original_bytes: text.len() as u64, text, ..Recorded::default() },
-        change: Change::None,
-        parameters,
-        names: Json::default(),
-        opaque: false,
-        coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },
-        changes: None,
-        pending: Pending::default(),
     }
 }
 

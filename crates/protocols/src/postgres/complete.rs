@@ -15,6 +15,7 @@ use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::{Format, value};
 
 use super::dialect::PostgresDialect;
+use super::fastpath::Answer;
 use super::flight::{CopyRead, Running, Sent};
 use super::knowing::Pending;
 use super::report;
@@ -44,8 +45,8 @@ pub(super) enum Ending {
     Empty,
     /// PortalSuspended.
     Suspended,
-    /// FunctionCallResponse.
-    Function,
+    /// FunctionCallResponse, read so.
+    Function(Answer),
 }
 
 /// What follows the message that ends a command.
@@ -110,10 +111,14 @@ impl PostgresDialect {
             return Step::Broken("the end of no command".to_owned());
         };
         let fits = match entry.sent {
-            Sent::Execute(_) => ending != Ending::Function,
-            Sent::Script => !matches!(ending, Ending::Function | Ending::Suspended),
-            Sent::Function => ending == Ending::Function,
+            Sent::Execute(_) => !matches!(ending, Ending::Function(_)),
+            Sent::Script => !matches!(ending, Ending::Function(_) | Ending::Suspended),
+            Sent::Function(_) => matches!(ending, Ending::Function(_)),
             _ => false,
+        };
+        let ending = match entry.sent {
+            Sent::Function(answer) => Ending::Function(answer),
+            _ => ending,
         };
         let is_script = matches!(entry.sent, Sent::Script);
         let more = is_script && entry.ends > 1;
@@ -297,7 +302,7 @@ impl PostgresDialect {
                 return self.error_of_nothing(len, fatal, walk, out);
             }
             Some(Sent::Refused(_)) if !fatal => return self.refused(len, walk, out),
-            Some(Sent::Script | Sent::Function) => true,
+            Some(Sent::Script | Sent::Function(_)) => true,
             Some(_) => self.flight.sync_follows(),
         };
         let ahead = if fatal || !follows || self.radius.is_wrapped() {
@@ -331,7 +336,7 @@ impl PostgresDialect {
     ) -> Step {
         let Some(entry) = self.flight.first() else { return Step::On };
         let (owner, ends) = (entry.owner, entry.ends);
-        let of_script = matches!(entry.sent, Sent::Script | Sent::Function);
+        let of_script = matches!(entry.sent, Sent::Script | Sent::Function(_));
         let Ok(Message::ErrorResponse(it)) = Message::read(b'E', walk.body(len)) else { return Step::On };
         let failing = self.flight.running.iter().find(|r| r.seq == owner || of_script);
         let mut outcome = Outcome::default();
@@ -450,9 +455,9 @@ pub(super) fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<
             }
         }
         Ending::Suspended => outcome.suspended = true,
-        Ending::Function => {
+        Ending::Function(answer) => {
             if let Message::FunctionCallResponse(value) = Message::read(b'V', body)? {
-                function_result(&mut outcome, value);
+                function_result(&mut outcome, answer, value);
             }
         }
         Ending::Empty => {}
@@ -460,15 +465,16 @@ pub(super) fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<
     Ok(outcome)
 }
 
-/// The result of a function call, as a row of one value. Its type is not told.
-fn function_result(outcome: &mut Outcome, value: Option<&[u8]>) {
+/// The result of a function call, as a row of one value. Where its type is not known, text is shown as it stands.
+fn function_result(outcome: &mut Outcome, answer: Answer, value: Option<&[u8]>) {
     outcome.rows = 1;
     if value.is_some_and(|v| v.len() > FUNCTION_RESULT_MAX) {
         outcome.coverage.push(super::capture::ROWS_PAST_CAP);
         return;
     }
     let mut out = b"[[".to_vec();
-    value::render(&mut out, 0, Format::Text, value);
+    let format = if answer.type_oid == 0 { Format::Text } else { answer.format };
+    value::render(&mut out, answer.type_oid, format, value);
     out.extend_from_slice(b"]]");
     (outcome.inline_rows, outcome.rows_kept) = (Json::from_written(out), 1);
 }

@@ -49,7 +49,7 @@ impl PostgresDialect {
         while running.capture().keeps()
             && let Ok(Some(frame)) = frames.next()
         {
-            out.extend(running.sent_copy_data(frame.body).map(|piece| Action::Rows(number, piece)));
+            out.extend(running.sent_copy_data(frame.body).into_iter().map(|piece| Action::Rows(number, piece)));
         }
         let capture = running.capture();
         out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
@@ -66,7 +66,7 @@ impl PostgresDialect {
         let number = running.permit.number();
         running.capture().passed(u64::from(last), &piece);
         let data = if header { piece.get(HEADER_LEN..).unwrap_or_default() } else { &piece[..] };
-        out.extend(running.sent_copy_data(data).map(|piece| Action::Rows(number, piece)));
+        out.extend(running.sent_copy_data(data).into_iter().map(|piece| Action::Rows(number, piece)));
         let capture = running.capture();
         out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
         out.push(Action::ToServer(running.permit.forward(piece.freeze())));
@@ -78,7 +78,7 @@ impl PostgresDialect {
             Some(running) => {
                 running.copy_done = true;
                 let number = running.permit.number();
-                out.extend(running.sent_copy_ends().map(|piece| Action::Rows(number, piece)));
+                out.extend(running.sent_copy_ends().into_iter().map(|piece| Action::Rows(number, piece)));
                 let forward = running.permit.forward(message.freeze());
                 self.flight.push(Entry::plain(Sent::CopyEnd));
                 forward

@@ -12,6 +12,7 @@ use firsthand_sql::Masked;
 use super::capture::Capture;
 use super::changed::{Changed, Found};
 use super::delivery::Delivery;
+use super::fastpath::Answer;
 use super::knowing::Pending;
 use super::masking::Masking;
 use super::names::{Names, Portal, Statement};
@@ -129,8 +130,8 @@ pub(super) enum Sent {
     Execute(Option<Arc<Portal>>),
     /// The same for each statement of a Query.
     Script,
-    /// FunctionCallResponse.
-    Function,
+    /// FunctionCallResponse, read so.
+    Function(Answer),
     /// ReadyForQuery after a Query or a FunctionCall.
     Ready,
     /// ReadyForQuery; ends the skipping after an error. Doubtful: it went out while the target may have been reading
@@ -215,7 +216,7 @@ impl Flight {
     pub(super) fn push(&mut self, entry: Entry) {
         match entry.sent {
             Sent::Sync { .. } | Sent::Ready => self.open = false,
-            Sent::Own | Sent::Script | Sent::Function | Sent::CopyEnd => {}
+            Sent::Own | Sent::Script | Sent::Function(_) | Sent::CopyEnd => {}
             _ => self.open = true,
         }
         if let Sent::Sync { doubtful } = entry.sent {

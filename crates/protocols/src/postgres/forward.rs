@@ -411,7 +411,7 @@ impl PostgresDialect {
             What::ClosePortal(name) => Sent::ClosePortal(name),
             What::Execute(it) => Sent::Execute(it),
             What::Query(_) => Sent::Script,
-            What::Function => Sent::Function,
+            What::Function(answer) => Sent::Function(answer),
             What::Sync => Sent::Sync { doubtful: self.flight.swallows_sync() },
             What::Terminate => {
                 self.life = Life::Leaving;
@@ -419,7 +419,7 @@ impl PostgresDialect {
             }
             What::Flush | What::Refused { .. } => return,
         };
-        let ready = matches!(sent, Sent::Script | Sent::Function);
+        let ready = matches!(sent, Sent::Script | Sent::Function(_));
         self.flight.push(Entry { sent, owner: seq, ends });
         if ready {
             self.flight.push(Entry::plain(Sent::Ready));
@@ -499,7 +499,7 @@ fn refusal_of(item: &Item, slots: &mut [Slot]) -> Option<(Option<Box<Refusal>>, 
     match item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
         Some(fate @ Fate::Refused(_)) => match std::mem::replace(fate, Fate::Done) {
             Fate::Refused(refusal) => {
-                Some((Some(refusal), matches!(item.what, What::Query(_) | What::Function)))
+                Some((Some(refusal), matches!(item.what, What::Query(_) | What::Function(_))))
             }
             _ => None,
         },

@@ -231,7 +231,7 @@ impl PostgresDialect {
                     || (wraps && !self.flight.is_idle())
             }
             What::Sync => limited || (may_stop && self.sync_commits()),
-            What::Function => limited || may_stop,
+            What::Function(_) => limited || may_stop,
             What::Execute(_) => {
                 let slot = item.owner.and_then(|o| slots.get(o));
                 let is = |kind: fn(&Shape) -> bool| slot.is_some_and(|s| s.stays_inside(kind));

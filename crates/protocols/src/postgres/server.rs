@@ -15,6 +15,7 @@ use super::columns::Columns;
 use super::complete::{Ending, READY_TOO_EARLY};
 use super::copy::pass_run;
 use super::dialect::PostgresDialect;
+use super::fastpath::Answer;
 use super::flight::{NOTICE_BYTES_KEPT, Sent};
 use super::knowing::Knowing;
 use super::masking::MASKED_ROW_MAX;
@@ -191,7 +192,7 @@ impl PostgresDialect {
             b'C' => self.ends(Ending::Tag, len, walk, out),
             b'I' => self.ends(Ending::Empty, len, walk, out),
             b's' => self.ends(Ending::Suspended, len, walk, out),
-            b'V' => self.ends(Ending::Function, len, walk, out),
+            b'V' => self.ends(Ending::Function(Answer::default()), len, walk, out),
             b'E' => self.error(len, walk, out),
             b'Z' => self.ready_for_query(len, walk, out),
             b'1' | b'2' | b'3' => self.step_done(tag, len, walk, out),
@@ -266,8 +267,12 @@ impl PostgresDialect {
         {
             let Ok(Some(frame)) = frames.next() else { break };
             count += 1;
-            let piece = if tag == b'D' { capture.row(frame.body) } else { capture.copy_data(frame.body) };
-            out.extend(piece.map(|piece| Action::Rows(number, piece)));
+            let rows = |piece| Action::Rows(number, piece);
+            if tag == b'D' {
+                out.extend(capture.row(frame.body).map(rows));
+            } else {
+                out.extend(capture.copy_data(frame.body).into_iter().map(rows));
+            }
         }
         count += match one {
             None => pass_run(&mut frames, tag),
@@ -319,7 +324,7 @@ impl PostgresDialect {
                 capture.row_too_large();
             } else {
                 let data = if header { piece.get(HEADER_LEN..).unwrap_or_default() } else { piece };
-                out.extend(capture.copy_data(data).map(|piece| Action::Rows(number, piece)));
+                out.extend(capture.copy_data(data).into_iter().map(|piece| Action::Rows(number, piece)));
             }
             out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));
         }
@@ -462,7 +467,7 @@ impl PostgresDialect {
             Ok(status) => status,
             Err(e) => return e.into(),
         };
-        if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Script | Sent::Function)) {
+        if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Script | Sent::Function(_))) {
             // Fewer results than statements: what is left did not answer.
             self.flush(walk, out);
             let left = self.flight.pop().map_or(0, |e| e.ends);

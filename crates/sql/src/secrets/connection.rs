@@ -4,13 +4,14 @@
 use std::ops::Range;
 
 use super::lexer::is_word;
-use super::names::is_credential;
+use super::names::{is_credential, is_secret_member};
 use crate::split::is_space;
 
 /// The places of credentials in `text`, in order, without overlap.
 pub(super) fn credentials(text: &str) -> Vec<Range<usize>> {
     let mut found = addresses(text);
     found.extend(pairs(text));
+    found.extend(members(text));
     found.sort_by_key(|range| range.start);
     let mut end = 0;
     found.retain_mut(|range| {
@@ -78,6 +79,34 @@ fn pairs(text: &str) -> Vec<Range<usize>> {
         if start < end {
             found.push(start..end);
         }
+        from = end;
+    }
+    found
+}
+
+/// The values of `"name": "value"` in JSON where the name stands for a credential.
+fn members(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(colon) = memchr::memchr(b':', bytes.get(from..).unwrap_or_default()).map(|at| from + at) {
+        from = colon + 1;
+        let name_end = back_while(bytes, colon, is_space);
+        let Some(name_end) = name_end.checked_sub(1).filter(|at| bytes.get(*at) == Some(&b'"')) else { continue };
+        let name_start = back_while(bytes, name_end, |byte| is_word(byte) || b"-.".contains(&byte));
+        let quoted = name_start.checked_sub(1).is_some_and(|at| bytes.get(at) == Some(&b'"'));
+        if !quoted || !text.get(name_start..name_end).is_some_and(is_secret_member) {
+            continue;
+        }
+        let space = bytes.get(from..).unwrap_or_default().iter().take_while(|byte| is_space(**byte)).count();
+        let start = from + space;
+        if bytes.get(start) != Some(&b'"') {
+            continue;
+        }
+        let end = value_end(bytes, start, true);
+        // Without the quotes, so that it stays JSON.
+        let closed = end > start + 1 && bytes.get(end - 1) == Some(&b'"');
+        found.push(start + 1..if closed { end - 1 } else { end });
         from = end;
     }
     found

@@ -9,12 +9,13 @@
 //! - every string in these statements, however the word before it is spelt, but not that of VALID UNTIL, the role's own name, a
 //!   setting's value, or a mapping's `user`;
 //! - the value in `SET`, `ALTER … SET` and `set_config` of a setting with such a name;
-//! - in any string, comment or address: `password=…` and its kin, and `scheme://user:password@`;
+//! - in any string, comment or address: `password=…` and its kin, `"password": "…"` in JSON, and `scheme://user:password@`;
 //! - keys given to pgcrypto's functions and to Supabase Vault, MySQL's `IDENTIFIED BY '…'`.
 //!
 //! Rather too much than too little: what directly runs on after a masked string (a stray quote, a backslash) is masked to the end
 //! of the text. Not found: secrets in columns of the application's own tables (policy masks those), in bound parameters that are
-//! no connection string ([`mask_connection`]), passwords that a program of COPY … PROGRAM gets, and names hidden by escapes where no other word gives them away.
+//! no connection string ([`mask_connection`]), passwords that a program of COPY … PROGRAM gets, a password or its name put together from pieces (`'pass' || 'word=x'`) or taken
+//! from a variable, and names hidden by escapes where no other word gives them away.
 
 mod connection;
 mod lexer;
@@ -475,6 +476,8 @@ impl<'t, 's> Reader<'t, 's> {
             Reader::new(inside, self.depth + 1, self.secrets).read()
         };
         for span in credentials(inside) {
+            // A place in a format's text, `password=%s`: the password stands in a later argument.
+            read.open |= inside.get(span.clone()).is_some_and(|value| is_place(value, self.depth + 1));
             if let Some(secret) = inside.get(span.clone()).filter(|secret| *secret != MASK) {
                 self.secrets.add(secret.trim_matches(['\'', '"']));
                 read.edits.push(Edit { span, with: Cow::Borrowed(MASK) });

@@ -17,6 +17,17 @@ pub(super) fn is_credential(name: &str) -> bool {
         && !HARMLESS.contains(&name.as_str())
 }
 
+/// Whether a member of this name of a JSON object holds a credential. Fewer than of settings: a `key` there is one of a pair,
+/// and a page's `next_token` opens nothing.
+pub(super) fn is_secret_member(name: &str) -> bool {
+    let name: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
+    let contains = ["passw", "passphrase", "passcode", "secret", "credential", "apikey", "accesskey", "privatekey"];
+    let is = ["pwd", "pass", "token", "authtoken", "accesstoken", "refreshtoken", "bearertoken", "apitoken"];
+    (contains.iter().any(|part| name.contains(part)) || is.contains(&name.as_str()))
+        && !matches!(name.as_str(), "passwordrequired" | "passwordencryption" | "passwordvaliduntil")
+}
+
 /// Whether a word where an option of a role stands means PASSWORD, perhaps misspelt: `PASSWD`, `PASWORD`, `PWD`.
 pub(super) fn means_password(word: &str) -> bool {
     let begins = |with: &str| word.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));

@@ -46,13 +46,15 @@ impl Running {
     }
 
     /// A piece of COPY data that the client sends, for the record.
-    pub(in crate::postgres) fn sent_copy_data(&mut self, data: &[u8]) -> Option<RowsPiece> {
+    pub(in crate::postgres) fn sent_copy_data(&mut self, data: &[u8]) -> Vec<RowsPiece> {
         self.kept_of(|copy, tools, out| copy.feed(data, tools, out), data)
     }
 
     /// No more comes: what has not come to the end of a row is a row.
-    pub(in crate::postgres) fn sent_copy_ends(&mut self) -> Option<RowsPiece> {
-        self.masking.as_ref()?.copy.as_ref()?;
+    pub(in crate::postgres) fn sent_copy_ends(&mut self) -> Vec<RowsPiece> {
+        if self.masking.as_ref().is_none_or(|masking| masking.copy.is_none()) {
+            return Vec::new();
+        }
         self.kept_of(|copy, tools, out| copy.finish(tools, out), &[])
     }
 
@@ -60,13 +62,13 @@ impl Running {
         &mut self,
         mask: impl FnOnce(&mut CopyMask, &mut super::Tools, &mut Vec<u8>) -> Result<(), super::copy::Fault>,
         data: &[u8],
-    ) -> Option<RowsPiece> {
+    ) -> Vec<RowsPiece> {
         let most = usize::try_from(self.permit.limits().bytes).unwrap_or(usize::MAX);
         let Some(masking) = &mut self.masking else { return self.capture().copy_data(data) };
         let Masking { copy, tools, keeps_nothing, .. } = &mut **masking;
         if *keeps_nothing {
             self.capture().withhold();
-            return None;
+            return Vec::new();
         }
         let Some(copy) = copy else { return self.capture().copy_data(data) };
         let mut kept = Vec::new();
@@ -75,7 +77,7 @@ impl Running {
         if failed {
             *keeps_nothing = true;
         }
-        let piece = if kept.is_empty() { None } else { self.capture().copy_data(&kept) };
+        let piece = if kept.is_empty() { Vec::new() } else { self.capture().copy_data(&kept) };
         if failed {
             self.capture().withhold();
         } else if too_long {

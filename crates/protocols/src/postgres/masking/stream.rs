@@ -96,8 +96,12 @@ impl PostgresDialect {
             let Some(body) = written.get(start + HEADER_LEN..) else { continue };
             let capture = running.capture();
             if capture.keeps() {
-                let piece = if tag == b'D' { capture.row(body) } else { capture.copy_data(body) };
-                out.extend(piece.map(|piece| Action::Rows(number, piece)));
+                let rows = |piece| Action::Rows(number, piece);
+                if tag == b'D' {
+                    out.extend(capture.row(body).map(rows));
+                } else {
+                    out.extend(capture.copy_data(body).into_iter().map(rows));
+                }
             }
             capture.passed(1, written.get(start..).unwrap_or_default());
         }
@@ -144,7 +148,7 @@ impl PostgresDialect {
             let mut written = Vec::with_capacity(rest.len() + HEADER_LEN);
             frame(b'd', &rest, &mut written);
             let capture = running.capture();
-            out.extend(capture.copy_data(&rest).map(|piece| Action::Rows(number, piece)));
+            out.extend(capture.copy_data(&rest).into_iter().map(|piece| Action::Rows(number, piece)));
             capture.passed(1, &written);
             out.push(Action::ToClient(running.permit.reply(Bytes::from(written))));
         }
