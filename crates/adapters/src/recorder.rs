@@ -62,6 +62,7 @@ impl Recorder for LogRecorder {
             class: match need {
                 Need::Intent => Class::Intent,
                 Need::Fact => Class::Outcome,
+                Need::End => Class::End,
             },
             durability: Sync::Relaxed,
             opens: matches!(event, Event::SessionOpened(_) | Event::CommandDecided(_)),
@@ -97,7 +98,7 @@ impl Recorder for LogRecorder {
     ) -> Poll<Result<(), RecordError>> {
         let patience = match need {
             Need::Intent => Patience::Intent,
-            Need::Fact => Patience::Outcome,
+            Need::Fact | Need::End => Patience::Outcome,
         };
         let slot = waiting.0.get_or_insert_with(|| Box::new(Registration::default()));
         let Some(registration) = slot.downcast_mut::<Registration>() else {

@@ -51,6 +51,9 @@ pub enum Class {
     Intent,
     /// Something has happened: taken as long as memory allows.
     Outcome,
+    /// What an entry that was taken has opened is over: small, and taken whatever is queued, for nothing else would tell. There
+    /// are no more of them than what is open, [`MAX_OPEN`].
+    End,
 }
 
 /// How soon an entry must be on disk.
@@ -350,6 +353,9 @@ impl<T> Shared<T> {
         if self.troubled.load(Ordering::Acquire) {
             self.admit_in_trouble(queue, item)?;
         }
+        if item.class == Class::End {
+            return Ok(());
+        }
         if queue.bytes + item.size > QUEUE_BYTES {
             return Err(AppendError::Queue(QUEUE_BYTES));
         }
@@ -378,7 +384,7 @@ impl<T> Shared<T> {
         if let Some(why) = &reasons.stopped {
             return Err(AppendError::Stopped(why.clone()));
         }
-        if item.class == Class::Outcome {
+        if item.class != Class::Intent {
             return Ok(());
         }
         if let Some(why) = &reasons.suspended {

@@ -36,6 +36,8 @@ pub enum Disk {
     ByHand,
     /// Intents are turned away, facts are taken.
     Full,
+    /// Only ends are taken.
+    Crowded,
     /// Nothing is taken, nothing becomes durable.
     Stopped,
 }
@@ -144,6 +146,7 @@ impl Recorder for FakeLog {
         let mut s = self.state();
         match (&s.disk, need) {
             (Disk::Stopped, _) => return Err(RecordError::Stopped("told to".to_owned())),
+            (Disk::Crowded, Need::Intent | Need::Fact) => return Err(RecordError::Overloaded),
             (Disk::Full, Need::Intent) => return Err(RecordError::Full("told to be".to_owned())),
             _ => {}
         }

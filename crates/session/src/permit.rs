@@ -132,7 +132,7 @@ impl std::fmt::Debug for Permit {
 }
 
 impl Inner {
-    fn abandon(self, why: AbandonReason) {
+    pub(crate) fn abandon(self, why: AbandonReason) {
         Tally::one(&self.engine.tally.commands_abandoned);
         let event = Event::CommandAbandoned(Box::new(CommandAbandoned {
             session: self.facts.id,
@@ -143,7 +143,7 @@ impl Inner {
             forwarded: Some(self.forwarded),
         }));
         // An error is not lost: the log is stopped then, health is red, and recovery reports the orphan.
-        let _ = self.engine.recorder.append(event, Need::Fact);
+        let _ = self.engine.recorder.append(event, Need::End);
     }
 }
 

@@ -108,7 +108,7 @@ impl Session {
     /// When the log does not take the outcome: the client must not be told how it ended.
     pub fn complete(&self, permit: Permit, outcome: Outcome) -> Result<Completed, RecordError> {
         let Some(inner) = permit.take() else { return Ok(Completed { after: None }) };
-        let Inner { number, intent, asked, before, .. } = *inner;
+        let (number, intent, asked, before) = (inner.number, inner.intent, inner.asked, inner.before);
         let tally = &self.engine.tally;
         Tally::add(&tally.rows, outcome.rows);
         Tally::add(&tally.bytes, outcome.bytes);
@@ -124,8 +124,14 @@ impl Session {
             before,
             duration_us,
         }));
-        let ticket = self.engine.recorder.append(event, Need::Fact)?;
-        Ok(Completed { after: wait_for(&self.facts, ticket) })
+        match self.engine.recorder.append(event, Need::Fact) {
+            Ok(ticket) => Ok(Completed { after: wait_for(&self.facts, ticket) }),
+            Err(e) => {
+                // The client is not told how it ended, and the record tells that much: one outcome each.
+                inner.abandon(AbandonReason::NotRecorded);
+                Err(e)
+            }
+        }
     }
 
     /// Records a piece of a command's rows.
@@ -237,8 +243,8 @@ impl Session {
             why,
             detail,
         }));
-        // An error is not lost: recovery closes sessions that have no end.
-        let _ = self.engine.recorder.append(event, Need::Fact);
+        // An error is not lost: the log is stopped then, and recovery closes sessions that have no end.
+        let _ = self.engine.recorder.append(event, Need::End);
     }
 }
 

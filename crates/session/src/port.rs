@@ -277,6 +277,8 @@ pub enum Need {
     Intent,
     /// What has already happened: may use the reserve.
     Fact,
+    /// That something which is in the log is over, in few bytes: taken whatever else is queued, once for each.
+    End,
 }
 
 /// Why an entry is not recorded.

@@ -236,6 +236,17 @@ fn a_dropped_permit_is_an_abandoned_command() {
     assert_eq!(f.log.words(), ["opened", "decided 1 allow", "abandoned 1 dropped"]);
 }
 
+#[test]
+fn an_outcome_that_finds_no_room_is_told_as_not_recorded() {
+    let (f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+    let Poll::Ready(mut answers) = poll(&mut submit(&session, &["DELETE a"])) else { panic!("waits") };
+    let permit = answers.remove(0).unwrap();
+    f.log.set(Disk::Crowded);
+    assert!(session.complete(permit, Outcome::default()).is_err());
+    session.close("record", String::new());
+    assert_eq!(f.log.words(), ["opened", "decided 1 allow", "abandoned 1 not-recorded", "closed record"]);
+}
+
 /// A small deterministic source (SplitMix64): a failing seed reproduces.
 struct Seed(u64);
 impl Seed {

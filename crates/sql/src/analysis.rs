@@ -53,6 +53,10 @@ impl Default for Settings {
     }
 }
 
+/// Statements of one text that are told apart; more are one statement of which nothing is known. Each is a command with entries
+/// of its own, some 800 bytes for nine of text, and all of them are written before the first runs.
+pub const STATEMENTS_MAX: usize = 4096;
+
 /// Why a text was not parsed. Never quotes the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unparsed {
@@ -71,6 +75,9 @@ pub enum Unparsed {
     /// Backslashes while `standard_conforming_strings` is off.
     #[error("standard_conforming_strings is off and the text holds a backslash")]
     Backslash,
+    /// More than [`STATEMENTS_MAX`].
+    #[error("the text holds {0} statements, more than the {STATEMENTS_MAX} that are told apart")]
+    TooMany(usize),
     /// A run of operator characters longer than [`OPERATOR_RUN_MAX`].
     #[error("the text holds more than {OPERATOR_RUN_MAX} operator characters in a row")]
     OperatorRun,
@@ -263,7 +270,10 @@ pub(crate) fn parse_statements(text: &[u8], settings: Settings) -> Vec<Parsed> {
     } else {
         pg_query::ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS
     };
-    let parsed = readable.and_then(|text| pg_query::parse(text, options.bits()).map_err(|e| syntax(&e)));
+    let parsed = readable.and_then(|text| {
+        let parsed = pg_query::parse(text, options.bits()).map_err(|e| syntax(&e))?;
+        few_enough(&parsed).map(|()| parsed)
+    });
     let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(why) => return vec![Parsed { range: 0..text.len(), tree: None, unparsed: Some(why) }],
@@ -292,6 +302,7 @@ fn opaque_shape() -> Arc<Shape> {
 
 fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
     let parsed = pg_query::parse(text, 0).map_err(|error| syntax(&error))?;
+    few_enough(&parsed)?;
     let mut statements = Vec::with_capacity(parsed.protobuf.stmts.len());
     let mut from = 0;
     for raw in &parsed.protobuf.stmts {
@@ -308,6 +319,11 @@ fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
         only.changes = node.and_then(|node| changes_of(node.to_ref(), text)).map(Arc::new);
     }
     Ok(statements)
+}
+
+fn few_enough(parsed: &pg_query::ParseResult) -> Result<(), Unparsed> {
+    let count = parsed.protobuf.stmts.len();
+    if count > STATEMENTS_MAX { Err(Unparsed::TooMany(count)) } else { Ok(()) }
 }
 
 /// The parser's message. It quotes the text, which may hold a secret: only words of the grammar and signs are kept.

@@ -43,8 +43,8 @@ mod tree;
 mod walk;
 
 pub use analysis::{
-    Analysis, OPERATOR_RUN_MAX, PARSE_BYTES_MAX, SMALL_TEXT_BYTES, STACK_BYTES, Settings, Statement,
-    TEXT_BYTES_MAX, UNPARSED, Unparsed, analyze, is_large, parse_cost,
+    Analysis, OPERATOR_RUN_MAX, PARSE_BYTES_MAX, SMALL_TEXT_BYTES, STACK_BYTES, STATEMENTS_MAX, Settings,
+    Statement, TEXT_BYTES_MAX, UNPARSED, Unparsed, analyze, is_large, parse_cost,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
 pub use copying::{CopyForm, CopyOptions, copy_options};

@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail this way")]
 
 use firsthand_sql::{
-    Analysis, STACK_BYTES, Settings, TEXT_BYTES_MAX, Unparsed, analyze, mask, mask_connection, mask_report,
+    Analysis, STACK_BYTES, STATEMENTS_MAX, Settings, TEXT_BYTES_MAX, Unparsed, analyze, mask,
+    mask_connection, mask_report,
 };
 
 fn analyze_deep(text: String) -> Analysis {
@@ -81,6 +82,9 @@ fn unreadable_texts_are_one_unknown_statement() {
     assert!(analyze(b"SELECT 'o'", escapes).plain_read());
     let long = vec![b' '; TEXT_BYTES_MAX + 1];
     assert_eq!(with(&long, usual), Unparsed::TooLong(TEXT_BYTES_MAX + 1));
+    let many = ";SELECT 1".repeat(STATEMENTS_MAX);
+    assert_eq!(analyze(many.as_bytes(), usual).statements().len(), STATEMENTS_MAX);
+    assert_eq!(with(format!("{many};SELECT 1").as_bytes(), usual), Unparsed::TooMany(STATEMENTS_MAX + 1));
     assert_eq!(with(b"SELECT 1 FROM 'geheim'", usual), Unparsed::Syntax("syntax error".to_owned()));
 }
 

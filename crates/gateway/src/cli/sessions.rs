@@ -298,13 +298,7 @@ fn find<T>(
     }
 }
 
-fn show(
-    asked: &str,
-    rows: usize,
-    pace: Option<Speed>,
-    place: &Place,
-    out: &Output,
-) -> Result<Exit, Failure> {
+fn show(asked: &str, rows: usize, pace: Option<Speed>, place: &Place, out: &Output) -> Result<Exit, Failure> {
     let reader = reader(place)?;
     let search = Search::new(&reader, &Query::default()).map_err(|e| unreadable(&e))?;
     let all = sessions::sessions(&reader, search.catalog()).map_err(|e| unreadable(&e))?;

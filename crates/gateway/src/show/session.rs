@@ -53,7 +53,8 @@ impl Teller {
         };
         let payload = entry::payload(found);
         let most = self.rows_shown;
-        let told = Told { rows_shown: most, fields: &fields, payload: &payload, withheld: entry::withheld(found) };
+        let told =
+            Told { rows_shown: most, fields: &fields, payload: &payload, withheld: entry::withheld(found) };
         match (&*fields.k, fields.cmd) {
             ("session.opened", _) => told.opened(names, out)?,
             ("session.closed", _) => {

@@ -339,6 +339,10 @@ impl Running {
         if !self.from_server.open || !self.to_client.has_room() || self.end.is_some() {
             return false;
         }
+        // Rows go into the log, too: a result waits for it as a client that asks does.
+        if self.session.engine().recorder.poll_room(self.from_server.buf.capacity(), cx).is_pending() {
+            return false;
+        }
         match self.from_server.poll_read(&mut *self.server, cx) {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {

@@ -3,7 +3,6 @@
 use bytes::{Buf as _, BytesMut};
 use firsthand_model::command::{Shape, Step};
 use firsthand_model::json::Json;
-use firsthand_model::outcome::AbandonReason;
 use firsthand_model::target::ChangedRows;
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::judge::After;
@@ -179,10 +178,6 @@ impl PostgresDialect {
         };
         self.broken = Some(Refusal::new(RefusalKind::Protocol, message));
         self.submit(out);
-        if self.flight.is_reading_copy() {
-            // The target waits for copy data that cannot come any more: nothing else would end this.
-            self.abandon(AbandonReason::Protocol, out);
-        }
     }
 
     fn message(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
@@ -335,7 +330,7 @@ impl PostgresDialect {
     }
 
     /// The target keeps answers back until somebody asks for them.
-    fn ask_for_answers(&mut self, out: &mut Vec<Action>) {
+    pub(super) fn ask_for_answers(&mut self, out: &mut Vec<Action>) {
         if self.flight.wants_flush() {
             let mut flush = BytesMut::new();
             frontend::encode_flush(&mut flush);

@@ -49,7 +49,9 @@ impl PostgresDialect {
         while running.capture().keeps()
             && let Ok(Some(frame)) = frames.next()
         {
-            out.extend(running.sent_copy_data(frame.body).into_iter().map(|piece| Action::Rows(number, piece)));
+            out.extend(
+                running.sent_copy_data(frame.body).into_iter().map(|piece| Action::Rows(number, piece)),
+            );
         }
         let capture = running.capture();
         out.extend(capture.progress().map(|(rows, bytes)| Action::Progress(number, rows, bytes)));

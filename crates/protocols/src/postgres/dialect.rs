@@ -216,6 +216,14 @@ impl PostgresDialect {
 
     /// Ends the session once nothing runs any more, if it is to end.
     pub(super) fn end_when_idle(&mut self, out: &mut Vec<Action>) {
+        if self.broken.is_some() && !self.asking && self.thinking.is_none() {
+            // The client can say nothing more: what the target waits for, or keeps back until it is asked, will not come.
+            if self.flight.is_reading_copy() {
+                self.abandon(AbandonReason::Protocol, out);
+            } else if !self.flight.is_idle() {
+                self.ask_for_answers(out);
+            }
+        }
         if self.asking || self.thinking.is_some() || !self.flight.is_idle() || self.radius.is_busy() {
             return;
         }

@@ -92,7 +92,9 @@ fn members(text: &str) -> Vec<Range<usize>> {
     while let Some(colon) = memchr::memchr(b':', bytes.get(from..).unwrap_or_default()).map(|at| from + at) {
         from = colon + 1;
         let name_end = back_while(bytes, colon, is_space);
-        let Some(name_end) = name_end.checked_sub(1).filter(|at| bytes.get(*at) == Some(&b'"')) else { continue };
+        let Some(name_end) = name_end.checked_sub(1).filter(|at| bytes.get(*at) == Some(&b'"')) else {
+            continue;
+        };
         let name_start = back_while(bytes, name_end, |byte| is_word(byte) || b"-.".contains(&byte));
         let quoted = name_start.checked_sub(1).is_some_and(|at| bytes.get(at) == Some(&b'"'));
         if !quoted || !text.get(name_start..name_end).is_some_and(is_secret_member) {

@@ -22,7 +22,8 @@ pub(super) fn is_credential(name: &str) -> bool {
 pub(super) fn is_secret_member(name: &str) -> bool {
     let name: String =
         name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
-    let contains = ["passw", "passphrase", "passcode", "secret", "credential", "apikey", "accesskey", "privatekey"];
+    let contains =
+        ["passw", "passphrase", "passcode", "secret", "credential", "apikey", "accesskey", "privatekey"];
     let is = ["pwd", "pass", "token", "authtoken", "accesstoken", "refreshtoken", "bearertoken", "apitoken"];
     (contains.iter().any(|part| name.contains(part)) || is.contains(&name.as_str()))
         && !matches!(name.as_str(), "passwordrequired" | "passwordencryption" | "passwordvaliduntil")
