@@ -13,7 +13,7 @@ use firsthand_tests::gateway::{Gateway, Settings, Target};
 use firsthand_tests::lab::{AGENT, Lab, Plan, first_difference};
 use firsthand_tests::place::Place;
 use firsthand_tests::postgres::Postgres;
-use firsthand_tests::process;
+use firsthand_tests::process::{self, until};
 use firsthand_tests::raw::{GSSENC_REQUEST, PROTOCOL_3_0, Raw, startup, tls_config};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
