@@ -368,12 +368,14 @@ impl Builder {
 }
 
 /// A security label of any provider, as a label. PostgreSQL Anonymizer's rules say how a column is masked there: whatever the
-/// rule, the column is sensitive. A label that is one word is that label; anything else is `provider`.
+/// rule, the column is sensitive; but how many of a table's rows it samples says nothing of them, nor does a context of SELinux,
+/// which every object has. A label that is one word is that label; anything else is `provider`.
 fn security_labels(f: &Fields<'_>) -> Vec<String> {
     let provider = f.text(2).unwrap_or_default();
     let label = f.text(3).unwrap_or_default().trim();
     let upper = label.to_ascii_uppercase();
-    if upper == "NOT MASKED" || upper.is_empty() {
+    let sample = provider == "anon" && upper.starts_with("TABLESAMPLE");
+    if upper == "NOT MASKED" || upper.is_empty() || sample || provider == "selinux" {
         return Vec::new();
     }
     let mut out = tags_in(label);
