@@ -236,6 +236,11 @@ pub trait Values: Send + Sync {
     /// Looks through a value of a column without a label; adds what has to be masked, in order, without overlaps. Called
     /// for each cell: allocates nothing when nothing is found.
     fn scan(&self, value: &str, column: &str, found: &mut Vec<Found>);
+    /// Looks at a whole number of a column that holds numbers. Adds it as a whole, and only where it is certain: most long
+    /// numbers are keys and times.
+    fn scan_number(&self, digits: &str, column: &str, found: &mut Vec<Found>) {
+        self.scan(digits, column, found);
+    }
 }
 
 /// How values are masked on the way back, carried by the permit.

@@ -36,6 +36,10 @@ const CLEAN_SLOTS: usize = 256;
 /// Texts of statements, which come again and again, have such lengths; shorter ones are looked at as fast as remembered.
 const CLEAN_BYTES: std::ops::RangeInclusive<usize> = 24..=1024;
 
+/// How sure it must be that a number in a column of numbers is somebody's: a check, and the form of a brand or a column that
+/// says so.
+const NUMBER_SCORE_MIN: f32 = 0.9;
+
 /// Detection and keyed tokens, for one tenant.
 #[derive(Debug)]
 pub struct ScannedValues {
@@ -123,6 +127,19 @@ impl Values for ScannedValues {
         if comes_again && found.len() == before {
             self.clean.keep(value);
         }
+    }
+
+    fn scan_number(&self, digits: &str, column: &str, found: &mut Vec<Found>) {
+        HITS.with_borrow_mut(|hits| {
+            hits.clear();
+            self.detector.scan(digits, column, TypeHint::Integer, hits);
+            let sure = |hit: &Hit| hit.score >= NUMBER_SCORE_MIN && hit.range == (0..digits.len());
+            for hit in hits.drain(..).filter(sure) {
+                if let Some(mask) = self.masks.of(hit.label) {
+                    found.push(Found { range: hit.range, mask });
+                }
+            }
+        });
     }
 }
 

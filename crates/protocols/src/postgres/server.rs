@@ -251,7 +251,7 @@ impl PostgresDialect {
                 running.capture().rows_follow(columns);
             }
         }
-        if self.masks_data(tag) {
+        if self.masks_data(tag) && !self.only_short_numbers(tag, walk) {
             return self.masked_data(tag, walk, out);
         }
         let Some(running) = self.flight.running.front_mut() else { return Step::On };

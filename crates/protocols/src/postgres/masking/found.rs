@@ -8,6 +8,7 @@ use firsthand_wire::postgres::mask::{
     Leaf, Mask, Part, Typed, array_binary, array_text, record_binary, record_text, walk_json,
 };
 
+use super::digits::Digits;
 use super::{Keyed, Tools, style};
 use crate::postgres::columns::Column;
 
@@ -27,6 +28,8 @@ pub(in crate::postgres) enum Look {
     Record(Format),
     /// As text, if it is.
     Bytes(Format),
+    /// As a number, if it is long.
+    Number(Digits),
     /// By what each value looks like.
     Guess,
     /// For text anywhere in a form that is not known.
@@ -40,6 +43,7 @@ pub(in crate::postgres) enum Elements {
     Json,
     Bytes,
     Record,
+    Number,
 }
 
 /// What a look came to.
@@ -71,6 +75,14 @@ impl Look {
         }
     }
 
+    /// Whether something may be found in a value at all.
+    pub(super) fn may_find(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Number(digits) => digits.is_long(value),
+            _ => true,
+        }
+    }
+
     fn at(oid: u32, format: Format, modifier: i32) -> Option<Self> {
         let limit = usize::try_from(modifier.saturating_sub(4)).ok().filter(|n| *n > 0);
         let elements = |elements| Some(Self::Array { elements, format });
@@ -85,6 +97,8 @@ impl Look {
             (199 | 3807, _) => elements(Elements::Json),
             (1001, _) => elements(Elements::Bytes),
             (2287, _) => elements(Elements::Record),
+            (1016 | 1231, _) => elements(Elements::Number),
+            (20 | 1700, _) => Digits::of(oid, format).map(Self::Number),
             (2249, _) => Some(Self::Record(format)),
             // Built-in types that hold no text.
             (1..=9999, _) => None,
@@ -141,6 +155,7 @@ impl Finder<'_> {
             Look::Array { elements, format } => self.array(elements, format, value, out),
             Look::Record(format) => self.record(format, value, out),
             Look::Bytes(format) => self.bytes(format, value, out),
+            Look::Number(digits) => self.number(digits, value, out),
             Look::Guess => self.value(Look::guess(value), value, out),
             Look::Opaque => {
                 let column = self.column;
@@ -164,6 +179,11 @@ impl Finder<'_> {
         let Tools { values, found, .. } = self.tools;
         found.clear();
         values.scan(text, column, found);
+        self.found()
+    }
+
+    /// Counts what was found, and remembers by which rule it is masked.
+    fn found(&mut self) -> usize {
         let count = self.tools.found.len();
         if count > 0 {
             self.hits += count;
@@ -172,6 +192,23 @@ impl Finder<'_> {
             }
         }
         count
+    }
+
+    fn number(&mut self, digits: Digits, value: &[u8], out: &mut Vec<u8>) -> bool {
+        if digits.is_long(value)
+            && let Some(text) = digits.read(value)
+        {
+            let Tools { values, found, .. } = self.tools;
+            found.clear();
+            values.scan_number(&text, self.column, found);
+            if self.found() > 0 {
+                let values = Arc::clone(&self.tools.values);
+                let mask = self.tools.found.first().map(|found| digits.mask(found));
+                return mask.is_some_and(|mask| mask.mask(value, &Keyed(&*values), out));
+            }
+        }
+        out.extend_from_slice(value);
+        true
     }
 
     fn text(&mut self, value: &[u8], limit: Option<usize>, out: &mut Vec<u8>) -> bool {
@@ -284,6 +321,7 @@ impl Finder<'_> {
                     Elements::Json => Look::Json { versioned: false },
                     Elements::Bytes => Look::Bytes(format),
                     Elements::Record => Look::Record(format),
+                    Elements::Number => Look::Number(Digits::element()),
                 };
                 array_text(value, b',', out, &mut |v, out| self.value(look, v, out))
             }

@@ -6,6 +6,7 @@
 //! cannot be brought together, everything is masked.
 
 mod copy;
+mod digits;
 mod found;
 mod incoming;
 mod plan;

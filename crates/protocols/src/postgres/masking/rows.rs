@@ -31,6 +31,7 @@ pub(super) fn rewrite(plan: &RowPlan, tools: &mut Tools, body: &[u8], out: &mut 
         at = end;
         let field = match act {
             Act::Pass => continue,
+            Act::Look(look) if !look.may_find(value) => continue,
             Act::Mask(mask) => {
                 out.extend_from_slice(rest.get(run..begin)?);
                 let field = out.len();

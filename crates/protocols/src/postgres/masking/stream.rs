@@ -68,6 +68,27 @@ impl PostgresDialect {
             }
     }
 
+    /// Whether the whole rows at hand pass as they are, though rows of this command may have to be masked: their numbers are
+    /// all short.
+    pub(in crate::postgres) fn only_short_numbers(&self, tag: u8, walk: &Walk<'_>) -> bool {
+        let masking = self.flight.running.front().and_then(|r| r.masking.as_ref());
+        let Some(masking) = masking.filter(|m| tag == b'D' && m.refusal.is_none()) else { return false };
+        let Some(plan) = &masking.rows else { return false };
+        let rest = walk.input.get(walk.at..).unwrap_or_default();
+        let mut frames = Frames::new(rest, &self.server_rules);
+        // With a limit on what is delivered each message is looked at by itself.
+        let most = if self.is_delivery_limited() { 1 } else { usize::MAX };
+        let mut count = 0;
+        while count < most && rest.get(frames.consumed()) == Some(&tag) {
+            let Ok(Some(frame)) = frames.next() else { break };
+            if !plan.lets_pass(frame.body) {
+                return false;
+            }
+            count += 1;
+        }
+        count > 0
+    }
+
     /// Rows or copy data: all whole messages of that kind that follow each other, masked.
     pub(in crate::postgres) fn masked_data(
         &mut self,
