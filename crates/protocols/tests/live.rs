@@ -367,6 +367,7 @@ fn radius(server: &Server, second: &mut Session, changed: ChangedRows) {
         assert_eq!(ended(&through.query(text)), ("RF003".to_owned(), 'I'), "{text}");
         assert_eq!(count(second), "20", "{text}");
     }
+    filled(&mut through);
     // Under the limit all is as without one, also when it is the commit that fails.
     let said = through.query("DELETE FROM t WHERE id = 20 -- AFFECTED=3");
     assert_eq!((tags(&said).as_str(), ended(&said)), ("CZ", (String::new(), 'I')));
@@ -378,6 +379,36 @@ fn radius(server: &Server, second: &mut Session, changed: ChangedRows) {
     let said = through.query("INSERT INTO t VALUES (20) -- AFFECTED=3");
     assert_eq!((tags(&said).as_str(), ended(&said)), ("EZ", ("23505".to_owned(), 'I')));
     assert_eq!(count(second), "20");
+}
+
+/// What fills a new relation counts what it puts there.
+fn filled(through: &mut Through) {
+    for text in [
+        "CREATE TABLE made AS SELECT * FROM t",
+        "CREATE TEMP TABLE made AS SELECT * FROM t",
+        "SELECT * INTO made FROM t",
+        "WITH c AS (SELECT * FROM t) SELECT * INTO made FROM c",
+        "CREATE MATERIALIZED VIEW made AS SELECT * FROM t",
+    ] {
+        let over = format!("{text} -- AFFECTED=3");
+        assert_eq!(ended(&through.query(&over)), ("RF003".to_owned(), 'I'), "{text}");
+        assert_eq!(through.last_outcome(), ("RF003".to_owned(), Some(20), String::new()), "{text}");
+        let mut out = BytesMut::new();
+        extended(&mut out, &over);
+        frontend::encode_sync(&mut out);
+        let said = through.say(&out, 1);
+        assert_eq!((tags(&said).as_str(), ended(&said)), ("12nEZ", ("RF003".to_owned(), 'I')), "{text}");
+        assert_eq!(ended(&through.query("TABLE made")), ("42P01".to_owned(), 'I'), "{text}");
+        let within = text.replace("FROM t", "FROM t WHERE id <= 3");
+        let said = through.query(&format!("{within} -- AFFECTED=3"));
+        assert_eq!((tags(&said).as_str(), ended(&said)), ("CZ", (String::new(), 'I')), "{text}");
+        let kind = if text.contains("MATERIALIZED") { "MATERIALIZED VIEW" } else { "TABLE" };
+        assert_eq!(ended(&through.query(&format!("DROP {kind} made"))), (String::new(), 'I'), "{text}");
+    }
+    // It puts nothing there, and tells no number.
+    let said = through.query("CREATE TABLE made AS SELECT * FROM t WITH NO DATA -- AFFECTED=3");
+    assert_eq!(ended(&said), (String::new(), 'I'));
+    assert_eq!(ended(&through.query("DROP TABLE made")), (String::new(), 'I'));
 }
 
 /// Statements, and what the record says of their rows: action, table, rows before and after, what is not known.

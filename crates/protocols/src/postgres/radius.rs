@@ -9,6 +9,7 @@
 //!   to commit by itself (invariant 9).
 //!
 //! What cannot be counted before it commits (changes in a WITH clause, EXPLAIN ANALYZE, code) is refused when it has a limit.
+//! What the target counts into no tag is not counted: cascades, what triggers and rules change, REFRESH MATERIALIZED VIEW.
 
 use std::sync::Arc;
 
@@ -115,6 +116,8 @@ fn count(shape: &Shape, changes: Option<&Changes>, via: &str) -> Count {
     match shape.tag.as_str() {
         _ if untold => Count::Untold,
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => Count::Told,
+        // What fills a new relation tells as `SELECT n` how many rows it has put there; WITH NO DATA puts none.
+        "CREATE TABLE AS" | "SELECT INTO" | "CREATE MATERIALIZED VIEW" => Count::Told,
         // The Sync behind copy data of the extended protocol may be one that the target swallows.
         "COPY" if shape.effects.has(Effect::Write) => {
             if via == "simple" || via == "copy" {
@@ -131,7 +134,9 @@ fn count(shape: &Shape, changes: Option<&Changes>, via: &str) -> Count {
 
 /// Whether a command can neither end the transaction nor run outside one.
 fn stays_inside(shape: &Shape) -> bool {
-    matches!(shape.tag.as_str(), "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "VALUES")
+    let tag = shape.tag.as_str();
+    matches!(tag, "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "VALUES")
+        || matches!(tag, "CREATE TABLE AS" | "SELECT INTO" | "CREATE MATERIALIZED VIEW")
 }
 
 /// Whether a command leaves the transaction open in which it runs, so that it can still be failed behind it.
