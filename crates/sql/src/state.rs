@@ -245,6 +245,11 @@ impl SessionState {
         if self.now.uncertain { None } else { self.prepared.get(name).cloned() }
     }
 
+    /// How many parameters a prepared statement declares; none, where it is not known.
+    pub fn prepared_parameters(&self, name: &str) -> usize {
+        self.prepared(name).map_or(0, |prepared| prepared.1.len())
+    }
+
     pub(crate) fn cursor(&self, name: &str) -> Option<Arc<Facts>> {
         if self.now.uncertain { None } else { self.cursors.get(name).map(|(facts, _)| Arc::clone(facts)) }
     }

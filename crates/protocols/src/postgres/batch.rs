@@ -439,7 +439,12 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
             let does = portal.and_then(|p| p.does.as_ref()).map_or(&statement.shape, |(shape, _)| shape);
             (Arc::clone(does), statement.text.clone())
         }
-        None => (text::unknown(TEXT_UNKNOWN), Recorded::default()),
+        None => {
+            // Made by SQL's PREPARE: what it does may be known, how it reads is not.
+            let does =
+                portal.and_then(|p| p.does.as_ref()).map(|(shape, _)| text::unread(shape, TEXT_UNKNOWN));
+            (does.unwrap_or_else(|| text::unknown(TEXT_UNKNOWN)), Recorded::default())
+        }
     };
     let since = |changed: fn(Epoch, Epoch) -> bool| {
         portal.is_some_and(|p| !p.name.is_empty() && changed(p.epoch, moment.epoch))

@@ -575,10 +575,10 @@ impl PostgresDialect {
     fn portal_of(
         &mut self,
         portal: &[u8],
-        statement: &[u8],
+        name: &[u8],
         bind: Option<&frontend::Bind<'_>>,
     ) -> Option<Arc<Portal>> {
-        let statement = match self.names.statement(statement) {
+        let statement = match self.names.statement(name) {
             Known::Is(statement) => Some(statement),
             Known::Nothing => None,
             Known::Uncertain => return None,
@@ -588,7 +588,10 @@ impl PostgresDialect {
         }
         let view = self.view().ok()?;
         let meaning = statement.as_ref().and_then(|s| s.meaning.as_ref());
-        let does = view.and_then(|view| meaning.map(|meaning| meaning.again(&view)));
+        let does = view.and_then(|view| match (&statement, meaning) {
+            (None, _) => view.executes(known_as(name)),
+            (Some(_), meaning) => meaning.map(|meaning| meaning.again(&view)),
+        });
         let type_of = |index| statement.as_ref().map_or(0, |s| s.parameter_type(index));
         let (parameters, formats) = match bind {
             Some(bind) => (

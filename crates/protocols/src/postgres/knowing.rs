@@ -122,6 +122,19 @@ impl View {
         view
     }
 
+    /// What a statement does, and leaves behind, that SQL's PREPARE has made and the protocol binds values to: what EXECUTE of
+    /// its name does. A value becomes one of the type that was declared for it, whatever it is.
+    pub(super) fn executes(&self, name: &[u8]) -> Option<(Arc<Shape>, After)> {
+        let name = str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
+        let values = vec!["NULL"; self.state.prepared_parameters(name)].join(", ");
+        let values = if values.is_empty() { values } else { format!("({values})") };
+        let judged = self.judge(format!("EXECUTE \"{}\"{values}", name.replace('"', "\"\"")).as_bytes())?;
+        match judged.as_slice() {
+            [one] => Some((Arc::clone(&one.shape), one.after.clone())),
+            _ => None,
+        }
+    }
+
     /// What decides what a text means: the same number, the same facts.
     pub(super) fn fingerprint(&self) -> u64 {
         self.state.fingerprint()

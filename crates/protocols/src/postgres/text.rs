@@ -252,6 +252,13 @@ pub(super) fn unknown(coverage: &'static str) -> Arc<Shape> {
     })
 }
 
+/// A statement that is known by its name, not by how it reads.
+pub(super) fn unread(shape: &Shape, coverage: &'static str) -> Arc<Shape> {
+    let mut shape = Shape { plain_read: false, ..shape.clone() };
+    shape.coverage.push(coverage.to_owned());
+    Arc::new(shape)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
