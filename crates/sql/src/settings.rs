@@ -10,15 +10,64 @@ const MILLISECONDS: [&str; 6] = [
     "deadlock_timeout",
 ];
 
+/// Settings that are sizes of memory which a session may take for itself, with the bytes that a number without a unit counts.
+const MEMORY: [(&str, u64); 3] =
+    [("work_mem", 1 << 10), ("maintenance_work_mem", 1 << 10), ("temp_buffers", 8 << 10)];
+
+/// More memory than this is never told as a value: rules compare texts and have no "at most", and what a session takes is
+/// missing to all others. A tenth of it is much for a query, and four of it are all that a small server has.
+const MEMORY_MAX: u64 = 1 << 30;
+
 /// A setting as the facts of a statement write it: `name=value`, in small letters. A time is written in the milliseconds
 /// that the server makes of it: `1us` is `0`, which is no limit. One that does not read as a time is the name alone, as if its
-/// value were not known.
+/// value were not known; so is memory of more than 1 GiB.
 #[must_use]
 pub fn written(name: &str, value: &str) -> String {
-    if !MILLISECONDS.contains(&name) || value.eq_ignore_ascii_case("default") {
-        return format!("{name}={}", value.to_lowercase());
+    if value.eq_ignore_ascii_case("default") {
+        return format!("{name}=default");
     }
-    milliseconds(value).map_or_else(|| name.to_owned(), |time| format!("{name}={time}"))
+    if MILLISECONDS.contains(&name) {
+        return milliseconds(value).map_or_else(|| name.to_owned(), |time| format!("{name}={time}"));
+    }
+    let memory = MEMORY.iter().find(|(known, _)| *known == name);
+    if memory.is_some_and(|(_, unit)| !bytes(value, *unit).is_some_and(|bytes| bytes <= MEMORY_MAX)) {
+        return name.to_owned();
+    }
+    format!("{name}={}", value.to_lowercase())
+}
+
+/// The same of a list, with `, ` between. A name in it that could be taken for several stands in quotes.
+#[must_use]
+pub fn written_list(name: &str, values: &[String]) -> String {
+    let one = |value: &String| {
+        if values.len() > 1 || name == "search_path" {
+            if value.contains([',', '"']) { format!("\"{value}\"") } else { value.clone() }
+        } else {
+            value.clone()
+        }
+    };
+    written(name, &values.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// As the server reads a size: a whole number with a unit, whose letters count.
+fn bytes(value: &str, usual: u64) -> Option<u64> {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at_checked(digits)?;
+    // With a 0 before it, it is in base 8.
+    if number.len() > 1 && number.starts_with('0') {
+        return None;
+    }
+    let factor = match unit.trim_start() {
+        "" => usual,
+        "B" => 1,
+        "kB" => 1 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        "TB" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// As the server reads a whole number with a unit. Signs, exponents and other bases are not read here.
@@ -90,5 +139,43 @@ mod tests {
             assert_eq!(written("statement_timeout", value), *expected, "{value}");
         }
         assert_eq!(written("application_name", "1US"), "application_name=1us");
+    }
+
+    /// Values, and whether PostgreSQL takes them for 1 GiB at most.
+    const SIZES: &[(&str, &str, bool)] = &[
+        ("work_mem", "64MB", true),
+        ("work_mem", "65536", true),
+        ("work_mem", " 1 GB ", true),
+        ("work_mem", "1048576", true),
+        ("work_mem", "1048577", false),
+        ("work_mem", "2GB", false),
+        ("work_mem", "1TB", false),
+        ("work_mem", "64mb", false),
+        ("work_mem", "1.5GB", false),
+        ("work_mem", "-1", false),
+        ("work_mem", "077777777777", false),
+        ("work_mem", "99999999999999999999", false),
+        ("temp_buffers", "131072", true),
+        ("temp_buffers", "131073", false),
+        ("maintenance_work_mem", "1GB", true),
+    ];
+
+    #[test]
+    fn memory_is_told_up_to_a_gibibyte() {
+        for (name, value, told) in SIZES {
+            let expected =
+                if *told { format!("{name}={}", value.to_lowercase()) } else { (*name).to_owned() };
+            assert_eq!(written(name, value), expected, "{value}");
+        }
+        assert_eq!(written("work_mem", "DEFAULT"), "work_mem=default");
+    }
+
+    #[test]
+    fn a_name_of_a_list_is_not_taken_for_several() {
+        let list = |values: &[&str]| {
+            written_list("search_path", &values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(list(&["$user", "public"]), "search_path=$user, public");
+        assert_eq!(list(&["$user, public"]), "search_path=\"$user, public\"");
     }
 }

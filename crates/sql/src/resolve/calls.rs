@@ -299,7 +299,11 @@ impl<'a> Resolver<'a> {
 
     /// What running a function does, and what its result is made of.
     pub(super) fn run(&mut self, f: &Arc<Function>, arguments: &[Value], nodes: &[protobuf::Node]) -> Value {
-        self.found.function(&f.schema, &f.name);
+        // EXPLAIN does not run PostgreSQL's own volatile functions: planning folds what is immutable, estimates with what is
+        // stable, and leaves these alone, in a body that takes the place of a call, too.
+        if !(self.planning && f.is_builtin() && f.volatility == b'v') {
+            self.found.function(&f.schema, &f.name);
+        }
         let result = self.result_type(f, arguments);
         if f.is_builtin() {
             return self.run_builtin(f, arguments, nodes, result);
@@ -316,6 +320,9 @@ impl<'a> Resolver<'a> {
         if planning {
             self.ran.push(Arc::clone(&facts));
         }
+        if self.shows_others_texts(f) {
+            self.found.effect(Effect::System);
+        }
         self.type_checks(f.result);
         f.arguments.iter().for_each(|a| self.type_checks(*a));
         let mut value = Value::made(result, arguments);
@@ -331,6 +338,19 @@ impl<'a> Resolver<'a> {
             Output::None => {}
         }
         value
+    }
+
+    /// `pg_stat_statements()`, but for its own view: what others ran has no column there that a rule could name.
+    fn shows_others_texts(&self, f: &Function) -> bool {
+        let own_view = || match self.bodies.last() {
+            Some((Kind::View, oid)) => {
+                self.catalog.relation_by_oid(*oid).is_some_and(|r| r.name.starts_with("pg_stat_statements"))
+            }
+            _ => false,
+        };
+        f.extension.as_deref() == Some("pg_stat_statements")
+            && &*f.name == "pg_stat_statements"
+            && !own_view()
     }
 
     /// The columns of a function's result, for a function in FROM.
@@ -377,10 +397,7 @@ impl<'a> Resolver<'a> {
         match class {
             Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
             Class::Safe if &*f.name == "pg_mcv_list_items" => return Value::unknown(result),
-            Class::SetConfig => {
-                self.found.effect(Effect::Session);
-                self.set_config(nodes);
-            }
+            Class::SetConfig => self.set_config(nodes),
             Class::Sequence => {
                 self.found.effect(Effect::Write);
                 self.sequence(nodes);
@@ -498,14 +515,6 @@ impl<'a> Resolver<'a> {
             self.expression_text(defaults);
         }
         self.found.output = output;
-    }
-
-    fn set_config(&mut self, nodes: &[protobuf::Node]) {
-        self.literal = true;
-        match nodes.first().and_then(naming::string) {
-            Some(name) => self.found.setting(&name.to_ascii_lowercase()),
-            None => self.found.opaque("dynamic-sql", "set_config"),
-        }
     }
 
     /// `nextval('s')`: the sequence, if it is named by a literal.

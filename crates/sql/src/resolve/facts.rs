@@ -59,6 +59,11 @@ impl Found {
         }
     }
 
+    /// Whether this function is called and no other.
+    pub(super) fn has_only_function(&self, name: &str) -> bool {
+        self.functions.iter().all(|f| f == name)
+    }
+
     /// A relation, met under this name or (empty) through another.
     pub(super) fn relation(&mut self, written: &str, it: &catalog::Relation, write: bool) -> Slot {
         let known = self.relations.iter().position(|m| m.it.oid == it.oid && m.it.name == *it.name);
@@ -239,7 +244,7 @@ impl Found {
 
     /// A setting whose new value is known: `name=value`, in lower case.
     pub(super) fn setting_to(&mut self, name: &str, values: &[String]) {
-        let known = crate::settings::written(name, &values.join(", "));
+        let known = crate::settings::written_list(name, values);
         self.settings.retain(|s| s != name);
         self.setting(&known);
     }

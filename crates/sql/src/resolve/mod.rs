@@ -9,6 +9,7 @@
 
 mod builtin;
 mod calls;
+mod configs;
 mod expression;
 mod facts;
 mod from;
@@ -127,6 +128,8 @@ pub(super) struct Resolver<'a> {
     called: Vec<Arc<crate::catalog::Function>>,
     literal: bool,
     by_name: bool,
+    /// The one row of `pg_settings` that the statement is about, by its name.
+    setting_row: Option<String>,
     /// Addresses of nodes handled, for [`Resolver::check_complete`].
     visited: Vec<usize>,
 }
@@ -152,6 +155,7 @@ impl<'a> Resolver<'a> {
             called: Vec::new(),
             literal: false,
             by_name: false,
+            setting_row: None,
             visited: Vec::new(),
         };
         if !catalog.is_known() {

@@ -10,7 +10,7 @@ use super::from::{Rows, Scope};
 use super::relations::{Change, written_name};
 use super::sequel::{Made, Sequel, Setting};
 use super::value::Value;
-use super::{Resolver, naming, text_of};
+use super::{Resolver, text_of};
 use crate::catalog::Oid;
 use crate::kinds::kind_of;
 
@@ -88,6 +88,7 @@ impl Resolver<'_> {
     fn statement_of(&mut self, node: &NodeEnum) -> Sequel {
         match node {
             NodeEnum::SelectStmt(it) => {
+                self.setting_row = self.one_setting(it);
                 let rows = self.select(it);
                 if let Some(into) = into_clause(it) {
                     let made = self.made(&rows);
@@ -136,38 +137,6 @@ impl Resolver<'_> {
             origin: self.found.origin(value),
         };
         rows.fields.iter().map(made).collect()
-    }
-
-    /// `SELECT set_config('name', 'value', local)` and nothing else: what it sets is known. Anywhere else it may run or not.
-    fn set_configs(&mut self, it: &protobuf::SelectStmt) -> Sequel {
-        if self.found.settings.is_empty() {
-            return Sequel::Nothing;
-        }
-        let plain = it.from_clause.is_empty()
-            && it.where_clause.is_none()
-            && it.limit_count.is_none()
-            && it.limit_offset.is_none()
-            && it.having_clause.is_none()
-            && it.with_clause.is_none();
-        let mut out: Vec<Sequel> = Vec::new();
-        if let ([target], true) = (it.target_list.as_slice(), plain)
-            && let Some(NodeEnum::ResTarget(target)) = &target.node
-            && let Some(NodeEnum::FuncCall(call)) = target.val.as_deref().and_then(|n| n.node.as_ref())
-            && let [name, value, local] = call.args.as_slice()
-            && let (Some(name), Some(value), Some(local)) =
-                (naming::string(name), naming::string(value), boolean(local))
-        {
-            let name = name.to_ascii_lowercase();
-            let list =
-                if name == "search_path" { crate::state::identifiers(value) } else { vec![value.to_owned()] };
-            self.found.setting_to(&name, &list);
-            return Sequel::Set { name, value: Setting::To(list), local };
-        }
-        for setting in self.found.settings.clone() {
-            let name = setting.split('=').next().unwrap_or_default().to_owned();
-            out.push(Sequel::Set { name, value: Setting::Unknown, local: false });
-        }
-        Sequel::Several(out)
     }
 
     fn copy(&mut self, it: &protobuf::CopyStmt) {
@@ -464,7 +433,10 @@ impl Resolver<'_> {
                 return Sequel::Nothing;
             }
             NodeEnum::LockStmt(it) => {
-                self.found.effects = Effects::only(Effect::Lock);
+                // AccessShareLock is what every read of the table takes and keeps to the end of its transaction: it stands in
+                // nobody's way whom a read would not stand in the way of.
+                let effect = if it.mode == 1 { Effect::Read } else { Effect::Lock };
+                self.found.effects = Effects::only(effect);
                 it.relations.iter().filter_map(range).for_each(|r| drop(self.relation_table(r, false)));
                 return Sequel::Nothing;
             }
@@ -480,10 +452,8 @@ impl Resolver<'_> {
                         self.found.setting("all");
                         Sequel::Discard { all: true }
                     }
-                    protobuf::DiscardMode::DiscardTemp => {
-                        self.found.effect(Effect::Define);
-                        Sequel::Discard { all: false }
-                    }
+                    // Part of DISCARD ALL: what goes is the session's own, and nobody else can see it.
+                    protobuf::DiscardMode::DiscardTemp => Sequel::Discard { all: false },
                     _ => Sequel::Nothing,
                 };
             }
@@ -661,22 +631,6 @@ fn is_true(value: Option<&protobuf::Node>) -> bool {
         Some(NodeEnum::Boolean(it)) => it.boolval,
         Some(NodeEnum::String(it)) => !matches!(it.sval.to_ascii_lowercase().as_str(), "false" | "off"),
         Some(_) | None => true,
-    }
-}
-
-fn boolean(node: &protobuf::Node) -> Option<bool> {
-    match node.node.as_ref()? {
-        NodeEnum::AConst(it) => match &it.val {
-            Some(protobuf::a_const::Val::Boolval(it)) => Some(it.boolval),
-            Some(protobuf::a_const::Val::Sval(it)) => match it.sval.to_ascii_lowercase().as_str() {
-                "t" | "true" | "on" | "yes" | "1" => Some(true),
-                "f" | "false" | "off" | "no" | "0" => Some(false),
-                _ => None,
-            },
-            _ => None,
-        },
-        NodeEnum::TypeCast(it) => boolean(it.arg.as_deref()?),
-        _ => None,
     }
 }
 

@@ -118,3 +118,4 @@ CREATE DOMAIN evil_array AS int[] CHECK (evil_immutable(cardinality(VALUE)) > 0)
 CREATE DOMAIN evil_default AS int DEFAULT evil(); CREATE TABLE defaulted (a evil_default, b int);
 CREATE TABLE computed (a int, b int GENERATED ALWAYS AS (evil_immutable(a)) STORED);
 CREATE OPERATOR !~~! (RIGHTARG = int, FUNCTION = evil_final);
+CREATE FUNCTION sneaky(text, text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT pg_catalog.set_config('search_path', 'evil, pg_catalog', false) $$;
