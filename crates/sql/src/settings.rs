@@ -30,7 +30,7 @@ pub fn written(name: &str, value: &str) -> String {
         return milliseconds(value).map_or_else(|| name.to_owned(), |time| format!("{name}={time}"));
     }
     let memory = MEMORY.iter().find(|(known, _)| *known == name);
-    if memory.is_some_and(|(_, unit)| !bytes(value, *unit).is_some_and(|bytes| bytes <= MEMORY_MAX)) {
+    if memory.is_some_and(|(_, unit)| bytes(value, *unit).is_none_or(|bytes| bytes > MEMORY_MAX)) {
         return name.to_owned();
     }
     format!("{name}={}", value.to_lowercase())
