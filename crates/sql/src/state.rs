@@ -30,11 +30,17 @@ pub struct Start {
     pub user: String,
     /// `search_path`, name by name; `"$user"` stands for the role.
     pub search_path: Vec<String>,
+    /// The client did not begin with a limit of time itself.
+    pub unlimited_time: bool,
 }
 
 impl Default for Start {
     fn default() -> Self {
-        Self { user: String::new(), search_path: vec!["$user".to_owned(), "public".to_owned()] }
+        Self {
+            user: String::new(),
+            search_path: vec!["$user".to_owned(), "public".to_owned()],
+            unlimited_time: false,
+        }
     }
 }
 
@@ -245,6 +251,11 @@ impl SessionState {
         if self.now.uncertain { None } else { self.prepared.get(name).cloned() }
     }
 
+    /// Whether the session began without a limit of time, so that none is nothing new.
+    pub(crate) fn begins_unlimited(&self) -> bool {
+        self.start.unlimited_time && self.catalog().unlimited_time
+    }
+
     /// How many parameters a prepared statement declares; none, where it is not known.
     pub fn prepared_parameters(&self, name: &str) -> usize {
         self.prepared(name).map_or(0, |prepared| prepared.1.len())
@@ -305,6 +316,7 @@ impl SessionState {
         self.path = self.path_from(&catalog, names, self.is_certain());
         let mut hasher = DefaultHasher::new();
         (catalog.serial, self.path.fingerprint(), self.now.uncertain).hash(&mut hasher);
+        self.start.unlimited_time.hash(&mut hasher);
         let texts = self.text_settings();
         (texts.standard_conforming_strings, texts.utf8, &self.declared).hash(&mut hasher);
         self.fingerprint = hasher.finish();

@@ -45,7 +45,7 @@ pub async fn load_with_start(with: Probe<'_>) -> Result<(Arc<Catalog>, Start), S
     let (mut line, version) = connect(with).await?;
     let (_, user) = who(&mut line, false).await.map_err(|e| e.to_string())?;
     let path = search_path(&mut line).await.map_err(|e| e.to_string())?;
-    let start = Start { user, search_path: identifiers(&path) };
+    let start = Start { user, search_path: identifiers(&path), unlimited_time: true };
     Ok((definitions(line, version, None).await?.catalog, start))
 }
 

@@ -83,7 +83,14 @@ async fn connect(
     let forward = cancel_route(with, &admitted, &accepted);
     let (database, changed) = (admitted.database.clone(), admitted.target.changed);
     let knowing = match &search_path {
-        Some(path) => Some(know(with, it, &admitted, &accepted, &role, path).await),
+        Some(path) => {
+            let start = Start {
+                user: role.clone(),
+                search_path: identifiers(path),
+                unlimited_time: !settings::limits_time(&settings::of(&hello.parameters)),
+            };
+            Some(know(with, it, &admitted, &accepted, start).await)
+        }
         None => None,
     };
     let asks = changed != ChangedRows::Off && !hello.wanted.unobserved && !read_only;
@@ -171,12 +178,10 @@ async fn know(
     it: &Postgres,
     admitted: &Admitted,
     accepted: &Accepted,
-    role: &str,
-    search_path: &str,
+    start: Start,
 ) -> Knowing {
     let way = way(with, admitted);
     let snapshot = it.definitions.open(way).await;
-    let start = Start { user: role.to_owned(), search_path: identifiers(search_path) };
     Knowing::new(Arc::clone(&it.judge), snapshot, start, &accepted.parameters)
 }
 

@@ -19,6 +19,14 @@ pub(super) fn of(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<String> {
     settings
 }
 
+/// Whether one of these settings may limit how long statements or transactions take.
+pub(super) fn limits_time(settings: &[String]) -> bool {
+    let may = |setting: &String| {
+        ["statement_timeout", "transaction_timeout", "options"].iter().any(|name| setting.starts_with(name))
+    };
+    settings.iter().any(may)
+}
+
 /// Options are those of a command line. One that is no `-c name=value` or `--name=value` counts as a setting of the name
 /// `options`.
 fn of_options(options: &str, settings: &mut Vec<String>) {

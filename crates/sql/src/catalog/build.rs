@@ -114,6 +114,7 @@ impl Builder {
     pub fn finish(&self) -> Catalog {
         let mut to = Catalog { version: self.version.clone(), serial: next_serial(), ..Catalog::default() };
         to.major = self.of("server").next().map_or(0, |f| f.number::<u32>(0) / 10_000);
+        to.unlimited_time = self.of("limits_of_time").next().is_some_and(|f| f.text(0) == Some("0"));
         for f in self.of("schemas") {
             to.schemas.insert(f.name(1).to_string(), f.oid(0));
             to.schema_names.insert(f.oid(0), f.name(1));

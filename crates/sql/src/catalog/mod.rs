@@ -39,6 +39,8 @@ pub struct Catalog {
     pub version: String,
     /// The server's major version; 0: not known, and as old as can be.
     pub(crate) major: u32,
+    /// No session there begins with a limit on its statements' or transactions' time.
+    pub(crate) unlimited_time: bool,
     /// Tells snapshots apart in caches: no two of one process have the same.
     pub(crate) serial: u64,
     pub(crate) schemas: HashMap<String, Oid>,

@@ -28,6 +28,8 @@ pub const VERSION_QUERY: &str = "SELECT md5(concat_ws(',', \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_statistic_ext), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_extension), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_aggregate), \
+ (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_db_role_setting), \
+ (SELECT string_agg(name || '=' || reset_val, ',' ORDER BY name) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_amproc), \
  (SELECT oid || ':' || datname FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()), \
  (SELECT md5(string_agg(concat_ws(',', oid, rolname, rolsuper, rolbypassrls), ';' ORDER BY oid)) FROM pg_catalog.pg_roles)))";
@@ -58,6 +60,12 @@ pub fn queries(server_version_num: u32) -> impl Iterator<Item = &'static Query> 
 /// All of them. Relations of other sessions' temporary schemas are left out.
 pub const QUERIES: &[Query] = &[
     all("server", "SELECT pg_catalog.current_setting('server_version_num')"),
+    // Of any role: another session may have another one. What this session has set itself does not count.
+    all(
+        "limits_of_time",
+        "SELECT (SELECT count(*) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout') \
+         AND reset_val <> '0') + (SELECT count(*) FROM pg_catalog.pg_db_role_setting WHERE setconfig::text ~ '(statement|transaction)_timeout')",
+    ),
     all("schemas", "SELECT oid, nspname, nspowner FROM pg_catalog.pg_namespace"),
     all("roles", "SELECT oid, rolname, rolsuper, rolbypassrls FROM pg_catalog.pg_roles"),
     all(

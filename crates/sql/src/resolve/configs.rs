@@ -27,6 +27,17 @@ impl Resolver<'_> {
         }
     }
 
+    /// A setting whose new value is known. No limit of time, where the session began with none, is what it began with.
+    pub(super) fn sets(&mut self, name: &str, values: &[String]) {
+        let limit = matches!(name, "statement_timeout" | "transaction_timeout");
+        let none = limit && crate::settings::written_list(name, values).ends_with("=0");
+        if none && self.state.begins_unlimited() {
+            self.found.setting_to(name, &["default".to_owned()]);
+        } else {
+            self.found.setting_to(name, values);
+        }
+    }
+
     /// What the calls of a SELECT leave behind. `SELECT set_config('name', 'value', local), …` and nothing else: what they set
     /// is known. Anywhere else they may run or not.
     pub(super) fn set_configs(&mut self, it: &protobuf::SelectStmt) -> Sequel {
@@ -40,7 +51,7 @@ impl Resolver<'_> {
             && !has_doubles(&configs)
         {
             let sets = configs.into_iter().map(|it| {
-                self.found.setting_to(&it.name, &it.values);
+                self.sets(&it.name, &it.values);
                 Sequel::Set { name: it.name, value: Setting::To(it.values), local: it.local }
             });
             let mut sets: Vec<Sequel> = sets.collect();

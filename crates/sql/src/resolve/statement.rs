@@ -347,9 +347,7 @@ impl Resolver<'_> {
                     _ => Setting::Unknown,
                 };
                 match &value {
-                    Setting::To(values) if values.len() == it.args.len() => {
-                        self.found.setting_to(&name, values)
-                    }
+                    Setting::To(values) if values.len() == it.args.len() => self.sets(&name, values),
                     Setting::Default => self.found.setting_to(&name, &["default".to_owned()]),
                     Setting::To(_) | Setting::Unknown => self.found.setting(&name),
                 }
