@@ -37,7 +37,9 @@ fn a_dump_is_whole_and_masked() {
         let (said, error) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         assert!(out.status.success(), "{form:?}: {error}");
         assert!(!said.contains("canary"), "{form:?}: {said}");
-        for part in ["CREATE TABLE public.customers", "CREATE VIEW public.mails", "CREATE FUNCTION public.twice"] {
+        for part in
+            ["CREATE TABLE public.customers", "CREATE VIEW public.mails", "CREATE FUNCTION public.twice"]
+        {
             assert!(said.contains(part), "{form:?} has no {part}: {said}");
         }
         assert_eq!(said.contains("plain words"), form[0] != "--schema-only", "{form:?}");

@@ -83,14 +83,7 @@ async fn connect(
     let forward = cancel_route(with, &admitted, &accepted);
     let (database, changed) = (admitted.database.clone(), admitted.target.changed);
     let knowing = match &search_path {
-        Some(path) => {
-            let start = Start {
-                user: role.clone(),
-                search_path: identifiers(path),
-                unlimited_time: !settings::limits_time(&settings::of(&hello.parameters)),
-            };
-            Some(know(with, it, &admitted, &accepted, start).await)
-        }
+        Some(path) => Some(know(with, it, &admitted, &accepted, start_of(hello, &role, path)).await),
         None => None,
     };
     let asks = changed != ChangedRows::Off && !hello.wanted.unobserved && !read_only;
@@ -172,7 +165,16 @@ fn way(with: &Beginning<'_>, admitted: &Admitted) -> Way {
     }
 }
 
-/// What a session begins with, for judging its statements.
+/// What a session begins with.
+fn start_of(hello: &Hello, role: &str, search_path: &str) -> Start {
+    Start {
+        user: role.to_owned(),
+        search_path: identifiers(search_path),
+        unlimited_time: !settings::limits_time(&settings::of(&hello.parameters)),
+    }
+}
+
+/// What is known there, for judging its statements.
 async fn know(
     with: &Beginning<'_>,
     it: &Postgres,
