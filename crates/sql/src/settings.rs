@@ -23,9 +23,6 @@ const MEMORY_MAX: u64 = 1 << 30;
 /// value were not known; so is memory of more than 1 GiB.
 #[must_use]
 pub fn written(name: &str, value: &str) -> String {
-    if value.eq_ignore_ascii_case("default") {
-        return format!("{name}=default");
-    }
     if MILLISECONDS.contains(&name) {
         return milliseconds(value).map_or_else(|| name.to_owned(), |time| format!("{name}={time}"));
     }
@@ -33,7 +30,16 @@ pub fn written(name: &str, value: &str) -> String {
     if memory.is_some_and(|(_, unit)| bytes(value, *unit).is_none_or(|bytes| bytes > MEMORY_MAX)) {
         return name.to_owned();
     }
+    if value.eq_ignore_ascii_case("default") {
+        // A text, such as a schema's name; not the word.
+        return format!("{name}=\"default\"");
+    }
     format!("{name}={}", value.to_lowercase())
+}
+
+/// What the session began with: `name=default`.
+pub(crate) fn reset(name: &str) -> String {
+    format!("{name}=default")
 }
 
 /// The same of a list, with `, ` between. A name in it that could be taken for several stands in quotes.
@@ -130,7 +136,7 @@ mod tests {
         ("1 year", "statement_timeout"),
         ("", "statement_timeout"),
         ("1.2.3", "statement_timeout"),
-        ("default", "statement_timeout=default"),
+        ("default", "statement_timeout"),
     ];
 
     #[test]
@@ -167,7 +173,8 @@ mod tests {
                 if *told { format!("{name}={}", value.to_lowercase()) } else { (*name).to_owned() };
             assert_eq!(written(name, value), expected, "{value}");
         }
-        assert_eq!(written("work_mem", "DEFAULT"), "work_mem=default");
+        assert_eq!(written("work_mem", "DEFAULT"), "work_mem");
+        assert_eq!(written("search_path", "Default"), "search_path=\"default\"");
     }
 
     #[test]

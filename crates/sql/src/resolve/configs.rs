@@ -32,7 +32,7 @@ impl Resolver<'_> {
         let limit = matches!(name, "statement_timeout" | "transaction_timeout");
         let none = limit && crate::settings::written_list(name, values).ends_with("=0");
         if none && self.state.begins_unlimited() {
-            self.found.setting_to(name, &["default".to_owned()]);
+            self.found.setting_reset(name);
         } else {
             self.found.setting_to(name, values);
         }

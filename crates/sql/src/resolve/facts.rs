@@ -249,6 +249,12 @@ impl Found {
         self.setting(&known);
     }
 
+    /// A setting that becomes what the session began with.
+    pub(super) fn setting_reset(&mut self, name: &str) {
+        self.settings.retain(|s| s != name);
+        self.setting(&crate::settings::reset(name));
+    }
+
     pub(super) fn setting(&mut self, name: &str) {
         if !self.settings.iter().any(|s| s == name) {
             self.settings.push(name.to_owned());

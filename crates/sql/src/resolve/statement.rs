@@ -348,7 +348,7 @@ impl Resolver<'_> {
                 };
                 match &value {
                     Setting::To(values) if values.len() == it.args.len() => self.sets(&name, values),
-                    Setting::Default => self.found.setting_to(&name, &["default".to_owned()]),
+                    Setting::Default => self.found.setting_reset(&name),
                     Setting::To(_) | Setting::Unknown => self.found.setting(&name),
                 }
                 Sequel::Set { name, value, local: it.is_local }
