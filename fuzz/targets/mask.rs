@@ -1,5 +1,5 @@
-//! One value masked: a byte for the style, one for the format, two of type oid, two of modifier, then the value. What reads as
-//! a value of its type reads as one when it is masked, too.
+//! One value masked: a byte for the style, one for the format, two of type oid, two of modifier, then the value. What reads
+//! as a value of its type reads as one when it is masked, too (in text that says no more than that it is UTF-8).
 
 #![no_main]
 #![expect(clippy::panic, reason = "how a fuzz target says that something broke")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use firsthand_auditlog::entry::codec::{EventCodec, LogEntry, prepare};
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::queue::{
-    AppendError, Class, Durability as Sync, INTENT_QUEUE_BYTES, Item, Patience, Registration, State,
+    AppendError, Class, Durability as Sync, INTENT_QUEUE_BYTES, Item, Patience, Registration, STALL, State,
     Ticket as Position, WaitError,
 };
 use firsthand_auditlog::writer::Log;
@@ -78,7 +78,10 @@ impl Recorder for LogRecorder {
 
     fn poll_room(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
         let most = if bytes > FEW_BYTES { BACKLOG_BYTES } else { 2 * BACKLOG_BYTES };
-        if self.log.queued_bytes() < most || !matches!(self.log.health().state, State::Running) {
+        if self.log.queued_bytes() < most
+            || !matches!(self.log.health().state, State::Running)
+            || u128::from(self.log.in_flight_us()) > STALL.as_micros()
+        {
             // In trouble nobody waits here: what cannot be recorded is refused.
             return Poll::Ready(());
         }

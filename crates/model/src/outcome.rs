@@ -42,7 +42,7 @@ pub enum AbandonReason {
     Killed,
     /// The gateway stopped without a word; found at the next start.
     Crash,
-    /// The target broke the protocol.
+    /// The target or the client broke the protocol.
     Protocol,
     /// The log did not take what had to be in it, or not in time.
     NotRecorded,

@@ -36,7 +36,7 @@ pub enum Disk {
     ByHand,
     /// Intents are turned away, facts are taken.
     Full,
-    /// Only ends are taken.
+    /// Only ends are taken, and nothing becomes durable in time.
     Crowded,
     /// Nothing is taken, nothing becomes durable.
     Stopped,
@@ -180,6 +180,9 @@ impl Recorder for FakeLog {
         let mut s = self.state();
         if s.durable > ticket.0 {
             return Poll::Ready(Ok(()));
+        }
+        if s.disk == Disk::Crowded {
+            return Poll::Ready(Err(RecordError::TimedOut));
         }
         if s.disk == Disk::Stopped {
             return Poll::Ready(Err(RecordError::Stopped("told to".to_owned())));

@@ -212,13 +212,17 @@ fn other(fields: &Fields<'_>, payload: &Value) -> String {
     let facts: Value =
         fields.facts.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
     let mut parts = Vec::new();
-    if facts.get("done") == Some(&Value::Bool(false)) {
+    let failed = facts.get("done") == Some(&Value::Bool(false));
+    if failed {
         let errors = payload.get("detail").and_then(|d| d.get("errors")).and_then(Value::as_array);
         let errors: Vec<&str> = errors.into_iter().flatten().filter_map(Value::as_str).collect();
         parts.push(format!("FAILED: {}", errors.join("; ")).trim_end_matches([':', ' ']).to_owned());
     }
     for object in [Some(&facts), payload.get("detail")].into_iter().flatten() {
         for (key, value) in object.as_object().into_iter().flatten() {
+            if failed && matches!(&**key, "done" | "errors") {
+                continue;
+            }
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             parts.push(format!("{key} {value}"));
         }

@@ -340,7 +340,7 @@ impl Running {
             return false;
         }
         // Rows go into the log, too: a result waits for it as a client that asks does.
-        if self.session.engine().recorder.poll_room(self.from_server.buf.capacity(), cx).is_pending() {
+        if self.session.engine().recorder.poll_room(self.from_server.size, cx).is_pending() {
             return false;
         }
         match self.from_server.poll_read(&mut *self.server, cx) {
@@ -553,7 +553,12 @@ impl Running {
         self.due.extend(self.actions.drain(..));
         while let Some(action) = self.due.pop_front() {
             if let Err(e) = self.one(action) {
-                self.due.clear();
+                // What else was due can be said to nobody any more; that these commands are over can be recorded.
+                for action in self.due.drain(..) {
+                    if let Action::Complete { permit, .. } | Action::Abandon(permit, _) = action {
+                        permit.abandon(AbandonReason::NotRecorded);
+                    }
+                }
                 self.record_failed(&e);
                 break;
             }

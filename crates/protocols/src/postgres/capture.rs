@@ -57,6 +57,8 @@ pub(super) struct Capture {
     line: Vec<u8>,
     copied: Copied,
     past_cap: bool,
+    /// A row came that is not kept: messages are no measure of that where one holds many rows.
+    missed: bool,
     columns_unknown: bool,
     withheld: bool,
     told_bytes: u64,
@@ -80,6 +82,7 @@ impl Capture {
             line: Vec::new(),
             copied: Copied::default(),
             past_cap: limits.rows == 0 || limits.bytes == 0,
+            missed: false,
             columns_unknown: false,
             withheld: false,
             told_bytes: 0,
@@ -136,7 +139,7 @@ impl Capture {
     /// Renders a row, if the cap allows. A full piece is handed out.
     pub(super) fn row(&mut self, body: &[u8]) -> Option<RowsPiece> {
         if self.kept >= self.limits.rows {
-            self.past_cap = true;
+            self.pass_over();
         }
         if self.past_cap {
             return None;
@@ -164,7 +167,12 @@ impl Capture {
 
     /// A row too large to be held: it counts as past the cap.
     pub(super) fn row_too_large(&mut self) {
-        self.past_cap = true;
+        self.pass_over();
+    }
+
+    /// A row is not kept, and none after it.
+    fn pass_over(&mut self) {
+        (self.past_cap, self.missed) = (true, true);
     }
 
     /// Renders a piece of copy data, if the cap allows. Full pieces are handed out.
@@ -185,7 +193,7 @@ impl Capture {
             }
         }
         if (self.line.len() + data.len()) as u64 > self.limits.bytes {
-            self.past_cap = true;
+            self.pass_over();
             self.line = Vec::new();
         } else {
             self.line.extend_from_slice(data);
@@ -200,7 +208,9 @@ impl Capture {
             full.extend(self.copied_row(write));
             !self.past_cap
         });
-        self.past_cap |= !fits;
+        if !fits {
+            self.pass_over();
+        }
         if !self.past_cap {
             self.copied = copied;
         }
@@ -209,7 +219,7 @@ impl Capture {
 
     fn copied_row(&mut self, write: &dyn Fn(&mut Vec<u8>)) -> Option<RowsPiece> {
         if self.kept >= self.limits.rows {
-            self.past_cap = true;
+            self.pass_over();
             return None;
         }
         let start = self.open();
@@ -219,7 +229,7 @@ impl Capture {
 
     fn line(&mut self, end: &[u8]) -> Option<RowsPiece> {
         if self.kept >= self.limits.rows {
-            self.past_cap = true;
+            self.pass_over();
             return None;
         }
         let start = self.open();
@@ -246,7 +256,7 @@ impl Capture {
         let size = (self.piece.len() - start) as u64;
         if self.kept_bytes + size > self.limits.bytes {
             self.piece.truncate(start);
-            self.past_cap = true;
+            self.pass_over();
             return None;
         }
         self.kept_bytes += size;
@@ -326,7 +336,7 @@ impl Capture {
         outcome.rows_kept = self.kept;
         if self.withheld && self.rows > 0 {
             outcome.coverage.push(ROWS_WITHHELD);
-        } else if self.past_cap && self.rows > self.kept {
+        } else if self.missed || self.past_cap && self.rows > self.kept {
             outcome.coverage.push(ROWS_PAST_CAP);
         }
         if self.columns_unknown && self.rows > 0 {
@@ -375,6 +385,14 @@ mod tests {
                 next += piece.rows;
             }
             assert_eq!((next, outcome.rows_kept), (100_000, 100_000), "{format:?}");
+            assert!(outcome.coverage.is_empty());
+            let mut capture = Capture::new(RecordLimits { rows: 10, ..limits });
+            capture.copy_follows(format);
+            capture.passed(1, &data);
+            assert!(capture.copy_data(&data).is_empty());
+            let mut outcome = Outcome::default();
+            capture.finish(&mut outcome);
+            assert_eq!((outcome.rows_kept, &*outcome.coverage), (10, &[ROWS_PAST_CAP][..]), "{format:?}");
         }
     }
 }

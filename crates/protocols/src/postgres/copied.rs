@@ -1,6 +1,6 @@
-//! COPY data in binary format, taken apart into rows for the record. (PostgreSQL docs, COPY, "Binary Format".)
+//! COPY data in binary format, taken apart into rows. (PostgreSQL docs, COPY, "Binary Format".)
 //!
-//! The data does not tell its types, so a value that is UTF-8 without control characters is shown as text, and any other as
+//! The data does not tell its types, so in the record a value that is UTF-8 without control characters is shown as text, and any other as
 //! its bytes. What is not written as it should be is shown as bytes, too.
 
 use firsthand_model::json;
@@ -10,18 +10,9 @@ const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Bytes of flags and of the extension's length behind the signature.
 const HEADER_REST: usize = 8;
 
-/// One transfer under way: a row may begin in one message and end in another.
-#[derive(Debug, Default)]
-pub(super) struct Copied {
-    /// The beginning of a row, or of the header.
-    pending: Vec<u8>,
-    headed: bool,
-    /// Its end has come, or it is not as it should be: what follows is bytes.
-    broken: bool,
-}
-
 /// What stands at the front of the data.
-enum Front {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Front {
     /// The header, or the mark of the end: so many bytes.
     Mark(usize),
     /// A row of so many bytes.
@@ -29,6 +20,85 @@ enum Front {
     /// Not whole yet.
     Short,
     Broken,
+}
+
+/// Finds where rows end. It remembers how far it has looked, so that a row in many messages is looked at once.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    headed: bool,
+    /// The mark of the end has come: nothing may follow.
+    ended: bool,
+    /// Of the row at the front: where its next field begins, and how many fields are left.
+    row: Option<(usize, u16)>,
+}
+
+impl Ends {
+    /// What stands at the front of `data`, which begins where the last one ended and may have grown since `Short`.
+    pub(super) fn front(&mut self, data: &[u8]) -> Front {
+        if self.ended {
+            return Front::Broken;
+        }
+        if !self.headed {
+            return self.header(data);
+        }
+        let (mut at, mut left) = match self.row {
+            Some(row) => row,
+            None => {
+                let Some(count) = data.first_chunk().map(|count| i16::from_be_bytes(*count)) else {
+                    return Front::Short;
+                };
+                match u16::try_from(count) {
+                    Ok(count) => (2, count),
+                    Err(_) if count == -1 => {
+                        self.ended = true;
+                        return Front::Mark(2);
+                    }
+                    Err(_) => return Front::Broken,
+                }
+            }
+        };
+        while left > 0 {
+            self.row = Some((at, left));
+            let Some(len) = i32_at(data, at) else { return Front::Short };
+            let field = match usize::try_from(len) {
+                Ok(len) => len,
+                Err(_) if len == -1 => 0,
+                Err(_) => return Front::Broken,
+            };
+            at = at.saturating_add(4).saturating_add(field);
+            if at > data.len() {
+                return Front::Short;
+            }
+            left -= 1;
+        }
+        self.row = None;
+        Front::Row(at)
+    }
+
+    fn header(&mut self, data: &[u8]) -> Front {
+        let known = data.len().min(SIGNATURE.len());
+        if data.get(..known) != SIGNATURE.get(..known) {
+            return Front::Broken;
+        }
+        let Some(extension) = i32_at(data, SIGNATURE.len() + HEADER_REST - 4) else { return Front::Short };
+        let Ok(extension) = usize::try_from(extension) else { return Front::Broken };
+        let len = (SIGNATURE.len() + HEADER_REST).saturating_add(extension);
+        if data.len() < len {
+            return Front::Short;
+        }
+        self.headed = true;
+        Front::Mark(len)
+    }
+}
+
+/// One transfer under way: a row may begin in one message and end in another.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    /// The beginning of a row, or of the header.
+    pending: Vec<u8>,
+    ends: Ends,
+    /// It is not as it should be: what follows is bytes.
+    broken: bool,
 }
 
 impl Copied {
@@ -40,39 +110,38 @@ impl Copied {
         limit: u64,
         mut keep: impl FnMut(&dyn Fn(&mut Vec<u8>)) -> bool,
     ) -> bool {
-        let mut pending = std::mem::take(&mut self.pending);
-        let mut rest = if pending.is_empty() {
-            data
-        } else {
-            pending.extend_from_slice(data);
-            pending.as_slice()
-        };
-        while !rest.is_empty() {
-            let front = if self.broken { Front::Broken } else { front(rest, self.headed) };
+        self.pending.extend_from_slice(data);
+        let mut from = 0;
+        let mut fits = true;
+        while let Some(rest) = self.pending.get(from..).filter(|rest| !rest.is_empty()) {
+            let front = if self.broken { Front::Broken } else { self.ends.front(rest) };
             let len = match front {
                 Front::Mark(len) | Front::Row(len) => len,
-                Front::Short if rest.len() as u64 > limit => return false,
                 Front::Short => {
-                    self.pending = rest.to_vec();
-                    return true;
+                    fits = rest.len() as u64 <= limit;
+                    break;
                 }
                 Front::Broken => rest.len(),
             };
-            let (piece, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-            rest = after;
-            match front {
-                Front::Mark(_) => self.headed = true,
-                Front::Row(_) if !keep(&|out| row(out, piece)) => return true,
-                Front::Row(_) => {}
-                _ => {
+            from += len;
+            let piece = rest.get(..len).unwrap_or(rest);
+            let more = match front {
+                Front::Mark(_) | Front::Short => true,
+                Front::Row(_) => keep(&|out| row(out, piece)),
+                Front::Broken => {
                     self.broken = true;
                     let room = usize::try_from(limit).unwrap_or(usize::MAX);
                     let shown = piece.get(..room).unwrap_or(piece);
-                    keep(&|out| bytes(out, shown));
+                    keep(&|out| bytes(out, shown))
                 }
+            };
+            if !more {
+                self.pending.clear();
+                return true;
             }
         }
-        true
+        self.pending.drain(..from.min(self.pending.len()));
+        fits
     }
 
     /// What is left when no more comes: the beginning of a row.
@@ -80,34 +149,6 @@ impl Copied {
         let rest = std::mem::take(&mut self.pending);
         (!rest.is_empty()).then_some(move |out: &mut Vec<u8>| bytes(out, &rest))
     }
-}
-
-fn front(data: &[u8], headed: bool) -> Front {
-    if !headed {
-        let known = data.len().min(SIGNATURE.len());
-        if data.get(..known) != SIGNATURE.get(..known) {
-            return Front::Broken;
-        }
-        let Some(extension) = i32_at(data, SIGNATURE.len() + HEADER_REST - 4) else { return Front::Short };
-        let Ok(extension) = usize::try_from(extension) else { return Front::Broken };
-        let len = (SIGNATURE.len() + HEADER_REST).saturating_add(extension);
-        return if data.len() < len { Front::Short } else { Front::Mark(len) };
-    }
-    let Some(count) = data.first_chunk().map(|count| i16::from_be_bytes(*count)) else { return Front::Short };
-    let Ok(count) = u16::try_from(count) else {
-        return if count == -1 { Front::Mark(2) } else { Front::Broken };
-    };
-    let mut at = 2usize;
-    for _ in 0..count {
-        let Some(len) = i32_at(data, at) else { return Front::Short };
-        at += 4;
-        match usize::try_from(len) {
-            Ok(len) => at = at.saturating_add(len),
-            Err(_) if len == -1 => {}
-            Err(_) => return Front::Broken,
-        }
-    }
-    if data.len() < at { Front::Short } else { Front::Row(at) }
 }
 
 fn i32_at(data: &[u8], at: usize) -> Option<i32> {
@@ -208,6 +249,8 @@ mod tests {
         let (rows, fits) = told(&[&broken, b"more"], 100);
         assert_eq!((rows.len(), fits), (5, true));
         assert_eq!(rows[3..], [r#"{"hex":"0001fffffffe"}"#, r#"{"hex":"6d6f7265"}"#]);
+        let after_the_end = [sample(), b"x".to_vec()].concat();
+        assert_eq!(told(&[&after_the_end], 100).0.last().unwrap(), r#"{"hex":"78"}"#);
         assert_eq!(told(&[b"no signature"], 4).0, [r#"{"hex":"6e6f2073"}"#]);
         assert_eq!(told(&[&sample()[..47]], 100).0.last().unwrap(), r#"{"hex":"000200000004000000"}"#);
     }

@@ -14,8 +14,9 @@
 //!
 //! Rather too much than too little: what directly runs on after a masked string (a stray quote, a backslash) is masked to the end
 //! of the text. Not found: secrets in columns of the application's own tables (policy masks those), in bound parameters that are
-//! no connection string ([`mask_connection`]), passwords that a program of COPY … PROGRAM gets, a password or its name put together from pieces (`'pass' || 'word=x'`) or taken
-//! from a variable, and names hidden by escapes where no other word gives them away.
+//! no connection string ([`mask_connection`]), passwords that a program of COPY … PROGRAM gets, a password or its name put together
+//! from pieces (`'pass' || 'word=x'`) or taken from a variable, those of JSON that are no strings or stand in a string of JSON, and
+//! names hidden by escapes where no other word gives them away.
 
 mod connection;
 mod lexer;
@@ -135,6 +136,8 @@ struct Read {
     edits: Vec<Edit>,
     /// It ends, or has a placeholder, where a password should stand: the password comes from elsewhere.
     open: bool,
+    /// A connection string in it has a place for a password: that stands in a later argument of the same call.
+    place: bool,
 }
 
 /// Reads one text: the statement, or a string in it.
@@ -177,6 +180,8 @@ struct Statement {
 #[derive(Clone, Copy, Default)]
 struct Call {
     secret: u8,
+    /// Of its arguments all that follow.
+    fills: bool,
     argument: u8,
     set_config: bool,
 }
@@ -187,7 +192,7 @@ impl<'t, 's> Reader<'t, 's> {
             text,
             depth,
             secrets,
-            read: Read { edits: Vec::new(), open: false },
+            read: Read { edits: Vec::new(), open: false, place: false },
             before: [None, None, None, None],
             calls: Vec::new(),
             statement: Statement::default(),
@@ -334,7 +339,7 @@ impl<'t, 's> Reader<'t, 's> {
                 let function = self.before_name(0).unwrap_or_default();
                 let set_config = function.eq_ignore_ascii_case("set_config");
                 let secret = secret_arguments(&function);
-                self.calls.push(Call { secret, argument: 0, set_config });
+                self.calls.push(Call { secret, fills: false, argument: 0, set_config });
             }
             b')' => {
                 self.calls.pop();
@@ -385,6 +390,9 @@ impl<'t, 's> Reader<'t, 's> {
         }
         let read = self.read_inside(&value);
         self.statement.fills |= read.open;
+        if let Some(call) = self.calls.last_mut() {
+            call.fills |= read.place;
+        }
         if let Some(value) = apply(&value, read.edits) {
             self.read.edits.push(Edit { span: token.span.clone(), with: Cow::Owned(quoted(&value)) });
             self.distrust_after(token);
@@ -415,6 +423,7 @@ impl<'t, 's> Reader<'t, 's> {
             || self.before_is(0, "by") && self.before_is(1, "identified")
             || self.statement.named && !self.before_is(0, "until")
             || self.statement.fills
+            || self.calls.iter().any(|call| call.fills)
             || self.is_of_role()
             || argument
             || continued
@@ -471,13 +480,13 @@ impl<'t, 's> Reader<'t, 's> {
     /// Reads a text inside this one, as SQL and as a connection string.
     fn read_inside(&mut self, inside: &str) -> Read {
         let mut read = if inside.starts_with("://") {
-            Read { edits: Vec::new(), open: false } // an address is no SQL, and would be found as one again
+            Read { edits: Vec::new(), open: false, place: false } // an address is no SQL, and would be found as one again
         } else {
             Reader::new(inside, self.depth + 1, self.secrets).read()
         };
         for span in credentials(inside) {
             // A place in a format's text, `password=%s`: the password stands in a later argument.
-            read.open |= inside.get(span.clone()).is_some_and(|value| is_place(value, self.depth + 1));
+            read.place |= inside.get(span.clone()).is_some_and(|value| value.starts_with('%'));
             if let Some(secret) = inside.get(span.clone()).filter(|secret| *secret != MASK) {
                 self.secrets.add(secret.trim_matches(['\'', '"']));
                 read.edits.push(Edit { span, with: Cow::Borrowed(MASK) });

@@ -26,7 +26,10 @@ pub(super) fn is_secret_member(name: &str) -> bool {
         ["passw", "passphrase", "passcode", "secret", "credential", "apikey", "accesskey", "privatekey"];
     let is = ["pwd", "pass", "token", "authtoken", "accesstoken", "refreshtoken", "bearertoken", "apitoken"];
     (contains.iter().any(|part| name.contains(part)) || is.contains(&name.as_str()))
-        && !matches!(name.as_str(), "passwordrequired" | "passwordencryption" | "passwordvaliduntil")
+        && !matches!(
+            name.as_str(),
+            "secretary" | "passwordrequired" | "passwordencryption" | "passwordvaliduntil"
+        )
 }
 
 /// Whether a word where an option of a role stands means PASSWORD, perhaps misspelt: `PASSWD`, `PASWORD`, `PWD`.

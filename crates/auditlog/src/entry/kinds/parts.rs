@@ -152,7 +152,7 @@ pub(super) const COLUMNS: Field = field("columns", Objects(COLUMN), "The columns
 pub(super) const ROWS: Field = field(
     "rows",
     Rows,
-    "Rows as the client got them: a list of values each, or text for copied data. A value that cannot be read is `{\"hex\":…}`.",
+    "Rows as the client got them: a list of values each, or text for copied data (in binary format: a list of values). A value that cannot be read is `{\"hex\":…}`.",
 );
 pub(super) const ERROR: Field = field("error", Object(REPORT), "The error as the client got it.");
 pub(super) const NOTICES: Field = field("notices", Objects(REPORT), "Notices that came with it.");

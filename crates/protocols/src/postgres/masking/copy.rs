@@ -12,12 +12,7 @@ use firsthand_wire::postgres::mask::Mask;
 use super::found::{Look, Seen};
 use super::{Keyed, MASKED_ROW_MAX, Tools, anything, style};
 use crate::postgres::columns::Columns;
-
-/// What begins COPY data in binary (PostgreSQL docs, COPY, "Binary Format").
-const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
-
-/// Bytes of flags and of the extension's length behind the signature.
-const HEADER_REST: usize = 8;
+use crate::postgres::copied::{Ends, Front};
 
 /// Why COPY data cannot be masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +38,8 @@ pub(super) struct CopyMask {
     quoted: bool,
     /// What stands before the first row is still to come.
     header: bool,
+    /// Where rows end, in binary.
+    ends: Ends,
     field: Vec<u8>,
     masked: Vec<u8>,
 }
@@ -80,6 +77,7 @@ impl CopyMask {
             searched: 0,
             quoted: false,
             header: options.header || binary,
+            ends: Ends::default(),
             field: Vec::new(),
             masked: Vec::new(),
         }
@@ -106,10 +104,14 @@ impl CopyMask {
     pub(super) fn feed(&mut self, data: &[u8], tools: &mut Tools, out: &mut Vec<u8>) -> Result<(), Fault> {
         self.pending.extend_from_slice(data);
         let pending = std::mem::take(&mut self.pending);
-        let mut rest = pending.as_slice();
-        loop {
+        let mut from = 0;
+        while let Some(rest) = pending.get(from..).filter(|rest| !rest.is_empty()) {
             let end = match self.options.form {
-                CopyForm::Binary => binary_end(rest, self.header)?,
+                CopyForm::Binary => match self.ends.front(rest) {
+                    Front::Mark(len) | Front::Row(len) => Some(len),
+                    Front::Short => None,
+                    Front::Broken => return Err(Fault::Malformed),
+                },
                 CopyForm::Text => {
                     let end = line_end(rest, self.searched);
                     self.searched = if end.is_some() { 0 } else { rest.len() };
@@ -117,14 +119,16 @@ impl CopyMask {
                 }
                 CopyForm::Csv => self.csv_end(rest),
             };
-            let Some((row, after)) = end.and_then(|end| rest.split_at_checked(end)) else { break };
-            self.row(row, tools, out)?;
-            rest = after;
+            let Some(end) = end else { break };
+            self.row(rest.get(..end).unwrap_or(rest), tools, out)?;
+            from += end;
         }
-        if rest.len() > MASKED_ROW_MAX {
+        // Moved within its place: a row that comes in many messages is not copied again with each.
+        self.pending = pending;
+        self.pending.drain(..from.min(self.pending.len()));
+        if self.pending.len() > MASKED_ROW_MAX {
             return Err(Fault::TooLong);
         }
-        self.pending.extend_from_slice(rest);
         Ok(())
     }
 
@@ -398,32 +402,4 @@ fn csv_quote(value: &[u8], quoted: bool, options: &CopyOptions, out: &mut Vec<u8
         out.push(*byte);
     }
     out.push(options.quote);
-}
-
-/// Where the next piece of binary data ends: the header, a row, or the mark of the end. `None`: not here yet.
-fn binary_end(rest: &[u8], header: bool) -> Result<Option<usize>, Fault> {
-    let number = |at: usize| rest.get(at..)?.first_chunk::<4>().map(|n| i32::from_be_bytes(*n));
-    let size = |n: i32| usize::try_from(n).map_err(|_| Fault::Malformed);
-    if header {
-        let begun = rest.get(..SIGNATURE.len().min(rest.len())).unwrap_or_default();
-        if !SIGNATURE.starts_with(begun) {
-            return Err(Fault::Malformed);
-        }
-        let Some(extension) = number(SIGNATURE.len() + 4) else { return Ok(None) };
-        let end = SIGNATURE.len() + HEADER_REST + size(extension)?;
-        return Ok((rest.len() >= end).then_some(end));
-    }
-    let Some((count, _)) = rest.split_first_chunk::<2>() else { return Ok(None) };
-    let mut at = 2;
-    for _ in 0..i16::from_be_bytes(*count).max(0) {
-        let Some(length) = number(at) else { return Ok(None) };
-        at += 4;
-        if length != -1 {
-            at += size(length)?;
-        }
-        if at > rest.len() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(at))
 }
