@@ -72,6 +72,10 @@ impl Recorder for LogRecorder {
         self.log.append(item).map(|position| Ticket(position.0)).map_err(not_taken)
     }
 
+    fn id(&self) -> [u8; 16] {
+        *self.log.id()
+    }
+
     fn is_durable(&self, ticket: Ticket) -> bool {
         self.log.durable_size() > ticket.0
     }
@@ -142,6 +146,7 @@ fn size(event: &Event) -> usize {
                 e.command.text.len() + e.command.parameters.len() + e.command.names.len()
             }
             Event::CommandChanged(e) => e.columns.len() + e.old.len() + e.new.len() + e.table.len(),
+            Event::TransactionChanged(e) => e.columns.len() + e.old.len() + e.new.len() + e.table.len(),
             Event::CommandRows(e) => e.values.len() + e.columns.len(),
             Event::CommandCompleted(e) => {
                 let o = &e.outcome;
@@ -151,8 +156,11 @@ fn size(event: &Event) -> usize {
             Event::SessionOpened(e) => e.parameters.len() + 512,
             Event::Administered(e) => e.leaf.len() + e.payload.len(),
             Event::Log(e) => e.leaf.len(),
-            Event::SessionClosed(_) | Event::CommandAbandoned(_) | Event::Stream(_) | Event::Refused(_) => {
-                256
-            }
+            Event::SessionClosed(_)
+            | Event::CommandAbandoned(_)
+            | Event::Stream(_)
+            | Event::Refused(_)
+            | Event::TransactionNamed(_)
+            | Event::TransactionEnded(_) => 256,
         }
 }

@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod desk;
 mod failure;
+mod follow;
 mod http;
 mod listen;
 mod logging;

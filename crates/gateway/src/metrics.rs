@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use firsthand_adapters::record::LogState;
 use firsthand_auditlog::durations::Durations;
+use firsthand_session::tally::Following;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -59,6 +60,24 @@ impl Page<'_> {
         let mut encoder =
             self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
         encoder.encode_histogram::<NoLabelSet>(sum, count, &classes, None)
+    }
+
+    /// A gauge for each of these labels.
+    fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        values: &[(Vec<(&'static str, String)>, f64)],
+    ) -> Result<(), fmt::Error> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let mut encoder = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for (labels, value) in values {
+            ConstGauge::new(*value).encode(encoder.encode_family(labels)?)?;
+        }
+        Ok(())
     }
 
     fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> Result<(), fmt::Error> {
@@ -133,8 +152,26 @@ impl Source {
             None,
             get(&tally.tripwires),
         )?;
+        self.followed(page)?;
         page.counter("rows", "Rows delivered", None, get(&tally.rows))?;
         page.counter("delivered", "Bytes of rows delivered", Some(&Unit::Bytes), get(&tally.bytes))
+    }
+
+    /// How the reading of targets' changes stands; nothing where none is configured.
+    fn followed(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {
+        let followed = self.0.engine.tally.followed();
+        let each = |value: fn(&Following) -> Option<f64>| {
+            let of = |((target, database), now): &((String, String), Following)| {
+                Some((vec![("target", target.clone()), ("database", database.clone())], value(now)?))
+            };
+            followed.iter().filter_map(of).collect::<Vec<_>>()
+        };
+        let reading = each(|now| Some(if now.reading { 1.0 } else { 0.0 }));
+        page.gauges("changes_read", "1 when changed rows are read from the target's log", None, &reading)?;
+        let lag = each(|now| now.lag.map(float));
+        page.gauges("changes_kept", "Bytes of its log that the target keeps", Some(&Unit::Bytes), &lag)?;
+        let pending = each(|now| Some(float(now.pending)));
+        page.gauges("changes_pending", "Transactions whose rows are still to be read", None, &pending)
     }
 
     fn log(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {

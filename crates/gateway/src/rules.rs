@@ -9,7 +9,9 @@ use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::identity::Identity;
+use firsthand_model::masking::MaskDuty;
 use firsthand_model::session::SessionFacts;
+use firsthand_model::time::UnixMicros;
 use firsthand_policy::AGENTS;
 use firsthand_policy::compiled::{Compiled, RuleFile};
 use firsthand_policy::detect::{Detector, ScannedValues};
@@ -117,6 +119,19 @@ impl Policy for Governing {
     fn may_change(&self, identity: &Identity, target: &str, database: &str) -> bool {
         let rules = self.rules.load();
         rules.as_ref().is_none_or(|ruled| ruled.rules.may_change(identity, target, database))
+    }
+
+    fn masks_of_rows(
+        &self,
+        session: &SessionFacts,
+        table: (&str, &str),
+        columns: &[&str],
+        now: UnixMicros,
+    ) -> Option<MaskDuty> {
+        match self.rules.load().as_ref() {
+            Some(ruled) => ruled.rules.masks_of_rows(session, table, columns, now),
+            None => self.plain.masks_of_rows(session, table, columns, now),
+        }
     }
 
     fn wants_estimate(&self, session: &SessionFacts, command: &Command) -> bool {

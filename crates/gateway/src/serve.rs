@@ -22,7 +22,7 @@ use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, LogFormat};
 use crate::place::Place;
-use crate::{http, who};
+use crate::{follow, http, who};
 
 /// Silence of the log is broken this often, so that it can be proven that nothing happened.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -192,6 +192,7 @@ impl Running {
             addresses.push(("http".to_owned(), local(&socket, address)));
             aside.spawn(http::serve(socket, Arc::clone(&gateway), watching.clone()));
         }
+        follow::begin(&gateway).await;
         let data = gateway.data_dir();
         let admin = AdminSocket::bind(&data).map_err(|e| {
             Failure::new(

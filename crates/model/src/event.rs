@@ -25,6 +25,12 @@ pub enum Event {
     CommandRows(Box<CommandRows>),
     /// `command.changed`: rows that a write touched.
     CommandChanged(Box<CommandChanged>),
+    /// `transaction.named`: which transaction of the target commands ran in.
+    TransactionNamed(Box<TransactionNamed>),
+    /// `transaction.changed`: rows that a transaction changed.
+    TransactionChanged(Box<TransactionChanged>),
+    /// `transaction.ended`: what became of a transaction that was named.
+    TransactionEnded(Box<TransactionEnded>),
     /// `command.completed`.
     CommandCompleted(Box<CommandCompleted>),
     /// `command.abandoned`.
@@ -145,6 +151,70 @@ pub struct CommandChanged {
     pub old: Json,
     /// The rows as they are now: JSON array of arrays, or absent.
     pub new: Json,
+}
+
+/// A transaction of the target, and the commands of a session that ran in it.
+#[derive(Clone, Debug)]
+pub struct Transactional {
+    /// The session's facts, as in force when the transaction was about to end.
+    pub facts: Arc<SessionFacts>,
+    /// The target's number of the transaction, with its epoch; `None`: it could not be found out.
+    pub xid: Option<u64>,
+    /// The first of its commands that may have changed something.
+    pub from: CommandNumber,
+    /// The last of them.
+    pub to: CommandNumber,
+}
+
+/// Which transaction commands ran in, told before it may commit.
+#[derive(Debug)]
+pub struct TransactionNamed {
+    /// The transaction.
+    pub of: Transactional,
+    /// Why its number is not known.
+    pub coverage: Vec<&'static str>,
+}
+
+/// Rows that a committed transaction changed, as the target's own log says.
+#[derive(Debug)]
+pub struct TransactionChanged {
+    /// The transaction.
+    pub of: Transactional,
+    /// Where its commit ends in the target's log.
+    pub lsn: String,
+    /// The table: `schema.name`; several for a TRUNCATE, with `, ` between.
+    pub table: String,
+    /// `insert`, `update`, `delete`, `truncate`.
+    pub action: &'static str,
+    /// Number of the first row here among those kept of this table and action, from 0.
+    pub first: u64,
+    /// Rows here.
+    pub rows: u64,
+    /// Rows changed in all; only in the last entry of a table and action.
+    pub count: Option<u64>,
+    /// What was not seen.
+    pub coverage: Vec<&'static str>,
+    /// The columns: JSON array of objects (`key`, `masked`, `name`, `type`).
+    pub columns: Json,
+    /// The rows as they were: JSON array of arrays, or absent.
+    pub old: Json,
+    /// The rows as they are now: JSON array of arrays, or absent.
+    pub new: Json,
+}
+
+/// What became of a transaction that was named.
+#[derive(Debug)]
+pub struct TransactionEnded {
+    /// The transaction.
+    pub of: Transactional,
+    /// `committed`, `rolled-back`, `unknown`.
+    pub how: &'static str,
+    /// Where its commit ends in the target's log; empty: it left no rows there.
+    pub lsn: String,
+    /// Rows changed in all, over all tables.
+    pub changes: u64,
+    /// What was not seen.
+    pub coverage: Vec<&'static str>,
 }
 
 /// A command ran to its end.

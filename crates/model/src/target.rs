@@ -32,6 +32,8 @@ pub enum ChangedRows {
     Keys,
     /// Their keys and values.
     Values,
+    /// What the target's own log of changes (WAL) says of each transaction; what the client asks stays as it is.
+    Wal,
 }
 
 impl ChangedRows {
@@ -41,6 +43,7 @@ impl ChangedRows {
             Self::Off => "off",
             Self::Keys => "keys",
             Self::Values => "values",
+            Self::Wal => "wal",
         }
     }
 }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use firsthand_model::command::{Command, Effect, Shape};
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::identity::Identity;
+use firsthand_model::masking::MaskDuty;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Opaque, Output, Relation};
 use firsthand_model::time::UnixMicros;
@@ -21,7 +22,7 @@ use crate::detect::LabelMasks;
 use crate::judge::{Judgement, effects, judge};
 use crate::labels::{Columns, KnownColumn};
 use crate::masks::{Origins, Veil};
-use crate::question::{Situation, Unfit};
+use crate::question::{Question, Situation, Unfit};
 use crate::window::open_bits;
 use crate::written_back;
 
@@ -238,11 +239,47 @@ impl Policy for Rules {
         self.force.load().compiled.may_change(identity, target, database)
     }
 
+    fn masks_of_rows(
+        &self,
+        session: &SessionFacts,
+        table: (&str, &str),
+        columns: &[&str],
+        now: UnixMicros,
+    ) -> Option<MaskDuty> {
+        let force = self.force.load();
+        if !force.compiled.has_masks {
+            return Some(MaskDuty { columns: Some(vec![None; columns.len()]), ..MaskDuty::default() });
+        }
+        // A table or a column that the catalog does not list has labels that nobody knows.
+        let known = known_of(&self.catalogs.load(), session).cloned()?;
+        let (facts, windows) = (Facts::default(), open_bits(&force.compiled.windows, now));
+        let on = situation(session, &facts, windows, Given::default());
+        masks_of_rows(&force.compiled, on, &known.columns, table, columns).ok().flatten()
+    }
+
     fn wants_estimate(&self, session: &SessionFacts, command: &Command) -> bool {
         let SessionFacts { identity, target, database, .. } = session;
         let effects = command.shape.facts.as_ref().map_or(command.shape.effects, |facts| facts.effects);
         self.force.load().compiled.counts_rows(identity, target, database, effects)
     }
+}
+
+fn masks_of_rows(
+    compiled: &Compiled,
+    on: Situation<'_>,
+    known: &Columns,
+    (schema, relation): (&str, &str),
+    columns: &[&str],
+) -> Result<Option<MaskDuty>, Unfit> {
+    let mut question = Question::new(compiled, on)?;
+    let mut veil = Veil::new(&mut question, compiled, Some(known));
+    let Some(listed) = known.of(schema, relation) else { return Ok(None) };
+    let mut masks = Vec::with_capacity(columns.len());
+    for name in columns {
+        let Some(column) = listed.iter().find(|k| k.column.column == **name) else { return Ok(None) };
+        masks.push(veil.of(&column.column)?.map(|masked| masked.mask));
+    }
+    Ok(Some(MaskDuty { columns: Some(masks), scan: veil.detects()?, ..MaskDuty::default() }))
 }
 
 fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> Decision {

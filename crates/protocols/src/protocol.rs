@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use firsthand_model::command::Command;
-use firsthand_model::identity::ClientFacts;
+use firsthand_model::identity::{ClientFacts, Identity};
 use firsthand_model::session::SessionFacts;
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Engine, Refusal, Session};
@@ -30,8 +30,48 @@ pub trait StreamProtocol: Send + Sync {
     fn turn_away<'a>(&'a self, line: &'a mut Line, why: &'a Refusal) -> BoxFuture<'a, ()>;
     /// Connects to a target, logs in, and says what it found: for `firsthand check`. The text is for the operator.
     fn probe<'a>(&'a self, with: Probe<'a>) -> BoxFuture<'a, Result<Vec<String>, String>>;
+    /// Begins to read what a database says of its changes (`changed_rows = "wal"`), if nobody does. Needs a runtime.
+    fn follow(&self, with: Follow);
+    /// For `firsthand check`: whether a target has what that needs. `log` names the slot.
+    fn check_changes<'a>(
+        &'a self,
+        with: Probe<'a>,
+        target: &'a str,
+        log: [u8; 16],
+    ) -> BoxFuture<'a, Result<Vec<String>, String>>;
     /// Asks the target how many rows a command touches. Has a time limit of its own.
     fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>>;
+}
+
+/// What following a database's changes takes.
+pub struct Follow {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// How each target is reached.
+    pub links: Arc<dyn Links>,
+    /// Who wants to know what databases define.
+    pub learner: Arc<dyn Learner>,
+    /// Whose credential is presented.
+    pub identity: Arc<Identity>,
+    /// The target.
+    pub target: String,
+    /// The database.
+    pub database: String,
+    /// Transactions that an earlier run has named, and told nothing of since.
+    pub unread: Vec<Unread>,
+}
+
+/// A transaction that was named and not told yet.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// Its number at the target.
+    pub xid: u64,
+    /// The first of its commands.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+    /// The session's facts, as far as the record tells them.
+    pub facts: Arc<SessionFacts>,
 }
 
 /// What an estimate may use.

@@ -126,6 +126,9 @@ pub fn word(event: &Event) -> String {
         Event::CommandDecided(e) => format!("decided {} {}", e.number.0, e.decision.verdict.word()),
         Event::CommandRows(e) => format!("rows {} {}", e.number.0, e.rows),
         Event::CommandChanged(e) => format!("changed {} {}", e.number.0, e.rows),
+        Event::TransactionNamed(e) => format!("named {}", e.of.xid.unwrap_or(0)),
+        Event::TransactionChanged(e) => format!("transaction changed {} {}", e.table, e.rows),
+        Event::TransactionEnded(e) => format!("transaction {}", e.how),
         Event::CommandCompleted(e) => {
             format!(
                 "completed {}{}",

@@ -11,7 +11,7 @@ use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::Identity;
-use firsthand_model::masking::ColumnMask;
+use firsthand_model::masking::{ColumnMask, MaskDuty};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Target;
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -133,6 +133,18 @@ pub trait Policy: Send + Sync {
     /// it may only read, and the target can be told so as well.
     fn may_change(&self, _identity: &Identity, _target: &str, _database: &str) -> bool {
         true
+    }
+
+    /// What is to be masked in rows of this table (schema, name) with these columns, which what this session did has changed:
+    /// for the record, one mask for each column. `None`: that cannot be told, so no value of them is kept.
+    fn masks_of_rows(
+        &self,
+        _session: &SessionFacts,
+        _table: (&str, &str),
+        columns: &[&str],
+        _now: UnixMicros,
+    ) -> Option<MaskDuty> {
+        Some(MaskDuty { columns: Some(vec![None; columns.len()]), ..MaskDuty::default() })
     }
 
     /// Whether an estimate of rows may decide over this command: then one is asked for. Cheap.
@@ -311,6 +323,10 @@ pub trait Recorder: Send + Sync {
     /// # Errors
     /// See [`RecordError`]: the entry is not in the log and will not be.
     fn append(&self, event: Event, need: Need) -> Result<Ticket, RecordError>;
+    /// What tells this log from all others: for names at targets.
+    fn id(&self) -> [u8; 16] {
+        [0; 16]
+    }
     /// Whether everything up to `ticket` is durable by now. One atomic load.
     fn is_durable(&self, ticket: Ticket) -> bool;
     /// Whether the log keeps up with what is queued. Whoever takes in commands waits while it does not (wakes `cx`), so

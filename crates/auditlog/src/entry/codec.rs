@@ -162,7 +162,14 @@ impl Codec for EventCodec {
     fn keys(&mut self, entry: &LogEntry) -> Option<&SessionKeys> {
         let LogEntry::Event(event) = entry else { return None };
         self.given = match (facts(event), event) {
-            (_, Event::CommandAbandoned(_) | Event::Stream(_) | Event::Log(_)) => return None,
+            (
+                _,
+                Event::CommandAbandoned(_)
+                | Event::Stream(_)
+                | Event::Log(_)
+                | Event::TransactionNamed(_)
+                | Event::TransactionEnded(_),
+            ) => return None,
             (Some(facts), _) => self.session_keys(facts),
             (None, Event::Administered(_)) => Arc::clone(&self.admin),
             (None, _) => Arc::clone(&self.gateway),

@@ -127,6 +127,21 @@ pub struct Fields<'a> {
     /// Rows changed in all.
     #[serde(deserialize_with = "optional_count")]
     pub count: Option<u64>,
+    /// The target's number of the transaction.
+    #[serde(deserialize_with = "optional_count")]
+    pub xid: Option<u64>,
+    /// The first command of the transaction.
+    #[serde(deserialize_with = "optional_count")]
+    pub from: Option<u64>,
+    /// The last one.
+    #[serde(deserialize_with = "optional_count")]
+    pub to: Option<u64>,
+    /// What became of a transaction, or how something was found out.
+    #[serde(borrow)]
+    pub how: Cow<'a, str>,
+    /// Rows changed by a transaction in all.
+    #[serde(deserialize_with = "optional_count")]
+    pub changes: Option<u64>,
     /// Rows delivered, or in this piece.
     #[serde(deserialize_with = "optional_count")]
     pub rows: Option<u64>,

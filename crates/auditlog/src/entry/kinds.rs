@@ -366,11 +366,69 @@ pub const KINDS: &[Kind] = &[
     log(
         "target.asked",
         "The gateway itself asked a target, over a connection of its own: what a database defines (its questions are always the \
-         same), how many rows the command behind this entry is estimated to touch (EXPLAIN of its text), or what tables are that are \
-         written to (asked with each write, and told once for each table and connection).",
+         same), how many rows the command behind this entry is estimated to touch (EXPLAIN of its text), what tables are that are \
+         written to (asked with each write, and told once for each table and connection), or which rows transactions have changed \
+         (asked as long as one is open, and told once for each connection).",
         &[of_log(parts::ASKED), FACTS_CUT],
     ),
+    Kind {
+        name: "transaction.changed",
+        means: "Rows that a transaction of the target changed, whatever changed them: statements, triggers, cascades, functions. As the \
+                target's own log (WAL) says, after the commit; what was rolled back has none.",
+        of_session: true,
+        leaf: &[
+            field("action", Text, "`insert`, `update`, `delete`, `truncate` (whose rows are not told)."),
+            field("count", Number, "Rows changed in all, kept or not; in the last such entry of a table and action."),
+            COVERAGE,
+            field("first", Number, "Number of its first row among those of this table and action, from 0."),
+            FROM,
+            field("how", Text, "How it was found out: `wal`."),
+            field("lsn", Text, "Where the commit ends in the target's log: the same in whatever entry tells of it."),
+            field("rows", Number, "Rows in this entry."),
+            field("table", Text, "The table, as `schema.name`; several for a TRUNCATE of several."),
+            TO,
+            XID,
+        ],
+        payload: &[
+            field("columns", Objects(parts::CHANGED_COLUMN), "The columns of the rows."),
+            CUT,
+            field("new", Rows, "The rows as they are now: a list of values each."),
+            field(
+                "old",
+                Rows,
+                "The rows as they were, as far as the table's replica identity tells; `null` for a row of which it tells nothing.",
+            ),
+        ],
+    },
+    Kind {
+        name: "transaction.ended",
+        means: "What became of a transaction that was named. Once for each.",
+        of_session: true,
+        leaf: &[
+            field("changes", Number, "Rows changed in all, over all tables."),
+            COVERAGE,
+            FROM,
+            field("how", Text, "`committed`, `rolled-back`, `unknown`."),
+            field("lsn", Text, "Where the commit ends in the target's log; absent: it left no rows there."),
+            TO,
+            XID,
+        ],
+        payload: &[],
+    },
+    Kind {
+        name: "transaction.named",
+        means: "Which transaction of the target a session's commands ran in: durable before anything goes to the target that may commit it. \
+                The same transaction may be named again when more was done in it.",
+        of_session: true,
+        leaf: &[COVERAGE, FROM, TO, XID],
+        payload: &[],
+    },
 ];
+
+const FROM: Field = field("from", Number, "The first of its commands in the session that may have changed something.");
+const TO: Field = field("to", Number, "The last of them.");
+const XID: Field =
+    field("xid", Number, "The target's number of the transaction, with its epoch (`xid8`); absent: not known.");
 
 /// Kinds whose names are taken for what later versions will write.
 pub const RESERVED: &[&str] = &[

@@ -3,6 +3,8 @@
 //! Every function writes its keys in ascending order; `Object` checks that in debug builds. Names and meanings of all
 //! keys stand in `kinds.rs`.
 
+mod transaction;
+
 use firsthand_model::command::{Command, Shape};
 use firsthand_model::event::{
     Administered, AdmissionRefused, CommandAbandoned, CommandChanged, CommandCompleted, CommandDecided,
@@ -34,6 +36,9 @@ pub(super) fn write(event: &Event, common: &mut Common<'_>, out: &mut Vec<u8>) {
         Event::CommandDecided(e) => decided(e, common, out),
         Event::CommandRows(e) => rows(e, common, out),
         Event::CommandChanged(e) => changed(e, common, out),
+        Event::TransactionNamed(e) => transaction::named(e, common, out),
+        Event::TransactionChanged(e) => transaction::changed(e, common, out),
+        Event::TransactionEnded(e) => transaction::ended(e, common, out),
         Event::CommandCompleted(e) => completed(e, common, out),
         Event::CommandAbandoned(e) => abandoned(e, common, out),
         Event::Stream(e) => stream(e, common, out),

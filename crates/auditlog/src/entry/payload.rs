@@ -4,7 +4,7 @@
 //! Whatever does not fit under the limits is left out or cut, and named in `cut`: an entry is never refused for its size.
 
 use firsthand_model::event::{
-    Administered, AdmissionRefused, CommandChanged, CommandCompleted, CommandDecided, CommandRows, Event,
+    Administered, AdmissionRefused, CommandCompleted, CommandDecided, CommandRows, Event,
     SessionClosed, SessionNoted, SessionOpened,
 };
 use firsthand_model::identity::Link;
@@ -24,11 +24,16 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
         Event::SessionNoted(e) => noted(e, out),
         Event::CommandDecided(e) => decided(e, out),
         Event::CommandRows(e) => rows(e, out),
-        Event::CommandChanged(e) => changed(e, out),
+        Event::CommandChanged(e) => changed(&e.columns, &e.old, &e.new, out),
+        Event::TransactionChanged(e) => changed(&e.columns, &e.old, &e.new, out),
         Event::CommandCompleted(e) => completed(e, out),
         Event::Refused(e) => refused(e, out),
         Event::Administered(e) => administered(e, out),
-        Event::CommandAbandoned(_) | Event::Stream(_) | Event::Log(_) => {}
+        Event::CommandAbandoned(_)
+        | Event::Stream(_)
+        | Event::Log(_)
+        | Event::TransactionNamed(_)
+        | Event::TransactionEnded(_) => {}
     }
 }
 
@@ -184,15 +189,15 @@ fn rows(e: &CommandRows, out: &mut Vec<u8>) {
     o.close();
 }
 
-fn changed(e: &CommandChanged, out: &mut Vec<u8>) {
-    if e.columns.is_absent() && e.old.is_absent() && e.new.is_absent() {
+fn changed(columns: &Json, old: &Json, new: &Json, out: &mut Vec<u8>) {
+    if columns.is_absent() && old.is_absent() && new.is_absent() {
         return;
     }
     let mut o = Object::open(out);
-    section(&mut o, "columns", &e.columns);
-    cut_list(&mut o, &[("columns", fits(&e.columns)), ("new", fits(&e.new)), ("old", fits(&e.old))]);
-    section(&mut o, "new", &e.new);
-    section(&mut o, "old", &e.old);
+    section(&mut o, "columns", columns);
+    cut_list(&mut o, &[("columns", fits(columns)), ("new", fits(new)), ("old", fits(old))]);
+    section(&mut o, "new", new);
+    section(&mut o, "old", old);
     o.close();
 }
 

@@ -411,6 +411,46 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.push(("target.asked".to_owned(), log("target.asked")));
     all.push(("identity.refused-together".to_owned(), Event::Refused(Box::new(failed_together()))));
     all.push(("admin.target_asked".to_owned(), administered("admin.target_asked")));
+    all.extend(transactions().map(|(name, event)| (name.to_owned(), event)));
+}
+
+fn transactions() -> [(&'static str, Event); 4] {
+    let of = |xid| Transactional {
+        facts: Arc::new(facts()),
+        xid,
+        from: CommandNumber(7),
+        to: CommandNumber(9),
+    };
+    let lsn = "0/16B3748".to_owned();
+    let changed = TransactionChanged {
+        of: of(Some(4_294_967_999)),
+        lsn: lsn.clone(),
+        table: "public.orders".to_owned(),
+        action: "update",
+        first: 0,
+        rows: 1,
+        count: Some(1),
+        coverage: vec!["changed-rows:past-cap"],
+        columns: json(
+            r#"[{"key":true,"name":"id","type":"integer"},{"masked":"finance","name":"total","type":"numeric"}]"#,
+        ),
+        old: json(r#"[["42","0"]]"#),
+        new: json(r#"[["42","0"]]"#),
+    };
+    let named = |xid, coverage| Event::TransactionNamed(Box::new(TransactionNamed { of: of(xid), coverage }));
+    let ended = TransactionEnded {
+        of: of(Some(4_294_967_999)),
+        how: "committed",
+        lsn,
+        changes: 1,
+        coverage: vec!["changed-rows:past-cap"],
+    };
+    [
+        ("transaction.named", named(Some(4_294_967_999), vec![])),
+        ("transaction.named-not", named(None, vec!["changed-rows:unattributed"])),
+        ("transaction.changed", Event::TransactionChanged(Box::new(changed))),
+        ("transaction.ended", Event::TransactionEnded(Box::new(ended))),
+    ]
 }
 
 fn changed(facts: Arc<SessionFacts>) -> CommandChanged {

@@ -1,8 +1,13 @@
 //! `firsthand check`: says what every line of a configuration came to, and tries what it names: certificates, credentials,
 //! targets.
 
+use std::sync::Arc;
+
 use clap::Args;
 use firsthand_adapters::dialer::DirectDialer;
+use firsthand_auditlog::io::RealIo;
+use firsthand_auditlog::reader::Reader;
+use firsthand_model::target::ChangedRows;
 use firsthand_protocols::protocol::Probe;
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::port::Dialer;
@@ -87,7 +92,7 @@ fn try_targets(place: &Place, config: &Config) -> Result<Vec<Tried>, Failure> {
                 database: target.target.database.clone(),
             })
             .map_err(|failure| failure.messages.join("; "))?;
-        runtime.block_on(try_target(target))
+        runtime.block_on(try_target(target, log_id(place)))
     };
     let tried = config.targets.iter().map(|target| {
         let (said, failed) = match one(target) {
@@ -99,16 +104,29 @@ fn try_targets(place: &Place, config: &Config) -> Result<Vec<Tried>, Failure> {
     Ok(tried.collect())
 }
 
-async fn try_target(target: &TargetConfig) -> Result<Vec<String>, String> {
+/// What names slots at targets; zeros where there is no log yet.
+fn log_id(place: &Place) -> [u8; 16] {
+    let reader = Reader::open(&place.data_dir, Arc::new(RealIo::new()));
+    let header = reader.and_then(|reader| reader.from_start()?.enter());
+    header.map(|header| header.log_id).unwrap_or_default()
+}
+
+async fn try_target(target: &TargetConfig, log: [u8; 16]) -> Result<Vec<String>, String> {
     let credential = target.credential.read().map_err(|e| e.to_string())?;
     let link = listen::link(target, &mut None).map_err(|failure| failure.messages.join("; "))?;
     let protocol = stream_protocol(&target.target.protocol).ok_or("its protocol is not known")?;
     let stream = DirectDialer.dial(&target.target).await.map_err(|e| e.to_string())?;
-    let with = Probe { stream, link, credential: &credential, database: &target.target.database };
-    match timeout(target.timeout, protocol.probe(with)).await {
-        Ok(said) => said,
-        Err(_) => Err("the target's greeting did not come in time".to_owned()),
+    let late = || Err("the target's greeting did not come in time".to_owned());
+    let database = &target.target.database;
+    let with = Probe { stream, link: link.clone(), credential: &credential, database };
+    let mut said = timeout(target.timeout, protocol.probe(with)).await.unwrap_or_else(|_| late())?;
+    if target.target.changed == ChangedRows::Wal {
+        let stream = DirectDialer.dial(&target.target).await.map_err(|e| e.to_string())?;
+        let with = Probe { stream, link, credential: &credential, database };
+        let checking = protocol.check_changes(with, &target.target.name, log);
+        said.extend(timeout(target.timeout, checking).await.unwrap_or_else(|_| late())?);
     }
+    Ok(said)
 }
 
 fn show_json(

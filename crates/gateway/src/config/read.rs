@@ -316,6 +316,7 @@ fn read_changed(section: &Section<'_>) -> ChangedRows {
     let changed = match written.as_ref().map(|c| c.value) {
         Some("keys") => ChangedRows::Keys,
         Some("values") => ChangedRows::Values,
+        Some("wal") => ChangedRows::Wal,
         _ => ChangedRows::Off,
     };
     section.came_to("changed_rows", written.as_ref().map(|c| &c.span), changed.word());

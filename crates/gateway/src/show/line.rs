@@ -58,6 +58,7 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
             format!("rows {} to {}", number(first + 1), number(last))
         }
         "command.changed" => changed(fields),
+        "transaction.named" | "transaction.changed" | "transaction.ended" => transaction(fields),
         "stream" => format!(
             "{} so far, {}",
             counted(fields.rows.unwrap_or(0), "row", "rows"),
@@ -109,6 +110,27 @@ pub(crate) fn noted(fields: &Fields<'_>, payload: &Value) -> String {
         "unknown-message" => format!("a message of an unknown type was passed on: {}", said("type")),
         other => format!("{other} {detail}"),
     }
+}
+
+/// What is told of a transaction: `#3 to #5 in transaction 741: delete of 1 row of public.orders`.
+pub(crate) fn transaction(fields: &Fields<'_>) -> String {
+    let (from, to) = (fields.from.unwrap_or(0), fields.to.unwrap_or(0));
+    let of = if from == to { format!("#{from}") } else { format!("#{from} to #{to}") };
+    let xid = fields.xid.map_or_else(|| "an unknown transaction".to_owned(), |xid| format!("transaction {xid}"));
+    let said = match &*fields.k {
+        "transaction.changed" if fields.action == "truncate" => format!(": truncate of {}", fields.table),
+        "transaction.changed" => format!(": {}", changed(fields)),
+        "transaction.ended" => {
+            let changes = counted(fields.changes.unwrap_or(0), "row", "rows");
+            match &*fields.how {
+                "committed" => format!(": committed, {changes} changed"),
+                "rolled-back" => ": rolled back".to_owned(),
+                _ => ": what became of it is not known".to_owned(),
+            }
+        }
+        _ => String::new(),
+    };
+    format!("{of} in {xid}{said}")
 }
 
 /// What a command changed: `delete of 1 row of public.orders`.

@@ -78,7 +78,13 @@ impl Teller {
                 }
                 return Ok(());
             }
-            ("command.changed", Some(_)) => told.changed(out)?,
+            ("command.changed", Some(_)) => told.changed(&line::changed(&fields), out)?,
+            ("transaction.changed", _) => told.changed(&line::transaction(&fields), out)?,
+            ("transaction.ended" | "transaction.named", _) => {
+                let said = clean::line(&line::transaction(&fields)).into_owned();
+                writeln!(out, "{INDENT}± {}", clean::fit(&said, WIDTH - INDENT.len()))?;
+                told.unseen(out, &format!("{INDENT}not observed: "))?;
+            }
             ("command.completed", Some(n)) => {
                 let mut rows = self.running.remove(&n).unwrap_or_else(|| Rows::up_to(most));
                 rows.take(&payload);
@@ -264,9 +270,8 @@ impl Told<'_> {
         self.not_shown(out, INDENT)
     }
 
-    fn changed(&self, out: &mut dyn Write) -> io::Result<()> {
-        let said = line::changed(self.fields);
-        writeln!(out, "{INDENT}± {}", clean::fit(&clean::line(&said), WIDTH - INDENT.len()))?;
+    fn changed(&self, said: &str, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{INDENT}± {}", clean::fit(&clean::line(said), WIDTH - INDENT.len()))?;
         for (key, label) in [("old", "before"), ("new", "after")] {
             let mut rows = Rows::up_to(self.rows_shown);
             rows.take_changed(self.payload, key);

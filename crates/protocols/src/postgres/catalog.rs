@@ -91,37 +91,54 @@ fn version_number(said: &str) -> u32 {
     major.parse::<u32>().unwrap_or(0).saturating_mul(10_000)
 }
 
-/// The rows of the last result that a text gives.
-pub(super) async fn ask(line: &mut Line, text: &str, budget: &mut usize) -> Result<Vec<Row>, String> {
+/// Sends a Query.
+pub(super) async fn send_query(line: &mut Line, text: &str) -> Result<(), String> {
     let mut out = BytesMut::new();
     frontend::encode_query(&mut out, text.as_bytes()).map_err(|e| e.to_string())?;
-    line.send(&out).await.map_err(|e| e.to_string())?;
+    line.send(&out).await.map_err(|e| e.to_string())
+}
+
+/// The rows of the last result that a text gives.
+pub(super) async fn ask(line: &mut Line, text: &str, budget: &mut usize) -> Result<Vec<Row>, String> {
+    send_query(line, text).await?;
     answers(line, budget).await
 }
 
 /// The rows of everything up to ReadyForQuery, or the error among it.
 pub(super) async fn answers(line: &mut Line, budget: &mut usize) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    each_row(line, |row| {
+        let bytes = row.iter().flatten().map(|v| 4 + v.len()).sum();
+        *budget = budget.checked_sub(bytes).ok_or("the definitions are larger than a snapshot holds")?;
+        rows.push(row);
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+/// Hands over each row of everything up to ReadyForQuery; or the error among it.
+pub(super) async fn each_row(
+    line: &mut Line,
+    mut take: impl FnMut(Row) -> Result<(), String> + Send,
+) -> Result<(), String> {
     let limit = u32::try_from(HANDSHAKE_BYTES_MAX).unwrap_or(u32::MAX);
     let rules = Rules::backend(limit, limit);
-    let mut rows = Vec::new();
     let mut error = None;
     loop {
         let len = match scan(&line.input, &rules).map_err(|e| e.to_string())? {
             Scan::Frame(f) => {
-                *budget = budget
-                    .checked_sub(f.body.len())
-                    .ok_or("the definitions are larger than a snapshot holds")?;
                 match Message::read(f.tag, f.body).map_err(|e| e.to_string())? {
                     Message::DataRow(values) => {
                         let text = |v: Option<&[u8]>| v.map(|v| String::from_utf8_lossy(v).into_owned());
-                        rows.push(values.values().map(|v| text(v.unwrap_or_default())).collect());
+                        take(values.values().map(|v| text(v.unwrap_or_default())).collect())?;
                     }
                     Message::ErrorResponse(e) => {
                         error = Some(String::from_utf8_lossy(e.message()).into_owned())
                     }
                     Message::ReadyForQuery(_) => {
                         line.input.advance(HEADER_LEN + f.body.len());
-                        return error.map_or(Ok(rows), Err);
+                        return error.map_or(Ok(()), Err);
                     }
                     _ => {}
                 }

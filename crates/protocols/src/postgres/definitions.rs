@@ -101,6 +101,7 @@ impl Snapshot {
 }
 
 /// How a database is asked.
+#[derive(Clone)]
 pub(super) struct Way {
     pub(super) engine: Arc<Engine>,
     pub(super) links: Arc<dyn Links>,

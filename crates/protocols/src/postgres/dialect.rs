@@ -32,6 +32,7 @@ use super::radius::Radius;
 use super::refuse;
 use super::role::Role;
 use super::tripwire::Tripwire;
+use super::wal::{Named, Wal};
 use crate::budget::{Budget, Held};
 use crate::dialect::{Action, Dialect, Thought};
 
@@ -138,6 +139,8 @@ pub struct PostgresDialect {
     pub(super) changed: ChangedState,
     /// How many rows writes may touch.
     pub(super) radius: Radius,
+    /// Which transactions they are in.
+    pub(super) wal: Wal,
     /// Whether the session may only read, and what it did all the same.
     pub(super) tripwire: Tripwire,
     /// When the driver spoke last.
@@ -193,6 +196,7 @@ impl PostgresDialect {
             failed: false,
             changed,
             radius: Radius::default(),
+            wal: Wal::default(),
             tripwire: Tripwire::default(),
             now: MonoMicros(0),
             role_touched: false,
@@ -343,6 +347,12 @@ impl Dialect for PostgresDialect {
             }
             Err(thought) => thought,
         };
+        if thought.is::<Named>() {
+            self.now = now;
+            self.named(out);
+            self.take_read(out);
+            return self.end_when_idle(out);
+        }
         let tag = self.thinking.take().unwrap_or(b'Q');
         match thought.downcast::<ReadElsewhere>() {
             Ok(read) => self.read = Some(*read),

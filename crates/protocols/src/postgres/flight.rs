@@ -63,12 +63,14 @@ pub(super) struct Running {
     pub(super) delivery: Option<Delivery>,
     /// How many rows it may affect; gone once it was looked at.
     pub(super) limit: Option<Limit>,
+    /// Its transaction is to be named before it commits.
+    pub(super) traced: bool,
 }
 
 impl Running {
     /// Whether it may be stopped once it runs.
     fn is_limited(&self) -> bool {
-        self.limit.is_some() || self.may_be_withheld()
+        self.limit.is_some() || self.traced || self.may_be_withheld()
     }
 
     /// Whether its result may have to be withheld once it has begun: past a limit, or because it cannot be masked.

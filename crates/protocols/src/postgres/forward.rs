@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use firsthand_model::command::Shape;
+use firsthand_model::command::{Shape, Step};
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::target::ChangedRows;
@@ -294,6 +294,7 @@ impl PostgresDialect {
             }
         };
         self.seq += 1;
+        let traced = plan.step == Step::Run && self.is_traced(&plan.shape);
         let running = Running {
             seq: self.seq,
             shape: plan.shape,
@@ -311,6 +312,7 @@ impl PostgresDialect {
             changed: None,
             delivery: Delivery::of(&permit),
             limit,
+            traced,
             permit,
         };
         self.masking_begins(&running);
@@ -385,6 +387,10 @@ impl PostgresDialect {
             What::Query(range) => range.clone(),
             _ => owner.map_or(0..0, |o| o..o + 1),
         };
+        let held = match &what {
+            What::Query(range) => self.names_query(slots.get(range.clone()).unwrap_or_default()),
+            _ => true,
+        };
         let mut ends = 0;
         for slot in slots.get_mut(ending).unwrap_or_default() {
             if slot.last == at
@@ -398,6 +404,8 @@ impl PostgresDialect {
                     What::Query(range) if range.len() > 1 => self.untold_together(&mut running),
                     _ => {}
                 }
+                self.untold_by_name(&mut running, held);
+                self.trace(&running);
                 self.flight.start(running);
                 ends += 1;
             }

@@ -22,6 +22,7 @@ use super::handshake_target::{self as target, Accepted, TargetError};
 use super::knowing::Knowing;
 use super::refuse;
 use super::settings;
+use super::wal::{self, Follower, Naming, SessionNaming};
 use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
 use crate::protocol::{Beginning, Begun, Ready};
@@ -87,7 +88,12 @@ async fn connect(
         None => None,
     };
     let asks = changed != ChangedRows::Off && !hello.wanted.unobserved && !read_only;
-    let tables = if asks { it.askers.of(way(with, &admitted)) } else { None };
+    let (follower, unread) = match changed == ChangedRows::Wal && !hello.wanted.unobserved {
+        true => follow(with, it, &admitted).await,
+        false => (None, None),
+    };
+    let tables =
+        if asks && changed != ChangedRows::Wal { it.askers.of(way(with, &admitted)) } else { None };
     let bound = Bound {
         client: facts.clone(),
         claims: claims(&hello.parameters),
@@ -96,7 +102,7 @@ async fn connect(
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
         parameters: passed_on(&hello.parameters),
-        coverage: coverage(hello.wanted.unobserved, changed),
+        coverage: coverage(hello.wanted.unobserved, changed, unread),
     };
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
     if !hello.wanted.unobserved {
@@ -123,21 +129,41 @@ async fn connect(
         session: session.facts().id,
         budget: Arc::clone(with.budget),
         message_bytes_max: MESSAGE_BYTES_MAX,
-        changed,
+        // What the client asks stays as it is.
+        changed: if changed == ChangedRows::Wal { ChangedRows::Off } else { changed },
         tables,
         unobserved: hello.wanted.unobserved,
     };
-    let dialect = Box::new(PostgresDialect::new(admission, setup).read_only(read_only));
+    let naming = follower.filter(|_| asks).map(|follower| {
+        let facts = Arc::clone(session.facts());
+        Arc::new(SessionNaming { follower, facts }) as Arc<dyn Naming>
+    });
+    let dialect = Box::new(PostgresDialect::new(admission, setup).read_only(read_only).naming(naming));
     let cancel = Some((client::cancel_key(pid, &key), route));
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
 }
 
 /// What the session will not observe.
-fn coverage(unobserved: bool, changed: ChangedRows) -> Vec<&'static str> {
+fn coverage(unobserved: bool, changed: ChangedRows, unread: Option<&'static str>) -> Vec<&'static str> {
     match (unobserved, changed) {
         (true, _) => vec!["unobserved"],
         (false, ChangedRows::Off) => vec!["changed-rows:off"],
-        (false, _) => Vec::new(),
+        (false, _) => unread.into_iter().collect(),
+    }
+}
+
+/// Who reads the changes of that database; or why they are not read, which holds for the whole session.
+async fn follow(
+    with: &Beginning<'_>,
+    it: &Postgres,
+    admitted: &Admitted,
+) -> (Option<Arc<Follower>>, Option<&'static str>) {
+    let Some(follower) = it.followers.of(way(with, admitted), Vec::new()) else {
+        return (None, Some(wal::UNREACHED));
+    };
+    match follower.why_not().await {
+        None => (Some(follower), None),
+        Some(why) => (None, Some(why)),
     }
 }
 

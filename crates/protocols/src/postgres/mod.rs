@@ -34,6 +34,7 @@ mod server;
 mod settings;
 mod text;
 mod tripwire;
+pub mod wal;
 
 use std::sync::Arc;
 
@@ -43,11 +44,12 @@ use firsthand_sql::Analyzer;
 use firsthand_sql::judge::Judge;
 
 use self::changed::Askers;
-use self::definitions::Definitions;
+use self::definitions::{Definitions, Way};
 use self::estimate::Estimates;
+use self::wal::Followers;
 
 use crate::drive::line::Line;
-use crate::protocol::{Beginning, Begun, Estimating, Probe, StreamProtocol};
+use crate::protocol::{Beginning, Begun, Estimating, Follow, Probe, StreamProtocol};
 
 /// The protocol, as the registry lists it.
 #[derive(Default)]
@@ -62,6 +64,8 @@ pub struct Postgres {
     estimates: Estimates,
     /// What is known of the tables that writes touch.
     askers: Askers,
+    /// Who reads what databases say of their changes.
+    followers: Followers,
 }
 
 impl Postgres {
@@ -88,6 +92,22 @@ impl StreamProtocol for Postgres {
 
     fn probe<'a>(&'a self, with: Probe<'a>) -> BoxFuture<'a, Result<Vec<String>, String>> {
         Box::pin(probe::probe(with))
+    }
+
+    fn follow(&self, with: Follow) {
+        let Follow { engine, links, learner, identity, target, database, unread } = with;
+        let way = Way { engine, links, learner, identity, target, database };
+        drop(self.followers.of(way, unread));
+    }
+
+    fn check_changes<'a>(
+        &'a self,
+        with: Probe<'a>,
+        target: &'a str,
+        log: [u8; 16],
+    ) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        let slot = wal::slot_name(log, target, with.database);
+        Box::pin(async move { wal::check(with, &slot).await })
     }
 
     fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>> {

@@ -27,6 +27,7 @@ use super::complete::{Ending, fail, finish, outcome};
 use super::dialect::PostgresDialect;
 use super::flight::{Entry, Running, Sent, lasts};
 use super::forward::{REFUSED_NAME, Sending, Slot};
+use super::role::Change;
 use super::server::{Step, Walk};
 use super::{refuse, report};
 use crate::dialect::Action;
@@ -140,7 +141,7 @@ fn stays_inside(shape: &Shape) -> bool {
 }
 
 /// Whether a command leaves the transaction open in which it runs, so that it can still be failed behind it.
-fn leaves_open(shape: &Shape) -> bool {
+pub(super) fn leaves_open(shape: &Shape) -> bool {
     let tag = shape.tag.as_str();
     shape.plain_read
         || stays_inside(shape)
@@ -150,6 +151,11 @@ fn leaves_open(shape: &Shape) -> bool {
             "BEGIN" | "START TRANSACTION" | "SAVEPOINT" | "RELEASE" | "DECLARE CURSOR" | "FETCH" | "MOVE"
         )
         || matches!(tag, "CLOSE CURSOR" | "SET" | "PREPARE" | "DEALLOCATE")
+}
+
+/// Whether a command rolls back, all of it or to a savepoint.
+fn rolls_back(running: &Running) -> bool {
+    matches!(running.change, Change::End { commit: false, .. } | Change::RollbackTo)
 }
 
 /// Whether a Query commits something together with a result that may have to be withheld, and can be kept from it.
@@ -225,22 +231,29 @@ impl PostgresDialect {
         let any =
             |is: fn(&Running) -> bool| self.flight.is_limited() && self.flight.running.iter().any(|r| is(r));
         let (limited, may_stop) = (any(|r| r.limit.is_some()), any(Running::may_be_withheld));
+        let unnamed = self.is_unnamed();
         match &item.what {
             What::Query(range) => {
                 let slots = slots.get(range.clone()).unwrap_or_default();
                 let commits = self.sync_commits() || !slots.iter().all(|s| s.stays_inside(leaves_open));
-                let wraps = slots.iter().any(Slot::is_limited) || withholds(slots);
+                let wraps =
+                    slots.iter().any(Slot::is_limited) || withholds(slots) || self.wraps_to_name(slots);
+                let rolls_back = slots.iter().all(|s| s.permitted().is_none_or(rolls_back));
                 limited
                     || (may_stop && commits)
+                    || (unnamed && commits && !rolls_back)
                     || self.radius.is_wrapped()
                     || (wraps && !self.flight.is_idle())
             }
-            What::Sync => limited || (may_stop && self.sync_commits()),
-            What::Function(_) => limited || may_stop,
+            What::Sync => limited || ((may_stop || unnamed) && self.sync_commits()),
+            What::Function(_) => limited || may_stop || unnamed,
             What::Execute(_) => {
                 let slot = item.owner.and_then(|o| slots.get(o));
                 let is = |kind: fn(&Shape) -> bool| slot.is_some_and(|s| s.stays_inside(kind));
-                (limited && !is(stays_inside)) || (may_stop && !is(leaves_open))
+                let rolls_back = slot.and_then(Slot::permitted).is_some_and(rolls_back);
+                (limited && !is(stays_inside))
+                    || (may_stop && !is(leaves_open))
+                    || (unnamed && !is(leaves_open) && !rolls_back)
             }
             _ => false,
         }
@@ -267,7 +280,7 @@ impl PostgresDialect {
                 return Err(uncountable(limited.most, &limited.rule));
             }
             Some(_) => {}
-            None if withholds(slots) => {}
+            None if withholds(slots) || self.wraps_to_name(slots) => {}
             None => return Ok(()),
         }
         if self.transaction == Transaction::Idle {
@@ -281,13 +294,13 @@ impl PostgresDialect {
     /// After a walk: what was held back goes on, if nothing limited is under way any more.
     pub(super) fn resume_held(&mut self, out: &mut Vec<Action>) {
         let running = &self.flight.running;
-        let waits =
-            self.radius.is_wrapped() || running.iter().any(|r| r.limit.is_some() || r.may_be_withheld());
-        let Some(held) =
-            self.radius.held.take_if(|held| !waits && (!held.waits_for_all() || self.flight.is_idle()))
-        else {
+        let waits = self.radius.is_wrapped()
+            || running.iter().any(|r| r.limit.is_some() || r.traced || r.may_be_withheld());
+        let goes = |held: &Sending| !waits && (!held.waits_for_all() || self.flight.is_idle());
+        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || self.awaits_name(out) {
             return;
-        };
+        }
+        let Some(held) = self.radius.held.take() else { return };
         self.send_on(*held, out);
     }
 
@@ -417,7 +430,7 @@ impl PostgresDialect {
         finish(&mut running, &mut outcome, out);
         let outcome = Box::new(outcome);
         self.radius.wrap = Some(Wrap::Committing { permit: running.permit, outcome, last, asked: false });
-        out.push(Action::ToServer(self.without_command(query("COMMIT"))));
+        self.commit_when_named(query("COMMIT"), out);
         Step::On
     }
 

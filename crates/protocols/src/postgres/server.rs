@@ -519,6 +519,7 @@ impl PostgresDialect {
         };
         if status == TransactionStatus::Idle {
             self.radius.transaction_ended();
+            self.names_settled();
             self.names.transaction_ended();
             if let Some(knowing) = &mut self.knowing {
                 knowing.idle(!self.failed);

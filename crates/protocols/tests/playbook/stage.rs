@@ -355,6 +355,9 @@ fn entry(event: &Event) -> String {
             shown("old", &short(json(&e.old))),
             shown("new", &short(json(&e.new))),
         ),
+        Event::TransactionNamed(_) | Event::TransactionChanged(_) | Event::TransactionEnded(_) => {
+            "a transaction's rows".to_owned()
+        }
         Event::CommandAbandoned(e) => {
             format!("abandoned #{} {} forwarded={}", e.number.0, e.why.word(), e.forwarded.unwrap())
         }

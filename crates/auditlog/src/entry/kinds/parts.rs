@@ -227,12 +227,13 @@ pub(super) const HEARTBEAT: &[Field] = &[
 
 pub(super) const ASKED: &[Field] = &[
     field("database", Text, "The database."),
+    field("slot", Text, "The slot, of `slot` and `changes`."),
     field("tables", Texts, "The names asked about, of `tables`."),
     field("target", Text, "The target."),
     field(
         "what",
         Text,
-        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `tables`: what tables are that are written to.",
+        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in.",
     ),
 ];
 

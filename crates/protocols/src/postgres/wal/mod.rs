@@ -1,0 +1,202 @@
+//! Which rows a transaction changed, read from the target's own log (WAL) through a logical slot: everything that was
+//! changed, whatever changed it, and nothing of it is asked in the client's session.
+//!
+//! - `follower` reads the slot of one database over a connection of the gateway's own: `text` is a line of it, `rows` what
+//!   becomes entries, `setup` what has to be there first.
+//! - `backends` asks, over another one, which transaction a session's backend is in.
+//! - This file is what a session does: it finds out the number of its transaction at the one moment when that is exact.
+//!
+//! **Whose transaction it is.** The slot tells rows by transaction number, and of everybody who uses the database. A
+//! session's number is asked of `pg_stat_activity`, over the gateway's own connection, when everything that may have changed
+//! something has been answered and what may commit it is still held back here: then the backend waits for its client, and
+//! `backend_xid` is what it is until the gateway lets go. The number, the session and its commands are durable
+//! (`transaction.named`) before the commit goes out; so a gateway that dies behind it knows from its record what to look for.
+//! Rows of other numbers never leave the target.
+//!
+//! What is held back is what `radius` holds back for limits, and a single statement of a Query outside a transaction block
+//! goes between BEGIN and COMMIT as there. What cannot be held (several statements with a COMMIT among them, CALL and DO
+//! outside a block, which may commit within) says `changed-rows:unattributed`.
+//!
+//! The plugin is `test_decoding`, which comes with the server. `pgoutput` needs a publication, and one for all tables makes
+//! UPDATE and DELETE fail on tables without a replica identity: what the client sees would change.
+
+mod backends;
+mod follower;
+mod rows;
+mod setup;
+mod text;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use firsthand_model::command::{Effect, Shape};
+use firsthand_model::outcome::Transaction;
+use firsthand_session::port::BoxFuture;
+
+use super::changed::Changed;
+use super::dialect::PostgresDialect;
+use super::flight::Running;
+use super::forward::Slot;
+use super::radius::leaves_open;
+use super::role::Change;
+use crate::dialect::{Action, Looking, Thought};
+
+pub(super) use follower::{Follower, Followers, SessionNaming};
+pub(super) use setup::{UNREACHED, check, slot_name};
+
+/// Coverage fact: which transaction it ran in could not be told before it committed.
+pub(super) const UNATTRIBUTED: &str = "changed-rows:unattributed";
+
+/// Finds out the transaction that a session's backend is in, and records it.
+pub trait Naming: Send + Sync {
+    /// Called while nothing runs in the session, in this role. Everything from command `from` to `to` may have changed
+    /// something in that transaction. Ends when that is recorded: as durably as the session asks.
+    fn name(&self, role: &str, from: u64, to: u64) -> BoxFuture<'static, ()>;
+}
+
+/// The transaction is named, as a thought.
+pub(super) struct Named;
+
+/// What a session remembers for it.
+#[derive(Default)]
+pub(super) struct Wal {
+    naming: Option<Arc<dyn Naming>>,
+    /// Commands that may have changed something in this transaction, since it was last named: first and last.
+    unnamed: Option<(u64, u64)>,
+    /// It is being asked.
+    looking: bool,
+    /// COMMIT of a wrapped Query waits for the answer.
+    commit: Option<Bytes>,
+}
+
+/// Whether a command may change rows.
+fn may_change(shape: &Shape) -> bool {
+    let quiet = |e| matches!(e, Effect::Read | Effect::Session | Effect::Transaction | Effect::Lock);
+    !shape.plain_read && (shape.effects.iter().next().is_none() || !shape.effects.iter().all(quiet))
+}
+
+/// Whether a statement that commits by itself does the same between BEGIN and COMMIT.
+fn may_be_wrapped(running: &Running) -> bool {
+    let tag = running.shape.tag.as_str();
+    matches!(running.change, Change::None)
+        && !running.opaque
+        && matches!(
+            tag,
+            "SELECT"
+                | "INSERT"
+                | "UPDATE"
+                | "DELETE"
+                | "MERGE"
+                | "VALUES"
+                | "COPY"
+                | "TRUNCATE TABLE"
+                | "CREATE TABLE AS"
+                | "SELECT INTO"
+                | "EXECUTE"
+                | "EXPLAIN"
+        )
+}
+
+/// Whether it may commit in the middle, outside a block.
+fn may_commit_within(shape: &Shape) -> bool {
+    matches!(shape.tag.as_str(), "CALL" | "DO")
+}
+
+impl PostgresDialect {
+    /// The same session, whose transactions are named before they commit.
+    #[must_use]
+    pub fn naming(mut self, naming: Option<Arc<dyn Naming>>) -> Self {
+        self.wal.naming = naming;
+        self
+    }
+
+    /// Whether this command's transaction is to be named.
+    pub(super) fn is_traced(&self, shape: &Shape) -> bool {
+        self.wal.naming.is_some() && may_change(shape)
+    }
+
+    /// A command goes out.
+    pub(super) fn trace(&mut self, running: &Running) {
+        if running.traced {
+            let number = running.permit.number().0;
+            let from = self.wal.unnamed.map_or(number, |(from, _)| from);
+            self.wal.unnamed = Some((from, number));
+        }
+    }
+
+    /// Whether the transaction has to be named before it may commit.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.wal.unnamed.is_some()
+    }
+
+    /// The target is in no transaction, and nothing that may change rows is under way.
+    pub(super) fn names_settled(&mut self) {
+        if self.wal.naming.is_some() && !self.flight.running.iter().any(|r| r.traced) {
+            self.wal.unnamed = None;
+        }
+    }
+
+    /// Whether a Query outside a block goes between BEGIN and COMMIT for it.
+    pub(super) fn wraps_to_name(&self, slots: &[Slot]) -> bool {
+        self.wal.naming.is_some()
+            && slots.iter().any(|slot| slot.permitted().is_some_and(|r| r.traced))
+            && slots.iter().all(|slot| slot.permitted().is_none_or(may_be_wrapped))
+    }
+
+    /// What is said of a command whose rows will not be told, because its transaction may commit before it is named.
+    /// `together`: all commands of a Query, when it is one; `held`: what may commit waits for the answer.
+    pub(super) fn untold_by_name(&self, running: &mut Running, held: bool) {
+        let inside = self.transaction == Transaction::Open;
+        let shape = &running.shape;
+        // A definition alone changes no rows that would be told.
+        let told = [Effect::Write, Effect::Execute, Effect::Unknown].iter().any(|e| shape.effects.has(*e));
+        if running.traced && (told || may_commit_within(shape)) && (!held || !inside && may_commit_within(&running.shape)) {
+            running.changed = Some(Changed::Untold(UNATTRIBUTED));
+        }
+    }
+
+    /// Whether all that a Query does is named before it commits: it is wrapped, or within a block that it leaves open, or one
+    /// statement that commits what came before.
+    pub(super) fn names_query(&self, slots: &[Slot]) -> bool {
+        self.wal.naming.is_none()
+            || self.radius.is_wrapped()
+            || self.transaction == Transaction::Open && slots.iter().all(|s| s.stays_inside(leaves_open))
+            || slots.iter().all(|s| s.permitted().is_none_or(|r| !r.traced))
+    }
+
+    /// Asks for the transaction, if it has to be named now. True while that is awaited.
+    pub(super) fn awaits_name(&mut self, out: &mut Vec<Action>) -> bool {
+        if self.wal.looking {
+            return true;
+        }
+        let Some(naming) = &self.wal.naming else { return false };
+        let Some((from, to)) = self.wal.unnamed.take() else { return false };
+        let naming = naming.name(self.role.name(), from, to);
+        self.wal.looking = true;
+        out.push(Action::Look(Looking(Box::pin(async move {
+            naming.await;
+            Box::new(Named) as Thought
+        }))));
+        true
+    }
+
+    /// COMMIT of a wrapped Query goes out; once its transaction is named.
+    pub(super) fn commit_when_named(&mut self, commit: Bytes, out: &mut Vec<Action>) {
+        if self.awaits_name(out) {
+            self.wal.commit = Some(commit);
+        } else {
+            out.push(Action::ToServer(self.without_command(commit)));
+        }
+    }
+
+    /// The transaction is named.
+    pub(super) fn named(&mut self, out: &mut Vec<Action>) {
+        self.wal.looking = false;
+        match self.wal.commit.take() {
+            Some(commit) if self.radius.is_wrapped() => {
+                out.push(Action::ToServer(self.without_command(commit)));
+            }
+            _ => self.resume_held(out),
+        }
+    }
+}
