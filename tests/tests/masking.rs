@@ -1,10 +1,12 @@
 //! Masked values are hunted in everything that comes back and in everything that is written down: by many ways of SQL, in both
 //! protocols and both formats, under the shipped rules and where an agent may do anything.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use firsthand_tests::lab::{Lab, Plan};
 use firsthand_tests::raw::{Message, Raw, frame};
+use firsthand_tests::record::Record;
 use tempfile::TempDir;
 
 /// Labelled values that no detection knows, and a value that only detection knows.
@@ -73,11 +75,15 @@ const FORMS: [&str; 16] = [
 const STATEMENTS: &str = include_str!("masking/statements.sql");
 
 fn lab(rules: &str, shipped: bool) -> (Lab, TempDir) {
+    lab_with(rules, shipped, "values")
+}
+
+fn lab_with(rules: &str, shipped: bool, changed: &str) -> (Lab, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rules.toml"), format!("{LABELS}{rules}")).unwrap();
     let top = format!("[policy]\ndir = {:?}\nshipped = {shipped}\n", folder.path().display().to_string());
-    let plan =
-        Plan { top, seed: SEED.to_owned(), more: "changed_rows = \"values\"".to_owned(), ..Plan::default() };
+    let seed = format!("{SEED}\nalter role app replication; alter table people replica identity full;");
+    let plan = Plan { top, seed, more: format!("changed_rows = {changed:?}"), ..Plan::default() };
     (Lab::start(plan).unwrap(), folder)
 }
 
@@ -156,7 +162,7 @@ fn hunt(lab: &Lab) -> (usize, usize, Vec<String>) {
             }
         }
     }
-    let record = lab.gateway.record().unwrap();
+    let record = record(lab);
     // What the statements themselves say is no canary: they hold none.
     for entry in &record.0 {
         if let Some(form) = leak(entry.0.to_string().as_bytes(), &forms) {
@@ -165,6 +171,56 @@ fn hunt(lab: &Lab) -> (usize, usize, Vec<String>) {
     }
     wrong.extend(record.unbalanced());
     (ran, refused, wrong)
+}
+
+/// The record, once every transaction that was named has its end.
+fn record(lab: &Lab) -> Record {
+    let mut last = None;
+    firsthand_tests::process::until("transactions have their end", || {
+        let record = lab.gateway.record()?;
+        let numbers = |kind| record.of_kind(kind).filter_map(|e| e.leaf("xid").as_u64()).collect::<BTreeSet<_>>();
+        let all = numbers("transaction.named") == numbers("transaction.ended");
+        last = Some(record);
+        Ok(all)
+    })
+    .unwrap();
+    last.unwrap()
+}
+
+/// The same, with the rows that writes touch read from the target's log: those of triggers and functions, too.
+#[test]
+fn nothing_masked_is_recorded_of_rows_from_the_targets_log() {
+    let (lab, _folder) = lab_with(ALL, false, "wal");
+    lab.far
+        .sql(
+            "shop",
+            "create table copies (secret_of int, said text); grant all on copies to app;
+             create function copy() returns trigger security definer language plpgsql as
+               $$ begin insert into copies values (new.id, new.secret); return null; end $$;
+             create trigger copy after update on people for each row execute function copy();
+             create function spread() returns int security definer language plpgsql as
+               $$ begin insert into copies select id, secret from people; return 1; end $$;",
+        )
+        .unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for sql in [
+        "update people set k = k + 1 where id = 1",
+        "select spread()",
+        "insert into copies select id, 'plain' from people",
+        "begin; select spread()",
+        "create temp table x (a int)",
+        "commit",
+    ] {
+        raw.send(b'Q', format!("{sql}\0").as_bytes()).unwrap();
+        raw.until(b'Z').unwrap();
+    }
+    let (ran, refused, wrong) = hunt(&lab);
+    let (fails, leaks): (Vec<_>, Vec<_>) = wrong.iter().partition(|w| w.starts_with("FAILS"));
+    eprintln!("ran {ran}, refused {refused}; {fails:#?}");
+    assert!(leaks.is_empty(), "{} of {}: {leaks:#?}", leaks.len(), ran + refused);
+    let record = record(&lab);
+    let of = |table: &str| record.of_kind("transaction.changed").filter(|e| e.leaf("table") == table).count();
+    assert!(of("public.people") > 0 && of("public.copies") > 0, "rows are told all the same");
 }
 
 #[test]

@@ -150,3 +150,202 @@ fn whatever_changes_rows_is_told_and_nothing_is_seen_of_it() {
         assert!(asked.contains(&json!(what)), "{asked:?}");
     }
 }
+
+/// Blocks, savepoints, both protocols, pipelines, COPY, prepared statements, errors at the commit: the same bytes come back, and
+/// what committed is told.
+#[test]
+fn transactions_of_all_shapes_are_told_as_they_committed() {
+    let lab = lab(&format!(
+        "{SEED} create table own (id int primary key deferrable initially deferred, t text); grant all on own to app;"
+    ));
+    let mut direct = Raw::login(&lab.direct(), &[]).unwrap();
+    let mut through = Raw::login(&lab.through(), &[]).unwrap();
+    let q = |sql: &str| frame(b'Q', format!("{sql}\0").as_bytes());
+    let data = |line: &str| frame(b'd', line.as_bytes());
+    let script: Vec<(Vec<u8>, usize)> = vec![
+        (q("begin"), 1),
+        (q("insert into own values (100, 'kept')"), 1),
+        (q("savepoint s"), 1),
+        (q("insert into own values (101, 'gone')"), 1),
+        (q("rollback to s"), 1),
+        (q("update own set t = 'changed' where id = 100"), 1),
+        (q("commit"), 1),
+        (q("begin"), 1),
+        (q("insert into own values (110, 'undone')"), 1),
+        (q("rollback"), 1),
+        ([extended("insert into own values (200, 'one')"), sync()].concat(), 1),
+        (
+            [
+                extended("insert into own values (201, 'two')"),
+                extended("insert into own values (202, 'three')"),
+                sync(),
+                extended("insert into own values (203, 'four')"),
+                sync(),
+            ]
+            .concat(),
+            2,
+        ),
+        (
+            [
+                extended("begin"),
+                extended("insert into own values (210, 'block')"),
+                extended("commit"),
+                extended("insert into own values (211, 'behind')"),
+                sync(),
+            ]
+            .concat(),
+            1,
+        ),
+        ([extended("insert into own values (220, 'lost')"), extended("select 1 / 0"), sync()].concat(), 1),
+        // The commit itself fails.
+        (q("insert into own values (200, 'twice')"), 1),
+        ([extended("insert into own values (200, 'thrice')"), sync()].concat(), 1),
+        ([q("copy own from stdin"), data("300\tcopied\n"), data("301\talso\n"), frame(b'c', b"")].concat(), 1),
+        ([q("copy own from stdin"), data("302\tbad\trow\n"), frame(b'c', b"")].concat(), 1),
+        (q("prepare p as insert into own values ($1, 'prepared')"), 1),
+        (q("execute p(310)"), 1),
+        (q("begin; insert into own values (320, 'unseen'); commit"), 1),
+        (q("do $$ begin insert into own values (330, 'do'); end $$"), 1),
+        (q("begin"), 1),
+        (q("do $$ begin insert into own values (331, 'inside'); end $$"), 1),
+        (q("commit and chain"), 1),
+        (q("insert into own values (340, 'chained')"), 1),
+        (q("commit"), 1),
+        (q("call twice()"), 1),
+        ([extended("call twice()"), sync()].concat(), 1),
+        (q("select current_query()"), 1),
+        (q("set role app_reader"), 1),
+        (q("reset role"), 1),
+        (q("create table made as select 1 as id"), 1),
+        (q("prepare transaction 'x'"), 1),
+        (q("begin; insert into own values (350, '2pc')"), 1),
+        (q("prepare transaction 'x'"), 1),
+        (q("commit prepared 'x'"), 1),
+    ];
+    for (bytes, units) in &script {
+        let [direct, through] = [&mut direct, &mut through].map(|raw| {
+            std::io::Write::write_all(&mut raw.stream, bytes).unwrap();
+            (0..*units).flat_map(|_| raw.until(b'Z').unwrap()).map(|m| m.line()).collect::<Vec<_>>()
+        });
+        assert_eq!(direct, through, "{}", String::from_utf8_lossy(bytes));
+    }
+    let record = record(&lab);
+    let mut ids: Vec<String> = record
+        .of_kind("transaction.changed")
+        .filter(|e| e.leaf("table") == "public.own" && e.leaf("action") == "insert")
+        .flat_map(|e| rows(e, "new"))
+        .map(|row| row["id"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    let all = ["100", "200", "201", "202", "203", "210", "211", "300", "301", "310", "331", "340", "350"];
+    assert_eq!(ids, all);
+    assert_eq!(told(&record, "savepoint s"), ["insert public.own 1", "update public.own 1"]);
+    assert_eq!(told(&record, "table made"), ["insert public.made 1"]);
+    let unseen = |part: &str| {
+        let intent = record.intents(part).next().unwrap();
+        record.outcome(intent).unwrap().leaf("coverage") == &json!(["changed-rows:unattributed"])
+    };
+    for part in ["insert into own values (320", "(330, 'do')", "call twice"] {
+        assert!(unseen(part), "{part}");
+    }
+    assert!(!unseen("(331, 'inside')") && !unseen("insert into own values (100"));
+    assert!(record.unbalanced().is_empty());
+}
+
+/// What others write is theirs: it is not in the record, and does not stay at the target for the gateway.
+#[test]
+fn what_others_write_is_not_recorded() {
+    let lab = lab(SEED);
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    query(&mut raw, "begin");
+    query(&mut raw, "insert into payments values (7, 'ours', 1)");
+    lab.far.sql("shop", "insert into payments values (8, 'zqtheirs', 1)").unwrap();
+    query(&mut raw, "commit");
+    let record = record(&lab);
+    assert_eq!(told(&record, "'ours'"), ["insert public.payments 1", "insert public.audit 1"]);
+    assert!(record.0.iter().all(|e| !e.0.to_string().contains("zqtheirs")));
+    let slots = "select plugin, active, confirmed_flush_lsn > '0/0' from pg_replication_slots where slot_name like 'firsthand%'";
+    assert!(lab.far.sql("shop", slots).unwrap().starts_with("test_decoding|"));
+}
+
+/// The gateway dies after the commit and before its rows are read; it is told, once, by the next one.
+#[test]
+fn a_gateway_that_died_behind_a_commit_tells_its_rows_after_its_next_start() {
+    let mut lab = lab(SEED);
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    query(&mut raw, "update payments set amount = 1 where id = 1");
+    assert_eq!(told(&record(&lab), "amount = 1 where").len(), 2);
+    // From now on the slot cannot be read.
+    lab.far.sql("shop", "alter role app noreplication").unwrap();
+    query(&mut raw, "delete from payments where id = 2");
+    query(&mut raw, "begin");
+    query(&mut raw, "insert into payments values (9, 'two-phase', 1)");
+    query(&mut raw, "prepare transaction 'later'");
+    lab.gateway.kill().unwrap();
+    lab.far.sql("shop", "alter role app replication; insert into payments values (10, 'theirs', 1)").unwrap();
+    lab.gateway.serve().unwrap();
+    lab.far.sql("shop", "commit prepared 'later'").unwrap();
+    let record = record(&lab);
+    for (part, rows) in [
+        ("delete from payments where id = 2", ["delete public.payments 1", "delete public.lines 1", "insert public.audit 1"].as_slice()),
+        ("'two-phase'", ["insert public.payments 1", "insert public.audit 1"].as_slice()),
+        ("amount = 1 where", ["update public.payments 1", "insert public.audit 1"].as_slice()),
+    ] {
+        assert_eq!(told(&record, part), rows, "{part}");
+    }
+    let ended: Vec<_> = record.of_kind("transaction.ended").map(|e| e.leaf("xid").as_u64().unwrap()).collect();
+    assert_eq!(ended.len(), ended.iter().collect::<std::collections::BTreeSet<_>>().len(), "each ends once");
+    assert!(record.0.iter().all(|e| !e.0.to_string().contains("theirs")));
+    let late = changed(&record, "delete from payments where id = 2");
+    assert_eq!(late[0].leaf("who")["chain"], record.intents("id = 2").next().unwrap().leaf("who")["chain"]);
+    assert_eq!(rows(&late[0], "old"), [json!({"id": "2"})]);
+}
+
+/// What is missing at the target is said in the record, by `check` with the line that mends it, and keeps nobody from working.
+#[test]
+fn without_the_right_to_a_slot_everything_works_and_says_so() {
+    let lab = lab(&SEED.replace("alter role app replication;", ""));
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(query(&mut raw, "delete from lines where id = 20")[0], "C DELETE 1\\x00");
+    let record = lab.gateway.record().unwrap();
+    let opened = record.of_kind("session.opened").next().unwrap();
+    assert_eq!(opened.leaf("coverage"), &json!(["changed-rows:wal-privilege"]));
+    assert_eq!(record.of_kind("transaction.named").count(), 0);
+    let said = lab.gateway.cli(&["check"]).unwrap();
+    assert!(said.contains("ALTER ROLE app REPLICATION;"), "{said}");
+}
+
+/// Old values where the table says so; long values; more rows than are kept.
+#[test]
+fn old_values_are_those_of_the_replica_identity() {
+    let lab = lab(&format!(
+        "{SEED} alter table payments replica identity full;
+         create table blobs (id int primary key, b text, n int); alter table blobs alter b set storage external;
+         insert into blobs values (1, repeat('x', 40000), 0), (2, repeat('y', 5000), 0); grant all on blobs to app;
+         create table nothing (a int); alter table nothing replica identity nothing; insert into nothing values (1);
+         grant all on nothing to app;"
+    ));
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    query(&mut raw, "update payments set who = null where id = 1");
+    query(&mut raw, "delete from payments where id = 1");
+    query(&mut raw, "update blobs set n = 1");
+    query(&mut raw, "insert into blobs select g, repeat('z', 40000), g from generate_series(10, 11) g");
+    query(&mut raw, "delete from nothing");
+    query(&mut raw, "insert into audit select g, 'n' from generate_series(1, 20000) g");
+    let record = record(&lab);
+    let one = |part: &str| changed(&record, part).remove(0);
+    let updated = one("set who = null");
+    assert_eq!(rows(&updated, "old"), [json!({"id": "1", "who": "Ada", "amount": "10.00"})]);
+    assert_eq!(rows(&updated, "new"), [json!({"id": "1", "who": null, "amount": "10.00"})]);
+    assert_eq!(rows(&one("delete from payments"), "old"), [json!({"id": "1", "who": null, "amount": "10.00"})]);
+    let blobs = one("update blobs");
+    assert_eq!(rows(&blobs, "new")[0], json!({"id": "1", "b": "[unchanged-toast]", "n": "1"}));
+    assert_eq!(blobs.leaf("coverage"), &json!(["changed-rows:old-values", "changed-rows:unchanged-toast"]));
+    let wide = one("insert into blobs");
+    assert_eq!((wide.leaf("count"), wide.leaf("coverage")), (&json!(2), &json!(["changed-rows:wide"])));
+    assert_eq!(rows(&wide, "new")[0], json!({"id": "10"}));
+    assert_eq!(told(&record, "delete from nothing"), ["delete public.nothing 1"]);
+    let many = changed(&record, "generate_series(1, 20000)");
+    let kept: usize = many.iter().map(|e| rows(e, "new").len()).sum();
+    assert_eq!((kept, many.last().unwrap().leaf("count")), (1000, &json!(20000)));
+}

@@ -62,6 +62,8 @@ pub struct MaskDuty {
     pub scan: bool,
     /// Texts that the target makes (errors, notices, notifications) may hold values: they are replaced.
     pub hush: bool,
+    /// What it stores may hold values in columns without a mask that are masked elsewhere.
+    pub spills: bool,
     /// What the command says itself is looked through before it is written down, and what the target says of it before it is
     /// told. Also of a command that is refused.
     pub texts: bool,

@@ -265,12 +265,25 @@ impl<'q, 'c> Veil<'q, 'c> {
         if facts.opaque.is_some() {
             hush = hush || self.in_reach()?.is_some();
         }
+        let spills = self.spills(facts)?;
         let texts = self.detects()?;
         let scan = gives_rows && texts;
         let written =
             if matches!(facts.output, Output::None) { self.written(facts, &origins) } else { Vec::new() };
         let origins = if gives_rows { origins } else { Origins::default() };
-        Ok(Ok(MaskDuty { columns, origins, scan, hush, texts, written }))
+        Ok(Ok(MaskDuty { columns, origins, scan, hush, spills, texts, written }))
+    }
+
+    /// Whether what it stores may hold values in columns without a mask that are masked elsewhere.
+    fn spills(&mut self, facts: &Facts) -> Result<bool, Unfit> {
+        for column in &facts.copied {
+            if self.of(column)?.is_some() {
+                return Ok(true);
+            }
+        }
+        // Triggers and other code may read whatever there is.
+        let code = facts.functions.iter().any(|name| !name.starts_with("pg_catalog."));
+        Ok((facts.opaque.is_some() || code) && self.in_reach()?.is_some())
     }
 
     /// The columns of what is written, with their masks.

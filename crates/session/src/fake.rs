@@ -263,6 +263,7 @@ fn duty(text: &str) -> MaskDuty {
         columns,
         origins: Arc::new(origins.unwrap_or_default()),
         hush: text.contains("HUSH"),
+        spills: false,
         texts: text.contains("TEXTS") || text.contains("MASK"),
         written: Vec::new(),
     }

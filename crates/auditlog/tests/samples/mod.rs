@@ -272,7 +272,10 @@ const LOG: [(&str, &str); 7] = [
         r#"{"by":"serve","config":"3b0a","policy":"built-in-1","separation":"none","targets":1,"version":"0.1.0"}"#,
     ),
     ("log.stopped", r#"{"by":"serve"}"#),
-    ("target.asked", r#"{"database":"orders","tables":["lines"],"target":"orders","what":"tables"}"#),
+    (
+        "target.asked",
+        r#"{"database":"orders","slot":"firsthand_019ab27c6e11_orders_0a1b2c3d","tables":["lines"],"target":"orders","what":"tables"}"#,
+    ),
 ];
 
 #[expect(clippy::unwrap_used, reason = "a kind without a sample is a mistake here")]

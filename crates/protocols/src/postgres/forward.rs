@@ -131,6 +131,10 @@ impl PostgresDialect {
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
         self.batch = Batch { bytes: Messages::default(), items, plans, held: None };
         self.sending = None;
+        if self.is_unnamed() {
+            // Where all has been answered already, no answer will come that brings it on.
+            self.resume_held(out);
+        }
     }
 
     /// Goes on with messages that were held back.

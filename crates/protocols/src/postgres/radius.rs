@@ -141,7 +141,7 @@ fn stays_inside(shape: &Shape) -> bool {
 }
 
 /// Whether a command leaves the transaction open in which it runs, so that it can still be failed behind it.
-pub(super) fn leaves_open(shape: &Shape) -> bool {
+fn leaves_open(shape: &Shape) -> bool {
     let tag = shape.tag.as_str();
     shape.plain_read
         || stays_inside(shape)

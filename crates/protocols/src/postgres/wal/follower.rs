@@ -106,6 +106,8 @@ enum State {
 #[derive(Clone)]
 struct Pending {
     of: Transactional,
+    /// What was stored may hold masked values where nothing tells that they are.
+    spills: bool,
     /// It had committed when the target's log was that long.
     committed: Option<u64>,
     /// The slot was made anew since.
@@ -144,7 +146,7 @@ impl Follower {
                 from: CommandNumber(it.from),
                 to: CommandNumber(it.to),
             };
-            (it.xid, Pending { of, committed: None, lost: false })
+            (it.xid, Pending { of, spills: false, committed: None, lost: false })
         });
         let pending = Mutex::new(restored.collect());
         let backends = Backends::new(way.clone());
@@ -342,10 +344,10 @@ impl Follower {
         let text = format!(
             "WITH c AS MATERIALIZED (SELECT lsn, xid, data FROM pg_catalog.pg_logical_slot_peek_changes(\
                '{}', '{}'::pg_catalog.pg_lsn, {CHANGES_MAX}, 'include-xids', '0', 'skip-empty-xacts', '1')) \
-             SELECT lsn, xid, pg_catalog.left(data, {TEXT_MAX}) FROM c WHERE xid::pg_catalog.text = ANY ('{{{}}}') \
-             UNION ALL SELECT pg_catalog.max(lsn), NULL, pg_catalog.count(*)::pg_catalog.text FROM c \
+             SELECT lsn, xid, pg_catalog.left(data, {TEXT_MAX}), pg_catalog.length(data) > {TEXT_MAX} FROM c WHERE xid::pg_catalog.text = ANY ('{{{}}}') \
+             UNION ALL SELECT pg_catalog.max(lsn), NULL, pg_catalog.count(*)::pg_catalog.text, NULL FROM c \
              WHERE data LIKE 'COMMIT%' AND lsn <= '{}'::pg_catalog.pg_lsn \
-             UNION ALL SELECT NULL, NULL, pg_catalog.count(*)::pg_catalog.text FROM c",
+             UNION ALL SELECT NULL, NULL, pg_catalog.count(*)::pg_catalog.text, NULL FROM c",
             self.slot,
             lsn_text(reached),
             list.join(","),
@@ -365,7 +367,7 @@ impl Follower {
                 return Ok(());
             };
             let Some(xid) = numbers.get(&xid).copied() else { return Ok(()) };
-            match self::read(at(2).unwrap_or_default()) {
+            match self::read(at(2).unwrap_or_default(), at(3) == Some("t")) {
                 Said::Rows(change) => {
                     open.entry(xid).or_insert_with(|| Rows::new(limits)).take(change, &mut room);
                 }
@@ -396,18 +398,16 @@ impl Follower {
         let mut ticket = None;
         let mut told = Vec::new();
         for (xid, lsn, rows) in read.told {
-            let Some(Pending { of, lost, .. }) = self.pending().get(&xid).cloned() else { continue };
+            let Some(Pending { of, spills, .. }) = self.pending().get(&xid).cloned() else { continue };
             told.push(xid);
             let facts = Arc::clone(&of.facts);
-            let changes = rows.changes();
             let masks = |(schema, name): &(String, String), columns: &[&str]| {
                 let duty =
                     engine.policy.masks_of_rows(&facts, (schema, name), columns, engine.clock.now())?;
                 Some(engine.masker.plan(&Arc::new(Obligations { mask: duty, ..Obligations::default() })))
             };
             let identity = |table: &(String, String)| identities.get(table).cloned().unwrap_or_default();
-            let _ = (lost, changes);
-            for event in rows.events(&of, &lsn, identity, masks) {
+            for event in rows.events(&of, &lsn, spills, identity, masks) {
                 ticket = Some(self.append(event)?);
             }
         }
@@ -450,17 +450,18 @@ impl Follower {
     }
 
     /// One more transaction to be told.
-    fn expect(&self, of: Transactional) {
+    fn expect(&self, of: Transactional, spills: bool) {
         let Some(xid) = of.xid else { return };
         let given_up = {
             let mut pending = self.pending();
             match pending.get_mut(&xid) {
                 Some(known) => {
                     known.of.to = of.to;
+                    known.spills |= spills;
                     None
                 }
                 None => {
-                    pending.insert(xid, Pending { of, committed: None, lost: false });
+                    pending.insert(xid, Pending { of, spills, committed: None, lost: false });
                     if pending.len() > PENDING_MAX { pending.pop_first().map(|(_, oldest)| oldest) } else { None }
                 }
             }
@@ -519,7 +520,11 @@ async fn identities(line: &mut Line, read: &Read) -> Result<HashMap<(String, Str
         "SELECT n.nspname, c.relname, c.relreplident = 'f', \
          (SELECT pg_catalog.json_agg(a.attname) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a \
             ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) WHERE i.indrelid = c.oid \
-            AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) \
+            AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END), \
+         (SELECT pg_catalog.json_agg(x.v ORDER BY x.n) FROM (SELECT a.attname::pg_catalog.text AS v, a.attnum * 2 AS n \
+            FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped UNION ALL \
+            SELECT pg_catalog.format_type(a.atttypid, NULL), a.attnum * 2 + 1 \
+            FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) x) \
          FROM (VALUES {}) t(s, r) JOIN pg_catalog.pg_namespace n ON n.nspname = t.s \
          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.r",
         list.join(", ")
@@ -528,7 +533,13 @@ async fn identities(line: &mut Line, read: &Read) -> Result<HashMap<(String, Str
         let at = |n: usize| row.get(n).and_then(|v| v.as_deref());
         let (Some(schema), Some(name)) = (at(0), at(1)) else { continue };
         let key = at(3).map(names).unwrap_or_default();
-        found.insert((schema.to_owned(), name.to_owned()), Identity { full: at(2) == Some("t"), key });
+        let full = at(2) == Some("t");
+        let mut columns = Vec::new();
+        let mut listed = at(4).filter(|_| full).map(names).unwrap_or_default().into_iter();
+        while let (Some(name), Some(kind)) = (listed.next(), listed.next()) {
+            columns.push((name, kind));
+        }
+        found.insert((schema.to_owned(), name.to_owned()), Identity { full, key, columns });
     }
     Ok(found)
 }
@@ -607,7 +618,7 @@ pub(in super::super) struct SessionNaming {
 }
 
 impl Naming for SessionNaming {
-    fn name(&self, role: &str, from: u64, to: u64) -> BoxFuture<'static, ()> {
+    fn name(&self, role: &str, from: u64, to: u64, spills: bool) -> BoxFuture<'static, ()> {
         let follower = Arc::clone(&self.follower);
         let facts = match self.facts.role == role {
             true => Arc::clone(&self.facts),
@@ -623,7 +634,7 @@ impl Naming for SessionNaming {
             let strict = facts.durability == Durability::Strict;
             let of = Transactional { facts, xid, from: CommandNumber(from), to: CommandNumber(to) };
             let coverage = xid.is_none().then_some(UNATTRIBUTED).into_iter().collect();
-            follower.expect(of.clone());
+            follower.expect(of.clone(), spills);
             let event = Event::TransactionNamed(Box::new(TransactionNamed { of, coverage }));
             let recorder = &follower.way.engine.recorder;
             // When the log does not take it, neither does it take the outcome: then the session ends.

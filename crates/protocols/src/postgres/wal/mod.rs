@@ -37,7 +37,6 @@ use super::changed::Changed;
 use super::dialect::PostgresDialect;
 use super::flight::Running;
 use super::forward::Slot;
-use super::radius::leaves_open;
 use super::role::Change;
 use crate::dialect::{Action, Looking, Thought};
 
@@ -50,8 +49,9 @@ pub(super) const UNATTRIBUTED: &str = "changed-rows:unattributed";
 /// Finds out the transaction that a session's backend is in, and records it.
 pub trait Naming: Send + Sync {
     /// Called while nothing runs in the session, in this role. Everything from command `from` to `to` may have changed
-    /// something in that transaction. Ends when that is recorded: as durably as the session asks.
-    fn name(&self, role: &str, from: u64, to: u64) -> BoxFuture<'static, ()>;
+    /// something in that transaction; `spills`: what they stored may hold masked values where nothing tells that they are. Ends
+    /// when that is recorded: as durably as the session asks.
+    fn name(&self, role: &str, from: u64, to: u64, spills: bool) -> BoxFuture<'static, ()>;
 }
 
 /// The transaction is named, as a thought.
@@ -61,8 +61,9 @@ pub(super) struct Named;
 #[derive(Default)]
 pub(super) struct Wal {
     naming: Option<Arc<dyn Naming>>,
-    /// Commands that may have changed something in this transaction, since it was last named: first and last.
-    unnamed: Option<(u64, u64)>,
+    /// Commands that may have changed something in this transaction, since it was last named: first and last, and whether
+    /// one may have stored masked values elsewhere.
+    unnamed: Option<(u64, u64, bool)>,
     /// It is being asked.
     looking: bool,
     /// COMMIT of a wrapped Query waits for the answer.
@@ -119,8 +120,9 @@ impl PostgresDialect {
     pub(super) fn trace(&mut self, running: &Running) {
         if running.traced {
             let number = running.permit.number().0;
-            let from = self.wal.unnamed.map_or(number, |(from, _)| from);
-            self.wal.unnamed = Some((from, number));
+            let (from, spilled) = self.wal.unnamed.map_or((number, false), |(from, _, spilled)| (from, spilled));
+            let spills = running.permit.mask_plan().is_some_and(|plan| plan.obligations.mask.spills);
+            self.wal.unnamed = Some((from, number, spilled || spills));
         }
     }
 
@@ -155,13 +157,21 @@ impl PostgresDialect {
         }
     }
 
-    /// Whether all that a Query does is named before it commits: it is wrapped, or within a block that it leaves open, or one
-    /// statement that commits what came before.
+    /// Whether all that a Query does is named before it commits: it is wrapped, or runs in a block that it does not end.
     pub(super) fn names_query(&self, slots: &[Slot]) -> bool {
-        self.wal.naming.is_none()
-            || self.radius.is_wrapped()
-            || self.transaction == Transaction::Open && slots.iter().all(|s| s.stays_inside(leaves_open))
-            || slots.iter().all(|s| s.permitted().is_none_or(|r| !r.traced))
+        if self.wal.naming.is_none() || self.radius.is_wrapped() {
+            return true;
+        }
+        let (mut open, mut seen) = (self.transaction == Transaction::Open, false);
+        for running in slots.iter().filter_map(Slot::permitted) {
+            match running.change {
+                Change::Begin => open = true,
+                _ if running.traced && !open => return false,
+                Change::End { .. } if seen => return false,
+                _ => seen |= running.traced,
+            }
+        }
+        true
     }
 
     /// Asks for the transaction, if it has to be named now. True while that is awaited.
@@ -170,8 +180,8 @@ impl PostgresDialect {
             return true;
         }
         let Some(naming) = &self.wal.naming else { return false };
-        let Some((from, to)) = self.wal.unnamed.take() else { return false };
-        let naming = naming.name(self.role.name(), from, to);
+        let Some((from, to, spills)) = self.wal.unnamed.take() else { return false };
+        let naming = naming.name(self.role.name(), from, to, spills);
         self.wal.looking = true;
         out.push(Action::Look(Looking(Box::pin(async move {
             naming.await;

@@ -62,6 +62,8 @@ pub(super) struct Identity {
     /// `REPLICA IDENTITY FULL`: a column that is not told of a row as it was is NULL.
     pub(super) full: bool,
     pub(super) key: Vec<String>,
+    /// Names and types of all its columns, where it is full: of a row as it was, those that are NULL are not told.
+    pub(super) columns: Vec<(String, String)>,
 }
 
 impl Rows {
@@ -98,21 +100,11 @@ impl Rows {
         *room -= size;
         self.kept += 1;
         self.kept_bytes += size as u64;
-        let (mut old, mut new) = (change.old, change.new);
-        if change.cut {
-            // The last cell may be a part of one.
-            group.cut = true;
-            let last = if new.is_some() { &mut new } else { &mut old };
-            last.iter_mut().for_each(|cells| drop(cells.pop()));
-        }
+        let (old, new) = (change.old, change.new);
+        group.cut |= change.cut;
         let new = new.map(|cells| group.row(cells));
         let old = old.map(|cells| group.row(cells));
         group.rows.push((old, new));
-    }
-
-    /// Rows changed in all.
-    pub(super) fn changes(&self) -> u64 {
-        self.changes
     }
 
     /// The tables in it.
@@ -125,15 +117,23 @@ impl Rows {
         self,
         of: &Transactional,
         lsn: &str,
+        spills: bool,
         identity: impl Fn(&(String, String)) -> Identity,
         masks: impl Fn(&(String, String), &[&str]) -> Option<MaskPlan>,
     ) -> Vec<Event> {
         let mut events = Vec::new();
-        for group in self.groups {
+        let masks = |table: &(String, String), names: &[&str]| masks(table, names).map(|plan| Mask { plan, spills });
+        for mut group in self.groups {
             let (identity, plan) = match group.tables.as_slice() {
                 [table] => {
+                    let identity = identity(table);
+                    for column in identity.columns.iter().filter(|_| group.action == "delete") {
+                        if !group.columns.iter().any(|(name, _)| *name == column.0) {
+                            group.columns.push(column.clone());
+                        }
+                    }
                     let names: Vec<&str> = group.columns.iter().map(|(name, _)| name.as_str()).collect();
-                    (identity(table), masks(table, &names))
+                    (identity, masks(table, &names))
                 }
                 _ => (Identity::default(), None),
             };
@@ -188,12 +188,16 @@ impl Group {
         of: &Transactional,
         lsn: &str,
         identity: &Identity,
-        plan: Option<MaskPlan>,
+        plan: Option<Mask>,
         events: &mut Vec<Event>,
     ) {
         let rows = std::mem::take(&mut self.rows);
         let kept = if plan.is_some() { rows.len() as u64 } else { 0 };
+        let withheld = plan.as_ref().is_none_or(|mask| mask.spills);
         let mut coverage = self.coverage(&rows, kept, identity, plan.is_none());
+        if withheld && self.action != "truncate" && !coverage.contains(&MASKS_UNKNOWN) {
+            coverage.push(MASKS_UNKNOWN);
+        }
         let writer = plan.map(|plan| Writer::new(&self.columns, identity.full, plan));
         let table: Vec<String> = self.tables.iter().map(|(schema, name)| format!("{schema}.{name}")).collect();
         let table = table.join(", ");
@@ -252,6 +256,13 @@ impl Group {
     }
 }
 
+/// What is to be masked in a table's rows.
+struct Mask {
+    plan: MaskPlan,
+    /// Columns without a mask may hold masked values of others.
+    spills: bool,
+}
+
 #[derive(Default)]
 struct Piece {
     first: u64,
@@ -266,16 +277,16 @@ struct Piece {
 struct Writer<'a> {
     columns: &'a [(String, String)],
     full: bool,
-    plan: MaskPlan,
+    mask: Mask,
 }
 
 impl<'a> Writer<'a> {
-    fn new(columns: &'a [(String, String)], full: bool, plan: MaskPlan) -> Self {
-        Self { columns, full, plan }
+    fn new(columns: &'a [(String, String)], full: bool, mask: Mask) -> Self {
+        Self { columns, full, mask }
     }
 
     fn mask(&self, at: usize) -> Option<&ColumnMask> {
-        self.plan.obligations.mask.columns.as_ref()?.get(at)?.as_ref()
+        self.mask.plan.obligations.mask.columns.as_ref()?.get(at)?.as_ref()
     }
 
     fn row(&self, out: &mut Vec<u8>, row: Option<&KeptRow>, old: bool) {
@@ -303,7 +314,7 @@ impl<'a> Writer<'a> {
     /// One value; masked where a duty says so, or where something in it is found that would be.
     fn value(&self, out: &mut Vec<u8>, at: usize, name: &str, text: &str) {
         if let Some(mask) = self.mask(at) {
-            match &self.plan.values {
+            match &self.mask.plan.values {
                 Some(values) if mask.style == Style::Token => {
                     out.push(b'"');
                     json::write_hex(out, &values.token(&mask.label, text.as_bytes()));
@@ -313,9 +324,12 @@ impl<'a> Writer<'a> {
             }
             return;
         }
-        if self.plan.obligations.mask.scan {
+        if self.mask.spills {
+            return json::write_string(out, "[withheld]");
+        }
+        if self.mask.plan.obligations.mask.scan {
             let mut found = Vec::new();
-            match &self.plan.values {
+            match &self.mask.plan.values {
                 Some(values) => values.scan(text, name, &mut found),
                 None => return json::write_string(out, "[unscanned]"),
             }
