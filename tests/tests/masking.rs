@@ -178,7 +178,8 @@ fn record(lab: &Lab) -> Record {
     let mut last = None;
     firsthand_tests::process::until("transactions have their end", || {
         let record = lab.gateway.record()?;
-        let numbers = |kind| record.of_kind(kind).filter_map(|e| e.leaf("xid").as_u64()).collect::<BTreeSet<_>>();
+        let numbers =
+            |kind| record.of_kind(kind).filter_map(|e| e.leaf("xid").as_u64()).collect::<BTreeSet<_>>();
         let all = numbers("transaction.named") == numbers("transaction.ended");
         last = Some(record);
         Ok(all)

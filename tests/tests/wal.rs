@@ -83,7 +83,11 @@ fn rows(entry: &Entry, key: &str) -> Vec<Value> {
     let rows = entry.payload(key).as_array().cloned().unwrap_or_default();
     let named = |row: Value| {
         let values = row.as_array().cloned().unwrap_or_default();
-        columns.iter().zip(values).map(|(c, v)| (c["name"].as_str().unwrap_or_default().to_owned(), v)).collect()
+        columns
+            .iter()
+            .zip(values)
+            .map(|(c, v)| (c["name"].as_str().unwrap_or_default().to_owned(), v))
+            .collect()
     };
     rows.into_iter().map(named).collect()
 }
@@ -133,7 +137,10 @@ fn whatever_changes_rows_is_told_and_nothing_is_seen_of_it() {
         ["delete public.payments 1", "delete public.lines 2", "insert public.audit 1"]
     );
     assert_eq!(of("set amount = 21"), ["update public.payments 1", "insert public.audit 1"]);
-    assert_eq!(of("merge into"), ["update public.payments 1", "insert public.payments 1", "insert public.audit 2"]);
+    assert_eq!(
+        of("merge into"),
+        ["update public.payments 1", "insert public.payments 1", "insert public.audit 2"]
+    );
     assert_eq!(of("with gone"), ["delete public.lines 1", "insert public.audit 1"]);
     assert_eq!(of("raise_all"), ["update public.payments 3", "insert public.audit 3"]);
     assert_eq!(of("insert into payments values (5"), ["insert public.payments 2", "insert public.audit 2"]);
@@ -200,7 +207,10 @@ fn transactions_of_all_shapes_are_told_as_they_committed() {
         // The commit itself fails.
         (q("insert into own values (200, 'twice')"), 1),
         ([extended("insert into own values (200, 'thrice')"), sync()].concat(), 1),
-        ([q("copy own from stdin"), data("300\tcopied\n"), data("301\talso\n"), frame(b'c', b"")].concat(), 1),
+        (
+            [q("copy own from stdin"), data("300\tcopied\n"), data("301\talso\n"), frame(b'c', b"")].concat(),
+            1,
+        ),
         ([q("copy own from stdin"), data("302\tbad\trow\n"), frame(b'c', b"")].concat(), 1),
         (q("prepare p as insert into own values ($1, 'prepared')"), 1),
         (q("execute p(310)"), 1),
@@ -287,13 +297,17 @@ fn a_gateway_that_died_behind_a_commit_tells_its_rows_after_its_next_start() {
     lab.far.sql("shop", "commit prepared 'later'").unwrap();
     let record = record(&lab);
     for (part, rows) in [
-        ("delete from payments where id = 2", ["delete public.payments 1", "delete public.lines 1", "insert public.audit 1"].as_slice()),
+        (
+            "delete from payments where id = 2",
+            ["delete public.payments 1", "delete public.lines 1", "insert public.audit 1"].as_slice(),
+        ),
         ("'two-phase'", ["insert public.payments 1", "insert public.audit 1"].as_slice()),
         ("amount = 1 where", ["update public.payments 1", "insert public.audit 1"].as_slice()),
     ] {
         assert_eq!(told(&record, part), rows, "{part}");
     }
-    let ended: Vec<_> = record.of_kind("transaction.ended").map(|e| e.leaf("xid").as_u64().unwrap()).collect();
+    let ended: Vec<_> =
+        record.of_kind("transaction.ended").map(|e| e.leaf("xid").as_u64().unwrap()).collect();
     assert_eq!(ended.len(), ended.iter().collect::<std::collections::BTreeSet<_>>().len(), "each ends once");
     assert!(record.0.iter().all(|e| !e.0.to_string().contains("theirs")));
     let late = changed(&record, "delete from payments where id = 2");
@@ -337,7 +351,10 @@ fn old_values_are_those_of_the_replica_identity() {
     let updated = one("set who = null");
     assert_eq!(rows(&updated, "old"), [json!({"id": "1", "who": "Ada", "amount": "10.00"})]);
     assert_eq!(rows(&updated, "new"), [json!({"id": "1", "who": null, "amount": "10.00"})]);
-    assert_eq!(rows(&one("delete from payments"), "old"), [json!({"id": "1", "who": null, "amount": "10.00"})]);
+    assert_eq!(
+        rows(&one("delete from payments"), "old"),
+        [json!({"id": "1", "who": null, "amount": "10.00"})]
+    );
     let blobs = one("update blobs");
     assert_eq!(rows(&blobs, "new")[0], json!({"id": "1", "b": "[unchanged-toast]", "n": "1"}));
     assert_eq!(blobs.leaf("coverage"), &json!(["changed-rows:old-values", "changed-rows:unchanged-toast"]));

@@ -378,12 +378,20 @@ pub const KINDS: &[Kind] = &[
         of_session: true,
         leaf: &[
             field("action", Text, "`insert`, `update`, `delete`, `truncate` (whose rows are not told)."),
-            field("count", Number, "Rows changed in all, kept or not; in the last such entry of a table and action."),
+            field(
+                "count",
+                Number,
+                "Rows changed in all, kept or not; in the last such entry of a table and action.",
+            ),
             COVERAGE,
             field("first", Number, "Number of its first row among those of this table and action, from 0."),
             FROM,
             field("how", Text, "How it was found out: `wal`."),
-            field("lsn", Text, "Where the commit ends in the target's log: the same in whatever entry tells of it."),
+            field(
+                "lsn",
+                Text,
+                "Where the commit ends in the target's log: the same in whatever entry tells of it.",
+            ),
             field("rows", Number, "Rows in this entry."),
             field("table", Text, "The table, as `schema.name`; several for a TRUNCATE of several."),
             TO,
@@ -425,10 +433,14 @@ pub const KINDS: &[Kind] = &[
     },
 ];
 
-const FROM: Field = field("from", Number, "The first of its commands in the session that may have changed something.");
+const FROM: Field =
+    field("from", Number, "The first of its commands in the session that may have changed something.");
 const TO: Field = field("to", Number, "The last of them.");
-const XID: Field =
-    field("xid", Number, "The target's number of the transaction, with its epoch (`xid8`); absent: not known.");
+const XID: Field = field(
+    "xid",
+    Number,
+    "The target's number of the transaction, with its epoch (`xid8`); absent: not known.",
+);
 
 /// Kinds whose names are taken for what later versions will write.
 pub const RESERVED: &[&str] = &[

@@ -418,12 +418,8 @@ fn later(all: &mut Vec<(String, Event)>) {
 }
 
 fn transactions() -> [(&'static str, Event); 4] {
-    let of = |xid| Transactional {
-        facts: Arc::new(facts()),
-        xid,
-        from: CommandNumber(7),
-        to: CommandNumber(9),
-    };
+    let of =
+        |xid| Transactional { facts: Arc::new(facts()), xid, from: CommandNumber(7), to: CommandNumber(9) };
     let lsn = "0/16B3748".to_owned();
     let changed = TransactionChanged {
         of: of(Some(4_294_967_999)),

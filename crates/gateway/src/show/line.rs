@@ -116,7 +116,8 @@ pub(crate) fn noted(fields: &Fields<'_>, payload: &Value) -> String {
 pub(crate) fn transaction(fields: &Fields<'_>) -> String {
     let (from, to) = (fields.from.unwrap_or(0), fields.to.unwrap_or(0));
     let of = if from == to { format!("#{from}") } else { format!("#{from} to #{to}") };
-    let xid = fields.xid.map_or_else(|| "an unknown transaction".to_owned(), |xid| format!("transaction {xid}"));
+    let xid =
+        fields.xid.map_or_else(|| "an unknown transaction".to_owned(), |xid| format!("transaction {xid}"));
     let said = match &*fields.k {
         "transaction.changed" if fields.action == "truncate" => format!(": truncate of {}", fields.table),
         "transaction.changed" => format!(": {}", changed(fields)),

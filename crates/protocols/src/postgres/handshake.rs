@@ -92,8 +92,7 @@ async fn connect(
         true => follow(with, it, &admitted).await,
         false => (None, None),
     };
-    let tables =
-        if asks && changed != ChangedRows::Wal { it.askers.of(way(with, &admitted)) } else { None };
+    let tables = if asks && changed != ChangedRows::Wal { it.askers.of(way(with, &admitted)) } else { None };
     let bound = Bound {
         client: facts.clone(),
         claims: claims(&hello.parameters),

@@ -150,7 +150,14 @@ impl Follower {
         });
         let pending = Mutex::new(restored.collect());
         let backends = Backends::new(way.clone());
-        Self { slot, state: watch::Sender::new(State::Starting), pending, woken: Notify::new(), backends, way }
+        Self {
+            slot,
+            state: watch::Sender::new(State::Starting),
+            pending,
+            woken: Notify::new(),
+            backends,
+            way,
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -204,7 +211,8 @@ impl Follower {
             loop {
                 let before = self.pending().len();
                 let more = timeout(ANSWER_WITHIN, self.turn(&mut line)).await;
-                let more = more.unwrap_or_else(|_| Err("the target did not answer in time".to_owned().into()))?;
+                let more =
+                    more.unwrap_or_else(|_| Err("the target did not answer in time".to_owned().into()))?;
                 let left = self.pending().len();
                 if more {
                     continue;
@@ -322,7 +330,8 @@ impl Follower {
         );
         for row in ask(line, &text, &mut { ANSWER_BYTES_MAX }).await? {
             let at = |n: usize| row.get(n).and_then(|v| v.as_deref());
-            let (Some(xid), Some(length)) = (at(0).and_then(|x| x.parse().ok()), at(2).and_then(lsn_of)) else {
+            let (Some(xid), Some(length)) = (at(0).and_then(|x| x.parse().ok()), at(2).and_then(lsn_of))
+            else {
                 continue;
             };
             match at(1) {
@@ -462,7 +471,11 @@ impl Follower {
                 }
                 None => {
                     pending.insert(xid, Pending { of, spills, committed: None, lost: false });
-                    if pending.len() > PENDING_MAX { pending.pop_first().map(|(_, oldest)| oldest) } else { None }
+                    if pending.len() > PENDING_MAX {
+                        pending.pop_first().map(|(_, oldest)| oldest)
+                    } else {
+                        None
+                    }
                 }
             }
         };
@@ -507,7 +520,8 @@ fn end(of: Transactional, how: &'static str, coverage: Vec<&'static str>) -> Eve
 
 /// What is known of the tables in it.
 async fn identities(line: &mut Line, read: &Read) -> Result<HashMap<(String, String), Identity>, Fault> {
-    let mut tables: Vec<&(String, String)> = read.told.iter().flat_map(|(_, _, rows)| rows.tables()).collect();
+    let mut tables: Vec<&(String, String)> =
+        read.told.iter().flat_map(|(_, _, rows)| rows.tables()).collect();
     tables.sort_unstable();
     tables.dedup();
     let mut found = HashMap::new();
@@ -593,7 +607,9 @@ pub(super) async fn open(way: &Way) -> Result<Line, String> {
             connect(Probe { stream, link, credential: &credential, database: &way.database }).await?;
         Ok(line)
     };
-    timeout(within, connecting).await.unwrap_or_else(|_| Err("the target's greeting did not come in time".to_owned()))
+    timeout(within, connecting)
+        .await
+        .unwrap_or_else(|_| Err("the target's greeting did not come in time".to_owned()))
 }
 
 /// Records what the gateway is about to ask.

@@ -120,7 +120,8 @@ impl PostgresDialect {
     pub(super) fn trace(&mut self, running: &Running) {
         if running.traced {
             let number = running.permit.number().0;
-            let (from, spilled) = self.wal.unnamed.map_or((number, false), |(from, _, spilled)| (from, spilled));
+            let (from, spilled) =
+                self.wal.unnamed.map_or((number, false), |(from, _, spilled)| (from, spilled));
             let spills = running.permit.mask_plan().is_some_and(|plan| plan.obligations.mask.spills);
             self.wal.unnamed = Some((from, number, spilled || spills));
         }
@@ -152,7 +153,10 @@ impl PostgresDialect {
         let shape = &running.shape;
         // A definition alone changes no rows that would be told.
         let told = [Effect::Write, Effect::Execute, Effect::Unknown].iter().any(|e| shape.effects.has(*e));
-        if running.traced && (told || may_commit_within(shape)) && (!held || !inside && may_commit_within(&running.shape)) {
+        if running.traced
+            && (told || may_commit_within(shape))
+            && (!held || !inside && may_commit_within(&running.shape))
+        {
             running.changed = Some(Changed::Untold(UNATTRIBUTED));
         }
     }

@@ -122,7 +122,8 @@ impl Rows {
         masks: impl Fn(&(String, String), &[&str]) -> Option<MaskPlan>,
     ) -> Vec<Event> {
         let mut events = Vec::new();
-        let masks = |table: &(String, String), names: &[&str]| masks(table, names).map(|plan| Mask { plan, spills });
+        let masks =
+            |table: &(String, String), names: &[&str]| masks(table, names).map(|plan| Mask { plan, spills });
         for mut group in self.groups {
             let (identity, plan) = match group.tables.as_slice() {
                 [table] => {
@@ -199,7 +200,8 @@ impl Group {
             coverage.push(MASKS_UNKNOWN);
         }
         let writer = plan.map(|plan| Writer::new(&self.columns, identity.full, plan));
-        let table: Vec<String> = self.tables.iter().map(|(schema, name)| format!("{schema}.{name}")).collect();
+        let table: Vec<String> =
+            self.tables.iter().map(|(schema, name)| format!("{schema}.{name}")).collect();
         let table = table.join(", ");
         let columns = writer.as_ref().map_or_else(Json::default, |w| w.columns(identity));
         let mut piece = Piece::default();

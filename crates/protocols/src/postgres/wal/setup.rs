@@ -43,9 +43,11 @@ pub(in super::super) fn slot_name(log: [u8; 16], target: &str, database: &str) -
         text.chars().map(fits).take(NAME_PART).collect()
     };
     let log = u128::from_be_bytes(log);
-    let sum = target.bytes().chain([0]).chain(database.bytes()).fold(0xcbf2_9ce4_u32, |sum, byte| {
-        (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let sum = target
+        .bytes()
+        .chain([0])
+        .chain(database.bytes())
+        .fold(0xcbf2_9ce4_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("firsthand_{:012x}_{}_{sum:08x}", log >> 80, plain(target))
 }
 
@@ -96,10 +98,19 @@ pub(super) async fn look(line: &mut Line, slot: &str) -> Result<Setup, String> {
         lacks(SERVER, "the server is a standby: name its primary as the address".to_owned());
     }
     if at(5) == "SQL_ASCII" {
-        lacks(SERVER, "the database's encoding is SQL_ASCII: its values are no texts that could be recorded".to_owned());
+        lacks(
+            SERVER,
+            "the database's encoding is SQL_ASCII: its values are no texts that could be recorded".to_owned(),
+        );
     }
     if at(1) != "logical" {
-        lacks(LEVEL, format!("wal_level is {}: ALTER SYSTEM SET wal_level = 'logical'; then restart the server", at(1)));
+        lacks(
+            LEVEL,
+            format!(
+                "wal_level is {}: ALTER SYSTEM SET wal_level = 'logical'; then restart the server",
+                at(1)
+            ),
+        );
     }
     if at(3) != "t" {
         lacks(PRIVILEGE, format!("role {0} may not use slots: ALTER ROLE {0} REPLICATION;", at(6)));

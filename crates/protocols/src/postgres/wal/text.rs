@@ -261,12 +261,21 @@ mod tests {
                 "table \"My \"\"S.\".\"T: x\": INSERT: \"new-tuple\"[text]:' new-tuple: it''s' \"a[b]\"[public.\"K]\"[]]:'{1}' v[bit varying]:B'101'",
                 "insert My \"S./T: x - new-tuple:text=\" new-tuple: it's\",a[b]:public.\"K]\"[]=\"{1}\",v:bit varying=\"101\"",
             ),
-            ("table public.a, public.\"B, c\": TRUNCATE: restart_seqs cascade", "truncate public/a+public/B, c - -"),
+            (
+                "table public.a, public.\"B, c\": TRUNCATE: restart_seqs cascade",
+                "truncate public/a+public/B, c - -",
+            ),
             ("table public.a: TRUNCATE: (no-flags)", "truncate public/a - -"),
-            ("table public.t: INSERT: f[double precision]:NaN g[real]:-Infinity", "insert public/t - f:double precision=\"NaN\",g:real=\"-Infinity\""),
+            (
+                "table public.t: INSERT: f[double precision]:NaN g[real]:-Infinity",
+                "insert public/t - f:double precision=\"NaN\",g:real=\"-Infinity\"",
+            ),
             // Cut anywhere.
             ("table public.t: INSERT: id[integer]:1 who[text]:'Ad", "insert public/t - id:integer=\"1\" cut"),
-            ("table public.t: UPDATE: old-key: id[integer]:1 new-tu", "update public/t id:integer=\"1\" - cut"),
+            (
+                "table public.t: UPDATE: old-key: id[integer]:1 new-tu",
+                "update public/t id:integer=\"1\" - cut",
+            ),
             ("table public.t: INSERT: id[inte", "insert public/t -  cut"),
             ("table pub", "   -  cut"),
         ] {
