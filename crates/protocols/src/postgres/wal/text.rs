@@ -277,7 +277,7 @@ mod tests {
                 "update public/t id:integer=\"1\" - cut",
             ),
             ("table public.t: INSERT: id[inte", "insert public/t -  cut"),
-            ("table pub", "   -  cut"),
+            ("table pub", "- - cut"),
         ] {
             assert_eq!(shown(line).trim(), means.trim(), "{line}");
         }
