@@ -158,18 +158,11 @@ fn whatever_changes_rows_is_told_and_nothing_is_seen_of_it() {
     }
 }
 
-/// Blocks, savepoints, both protocols, pipelines, COPY, prepared statements, errors at the commit: the same bytes come back, and
-/// what committed is told.
-#[test]
-fn transactions_of_all_shapes_are_told_as_they_committed() {
-    let lab = lab(&format!(
-        "{SEED} create table own (id int primary key deferrable initially deferred, t text); grant all on own to app;"
-    ));
-    let mut direct = Raw::login(&lab.direct(), &[]).unwrap();
-    let mut through = Raw::login(&lab.through(), &[]).unwrap();
+/// Messages, and how many ReadyForQuery come for them.
+fn shapes() -> Vec<(Vec<u8>, usize)> {
     let q = |sql: &str| frame(b'Q', format!("{sql}\0").as_bytes());
     let data = |line: &str| frame(b'd', line.as_bytes());
-    let script: Vec<(Vec<u8>, usize)> = vec![
+    vec![
         (q("begin"), 1),
         (q("insert into own values (100, 'kept')"), 1),
         (q("savepoint s"), 1),
@@ -231,7 +224,19 @@ fn transactions_of_all_shapes_are_told_as_they_committed() {
         (q("begin; insert into own values (350, '2pc')"), 1),
         (q("prepare transaction 'x'"), 1),
         (q("commit prepared 'x'"), 1),
-    ];
+    ]
+}
+
+/// Blocks, savepoints, both protocols, pipelines, COPY, prepared statements, errors at the commit: the same bytes come back, and
+/// what committed is told.
+#[test]
+fn transactions_of_all_shapes_are_told_as_they_committed() {
+    let lab = lab(&format!(
+        "{SEED} create table own (id int primary key deferrable initially deferred, t text); grant all on own to app;"
+    ));
+    let mut direct = Raw::login(&lab.direct(), &[]).unwrap();
+    let mut through = Raw::login(&lab.through(), &[]).unwrap();
+    let script = shapes();
     for (bytes, units) in &script {
         let [direct, through] = [&mut direct, &mut through].map(|raw| {
             std::io::Write::write_all(&mut raw.stream, bytes).unwrap();
@@ -260,6 +265,34 @@ fn transactions_of_all_shapes_are_told_as_they_committed() {
     }
     assert!(!unseen("(331, 'inside')") && !unseen("insert into own values (100"));
     assert!(record.unbalanced().is_empty());
+}
+
+/// COPY in the extended protocol, whose first Sync the target swallows; and one that turns out to take no copy data.
+#[test]
+fn copy_of_the_extended_protocol_keeps_its_syncs() {
+    let lab = lab(SEED);
+    let mut direct = Raw::login(&lab.direct(), &[]).unwrap();
+    let mut through = Raw::login(&lab.through(), &[]).unwrap();
+    for rows in ["50\tx\t1\n51\ty\t2\n", "52\tz\n", ""] {
+        let said = [&mut direct, &mut through].map(|raw| {
+            let copy = extended("copy payments from stdin");
+            std::io::Write::write_all(&mut raw.stream, &[copy, sync()].concat()).unwrap();
+            let mut said = raw.until(b'G').unwrap();
+            let end = [frame(b'd', rows.as_bytes()), frame(b'c', b""), sync()].concat();
+            std::io::Write::write_all(&mut raw.stream, &end).unwrap();
+            said.extend(raw.until(b'Z').unwrap());
+            // Were there another one, it would come now.
+            raw.send(b'Q', b"select count(*) from payments\0").unwrap();
+            said.extend(raw.until(b'Z').unwrap());
+            said.iter().map(Message::line).collect::<Vec<_>>()
+        });
+        assert_eq!(said[0], said[1], "{rows:?}");
+    }
+    let failing = [extended("copy payments from stdin (format nonsense)"), sync()].concat();
+    let [direct, through] = [&mut direct, &mut through].map(|raw| send(raw, &failing));
+    assert_eq!(direct, through);
+    let record = record(&lab);
+    assert_eq!(told(&record, "copy payments"), ["insert public.payments 2", "insert public.audit 2"]);
 }
 
 /// What others write is theirs: it is not in the record, and does not stay at the target for the gateway.
@@ -310,6 +343,12 @@ fn a_gateway_that_died_behind_a_commit_tells_its_rows_after_its_next_start() {
         record.of_kind("transaction.ended").map(|e| e.leaf("xid").as_u64().unwrap()).collect();
     assert_eq!(ended.len(), ended.iter().collect::<std::collections::BTreeSet<_>>().len(), "each ends once");
     assert!(record.0.iter().all(|e| !e.0.to_string().contains("theirs")));
+    let session = record.intents("id = 2").next().unwrap().session().to_owned();
+    let shown = lab.gateway.cli(&["sessions", "replay", &session]).unwrap();
+    assert!(
+        shown.contains("delete of 1 row of public.payments") && shown.contains("committed, 3 rows changed"),
+        "{shown}"
+    );
     let late = changed(&record, "delete from payments where id = 2");
     assert_eq!(late[0].leaf("who")["chain"], record.intents("id = 2").next().unwrap().leaf("who")["chain"]);
     assert_eq!(rows(&late[0], "old"), [json!({"id": "2"})]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use firsthand_model::command::{Shape, Step};
 use firsthand_model::json::{Json, Object};
-use firsthand_model::outcome::AbandonReason;
+use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::target::ChangedRows;
 use firsthand_session::{Answer, Refusal};
 use firsthand_wire::postgres::frame::HEADER_LEN;
@@ -393,6 +393,7 @@ impl PostgresDialect {
         };
         let held = match &what {
             What::Query(range) => self.names_query(slots.get(range.clone()).unwrap_or_default()),
+            What::Function => self.transaction == Transaction::Open,
             _ => true,
         };
         let mut ends = 0;

@@ -15,6 +15,7 @@ use firsthand_wire::postgres::reply;
 use firsthand_wire::postgres::startup::{self, ProtocolVersion};
 
 use super::Postgres;
+use super::changed::TableSource;
 use super::definitions::Way;
 use super::dialect::{MESSAGE_BYTES_MAX, PostgresDialect, Setup};
 use super::handshake_client::{self as client, Hello, Opening};
@@ -22,7 +23,7 @@ use super::handshake_target::{self as target, Accepted, TargetError};
 use super::knowing::Knowing;
 use super::refuse;
 use super::settings;
-use super::wal::{self, Follower, Naming, SessionNaming};
+use super::wal::{self, Follower, SessionNaming};
 use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
 use crate::protocol::{Beginning, Begun, Ready};
@@ -87,12 +88,7 @@ async fn connect(
         Some(path) => Some(know(with, it, &admitted, &accepted, start_of(hello, &role, path)).await),
         None => None,
     };
-    let asks = changed != ChangedRows::Off && !hello.wanted.unobserved && !read_only;
-    let (follower, unread) = match changed == ChangedRows::Wal && !hello.wanted.unobserved {
-        true => follow(with, it, &admitted).await,
-        false => (None, None),
-    };
-    let tables = if asks && changed != ChangedRows::Wal { it.askers.of(way(with, &admitted)) } else { None };
+    let Telling { tables, follower, coverage } = telling(with, it, hello, &admitted, read_only).await;
     let bound = Bound {
         client: facts.clone(),
         claims: claims(&hello.parameters),
@@ -101,7 +97,7 @@ async fn connect(
         backend_pid: accepted.backend.0,
         server_version: accepted.parameter("server_version").to_owned(),
         parameters: passed_on(&hello.parameters),
-        coverage: coverage(hello.wanted.unobserved, changed, unread),
+        coverage,
     };
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
     if !hello.wanted.unobserved {
@@ -133,37 +129,45 @@ async fn connect(
         tables,
         unobserved: hello.wanted.unobserved,
     };
-    let naming = follower.filter(|_| asks).map(|follower| {
-        let facts = Arc::clone(session.facts());
-        Arc::new(SessionNaming { follower, facts }) as Arc<dyn Naming>
-    });
+    let naming = follower.map(|follower| SessionNaming::of(follower, session.facts()));
     let dialect = Box::new(PostgresDialect::new(admission, setup).read_only(read_only).naming(naming));
     let cancel = Some((client::cancel_key(pid, &key), route));
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
 }
 
-/// What the session will not observe.
-fn coverage(unobserved: bool, changed: ChangedRows, unread: Option<&'static str>) -> Vec<&'static str> {
-    match (unobserved, changed) {
-        (true, _) => vec!["unobserved"],
-        (false, ChangedRows::Off) => vec!["changed-rows:off"],
-        (false, _) => unread.into_iter().collect(),
-    }
+/// Who tells which rows the session's writes touch.
+#[derive(Default)]
+struct Telling {
+    tables: Option<Arc<dyn TableSource>>,
+    follower: Option<Arc<Follower>>,
+    /// What the session will not observe.
+    coverage: Vec<&'static str>,
 }
 
-/// Who reads the changes of that database; or why they are not read, which holds for the whole session.
-async fn follow(
+async fn telling(
     with: &Beginning<'_>,
     it: &Postgres,
+    hello: &Hello,
     admitted: &Admitted,
-) -> (Option<Arc<Follower>>, Option<&'static str>) {
-    let Some(follower) = it.followers.of(way(with, admitted), Vec::new()) else {
-        return (None, Some(wal::UNREACHED));
-    };
-    match follower.why_not().await {
-        None => (Some(follower), None),
-        Some(why) => (None, Some(why)),
+    read_only: bool,
+) -> Telling {
+    let mut telling = Telling::default();
+    match admitted.target.changed {
+        _ if hello.wanted.unobserved => telling.coverage.push("unobserved"),
+        ChangedRows::Off => telling.coverage.push("changed-rows:off"),
+        ChangedRows::Keys | ChangedRows::Values if read_only => {}
+        ChangedRows::Keys | ChangedRows::Values => telling.tables = it.askers.of(way(with, admitted)),
+        ChangedRows::Wal => {
+            let follower = it.followers.of(way(with, admitted), Vec::new());
+            let why_not = match &follower {
+                Some(follower) => follower.why_not().await,
+                None => Some(wal::UNREACHED),
+            };
+            telling.follower = follower.filter(|_| why_not.is_none() && !read_only);
+            telling.coverage.extend(why_not);
+        }
     }
+    telling
 }
 
 /// What the client would begin with is a setting like any other.

@@ -245,7 +245,11 @@ impl PostgresDialect {
                     || self.radius.is_wrapped()
                     || (wraps && !self.flight.is_idle())
             }
-            What::Sync => limited || ((may_stop || unnamed) && self.sync_commits()),
+            What::Sync => {
+                // One that a COPY swallows is answered by nobody: held back, it would come too late for that.
+                let swallowed = self.flight.running.iter().any(|r| r.traced && r.may_swallow());
+                limited || ((may_stop || unnamed && !swallowed) && self.sync_commits())
+            }
             What::Function(_) => limited || may_stop || unnamed,
             What::Execute(_) => {
                 let slot = item.owner.and_then(|o| slots.get(o));

@@ -629,8 +629,14 @@ pub(super) fn tell(way: &Way, what: &str, slot: &str) -> Result<(), String> {
 
 /// Names the transactions of one session.
 pub(in super::super) struct SessionNaming {
-    pub(in super::super) follower: Arc<Follower>,
-    pub(in super::super) facts: Arc<SessionFacts>,
+    follower: Arc<Follower>,
+    facts: Arc<SessionFacts>,
+}
+
+impl SessionNaming {
+    pub(in super::super) fn of(follower: Arc<Follower>, facts: &Arc<SessionFacts>) -> Arc<dyn Naming> {
+        Arc::new(Self { follower, facts: Arc::clone(facts) })
+    }
 }
 
 impl Naming for SessionNaming {

@@ -146,8 +146,8 @@ impl PostgresDialect {
             && slots.iter().all(|slot| slot.permitted().is_none_or(may_be_wrapped))
     }
 
-    /// What is said of a command whose rows will not be told, because its transaction may commit before it is named.
-    /// `together`: all commands of a Query, when it is one; `held`: what may commit waits for the answer.
+    /// What is said of a command whose rows will not be told, because its transaction may commit before it is named. `held`:
+    /// what may commit waits for the answer.
     pub(super) fn untold_by_name(&self, running: &mut Running, held: bool) {
         let inside = self.transaction == Transaction::Open;
         let shape = &running.shape;
@@ -157,6 +157,13 @@ impl PostgresDialect {
             && (told || may_commit_within(shape))
             && (!held || !inside && may_commit_within(&running.shape))
         {
+            running.changed = Some(Changed::Untold(UNATTRIBUTED));
+        }
+    }
+
+    /// The end of a COPY of the extended protocol that took no copy data: the Sync behind it was not held back.
+    pub(super) fn copy_untold(running: &mut Running) {
+        if running.traced && running.may_swallow() && !running.copy_in && running.changed.is_none() {
             running.changed = Some(Changed::Untold(UNATTRIBUTED));
         }
     }
