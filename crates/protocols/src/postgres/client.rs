@@ -81,7 +81,11 @@ impl PostgresDialect {
             if self.life == Life::Draining && !matches!(tag, b'd' | b'c' | b'f' | b'S' | b'H' | b'X') {
                 return;
             }
-            if self.radius.is_busy() && !matches!(tag, b'd' | b'c' | b'f') {
+            if self.radius.is_wrapped() && self.swallows_in_copy(tag) {
+                input.advance(len);
+                continue;
+            }
+            if self.radius.is_busy() && (!matches!(tag, b'd' | b'c' | b'f') || self.holds_copy()) {
                 return;
             }
             match self.message(tag, len, input, out) {

@@ -494,7 +494,6 @@ pub(super) fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec
         let number = running.permit.number();
         out.extend(capture.finish(outcome).map(|piece| Action::Rows(number, piece)));
     }
-    PostgresDialect::copy_untold(running);
     if let Some(changed) = running.changed.take() {
         changed.finish(running.permit.number(), outcome, out);
     }

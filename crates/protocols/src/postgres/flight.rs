@@ -65,6 +65,8 @@ pub(super) struct Running {
     pub(super) limit: Option<Limit>,
     /// Its transaction is to be named before it commits.
     pub(super) traced: bool,
+    /// It would be, but a Sync behind it may be one that the target swallows, which cannot be held back.
+    pub(super) untraced: bool,
 }
 
 impl Running {
@@ -78,14 +80,9 @@ impl Running {
         self.delivery.is_some() || self.masking.as_ref().is_some_and(|masking| masking.may_fail())
     }
 
-    /// Whether it may still take copy data: a Sync that goes out now may be swallowed by it, and commits nothing then.
-    pub(super) fn may_swallow(&self) -> bool {
-        self.may_copy() && !self.copy_done
-    }
-
     /// Whether it takes copy data from the client, or may: a COPY that writes, or a text that nobody could read. Without a
     /// tag, a statement is either unknown or, when it only reads, empty.
-    fn may_copy(&self) -> bool {
+    pub(super) fn may_copy(&self) -> bool {
         let shape = &self.shape;
         self.opaque
             || (shape.tag == "COPY" && shape.effects.has(Effect::Write))

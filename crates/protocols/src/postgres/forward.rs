@@ -299,7 +299,7 @@ impl PostgresDialect {
         };
         self.seq += 1;
         let traced = plan.step == Step::Run && self.is_traced(&plan.shape);
-        let running = Running {
+        let mut running = Running {
             seq: self.seq,
             shape: plan.shape,
             change: plan.change,
@@ -317,8 +317,10 @@ impl PostgresDialect {
             delivery: Delivery::of(&permit),
             limit,
             traced,
+            untraced: false,
             permit,
         };
+        self.leave_untraced(&mut running, plan.via);
         self.masking_begins(&running);
         Slot { fate: Fate::Permitted(Box::new(running)), last, sets_config }
     }

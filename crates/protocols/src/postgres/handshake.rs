@@ -124,7 +124,6 @@ async fn connect(
         session: session.facts().id,
         budget: Arc::clone(with.budget),
         message_bytes_max: MESSAGE_BYTES_MAX,
-        // What the client asks stays as it is.
         changed: if changed == ChangedRows::Wal { ChangedRows::Off } else { changed },
         tables,
         unobserved: hello.wanted.unobserved,
@@ -135,7 +134,7 @@ async fn connect(
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
 }
 
-/// Who tells which rows the session's writes touch.
+/// Who tells which rows the session's writes touch. Where that is the target's own log, what the client asks stays as it is.
 #[derive(Default)]
 struct Telling {
     tables: Option<Arc<dyn TableSource>>,

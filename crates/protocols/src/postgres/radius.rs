@@ -65,6 +65,11 @@ impl Radius {
         self.wrap.is_some() || self.held.is_some() || self.dropping.is_some()
     }
 
+    /// Whether messages are held back.
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
     pub(super) fn is_wrapped(&self) -> bool {
         self.wrap.is_some()
     }
@@ -245,17 +250,15 @@ impl PostgresDialect {
                     || self.radius.is_wrapped()
                     || (wraps && !self.flight.is_idle())
             }
-            What::Sync => {
-                // One that a COPY swallows is answered by nobody: held back, it would come too late for that.
-                let swallowed = self.flight.running.iter().any(|r| r.traced && r.may_swallow());
-                limited || ((may_stop || unnamed && !swallowed) && self.sync_commits())
-            }
+            What::Sync => limited || ((may_stop || unnamed) && self.sync_commits()),
             What::Function(_) => limited || may_stop || unnamed,
             What::Execute(_) => {
                 let slot = item.owner.and_then(|o| slots.get(o));
                 let is = |kind: fn(&Shape) -> bool| slot.is_some_and(|s| s.stays_inside(kind));
                 let rolls_back = slot.and_then(Slot::permitted).is_some_and(rolls_back);
+                let copies = slot.and_then(Slot::permitted).is_some_and(|running| running.untraced);
                 (limited && !is(stays_inside))
+                    || (unnamed && copies)
                     || (may_stop && !is(leaves_open))
                     || (unnamed && !is(leaves_open) && !rolls_back)
             }

@@ -116,6 +116,24 @@ impl PostgresDialect {
         self.wal.naming.is_some() && may_change(shape)
     }
 
+    /// COPY of the extended protocol outside of a block: the Sync behind it may be swallowed, and is not held back.
+    pub(super) fn leave_untraced(&self, running: &mut Running, via: &str) {
+        if running.traced && running.may_copy() && via == "extended" && self.transaction != Transaction::Open
+        {
+            (running.traced, running.untraced) = (false, true);
+        }
+    }
+
+    /// Sync and Flush among the copy data of a Query: the target takes no notice of them, and what comes behind must not wait.
+    pub(super) fn swallows_in_copy(&self, tag: u8) -> bool {
+        self.wal.naming.is_some() && matches!(tag, b'S' | b'H') && self.flight.is_reading_copy()
+    }
+
+    /// Whether the COPY that copy data is for may itself be held back.
+    pub(super) fn holds_copy(&self) -> bool {
+        self.wal.naming.is_some() && self.radius.is_holding() && !self.flight.is_reading_copy()
+    }
+
     /// A command goes out.
     pub(super) fn trace(&mut self, running: &Running) {
         if running.traced {
@@ -153,17 +171,12 @@ impl PostgresDialect {
         let shape = &running.shape;
         // A definition alone changes no rows that would be told.
         let told = [Effect::Write, Effect::Execute, Effect::Unknown].iter().any(|e| shape.effects.has(*e));
-        if running.traced
+        if running.untraced {
+            running.changed = Some(Changed::Untold(UNATTRIBUTED));
+        } else if running.traced
             && (told || may_commit_within(shape))
             && (!held || !inside && may_commit_within(&running.shape))
         {
-            running.changed = Some(Changed::Untold(UNATTRIBUTED));
-        }
-    }
-
-    /// The end of a COPY of the extended protocol that took no copy data: the Sync behind it was not held back.
-    pub(super) fn copy_untold(running: &mut Running) {
-        if running.traced && running.may_swallow() && !running.copy_in && running.changed.is_none() {
             running.changed = Some(Changed::Untold(UNATTRIBUTED));
         }
     }
