@@ -171,12 +171,9 @@ impl PostgresDialect {
         let shape = &running.shape;
         // A definition alone changes no rows that would be told.
         let told = [Effect::Write, Effect::Execute, Effect::Unknown].iter().any(|e| shape.effects.has(*e));
-        if running.untraced {
-            running.changed = Some(Changed::Untold(UNATTRIBUTED));
-        } else if running.traced
-            && (told || may_commit_within(shape))
-            && (!held || !inside && may_commit_within(&running.shape))
-        {
+        let within = !inside && may_commit_within(shape);
+        let untold = running.traced && (told || may_commit_within(shape)) && (!held || within);
+        if untold || running.untraced {
             running.changed = Some(Changed::Untold(UNATTRIBUTED));
         }
     }
