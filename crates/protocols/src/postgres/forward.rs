@@ -395,7 +395,7 @@ impl PostgresDialect {
         };
         let held = match &what {
             What::Query(range) => self.names_query(slots.get(range.clone()).unwrap_or_default()),
-            What::Function => self.transaction == Transaction::Open,
+            What::Function(_) => self.transaction == Transaction::Open,
             _ => true,
         };
         let mut ends = 0;
