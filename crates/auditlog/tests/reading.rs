@@ -98,7 +98,8 @@ fn what_was_written_over_several_runs_is_read_back_in_order() {
                 serde_json::from_slice::<serde_json::Value>(json).unwrap();
             }
             Payload::None => {
-                let bare = ["stream", "command.abandoned", "target.asked"];
+                let bare =
+                    ["stream", "command.abandoned", "target.asked", "transaction.named", "transaction.ended"];
                 assert!(kind.starts_with("log.") || bare.contains(&kind.as_str()), "{kind}")
             }
             other => panic!("{n} {kind}: {other:?}"),
@@ -133,7 +134,8 @@ fn a_destroyed_key_erases_payloads_and_nothing_else() {
     assert_eq!(before.len(), after.len());
     let erased = after.iter().filter(|(_, kind, payload)| {
         assert!(
-            *payload != Payload::Erased || kind.starts_with("command.") || kind.starts_with("session."),
+            *payload != Payload::Erased
+                || ["command.", "session.", "transaction."].iter().any(|of| kind.starts_with(of)),
             "{kind}"
         );
         *payload == Payload::Erased
