@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn functions_of_large_objects_are_told_by_name_and_with_their_values() {
         let binary = |type_oid| Answer { type_oid, format: Format::Binary };
-        let cases: [(u32, &[&[u8]], &str, &str, Answer); 3] = [
+        type Case = (u32, &'static [&'static [u8]], &'static str, &'static str, Answer);
+        let cases: [Case; 3] = [
             (
                 952,
                 &[&[0, 0, 0x40, 0x51], &[0, 6, 0, 0]],
