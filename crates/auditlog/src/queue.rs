@@ -250,6 +250,8 @@ struct Reasons {
 #[derive(Debug)]
 pub(crate) struct Shared<T> {
     queue: Mutex<Queue<T>>,
+    /// The queue's bytes, for those who only look: sessions do so all the time, and should not wait for its lock.
+    queued: AtomicUsize,
     work: Condvar,
     waiters: Mutex<Vec<Waiter>>,
     durable: AtomicU64,
@@ -296,6 +298,7 @@ impl<T> Shared<T> {
         };
         Self {
             queue: Mutex::new(queue),
+            queued: AtomicUsize::new(0),
             work: Condvar::new(),
             waiters: Mutex::default(),
             durable: AtomicU64::new(next),
@@ -328,6 +331,7 @@ impl<T> Shared<T> {
         let position = queue.next;
         queue.next += 1;
         queue.bytes += item.size;
+        self.queued.store(queue.bytes, Ordering::Relaxed);
         let strict = item.durability == Durability::Strict;
         queue.strict |= strict;
         queue.opening += u64::from(item.opens);
@@ -599,7 +603,7 @@ impl<T> Shared<T> {
     }
 
     pub(crate) fn queued_bytes(&self) -> usize {
-        lock(&self.queue).bytes
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Somebody waits for this entry: if it is still queued, it is due, now or as soon as its companions wait as well.
@@ -641,6 +645,7 @@ impl<T> Shared<T> {
     pub(crate) fn release(&self, bytes: usize) {
         let mut queue = lock(&self.queue);
         queue.bytes = queue.bytes.saturating_sub(bytes);
+        self.queued.store(queue.bytes, Ordering::Relaxed);
     }
 
     /// Blocks until there is reason to write: something strict is queued, something relaxed is due, or `retry` has
