@@ -11,6 +11,19 @@ use serde_json::Value;
 pub struct Entry(pub Value);
 
 impl Entry {
+    /// The rows that its payload holds under this key: their values by column name.
+    #[must_use]
+    pub fn named_rows(&self, key: &str) -> Vec<Value> {
+        let columns = self.payload("columns").as_array().cloned().unwrap_or_default();
+        let rows = self.payload(key).as_array().cloned().unwrap_or_default();
+        let named = |row: Value| {
+            let values = row.as_array().cloned().unwrap_or_default();
+            let name = |c: &Value| c.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            columns.iter().zip(values).map(|(c, v)| (name(c), v)).collect()
+        };
+        rows.into_iter().map(named).collect()
+    }
+
     /// Its kind, such as `command.completed`.
     #[must_use]
     pub fn kind(&self) -> &str {

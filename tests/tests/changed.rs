@@ -32,21 +32,6 @@ fn changed(lab: &Lab, part: &str) -> Vec<Entry> {
     record.of_kind("command.changed").filter(of).cloned().collect()
 }
 
-/// Values of the rows by column name.
-fn rows(entry: &Entry, key: &str) -> Vec<Value> {
-    let columns = entry.payload("columns").as_array().cloned().unwrap_or_default();
-    let rows = entry.payload(key).as_array().cloned().unwrap_or_default();
-    let named = |row: Value| {
-        let values = row.as_array().cloned().unwrap_or_default();
-        columns
-            .iter()
-            .zip(values)
-            .map(|(c, v)| (c["name"].as_str().unwrap_or_default().to_owned(), v))
-            .collect()
-    };
-    rows.into_iter().map(named).collect()
-}
-
 /// The founding scenario: what was in the row that was deleted at 2 a.m.
 #[test]
 fn the_deleted_row_stands_in_the_record_as_it_was() {
@@ -62,7 +47,7 @@ fn the_deleted_row_stands_in_the_record_as_it_was() {
     assert_eq!(entry.leaf("table"), "public.payments");
     assert_eq!((entry.leaf("action"), entry.leaf("count")), (&json!("delete"), &json!(1)));
     assert_eq!(entry.leaf("how"), "returning");
-    assert_eq!(rows(entry, "old"), [json!({"id": "2", "who": "Grace", "amount": "20.50"})]);
+    assert_eq!(entry.named_rows("old"), [json!({"id": "2", "who": "Grace", "amount": "20.50"})]);
     let key: Vec<_> =
         entry.payload("columns").as_array().unwrap().iter().filter(|c| c["key"] == true).collect();
     assert_eq!(key.len(), 1, "{key:?}");
@@ -83,7 +68,7 @@ fn keys_only_or_nothing_where_the_setting_says_so() {
         let lab = lab(more);
         let mut raw = Raw::login(&lab.through(), &[]).unwrap();
         assert_eq!(tags(&query(&mut raw, "delete from payments where id = 2")), "CZ");
-        let found: Vec<_> = changed(&lab, "delete").iter().flat_map(|e| rows(e, "old")).collect();
+        let found: Vec<_> = changed(&lab, "delete").iter().flat_map(|e| e.named_rows("old")).collect();
         assert_eq!(found, old.into_iter().collect::<Vec<_>>(), "{more}");
     }
 }
@@ -115,11 +100,11 @@ fn what_the_record_says_is_what_a_second_connection_sees() {
         query(&mut raw, sql);
     }
     let inserted = changed(&lab, "generate_series(100, 2599)");
-    let kept: usize = inserted.iter().map(|e| rows(e, "new").len()).sum();
+    let kept: usize = inserted.iter().map(|e| e.named_rows("new").len()).sum();
     let last = inserted.last().unwrap();
     assert_eq!((kept, last.leaf("count")), (1000, &json!(2500)), "the cap of rows, and the whole count");
     assert_eq!(last.leaf("coverage"), &json!(["changed-rows:past-cap"]));
-    let deleted: Vec<_> = changed(&lab, "id > 2500").iter().flat_map(|e| rows(e, "old")).collect();
+    let deleted: Vec<_> = changed(&lab, "id > 2500").iter().flat_map(|e| e.named_rows("old")).collect();
     let ids: Vec<_> = deleted.iter().map(|r| r["id"].as_str().unwrap().parse::<u32>().unwrap()).collect();
     assert_eq!(ids, (2501..2600).collect::<Vec<_>>());
     let left = lab.far.sql("shop", "select count(*), max(id) from payments").unwrap();
@@ -380,11 +365,11 @@ fn values_and_databases_that_are_not_easy_make_no_difference() {
     );
     assert_alike("values", &said);
     let moods = changed(&lab, "update moods");
-    assert_eq!(rows(&moods[0], "old"), [json!({"id": "1", "m": "ok", "ip": "10.0.0.1", "c": "a   "})]);
-    assert_eq!(rows(&moods[0], "new"), [json!({"id": "1", "m": "sad", "ip": "10.0.0.1", "c": "a   "})]);
+    assert_eq!(moods[0].named_rows("old"), [json!({"id": "1", "m": "ok", "ip": "10.0.0.1", "c": "a   "})]);
+    assert_eq!(moods[0].named_rows("new"), [json!({"id": "1", "m": "sad", "ip": "10.0.0.1", "c": "a   "})]);
     let blobs = changed(&lab, "update blobs");
     assert_eq!(
-        rows(&blobs[0], "new"),
+        blobs[0].named_rows("new"),
         [json!({"id": "1", "b": "[wide]"}), json!({"id": "2", "b": "smally"})]
     );
     assert_eq!(known(&lab, "insert into audited"), ("changed-rows:own-text".to_owned(), 0));
@@ -423,5 +408,5 @@ fn old_values_are_those_of_the_row_itself_or_none() {
     assert!(changed(&lab, "update made set base = base + 1").iter().all(|e| e.payload("old").is_null()));
     // A plain table has them.
     query(&mut raw, "update payments set amount = 11 where id = 1");
-    assert_eq!(rows(&changed(&lab, "set amount = 11")[0], "old")[0]["amount"], json!("10.00"));
+    assert_eq!(changed(&lab, "set amount = 11")[0].named_rows("old")[0]["amount"], json!("10.00"));
 }

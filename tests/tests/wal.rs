@@ -3,7 +3,7 @@
 use firsthand_tests::lab::{Lab, Plan};
 use firsthand_tests::raw::{Message, Raw, frame};
 use firsthand_tests::record::{Entry, Record};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SEED: &str = "create table payments (id int primary key, who text, amount numeric(8,2));
 insert into payments values (1, 'Ada', 10), (2, 'Grace', 20.5), (3, 'Edsger', 30);
@@ -77,21 +77,6 @@ fn changed(record: &Record, part: &str) -> Vec<Entry> {
     record.of_kind("transaction.changed").filter(of).cloned().collect()
 }
 
-/// Values of the rows by column name.
-fn rows(entry: &Entry, key: &str) -> Vec<Value> {
-    let columns = entry.payload("columns").as_array().cloned().unwrap_or_default();
-    let rows = entry.payload(key).as_array().cloned().unwrap_or_default();
-    let named = |row: Value| {
-        let values = row.as_array().cloned().unwrap_or_default();
-        columns
-            .iter()
-            .zip(values)
-            .map(|(c, v)| (c["name"].as_str().unwrap_or_default().to_owned(), v))
-            .collect()
-    };
-    rows.into_iter().map(named).collect()
-}
-
 /// `delete public.payments 1`, one for each table and action.
 fn told(record: &Record, part: &str) -> Vec<String> {
     let count = |e: &Entry| e.leaf("count").as_u64().map_or("-".to_owned(), |n| n.to_string());
@@ -147,10 +132,10 @@ fn whatever_changes_rows_is_told_and_nothing_is_seen_of_it() {
     assert_eq!(of("truncate"), ["truncate public.lines -"]);
     assert!(of("1 / 0").is_empty() && of("count(*)").is_empty() && of("id = 99").is_empty());
     let deleted = &changed(&record, "delete from payments where id = 1")[0];
-    assert_eq!(rows(deleted, "old"), [json!({"id": "1"})], "the key, as the replica identity has it");
+    assert_eq!(deleted.named_rows("old"), [json!({"id": "1"})], "the key, as the replica identity has it");
     assert_eq!(deleted.leaf("coverage"), &json!(["changed-rows:old-values"]));
     let merged = changed(&record, "merge into");
-    assert_eq!(rows(&merged[1], "new"), [json!({"id": "4", "who": "Barbara", "amount": "4.00"})]);
+    assert_eq!(merged[1].named_rows("new"), [json!({"id": "4", "who": "Barbara", "amount": "4.00"})]);
     assert!(record.unbalanced().is_empty());
     let asked: Vec<_> = record.of_kind("target.asked").map(|e| e.leaf("facts")["what"].clone()).collect();
     for what in ["slot", "changes", "transactions"] {
@@ -248,7 +233,7 @@ fn transactions_of_all_shapes_are_told_as_they_committed() {
     let mut ids: Vec<String> = record
         .of_kind("transaction.changed")
         .filter(|e| e.leaf("table") == "public.own" && e.leaf("action") == "insert")
-        .flat_map(|e| rows(e, "new"))
+        .flat_map(|e| e.named_rows("new"))
         .map(|row| row["id"].as_str().unwrap().to_owned())
         .collect();
     ids.sort();
@@ -353,7 +338,7 @@ fn a_gateway_that_died_behind_a_commit_tells_its_rows_after_its_next_start() {
     );
     let late = changed(&record, "delete from payments where id = 2");
     assert_eq!(late[0].leaf("who")["chain"], record.intents("id = 2").next().unwrap().leaf("who")["chain"]);
-    assert_eq!(rows(&late[0], "old"), [json!({"id": "2"})]);
+    assert_eq!(late[0].named_rows("old"), [json!({"id": "2"})]);
 }
 
 /// What is missing at the target is said in the record, by `check` with the line that mends it, and keeps nobody from working.
@@ -390,20 +375,20 @@ fn old_values_are_those_of_the_replica_identity() {
     let record = record(&lab);
     let one = |part: &str| changed(&record, part).remove(0);
     let updated = one("set who = null");
-    assert_eq!(rows(&updated, "old"), [json!({"id": "1", "who": "Ada", "amount": "10.00"})]);
-    assert_eq!(rows(&updated, "new"), [json!({"id": "1", "who": null, "amount": "10.00"})]);
+    assert_eq!(updated.named_rows("old"), [json!({"id": "1", "who": "Ada", "amount": "10.00"})]);
+    assert_eq!(updated.named_rows("new"), [json!({"id": "1", "who": null, "amount": "10.00"})]);
     assert_eq!(
-        rows(&one("delete from payments"), "old"),
+        one("delete from payments").named_rows("old"),
         [json!({"id": "1", "who": null, "amount": "10.00"})]
     );
     let blobs = one("update blobs");
-    assert_eq!(rows(&blobs, "new")[0], json!({"id": "1", "b": "[unchanged-toast]", "n": "1"}));
+    assert_eq!(blobs.named_rows("new")[0], json!({"id": "1", "b": "[unchanged-toast]", "n": "1"}));
     assert_eq!(blobs.leaf("coverage"), &json!(["changed-rows:old-values", "changed-rows:unchanged-toast"]));
     let wide = one("insert into blobs");
     assert_eq!((wide.leaf("count"), wide.leaf("coverage")), (&json!(2), &json!(["changed-rows:wide"])));
-    assert_eq!(rows(&wide, "new")[0], json!({"id": "10"}));
+    assert_eq!(wide.named_rows("new")[0], json!({"id": "10"}));
     assert_eq!(told(&record, "delete from nothing"), ["delete public.nothing 1"]);
     let many = changed(&record, "generate_series(1, 20000)");
-    let kept: usize = many.iter().map(|e| rows(e, "new").len()).sum();
+    let kept: usize = many.iter().map(|e| e.named_rows("new").len()).sum();
     assert_eq!((kept, many.last().unwrap().leaf("count")), (1000, &json!(20000)));
 }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use firsthand_model::decision::{Decision, Obligations, Verdict};
+use firsthand_model::masking::MaskDuty;
+use firsthand_model::session::SessionFacts;
+use firsthand_model::time::UnixMicros;
 use firsthand_session::port::{Ask, Policy};
 
 /// Version of this policy, in every decision and in `log.started`.
@@ -49,5 +52,16 @@ impl Policy for AllowTokenTargets {
             policy: Arc::clone(&self.version),
             obligations: Arc::clone(&self.obligations),
         }
+    }
+
+    /// It masks nothing.
+    fn masks_of_rows(
+        &self,
+        _: &SessionFacts,
+        _: (&str, &str),
+        columns: &[&str],
+        _: UnixMicros,
+    ) -> Option<MaskDuty> {
+        Some(MaskDuty { columns: Some(vec![None; columns.len()]), ..MaskDuty::default() })
     }
 }

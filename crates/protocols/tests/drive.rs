@@ -61,6 +61,34 @@ fn session_in(budget: &Arc<Budget>) -> (Fakes, Parts, DuplexStream, DuplexStream
     (fakes, parts, client, server)
 }
 
+/// While the log is behind, a result waits as a client does: nothing more of it is read. It goes on when the log does.
+#[test]
+fn a_result_waits_for_the_log() {
+    plays(async || {
+        let (fakes, parts, mut client, mut server) = session();
+        let log = Arc::clone(&fakes.log);
+        let script = async {
+            log.falls_behind(true);
+            let notice = b"A\0\0\0\x0c\0\0\0\x07a\0b\0";
+            server.write_all(notice).await.unwrap();
+            while !log.is_waited_for() {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(log.words(), ["opened"], "it was read");
+            log.falls_behind(false);
+            let mut got = vec![0; notice.len()];
+            // The loop looks after its time limits every five seconds: that must not be what helps.
+            tokio::time::timeout(Duration::from_secs(4), client.read_exact(&mut got)).await.unwrap().unwrap();
+            assert_eq!(got, notice);
+            drop((client, server));
+        };
+        tokio::join!(run(parts), script);
+    });
+}
+
 /// On a thread with the stack that the parser needs.
 fn plays<F: Future<Output = ()>>(play: impl FnOnce() -> F + Send + 'static) {
     let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(play());
