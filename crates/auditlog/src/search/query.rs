@@ -226,7 +226,8 @@ impl fmt::Display for Query {
             parts.push(format!("{minus}{name}:{value}"));
         }
         parts.extend(self.since.map(|t| format!("since:{}", moment::rfc3339(t))));
-        parts.extend(self.until.map(|t| format!("until:{}", moment::rfc3339(t))));
+        // What is written is the last moment that counts, because that is how `until:` is read.
+        parts.extend(self.until.map(|t| format!("until:{}", moment::rfc3339(t.saturating_sub(1)))));
         f.write_str(&parts.join(" "))
     }
 }
@@ -260,7 +261,7 @@ fn time(text: &str, now: u64, key: &str, form: &str) -> Result<(u64, u64), Query
     let units = [('s', SECOND), ('m', 60 * SECOND), ('h', 3600 * SECOND), ('d', DAY), ('w', 7 * DAY)];
     for (letter, unit) in units {
         if let Some(count) = text.strip_suffix(letter).and_then(|count| count.parse::<u64>().ok()) {
-            return Ok((now.saturating_sub(count.saturating_mul(unit)), 0));
+            return Ok((now.saturating_sub(count.saturating_mul(unit)), 1));
         }
     }
     match moment::parse(text) {
@@ -371,6 +372,22 @@ mod tests {
         assert_eq!(parse("until:2026-11-23T02:00:00Z").until, moment::parse("2026-11-23T02:00:00.000001Z"));
         let query = parse("since:2026-11-23T00:00Z until:2026-11-24");
         assert_eq!((query.since, query.until), (moment::parse("2026-11-23"), moment::parse("2026-11-25")));
+        assert_eq!(parse("until:2s").until, Some(NOW - 1_999_999));
+    }
+
+    #[test]
+    fn times_written_again_are_the_same_times() {
+        for text in [
+            "until:2s",
+            "since:2s",
+            "until:2026-11-23",
+            "until:9999-12-31",
+            "until:1970-01-01T00:00Z",
+            "until:99999999999w",
+        ] {
+            let query = parse(text);
+            assert_eq!(parse(&query.to_string()), query, "{text} is written as {query}");
+        }
     }
 
     #[test]
