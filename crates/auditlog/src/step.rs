@@ -17,7 +17,7 @@ use crate::frame::{self, MAX_GROUP, MAX_LEAF, MAX_PAYLOAD, SEAL_OVERHEAD};
 use crate::io::{File, Io};
 use crate::keeper::{Keeper, Prepared, SealJob};
 use crate::open_set::{Change, OpenSet};
-use crate::queue::{Shared, Slot};
+use crate::queue::{SPENT_BYTES, Shared, Slot};
 use crate::segment::{Header, SegmentIndex, SegmentName};
 use crate::tree::{Frontier, leaf_hash};
 
@@ -76,6 +76,8 @@ pub(crate) struct Core<C: Codec> {
 /// What is on its way from the queue to the disk.
 pub(crate) struct Work<T> {
     backlog: VecDeque<Slot<T>>,
+    /// Entries that were framed, for others to free.
+    spent: Vec<Slot<T>>,
     /// The entry whose leaf and payload stand below, not yet framed.
     current: Option<(Slot<T>, Stamp)>,
     leaf: Vec<u8>,
@@ -96,6 +98,7 @@ impl<T> Work<T> {
     pub(crate) fn new() -> Self {
         Self {
             backlog: VecDeque::new(),
+            spent: Vec::new(),
             current: None,
             leaf: Vec::with_capacity(4096),
             payload: Vec::with_capacity(64 << 10),
@@ -204,7 +207,7 @@ impl<C: Codec> Core<C> {
 
     fn next_slot(&mut self) -> Option<Slot<C::Entry>> {
         if self.work.backlog.is_empty() {
-            self.shared.take(&mut self.work.backlog);
+            self.shared.take(&mut self.work.backlog, &mut self.work.spent);
             if !self.work.backlog.is_empty() {
                 self.set_anchor();
             }
@@ -287,6 +290,9 @@ impl<C: Codec> Core<C> {
         let change = if self.shared.is_oversize(slot.position) { Change::None } else { change };
         debug_assert_eq!(change, C::change_of(&work.leaf));
         self.open.apply(change, self.live.name.epoch, slot.position);
+        if slot.size <= SPENT_BYTES {
+            work.spent.push(slot);
+        }
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use firsthand_model::command::Shape;
+use firsthand_model::statement::Facts;
 
 use crate::analysis::{Parsed, is_large, parse_statements};
 use crate::outline::outline;
@@ -211,9 +212,10 @@ fn judge(text: &[u8], state: &SessionState) -> (Vec<Judged>, Ways) {
     // The session is copied only if a later statement could see a change.
     let mut own: Option<SessionState> = None;
     let last = parsed.len().saturating_sub(1);
+    let mut alike = Alike::default();
     for (at, one) in parsed.iter().enumerate() {
         let now = own.as_ref().unwrap_or(state);
-        let (judged, literal, by_name) = one_of(one, now);
+        let (judged, literal, by_name) = one_of(one, now, &mut alike);
         ways.literal |= literal;
         ways.by_name |= by_name;
         if at < last && !judged.after.is_nothing() {
@@ -226,8 +228,28 @@ fn judge(text: &[u8], state: &SessionState) -> (Vec<Judged>, Ways) {
     (out, ways)
 }
 
-fn one_of(parsed: &Parsed, state: &SessionState) -> (Judged, bool, bool) {
-    let (shape, sequel, literal, by_name) = parsed.resolve_ways(state.catalog(), state);
+/// Facts of the statements of one text, each once: a text of a thousand rows to insert is one question to policy then, which
+/// remembers what it said of these facts, and not a thousand.
+#[derive(Default)]
+struct Alike(Vec<Arc<Facts>>);
+
+impl Alike {
+    /// Different ones that are compared with. Texts of many statements repeat a few.
+    const MAX: usize = 16;
+
+    fn share(&mut self, facts: &mut Option<Arc<Facts>>) {
+        let Some(facts) = facts else { return };
+        match self.0.iter().find(|known| *known == facts) {
+            Some(known) => *facts = Arc::clone(known),
+            None if self.0.len() < Self::MAX => self.0.push(Arc::clone(facts)),
+            None => {}
+        }
+    }
+}
+
+fn one_of(parsed: &Parsed, state: &SessionState, alike: &mut Alike) -> (Judged, bool, bool) {
+    let (mut shape, sequel, literal, by_name) = parsed.resolve_ways(state.catalog(), state);
+    alike.share(&mut shape.facts);
     let judged = Judged {
         shape: Arc::new(shape),
         after: After::of(sequel),
@@ -235,4 +257,23 @@ fn one_of(parsed: &Parsed, state: &SessionState) -> (Judged, bool, bool) {
         range: Some(parsed.range.clone()),
     };
     (judged, literal, by_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::state::Start;
+
+    #[test]
+    fn statements_of_one_text_that_do_the_same_share_their_facts() {
+        let state = SessionState::new(Start::default(), Arc::new(Catalog::empty()));
+        let text =
+            b"INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); DELETE FROM t; INSERT INTO t VALUES (3)";
+        let judged = Judge::default().judge(text, &state);
+        let facts: Vec<_> = judged.iter().filter_map(|one| one.shape.facts.as_ref()).collect();
+        let [first, second, third, fourth] = facts.as_slice() else { panic!("{judged:?}") };
+        assert!(Arc::ptr_eq(first, second) && Arc::ptr_eq(first, fourth));
+        assert_ne!(first, third);
+    }
 }

@@ -4,7 +4,7 @@ use super::cell::is_date_like;
 use super::class::Class;
 use super::columns::Topic;
 use super::shape::MAX_COMPACT;
-use super::{Detector, Hit, address, label, phone, told, wallet};
+use super::{Detector, Hit, address, label, phone, remembered, told, wallet};
 
 /// A number with fewer digits, or as few and no letters, is nothing by itself.
 const FEWEST: usize = 4;
@@ -53,11 +53,15 @@ impl Detector {
         while at < bytes.len() {
             let Some(b) = bytes.get(at) else { break };
             let starts = b.is_ascii_alphanumeric() || matches!(b, b'+' | b'(');
+            let word = bytes.iter().skip(at).take_while(|b| b.is_ascii_alphanumeric()).count();
+            if word < MIN_WALLET && is_word(bytes.get(at..at + word).unwrap_or_default()) {
+                at += word;
+                continue;
+            }
             if !starts || glued(value, at) {
                 at += 1;
                 continue;
             }
-            let word = bytes.iter().skip(at).take_while(|b| b.is_ascii_alphanumeric()).count();
             let found = if word >= MIN_WALLET { wallet_at(value, at, word) } else { None };
             at = match found.or_else(|| self.number_at(value, at, topic)) {
                 Some(hit) => {
@@ -142,6 +146,13 @@ impl Detector {
         }
         None
     }
+}
+
+/// Letters that no number begins with (see [`ends`]): most words, passed over at the cost of a look at each byte.
+fn is_word(run: &[u8]) -> bool {
+    run.len() > 1
+        && !run.iter().any(u8::is_ascii_digit)
+        && (run.len() > 6 || run.iter().any(u8::is_ascii_lowercase))
 }
 
 /// The wallet's address that a long word is.
@@ -286,7 +297,7 @@ pub(crate) fn context(value: &str, start: usize) -> Topic {
             || word.eq_ignore_ascii_case("number")
             || word.eq_ignore_ascii_case("no")
         {
-            let whole = Topic::of_column(last_words(tail));
+            let whole = remembered::topic(last_words(tail));
             if !matches!(whole, Topic::Unknown | Topic::Ordinary) {
                 return whole;
             }
@@ -299,7 +310,7 @@ pub(crate) fn context(value: &str, start: usize) -> Topic {
             .unwrap_or_default()
             .trim_end_matches(|c: char| !c.is_alphanumeric());
     }
-    if tail.is_empty() { Topic::Unknown } else { Topic::of_column(last_words(tail)) }
+    if tail.is_empty() { Topic::Unknown } else { remembered::topic(last_words(tail)) }
 }
 
 fn is_abbreviated(text: &str) -> bool {
@@ -329,7 +340,7 @@ fn assigned(value: &str, hits: &mut Vec<Hit>) {
         if !(3..=40).contains(&word.len()) {
             continue;
         }
-        let topic = super::remembered::topic(word);
+        let topic = remembered::topic(word);
         if !matches!(topic, Topic::Password | Topic::Secret) {
             continue;
         }

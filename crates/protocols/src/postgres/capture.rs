@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use firsthand_model::json::{self, Json};
 use firsthand_model::limits::{INLINE_ROWS_BYTES_MAX, ROWS_CHUNK_BYTES, RecordLimits};
 use firsthand_model::outcome::Outcome;
@@ -12,6 +11,7 @@ use firsthand_session::RowsPiece;
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::backend::DataRow;
 use firsthand_wire::postgres::value::Renderer;
+use sha2::{Digest as _, Sha256};
 
 use super::columns::Columns;
 use super::copied::Copied;
@@ -46,7 +46,8 @@ pub(super) struct Capture {
     kept_as: Kept,
     columns: Option<Arc<Columns>>,
     columns_told: bool,
-    digest: Option<Context>,
+    /// Made without an allocation, unlike that of the crypto provider: every command has one.
+    digest: Option<Sha256>,
     rows: u64,
     bytes: u64,
     kept: u64,
@@ -133,7 +134,7 @@ impl Capture {
     pub(super) fn passed(&mut self, messages: u64, bytes: &[u8]) {
         self.rows += messages;
         self.bytes += bytes.len() as u64;
-        self.digest.get_or_insert_with(|| Context::new(&SHA256)).update(bytes);
+        self.digest.get_or_insert_with(Sha256::new).update(bytes);
     }
 
     /// Renders a row, if the cap allows. A full piece is handed out.
@@ -342,13 +343,7 @@ impl Capture {
         if self.columns_unknown && self.rows > 0 {
             outcome.coverage.push(COLUMNS_UNKNOWN);
         }
-        outcome.digest = self.digest.map(|context| {
-            let mut out = [0; 32];
-            for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
-                *to = *from;
-            }
-            out
-        });
+        outcome.digest = self.digest.map(|digest| digest.finalize().into());
     }
 }
 
