@@ -12,6 +12,9 @@
 #[path = "../../wire/tests/server/mod.rs"]
 mod server;
 
+#[path = "live/along.rs"]
+mod along;
+
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -21,12 +24,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
+use firsthand_model::command::Step::Run;
 use firsthand_model::event::Event;
 use firsthand_model::target::{ChangedRows, Durability, Mode};
 use firsthand_model::time::MonoMicros;
 use firsthand_protocols::budget::Budget;
 use firsthand_protocols::dialect::{Action, Dialect as _};
-use firsthand_protocols::postgres::changed::{TABLES_QUESTION, TableFacts, TableSource};
+use firsthand_protocols::postgres::changed::{
+    REACH_QUESTION, TABLES_QUESTION, TableFacts, TableRow, TableSource,
+};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
 use firsthand_session::port::BoxFuture;
@@ -43,17 +49,31 @@ const NOW: MonoMicros = MonoMicros(0);
 type Told = Vec<(u8, Vec<u8>)>;
 
 /// Asks the server over a session of its own, as the gateway does.
-struct Asker(PathBuf);
+struct Asker {
+    socket: PathBuf,
+    /// Says that the role may ask, whether it may or not.
+    trusting: bool,
+}
 
 impl TableSource for Asker {
     fn ask(&self, role: &str, names: Vec<String>) -> BoxFuture<'static, Option<TableFacts>> {
-        let mut stream = UnixStream::connect(&self.0).unwrap();
+        let rows = self.question(TABLES_QUESTION, &[1009, 25], &names, role);
+        let further: Vec<String> = rows.iter().filter_map(|row| row[0].clone()).collect();
+        let mut reach = self.question(REACH_QUESTION, &[1028, 19], &further, role);
+        reach.iter_mut().filter(|_| self.trusting).for_each(|row| row[7] = Some("t".to_owned()));
+        Box::pin(std::future::ready(Some(TableFacts { rows, reach, watchers: Vec::new() })))
+    }
+}
+
+impl Asker {
+    fn question(&self, text: &str, types: &[u32], of: &[String], role: &str) -> Vec<TableRow> {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
         let mut out = BytesMut::new();
         let parameters = [(&b"user"[..], &b"postgres"[..]), (b"client_encoding", b"UTF8")];
         encode_startup(&mut out, ProtocolVersion::V3_0, parameters).unwrap();
-        let names = format!("{{{}}}", names.join(","));
-        frontend::encode_parse(&mut out, b"", TABLES_QUESTION.as_bytes(), &[1009, 25]).unwrap();
-        let values = [Some(names.as_bytes()), Some(role.as_bytes())];
+        let of = format!("{{{}}}", of.join(","));
+        frontend::encode_parse(&mut out, b"", text.as_bytes(), types).unwrap();
+        let values = [Some(of.as_bytes()), Some(role.as_bytes())];
         frontend::encode_bind(&mut out, (b"", b""), (Format::Text, &values), Format::Text).unwrap();
         frontend::encode_execute(&mut out, b"", 0).unwrap();
         frontend::encode_sync(&mut out);
@@ -71,7 +91,7 @@ impl TableSource for Asker {
                 _ => {}
             }
         }
-        Box::pin(std::future::ready(Some(TableFacts { rows, watchers: Vec::new() })))
+        rows
     }
 }
 
@@ -88,6 +108,15 @@ struct Through {
 
 impl Through {
     fn open(server: &Server, changed: ChangedRows) -> Self {
+        Self::opened(server, changed, false)
+    }
+
+    /// The same, where who is asked about tables says that everything may be asked.
+    fn open_trusting(server: &Server, changed: ChangedRows) -> Self {
+        Self::opened(server, changed, true)
+    }
+
+    fn opened(server: &Server, changed: ChangedRows, trusting: bool) -> Self {
         let mut stream = UnixStream::connect(server.dir.join(".s.PGSQL.5432")).unwrap();
         let mut out = BytesMut::new();
         let parameters = [(&b"user"[..], &b"postgres"[..]), (b"client_encoding", b"UTF8")];
@@ -113,7 +142,7 @@ impl Through {
             message_bytes_max: 1 << 20,
             budget: Budget::new(64 << 20),
             changed,
-            tables: Some(Arc::new(Asker(server.dir.join(".s.PGSQL.5432")))),
+            tables: Some(Arc::new(Asker { socket: server.dir.join(".s.PGSQL.5432"), trusting })),
             unobserved: false,
         };
         let (client, server, told) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
@@ -207,12 +236,54 @@ impl Through {
         self.fakes.log.with(|events| {
             let new = events.get(from..).unwrap_or_default().iter();
             new.filter_map(|event| match event {
-                Event::CommandChanged(e) => {
+                Event::CommandChanged(e) if e.how != "counted" => {
                     Some((e.action.to_owned(), e.table.clone(), text(&e.old), text(&e.new)))
                 }
                 _ => None,
             })
             .collect()
+        })
+    }
+
+    /// What the record counts for the command whose text begins so, since it had `from` entries; and what it says is not known.
+    fn counted(&self, from: usize, text: &str) -> (String, String) {
+        self.fakes.log.with(|events| {
+            let new = events.get(from..).unwrap_or_default();
+            let number = new.iter().find_map(|event| match event {
+                Event::CommandDecided(e) if e.command.step == Run && e.command.text.starts_with(text) => {
+                    Some(e.number)
+                }
+                _ => None,
+            });
+            let number = number.unwrap_or_else(|| panic!("{text} is not in the record"));
+            let (mut counts, mut facts) = (Vec::new(), BTreeSet::new());
+            for event in new {
+                match event {
+                    Event::CommandChanged(e) if e.number == number => {
+                        facts.extend(e.coverage.iter().copied());
+                        if e.how == "counted" {
+                            let table = e.table.trim_start_matches("public.");
+                            counts.push(format!("{table} {} {}", e.action, e.count.unwrap()));
+                        }
+                    }
+                    Event::CommandCompleted(e) if e.number == number => {
+                        facts.extend(e.outcome.coverage.iter().copied());
+                    }
+                    _ => {}
+                }
+            }
+            (counts.join(", "), facts.into_iter().collect::<Vec<_>>().join(" "))
+        })
+    }
+
+    /// The last SQLSTATE with which a command ended that has this one, if any has.
+    fn last_code(&self, code: &str) -> String {
+        self.fakes.log.with(|events| {
+            let of = |event: &Event| match event {
+                Event::CommandCompleted(e) => e.outcome.code.clone().filter(|c| c == code),
+                _ => None,
+            };
+            events.iter().rev().find_map(of).unwrap_or_default()
         })
     }
 

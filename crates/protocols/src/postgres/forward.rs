@@ -12,6 +12,7 @@ use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::{self, Object as Described};
 
 use super::batch::{Batch, Item, Messages, Plan, What};
+use super::changed::{Along, FETCHED, Reach};
 use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
@@ -56,6 +57,12 @@ impl Slot {
             Fate::Permitted(running) => Some(running),
             _ => None,
         }
+    }
+
+    /// How far its change goes, if that is to be counted, and which command it is.
+    pub(super) fn counts(&self) -> Option<(Arc<Reach>, u64)> {
+        let running = self.permitted()?;
+        Some((Arc::clone(running.along.as_ref()?.asks()?), running.seq))
     }
 
     pub(super) fn is_limited(&self) -> bool {
@@ -155,6 +162,12 @@ impl PostgresDialect {
     ) {
         let mut span = Span::default();
         while let Some((at, item)) = items.next() {
+            if let What::Query(range) = &item.what
+                && let [Slot { fate: Fate::Permitted(running), .. }] =
+                    slots.get_mut(range.clone()).unwrap_or_default()
+            {
+                self.reach_of_query(running, settled);
+            }
             if self.must_hold(&item, &slots) {
                 self.send(&mut span, &mut bytes, &mut slots, out);
                 if !self.flight.is_skipping() {
@@ -216,6 +229,7 @@ impl PostgresDialect {
             span.owner = item.owner;
         }
         self.describe_unseen(&item, span, bytes, slots, out);
+        let counts = self.count_before(&item, span, bytes, slots, settled, out);
         let seq = item.owner.and_then(|o| slots.get(o)).map_or(0, Slot::seq);
         let running = match (&item.what, item.owner.and_then(|o| slots.get_mut(o)).map(|s| &mut s.fate)) {
             (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
@@ -247,8 +261,66 @@ impl PostgresDialect {
                 *settled &= !self.changed.runs(&running.shape, slot.sets_config);
             }
         }
+        let simple = matches!(item.what, What::Query(_));
         self.queue(at, item, slots);
         self.flight.extras(&after, seq);
+        if let Some((reach, seq)) = counts {
+            self.send(span, bytes, slots, out);
+            if simple {
+                self.ask_along("", &reach, seq, true, out);
+            } else {
+                self.pipeline_along(&reach, seq, true, out);
+            }
+        }
+    }
+
+    /// Asks what changes along with the command that ends with this message, if something may: before it goes out. Before a
+    /// Query that has been done.
+    fn count_before(
+        &mut self,
+        item: &Item,
+        span: &mut Span,
+        bytes: &mut Messages,
+        slots: &mut [Slot],
+        settled: &bool,
+        out: &mut Vec<Action>,
+    ) -> Option<(Arc<Reach>, u64)> {
+        let running = match item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
+            Some(Fate::Permitted(running)) => running,
+            _ => return None,
+        };
+        match &item.what {
+            What::Bind(portal) => {
+                let statement = portal.statement.as_ref()?;
+                let shape = portal.does.as_ref().map_or(&statement.shape, |(shape, _)| shape);
+                let reached = self.reach(statement.changes.as_ref()?, shape, *settled)?;
+                let _ = portal.reached.set(reached);
+                None
+            }
+            What::Execute(Some(portal)) => {
+                let mut reached = portal.reached.get()?.clone();
+                portal.counted.set(()).ok()?;
+                if self.in_parts(portal, bytes.message(span.len, item.len)) {
+                    reached = Err(FETCHED);
+                }
+                let mut along = Along::new(reached.clone());
+                along.awaits();
+                running.along = Some(along);
+                let seq = running.seq;
+                let reach = reached.ok()?;
+                self.send(span, bytes, slots, out);
+                span.owner = item.owner;
+                self.pipeline_along(&reach, seq, false, out);
+                Some((reach, seq))
+            }
+            What::Query(_) => {
+                let along = running.along.as_mut()?;
+                let reach = Arc::clone(along.asks()?);
+                along.awaits();
+                Some((reach, running.seq))
+            }
+            _ => None,
+        }
     }
 
     /// Tells a refusal in a message's place (`None`: it was told with another message of its command).
@@ -314,6 +386,7 @@ impl PostgresDialect {
             copy_done: false,
             changes: plan.changes,
             changed: None,
+            along: None,
             delivery: Delivery::of(&permit),
             limit,
             traced,

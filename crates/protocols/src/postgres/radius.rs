@@ -210,12 +210,20 @@ const OVER_ADVICE: &str =
     "Nothing was changed. Narrow the statement down, or ask the operator for a higher limit.";
 
 /// What the client reads when a write went over its limit.
-fn over(rows: u64, sum: u64, limit: &Limit) -> Refusal {
+fn over(rows: u64, along: u64, sum: u64, limit: &Limit) -> Refusal {
     let (most, rule) = (limit.most, &limit.rule);
-    let so_far =
-        if sum > rows { format!(", {sum} with those before it in this transaction") } else { String::new() };
+    let beside = if along > 0 {
+        format!(" and {along} along with them (foreign keys, triggers)")
+    } else {
+        String::new()
+    };
+    let so_far = if sum > rows.saturating_add(along) {
+        format!(", {sum} with those before it in this transaction")
+    } else {
+        String::new()
+    };
     let text = format!(
-        "Firsthand rolled this back: it would have affected {rows} rows{so_far}; at most {most} are allowed (rule {rule}). \
+        "Firsthand rolled this back: it would have affected {rows} rows{beside}{so_far}; at most {most} are allowed (rule {rule}). \
          {OVER_ADVICE}"
     );
     let mut refusal = Refusal::new(RefusalKind::Limit, text).hint(OVER_ADVICE);
@@ -241,8 +249,9 @@ impl PostgresDialect {
             What::Query(range) => {
                 let slots = slots.get(range.clone()).unwrap_or_default();
                 let commits = self.sync_commits() || !slots.iter().all(|s| s.stays_inside(leaves_open));
-                let wraps =
-                    slots.iter().any(Slot::is_limited) || withholds(slots) || self.wraps_to_name(slots);
+                let wraps = slots.iter().any(|slot| slot.is_limited() || slot.counts().is_some())
+                    || withholds(slots)
+                    || self.wraps_to_name(slots);
                 let rolls_back = slots.iter().all(|s| s.permitted().is_none_or(rolls_back));
                 limited
                     || (may_stop && commits)
@@ -282,17 +291,26 @@ impl PostgresDialect {
 
     /// Before a Query: what it needs around it. The refusal, when its limit cannot be kept.
     pub(super) fn wrap_query(&mut self, slots: &[Slot], out: &mut Vec<Action>) -> Result<(), Refusal> {
+        let counts = slots.iter().find_map(Slot::counts);
         match slots.iter().find_map(Slot::limit) {
             Some(limited) if slots.len() > 1 && !slots.iter().all(|slot| slot.stays_inside(stays_inside)) => {
                 return Err(uncountable(limited.most, &limited.rule));
             }
             Some(_) => {}
             None if withholds(slots) || self.wraps_to_name(slots) => {}
+            None if counts.is_some() => {}
             None => return Ok(()),
         }
-        if self.transaction == Transaction::Idle {
-            out.push(Action::ToServer(self.without_command(query("BEGIN"))));
-            self.flight.push(Entry::plain(Sent::Own));
+        let wraps = self.transaction == Transaction::Idle;
+        match counts {
+            Some((reach, seq)) => self.ask_along(if wraps { "BEGIN;" } else { "" }, &reach, seq, false, out),
+            None if wraps => {
+                out.push(Action::ToServer(self.without_command(query("BEGIN"))));
+                self.flight.push(Entry::plain(Sent::Own));
+            }
+            None => {}
+        }
+        if wraps {
             self.radius.wrap = Some(Wrap::Open);
         }
         Ok(())
@@ -333,6 +351,9 @@ impl PostgresDialect {
             }
             self.swallow(len, walk, out);
             return Some(Step::On);
+        }
+        if let Some(step) = self.counted(tag, len, walk, out) {
+            return Some(step);
         }
         if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Own)) {
             // What fails a transaction behind other answers tells so with its own; BEGIN around a Query is not told.
@@ -401,9 +422,11 @@ impl PostgresDialect {
             && let Some(limit) = self.flight.take_limit()
         {
             let rows = CommandTag::read(walk.body(len)).ok().and_then(|tag| tag.rows()).unwrap_or(0);
-            self.radius.sum = self.radius.sum.saturating_add(rows);
+            let along = self.flight.running.front().and_then(|r| r.along.as_ref());
+            let along = along.map_or(0, |along| along.beside(rows));
+            self.radius.sum = self.radius.sum.saturating_add(rows).saturating_add(along);
             if self.radius.sum > limit.most {
-                let refusal = over(rows, self.radius.sum, &limit);
+                let refusal = over(rows, along, self.radius.sum, &limit);
                 return Some(self.undo(&refusal, Some(rows), len, walk, out));
             }
         }
@@ -445,7 +468,7 @@ impl PostgresDialect {
     pub(super) fn wrap_failed(&mut self, out: &mut Vec<Action>) {
         if matches!(self.radius.wrap, Some(Wrap::Open)) {
             out.push(Action::ToServer(self.without_command(query("ROLLBACK"))));
-            self.radius.dropping = Some(1);
+            self.radius.dropping = Some(1 + self.flight.take_all_counts());
         }
     }
 
@@ -464,6 +487,8 @@ impl PostgresDialect {
         let script = matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Script));
         let ends = self.flight.first().map_or(0, |e| e.ends);
         let Some(running) = self.flight.end_first() else { return Step::On };
+        // A question of the gateway's own may stand behind it: the answer to that is dropped, too.
+        let own = if script { self.flight.take_own(running.seq) } else { 0 };
         self.failed = true;
         if self.transaction == Transaction::Open {
             self.transaction = Transaction::Failed;
@@ -488,16 +513,17 @@ impl PostgresDialect {
         let nothing_to_undo =
             self.transaction == Transaction::Idle && !self.flight.is_touched() && !self.radius.is_wrapped();
         if follows && nothing_to_undo {
-            self.radius.dropping = Some(0);
+            self.radius.dropping = Some(own);
         } else if follows && !alone {
             // More has gone out behind it, and a text that fails comes after that: the answers up to its own ReadyForQuery
             // are dropped. Nothing that ends a transaction block has gone out (`must_hold`).
-            self.radius.dropping = Some(0);
+            self.radius.dropping = Some(own);
             if self.transaction == Transaction::Failed {
                 self.fail_behind(refusal, out);
             }
         } else {
             self.make_fail(follows, refusal, out);
+            self.radius.dropping = self.radius.dropping.map(|others| others + own);
         }
         Step::On
     }

@@ -21,7 +21,8 @@ use tokio::time::{sleep, timeout};
 
 use super::super::catalog::{answers, ask, connect, say_goodbye};
 use super::super::definitions::Way;
-use super::table::{TABLES_QUESTION, TableFacts, WATCHERS_QUESTION};
+use super::reach::{REACH_QUESTION, goes_on};
+use super::table::{TABLES_QUESTION, TableFacts, TableRow, WATCHERS_QUESTION};
 use crate::drive::line::Line;
 use crate::protocol::Probe;
 
@@ -45,8 +46,9 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 const DATABASES_MAX: usize = 1_024;
 /// Names that one connection has recorded; then it begins anew.
 const TOLD_MAX: usize = 4_096;
-/// The gateway's statement there.
+/// The gateway's statements there.
 const NAME: &[u8] = b"firsthand asks";
+const REACH_NAME: &[u8] = b"firsthand asks further";
 
 /// First of all there: nothing waits for long, and names are read as they are sent.
 const PREPARE: &str = "SET statement_timeout TO '1s'; SET lock_timeout TO '500ms'; SET client_encoding TO 'UTF8'; \
@@ -197,8 +199,18 @@ impl Asker {
                     watchers
                 }
             };
-            let rows = question(&mut line, role, names).await?;
-            Ok((line, TableFacts { rows, watchers }))
+            let rows = question(&mut line, NAME, &array(names), role).await?;
+            let mut further: Vec<String> = rows
+                .iter()
+                .filter(|row| goes_on(row))
+                .filter_map(|row| row.first().cloned().flatten())
+                .collect();
+            further.dedup();
+            let reach = match further.as_slice() {
+                [] => Vec::new(),
+                further => question(&mut line, REACH_NAME, &array(further), role).await?,
+            };
+            Ok((line, TableFacts { rows, watchers, reach }))
         };
         let late = || "it was not answered in time".to_owned();
         match timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(|_| Err(late())) {
@@ -240,8 +252,9 @@ async fn open(way: &Way) -> Result<Line, String> {
     let (mut line, _) = connect(probe).await?;
     ask(&mut line, PREPARE, &mut { ANSWER_BYTES_MAX }).await?;
     let mut out = BytesMut::new();
-    // text[] and text.
+    // text[] and text; oid[] and name.
     frontend::encode_parse(&mut out, NAME, TABLES_QUESTION.as_bytes(), &[1009, 25])
+        .and_then(|()| frontend::encode_parse(&mut out, REACH_NAME, REACH_QUESTION.as_bytes(), &[1028, 19]))
         .map_err(|e| e.to_string())?;
     frontend::encode_sync(&mut out);
     line.send(&out).await.map_err(|e| e.to_string())?;
@@ -249,15 +262,10 @@ async fn open(way: &Way) -> Result<Line, String> {
     Ok(line)
 }
 
-async fn question(
-    line: &mut Line,
-    role: &str,
-    names: &[String],
-) -> Result<Vec<super::table::TableRow>, String> {
-    let list = array(names);
-    let values = [Some(list.as_bytes()), Some(role.as_bytes())];
+async fn question(line: &mut Line, name: &[u8], of: &str, role: &str) -> Result<Vec<TableRow>, String> {
+    let values = [Some(of.as_bytes()), Some(role.as_bytes())];
     let mut out = BytesMut::new();
-    frontend::encode_bind(&mut out, (b"", NAME), (Format::Text, &values), Format::Text)
+    frontend::encode_bind(&mut out, (b"", name), (Format::Text, &values), Format::Text)
         .and_then(|()| frontend::encode_execute(&mut out, b"", 0))
         .map_err(|e| e.to_string())?;
     frontend::encode_sync(&mut out);
