@@ -530,11 +530,16 @@ impl Flight {
         queries
     }
 
-    /// The same of all commands.
-    pub(super) fn take_all_counts(&mut self) -> u32 {
+    /// The same of all commands, with Queries of the gateway's own that ask for nothing.
+    pub(super) fn take_all_own(&mut self) -> u32 {
         let before = self.entries.len();
-        self.entries.retain(|e| !matches!(e.sent, Sent::Counts { .. }));
+        self.entries.retain(|e| !matches!(e.sent, Sent::Counts { .. } | Sent::Own));
         u32::try_from(before - self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the newest thing sent is the gateway's own.
+    pub(super) fn ends_with_own(&self) -> bool {
+        matches!(self.entries.back(), Some(Entry { sent: Sent::Own, .. }))
     }
 
     /// Whether a message with this tag answers one of the gateway's own among the client's.

@@ -18,6 +18,7 @@ use firsthand_model::command::{Effect, Effects, Shape, Step as CommandStep};
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_session::{Permit, Refusal, RefusalKind};
 use firsthand_sql::Changes;
+use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::backend::{CommandTag, Report, TransactionStatus};
 use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend;
@@ -464,11 +465,42 @@ impl PostgresDialect {
         Step::On
     }
 
+    /// A message that is no copy data has come while the target reads some for a wrapped Query. PostgreSQL does not take it and
+    /// ends the session; so it gets one of the same kind, which would do nothing if the COPY had failed a moment ago. The
+    /// client's own waits for what becomes of that.
+    pub(super) fn end_copy_over(&mut self, tag: u8, out: &mut Vec<Action>) {
+        if !self.radius.is_wrapped() || !self.flight.is_reading_copy() || self.flight.ends_with_own() {
+            return;
+        }
+        let text = format!("firsthand ends a COPY of session {}", self.session);
+        let mut bytes = BytesMut::new();
+        let statement = frontend::Object::Statement(REFUSED_NAME);
+        let encoded = match tag {
+            b'P' => frontend::encode_parse(&mut bytes, REFUSED_NAME, text.as_bytes(), &[]),
+            b'B' => frontend::encode_bind(
+                &mut bytes,
+                (REFUSED_NAME, REFUSED_NAME),
+                (Format::Text, &[]),
+                Format::Text,
+            ),
+            b'E' => frontend::encode_execute(&mut bytes, REFUSED_NAME, 0),
+            b'D' => frontend::encode_describe(&mut bytes, statement),
+            b'C' => frontend::encode_close(&mut bytes, statement),
+            _ => frontend::encode_query(&mut bytes, text.as_bytes()),
+        };
+        debug_assert!(encoded.is_ok(), "neither name nor text holds a zero byte");
+        if matches!(tag, b'P' | b'B' | b'E' | b'D' | b'C') {
+            frontend::encode_sync(&mut bytes);
+        }
+        out.push(Action::ToServer(self.without_command(bytes.freeze())));
+        self.flight.push(Entry::plain(Sent::Own));
+    }
+
     /// A wrapped Query failed: the transaction around it goes, too.
     pub(super) fn wrap_failed(&mut self, out: &mut Vec<Action>) {
         if matches!(self.radius.wrap, Some(Wrap::Open)) {
             out.push(Action::ToServer(self.without_command(query("ROLLBACK"))));
-            self.radius.dropping = Some(1 + self.flight.take_all_counts());
+            self.radius.dropping = Some(1 + self.flight.take_all_own());
         }
     }
 

@@ -126,7 +126,7 @@ impl PostgresDialect {
 
     /// Sync and Flush among the copy data of a Query: the target takes no notice of them, and what comes behind must not wait.
     pub(super) fn swallows_in_copy(&self, tag: u8) -> bool {
-        self.wal.naming.is_some() && matches!(tag, b'S' | b'H') && self.flight.is_reading_copy()
+        matches!(tag, b'S' | b'H') && self.flight.is_reading_copy()
     }
 
     /// Whether the COPY that copy data is for may itself be held back.
