@@ -307,7 +307,12 @@ impl Through {
 fn read_more(stream: &mut UnixStream, into: &mut BytesMut) {
     stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
     let mut chunk = [0; 4096];
-    let n = stream.read(&mut chunk).expect("the server answers");
+    let n = loop {
+        match stream.read(&mut chunk) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            read => break read.expect("the server answers"),
+        }
+    };
     assert!(n > 0, "the server closed");
     into.extend_from_slice(&chunk[..n]);
 }

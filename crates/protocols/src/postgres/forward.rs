@@ -229,7 +229,10 @@ impl PostgresDialect {
             span.owner = item.owner;
         }
         self.describe_unseen(&item, span, bytes, slots, out);
-        let counts = self.count_before(&item, span, bytes, slots, settled, out);
+        if let What::Bind(portal) = &item.what {
+            self.reach_of_portal(portal, *settled);
+        }
+        let counts = self.count_before(&item, span, bytes, slots, out);
         let seq = item.owner.and_then(|o| slots.get(o)).map_or(0, Slot::seq);
         let running = match (&item.what, item.owner.and_then(|o| slots.get_mut(o)).map(|s| &mut s.fate)) {
             (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
@@ -282,7 +285,6 @@ impl PostgresDialect {
         span: &mut Span,
         bytes: &mut Messages,
         slots: &mut [Slot],
-        settled: &bool,
         out: &mut Vec<Action>,
     ) -> Option<(Arc<Reach>, u64)> {
         let running = match item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
@@ -290,13 +292,6 @@ impl PostgresDialect {
             _ => return None,
         };
         match &item.what {
-            What::Bind(portal) => {
-                let statement = portal.statement.as_ref()?;
-                let shape = portal.does.as_ref().map_or(&statement.shape, |(shape, _)| shape);
-                let reached = self.reach(statement.changes.as_ref()?, shape, *settled)?;
-                let _ = portal.reached.set(reached);
-                None
-            }
             What::Execute(Some(portal)) => {
                 let mut reached = portal.reached.get()?.clone();
                 portal.counted.set(()).ok()?;

@@ -186,6 +186,9 @@ fn what_changes_along_counts_for_a_limit() {
                 for (text, code) in [
                     ("DELETE FROM cust WHERE id = 5 -- AFFECTED=9", "RF003"),
                     ("DELETE FROM tree WHERE id = 1 -- AFFECTED=2", "RF003"),
+                    // Its own rows are too many for the client: it is stopped before the question behind it is answered.
+                    ("DELETE FROM ord WHERE cust = 7 RETURNING id -- ROWS=2", "RF003"),
+                    ("DELETE FROM cust WHERE id = 5 RETURNING id -- AFFECTED=9", "RF003"),
                     ("UPDATE cust SET code = 'z' WHERE id = 6 -- AFFECTED=3", "RF003"),
                     ("DELETE FROM cust WHERE id = 5 -- AFFECTED=10", ""),
                     ("DELETE FROM tree WHERE id = 1 -- AFFECTED=3", ""),
@@ -303,7 +306,7 @@ fn a_question_that_fails_fails_the_statement_in_the_open() {
         let (server, mut second) = start();
         let mut through = Through::open(&server, ChangedRows::Values);
         through.query("SET ROLE app");
-        let mut both = |through: &mut Through, second: &mut Session, text: &str| {
+        let both = |through: &mut Through, second: &mut Session, text: &str| {
             for way in 0..4 {
                 assert_eq!(ended(&run(through, text, way)), ("42501".to_owned(), 'I'), "{text} in way {way}");
                 assert_eq!(through.last_code("42501"), "42501", "{text} in way {way}");

@@ -171,10 +171,12 @@ impl Along {
         }
         let mut pieces = Vec::new();
         for (oid, name, counts) in self.differences() {
-            let own = if reach.upserts {
-                counts[0].saturating_add(counts[1])
-            } else {
-                counts[reach.action as usize]
+            let [inserted, updated, deleted] = counts;
+            let own = match reach.action {
+                Does::Insert if reach.upserts => inserted.saturating_add(updated),
+                Does::Insert => inserted,
+                Does::Update => updated,
+                Does::Delete => deleted,
             };
             let stands = told && reach.alone && oid == reach.table && u64::try_from(own) == Ok(rows);
             for (count, does) in counts.into_iter().zip([Does::Insert, Does::Update, Does::Delete]) {
@@ -311,6 +313,16 @@ impl PostgresDialect {
         let facts = self.changed.facts.as_ref()?;
         let table = table::meant(facts, &change.table, shape).ok()?;
         Some(reach::of(facts, &table, change)?.map(Arc::new))
+    }
+
+    /// Finds that out for a portal that is bound now.
+    pub(in super::super) fn reach_of_portal(&self, portal: &Portal, settled: bool) {
+        let Some(statement) = &portal.statement else { return };
+        let shape = portal.does.as_ref().map_or(&statement.shape, |(shape, _)| shape);
+        let changes = statement.changes.as_deref();
+        if let Some(reached) = changes.and_then(|changes| self.reach(changes, shape, settled)) {
+            let _ = portal.reached.set(reached);
+        }
     }
 
     /// Whether a portal that is executed so may be left in the middle, or another one was. What that has changed is not seen by
