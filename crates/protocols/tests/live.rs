@@ -444,6 +444,7 @@ fn radius(server: &Server, second: &mut Session, changed: ChangedRows) {
         assert_eq!(count(second), "20", "{text}");
     }
     filled(&mut through);
+    copied(&mut through, second);
     // Under the limit all is as without one, also when it is the commit that fails.
     let said = through.query("DELETE FROM t WHERE id = 20 -- AFFECTED=3");
     assert_eq!((tags(&said).as_str(), ended(&said)), ("CZ", (String::new(), 'I')));
@@ -455,6 +456,51 @@ fn radius(server: &Server, second: &mut Session, changed: ChangedRows) {
     let said = through.query("INSERT INTO t VALUES (20) -- AFFECTED=3");
     assert_eq!((tags(&said).as_str(), ended(&said)), ("EZ", ("23505".to_owned(), 'I')));
     assert_eq!(count(second), "20");
+}
+
+/// COPY, over and under its limit, in both protocols; with a Sync that the target swallows, and without.
+fn copied(through: &mut Through, second: &mut Session) {
+    for (most, syncs, code) in [(2, 0, "RF003"), (2, 1, "RF003"), (3, 0, ""), (3, 1, "")] {
+        for block in [false, true] {
+            for simple in [true, false] {
+                if block {
+                    through.query("BEGIN");
+                }
+                let text = format!("COPY t (id) FROM STDIN -- AFFECTED={most}");
+                let mut out = BytesMut::new();
+                if simple {
+                    frontend::encode_query(&mut out, text.as_bytes()).unwrap();
+                } else {
+                    frontend::encode_parse(&mut out, b"", text.as_bytes(), &[]).unwrap();
+                    frontend::encode_bind(&mut out, (b"", b""), (Format::Text, &[]), Format::Text).unwrap();
+                    frontend::encode_execute(&mut out, b"", 0).unwrap();
+                    (0..syncs).for_each(|_| frontend::encode_sync(&mut out));
+                }
+                out.extend_from_slice(b"d\0\0\0\x0d900\n901\n9");
+                out.extend_from_slice(b"d\0\0\0\x0702\n");
+                out.extend_from_slice(b"c\0\0\0\x04");
+                if !simple {
+                    frontend::encode_sync(&mut out);
+                }
+                let what = format!("{most} {syncs} in a block: {block}, simple: {simple}");
+                let said = through.say(&out, 1);
+                let state = match (block, code.is_empty()) {
+                    (false, _) => 'I',
+                    (true, true) => 'T',
+                    (true, false) => 'E',
+                };
+                assert_eq!(ended(&said), (code.to_owned(), state), "{what}: {}", tags(&said));
+                if block {
+                    let said = through.query(if code.is_empty() { "ROLLBACK" } else { "COMMIT" });
+                    assert_eq!(said[0], (b'C', b"ROLLBACK\0".to_vec()), "{what}");
+                }
+                let copied = table(second, "SELECT count(*) FROM t WHERE id >= 900");
+                let want = if block || !code.is_empty() { "0" } else { "3" };
+                assert_eq!(copied.into_iter().next().unwrap(), want, "{what}");
+                through.query("DELETE FROM t WHERE id >= 900");
+            }
+        }
+    }
 }
 
 /// What fills a new relation counts what it puts there.

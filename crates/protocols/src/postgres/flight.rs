@@ -67,8 +67,6 @@ pub(super) struct Running {
     pub(super) limit: Option<Limit>,
     /// Its transaction is to be named before it commits.
     pub(super) traced: bool,
-    /// It would be, but a Sync behind it may be one that the target swallows, which cannot be held back.
-    pub(super) untraced: bool,
 }
 
 impl Running {

@@ -112,6 +112,11 @@ impl Sending {
         matches!(self.items.first(), Some((_, Item { what: What::Query(_), .. })))
     }
 
+    /// Whether the first of them is a Sync.
+    pub(super) fn is_sync(&self) -> bool {
+        matches!(self.items.first(), Some((_, Item { what: What::Sync, .. })))
+    }
+
     /// They will not be sent.
     pub(super) fn abandon(self, why: AbandonReason, out: &mut Vec<Action>) {
         for slot in self.slots {
@@ -366,7 +371,7 @@ impl PostgresDialect {
         };
         self.seq += 1;
         let traced = plan.step == Step::Run && self.is_traced(&plan.shape);
-        let mut running = Running {
+        let running = Running {
             seq: self.seq,
             shape: plan.shape,
             change: plan.change,
@@ -385,10 +390,8 @@ impl PostgresDialect {
             delivery: Delivery::of(&permit),
             limit,
             traced,
-            untraced: false,
             permit,
         };
-        self.leave_untraced(&mut running, plan.via);
         self.masking_begins(&running);
         Slot { fate: Fate::Permitted(Box::new(running)), last, sets_config }
     }

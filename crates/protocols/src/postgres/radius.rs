@@ -9,7 +9,8 @@
 //!   to commit by itself (invariant 9).
 //!
 //! What cannot be counted before it commits (changes in a WITH clause, EXPLAIN ANALYZE, code) is refused when it has a limit.
-//! What the target counts into no tag is not counted: cascades, what triggers and rules change, REFRESH MATERIALIZED VIEW.
+//! What the target counts into no tag counts only where it is asked for (`changed/along.rs`): cascades, what triggers and rules
+//! change. What REFRESH MATERIALIZED VIEW writes is not counted.
 
 use std::sync::Arc;
 
@@ -109,7 +110,7 @@ enum Count {
     Untold,
 }
 
-fn count(shape: &Shape, changes: Option<&Changes>, via: &str) -> Count {
+fn count(shape: &Shape, changes: Option<&Changes>) -> Count {
     // What it means says more than its text: EXECUTE and FETCH by what they stand for.
     let told = shape.facts.as_ref().filter(|facts| facts.opaque.is_none());
     if shape.plain_read || told.is_some_and(|facts| !facts.effects.has(Effect::Write)) {
@@ -125,14 +126,7 @@ fn count(shape: &Shape, changes: Option<&Changes>, via: &str) -> Count {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => Count::Told,
         // What fills a new relation tells as `SELECT n` how many rows it has put there; WITH NO DATA puts none.
         "CREATE TABLE AS" | "SELECT INTO" | "CREATE MATERIALIZED VIEW" => Count::Told,
-        // The Sync behind copy data of the extended protocol may be one that the target swallows.
-        "COPY" if shape.effects.has(Effect::Write) => {
-            if via == "simple" || via == "copy" {
-                Count::Told
-            } else {
-                Count::Untold
-            }
-        }
+        "COPY" if shape.effects.has(Effect::Write) => Count::Told,
         "SELECT" | "EXPLAIN" if shape.effects.has(Effect::Write) => Count::Untold,
         "TRUNCATE TABLE" | "TRUNCATE" | "DO" | "CALL" | "EXECUTE" => Count::Untold,
         _ => Count::NoWrite,
@@ -178,7 +172,7 @@ pub(super) fn limit_of(plan: &Plan, permit: &Permit) -> Result<Option<Limit>, Re
     if plan.step != CommandStep::Run {
         return Ok(None);
     }
-    match count(&plan.shape, plan.changes.as_deref(), plan.via) {
+    match count(&plan.shape, plan.changes.as_deref()) {
         Count::NoWrite => Ok(None),
         Count::Told => Ok(Some(Limit { most, rule: Arc::clone(rule) })),
         Count::Untold => Err(uncountable(most, rule)),
@@ -260,15 +254,15 @@ impl PostgresDialect {
                     || self.radius.is_wrapped()
                     || (wraps && !self.flight.is_idle())
             }
+            // Among copy data it counts for nothing, or for a COPY that has failed.
+            What::Sync if self.flight.is_reading_copy() => false,
             What::Sync => limited || ((may_stop || unnamed) && self.sync_commits()),
             What::Function(_) => limited || may_stop || unnamed,
             What::Execute(_) => {
                 let slot = item.owner.and_then(|o| slots.get(o));
                 let is = |kind: fn(&Shape) -> bool| slot.is_some_and(|s| s.stays_inside(kind));
                 let rolls_back = slot.and_then(Slot::permitted).is_some_and(rolls_back);
-                let copies = slot.and_then(Slot::permitted).is_some_and(|running| running.untraced);
                 (limited && !is(stays_inside))
-                    || (unnamed && copies)
                     || (may_stop && !is(leaves_open))
                     || (unnamed && !is(leaves_open) && !rolls_back)
             }
@@ -322,8 +316,12 @@ impl PostgresDialect {
         let running = &self.flight.running;
         let waits = self.radius.is_wrapped()
             || running.iter().any(|r| r.limit.is_some() || r.traced || r.may_be_withheld());
-        let goes = |held: &Sending| !waits && (!held.waits_for_all() || self.flight.is_idle());
-        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || self.awaits_name(out) {
+        let swallowed = self.flight.is_reading_copy();
+        let goes = |held: &Sending| {
+            (!waits && (!held.waits_for_all() || self.flight.is_idle())) || (swallowed && held.is_sync())
+        };
+        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || (!swallowed && self.awaits_name(out))
+        {
             return;
         }
         let Some(held) = self.radius.held.take() else { return };

@@ -137,7 +137,6 @@ async fn close_when_idle<A: Asks>(of: Weak<Together<A>>) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -55,7 +55,10 @@ pub trait TableSource: Send + Sync {
 
 /// All databases that are asked.
 #[derive(Default)]
-pub(in super::super) struct Askers(Mutex<HashMap<(String, String), Arc<Together<Asker>>>>);
+pub(in super::super) struct Askers(Mutex<HashMap<Place, Arc<Together<Asker>>>>);
+
+/// A target and a database of it.
+type Place = (String, String);
 
 impl Askers {
     /// Who asks this database.

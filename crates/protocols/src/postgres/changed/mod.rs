@@ -7,6 +7,8 @@
 //! force, whose columns the role may read, in a text that parses to the same tree and the list. Everywhere else the
 //! statement goes as it is, and its outcome says why (`changed-rows:…`).
 //!
+//! `reach` is how far a change may go beyond the table that is written to, and `along` asks for how many rows it did.
+//!
 //! In the extended protocol the client's own statement is prepared and bound as it is, and so says all that can be wrong with
 //! it; then the changed text takes the portal's place, as a statement that lives no longer than that.
 
