@@ -287,6 +287,11 @@ impl Through {
         })
     }
 
+    /// How often something was noted of the session.
+    fn noted(&self) -> usize {
+        self.fakes.log.with(|events| events.iter().filter(|e| matches!(e, Event::SessionNoted(_))).count())
+    }
+
     fn entries(&self) -> usize {
         self.fakes.log.with(|events| events.len())
     }

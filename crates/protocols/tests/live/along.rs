@@ -41,6 +41,14 @@ INSERT INTO parts VALUES (1, 1), (2, 2); INSERT INTO ofpart VALUES (1), (1), (2)
 CREATE VIEW view AS SELECT id, v FROM logged;
 CREATE TABLE ruled (id int PRIMARY KEY);
 CREATE RULE r AS ON INSERT TO ruled DO ALSO INSERT INTO log VALUES ('rule');
+CREATE TABLE stamped (id int PRIMARY KEY, at timestamptz); INSERT INTO stamped VALUES (1);
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.at = now();
+    RETURN NEW;
+END;
+$$;
+CREATE TRIGGER stamp BEFORE UPDATE ON stamped FOR EACH ROW EXECUTE FUNCTION stamp();
 CREATE TABLE plain (id int PRIMARY KEY); INSERT INTO plain VALUES (1);
 CREATE TABLE kid (id int REFERENCES plain); INSERT INTO kid VALUES (1);
 CREATE TABLE revokes (id int PRIMARY KEY);
@@ -155,6 +163,20 @@ fn outside(server: &Server) {
         assert_eq!(through.counted(from, &text).0, "item delete 6, ord delete 3", "way {way}");
         assert_eq!(ended(&through.query("DELETE FROM logged WHERE id >= 50")).1, 'I');
     }
+    // Where nothing can change along nothing is asked: no trigger, one that waits for something else, one that tells the time.
+    let mut quiet = Through::open(server, ChangedRows::Values);
+    for text in [
+        "DELETE FROM item WHERE ord = 91",
+        "UPDATE stamped SET id = 2",
+        "INSERT INTO cust VALUES (70)",
+        "UPDATE cust SET n = 7 WHERE id = 8",
+        "DELETE FROM later",
+    ] {
+        let from = quiet.entries();
+        quiet.query(text);
+        assert_eq!(quiet.counted(from, text).0, "", "{text}");
+    }
+    assert_eq!(quiet.noted(), 0);
     // A trigger that empties what the transaction itself has filled.
     through.query("BEGIN");
     through.query("INSERT INTO log VALUES ('a'), ('b')");

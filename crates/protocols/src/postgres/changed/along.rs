@@ -169,6 +169,8 @@ impl Along {
             coverage.push(UNCOUNTED);
             return Vec::new();
         }
+        // What a transaction has counted of a table goes with its TRUNCATE.
+        let mut emptied = self.before.keys().any(|oid| !self.after.contains_key(oid));
         let mut pieces = Vec::new();
         for (oid, name, counts) in self.differences() {
             let [inserted, updated, deleted] = counts;
@@ -185,10 +187,12 @@ impl Along {
                     Ok(0) => {}
                     Ok(_) if stands && of_own => {}
                     Ok(count) => pieces.push(piece(name, does, count)),
-                    Err(_) if coverage.contains(&TRUNCATE) => {}
-                    Err(_) => coverage.push(TRUNCATE),
+                    Err(_) => emptied = true,
                 }
             }
+        }
+        if emptied && !coverage.contains(&TRUNCATE) {
+            coverage.push(TRUNCATE);
         }
         pieces.sort_by(|a, b| a.table.cmp(&b.table));
         if pieces.len() > TOLD_MAX {
@@ -223,13 +227,13 @@ fn question(reach: &Reach) -> String {
         let tables: Vec<String> = reach.tables.iter().map(u32::to_string).collect();
         format!("c.oid OPERATOR(pg_catalog.=) ANY ('{{{}}}')", tables.join(","))
     };
+    let count = |of: &str| format!("pg_catalog.pg_stat_get_xact_tuples_{of}(c.oid)");
+    let [inserted, updated, deleted] = ["inserted", "updated", "deleted"].map(count);
+    let not_zero = "OPERATOR(pg_catalog.<>) 0";
     format!(
-        "SELECT c.oid, n.nspname, c.relname, s.i, s.u, s.d FROM pg_catalog.pg_class c \
-         CROSS JOIN LATERAL (SELECT pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) AS i, \
-         pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) AS u, \
-         pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS d OFFSET 0) s \
+        "SELECT c.oid, n.nspname, c.relname, {inserted}, {updated}, {deleted} FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-         WHERE {of} AND (s.i OPERATOR(pg_catalog.<>) 0 OR s.u OPERATOR(pg_catalog.<>) 0 OR s.d OPERATOR(pg_catalog.<>) 0) \
+         WHERE {of} AND ({inserted} {not_zero} OR {updated} {not_zero} OR {deleted} {not_zero}) \
          UNION ALL SELECT 0::pg_catalog.oid, pg_catalog.current_setting('track_counts'), '', 0, 0, 0"
     )
 }
