@@ -285,6 +285,8 @@ fn look_behind(bytes: &[u8], len: usize, simple: bool, rules: &firsthand_wire::p
         };
         let end = at + frame.len();
         match frame.tag {
+            // What is noticed behind the client's own answer is noticed of the question.
+            b'N' if !simple || ends.len() == 1 => {}
             b'N' | b'A' | b'S' => {
                 kept.push((at, end));
                 aside.push((at, end));
@@ -404,7 +406,7 @@ impl PostgresDialect {
             return None;
         };
         let (simple, after, owner) = (*simple, *after, *owner);
-        if tag == b'N' || (tag == b'E' && !simple) {
+        if tag == b'E' && !simple {
             // It is in the client's pipeline, and fails that.
             return None;
         }
