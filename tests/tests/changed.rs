@@ -410,3 +410,52 @@ fn old_values_are_those_of_the_row_itself_or_none() {
     query(&mut raw, "update payments set amount = 11 where id = 1");
     assert_eq!(changed(&lab, "set amount = 11")[0].named_rows("old")[0]["amount"], json!("10.00"));
 }
+
+/// What goes along with a delete: cascades and an audit trigger, as counts of each table, in one entry each.
+#[test]
+fn what_cascades_and_triggers_change_along_is_counted() {
+    let lab = lab("changed_rows = \"keys\"\n");
+    lab.far
+        .sql(
+            "shop",
+            "create table refunds (id int primary key, payment int references payments on delete cascade);
+             insert into refunds values (1, 2), (2, 2), (3, 3); grant select on refunds to app;
+             create function noted() returns trigger language plpgsql security definer as
+                 $$ begin insert into audit values (old.id, 'gone'); return old; end $$;
+             create trigger noted after delete on payments for each row execute function noted();",
+        )
+        .unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(tags(&query(&mut raw, "delete from payments where id = 2")), "CZ");
+    let extended = [
+        parse("", "delete from payments where id = 3"),
+        bind("", "", &[]),
+        describe(""),
+        execute("", 0),
+        sync(),
+    ];
+    std::io::Write::write_all(&mut raw.stream, &extended.concat()).unwrap();
+    assert_eq!(tags(&raw.until(b'Z').unwrap()), "12nCZ");
+    query(&mut raw, "update payments set amount = 1 where id = 1");
+    let counts = |part: &str| {
+        let counted = |e: &Entry| {
+            (e.leaf("how") == "counted")
+                .then(|| format!("{} {} {}", e.leaf("table"), e.leaf("action"), e.leaf("count")))
+        };
+        changed(&lab, part).iter().filter_map(counted).collect::<Vec<_>>().join(", ").replace('"', "")
+    };
+    assert_eq!(counts("where id = 2"), "public.audit insert 1, public.refunds delete 2");
+    assert_eq!(counts("where id = 3"), "public.audit insert 1, public.refunds delete 1");
+    assert_eq!(counts("set amount = 1"), "");
+    let record = lab.gateway.record().unwrap();
+    let asked: Vec<_> = record.of_kind("session.noted").filter(|e| e.leaf("what") == "asked").collect();
+    assert!(asked.iter().any(|e| e.0.to_string().contains("pg_stat_get_xact_tuples_deleted")), "{asked:?}");
+    assert!(record.unbalanced().is_empty());
+    // Without the right to read the counts the write goes as it is, and the record says so.
+    lab.far
+        .sql("shop", "revoke execute on function pg_catalog.pg_stat_get_xact_tuples_deleted from public")
+        .unwrap();
+    query(&mut raw, "insert into payments values (7); delete from payments where id = 9");
+    assert_eq!(tags(&query(&mut raw, "delete from payments where id = 7")), "CZ");
+    assert_eq!(known(&lab, "where id = 7"), ("changed-rows:uncounted".to_owned(), 1));
+}

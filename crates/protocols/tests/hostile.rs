@@ -37,10 +37,11 @@ fn random_scripts_from_both_sides_keep_the_rules() {
             at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (at >> 33) as usize % sides
         };
-        const TEXTS: [&[u8]; 6] = [
+        const TEXTS: [&[u8]; 7] = [
             b"select 1; select 'HOLD'\0",
             b"select 1\0",
             b"insert into t values (1)\0",
+            b"delete from owners\0",
             b"begin; selec\0",
             b"copy t from stdin\0",
             b"\0\0\0\0\0\0\0",

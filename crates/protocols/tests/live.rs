@@ -12,6 +12,9 @@
 #[path = "../../wire/tests/server/mod.rs"]
 mod server;
 
+#[path = "live/along.rs"]
+mod along;
+
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -21,12 +24,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
+use firsthand_model::command::Step::Run;
 use firsthand_model::event::Event;
 use firsthand_model::target::{ChangedRows, Durability, Mode};
 use firsthand_model::time::MonoMicros;
 use firsthand_protocols::budget::Budget;
 use firsthand_protocols::dialect::{Action, Dialect as _};
-use firsthand_protocols::postgres::changed::{TABLES_QUESTION, TableFacts, TableSource};
+use firsthand_protocols::postgres::changed::{
+    REACH_QUESTION, TABLES_QUESTION, TableFacts, TableRow, TableSource,
+};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
 use firsthand_session::port::BoxFuture;
@@ -43,17 +49,31 @@ const NOW: MonoMicros = MonoMicros(0);
 type Told = Vec<(u8, Vec<u8>)>;
 
 /// Asks the server over a session of its own, as the gateway does.
-struct Asker(PathBuf);
+struct Asker {
+    socket: PathBuf,
+    /// Says that the role may ask, whether it may or not.
+    trusting: bool,
+}
 
 impl TableSource for Asker {
     fn ask(&self, role: &str, names: Vec<String>) -> BoxFuture<'static, Option<TableFacts>> {
-        let mut stream = UnixStream::connect(&self.0).unwrap();
+        let rows = self.question(TABLES_QUESTION, &[1009, 25], &names, role);
+        let further: Vec<String> = rows.iter().filter_map(|row| row[0].clone()).collect();
+        let mut reach = self.question(REACH_QUESTION, &[1028, 19], &further, role);
+        reach.iter_mut().filter(|_| self.trusting).for_each(|row| row[7] = Some("t".to_owned()));
+        Box::pin(std::future::ready(Some(TableFacts { rows, reach, watchers: Vec::new() })))
+    }
+}
+
+impl Asker {
+    fn question(&self, text: &str, types: &[u32], of: &[String], role: &str) -> Vec<TableRow> {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
         let mut out = BytesMut::new();
         let parameters = [(&b"user"[..], &b"postgres"[..]), (b"client_encoding", b"UTF8")];
         encode_startup(&mut out, ProtocolVersion::V3_0, parameters).unwrap();
-        let names = format!("{{{}}}", names.join(","));
-        frontend::encode_parse(&mut out, b"", TABLES_QUESTION.as_bytes(), &[1009, 25]).unwrap();
-        let values = [Some(names.as_bytes()), Some(role.as_bytes())];
+        let of = format!("{{{}}}", of.join(","));
+        frontend::encode_parse(&mut out, b"", text.as_bytes(), types).unwrap();
+        let values = [Some(of.as_bytes()), Some(role.as_bytes())];
         frontend::encode_bind(&mut out, (b"", b""), (Format::Text, &values), Format::Text).unwrap();
         frontend::encode_execute(&mut out, b"", 0).unwrap();
         frontend::encode_sync(&mut out);
@@ -71,7 +91,7 @@ impl TableSource for Asker {
                 _ => {}
             }
         }
-        Box::pin(std::future::ready(Some(TableFacts { rows, watchers: Vec::new() })))
+        rows
     }
 }
 
@@ -88,6 +108,15 @@ struct Through {
 
 impl Through {
     fn open(server: &Server, changed: ChangedRows) -> Self {
+        Self::opened(server, changed, false)
+    }
+
+    /// The same, where who is asked about tables says that everything may be asked.
+    fn open_trusting(server: &Server, changed: ChangedRows) -> Self {
+        Self::opened(server, changed, true)
+    }
+
+    fn opened(server: &Server, changed: ChangedRows, trusting: bool) -> Self {
         let mut stream = UnixStream::connect(server.dir.join(".s.PGSQL.5432")).unwrap();
         let mut out = BytesMut::new();
         let parameters = [(&b"user"[..], &b"postgres"[..]), (b"client_encoding", b"UTF8")];
@@ -113,7 +142,7 @@ impl Through {
             message_bytes_max: 1 << 20,
             budget: Budget::new(64 << 20),
             changed,
-            tables: Some(Arc::new(Asker(server.dir.join(".s.PGSQL.5432")))),
+            tables: Some(Arc::new(Asker { socket: server.dir.join(".s.PGSQL.5432"), trusting })),
             unobserved: false,
         };
         let (client, server, told) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
@@ -207,13 +236,60 @@ impl Through {
         self.fakes.log.with(|events| {
             let new = events.get(from..).unwrap_or_default().iter();
             new.filter_map(|event| match event {
-                Event::CommandChanged(e) => {
+                Event::CommandChanged(e) if e.how != "counted" => {
                     Some((e.action.to_owned(), e.table.clone(), text(&e.old), text(&e.new)))
                 }
                 _ => None,
             })
             .collect()
         })
+    }
+
+    /// What the record counts for the command whose text begins so, since it had `from` entries; and what it says is not known.
+    fn counted(&self, from: usize, text: &str) -> (String, String) {
+        self.fakes.log.with(|events| {
+            let new = events.get(from..).unwrap_or_default();
+            let number = new.iter().find_map(|event| match event {
+                Event::CommandDecided(e) if e.command.step == Run && e.command.text.starts_with(text) => {
+                    Some(e.number)
+                }
+                _ => None,
+            });
+            let number = number.unwrap_or_else(|| panic!("{text} is not in the record"));
+            let (mut counts, mut facts) = (Vec::new(), BTreeSet::new());
+            for event in new {
+                match event {
+                    Event::CommandChanged(e) if e.number == number => {
+                        facts.extend(e.coverage.iter().copied());
+                        if e.how == "counted" {
+                            let table = e.table.trim_start_matches("public.");
+                            counts.push(format!("{table} {} {}", e.action, e.count.unwrap()));
+                        }
+                    }
+                    Event::CommandCompleted(e) if e.number == number => {
+                        facts.extend(e.outcome.coverage.iter().copied());
+                    }
+                    _ => {}
+                }
+            }
+            (counts.join(", "), facts.into_iter().collect::<Vec<_>>().join(" "))
+        })
+    }
+
+    /// The last SQLSTATE with which a command ended that has this one, if any has.
+    fn last_code(&self, code: &str) -> String {
+        self.fakes.log.with(|events| {
+            let of = |event: &Event| match event {
+                Event::CommandCompleted(e) => e.outcome.code.clone().filter(|c| c == code),
+                _ => None,
+            };
+            events.iter().rev().find_map(of).unwrap_or_default()
+        })
+    }
+
+    /// How often something was noted of the session.
+    fn noted(&self) -> usize {
+        self.fakes.log.with(|events| events.iter().filter(|e| matches!(e, Event::SessionNoted(_))).count())
     }
 
     fn entries(&self) -> usize {
@@ -236,7 +312,12 @@ impl Through {
 fn read_more(stream: &mut UnixStream, into: &mut BytesMut) {
     stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
     let mut chunk = [0; 4096];
-    let n = stream.read(&mut chunk).expect("the server answers");
+    let n = loop {
+        match stream.read(&mut chunk) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            read => break read.expect("the server answers"),
+        }
+    };
     assert!(n > 0, "the server closed");
     into.extend_from_slice(&chunk[..n]);
 }
@@ -368,6 +449,7 @@ fn radius(server: &Server, second: &mut Session, changed: ChangedRows) {
         assert_eq!(count(second), "20", "{text}");
     }
     filled(&mut through);
+    copied(&mut through, second);
     // Under the limit all is as without one, also when it is the commit that fails.
     let said = through.query("DELETE FROM t WHERE id = 20 -- AFFECTED=3");
     assert_eq!((tags(&said).as_str(), ended(&said)), ("CZ", (String::new(), 'I')));
@@ -379,6 +461,51 @@ fn radius(server: &Server, second: &mut Session, changed: ChangedRows) {
     let said = through.query("INSERT INTO t VALUES (20) -- AFFECTED=3");
     assert_eq!((tags(&said).as_str(), ended(&said)), ("EZ", ("23505".to_owned(), 'I')));
     assert_eq!(count(second), "20");
+}
+
+/// COPY, over and under its limit, in both protocols; with a Sync that the target swallows, and without.
+fn copied(through: &mut Through, second: &mut Session) {
+    for (most, syncs, code) in [(2, 0, "RF003"), (2, 1, "RF003"), (3, 0, ""), (3, 1, "")] {
+        for block in [false, true] {
+            for simple in [true, false] {
+                if block {
+                    through.query("BEGIN");
+                }
+                let text = format!("COPY t (id) FROM STDIN -- AFFECTED={most}");
+                let mut out = BytesMut::new();
+                if simple {
+                    frontend::encode_query(&mut out, text.as_bytes()).unwrap();
+                } else {
+                    frontend::encode_parse(&mut out, b"", text.as_bytes(), &[]).unwrap();
+                    frontend::encode_bind(&mut out, (b"", b""), (Format::Text, &[]), Format::Text).unwrap();
+                    frontend::encode_execute(&mut out, b"", 0).unwrap();
+                    (0..syncs).for_each(|_| frontend::encode_sync(&mut out));
+                }
+                out.extend_from_slice(b"d\0\0\0\x0d900\n901\n9");
+                out.extend_from_slice(b"d\0\0\0\x0702\n");
+                out.extend_from_slice(b"c\0\0\0\x04");
+                if !simple {
+                    frontend::encode_sync(&mut out);
+                }
+                let what = format!("{most} {syncs} in a block: {block}, simple: {simple}");
+                let said = through.say(&out, 1);
+                let state = match (block, code.is_empty()) {
+                    (false, _) => 'I',
+                    (true, true) => 'T',
+                    (true, false) => 'E',
+                };
+                assert_eq!(ended(&said), (code.to_owned(), state), "{what}: {}", tags(&said));
+                if block {
+                    let said = through.query(if code.is_empty() { "ROLLBACK" } else { "COMMIT" });
+                    assert_eq!(said[0], (b'C', b"ROLLBACK\0".to_vec()), "{what}");
+                }
+                let copied = table(second, "SELECT count(*) FROM t WHERE id >= 900");
+                let want = if block || !code.is_empty() { "0" } else { "3" };
+                assert_eq!(copied.into_iter().next().unwrap(), want, "{what}");
+                through.query("DELETE FROM t WHERE id >= 900");
+            }
+        }
+    }
 }
 
 /// What fills a new relation counts what it puts there.

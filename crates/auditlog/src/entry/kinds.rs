@@ -151,7 +151,8 @@ pub const KINDS: &[Kind] = &[
             field(
                 "how",
                 Text,
-                "How it was found out: `returning`, which the gateway added to the statement and took out of the answer.",
+                "How it was found out: `returning`, which the gateway added to the statement and took out of the answer; `counted`: \
+                 the target's own counts, how many rows of the table changed while the command ran, whatever changed them.",
             ),
             field("rows", Number, "Rows in this entry."),
             field("table", Text, "The table, as `schema.name`, as the target resolved it."),

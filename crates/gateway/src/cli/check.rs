@@ -136,8 +136,11 @@ fn show_json(
     policy: Option<(String, usize)>,
     out: &Output,
 ) {
-    let resolved: Vec<_> =
-        config.resolved.iter().map(|r| json!({ "key": r.key, "value": r.value, "line": r.line })).collect();
+    let resolved: Vec<_> = config
+        .resolved
+        .iter()
+        .map(|r| json!({ "key": r.key, "value": r.value, "line": r.line, "why": r.why }))
+        .collect();
     let targets: Vec<_> =
         tried.iter().map(|t| json!({ "target": t.name, "said": t.said, "error": t.failed })).collect();
     let warnings: Vec<_> =
@@ -154,7 +157,8 @@ fn show(config: &Config, tried: &[Tried], wrong: &[String], policy: Option<(Stri
         .resolved
         .iter()
         .map(|r| {
-            let from = r.line.map_or_else(|| "default".to_owned(), |line| format!("line {line}"));
+            let default = || r.why.map_or_else(|| "default".to_owned(), |why| format!("default: {why}"));
+            let from = r.line.map_or_else(default, |line| format!("line {line}"));
             vec![r.key.clone(), r.value.clone(), from]
         })
         .collect();

@@ -216,10 +216,11 @@ pub(crate) const KEYS: &[Key] = &[
         "target",
         "changed_rows",
         Form::Choice(&["off", "keys", "values", "wal"]),
-        "`off`",
+        "`keys` with `[policy]`, else `off`",
         "Which rows a write touched: `keys` keeps their keys, `values` also their values. The gateway adds RETURNING to the \
-         statement and takes its rows out of the answer, which is not unseen everywhere: see above. `wal` reads them, and all that \
-         triggers, cascades and functions changed, from a logical slot at the target.",
+         statement and takes its rows out of the answer, and counts what triggers and cascades change along, which is not unseen \
+         everywhere: see above. `wal` reads them, and all that triggers, cascades and functions changed, from a logical slot at the \
+         target.",
     ),
     key(
         "target",

@@ -75,8 +75,8 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     }
     let limits = read_limits(&top.table_or_defaults("limits", "limits"));
     let limits = ListenLimits { ask_for_secret, ..limits };
-    let targets = read_targets(top, folder);
     let policy = read_policy(top, folder);
+    let targets = read_targets(top, folder, policy.is_some());
     Config {
         file: file.to_path_buf(),
         data_dir,
@@ -216,7 +216,7 @@ fn read_proof(listen: &Section<'_>, with_tls: bool) -> bool {
     clear
 }
 
-fn read_targets(top: &Section<'_>, folder: &Path) -> Vec<TargetConfig> {
+fn read_targets(top: &Section<'_>, folder: &Path, policy: bool) -> Vec<TargetConfig> {
     let mut targets: Vec<TargetConfig> = Vec::new();
     let sections = top.tables("target", "target");
     if sections.is_empty() {
@@ -227,7 +227,7 @@ fn read_targets(top: &Section<'_>, folder: &Path) -> Vec<TargetConfig> {
         if let Some(name) = &name {
             check_name(&section, name, &targets);
         }
-        if let Some(target) = read_target(&section, name, folder) {
+        if let Some(target) = read_target(&section, name, folder, policy) {
             targets.push(target);
         }
     }
@@ -251,7 +251,12 @@ fn check_name(section: &Section<'_>, name: &At<String>, earlier: &[TargetConfig]
 }
 
 /// Reads everything of a target, so that all its problems are found; `None` when something it needs is missing.
-fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -> Option<TargetConfig> {
+fn read_target(
+    section: &Section<'_>,
+    name: Option<At<String>>,
+    folder: &Path,
+    policy: bool,
+) -> Option<TargetConfig> {
     let protocol = section.choice("protocol");
     if section.span_of("protocol").is_none() {
         section.missing("protocol");
@@ -280,7 +285,7 @@ fn read_target(section: &Section<'_>, name: Option<At<String>>, folder: &Path) -
     let relaxed = durability.as_ref().is_some_and(|d| d.value == "relaxed");
     let word = if relaxed { "relaxed" } else { "strict" };
     record.came_to("durability", durability.as_ref().map(|d| &d.span), word);
-    let changed = read_changed(section);
+    let changed = read_changed(section, policy);
     let allow_unobserved = section.flag("allow_unobserved", false);
     let pin_read_only = section.flag("pin_read_only", true);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
@@ -311,15 +316,26 @@ fn read_database(section: &Section<'_>, name: Option<&At<String>>) -> String {
     database
 }
 
-fn read_changed(section: &Section<'_>) -> ChangedRows {
-    let written = section.choice("changed_rows");
-    let changed = match written.as_ref().map(|c| c.value) {
-        Some("keys") => ChangedRows::Keys,
-        Some("values") => ChangedRows::Values,
-        Some("wal") => ChangedRows::Wal,
+/// Whoever has rules wants to know what was done to rows; without rules nothing is changed on its way that is not asked for.
+fn read_changed(section: &Section<'_>, policy: bool) -> ChangedRows {
+    let Some(written) = section.choice("changed_rows") else {
+        let (changed, why) = if policy {
+            (ChangedRows::Keys, "there is a [policy]")
+        } else {
+            (ChangedRows::Off, "there is no [policy]")
+        };
+        if section.span_of("changed_rows").is_none() {
+            section.came_to_because("changed_rows", changed.word(), why);
+        }
+        return changed;
+    };
+    let changed = match written.value {
+        "keys" => ChangedRows::Keys,
+        "values" => ChangedRows::Values,
+        "wal" => ChangedRows::Wal,
         _ => ChangedRows::Off,
     };
-    section.came_to("changed_rows", written.as_ref().map(|c| &c.span), changed.word());
+    section.came_to("changed_rows", Some(&written.span), changed.word());
     changed
 }
 

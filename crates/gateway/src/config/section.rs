@@ -91,7 +91,12 @@ impl<'a> Section<'a> {
 
     /// Says what a key came to.
     pub(super) fn came_to(&self, key: &str, at: Option<&Range<usize>>, value: impl Into<String>) {
-        self.source.resolved(at, self.path(key), value.into());
+        self.source.resolved(at, self.path(key), value.into(), None);
+    }
+
+    /// The same of a key that is not written, whose default hangs on something else.
+    pub(super) fn came_to_because(&self, key: &str, value: impl Into<String>, why: &'static str) {
+        self.source.resolved(None, self.path(key), value.into(), Some(why));
     }
 
     fn key(&self, name: &str) -> Option<&'static Key> {

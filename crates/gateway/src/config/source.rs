@@ -27,6 +27,8 @@ pub(crate) struct Resolved {
     pub(crate) key: String,
     /// What it came to, readable. Never a secret.
     pub(crate) value: String,
+    /// Why it is this, where that hangs on something else in the file.
+    pub(crate) why: Option<&'static str>,
 }
 
 /// Something that works, and should not be left so.
@@ -83,8 +85,14 @@ impl<'a> Source<'a> {
         self.warnings.borrow_mut().push(Warning { line, what: what.into() });
     }
 
-    pub(crate) fn resolved(&self, at: Option<&Range<usize>>, key: String, value: String) {
+    pub(crate) fn resolved(
+        &self,
+        at: Option<&Range<usize>>,
+        key: String,
+        value: String,
+        why: Option<&'static str>,
+    ) {
         let line = at.map(|at| self.place(at.start).0);
-        self.resolved.borrow_mut().push(Resolved { line, key, value });
+        self.resolved.borrow_mut().push(Resolved { line, key, value, why });
     }
 }

@@ -44,6 +44,26 @@ fn a_good_file_resolves_with_its_defaults() {
 }
 
 #[test]
+fn changed_rows_are_told_by_key_where_there_are_rules() {
+    for (more, word, why) in [
+        ("", "off", Some("there is no [policy]")),
+        ("[policy]\nshipped = true", "keys", Some("there is a [policy]")),
+    ] {
+        let config = Config::parse(Path::new("/etc/fh/f.toml"), &with("", more)).unwrap();
+        let resolved = config.resolved.iter().find(|r| r.key == "target.orders.changed_rows").unwrap();
+        assert_eq!((resolved.value.as_str(), resolved.why, resolved.line), (word, why, None));
+        assert_eq!(config.targets[0].target.changed.word(), word);
+    }
+    for word in ["off", "keys", "values", "wal"] {
+        let text = with("address =", &format!("changed_rows = \"{word}\"\naddress ="));
+        let text = format!("{text}\n[policy]\nshipped = true\n");
+        let config = Config::parse(Path::new("/etc/fh/f.toml"), &text).unwrap();
+        let resolved = config.resolved.iter().find(|r| r.key == "target.orders.changed_rows").unwrap();
+        assert_eq!((resolved.value.as_str(), resolved.why, resolved.line), (word, None, Some(9)));
+    }
+}
+
+#[test]
 fn mistakes_are_answered_with_place_key_and_what_to_do() {
     // One mistake, one error: what a misspelt key stands for is not missing as well.
     let said = errors(&with("address =", "adress ="));

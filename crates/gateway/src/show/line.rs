@@ -89,6 +89,7 @@ pub(crate) fn noted(fields: &Fields<'_>, payload: &Value) -> String {
     let Some(detail) = payload.get("detail") else { return what.to_owned() };
     let said = |key: &str| text(detail, key);
     match what {
+        "asked" if said("role").is_empty() => format!("the gateway itself asks: {}", said("text")),
         "asked" => format!("the gateway itself asked: {}; the role is {}", said("text"), said("role")),
         "cancel" => {
             let held = detail.get("held") == Some(&Value::Bool(true));
@@ -137,7 +138,8 @@ pub(crate) fn transaction(fields: &Fields<'_>) -> String {
 /// What a command changed: `delete of 1 row of public.orders`.
 pub(crate) fn changed(fields: &Fields<'_>) -> String {
     let rows = fields.count.or(fields.rows).unwrap_or(0);
-    format!("{} of {} of {}", fields.action, counted(rows, "row", "rows"), fields.table)
+    let how = if fields.how == "counted" { ", counted" } else { "" };
+    format!("{} of {} of {}{how}", fields.action, counted(rows, "row", "rows"), fields.table)
 }
 
 fn opened(fields: &Fields<'_>, payload: &Value) -> String {

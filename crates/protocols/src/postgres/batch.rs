@@ -96,7 +96,6 @@ pub(super) struct Plan {
     /// Which rows it changes, as far as its text tells.
     pub(super) changes: Found,
     pub(super) step: Step,
-    pub(super) via: &'static str,
     /// Its text names the function that changes settings.
     pub(super) sets_config: bool,
     /// How its COPY data is written.
@@ -296,7 +295,6 @@ impl Batch {
             secrets,
             changes,
             step,
-            via,
             sets_config: runs && !shape.plain_read && role::contains(&text, b's', &["set_config"]),
             copy,
             shape: Arc::clone(&shape),

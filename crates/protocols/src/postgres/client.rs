@@ -86,6 +86,7 @@ impl PostgresDialect {
                 continue;
             }
             if self.radius.is_busy() && (!matches!(tag, b'd' | b'c' | b'f') || self.holds_copy()) {
+                self.end_copy_over(tag, out);
                 return;
             }
             match self.message(tag, len, input, out) {

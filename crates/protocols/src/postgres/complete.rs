@@ -14,6 +14,7 @@ use firsthand_wire::postgres::backend::{CommandTag, Message, Report, Transaction
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::{Format, value};
 
+use super::changed::Changed;
 use super::dialect::PostgresDialect;
 use super::fastpath::Answer;
 use super::flight::{CopyRead, Running, Sent};
@@ -494,8 +495,14 @@ pub(super) fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec
         let number = running.permit.number();
         out.extend(capture.finish(outcome).map(|piece| Action::Rows(number, piece)));
     }
+    let number = running.permit.number();
+    let told = matches!(running.changed, Some(Changed::Told(_)));
     if let Some(changed) = running.changed.take() {
-        changed.finish(running.permit.number(), outcome, out);
+        changed.finish(number, outcome, out);
+    }
+    if let Some(along) = running.along.take().filter(|_| outcome.code.is_none()) {
+        let pieces = along.tell(outcome.affected.unwrap_or(0), told, &mut outcome.coverage);
+        out.extend(pieces.into_iter().map(|piece| Action::Changed(number, piece)));
     }
     if outcome.tag.starts_with("COPY ")
         && let Some(rows) = outcome.affected

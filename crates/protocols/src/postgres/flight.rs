@@ -10,7 +10,7 @@ use firsthand_session::Permit;
 use firsthand_sql::Masked;
 
 use super::capture::Capture;
-use super::changed::{Changed, Found};
+use super::changed::{Along, Changed, Found};
 use super::delivery::Delivery;
 use super::fastpath::Answer;
 use super::knowing::Pending;
@@ -59,14 +59,14 @@ pub(super) struct Running {
     pub(super) changes: Found,
     /// The rows that it changed.
     pub(super) changed: Option<Changed>,
+    /// What changed along with them.
+    pub(super) along: Option<Box<Along>>,
     /// How much it may deliver.
     pub(super) delivery: Option<Delivery>,
     /// How many rows it may affect; gone once it was looked at.
     pub(super) limit: Option<Limit>,
     /// Its transaction is to be named before it commits.
     pub(super) traced: bool,
-    /// It would be, but a Sync behind it may be one that the target swallows, which cannot be held back.
-    pub(super) untraced: bool,
 }
 
 impl Running {
@@ -150,6 +150,14 @@ pub(super) enum Sent {
     CopyEnd,
     /// A message of the gateway's own among the client's: its answer, which has this tag, stays here.
     Extra(u8),
+    /// The gateway's own question about what changes along with a command: its rows stay here, and what comes up to
+    /// ReadyForQuery (simple) or to their end.
+    Counts {
+        /// It is a Query.
+        simple: bool,
+        /// It stands behind the command.
+        after: bool,
+    },
     /// The gateway's own command: what comes up to ReadyForQuery stays here.
     Own,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
@@ -220,7 +228,11 @@ impl Flight {
     pub(super) fn push(&mut self, entry: Entry) {
         match entry.sent {
             Sent::Sync { .. } | Sent::Ready => self.open = false,
-            Sent::Own | Sent::Script | Sent::Function(_) | Sent::CopyEnd => {}
+            Sent::Own
+            | Sent::Counts { simple: true, .. }
+            | Sent::Script
+            | Sent::Function(_)
+            | Sent::CopyEnd => {}
             _ => self.open = true,
         }
         if let Sent::Sync { doubtful } = entry.sent {
@@ -502,6 +514,30 @@ impl Flight {
         for tag in tags {
             self.push(Entry { sent: Sent::Extra(*tag), owner, ends: 0 });
         }
+    }
+
+    /// The answers to the gateway's own messages of this command are here, or nobody will look at them. How many Queries were
+    /// among those.
+    pub(super) fn take_own(&mut self, of: u64) -> u32 {
+        let mut queries = 0;
+        self.entries.retain(|e| {
+            let own = e.owner == of && matches!(e.sent, Sent::Extra(_) | Sent::Counts { .. });
+            queries += u32::from(own && matches!(e.sent, Sent::Counts { simple: true, .. }));
+            !own
+        });
+        queries
+    }
+
+    /// The same of all commands, with Queries of the gateway's own that ask for nothing.
+    pub(super) fn take_all_own(&mut self) -> u32 {
+        let before = self.entries.len();
+        self.entries.retain(|e| !matches!(e.sent, Sent::Counts { .. } | Sent::Own));
+        u32::try_from(before - self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the newest thing sent is the gateway's own.
+    pub(super) fn ends_with_own(&self) -> bool {
+        matches!(self.entries.back(), Some(Entry { sent: Sent::Own, .. }))
     }
 
     /// Whether a message with this tag answers one of the gateway's own among the client's.

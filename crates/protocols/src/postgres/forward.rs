@@ -12,6 +12,7 @@ use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::{self, Object as Described};
 
 use super::batch::{Batch, Item, Messages, Plan, What};
+use super::changed::{Along, FETCHED, Reach};
 use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
@@ -56,6 +57,12 @@ impl Slot {
             Fate::Permitted(running) => Some(running),
             _ => None,
         }
+    }
+
+    /// How far its change goes, if that is to be counted, and which command it is.
+    pub(super) fn counts(&self) -> Option<(Arc<Reach>, u64)> {
+        let running = self.permitted()?;
+        Some((Arc::clone(running.along.as_ref()?.asks()?), running.seq))
     }
 
     pub(super) fn is_limited(&self) -> bool {
@@ -103,6 +110,11 @@ impl Sending {
     /// Whether the first of them waits until nothing at all is under way.
     pub(super) fn waits_for_all(&self) -> bool {
         matches!(self.items.first(), Some((_, Item { what: What::Query(_), .. })))
+    }
+
+    /// Whether the first of them is a Sync.
+    pub(super) fn is_sync(&self) -> bool {
+        matches!(self.items.first(), Some((_, Item { what: What::Sync, .. })))
     }
 
     /// They will not be sent.
@@ -155,6 +167,12 @@ impl PostgresDialect {
     ) {
         let mut span = Span::default();
         while let Some((at, item)) = items.next() {
+            if let What::Query(range) = &item.what
+                && let [Slot { fate: Fate::Permitted(running), .. }] =
+                    slots.get_mut(range.clone()).unwrap_or_default()
+            {
+                self.reach_of_query(running, settled);
+            }
             if self.must_hold(&item, &slots) {
                 self.send(&mut span, &mut bytes, &mut slots, out);
                 if !self.flight.is_skipping() {
@@ -216,6 +234,10 @@ impl PostgresDialect {
             span.owner = item.owner;
         }
         self.describe_unseen(&item, span, bytes, slots, out);
+        if let What::Bind(portal) = &item.what {
+            self.reach_of_portal(portal, *settled);
+        }
+        let counts = self.count_before(&item, span, bytes, slots, out);
         let seq = item.owner.and_then(|o| slots.get(o)).map_or(0, Slot::seq);
         let running = match (&item.what, item.owner.and_then(|o| slots.get_mut(o)).map(|s| &mut s.fate)) {
             (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
@@ -247,8 +269,58 @@ impl PostgresDialect {
                 *settled &= !self.changed.runs(&running.shape, slot.sets_config);
             }
         }
+        let simple = matches!(item.what, What::Query(_));
         self.queue(at, item, slots);
         self.flight.extras(&after, seq);
+        if let Some((reach, seq)) = counts {
+            self.send(span, bytes, slots, out);
+            if simple {
+                self.ask_along("", &reach, seq, true, out);
+            } else {
+                self.pipeline_along(&reach, seq, true, out);
+            }
+        }
+    }
+
+    /// Asks what changes along with the command that ends with this message, if something may: before it goes out. Before a
+    /// Query that has been done.
+    fn count_before(
+        &mut self,
+        item: &Item,
+        span: &mut Span,
+        bytes: &mut Messages,
+        slots: &mut [Slot],
+        out: &mut Vec<Action>,
+    ) -> Option<(Arc<Reach>, u64)> {
+        let running = match item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
+            Some(Fate::Permitted(running)) => running,
+            _ => return None,
+        };
+        match &item.what {
+            What::Execute(Some(portal)) => {
+                let mut reached = portal.reached.get()?.clone();
+                portal.counted.set(()).ok()?;
+                if self.in_parts(portal, bytes.message(span.len, item.len)) {
+                    reached = Err(FETCHED);
+                }
+                let mut along = Along::new(reached.clone());
+                along.awaits();
+                running.along = Some(along);
+                let seq = running.seq;
+                let reach = reached.ok()?;
+                self.send(span, bytes, slots, out);
+                span.owner = item.owner;
+                self.pipeline_along(&reach, seq, false, out);
+                Some((reach, seq))
+            }
+            What::Query(_) => {
+                let along = running.along.as_mut()?;
+                let reach = Arc::clone(along.asks()?);
+                along.awaits();
+                Some((reach, running.seq))
+            }
+            _ => None,
+        }
     }
 
     /// Tells a refusal in a message's place (`None`: it was told with another message of its command).
@@ -299,7 +371,7 @@ impl PostgresDialect {
         };
         self.seq += 1;
         let traced = plan.step == Step::Run && self.is_traced(&plan.shape);
-        let mut running = Running {
+        let running = Running {
             seq: self.seq,
             shape: plan.shape,
             change: plan.change,
@@ -314,13 +386,12 @@ impl PostgresDialect {
             copy_done: false,
             changes: plan.changes,
             changed: None,
+            along: None,
             delivery: Delivery::of(&permit),
             limit,
             traced,
-            untraced: false,
             permit,
         };
-        self.leave_untraced(&mut running, plan.via);
         self.masking_begins(&running);
         Slot { fate: Fate::Permitted(Box::new(running)), last, sets_config }
     }

@@ -33,6 +33,7 @@ mod role;
 mod server;
 mod settings;
 mod text;
+mod together;
 mod tripwire;
 pub mod wal;
 

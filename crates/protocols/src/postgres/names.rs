@@ -15,7 +15,7 @@ use firsthand_model::limits::PARAMETER_BYTES_KEPT;
 use firsthand_sql::judge::After;
 use firsthand_wire::postgres::Format;
 
-use super::changed::{Decided, Found};
+use super::changed::{Decided, Found, Reached};
 use super::columns::Columns;
 use super::knowing::Meaning;
 use super::role;
@@ -176,6 +176,10 @@ pub(super) struct Portal {
     columns: OnceLock<Arc<Columns>>,
     /// Whether a list was added to its statement's text on the way to the target.
     pub(super) added: OnceLock<Decided>,
+    /// How far its change goes beyond its own rows, if further.
+    pub(super) reached: OnceLock<Reached>,
+    /// It was executed, and what changed along was asked for.
+    pub(super) counted: OnceLock<()>,
     /// It was executed with such a list and has no rows of its own: it cannot be once more.
     pub(super) ran: OnceLock<()>,
     /// When it was made.
@@ -408,6 +412,8 @@ impl Names {
             result_formats,
             columns: OnceLock::new(),
             added: OnceLock::new(),
+            reached: OnceLock::new(),
+            counted: OnceLock::new(),
             ran: OnceLock::new(),
             epoch: self.epoch,
             kept: Kept::new(&self.kept, bytes),

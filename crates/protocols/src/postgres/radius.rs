@@ -9,7 +9,8 @@
 //!   to commit by itself (invariant 9).
 //!
 //! What cannot be counted before it commits (changes in a WITH clause, EXPLAIN ANALYZE, code) is refused when it has a limit.
-//! What the target counts into no tag is not counted: cascades, what triggers and rules change, REFRESH MATERIALIZED VIEW.
+//! What the target counts into no tag counts only where it is asked for (`changed/along.rs`): cascades, what triggers and rules
+//! change. What REFRESH MATERIALIZED VIEW writes is not counted.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use firsthand_model::command::{Effect, Effects, Shape, Step as CommandStep};
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_session::{Permit, Refusal, RefusalKind};
 use firsthand_sql::Changes;
+use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::backend::{CommandTag, Report, TransactionStatus};
 use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend;
@@ -108,7 +110,7 @@ enum Count {
     Untold,
 }
 
-fn count(shape: &Shape, changes: Option<&Changes>, via: &str) -> Count {
+fn count(shape: &Shape, changes: Option<&Changes>) -> Count {
     // What it means says more than its text: EXECUTE and FETCH by what they stand for.
     let told = shape.facts.as_ref().filter(|facts| facts.opaque.is_none());
     if shape.plain_read || told.is_some_and(|facts| !facts.effects.has(Effect::Write)) {
@@ -124,14 +126,7 @@ fn count(shape: &Shape, changes: Option<&Changes>, via: &str) -> Count {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => Count::Told,
         // What fills a new relation tells as `SELECT n` how many rows it has put there; WITH NO DATA puts none.
         "CREATE TABLE AS" | "SELECT INTO" | "CREATE MATERIALIZED VIEW" => Count::Told,
-        // The Sync behind copy data of the extended protocol may be one that the target swallows.
-        "COPY" if shape.effects.has(Effect::Write) => {
-            if via == "simple" || via == "copy" {
-                Count::Told
-            } else {
-                Count::Untold
-            }
-        }
+        "COPY" if shape.effects.has(Effect::Write) => Count::Told,
         "SELECT" | "EXPLAIN" if shape.effects.has(Effect::Write) => Count::Untold,
         "TRUNCATE TABLE" | "TRUNCATE" | "DO" | "CALL" | "EXECUTE" => Count::Untold,
         _ => Count::NoWrite,
@@ -177,7 +172,7 @@ pub(super) fn limit_of(plan: &Plan, permit: &Permit) -> Result<Option<Limit>, Re
     if plan.step != CommandStep::Run {
         return Ok(None);
     }
-    match count(&plan.shape, plan.changes.as_deref(), plan.via) {
+    match count(&plan.shape, plan.changes.as_deref()) {
         Count::NoWrite => Ok(None),
         Count::Told => Ok(Some(Limit { most, rule: Arc::clone(rule) })),
         Count::Untold => Err(uncountable(most, rule)),
@@ -210,12 +205,20 @@ const OVER_ADVICE: &str =
     "Nothing was changed. Narrow the statement down, or ask the operator for a higher limit.";
 
 /// What the client reads when a write went over its limit.
-fn over(rows: u64, sum: u64, limit: &Limit) -> Refusal {
+fn over(rows: u64, along: u64, sum: u64, limit: &Limit) -> Refusal {
     let (most, rule) = (limit.most, &limit.rule);
-    let so_far =
-        if sum > rows { format!(", {sum} with those before it in this transaction") } else { String::new() };
+    let beside = if along > 0 {
+        format!(" and {along} along with them (foreign keys, triggers)")
+    } else {
+        String::new()
+    };
+    let so_far = if sum > rows.saturating_add(along) {
+        format!(", {sum} with those before it in this transaction")
+    } else {
+        String::new()
+    };
     let text = format!(
-        "Firsthand rolled this back: it would have affected {rows} rows{so_far}; at most {most} are allowed (rule {rule}). \
+        "Firsthand rolled this back: it would have affected {rows} rows{beside}{so_far}; at most {most} are allowed (rule {rule}). \
          {OVER_ADVICE}"
     );
     let mut refusal = Refusal::new(RefusalKind::Limit, text).hint(OVER_ADVICE);
@@ -241,8 +244,9 @@ impl PostgresDialect {
             What::Query(range) => {
                 let slots = slots.get(range.clone()).unwrap_or_default();
                 let commits = self.sync_commits() || !slots.iter().all(|s| s.stays_inside(leaves_open));
-                let wraps =
-                    slots.iter().any(Slot::is_limited) || withholds(slots) || self.wraps_to_name(slots);
+                let wraps = slots.iter().any(|slot| slot.is_limited() || slot.counts().is_some())
+                    || withholds(slots)
+                    || self.wraps_to_name(slots);
                 let rolls_back = slots.iter().all(|s| s.permitted().is_none_or(rolls_back));
                 limited
                     || (may_stop && commits)
@@ -250,15 +254,15 @@ impl PostgresDialect {
                     || self.radius.is_wrapped()
                     || (wraps && !self.flight.is_idle())
             }
+            // Among copy data it counts for nothing, or for a COPY that has failed.
+            What::Sync if self.flight.is_reading_copy() => false,
             What::Sync => limited || ((may_stop || unnamed) && self.sync_commits()),
             What::Function(_) => limited || may_stop || unnamed,
             What::Execute(_) => {
                 let slot = item.owner.and_then(|o| slots.get(o));
                 let is = |kind: fn(&Shape) -> bool| slot.is_some_and(|s| s.stays_inside(kind));
                 let rolls_back = slot.and_then(Slot::permitted).is_some_and(rolls_back);
-                let copies = slot.and_then(Slot::permitted).is_some_and(|running| running.untraced);
                 (limited && !is(stays_inside))
-                    || (unnamed && copies)
                     || (may_stop && !is(leaves_open))
                     || (unnamed && !is(leaves_open) && !rolls_back)
             }
@@ -282,17 +286,26 @@ impl PostgresDialect {
 
     /// Before a Query: what it needs around it. The refusal, when its limit cannot be kept.
     pub(super) fn wrap_query(&mut self, slots: &[Slot], out: &mut Vec<Action>) -> Result<(), Refusal> {
+        let counts = slots.iter().find_map(Slot::counts);
         match slots.iter().find_map(Slot::limit) {
             Some(limited) if slots.len() > 1 && !slots.iter().all(|slot| slot.stays_inside(stays_inside)) => {
                 return Err(uncountable(limited.most, &limited.rule));
             }
             Some(_) => {}
             None if withholds(slots) || self.wraps_to_name(slots) => {}
+            None if counts.is_some() => {}
             None => return Ok(()),
         }
-        if self.transaction == Transaction::Idle {
-            out.push(Action::ToServer(self.without_command(query("BEGIN"))));
-            self.flight.push(Entry::plain(Sent::Own));
+        let wraps = self.transaction == Transaction::Idle;
+        match counts {
+            Some((reach, seq)) => self.ask_along(if wraps { "BEGIN;" } else { "" }, &reach, seq, false, out),
+            None if wraps => {
+                out.push(Action::ToServer(self.without_command(query("BEGIN"))));
+                self.flight.push(Entry::plain(Sent::Own));
+            }
+            None => {}
+        }
+        if wraps {
             self.radius.wrap = Some(Wrap::Open);
         }
         Ok(())
@@ -303,8 +316,12 @@ impl PostgresDialect {
         let running = &self.flight.running;
         let waits = self.radius.is_wrapped()
             || running.iter().any(|r| r.limit.is_some() || r.traced || r.may_be_withheld());
-        let goes = |held: &Sending| !waits && (!held.waits_for_all() || self.flight.is_idle());
-        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || self.awaits_name(out) {
+        let swallowed = self.flight.is_reading_copy();
+        let goes = |held: &Sending| {
+            (!waits && (!held.waits_for_all() || self.flight.is_idle())) || (swallowed && held.is_sync())
+        };
+        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || (!swallowed && self.awaits_name(out))
+        {
             return;
         }
         let Some(held) = self.radius.held.take() else { return };
@@ -333,6 +350,9 @@ impl PostgresDialect {
             }
             self.swallow(len, walk, out);
             return Some(Step::On);
+        }
+        if let Some(step) = self.counted(tag, len, walk, out) {
+            return Some(step);
         }
         if matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Own)) {
             // What fails a transaction behind other answers tells so with its own; BEGIN around a Query is not told.
@@ -401,9 +421,11 @@ impl PostgresDialect {
             && let Some(limit) = self.flight.take_limit()
         {
             let rows = CommandTag::read(walk.body(len)).ok().and_then(|tag| tag.rows()).unwrap_or(0);
-            self.radius.sum = self.radius.sum.saturating_add(rows);
+            let along = self.flight.running.front().and_then(|r| r.along.as_ref());
+            let along = along.map_or(0, |along| along.beside(rows));
+            self.radius.sum = self.radius.sum.saturating_add(rows).saturating_add(along);
             if self.radius.sum > limit.most {
-                let refusal = over(rows, self.radius.sum, &limit);
+                let refusal = over(rows, along, self.radius.sum, &limit);
                 return Some(self.undo(&refusal, Some(rows), len, walk, out));
             }
         }
@@ -441,11 +463,42 @@ impl PostgresDialect {
         Step::On
     }
 
+    /// A message that is no copy data has come while the target reads some for a wrapped Query. PostgreSQL does not take it and
+    /// ends the session; so it gets one of the same kind, which would do nothing if the COPY had failed a moment ago. The
+    /// client's own waits for what becomes of that.
+    pub(super) fn end_copy_over(&mut self, tag: u8, out: &mut Vec<Action>) {
+        if !self.radius.is_wrapped() || !self.flight.is_reading_copy() || self.flight.ends_with_own() {
+            return;
+        }
+        let text = format!("firsthand ends a COPY of session {}", self.session);
+        let mut bytes = BytesMut::new();
+        let statement = frontend::Object::Statement(REFUSED_NAME);
+        let encoded = match tag {
+            b'P' => frontend::encode_parse(&mut bytes, REFUSED_NAME, text.as_bytes(), &[]),
+            b'B' => frontend::encode_bind(
+                &mut bytes,
+                (REFUSED_NAME, REFUSED_NAME),
+                (Format::Text, &[]),
+                Format::Text,
+            ),
+            b'E' => frontend::encode_execute(&mut bytes, REFUSED_NAME, 0),
+            b'D' => frontend::encode_describe(&mut bytes, statement),
+            b'C' => frontend::encode_close(&mut bytes, statement),
+            _ => frontend::encode_query(&mut bytes, text.as_bytes()),
+        };
+        debug_assert!(encoded.is_ok(), "neither name nor text holds a zero byte");
+        if matches!(tag, b'P' | b'B' | b'E' | b'D' | b'C') {
+            frontend::encode_sync(&mut bytes);
+        }
+        out.push(Action::ToServer(self.without_command(bytes.freeze())));
+        self.flight.push(Entry::plain(Sent::Own));
+    }
+
     /// A wrapped Query failed: the transaction around it goes, too.
     pub(super) fn wrap_failed(&mut self, out: &mut Vec<Action>) {
         if matches!(self.radius.wrap, Some(Wrap::Open)) {
             out.push(Action::ToServer(self.without_command(query("ROLLBACK"))));
-            self.radius.dropping = Some(1);
+            self.radius.dropping = Some(1 + self.flight.take_all_own());
         }
     }
 
@@ -464,6 +517,8 @@ impl PostgresDialect {
         let script = matches!(self.flight.first().map(|e| &e.sent), Some(Sent::Script));
         let ends = self.flight.first().map_or(0, |e| e.ends);
         let Some(running) = self.flight.end_first() else { return Step::On };
+        // A question of the gateway's own may stand behind it: the answer to that is dropped, too.
+        let own = if script { self.flight.take_own(running.seq) } else { 0 };
         self.failed = true;
         if self.transaction == Transaction::Open {
             self.transaction = Transaction::Failed;
@@ -488,16 +543,17 @@ impl PostgresDialect {
         let nothing_to_undo =
             self.transaction == Transaction::Idle && !self.flight.is_touched() && !self.radius.is_wrapped();
         if follows && nothing_to_undo {
-            self.radius.dropping = Some(0);
+            self.radius.dropping = Some(own);
         } else if follows && !alone {
             // More has gone out behind it, and a text that fails comes after that: the answers up to its own ReadyForQuery
             // are dropped. Nothing that ends a transaction block has gone out (`must_hold`).
-            self.radius.dropping = Some(0);
+            self.radius.dropping = Some(own);
             if self.transaction == Transaction::Failed {
                 self.fail_behind(refusal, out);
             }
         } else {
             self.make_fail(follows, refusal, out);
+            self.radius.dropping = self.radius.dropping.map(|others| others + own);
         }
         Step::On
     }

@@ -189,10 +189,12 @@ impl PostgresDialect {
         }
         match tag {
             b'D' | b'd' => self.data(tag, walk, out),
+            b'C' | b's' if let Some(step) = self.count_behind(len, walk, out) => step,
             b'C' => self.ends(Ending::Tag, len, walk, out),
             b'I' => self.ends(Ending::Empty, len, walk, out),
             b's' => self.ends(Ending::Suspended, len, walk, out),
             b'V' => self.ends(Ending::Function(Answer::default()), len, walk, out),
+            b'E' if self.fails_as_asked(len, walk, out) => Step::On,
             b'E' => self.error(len, walk, out),
             b'Z' => self.ready_for_query(len, walk, out),
             b'1' | b'2' | b'3' => self.step_done(tag, len, walk, out),

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 use firsthand_wire::postgres::backend::Message;
@@ -21,7 +22,9 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start() -> Self {
         let bin = server_programs().expect("PostgreSQL's server programs: apt install postgresql");
-        let dir = std::env::temp_dir().join(format!("firsthand-wire-values-{}", std::process::id()));
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("firsthand-wire-values-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let server = Self { dir, bin };
         if is_root() {

@@ -1,12 +1,9 @@
-//! What is known of tables, asked over a connection of the gateway's own: one for all sessions of a database, opened when
-//! somebody writes there and closed soon after nobody does.
+//! What is known of tables, asked over a connection of the gateway's own (`together`): one for all sessions of a database.
 //!
-//! Each write has its table asked about when it comes, while its intent is made durable, and whoever comes while a question
-//! is under way shares the next one: so what is known is never older than the statement, and many sessions cost little more
-//! than one. That it is asked is recorded for each table once per connection (`target.asked`, invariant 12).
+//! Each write has its table asked about when it comes, while its intent is made durable. That it is asked is recorded for each table once per connection (`target.asked`, invariant 12).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,12 +13,13 @@ use firsthand_model::time::MonoMicros;
 use firsthand_session::port::{BoxFuture, Need};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::frontend;
-use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::super::catalog::{answers, ask, connect, say_goodbye};
 use super::super::definitions::Way;
-use super::table::{TABLES_QUESTION, TableFacts, WATCHERS_QUESTION};
+use super::super::together::{Asks, Kept, Together, Waiting};
+use super::reach::{REACH_QUESTION, goes_on};
+use super::table::{TABLES_QUESTION, TableFacts, TableRow, WATCHERS_QUESTION};
 use crate::drive::line::Line;
 use crate::protocol::Probe;
 
@@ -30,11 +28,6 @@ const WITHIN: Duration = Duration::from_secs(2);
 /// A question that takes this long has failed, and nobody asks for a moment: the others are not to wait as long each. Less
 /// than [`WITHIN`], at whose end the question is dropped with whoever asked it.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_500);
-/// The connection is closed when nobody has asked for this long. Somebody may want to drop or to copy the database, which
-/// PostgreSQL refuses while others are connected, after it has waited for them for 5 s.
-const IDLE: Duration = Duration::from_millis(1_500);
-/// How often that is looked at.
-const LOOK: Duration = Duration::from_millis(500);
 /// After a failure nobody asks for this long.
 const REST: Duration = Duration::from_secs(1);
 /// Functions that look at statements change seldom: they are looked for this often.
@@ -45,8 +38,9 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 const DATABASES_MAX: usize = 1_024;
 /// Names that one connection has recorded; then it begins anew.
 const TOLD_MAX: usize = 4_096;
-/// The gateway's statement there.
+/// The gateway's statements there.
 const NAME: &[u8] = b"firsthand asks";
+const REACH_NAME: &[u8] = b"firsthand asks further";
 
 /// First of all there: nothing waits for long, and names are read as they are sent.
 const PREPARE: &str = "SET statement_timeout TO '1s'; SET lock_timeout TO '500ms'; SET client_encoding TO 'UTF8'; \
@@ -61,7 +55,10 @@ pub trait TableSource: Send + Sync {
 
 /// All databases that are asked.
 #[derive(Default)]
-pub(in super::super) struct Askers(Mutex<HashMap<(String, String), Arc<Asker>>>);
+pub(in super::super) struct Askers(Mutex<HashMap<Place, Arc<Together<Asker>>>>);
+
+/// A target and a database of it.
+type Place = (String, String);
 
 impl Askers {
     /// Who asks this database.
@@ -75,79 +72,58 @@ impl Askers {
         if all.len() >= DATABASES_MAX && !all.contains_key(&key) {
             return None;
         }
-        let asker = all.entry(key).or_insert_with(|| Arc::new(Asker::new(way)));
+        let asker = all.entry(key).or_insert_with(|| Together::new(Asker { way }));
         Some(Arc::new(Shared(Arc::clone(asker))))
     }
 }
 
-struct Shared(Arc<Asker>);
+struct Shared(Arc<Together<Asker>>);
 
 impl TableSource for Shared {
     fn ask(&self, role: &str, names: Vec<String>) -> BoxFuture<'static, Option<TableFacts>> {
-        let (asker, role) = (Arc::clone(&self.0), role.to_owned());
-        Box::pin(async move { timeout(WITHIN, asker.facts(role, names)).await.ok().flatten() })
+        let (all, question) = (Arc::clone(&self.0), Question { role: role.to_owned(), names });
+        Box::pin(async move { all.ask(question, WITHIN).await.flatten() })
     }
 }
 
-/// Somebody who waits.
-struct Request {
+/// What one asks for.
+struct Question {
     role: String,
     names: Vec<String>,
-    answer: oneshot::Sender<Option<TableFacts>>,
 }
 
 struct Asker {
     way: Way,
-    waiting: Mutex<Vec<Request>>,
-    /// Held by whoever asks for all who wait.
-    state: tokio::sync::Mutex<State>,
 }
 
+/// What is remembered.
 #[derive(Default)]
-struct State {
-    line: Option<Line>,
-    used: Option<MonoMicros>,
+struct Memory {
     failed: Option<MonoMicros>,
     watchers: Option<(MonoMicros, Vec<String>)>,
     /// Names whose question is in the record.
     told: HashSet<String>,
 }
 
-impl Asker {
-    fn new(way: Way) -> Self {
-        Self { way, waiting: Mutex::default(), state: tokio::sync::Mutex::default() }
-    }
+impl Asks for Asker {
+    type Question = Question;
+    type Answer = Option<TableFacts>;
+    type Line = Line;
+    type Memory = Memory;
 
-    async fn facts(self: Arc<Self>, role: String, names: Vec<String>) -> Option<TableFacts> {
-        let (answer, mut told) = oneshot::channel();
-        self.waiting().push(Request { role, names, answer });
-        let mut state = tokio::select! {
-            biased;
-            told = &mut told => return told.ok().flatten(),
-            state = self.state.lock() => state,
-        };
-        let requests = std::mem::take(&mut *self.waiting());
-        if !requests.is_empty() {
-            self.serve(&mut state, requests).await;
-        }
-        drop(state);
-        told.await.ok().flatten()
-    }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> MonoMicros {
+        self.way.engine.clock.mono()
     }
 
     /// Asks for all of them; each role has a question of its own.
-    async fn serve(self: &Arc<Self>, state: &mut State, mut requests: Vec<Request>) {
-        while let Some(role) = requests.first().map(|r| r.role.clone()) {
-            let (same, others) = requests.into_iter().partition(|r| r.role == role);
-            let same: Vec<Request> = same;
-            requests = others;
-            let mut names: Vec<String> = same.iter().flat_map(|r| r.names.iter().cloned()).collect();
+    async fn serve(&self, kept: &mut Kept<Self>, mut waiting: Vec<Waiting<Self>>) {
+        while let Some(role) = waiting.first().map(|w| w.question.role.clone()) {
+            let (same, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|w| w.question.role == role);
+            waiting = others;
+            let mut names: Vec<String> = same.iter().flat_map(|w| w.question.names.iter().cloned()).collect();
             names.sort_unstable();
             names.dedup();
-            let facts = match self.asked(state, &role, &names).await {
+            let facts = match self.asked(kept, &role, &names).await {
                 Ok(facts) => Some(facts),
                 Err(why) => {
                     let (target, database) = (&self.way.target, &self.way.database);
@@ -155,37 +131,35 @@ impl Asker {
                     None
                 }
             };
-            for request in same {
-                let _ = request.answer.send(facts.clone());
-            }
+            same.into_iter().for_each(|one| one.tell(facts.clone()));
         }
     }
 
-    async fn asked(
-        self: &Arc<Self>,
-        state: &mut State,
-        role: &str,
-        names: &[String],
-    ) -> Result<TableFacts, String> {
-        let now = self.way.engine.clock.mono();
+    async fn say_goodbye(line: Line) {
+        say_goodbye(line).await;
+    }
+}
+
+impl Asker {
+    async fn asked(&self, kept: &mut Kept<Self>, role: &str, names: &[String]) -> Result<TableFacts, String> {
+        let now = self.now();
+        let Kept { line: kept_line, memory, .. } = kept;
         let since = |then: MonoMicros| Duration::from_micros(now.0.saturating_sub(then.0));
-        if state.failed.is_some_and(|then| since(then) < REST) {
+        if memory.failed.is_some_and(|then| since(then) < REST) {
             return Err("it failed a moment ago".to_owned());
         }
-        // It is back in its place only after a whole answer: what fails, or is given up in the middle, closes it.
         let answer = async {
-            let mut line = match state.line.take() {
+            let mut line = match kept_line.take() {
                 Some(line) => line,
                 None => {
                     let line = open(&self.way).await?;
-                    state.watchers = None;
-                    state.told.clear();
-                    tokio::spawn(close_when_idle(Arc::downgrade(self)));
+                    memory.watchers = None;
+                    memory.told.clear();
                     line
                 }
             };
-            self.tell(&mut state.told, names)?;
-            let watchers = match &state.watchers {
+            self.tell(&mut memory.told, names)?;
+            let watchers = match &memory.watchers {
                 Some((then, watchers)) if now.0.saturating_sub(then.0) < WATCHERS_KEPT_MICROS => {
                     watchers.clone()
                 }
@@ -193,21 +167,31 @@ impl Asker {
                     let rows = ask(&mut line, WATCHERS_QUESTION, &mut { ANSWER_BYTES_MAX }).await?;
                     let watchers: Vec<_> =
                         rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
-                    state.watchers = Some((now, watchers.clone()));
+                    memory.watchers = Some((now, watchers.clone()));
                     watchers
                 }
             };
-            let rows = question(&mut line, role, names).await?;
-            Ok((line, TableFacts { rows, watchers }))
+            let rows = question(&mut line, NAME, &array(names), role).await?;
+            let mut further: Vec<String> = rows
+                .iter()
+                .filter(|row| goes_on(row))
+                .filter_map(|row| row.first().cloned().flatten())
+                .collect();
+            further.dedup();
+            let reach = match further.as_slice() {
+                [] => Vec::new(),
+                further => question(&mut line, REACH_NAME, &array(further), role).await?,
+            };
+            Ok((line, TableFacts { rows, watchers, reach }))
         };
         let late = || "it was not answered in time".to_owned();
         match timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(|_| Err(late())) {
             Ok((line, facts)) => {
-                (state.line, state.used, state.failed) = (Some(line), Some(now), None);
+                (*kept_line, memory.failed) = (Some(line), None);
                 Ok(facts)
             }
             Err(why) => {
-                state.failed = Some(now);
+                memory.failed = Some(now);
                 Err(why)
             }
         }
@@ -240,8 +224,9 @@ async fn open(way: &Way) -> Result<Line, String> {
     let (mut line, _) = connect(probe).await?;
     ask(&mut line, PREPARE, &mut { ANSWER_BYTES_MAX }).await?;
     let mut out = BytesMut::new();
-    // text[] and text.
+    // text[] and text; oid[] and name.
     frontend::encode_parse(&mut out, NAME, TABLES_QUESTION.as_bytes(), &[1009, 25])
+        .and_then(|()| frontend::encode_parse(&mut out, REACH_NAME, REACH_QUESTION.as_bytes(), &[1028, 19]))
         .map_err(|e| e.to_string())?;
     frontend::encode_sync(&mut out);
     line.send(&out).await.map_err(|e| e.to_string())?;
@@ -249,15 +234,10 @@ async fn open(way: &Way) -> Result<Line, String> {
     Ok(line)
 }
 
-async fn question(
-    line: &mut Line,
-    role: &str,
-    names: &[String],
-) -> Result<Vec<super::table::TableRow>, String> {
-    let list = array(names);
-    let values = [Some(list.as_bytes()), Some(role.as_bytes())];
+async fn question(line: &mut Line, name: &[u8], of: &str, role: &str) -> Result<Vec<TableRow>, String> {
+    let values = [Some(of.as_bytes()), Some(role.as_bytes())];
     let mut out = BytesMut::new();
-    frontend::encode_bind(&mut out, (b"", NAME), (Format::Text, &values), Format::Text)
+    frontend::encode_bind(&mut out, (b"", name), (Format::Text, &values), Format::Text)
         .and_then(|()| frontend::encode_execute(&mut out, b"", 0))
         .map_err(|e| e.to_string())?;
     frontend::encode_sync(&mut out);
@@ -279,27 +259,6 @@ fn array(names: &[String]) -> String {
         out.push('"');
     }
     out + "}"
-}
-
-async fn close_when_idle(asker: Weak<Asker>) {
-    loop {
-        sleep(LOOK).await;
-        let Some(asker) = asker.upgrade() else { return };
-        let mut state = asker.state.lock().await;
-        let now = asker.way.engine.clock.mono();
-        let idle = state.used.is_none_or(|then| u128::from(now.since(then)) >= IDLE.as_micros());
-        if state.line.is_none() {
-            return;
-        }
-        if idle {
-            let line = state.line.take();
-            drop(state);
-            if let Some(line) = line {
-                let _ = timeout(WITHIN, say_goodbye(line)).await;
-            }
-            return;
-        }
-    }
 }
 
 /// What the gateway asks, for the leaf.

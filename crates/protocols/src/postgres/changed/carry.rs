@@ -157,7 +157,10 @@ impl PostgresDialect {
             return Err(DEFINED);
         }
         let facts = self.changed.facts.as_ref().ok_or(UNASKED)?;
-        let table = table::meant(facts, &change.table, text, shape)?;
+        let table = table::meant(facts, &change.table, shape)?;
+        if table::watches(facts, text) {
+            return Err(table::OWN_TEXT);
+        }
         let added = Added::plan(change, table, self.changed.kept)?;
         if !added.is_ascii() && !self.parameters.settings.utf8 {
             return Err(ENCODING);

@@ -7,15 +7,19 @@
 //! force, whose columns the role may read, in a text that parses to the same tree and the list. Everywhere else the
 //! statement goes as it is, and its outcome says why (`changed-rows:…`).
 //!
+//! `reach` is how far a change may go beyond the table that is written to, and `along` asks for how many rows it did.
+//!
 //! In the extended protocol the client's own statement is prepared and bound as it is, and so says all that can be wrong with
 //! it; then the changed text takes the portal's place, as a statement that lives no longer than that.
 
 mod added;
+mod along;
 mod ask;
 mod asker;
 mod carry;
 mod messages;
 mod old;
+mod reach;
 mod table;
 
 use std::sync::Arc;
@@ -26,9 +30,12 @@ use firsthand_session::Answer;
 use firsthand_sql::Changes;
 
 pub(super) use added::{Added, Changed};
+pub(super) use along::{Along, Reached};
 pub(super) use ask::Asked;
 pub(super) use asker::Askers;
 pub use asker::TableSource;
+pub use reach::REACH_QUESTION;
+pub(super) use reach::Reach;
 pub use table::{TABLES_QUESTION, TableFacts, TableRow};
 
 /// Coverage fact: several statements in one message, whose places must not move.
@@ -74,6 +81,8 @@ pub(super) struct ChangedState {
     pub(super) moving: bool,
     /// An Execute with a limit of rows has gone out since the last Sync.
     pub(super) parts: bool,
+    /// The record has been told what is asked about what changes along.
+    pub(super) noted: bool,
     /// Counts reports of changed settings: constants in a prepared text were read by those of its time.
     pub(super) settings: u64,
 }

@@ -37,7 +37,11 @@ WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT g.tgisinternal \
 AND (g.tgtype::pg_catalog.int4 OPERATOR(pg_catalog.&) 18) OPERATOR(pg_catalog.=) 18) AS remade, \
 c.oid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation FROM pg_catalog.pg_locks l \
 WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.mode OPERATOR(pg_catalog.=) \
-ANY ('{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'))) AS locked \
+ANY ('{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'))) AS locked, \
+d.acts OR (c.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger g \
+WHERE g.tgrelid OPERATOR(pg_catalog.=) c.oid AND g.tgenabled OPERATOR(pg_catalog.<>) 'D' \
+AND (g.tgfoid OPERATOR(pg_catalog.=) ANY ('{1646,1647,1650,1651,1652,1653}') \
+OR (NOT g.tgisinternal AND g.tgfoid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)))) AS acts \
 FROM pg_catalog.pg_class c \
 JOIN pg_catalog.pg_roles r ON r.rolname OPERATOR(pg_catalog.=) $2 \
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
@@ -46,7 +50,11 @@ WITH RECURSIVE below AS (\
 SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid \
 UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN below ON i.inhparent OPERATOR(pg_catalog.=) below.inhrelid) \
 SELECT pg_catalog.bool_or(p.relkind OPERATOR(pg_catalog.=) 'f') AS strange, \
-pg_catalog.bool_or(p.relhastriggers) AS triggers \
+pg_catalog.bool_or(p.relhastriggers) AS triggers, \
+pg_catalog.bool_or(p.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger g \
+WHERE g.tgrelid OPERATOR(pg_catalog.=) p.oid AND g.tgenabled OPERATOR(pg_catalog.<>) 'D' \
+AND (g.tgfoid OPERATOR(pg_catalog.=) ANY ('{1646,1647,1650,1651,1652,1653}') \
+OR (NOT g.tgisinternal AND g.tgfoid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)))) AS acts \
 FROM below JOIN pg_catalog.pg_class p ON p.oid OPERATOR(pg_catalog.=) below.inhrelid) d ON c.relhassubclass \
 LEFT JOIN LATERAL (\
 SELECT ARRAY(SELECT u.number FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY u(number, place) \
@@ -66,7 +74,7 @@ SELECT rel.oid, rel.nspname, rel.relname, rel.kind, rel.ruled, rel.secured, rel.
 rel.locked, a.attname, a.attnum, a.atttypid, a.attnum OPERATOR(pg_catalog.=) ANY (rel.columns), \
 pg_catalog.has_column_privilege(rel.role, rel.oid, a.attnum, 'SELECT'), \
 a.attlen OPERATOR(pg_catalog.=) -1 AND a.attstorage OPERATOR(pg_catalog.<>) 'p', \
-rel.remade OR (a.attnum OPERATOR(pg_catalog.=) ANY (rel.columns) AND a.attgenerated OPERATOR(pg_catalog.<>) '') \
+rel.remade OR (a.attnum OPERATOR(pg_catalog.=) ANY (rel.columns) AND a.attgenerated OPERATOR(pg_catalog.<>) ''), rel.acts \
 FROM rel JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) rel.oid \
 WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND a.attgenerated OPERATOR(pg_catalog.<>) 'v' \
 ORDER BY rel.oid, a.attnum";
@@ -88,6 +96,8 @@ pub struct TableFacts {
     pub rows: Vec<TableRow>,
     /// Functions that look at the text of the statement under way.
     pub watchers: Vec<String>,
+    /// The rows of the answer to [`REACH_QUESTION`](super::REACH_QUESTION): of those tables whose changes may go further.
+    pub reach: Vec<TableRow>,
 }
 
 /// A table's name as a statement writes it: database, schema, table.
@@ -121,16 +131,15 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     /// Why RETURNING cannot be added to statements on it.
     pub(super) why: Option<&'static str>,
+    /// More than its own rows may change with them.
+    pub(super) goes_on: bool,
+    /// A rule or a view: what changes in its place is not told by its name.
+    pub(super) beyond: bool,
 }
 
-/// The table that a statement means by that name, with this text; or why that is not certain.
+/// The table that a statement means by that name; or why that is not certain.
 /// `shape`: what the statement was understood to do, where somebody asks for that.
-pub(super) fn meant(
-    facts: &TableFacts,
-    name: &Name,
-    text: &[u8],
-    shape: &Shape,
-) -> Result<Table, &'static str> {
+pub(super) fn meant(facts: &TableFacts, name: &Name, shape: &Shape) -> Result<Table, &'static str> {
     let [_, schema, relation] = name;
     let mut found: Option<Table> = None;
     // By the session's own search path, if it was followed; then the statement writes to just one relation of this name.
@@ -158,18 +167,16 @@ pub(super) fn meant(
         }
         read(table, row, &facts.watchers).ok_or("changed-rows:encoding")?;
     }
-    let table = found.ok_or("changed-rows:relation")?;
-    if watches(facts, text) {
-        return Err(OWN_TEXT);
-    }
-    Ok(table)
+    found.ok_or("changed-rows:relation")
 }
 
 /// Coverage fact: something may look at the text of the statement.
-const OWN_TEXT: &str = "changed-rows:own-text";
+pub(super) const OWN_TEXT: &str = "changed-rows:own-text";
+/// Coverage fact: somebody changes what a table is, or waits to.
+pub(super) const LOCKED: &str = "changed-rows:locked";
 
 /// Whether a statement may look at its own text.
-fn watches(facts: &TableFacts, text: &[u8]) -> bool {
+pub(super) fn watches(facts: &TableFacts, text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text).to_lowercase();
     ["current_query", "pg_stat_activity", "pg_stat_get"].into_iter().any(|word| text.contains(word))
         || facts.watchers.iter().any(|name| text.contains(&name.to_lowercase()))
@@ -184,12 +191,14 @@ fn read(table: &mut Table, row: &TableRow, watchers: &[String]) -> Option<()> {
     table.alone = text(3)? == "r";
     table.whole = holds(8);
     table.remade |= holds(17);
+    table.beyond = text(3)? == "v" || holds(4);
+    table.goes_on = super::reach::goes_on(row) && !matches!(text(3)?, "f" | "m") && !holds(6) && !holds(10);
     table.why = match text(3)? {
         "r" | "p" | "h" if holds(4) => Some("changed-rows:rule"),
         "r" | "p" | "h" if holds(5) => Some("changed-rows:row-security"),
         "r" | "p" | "h" if holds(6) => Some("changed-rows:foreign"),
         // Somebody changes it, or waits to: what it is now is not what the statement meets when its turn comes.
-        "r" | "p" | "h" if holds(10) => Some("changed-rows:locked"),
+        "r" | "p" | "h" if holds(10) => Some(LOCKED),
         "r" | "p" | "h" if holds(9) || (holds(7) && !watchers.is_empty()) => Some(OWN_TEXT),
         "r" | "p" | "h" => None,
         "v" | "m" => Some("changed-rows:view"),

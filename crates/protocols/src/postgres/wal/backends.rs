@@ -1,84 +1,58 @@
-//! Which transaction a session's backend is in: asked over a connection of the gateway's own, of all sessions that wait at
-//! that moment in one question. It is open while somebody asks and closed soon after.
+//! Which transaction a session's backend is in: asked over a connection of the gateway's own (`together`), of all sessions that
+//! wait at that moment in one question.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use firsthand_model::time::MonoMicros;
-use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
 
 use super::super::catalog::{ask, say_goodbye};
 use super::super::definitions::Way;
+use super::super::together::{Asks, Kept, Together, Waiting};
 use super::follower::{open, tell};
 use crate::drive::line::Line;
 
 /// A commit waits this long for its transaction's number, which a connected target tells in less than a millisecond. Then it
 /// goes, and the record says that it is not known.
 const WITHIN: Duration = Duration::from_secs(5);
-/// The connection is closed when nobody has asked for this long (see `changed/asker.rs`).
-const IDLE: Duration = Duration::from_millis(1_500);
-/// How often that is looked at.
-const LOOK: Duration = Duration::from_millis(500);
 /// Bytes of one answer: a line for each session.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// What one asks for.
-struct Request {
-    pid: u32,
-    answer: oneshot::Sender<Option<Option<u64>>>,
-}
-
 /// Asks for all sessions of a database.
-pub(super) struct Backends {
-    way: Way,
-    waiting: Mutex<Vec<Request>>,
-    /// Held by whoever asks for all who wait.
-    state: tokio::sync::Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    line: Option<Line>,
-    used: Option<MonoMicros>,
-}
+pub(super) struct Backends(Arc<Together<Asker>>);
 
 impl Backends {
-    pub(super) fn new(way: Way) -> Arc<Self> {
-        Arc::new(Self { way, waiting: Mutex::default(), state: tokio::sync::Mutex::default() })
+    pub(super) fn new(way: Way) -> Self {
+        Self(Together::new(Asker { way }))
     }
 
     /// The transaction of this backend. `Some(None)`: it is in none that has a number; `None`: it could not be told.
-    pub(super) async fn transaction(self: &Arc<Self>, pid: u32) -> Option<Option<u64>> {
-        timeout(WITHIN, self.asked(pid)).await.ok().flatten()
+    pub(super) async fn transaction(&self, pid: u32) -> Option<Option<u64>> {
+        self.0.ask(pid, WITHIN).await.flatten()
+    }
+}
+
+struct Asker {
+    way: Way,
+}
+
+impl Asks for Asker {
+    /// The backend.
+    type Question = u32;
+    type Answer = Option<Option<u64>>;
+    type Line = Line;
+    type Memory = ();
+
+    fn now(&self) -> MonoMicros {
+        self.way.engine.clock.mono()
     }
 
-    async fn asked(self: &Arc<Self>, pid: u32) -> Option<Option<u64>> {
-        let (answer, mut told) = oneshot::channel();
-        self.waiting().push(Request { pid, answer });
-        let mut state = tokio::select! {
-            biased;
-            told = &mut told => return told.ok().flatten(),
-            state = self.state.lock() => state,
-        };
-        let requests = std::mem::take(&mut *self.waiting());
-        if !requests.is_empty() {
-            self.serve(&mut state, requests).await;
-        }
-        drop(state);
-        told.await.ok().flatten()
-    }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn serve(self: &Arc<Self>, state: &mut State, requests: Vec<Request>) {
+    async fn serve(&self, kept: &mut Kept<Self>, waiting: Vec<Waiting<Self>>) {
         // Once more over a new connection: the one at hand may have been ended from the other side.
         let mut found = None;
         for _ in 0..2 {
-            let fresh = state.line.is_none();
-            match self.question(state, &requests).await {
+            let fresh = kept.line.is_none();
+            match self.question(kept, &waiting).await {
                 Ok(rows) => {
                     found = Some(rows);
                     break;
@@ -92,29 +66,32 @@ impl Backends {
                 }
             }
         }
-        for request in requests {
-            let of = |(pid, xid): &(u32, Option<u64>)| (*pid == request.pid).then_some(*xid);
+        for one in waiting {
+            let of = |(pid, xid): &(u32, Option<u64>)| (*pid == one.question).then_some(*xid);
             let answer = found.as_ref().and_then(|rows| rows.iter().find_map(of));
-            let _ = request.answer.send(answer);
+            one.tell(answer);
         }
     }
 
+    async fn say_goodbye(line: Line) {
+        say_goodbye(line).await;
+    }
+}
+
+impl Asker {
     async fn question(
-        self: &Arc<Self>,
-        state: &mut State,
-        requests: &[Request],
+        &self,
+        kept: &mut Kept<Self>,
+        waiting: &[Waiting<Self>],
     ) -> Result<Vec<(u32, Option<u64>)>, String> {
-        // It is back in its place only after a whole answer: what fails, or is given up in the middle, closes it.
-        let mut line = match state.line.take() {
+        let mut line = match kept.line.take() {
             Some(line) => line,
             None => {
                 tell(&self.way, "transactions", "")?;
-                let line = open(&self.way).await?;
-                tokio::spawn(close_when_idle(Arc::downgrade(self)));
-                line
+                open(&self.way).await?
             }
         };
-        let pids: Vec<String> = requests.iter().map(|r| r.pid.to_string()).collect();
+        let pids: Vec<String> = waiting.iter().map(|w| w.question.to_string()).collect();
         // Whoever may not see a backend's doing is not told its transaction either, as if it had none.
         let text = format!(
             "SELECT s.pid, s.backend_xid, pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) \
@@ -123,8 +100,7 @@ impl Backends {
             pids.join(",")
         );
         let rows = ask(&mut line, &text, &mut { ANSWER_BYTES_MAX }).await?;
-        state.line = Some(line);
-        state.used = Some(self.way.engine.clock.mono());
+        kept.line = Some(line);
         let number = |v: Option<&Option<String>>| v?.as_ref()?.parse::<u64>().ok();
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
@@ -146,27 +122,6 @@ fn whole(xid: u64, next: u64) -> u64 {
     let after = xid < low && low - xid > 1 << 31;
     let epoch = if before { epoch.saturating_sub(1) } else { epoch + u64::from(after) };
     (epoch << 32) | (xid & 0xffff_ffff)
-}
-
-async fn close_when_idle(of: Weak<Backends>) {
-    loop {
-        sleep(LOOK).await;
-        let Some(of) = of.upgrade() else { return };
-        let mut state = of.state.lock().await;
-        let now = of.way.engine.clock.mono();
-        let idle = state.used.is_none_or(|then| u128::from(now.since(then)) >= IDLE.as_micros());
-        if state.line.is_none() {
-            return;
-        }
-        if idle {
-            let line = state.line.take();
-            drop(state);
-            if let Some(line) = line {
-                let _ = timeout(WITHIN, say_goodbye(line)).await;
-            }
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

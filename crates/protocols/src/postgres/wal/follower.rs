@@ -121,7 +121,7 @@ pub(in super::super) struct Follower {
     state: watch::Sender<State>,
     pending: Mutex<BTreeMap<u64, Pending>>,
     woken: Notify,
-    backends: Arc<Backends>,
+    backends: Backends,
 }
 
 /// What keeps it from reading.

@@ -14,7 +14,8 @@
 //! Rows of other numbers never leave the target.
 //!
 //! What is held back is what `radius` holds back for limits, and a single statement of a Query outside a transaction block
-//! goes between BEGIN and COMMIT as there. What cannot be held (several statements with a COMMIT among them, CALL and DO
+//! goes between BEGIN and COMMIT as there. A Sync behind the Execute of a
+//! COPY waits until the target reads copy data, which tells that it is swallowed. What cannot be held (several statements with a COMMIT among them, CALL and DO
 //! outside a block, which may commit within) says `changed-rows:unattributed`.
 //!
 //! The plugin is `test_decoding`, which comes with the server. `pgoutput` needs a publication, and one for all tables makes
@@ -116,17 +117,9 @@ impl PostgresDialect {
         self.wal.naming.is_some() && may_change(shape)
     }
 
-    /// COPY of the extended protocol outside of a block: the Sync behind it may be swallowed, and is not held back.
-    pub(super) fn leave_untraced(&self, running: &mut Running, via: &str) {
-        if running.traced && running.may_copy() && via == "extended" && self.transaction != Transaction::Open
-        {
-            (running.traced, running.untraced) = (false, true);
-        }
-    }
-
     /// Sync and Flush among the copy data of a Query: the target takes no notice of them, and what comes behind must not wait.
     pub(super) fn swallows_in_copy(&self, tag: u8) -> bool {
-        self.wal.naming.is_some() && matches!(tag, b'S' | b'H') && self.flight.is_reading_copy()
+        matches!(tag, b'S' | b'H') && self.flight.is_reading_copy()
     }
 
     /// Whether the COPY that copy data is for may itself be held back.
@@ -173,7 +166,7 @@ impl PostgresDialect {
         let told = [Effect::Write, Effect::Execute, Effect::Unknown].iter().any(|e| shape.effects.has(*e));
         let within = !inside && may_commit_within(shape);
         let untold = running.traced && (told || may_commit_within(shape)) && (!held || within);
-        if untold || running.untraced {
+        if untold {
             running.changed = Some(Changed::Untold(UNATTRIBUTED));
         }
     }
