@@ -151,7 +151,9 @@ impl Script {
             )
         };
         if !cancels {
-            assert!(rig.to_client == direct.out, "other bytes: {}", told());
+            // Who leaves without asking for answers may read more of them: the gateway has asked for its own sake.
+            let same = if self.leaves { rig.to_client.starts_with(&direct.out) } else { rig.to_client == direct.out };
+            assert!(same, "other bytes: {}", told());
             assert_eq!(rig.target.executed, direct.executed, "{}", told());
         }
         if rig.target.dead {

@@ -163,10 +163,13 @@ impl Rig {
 
     pub(crate) fn answer(&mut self) {
         let mut asking = self.asking.take().unwrap();
-        match Pin::new(&mut asking).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answers) => self.call(|me, out| me.dialect.answered(answers, NOW, out)),
-            Poll::Pending => panic!("the disk is instant"),
+        // A large batch gives way once and again.
+        for _ in 0..32 {
+            if let Poll::Ready(answers) = Pin::new(&mut asking).poll(&mut Context::from_waker(Waker::noop())) {
+                return self.call(|me, out| me.dialect.answered(answers, NOW, out));
+            }
         }
+        panic!("the disk is instant");
     }
 
     pub(crate) fn settle(&mut self, dice: &mut Dice) {
