@@ -16,7 +16,6 @@ mod model;
 #[path = "simulation/rig.rs"]
 mod rig;
 
-
 use bytes::BytesMut;
 use firsthand_model::event::Event;
 use firsthand_model::outcome::AbandonReason;

@@ -114,5 +114,7 @@ impl PostgresDialect {
 /// with a COPY of its own, whose context stands in front of the trigger's. In front of the first line nothing has been read.
 fn tells_a_line(context: &[u8]) -> bool {
     let none = b", line 0";
-    context.starts_with(b"COPY ") && !context.contains(&b'\n') && !context.windows(none.len()).any(|w| w == none)
+    context.starts_with(b"COPY ")
+        && !context.contains(&b'\n')
+        && !context.windows(none.len()).any(|w| w == none)
 }

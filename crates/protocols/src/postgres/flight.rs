@@ -429,9 +429,7 @@ impl Flight {
     /// Whether it is open to whom copy data would belong that came now: a command under way may come to take it. Not the one
     /// that the target reads it for, once anything else has gone out: that ends it.
     pub(super) fn copy_is_open(&self) -> bool {
-        self.copies > 0
-            && !self.takes_copy()
-            && self.running.iter().any(|r| !r.copy_done && r.may_copy())
+        self.copies > 0 && !self.takes_copy() && self.running.iter().any(|r| !r.copy_done && r.may_copy())
     }
 
     /// Whether the newest Sync may be swallowed by a COPY, so that the target may skip what is sent now. A command must

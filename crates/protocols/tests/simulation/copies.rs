@@ -2,6 +2,8 @@
 //! which bytes can arrive. The client must read what it would read directly, the target must run the same, and the record
 //! must say of each command whether it ran.
 
+use super::model::Model;
+use super::rig::{Dice, NOW, Rig, on_large_stack};
 use bytes::BytesMut;
 use firsthand_model::command::Step;
 use firsthand_model::event::Event;
@@ -9,8 +11,6 @@ use firsthand_model::outcome::AbandonReason;
 use firsthand_protocols::dialect::Dialect;
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::frontend::{self, Object};
-use super::model::Model;
-use super::rig::{Dice, NOW, Rig, on_large_stack};
 
 /// What a script is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ enum Part {
 }
 
 use Part::{
-    Bad, Begin, Close, CopyIn, CopyOut, CopyQuery, Data, Done, Describe, Dot, Fail, Flush, Half, Insert, Parse, Query,
-    Stray, Sync,
+    Bad, Begin, Close, CopyIn, CopyOut, CopyQuery, Data, Describe, Done, Dot, Fail, Flush, Half, Insert,
+    Parse, Query, Stray, Sync,
 };
 
 const ALL: [Part; 25] = [
@@ -48,7 +48,8 @@ const ALL: [Part; 25] = [
     Parse, Close, Describe, Stray, Begin, CopyIn, CopyQuery, CopyOut,
 ];
 const FEW: [Part; 8] = [Data, Bad, Done, Fail, Sync, Query, Insert, Close];
-const COPIES: [&str; 4] = ["copy t from stdin", "copy u from stdin", "copy v from stdin", "copy w from stdin"];
+const COPIES: [&str; 4] =
+    ["copy t from stdin", "copy u from stdin", "copy v from stdin", "copy w from stdin"];
 
 fn extended(text: &str, out: &mut BytesMut) {
     frontend::encode_parse(out, b"", text.as_bytes(), &[]).unwrap();
@@ -152,14 +153,22 @@ impl Script {
         };
         if !cancels {
             // Who leaves without asking for answers may read more of them: the gateway has asked for its own sake.
-            let same = if self.leaves { rig.to_client.starts_with(&direct.out) } else { rig.to_client == direct.out };
+            let same = if self.leaves {
+                rig.to_client.starts_with(&direct.out)
+            } else {
+                rig.to_client == direct.out
+            };
             assert!(same, "other bytes: {}", told());
             assert_eq!(rig.target.executed, direct.executed, "{}", told());
         }
         if rig.target.dead {
             assert!(rig.closed.is_some(), "not closed: {}", told());
         } else {
-            assert!(rig.closed.is_none() && rig.client.is_empty() && rig.from_client.is_empty(), "stuck: {}", told());
+            assert!(
+                rig.closed.is_none() && rig.client.is_empty() && rig.from_client.is_empty(),
+                "stuck: {}",
+                told()
+            );
             assert!(!rig.dialect.is_busy() && rig.asking.is_none(), "busy: {}", told());
         }
         self.check_log(&rig, &told);
@@ -239,7 +248,8 @@ fn all_short_scripts_behind_a_copy_are_told_as_they_were() {
         for length in 0..=most {
             for n in 0..FEW.len().pow(length) {
                 let parts = (0..length).map(|i| FEW[n / FEW.len().pow(i) % FEW.len()]).collect();
-                let mut script = Script { simple: false, block: false, old: false, leaves: false, copy: COPIES[0], parts };
+                let mut script =
+                    Script { simple: false, block: false, old: false, leaves: false, copy: COPIES[0], parts };
                 for copy in COPIES {
                     script.copy = copy;
                     for seed in 1..=number("ORDERS", 3) {

@@ -376,7 +376,15 @@ impl Model {
     }
 
     fn copy_begins(&mut self, simple: bool, end: CopyEnd) {
-        self.copying = Some(Copying { simple, end, midline: false, drains: false, line: 1, fresh: true, cancelled: false });
+        self.copying = Some(Copying {
+            simple,
+            end,
+            midline: false,
+            drains: false,
+            line: 1,
+            fresh: true,
+            cancelled: false,
+        });
     }
 
     /// A message while copy data is read.
@@ -453,7 +461,8 @@ impl Model {
     fn stopped(&mut self) {
         let Some(copying) = &self.copying else { return };
         let line = copying.line - 1;
-        let text = format!("canceling statement due to user request\0WCOPY t, line {line}\0RProcessInterrupts");
+        let text =
+            format!("canceling statement due to user request\0WCOPY t, line {line}\0RProcessInterrupts");
         self.copy_ends(Err(Failure("57014", text)));
     }
 

@@ -165,7 +165,8 @@ impl Rig {
         let mut asking = self.asking.take().unwrap();
         // A large batch gives way once and again.
         for _ in 0..32 {
-            if let Poll::Ready(answers) = Pin::new(&mut asking).poll(&mut Context::from_waker(Waker::noop())) {
+            if let Poll::Ready(answers) = Pin::new(&mut asking).poll(&mut Context::from_waker(Waker::noop()))
+            {
                 return self.call(|me, out| me.dialect.answered(answers, NOW, out));
             }
         }
@@ -184,4 +185,3 @@ pub(crate) fn on_large_stack(run: impl FnOnce() + Send + 'static) {
         std::panic::resume_unwind(panic);
     }
 }
-
