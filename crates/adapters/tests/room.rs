@@ -1,7 +1,5 @@
 //! Who waits for the log to keep up stands on its list once, however often it looks.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -201,7 +201,7 @@ impl Script {
                     wrong.push(format!("a second end of {number:?}"));
                     continue;
                 };
-                let did = rig.target.executed.iter().any(|it| *it == text);
+                let did = rig.target.executed.contains(&text);
                 // Of what was under way when the target went, nothing is said.
                 if text.starts_with("insert") && did != ran && !rig.target.dead {
                     wrong.push(format!("ran: {did}, told: {ran}: {text}"));
