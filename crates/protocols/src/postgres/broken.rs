@@ -4,6 +4,7 @@
 //! gateway does.
 
 use bytes::BytesMut;
+use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::AbandonReason;
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_wire::postgres::DecodeError;
@@ -14,7 +15,6 @@ use super::batch::What;
 use super::dialect::PostgresDialect;
 use super::flight::Sent;
 use super::forward::REFUSED_NAME;
-use super::report;
 use super::server::{Step, Walk};
 use crate::dialect::Action;
 
@@ -110,7 +110,12 @@ impl PostgresDialect {
         let Ok(it) = Report::read(walk.body(len), "ErrorResponse") else {
             return Step::Broken("a malformed error".to_owned());
         };
-        let detail = report::json(&it, None);
+        let text = |code| String::from_utf8_lossy(it.field(code).unwrap_or_default());
+        let mut detail = Vec::new();
+        let mut o = Object::open(&mut detail);
+        o.string("code", &text(b'C'));
+        o.string("message", &text(b'M'));
+        o.close();
         self.flush(walk, out);
         let reply = walk.cut(len);
         self.flight.pop();
@@ -120,7 +125,7 @@ impl PostgresDialect {
                 out.push(Action::Abandon(running.permit, AbandonReason::Skipped));
             }
         }
-        out.push(Action::Note { what: "refused", detail, reply });
+        out.push(Action::Note { what: "refused", detail: Json::from_written(detail), reply });
         Step::On
     }
 }
