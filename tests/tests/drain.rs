@@ -1,5 +1,7 @@
 //! Stopping: running commands finish, sessions are told, the record is closed properly.
 
+use std::time::{Duration, Instant};
+
 use firsthand_tests::lab::{AGENT, Lab, Plan};
 use firsthand_tests::process::until;
 use firsthand_tests::raw::{Message, Raw};
@@ -64,6 +66,31 @@ fn a_command_that_outlasts_the_drain_is_abandoned_and_told() {
     let intent = record.intents("pg_sleep(600)").next().unwrap();
     let outcome = record.outcome(intent).unwrap();
     assert_eq!(outcome.leaf("why").as_str(), Some("drained"), "{}", outcome.0);
+}
+
+/// Whoever stops the gateway is promised when that is over: a client that takes nothing of what it is told changes nothing.
+#[test]
+fn a_client_that_reads_nothing_does_not_hold_up_the_end_of_a_drain() {
+    let mut lab = Lab::start(Plan::default()).unwrap();
+    lab.gateway.stop().unwrap();
+    lab.gateway.rewrite(|settings| settings.more = "[limits]\ndrain = \"500ms\"\n".to_owned()).unwrap();
+    lab.gateway.serve().unwrap();
+    let mut lazy = Raw::login(&lab.through(), &[]).unwrap();
+    lazy.send(b'Q', b"select n, repeat('x', 1000) from generate_series(1, 3000000) n\0").unwrap();
+    let stuck = "select count(*) from pg_stat_activity where wait_event = 'ClientWrite'";
+    until("the target waits for the client", || Ok(lab.far.sql("postgres", stuck)? == "1")).unwrap();
+    let begun = Instant::now();
+    lab.gateway.daemon().unwrap().signal(Signal::TERM);
+    let status = lab.gateway.daemon().unwrap().wait().unwrap();
+    let took = begun.elapsed();
+    assert!(status.success(), "{status}");
+    // The drain, at most a second more, and one for a busy machine.
+    assert!(took < Duration::from_millis(500 + 2000), "{took:?}");
+    let there = "select count(*) from pg_stat_activity where query like 'select n, repeat%'";
+    until("the target's side ends", || Ok(lab.far.sql("postgres", there)? == "0")).unwrap();
+    let record = lab.gateway.record().unwrap();
+    assert!(record.unbalanced().is_empty());
+    assert_eq!(closings(&record), ["drained"]);
 }
 
 #[test]

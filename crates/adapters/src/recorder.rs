@@ -80,7 +80,7 @@ impl Recorder for LogRecorder {
         self.log.durable_size() > ticket.0
     }
 
-    fn poll_room(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_room(&self, bytes: usize, waiting: &mut Waiting, cx: &mut Context<'_>) -> Poll<()> {
         let most = if bytes > FEW_BYTES { BACKLOG_BYTES } else { 2 * BACKLOG_BYTES };
         if self.log.queued_bytes() < most
             || !matches!(self.log.health().state, State::Running)
@@ -90,8 +90,8 @@ impl Recorder for LogRecorder {
             return Poll::Ready(());
         }
         let next = Position(self.log.durable_size());
-        let mut registration = Registration::default();
-        let durable = self.log.poll_durable(next, Patience::Intent, &mut registration, cx).map(drop);
+        let Some(registration) = registration(waiting) else { return Poll::Ready(()) };
+        let durable = self.log.poll_durable(next, Patience::Intent, registration, cx).map(drop);
         // All that was queued may have become durable before the place was read at which is waited; then nothing would wake.
         if self.log.queued_bytes() < most { Poll::Ready(()) } else { durable }
     }
@@ -107,8 +107,7 @@ impl Recorder for LogRecorder {
             Need::Intent => Patience::Intent,
             Need::Fact | Need::End => Patience::Outcome,
         };
-        let slot = waiting.0.get_or_insert_with(|| Box::new(Registration::default()));
-        let Some(registration) = slot.downcast_mut::<Registration>() else {
+        let Some(registration) = registration(waiting) else {
             return Poll::Ready(Err(RecordError::Stopped("a wait was begun at another recorder".to_owned())));
         };
         match self.log.poll_urgent(Position(ticket.0), patience, registration, cx) {
@@ -119,6 +118,11 @@ impl Recorder for LogRecorder {
             Poll::Pending => Poll::Pending,
         }
     }
+}
+
+/// What the log remembers of who waits here: polled again, it stands on the log's list once. `None`: it waits elsewhere.
+fn registration(waiting: &mut Waiting) -> Option<&mut Registration> {
+    waiting.0.get_or_insert_with(|| Box::new(Registration::default())).downcast_mut()
 }
 
 fn not_taken(e: AppendError) -> RecordError {

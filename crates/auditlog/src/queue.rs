@@ -214,6 +214,8 @@ struct Queue<T> {
     next: u64,
     /// How many entries that open something were ever taken.
     opening: u64,
+    /// How many of those queued say that something is over.
+    ends: usize,
     strict: bool,
     /// How many wait for what is queued.
     waiting: usize,
@@ -299,6 +301,7 @@ impl<T> Shared<T> {
             bytes: 0,
             next,
             opening: 0,
+            ends: 0,
             strict: false,
             waiting: 0,
             gathering: Gathering::default(),
@@ -344,6 +347,7 @@ impl<T> Shared<T> {
         let strict = item.durability == Durability::Strict;
         queue.strict |= strict;
         queue.opening += u64::from(item.opens);
+        queue.ends += usize::from(item.class == Class::End);
         let (size, opens) = (item.size, item.opens);
         queue.slots.push_back(Slot { position, mono_us: now, opens, size, entry: item.entry });
         let wake = match queue.sleep {
@@ -371,7 +375,8 @@ impl<T> Shared<T> {
             self.admit_in_trouble(queue, item)?;
         }
         if item.class == Class::End {
-            return Ok(());
+            // What ends was open, and no more is than that: more would be a fault of whoever appends.
+            return if queue.ends < MAX_OPEN { Ok(()) } else { Err(AppendError::Open(MAX_OPEN)) };
         }
         if queue.bytes + item.size > QUEUE_BYTES {
             return Err(AppendError::Queue(QUEUE_BYTES));
@@ -654,6 +659,7 @@ impl<T> Shared<T> {
         queue.spent.extend(spent.drain(..more));
         self.counters.queued.store(into.len() as u64, Ordering::Relaxed);
         queue.strict = false;
+        queue.ends = 0;
         queue.waiting = 0;
         drop(queue);
         spent.clear();

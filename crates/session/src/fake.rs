@@ -164,7 +164,7 @@ impl Recorder for FakeLog {
         self.state().durable > ticket.0
     }
 
-    fn poll_room(&self, _: usize, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_room(&self, _: usize, _: &mut Waiting, cx: &mut Context<'_>) -> Poll<()> {
         let mut s = self.state();
         if !s.behind {
             return Poll::Ready(());

@@ -97,7 +97,7 @@ impl Session {
             let mut batch = Batch(Vec::with_capacity(commands.len()));
             let begun = engine.clock.mono();
             for (number, command) in (first..).map(CommandNumber).zip(commands) {
-                if batch.0.len() % IN_A_ROW == IN_A_ROW - 1 {
+                if !batch.0.is_empty() && batch.0.len().is_multiple_of(IN_A_ROW) {
                     give_way().await;
                 }
                 let rows = estimate(&engine, &facts, &command, begun).await;

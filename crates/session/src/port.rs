@@ -332,7 +332,7 @@ pub trait Recorder: Send + Sync {
     /// Whether the log keeps up with what is queued. Whoever takes in commands waits while it does not (wakes `cx`), so
     /// that one client's flood is slowed down before anybody is refused. `bytes`: of what it has to take in; few are let in
     /// for longer, so that they need not wait for what others' many take. Cancel-safe.
-    fn poll_room(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll_room(&self, bytes: usize, waiting: &mut Waiting, cx: &mut Context<'_>) -> Poll<()>;
     /// Waits until everything up to `ticket` is durable; wakes `cx`. Who waits for an intent is told at once when the log
     /// cannot be written; who waits for a fact goes on waiting while it may still be. Resolves with `TimedOut` when
     /// polled after longer than the recorder's own limit: whoever waits must poll again from time to time.

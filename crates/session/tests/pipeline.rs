@@ -138,6 +138,25 @@ fn relaxed_entries_are_waited_for_by_nobody() {
     assert_eq!(completed.reply(Bytes::new()).into_parts().1, None);
 }
 
+/// Sixteen commands are decided in a row; before the next one, others have a turn, and the batch asks to go on by itself.
+#[test]
+fn a_large_batch_gives_way_behind_every_sixteenth_command() {
+    for (commands, turns) in [(1, 0), (15, 0), (16, 0), (17, 1), (32, 1), (33, 2), (256, 15)] {
+        let (f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+        let mut asked = submit(&session, &vec!["SELECT 1"; commands]);
+        let flag = Arc::new(Flag(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&flag));
+        let mut given = 0;
+        while Pin::new(&mut asked).poll(&mut Context::from_waker(&waker)).is_pending() {
+            given += 1;
+            assert!(flag.0.swap(false, SeqCst), "nobody would go on with it");
+            let decided = f.log.words().iter().filter(|w| w.starts_with("decided")).count();
+            assert_eq!(decided, given * 16, "of {commands}");
+        }
+        assert_eq!(given, turns, "of {commands}");
+    }
+}
+
 #[test]
 fn a_batch_waits_once_and_answers_in_order() {
     let (f, session) = engine(Disk::ByHand, Durability::Strict, Mode::Enforce);

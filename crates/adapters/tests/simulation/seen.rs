@@ -88,8 +88,8 @@ impl Recorder for Watched {
         self.inner.is_durable(ticket)
     }
 
-    fn poll_room(&self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
-        self.inner.poll_room(bytes, cx)
+    fn poll_room(&self, bytes: usize, waiting: &mut Waiting, cx: &mut Context<'_>) -> Poll<()> {
+        self.inner.poll_room(bytes, waiting, cx)
     }
 
     fn poll_durable(

@@ -148,9 +148,16 @@ fn every_limit_is_a_refusal_and_ends_when_its_cause_does() {
     assert_eq!(log.append(sized(Class::Outcome, 1)), Err(AppendError::Queue(QUEUE_BYTES)));
     assert_eq!(log.queued_bytes(), QUEUE_BYTES);
     // That something is over is taken all the same: nothing else would say so.
-    log.append(sized(Class::End, 1)).unwrap();
+    for _ in 0..MAX_OPEN {
+        log.append(sized(Class::End, 1)).unwrap();
+    }
+    // No more of them than what can be open.
+    assert_eq!(log.append(sized(Class::End, 1)), Err(AppendError::Open(MAX_OPEN)));
+    assert_eq!(log.queued_bytes(), QUEUE_BYTES + MAX_OPEN);
     stepper.settle();
     assert_eq!(log.queued_bytes(), 0);
+    log.append(sized(Class::End, 1)).unwrap();
+    stepper.settle();
     let ticket = log.append(sized(Class::Intent, 1)).unwrap();
 
     // A write that fails leaves its entries in flight; as long as that lasts, it also counts as a stall.
@@ -181,7 +188,7 @@ fn every_limit_is_a_refusal_and_ends_when_its_cause_does() {
     }
     stepper.settle();
     drop((log, stepper));
-    assert_eq!(segment::list(&*io, &data().join("log")).unwrap().len(), 2);
+    assert_eq!(segment::list(&*io, &data().join("log")).unwrap().len(), 3);
     let (.., recovered) = start();
     assert_eq!(recovered.open.len(), MAX_OPEN);
 }

@@ -49,6 +49,12 @@ const TICK: Duration = Duration::from_secs(5);
 /// How long the last words of a session may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// The same behind a drain that is over: whoever stops the gateway was promised its end by then.
+const LAST_WORDS_DRAINED: Duration = Duration::from_millis(400);
+
+/// How long everything else may take at the end of a drained session.
+const DRAINED_END: Duration = Duration::from_millis(500);
+
 /// How long the target is given to take the request to stop a statement whose session was ended from here.
 const STOP_TARGET: Duration = Duration::from_secs(2);
 
@@ -145,6 +151,8 @@ struct Running {
     to_server: Outbox,
     /// Of the first gate of what goes to the client.
     waiting: Waiting,
+    /// For the log to keep up: of both directions, which wait for the same.
+    for_room: Waiting,
     actions: Vec<Action>,
     due: VecDeque<Action>,
     asking: Option<BoxFuture<'static, Vec<Answer>>>,
@@ -185,6 +193,7 @@ pub async fn run(parts: Parts) {
         to_client: Outbox::default(),
         to_server: Outbox::default(),
         waiting: Waiting::default(),
+        for_room: Waiting::default(),
         actions: Vec::with_capacity(8),
         due: VecDeque::new(),
         asking: None,
@@ -209,20 +218,27 @@ pub async fn run(parts: Parts) {
         ending_since: None,
     });
     let (why, detail) = poll_fn(|cx| running.poll(cx)).await;
-    let Running { session, mut client, mut server, dialect, stop_target, asking, due, .. } = *running;
+    let Running {
+        session, mut client, mut server, dialect, stop_target, asking, due, draining_since, ..
+    } = *running;
     // What was granted while the session ended is abandoned here, so that nothing stands behind the session's end.
     drop((asking, due, dialect));
     session.close(why, detail);
-    if stop_target && let Some(route) = &parts.cancel {
-        // A server notices a closed client only when it next writes; a killed statement must not run on until then.
-        let _ = tokio::time::timeout(STOP_TARGET, (route.forward)()).await;
-    }
+    let stopped = async {
+        if stop_target && let Some(route) = &parts.cancel {
+            // A server notices a closed client only when it next writes; a killed statement must not run on until then.
+            let _ = tokio::time::timeout(STOP_TARGET, (route.forward)()).await;
+        }
+    };
     // The last words are written; closing politely lets the other side read them before the socket is gone.
     let polite = async {
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut client).await;
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut server).await;
     };
-    let _ = tokio::time::timeout(Duration::from_secs(1), polite).await;
+    let polite = tokio::time::timeout(Duration::from_secs(1), polite);
+    let ends = async { tokio::join!(stopped, polite) };
+    let limit = if draining_since.is_some() { DRAINED_END } else { STOP_TARGET + Duration::from_secs(1) };
+    let _ = tokio::time::timeout(limit, ends).await;
 }
 
 impl Running {
@@ -236,7 +252,7 @@ impl Running {
             progress |= self.read_client(cx);
             progress |= self.write(cx);
             progress |= self.time(cx);
-            if let Some(end) = self.finished() {
+            if let Some(end) = self.finished(cx) {
                 return Poll::Ready(end);
             }
             if !progress {
@@ -248,12 +264,30 @@ impl Running {
     }
 
     /// Ended, with everything said that could be said in time.
-    fn finished(&mut self) -> Option<End> {
+    fn finished(&mut self, cx: &mut Context<'_>) -> Option<End> {
         self.end.as_ref()?;
+        if self.to_client.is_done() && self.to_server.is_done() {
+            return self.end.take();
+        }
+        let begins = self.ending_since.is_none();
         let since = *self.ending_since.get_or_insert(self.now);
-        let late = u128::from(self.now.since(since)) > LAST_WORDS.as_micros();
-        let said = self.to_client.is_done() && self.to_server.is_done();
-        if said || late { self.end.take() } else { None }
+        let over = u128::from(self.now.since(since));
+        let limit = self.last_words();
+        if over > limit.as_micros() {
+            return self.end.take();
+        }
+        if begins {
+            self.tick.as_mut().reset(Instant::now() + limit);
+            let _ = self.tick.as_mut().poll(cx);
+        }
+        None
+    }
+
+    /// How long the last words may take to be written.
+    fn last_words(&self) -> Duration {
+        let (Some(drain), Some(end)) = (self.draining_since, self.ending_since) else { return LAST_WORDS };
+        let drained = Duration::from_micros(end.since(drain));
+        (self.limits.drain.saturating_sub(drained) + LAST_WORDS_DRAINED).min(LAST_WORDS)
     }
 
     fn signals(&mut self) -> bool {
@@ -340,7 +374,8 @@ impl Running {
             return false;
         }
         // Rows go into the log, too: a result waits for it as a client that asks does.
-        if self.session.engine().recorder.poll_room(self.from_server.size, cx).is_pending() {
+        let recorder = &self.session.engine().recorder;
+        if recorder.poll_room(self.from_server.size, &mut self.for_room, cx).is_pending() {
             return false;
         }
         match self.from_server.poll_read(&mut *self.server, cx) {
@@ -423,8 +458,9 @@ impl Running {
 
     /// Whether the log takes what this client's next commands would add. A client that asks faster than the log writes
     /// waits, so that the others are not refused for its sake.
-    fn log_keeps_up(&self, cx: &mut Context<'_>) -> bool {
-        self.session.engine().recorder.poll_room(self.from_client.buf.len(), cx).is_ready()
+    fn log_keeps_up(&mut self, cx: &mut Context<'_>) -> bool {
+        let recorder = &self.session.engine().recorder;
+        recorder.poll_room(self.from_client.buf.len(), &mut self.for_room, cx).is_ready()
     }
 
     fn client_lost(&mut self) {
@@ -501,6 +537,7 @@ impl Running {
             return false;
         }
         let pause = match self.draining_since {
+            _ if self.end.is_some() => self.last_words(),
             Some(_) => self.limits.drain.min(TICK),
             None if !self.from_client.open => LEFT_UNHEARD_MAX,
             None => TICK,
@@ -508,7 +545,9 @@ impl Running {
         self.tick.as_mut().reset(Instant::now() + pause);
         let over =
             |since: MonoMicros, limit: Duration| u128::from(self.now.since(since)) >= limit.as_micros();
-        if !self.to_client.is_done()
+        if self.end.is_some() {
+            // Only the last words are waited for.
+        } else if !self.to_client.is_done()
             && self.to_client.gate().is_none()
             && over(self.last_taken, self.limits.stall)
         {

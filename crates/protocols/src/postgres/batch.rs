@@ -61,6 +61,10 @@ pub(super) enum What {
     Sync,
     Flush,
     Terminate,
+    /// What stands for a message that cannot be read. `ready`: one that gets a ReadyForQuery.
+    Malformed {
+        ready: bool,
+    },
     /// A message that the gateway itself turns away; it has no bytes here. `simple`: one that gets a ReadyForQuery.
     Refused {
         refusal: Box<Refusal>,

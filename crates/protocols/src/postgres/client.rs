@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::batch::{Parts, What};
 use super::dialect::{Life, PostgresDialect};
 use super::fastpath;
+use super::flight::{Entry, Sent};
 use super::forward::REFUSED_NAME;
 use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
@@ -172,19 +173,6 @@ impl PostgresDialect {
         self.batch.add(What::Refused { refusal: Box::new(refusal), simple }, BytesMut::new());
     }
 
-    fn client_broke(&mut self, e: &FrameError, out: &mut Vec<Action>) {
-        // What PostgreSQL says of the same bytes.
-        let message = match e {
-            FrameError::UnknownTag { tag, .. } if self.flight.is_reading_copy() => {
-                format!("unexpected message type 0x{tag:02X} during COPY from stdin")
-            }
-            FrameError::UnknownTag { tag, .. } => format!("invalid frontend message type {tag}"),
-            FrameError::BadLength { .. } | FrameError::TooLong { .. } => "invalid message length".to_owned(),
-        };
-        self.broken = Some(Refusal::new(RefusalKind::Protocol, message));
-        self.submit(out);
-    }
-
     fn message(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
         let body = input.get(HEADER_LEN..len).unwrap_or_default();
         if is_read_elsewhere(tag, body) {
@@ -202,7 +190,7 @@ impl PostgresDialect {
                     }
                     self.query(reading, input.split_to(len), out)
                 }
-                Err(e) => self.malformed(&e, true, len, input, out),
+                Err(e) => self.malformed(tag, &e, len, input, out),
             },
             b'd' | b'c' | b'f' => self.copying(tag, len, input, out),
             _ => match Message::read(tag, body) {
@@ -271,7 +259,7 @@ impl PostgresDialect {
                 Some(portal) => self.bind(portal, input.split_to(len), out),
                 None => self.stall(out),
             },
-            _ => self.malformed(e, false, len, input, out),
+            _ => self.malformed(tag, e, len, input, out),
         }
     }
 
@@ -288,24 +276,17 @@ impl PostgresDialect {
         Next::Taken
     }
 
-    /// A message that PostgreSQL would answer with an error: answered in its words, at its place.
+    /// A message that PostgreSQL answers with an error, at its place.
     fn malformed(
         &mut self,
+        tag: u8,
         e: &DecodeError,
-        simple: bool,
         len: usize,
         input: &mut BytesMut,
         out: &mut Vec<Action>,
     ) -> Next {
         input.advance(len);
-        self.refuse_malformed(e, simple, out)
-    }
-
-    fn refuse_malformed(&mut self, e: &DecodeError, ready: bool, out: &mut Vec<Action>) -> Next {
-        self.refuse(Refusal::new(RefusalKind::Protocol, e.server_words()), ready);
-        if ready {
-            self.submit(out);
-        }
+        self.stand_for(tag, e, out);
         Next::Taken
     }
 
@@ -344,7 +325,7 @@ impl PostgresDialect {
     }
 
     /// Whether a message has to wait because a COPY may have swallowed the Sync before it: then the target would skip it,
-    /// and nothing would tell. What runs nothing goes on while the target reads copy data: it ends the COPY there.
+    /// and nothing would tell.
     fn awaits_sync(&mut self, tag: u8, out: &mut Vec<Action>) -> bool {
         if !self.is_in_doubt(tag) {
             return false;
@@ -366,29 +347,25 @@ impl PostgresDialect {
 
     /// Whether what such a message would mean depends on whether a Sync counts.
     fn is_in_doubt(&self, tag: u8) -> bool {
-        let reading = self.flight.is_reading_copy();
         if self.flight.is_probing() {
             return !matches!(tag, b'S' | b'H' | b'd' | b'c' | b'f');
         }
-        match tag {
-            b'Q' | b'F' | b'E' => self.flight.sync_is_in_doubt(),
-            b'P' | b'B' | b'D' | b'C' => {
-                self.flight.sync_is_in_doubt() && (!reading || self.flight.data_follows_doubtful_sync())
-            }
-            // Whoever leaves is still told what was answered.
-            b'X' => self.flight.has_doubtful_sync() && (!reading || self.flight.has_copy_data()),
-            _ => false,
-        }
+        matches!(tag, b'Q' | b'F' | b'E' | b'P' | b'B' | b'D' | b'C') && self.flight.sync_is_in_doubt()
     }
 
     /// Asks the target which Syncs count, when its answers so far do not tell: with a Sync of the gateway's own and
     /// something that is told from all else. PostgreSQL ignores a Sync while it reads copy data; after an error it skips up
     /// to one, and passes over the rest of the data. Where one counts already, another changes nothing: nothing has run
-    /// since. A COPY that still reads ends over the mark, as it would over the client's message.
+    /// since.
     fn probe(&mut self, tag: u8, out: &mut Vec<Action>) {
         let mut bytes = BytesMut::new();
         frontend::encode_sync(&mut bytes);
-        let mark: &[u8] = if tag == b'Q' && frontend::encode_query(&mut bytes, b"").is_ok() {
+        let mark: &[u8] = if self.flight.is_reading_copy() {
+            // A COPY that still reads ends over the mark as it would over the client's message, and names its type. One
+            // that does not has failed, so that a message of this type without a body, which fails, does no harm.
+            bytes.extend_from_slice(&[tag, 0, 0, 0, 4]);
+            if matches!(tag, b'Q' | b'F') { b"EZ" } else { b"E" }
+        } else if tag == b'Q' && frontend::encode_query(&mut bytes, b"").is_ok() {
             b"IZ"
         } else {
             let nothing = frontend::encode_close(&mut bytes, Object::Statement(REFUSED_NAME));
@@ -397,6 +374,14 @@ impl PostgresDialect {
             b"3"
         };
         self.flight.probe(mark);
+        out.push(Action::ToServer(self.without_command(bytes.freeze())));
+    }
+
+    /// The target skips because of a mark that failed: a Sync of the gateway's own ends that.
+    pub(super) fn stop_skipping(&mut self, out: &mut Vec<Action>) {
+        let mut bytes = BytesMut::new();
+        frontend::encode_sync(&mut bytes);
+        self.flight.push(Entry::plain(Sent::Own));
         out.push(Action::ToServer(self.without_command(bytes.freeze())));
     }
 
@@ -468,7 +453,8 @@ impl PostgresDialect {
             }
             Err(e) => {
                 self.batch.let_go();
-                self.refuse_malformed(&e, tag == b'Q', out)
+                self.stand_for(tag, &e, out);
+                Next::Taken
             }
         };
     }

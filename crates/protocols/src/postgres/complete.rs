@@ -17,7 +17,7 @@ use firsthand_wire::postgres::{Format, value};
 use super::changed::Changed;
 use super::dialect::PostgresDialect;
 use super::fastpath::Answer;
-use super::flight::{CopyRead, Running, Sent};
+use super::flight::{Running, Sent};
 use super::knowing::Pending;
 use super::report;
 use super::role::Change;
@@ -132,7 +132,7 @@ impl PostgresDialect {
             copy_ended = true;
         }
         if copy_ended {
-            self.flight.copy_in_read(CopyRead::End);
+            self.flight.copy_in_ended();
         }
         if let Some(step) = self.limited_end(ending, len, walk, out) {
             return step;
@@ -302,6 +302,7 @@ impl PostgresDialect {
             None | Some(Sent::Sync { .. } | Sent::Ready | Sent::CopyData | Sent::CopyEnd) => {
                 return self.error_of_nothing(len, fatal, walk, out);
             }
+            Some(Sent::Malformed) if !fatal => return self.malformed_told(len, walk, out),
             Some(Sent::Refused(_)) if !fatal => return self.refused(len, walk, out),
             Some(Sent::Script | Sent::Function(_)) => true,
             Some(_) => self.flight.sync_follows(),

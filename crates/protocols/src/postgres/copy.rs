@@ -99,9 +99,7 @@ impl PostgresDialect {
         // not tell one.
         let place = it.field(b'R');
         let reading = place.is_none_or(|place| place == b"CopyGetData");
-        // The innermost context stands first, and only COPY's own begins so: names that a client chose stand behind words
-        // of PostgreSQL's.
-        let of_a_line = || it.field(b'W').is_some_and(|context| context.starts_with(b"COPY "));
+        let of_a_line = || it.field(b'W').is_some_and(tells_a_line);
         let read = match it.sqlstate() {
             b"57014" if reading => CopyRead::End,
             b"08P01" if reading => CopyRead::Stranger,
@@ -110,4 +108,13 @@ impl PostgresDialect {
         };
         self.flight.copy_in_read(read);
     }
+}
+
+/// Whether a context is COPY's own and names a line that was read. One alone: a trigger before the statement can read a file
+/// with a COPY of its own, whose context stands in front of the trigger's. In front of the first line nothing has been read.
+fn tells_a_line(context: &[u8]) -> bool {
+    let none = b", line 0";
+    context.starts_with(b"COPY ")
+        && !context.contains(&b'\n')
+        && !context.windows(none.len()).any(|w| w == none)
 }

@@ -20,6 +20,7 @@ use firsthand_wire::postgres::Rules;
 use firsthand_wire::postgres::frame::{Passing, SERVER_LIMIT};
 
 use super::batch::{Batch, Moment};
+use super::broken::Broken;
 use super::changed::{Asked, ChangedState, TableSource};
 use super::columns::Columns;
 use super::flight::Flight;
@@ -127,8 +128,10 @@ pub struct PostgresDialect {
     pub(super) masks: bool,
     /// For payloads of notifications, once a command had the duty to look values through.
     pub(super) tools: Option<Tools>,
-    /// The client broke the protocol; told once what runs has ended.
-    pub(super) broken: Option<Refusal>,
+    /// The client has said goodbye where the target may read copy data: the target has the last word.
+    pub(super) hears_out: bool,
+    /// The client broke the protocol.
+    pub(super) broken: Option<Broken>,
     /// The target has said itself that the session ends.
     pub(super) target_said_why: bool,
     /// Why commands end unanswered that come too late.
@@ -190,6 +193,7 @@ impl PostgresDialect {
             hushed: false,
             masks: false,
             tools: None,
+            hears_out: false,
             broken: None,
             target_said_why: false,
             over_because: AbandonReason::Dropped,
@@ -220,25 +224,20 @@ impl PostgresDialect {
 
     /// Ends the session once nothing runs any more, if it is to end.
     pub(super) fn end_when_idle(&mut self, out: &mut Vec<Action>) {
-        if self.broken.is_some() && !self.asking && self.thinking.is_none() {
-            // The client can say nothing more: what the target waits for, or keeps back until it is asked, will not come.
-            if self.flight.is_reading_copy() {
-                self.abandon(AbandonReason::Protocol, out);
-            } else if !self.flight.is_idle() {
-                self.ask_for_answers(out);
-            }
-        }
-        if self.asking || self.thinking.is_some() || !self.flight.is_idle() || self.radius.is_busy() {
+        if self.asking || self.thinking.is_some() {
             return;
         }
-        if let Some(refusal) = self.broken.take() {
-            self.say_goodbye(&refusal, "protocol", out);
+        if self.broken.is_some() {
+            // The target ends it.
+            return self.hand_on_broken(out);
+        }
+        if !self.flight.is_idle() || self.radius.is_busy() {
             return;
         }
         match self.life {
             Life::Draining => self.say_goodbye(&Refusal::draining(), "drained", out),
-            Life::Leaving => self.close("client", String::new(), out),
-            Life::Open | Life::Over => {}
+            Life::Leaving if !self.hears_out => self.close("client", String::new(), out),
+            Life::Leaving | Life::Open | Life::Over => {}
         }
     }
 
@@ -423,6 +422,15 @@ impl Dialect for PostgresDialect {
         let mut rest = self.held.split();
         if !rest.is_empty() {
             self.read_server(&mut rest, true, out);
+        }
+        if let Some(broken) = self.broken.take() {
+            self.abandon(AbandonReason::Protocol, out);
+            if self.target_said_why {
+                self.close("protocol", broken.refusal.message, out);
+            } else if self.life != Life::Over {
+                self.say_goodbye(&broken.refusal, "protocol", out);
+            }
+            return;
         }
         self.abandon(AbandonReason::TargetLost, out);
         if self.life == Life::Leaving {

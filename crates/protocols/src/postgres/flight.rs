@@ -162,6 +162,8 @@ pub(super) enum Sent {
     Own,
     /// Sent in place of a refused message: its error is swallowed, and this one told.
     Refused(Bytes),
+    /// What stands for a message that cannot be read: an error.
+    Malformed,
     /// A Sync of the gateway's own, behind Syncs that a COPY may have swallowed: its ReadyForQuery is not told.
     Probe,
     /// What follows a probe and is told from everything else by the tags of its answers, which are not told either.
@@ -176,6 +178,15 @@ struct Probing {
     skips: bool,
     /// One of the client's Syncs was answered.
     answered: bool,
+}
+
+/// What comes of the answer to a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Nothing more.
+    Known,
+    /// The target skips what follows because of the mark, and of nothing else.
+    SkipsOn,
 }
 
 /// An entry of the queue.
@@ -339,7 +350,8 @@ impl Flight {
     /// The target reads copy data now: the Syncs up to its end, or up to a message that it does not take among copy data,
     /// may be swallowed.
     pub(super) fn copy_in_began(&mut self) {
-        self.doubts |= self.is_extended();
+        // Whatever was in doubt before: it skips nothing now.
+        self.doubts = self.is_extended();
         for entry in self.entries.iter_mut().skip(1) {
             match &mut entry.sent {
                 Sent::Sync { doubtful } => *doubtful = true,
@@ -354,6 +366,12 @@ impl Flight {
         if !matches!(self.entries.back(), Some(Entry { sent: Sent::CopyData, .. })) {
             self.entries.push_back(Entry::plain(Sent::CopyData));
         }
+    }
+
+    /// The command at the front has read all its copy data, and ended well: nothing is skipped.
+    pub(super) fn copy_in_ended(&mut self) {
+        self.copy_in_read(CopyRead::End);
+        self.doubts = false;
     }
 
     /// The command at the front has read copy data that far: it has swallowed the Syncs before that.
@@ -417,14 +435,13 @@ impl Flight {
 
     /// The command to which copy data from the client belongs: the one that the target reads it for.
     pub(super) fn copy_target(&mut self) -> Option<&mut Box<Running>> {
-        self.running.front_mut().filter(|r| r.copy_in && !r.copy_done)
+        if self.takes_copy() { self.running.front_mut() } else { None }
     }
 
-    /// Whether it is open to whom copy data would belong that came now: a command under way may come to take it.
+    /// Whether it is open to whom copy data would belong that came now: a command under way may come to take it. Not the one
+    /// that the target reads it for, once anything else has gone out: that ends it.
     pub(super) fn copy_is_open(&self) -> bool {
-        self.copies > 0
-            && !self.is_reading_copy()
-            && self.running.iter().any(|r| !r.copy_done && r.may_copy())
+        self.copies > 0 && !self.takes_copy() && self.running.iter().any(|r| !r.copy_done && r.may_copy())
     }
 
     /// Whether the newest Sync may be swallowed by a COPY, so that the target may skip what is sent now. A command must
@@ -453,16 +470,9 @@ impl Flight {
         self.entries.iter().any(|e| matches!(e.sent, Sent::Sync { doubtful: true }))
     }
 
-    /// Whether copy data has gone out behind a Sync that may be swallowed: the COPY can fail before that Sync or after it.
-    pub(super) fn data_follows_doubtful_sync(&self) -> bool {
-        let sync = self.entries.iter().position(|e| matches!(e.sent, Sent::Sync { doubtful: true }));
-        let data = |e: &Entry| matches!(e.sent, Sent::CopyData | Sent::CopyEnd);
-        sync.is_some_and(|sync| self.entries.iter().skip(sync).any(data))
-    }
-
-    /// Whether copy data has gone out that no answer has told of.
-    pub(super) fn has_copy_data(&self) -> bool {
-        self.entries.iter().any(|e| matches!(e.sent, Sent::CopyData | Sent::CopyEnd))
+    /// Whether the target may read copy data, or have read over a Sync among it.
+    pub(super) fn may_read_copy(&self) -> bool {
+        self.copies > 0 || self.has_doubtful_sync()
     }
 
     /// Whether a probe is under way.
@@ -494,19 +504,21 @@ impl Flight {
         }
     }
 
-    /// Whether a message with this tag answers the mark. With the last one all is known.
-    pub(super) fn take_mark(&mut self, tag: u8) -> bool {
-        let Some(Entry { sent: Sent::Mark(tags), .. }) = self.entries.front_mut() else { return false };
-        let Some((_, rest)) = tags.split_first().filter(|(first, _)| **first == tag) else { return false };
+    /// Whether a message with this tag answers the mark, and what comes of it. With the last one all is known.
+    pub(super) fn take_mark(&mut self, tag: u8) -> Option<Mark> {
+        let Some(Entry { sent: Sent::Mark(tags), .. }) = self.entries.front_mut() else { return None };
+        let (_, rest) = tags.split_first().filter(|(first, _)| **first == tag)?;
         *tags = rest;
-        if rest.is_empty() {
-            self.entries.pop_front();
-            if let Some(probing) = self.probing.take() {
-                self.skipping = probing.skips && !probing.answered;
-                self.doubts = false;
-            }
+        if !rest.is_empty() {
+            return Some(Mark::Known);
         }
-        true
+        self.entries.pop_front();
+        if let Some(probing) = self.probing.take() {
+            self.skipping = probing.skips && !probing.answered;
+            self.doubts = false;
+        }
+        // A mark of the extended protocol that fails makes the target skip what follows.
+        Some(if tag == b'E' && !self.skipping { Mark::SkipsOn } else { Mark::Known })
     }
 
     /// Messages of the gateway's own go out among those of this command: their answers have these tags.
@@ -554,8 +566,9 @@ impl Flight {
         self.running.front().is_some_and(|r| r.copy_in && !r.copy_done)
     }
 
-    /// Whether a Sync that goes out now may be swallowed: nothing before it ends the copy data.
-    pub(super) fn swallows_sync(&self) -> bool {
+    /// Whether the command in front takes copy data that goes out now, and swallows a Sync, as far as the target has told:
+    /// nothing before it ends the copy data.
+    pub(super) fn takes_copy(&self) -> bool {
         let part = |e: &Entry| matches!(e.sent, Sent::Ready | Sent::CopyData | Sent::Sync { doubtful: true });
         self.is_reading_copy() && self.entries.iter().skip(1).all(part)
     }

@@ -488,6 +488,7 @@ impl PostgresDialect {
                 ends += 1;
             }
         }
+        let unread_query = matches!(what, What::Malformed { ready: true });
         let sent = match what {
             What::Parse(it) => Sent::Parse(it),
             What::Bind(it) => Sent::Bind(it),
@@ -498,14 +499,18 @@ impl PostgresDialect {
             What::Execute(it) => Sent::Execute(it),
             What::Query(_) => Sent::Script,
             What::Function(answer) => Sent::Function(answer),
-            What::Sync => Sent::Sync { doubtful: self.flight.swallows_sync() },
+            What::Sync => Sent::Sync { doubtful: self.flight.takes_copy() },
             What::Terminate => {
                 self.life = Life::Leaving;
+                // Among copy data it is a mistake, of which the target tells, as it does of others; and only its answers tell
+                // which Syncs count.
+                self.hears_out = self.failed || self.flight.may_read_copy();
                 return;
             }
+            What::Malformed { .. } => Sent::Malformed,
             What::Flush | What::Refused { .. } => return,
         };
-        let ready = matches!(sent, Sent::Script | Sent::Function(_));
+        let ready = matches!(sent, Sent::Script | Sent::Function(_)) || unread_query;
         self.flight.push(Entry { sent, owner: seq, ends });
         if ready {
             self.flight.push(Entry::plain(Sent::Ready));

@@ -2,6 +2,7 @@
 //! (`refuse`).
 
 mod batch;
+mod broken;
 mod capture;
 pub mod catalog;
 pub mod changed;

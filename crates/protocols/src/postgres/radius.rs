@@ -593,6 +593,7 @@ fn finished(mut running: Box<Running>, outcome: &mut Outcome, out: &mut Vec<Acti
     *running
 }
 
-fn is_fatal(body: &[u8]) -> bool {
+/// Whether an error ends the session.
+pub(super) fn is_fatal(body: &[u8]) -> bool {
     Report::read(body, "ErrorResponse").is_ok_and(|it| it.is_fatal())
 }

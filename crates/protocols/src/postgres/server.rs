@@ -16,10 +16,10 @@ use super::complete::{Ending, READY_TOO_EARLY};
 use super::copy::pass_run;
 use super::dialect::PostgresDialect;
 use super::fastpath::Answer;
-use super::flight::{NOTICE_BYTES_KEPT, Sent};
+use super::flight::{Mark, NOTICE_BYTES_KEPT, Sent};
 use super::knowing::Knowing;
 use super::masking::MASKED_ROW_MAX;
-use super::{parameters, report};
+use super::{parameters, radius, report};
 use crate::dialect::Action;
 
 /// A row or piece of copy data up to this size is held until it is whole, so that the record can show it; a longer one
@@ -175,8 +175,12 @@ impl PostgresDialect {
     fn answer(&mut self, tag: u8, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
         if !matches!(tag, b'N' | b'A' | b'S') {
             self.flight.make_way(tag);
-            if self.flight.take_mark(tag) {
+            let ends = tag == b'E' && radius::is_fatal(walk.body(len));
+            if !ends && let Some(mark) = self.flight.take_mark(tag) {
                 self.swallow(len, walk, out);
+                if mark == Mark::SkipsOn {
+                    self.stop_skipping(out);
+                }
                 return Step::On;
             }
         }

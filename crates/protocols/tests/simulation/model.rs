@@ -18,10 +18,40 @@ enum Block {
 /// Why a statement stops.
 struct Failure(&'static str, String);
 
+/// A COPY that reads.
+#[derive(Clone, Copy, Debug)]
+struct Copying {
+    simple: bool,
+    /// What becomes of it behind its data.
+    end: CopyEnd,
+    /// A line has begun.
+    midline: bool,
+    /// It has read the line that ends the data; the rest is passed over.
+    drains: bool,
+    /// The line that it reads next.
+    line: u32,
+    /// It has read no message.
+    fresh: bool,
+    /// It is to stop.
+    cancelled: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Copying {
-    Simple,
-    Extended,
+enum CopyEnd {
+    Well,
+    /// A trigger behind the statement says no.
+    Trigger,
+    /// Rows that were collected do not go in.
+    Duplicate,
+}
+
+fn copies_in(text: &str) -> Option<CopyEnd> {
+    match text {
+        "copy t from stdin" => Some(CopyEnd::Well),
+        "copy v from stdin" => Some(CopyEnd::Trigger),
+        "copy w from stdin" => Some(CopyEnd::Duplicate),
+        _ => None,
+    }
 }
 
 pub(crate) struct Model {
@@ -39,6 +69,8 @@ pub(crate) struct Model {
     /// Texts that it has executed, in order.
     pub(crate) executed: Vec<String>,
     pub(crate) dead: bool,
+    /// It reads a message that does not belong into copy data to its end, as PostgreSQL did up to 13.
+    pub(crate) old: bool,
     /// What a refused text reads as; the target behind a gateway never sees one.
     pub(crate) refusal: Option<Vec<u8>>,
 }
@@ -57,6 +89,7 @@ impl Model {
             rest: Vec::new(),
             executed: Vec::new(),
             dead: false,
+            old: false,
             refusal,
         }
     }
@@ -133,7 +166,18 @@ impl Model {
         if self.skipping && tag != b'X' {
             return;
         }
-        match Message::read(tag, body).expect("a client's message") {
+        let message = match Message::read(tag, body) {
+            Ok(message) => message,
+            Err(e) => {
+                self.fail(Failure("08P01", e.server_words()));
+                if matches!(tag, b'Q' | b'F') {
+                    return self.ready();
+                }
+                self.skipping = true;
+                return;
+            }
+        };
+        match message {
             Message::Query(text) => {
                 let text = String::from_utf8(text.to_vec()).unwrap();
                 self.query(&text);
@@ -176,8 +220,8 @@ impl Model {
                 self.fail(failure);
                 break;
             }
-            if part == "copy t from stdin" {
-                self.copying = Some(Copying::Simple);
+            if let Some(end) = copies_in(&part) {
+                self.copy_begins(true, end);
                 self.rest = parts;
                 return;
             }
@@ -233,8 +277,8 @@ impl Model {
                 if let Some(portal) = self.portals.get_mut(execute.portal) {
                     portal.1 = done;
                 }
-                if text == "copy t from stdin" {
-                    self.copying = Some(Copying::Extended);
+                if let Some(end) = copies_in(&text) {
+                    self.copy_begins(false, end);
                 }
             }
             Message::Close(Object::Statement(name)) => {
@@ -303,7 +347,7 @@ impl Model {
                 }
                 self.say(b'C', format!("SELECT {now}\0").as_bytes());
             }
-            "insert into t values (1)" => {
+            insert if insert.starts_with("insert into t values (") => {
                 self.say(b'N', b"SNOTICE\0C00000\0Mtrigger\0\0");
                 self.flush();
                 self.say(b'C', b"INSERT 0 1\0");
@@ -318,7 +362,7 @@ impl Model {
                 self.say(b'c', b"");
                 self.say(b'C', b"COPY 1\0");
             }
-            "copy t from stdin" => {
+            text if copies_in(text).is_some() => {
                 self.say(b'G', &[0, 0, 1, 0, 0]);
                 self.flush();
             }
@@ -331,36 +375,120 @@ impl Model {
         Ok(done)
     }
 
+    fn copy_begins(&mut self, simple: bool, end: CopyEnd) {
+        self.copying = Some(Copying {
+            simple,
+            end,
+            midline: false,
+            drains: false,
+            line: 1,
+            fresh: true,
+            cancelled: false,
+        });
+    }
+
     /// A message while copy data is read.
     fn copy(&mut self, tag: u8, body: &[u8]) {
-        let failure = match tag {
-            b'H' | b'S' => return,
-            b'd' if body.starts_with(b"bad") => {
-                Some(Failure("22P02", "invalid input\0WCOPY t, line 1\0Rint4in".into()))
-            }
-            b'd' => return,
-            b'c' => None,
-            b'f' => Some(Failure("57014", "COPY from stdin failed\0WCOPY t, line 1\0RCopyGetData".into())),
-            other => panic!("'{}' while copy data is read", char::from(other)),
+        let Some(copying) = &mut self.copying else { return };
+        copying.fresh = false;
+        let line = copying.line;
+        let failure = |code, text: String, routine: &str, context: bool| {
+            let context = if context { format!("\0WCOPY t, line {line}") } else { String::new() };
+            Err(Failure(code, format!("{text}{context}\0R{routine}")))
         };
-        let how = self.copying.take().unwrap();
-        match (failure, how) {
-            (None, Copying::Simple) => {
+        let end = match tag {
+            b'H' | b'S' => return,
+            b'd' if copying.drains => return,
+            b'd' => match copying.data(body) {
+                true if copying.cancelled && !copying.midline => return self.stopped(),
+                true => return,
+                false => failure("22P02", "invalid input".into(), "int4in", true),
+            },
+            b'c' if copying.midline && body.is_empty() && copying.end == CopyEnd::Well => {
+                failure("22P04", "missing data".into(), "NextCopyFrom", true)
+            }
+            b'c' => match copying.end {
+                CopyEnd::Well => Ok(()),
+                CopyEnd::Trigger => failure("P0001", "a trigger says no".into(), "exec_stmt_raise", false),
+                CopyEnd::Duplicate => failure("23505", "a duplicate".into(), "_bt_check_unique", true),
+            },
+            b'f' => failure("57014", "COPY from stdin failed".into(), "CopyGetData", true),
+            other => {
+                // Only its type was read: the rest cannot be told from what follows.
+                let text = format!("unexpected message type 0x{other:02X} during COPY from stdin");
+                let Err(it) = failure("08P01", text, "CopyGetData", true) else { return };
+                if self.old {
+                    return self.copy_ends(Err(it));
+                }
+                self.fail(it);
+                self.dies("terminating connection because protocol synchronization was lost");
+                return;
+            }
+        };
+        self.copy_ends(end);
+    }
+
+    fn copy_ends(&mut self, end: Result<(), Failure>) {
+        let Some(Copying { simple, .. }) = self.copying.take() else { return };
+        match (end, simple) {
+            (Ok(()), true) => {
                 self.say(b'C', b"COPY 1\0");
                 let rest = std::mem::take(&mut self.rest);
                 self.script(rest);
             }
-            (Some(failure), Copying::Simple) => {
+            (Err(failure), true) => {
                 self.rest.clear();
                 self.fail(failure);
                 self.ready();
             }
-            (None, Copying::Extended) => self.say(b'C', b"COPY 1\0"),
-            (Some(failure), Copying::Extended) => {
+            (Ok(()), false) => self.say(b'C', b"COPY 1\0"),
+            (Err(failure), false) => {
                 self.fail(failure);
                 self.skipping = true;
             }
         }
+    }
+
+    /// Somebody else has what runs stopped: a COPY notices before its first line, and behind each one.
+    pub(crate) fn stop(&mut self) {
+        match &mut self.copying {
+            Some(copying) if copying.fresh => self.stopped(),
+            Some(copying) => copying.cancelled = true,
+            None => {}
+        }
+    }
+
+    fn stopped(&mut self) {
+        let Some(copying) = &self.copying else { return };
+        let line = copying.line - 1;
+        let text =
+            format!("canceling statement due to user request\0WCOPY t, line {line}\0RProcessInterrupts");
+        self.copy_ends(Err(Failure("57014", text)));
+    }
+
+    /// It ends the session, and says why.
+    fn dies(&mut self, why: &str) {
+        self.say(b'E', format!("SFATAL\0VFATAL\0C08P01\0M{why}\0\0").as_bytes());
+        self.flush();
+        self.dead = true;
+    }
+}
+
+impl Copying {
+    /// Takes lines in. False: one does not fit.
+    fn data(&mut self, body: &[u8]) -> bool {
+        for line in body.split_inclusive(|byte| *byte == b'\n') {
+            if !self.midline && line == b"\\.\n" {
+                self.drains = true;
+                return true;
+            }
+            if line.starts_with(b"bad") {
+                return false;
+            }
+            self.midline = !line.ends_with(b"\n");
+            self.line += u32::from(!self.midline);
+        }
+        true
     }
 }
 
