@@ -201,7 +201,18 @@ impl Resolver<'_> {
             }
             _ => before,
         });
-        let sequel = if analyzes { self.statement(query) } else { self.only_plans(query) };
+        let sequel = match query {
+            _ if analyzes => self.statement(query),
+            // Nothing is planned of it: the answer is that it has no plan.
+            NodeEnum::RefreshMatViewStmt(refresh) => {
+                if let Some(view) = &refresh.relation {
+                    self.visit(view);
+                    self.relation_table(view, false);
+                }
+                Sequel::Nothing
+            }
+            _ => self.only_plans(query),
+        };
         self.found.effect(Effect::Read);
         self.answers(&["QUERY PLAN"]);
         sequel
