@@ -207,6 +207,115 @@ fn a_read_that_is_none_ends_its_session_and_is_recorded() {
     assert!(page.contains("firsthand_tripwires_total 2"), "{page}");
 }
 
+/// What READ ONLY lets through has a transaction number. It is asked for before the commit, which then never comes: seen from
+/// another connection, nothing is left. Harmless functions answer as they do without a gateway.
+#[test]
+fn what_a_read_has_written_all_the_same_is_rolled_back() {
+    let (lab, _folder) = lab(READERS, false);
+    let version = lab.far.sql("shop", "select current_setting('server_version_num')").unwrap();
+    let writes_pass = version.parse::<u32>().unwrap() < 160_000;
+    let left = || lab.far.sql("shop", "select count(*) from pg_largeobject_metadata").unwrap();
+    let body = |name: &str, sql: &str| {
+        format!("create or replace function {name}() returns bigint language sql as '{sql}';")
+    };
+    let reads = "select count(*) from customers";
+    let ways = ways();
+    // One function for each: what another session replaces is known only later.
+    let all: String = (0..ways.len()).map(|n| body(&format!("f{n}"), reads)).collect();
+    for server in [&lab.near, &lab.far] {
+        server.sql("shop", &all).unwrap();
+    }
+    for (n, (way, sends)) in ways.iter().enumerate() {
+        let name = format!("f{n}");
+        let sends = sends(&name);
+        let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+        let direct = tell(&mut Raw::login(&lab.direct(), &[]).unwrap(), &sends);
+        assert_eq!(tell(&mut raw, &sends), direct, "{way}: the same as without a gateway");
+        lab.far.sql("shop", &body(&name, "select lo_create(0)::bigint")).unwrap();
+        let seen = tell(&mut raw, &sends);
+        let ended = seen.last().is_some_and(|last| last == "closed");
+        assert!(ended || !writes_pass, "{way}: {seen:?}");
+        assert_eq!(left(), "0", "{way}: {seen:?}");
+    }
+    // A transaction that asks for its number has one.
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for sql in [
+        "begin",
+        "select txid_current()",
+        "select counted()",
+        "commit",
+        "select counted(), txid_current()",
+        "select 1",
+    ] {
+        let (error, _) = say(&mut raw, sql);
+        assert!(error[0].is_empty(), "{sql}: {error:?}");
+    }
+    let record = lab.gateway.record().unwrap();
+    assert!(record.unbalanced().is_empty());
+    let trips = record.of_kind("session.noted").filter(|e| e.leaf("what") == &json!("tripwire")).count();
+    assert_eq!(trips, if writes_pass { ways.len() } else { 0 });
+}
+
+/// What to send, for a function of this name.
+type Sends = Box<dyn Fn(&str) -> Vec<Vec<u8>>>;
+
+/// Ways to run the function `f`: what is sent one after the other, each answered before the next. `!`: in the simple protocol;
+/// others are pipelines, with `|` between their statements.
+const WAYS: &[(&str, &[&str])] = &[
+    ("query", &["!select f()"]),
+    ("query of two", &["!select f(); select 1"]),
+    ("extended", &["select f()"]),
+    ("pipeline", &["select 1|select f()|select id from orders where id < 3"]),
+    ("block", &["!begin", "!select f()", "!select 1", "!commit"]),
+    ("block, extended", &["begin", "select f()", "commit"]),
+    ("block in a pipeline", &["begin|select f()|commit"]),
+    ("cursor", &["!begin", "!declare c cursor for select f()", "!fetch c", "!end"]),
+    ("savepoint", &["!begin; savepoint a", "!select f()", "!release a", "!commit"]),
+    ("copy", &["!copy (select f()) to stdout"]),
+    ("copy, extended", &["copy (select f()) to stdout"]),
+    ("explain", &["!explain (analyze, costs off, timing off, summary off) select f()"]),
+    ("prepared", &["!prepare p as select f()", "!execute p", "!deallocate p"]),
+];
+
+fn ways() -> Vec<(&'static str, Sends)> {
+    let extended = |sql: &str| {
+        let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
+        out.extend(frame(b'B', b"\0\0\0\0\0\0\0\0"));
+        out.extend(frame(b'E', b"\0\0\0\0\0"));
+        out
+    };
+    let one = move |text: &str| match text.strip_prefix('!') {
+        Some(sql) => frame(b'Q', format!("{sql}\0").as_bytes()),
+        None => [text.split('|').flat_map(extended).collect(), frame(b'S', b"")].concat(),
+    };
+    let way = |(way, texts): &(&'static str, &'static [&'static str])| {
+        let texts: &'static [&'static str] = texts;
+        let sends =
+            move |name: &str| texts.iter().map(|t| one(&t.replace("f()", &format!("{name}()")))).collect();
+        (*way, Box::new(sends) as Sends)
+    };
+    WAYS.iter().map(way).collect()
+}
+
+/// Sends, and what comes back; `closed` where the session ended.
+fn tell(raw: &mut Raw, sends: &[Vec<u8>]) -> Vec<String> {
+    let mut seen = Vec::new();
+    for send in sends {
+        if std::io::Write::write_all(&mut raw.stream, send).is_err() {
+            seen.push("closed".to_owned());
+            return seen;
+        }
+        match raw.until(b'Z') {
+            Ok(said) => seen.extend(said.iter().map(Message::line)),
+            Err(_) => {
+                seen.push("closed".to_owned());
+                return seen;
+            }
+        }
+    }
+    seen
+}
+
 /// What was pinned when a session began stays; what the rules allow since then fails as PostgreSQL has it, and ends nothing.
 #[test]
 fn a_reload_that_gives_more_is_for_the_next_session() {

@@ -104,6 +104,9 @@ pub struct OutputColumn {
     pub sources: Vec<Column>,
     /// How.
     pub derivation: Derivation,
+    /// The server's number of its type, a domain's base, as far as the definitions tell; 0: not known. What was defined a
+    /// moment ago may be missing from it: only a hint of what to look for in values.
+    pub type_oid: u32,
 }
 
 /// How an output column is made of its sources.

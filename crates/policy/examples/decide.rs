@@ -65,8 +65,12 @@ fn shape(number: u32) -> Arc<Shape> {
         column: "email".to_owned(),
         labels: vec!["email".to_owned()],
     };
-    let output =
-        OutputColumn { name: "email".to_owned(), sources: vec![column], derivation: Derivation::Same };
+    let output = OutputColumn {
+        name: "email".to_owned(),
+        sources: vec![column],
+        derivation: Derivation::Same,
+        type_oid: 0,
+    };
     let facts = Facts {
         effects: Effects::only(Effect::Read),
         reads: vec![relation("customers"), relation(&format!("orders_{number}"))],

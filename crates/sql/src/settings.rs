@@ -11,8 +11,12 @@ const MILLISECONDS: [&str; 6] = [
 ];
 
 /// Settings that are sizes of memory which a session may take for itself, with the bytes that a number without a unit counts.
-const MEMORY: [(&str, u64); 3] =
-    [("work_mem", 1 << 10), ("maintenance_work_mem", 1 << 10), ("temp_buffers", 8 << 10)];
+const MEMORY: [(&str, u64); 4] = [
+    ("work_mem", 1 << 10),
+    ("maintenance_work_mem", 1 << 10),
+    ("logical_decoding_work_mem", 1 << 10),
+    ("temp_buffers", 8 << 10),
+];
 
 /// More memory than this is never told as a value: rules compare texts and have no "at most", and what a session takes is
 /// missing to all others. A tenth of it is much for a query, and four of it are all that a small server has.
@@ -164,6 +168,8 @@ mod tests {
         ("temp_buffers", "131072", true),
         ("temp_buffers", "131073", false),
         ("maintenance_work_mem", "1GB", true),
+        ("logical_decoding_work_mem", "64MB", true),
+        ("logical_decoding_work_mem", "2GB", false),
     ];
 
     #[test]

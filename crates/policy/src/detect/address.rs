@@ -369,7 +369,7 @@ pub(crate) fn is_address(text: &str) -> bool {
     if text.len() > LONGEST || !text.bytes().any(|b| b.is_ascii_digit()) || !text.contains(' ') {
         return false;
     }
-    if ends_in_state(text) {
+    if ends_in_state(text) || ends_in_town(text) || is_grid(text) {
         return true;
     }
     at(text, 0).is_some_and(|end| {
@@ -394,6 +394,120 @@ fn ends_in_state(text: &str) -> bool {
         && code
         && words.next().is_none()
         && (forces.is_some() || head.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// `Mošovského 1, 038 68 Beluša`: a name with a number, then a postcode with a town.
+fn ends_in_town(text: &str) -> bool {
+    /// What is numbered elsewhere.
+    const NUMBERED: [&str; 40] = [
+        "Section",
+        "Table",
+        "Chapter",
+        "Model",
+        "Version",
+        "Figure",
+        "Page",
+        "Line",
+        "Item",
+        "Step",
+        "Lot",
+        "Batch",
+        "Part",
+        "Level",
+        "Phase",
+        "Volume",
+        "Vol",
+        "Issue",
+        "Class",
+        "Group",
+        "Type",
+        "Size",
+        "Series",
+        "Episode",
+        "Season",
+        "Day",
+        "Week",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+        "Order",
+    ];
+    let Some((head, tail)) = text.split_once(", ").or_else(|| text.split_once('\n')) else { return false };
+    let mut words = head.split(' ').rev();
+    let Some(house) = words.next() else { return false };
+    let digits = house.bytes().take_while(u8::is_ascii_digit).count();
+    let numbered = (1..=4).contains(&digits)
+        && house.bytes().skip(digits).all(|b| b.is_ascii_alphanumeric() || b == b'/' || b == b'-')
+        && house.len() <= 8;
+    let named = head.starts_with(char::is_uppercase)
+        && (1..=5).contains(&words.clone().count())
+        && words.clone().all(|w| w.chars().all(|c| c.is_alphabetic() || matches!(c, '.' | '-' | '\'')))
+        && words.next().is_some_and(|w| w.chars().count() >= 3 && !NUMBERED.contains(&w));
+    numbered && named && postcode(tail).is_some_and(is_town)
+}
+
+/// What stands behind a postcode: of five digits, in two groups, or of four that are no year.
+fn postcode(tail: &str) -> Option<&str> {
+    let first = tail.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = tail.get(first..)?;
+    let group = |by: char| {
+        let rest = rest.strip_prefix(by)?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        Some((digits, rest.get(digits..)?))
+    };
+    let rest = match (first, group(' '), group('-')) {
+        (3, Some((2, rest)), _) | (2, _, Some((3, rest))) => rest,
+        (5 | 7, _, _) => rest,
+        (4, _, _) if !tail.starts_with("19") && !tail.starts_with("20") => rest,
+        _ => return None,
+    };
+    rest.strip_prefix(' ')
+}
+
+fn is_town(text: &str) -> bool {
+    (3..=40).contains(&text.chars().count())
+        && text.starts_with(char::is_uppercase)
+        && text.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '.' | '\''))
+        && text.split(' ').count() <= 4
+}
+
+/// `Cl. 169 # 3-67`: streets are numbered, and houses by the next crossing.
+fn is_grid(text: &str) -> bool {
+    const ROADS: [&str; 15] = [
+        "Calle",
+        "Cl.",
+        "Cl",
+        "Carrera",
+        "Cra.",
+        "Cra",
+        "Cr.",
+        "Kr.",
+        "Diagonal",
+        "Dg.",
+        "Transversal",
+        "Tv.",
+        "Avenida",
+        "Av.",
+        "Circular",
+    ];
+    let Some((road, house)) = text.split_once('#') else { return false };
+    let house = house.trim_start();
+    let crossing = house.bytes().take_while(|b| b.is_ascii_alphanumeric()).count();
+    let behind = house.get(crossing..).unwrap_or_default();
+    let behind = behind.trim_start_matches(|c: char| c == ' ' || c.is_ascii_alphabetic());
+    ROADS.contains(&road.split(' ').next().unwrap_or_default())
+        && road.bytes().any(|b| b.is_ascii_digit())
+        && house.starts_with(|c: char| c.is_ascii_digit())
+        && behind.strip_prefix('-').is_some_and(|t| t.trim_start().starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether streets are named by this word.

@@ -30,6 +30,12 @@ impl Detector {
         if trimmed.len() <= LONGEST_CELL
             && let Some((label, score)) = self.whole(trimmed, class, topic)
         {
+            // One key of numbers in ten has the check, and one prefix in two is somebody's.
+            let key =
+                unnamed && hint == TypeHint::Integer && label == label::CARD && !money::is_common(trimmed);
+            if key {
+                return;
+            }
             hits.push(Hit { range: whole, label, score });
             return;
         }
@@ -132,6 +138,9 @@ impl Detector {
         }
         if class.dash() && class.len >= 17 {
             net::mac_dashes(value, hits);
+        }
+        if class.dash() && class.space() && class.letters >= 10 && value.contains(" -") {
+            net::flags(value, hits);
         }
         if class.equals() && class.len >= 12 {
             net::pairs(value, hits);

@@ -72,7 +72,7 @@ fn is_address(part: &str, topic: Topic, before: &str, net: bool) -> bool {
     let [a, b, c, d] = ip.octets();
     let small = a < 32 && b < 32 && c < 32 && d < 32;
     let private = a == 10 && !(c < 10 && d == 0);
-    let nobody = ip.is_loopback() || ip.is_unspecified() || ip.is_broadcast() || a == 255;
+    let nobody = ip.is_loopback() || ip.is_unspecified() || ip.is_broadcast() || matches!(a, 0 | 255);
     let tail = before.trim_end().rsplit([' ', '\n', '(', '"', '/']).next().unwrap_or_default();
     let word = tail.trim_end_matches([':', '=', '.', '"']);
     let version = tail.ends_with("==")
@@ -205,6 +205,39 @@ fn has_key(rest: &str) -> bool {
         .split('&')
         .filter_map(|p| p.split_once('='))
         .any(|(k, v)| v.len() >= 8 && NAMES.iter().any(|n| k.eq_ignore_ascii_case(n)))
+}
+
+/// Adds passwords that a command line gives to a program: `mysql -psecret`, `sshpass -p secret`, `curl -u user:secret`.
+pub(crate) fn flags(text: &str, hits: &mut Vec<Hit>) {
+    /// A program, its flag, and whether a space may stand behind that.
+    const FLAGS: [(&str, &str, bool); 5] = [
+        ("mysql", " -p", false),
+        ("mariadb", " -p", false),
+        ("sshpass", " -p", true),
+        ("redis-cli", " -a", true),
+        ("curl", " -u", true),
+    ];
+    for (program, flag, spaced) in FLAGS {
+        let Some(at) = text.find(program) else { continue };
+        let Some(flag_at) = text.get(at..).and_then(|t| t.find(flag)) else { continue };
+        let start = at + flag_at + flag.len();
+        let rest = text.get(start..).unwrap_or_default();
+        let gap = if spaced { rest.len() - rest.trim_start_matches([' ', '=']).len() } else { 0 };
+        let word = rest.get(gap..).unwrap_or_default();
+        let word = word.split([' ', '\n', '\t', '|', ';']).next().unwrap_or_default();
+        let quotes = word.len() - word.trim_start_matches(['\'', '"']).len();
+        let bare = word.trim_matches(['\'', '"']);
+        let (user, password) = match (program, bare.split_once(':')) {
+            ("curl", Some((user, password))) => (user.len() + 1, password),
+            ("curl", None) => continue,
+            _ => (0, bare),
+        };
+        let named = password.starts_with(['$', '<', '{', '%', '*', '-', '/']);
+        if password.len() >= 4 && !named && !password.bytes().all(|b| b.is_ascii_digit()) {
+            let start = start + gap + quotes + user;
+            hits.push(Hit { range: start..start + password.len(), label: label::PASSWORD, score: 0.8 });
+        }
+    }
 }
 
 /// Adds connection strings of `key=value` pairs with a password: the run of pairs it stands in.

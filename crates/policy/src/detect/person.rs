@@ -227,13 +227,21 @@ const GROUPS: [&str; 44] = [
 const BEFORE_PEOPLE: [&str; 12] = [
     " to ", " of ", " with ", " from ", " by ", " for ", " is ", " met ", " and ", " ask ", " told ", " saw ",
 ];
+/// Words that have a capital where a sentence begins.
+const BEGIN_SENTENCES: [&str; 40] = [
+    "This", "That", "These", "When", "Then", "With", "From", "But", "And", "For", "Has", "Have", "Had",
+    "Did", "Does", "Was", "Were", "Are", "Can", "Could", "Will", "Would", "Should", "Let", "Ask", "Tell",
+    "See", "Call", "Please", "Why", "How", "What", "Where", "Who", "Was", "Our", "Your", "His", "Her",
+    "Their",
+];
 /// First words of places and firms.
 const OF_PLACES: [&str; 24] = [
     "New", "San", "Santa", "Los", "Las", "Saint", "Mount", "Lake", "North", "South", "East", "West", "Port",
     "Fort", "Royal", "The", "Bank", "Goldman", "Morgan", "United", "General", "American", "British", "Grand",
 ];
 /// Words behind a given name that make it a thing or a place.
-const PLACES: [&str; 40] = [
+const PLACES: [&str; 41] = [
+    "Air",
     "University",
     "College",
     "School",
@@ -335,7 +343,7 @@ impl Names {
         if self.is_full(text) {
             return true;
         }
-        if is_eastern(text) {
+        if is_eastern(text) || is_southern(text) {
             return true;
         }
         if !text.contains(' ') {
@@ -446,21 +454,24 @@ impl Names {
             .then_some(e)
     }
 
-    /// Two capitalised words behind a small word that people follow, the second a known family name.
+    /// Two capitalised words, the second of which ends as family names do; or is a known one, behind a small word that
+    /// people follow.
     fn unknown_given(&self, text: &str, start: usize, end: usize) -> Option<(std::ops::Range<usize>, f32)> {
         let before = text.get(..start)?;
         let word = text.get(start..end)?;
-        if !BEFORE_PEOPLE.iter().any(|w| before.ends_with(w)) || OF_PLACES.contains(&word) {
-            return None;
-        }
         let mut words = run(text, end);
         let (s, e) = words.next()?;
         let family = text.get(s..e)?;
+        let (people, ends) = (BEFORE_PEOPLE.iter().any(|w| before.ends_with(w)), ends_as_family(family));
+        let begins = OF_PLACES.contains(&word) || !people && BEGIN_SENTENCES.contains(&word);
+        if begins || !(people || ends) {
+            return None;
+        }
         let alone = words.next().is_none_or(|(s, _)| {
             s > e + 1 || text.get(s..).is_some_and(|t| t.starts_with(char::is_lowercase))
         });
         let small = word.chars().skip(1).all(char::is_lowercase) && word.chars().count() > 2;
-        let known = family.len() >= 5 && self.is_family(family) || ends_as_family(family);
+        let known = ends || people && family.len() >= 5 && self.is_family(family);
         (small && alone && known).then_some((start..e, 0.65))
     }
 
@@ -520,10 +531,13 @@ fn holds(set: &HashSet<&'static str>, word: &str) -> bool {
 
 /// Whether a word ends as family names of the North, the East and the South-East do, and little else.
 fn ends_as_family(word: &str) -> bool {
-    const ENDS: [&str; 33] = [
+    const ENDS: [&str; 67] = [
         "ová", "ović", "ević", "inčić", "čić", "nić", "sson", "dóttir", "dottir", "nsen", "rsen", "lsen",
         "tsen", "wski", "wska", "ński", "ńska", "wicz", "czyk", "enko", "chuk", "shvili", "poulos", "escu",
-        "eanu", "oğlu", "ayev", "iyev", "ayeva", "skaya", "skiy", "sky", "evich",
+        "eanu", "oğlu", "ayev", "iyev", "ayeva", "skaya", "skiy", "sky", "evich", "auskas", "evičius",
+        "avičius", "aitis", "kienė", "aitė", "ytė", "ūnas", "iadis", "adze", "idze", "isvili", "gawa",
+        "kawa", "mura", "moto", "zaki", "saki", "jima", "yama", "icki", "ecki", "acki", "icka", "ecka",
+        "arski", "arska", "alska", "šek", "čnik", "ndez", "guez", "rrez", "videz",
     ];
     const SHORT: [&str; 6] = ["ov", "ev", "ova", "eva", "ić", "yan"];
     const NOT: [&str; 9] = [
@@ -541,7 +555,10 @@ fn ends_as_family(word: &str) -> bool {
     is_simple(word)
         && !NOT.contains(&word)
         && count >= 6
-        && ENDS.iter().chain(&SHORT).any(|e| word.ends_with(e))
+        && ENDS
+            .iter()
+            .chain(&SHORT)
+            .any(|e| e.as_bytes().last() == word.as_bytes().last() && word.ends_with(e))
 }
 
 /// A capital, then small letters.
@@ -580,6 +597,20 @@ fn is_eastern(text: &str) -> bool {
     );
     let two = text.split(' ').filter(|w| !w.is_empty()).count() == 2;
     (2..=6).contains(&signs) && eastern && (two || text.chars().next().is_some_and(|c| EASTERN.contains(c)))
+}
+
+/// Two or three words, all in one of the scripts between the Caucasus and Siam, in which no firm of elsewhere is written.
+fn is_southern(text: &str) -> bool {
+    let script = |c: char| {
+        matches!(c, '\u{530}'..='\u{58F}' | '\u{590}'..='\u{6FF}' | '\u{900}'..='\u{DFF}' | '\u{E00}'..='\u{E7F}' | '\u{10A0}'..='\u{10FF}')
+            && !c.is_numeric()
+            || matches!(c, '\u{200C}' | '\u{200D}')
+    };
+    let words = || text.split(' ').filter(|w| !w.is_empty());
+    (2..=3).contains(&words().count())
+        && words().all(|w| {
+            (2..=14).contains(&w.chars().filter(|c| c.is_alphabetic()).count()) && w.chars().all(script)
+        })
 }
 
 /// Whether each word begins with a capital (particles aside) and there is nothing but words.

@@ -83,6 +83,20 @@ const FOUND: &[Row] = &[
     ("Flat 23\nCooke Square", "", &[("Flat 23\nCooke Square", "address")]),
     ("Unit 1512 Box 1040\nDPO AE 10806", "", &[("Unit 1512 Box 1040\nDPO AE 10806", "address")]),
     ("anna@163.com", "", &[("anna@163.com", "email")]),
+    // Other countries' names and addresses, and passwords on command lines.
+    ("ภูวฤณ แน่นดุจป้อม", "full_name", &[("ภูวฤณ แน่นดุจป้อม", "person")]),
+    ("தங்கேஷ்வரன் உமை", "customer_name", &[("தங்கேஷ்வரன் உமை", "person")]),
+    ("जयन्त शर्मा", "name", &[("जयन्त शर्मा", "person")]),
+    ("Vytautas Kazlauskas", "", &[("Vytautas Kazlauskas", "person")]),
+    ("Lwandile Magutshwa", "referee", &[("Lwandile Magutshwa", "person")]),
+    ("user Ignat Konovalov left", "", &[("Ignat Konovalov", "person")]),
+    ("Mošovského 1, 038 68 Beluša", "", &[("Mošovského 1, 038 68 Beluša", "address")]),
+    ("Cl. 169 # 3-67, 941381 San Cayetano", "", &[("Cl. 169 # 3-67, 941381 San Cayetano", "address")]),
+    ("PGPASSWORD=Summer7138! psql -h db -U app", "", &[("Summer7138!", "password")]),
+    ("mysql -u root -pl3q5SnlozE7D -e 'show tables'", "", &[("l3q5SnlozE7D", "password")]),
+    ("curl -u ada:s3cretpw https://example.com/", "", &[("s3cretpw", "password")]),
+    ("sshpass -p 'tr0ub4dor' ssh host", "", &[("tr0ub4dor", "password")]),
+    ("188108054233932", "npwp_no", &[("188108054233932", "tax_id")]),
     (r#"{"p": "{\"email\": \"a@example.org\"}"}"#, "", &[("a@example.org", "email")]),
 ];
 
@@ -131,6 +145,15 @@ const CLEAN: &[(&str, &str)] = &[
     ("path/to/some/very/long/directory/with/many/parts/and/a/file/name/0123456789/archive", ""),
     (r"\xdeadbeef00112233445566778899aabbccddeeff", ""),
     ("null", "ssn"),
+    ("0.8.6.65", ""),
+    ("Ryan Air flight 36902 delayed", ""),
+    ("Section 12, 10115 Items", ""),
+    ("Chapter 3, 1945 Paris", ""),
+    ("Volume 7, 2020 Berlin", ""),
+    ("mysql -u root -p -e 'show tables'", ""),
+    ("mysql -h db -p3306", ""),
+    ("curl -u $USER:$PASS https://example.com/", ""),
+    ("Rufe - an", ""),
 ];
 
 #[test]
@@ -161,7 +184,18 @@ fn the_type_is_heard() {
     assert_eq!(found("39053344705", "c", TypeHint::Text).len(), 1);
     assert_eq!(found("39053344705", "c", TypeHint::Integer), []);
     assert_eq!(found("1.2.3.4", "c", TypeHint::of_type("inet")).len(), 1);
-    assert_eq!(found("4111111111111111", "c", TypeHint::of_type("bigint")).len(), 1);
+    // A card's number among numbers: of a network that is common everywhere, or by the column.
+    for (number, column, cards) in [
+        ("4111111111111111", "c", 1),
+        ("378282246310005", "c", 1),
+        ("8244289761720588", "c", 0),
+        ("6759649826438453", "c", 0),
+        ("4000000000000000006", "c", 0),
+        ("6759649826438453", "card_number", 1),
+        ("4111111111111111", "order_id", 0),
+    ] {
+        assert_eq!(found(number, column, TypeHint::of_type("bigint")).len(), cards, "{number} {column}");
+    }
     assert_eq!(TypeHint::of_type("numeric(10,2)"), TypeHint::Decimal);
     assert_eq!(TypeHint::of_type("timestamp without time zone"), TypeHint::Date);
 }

@@ -157,9 +157,22 @@ pub(crate) fn is_date(value: &str) -> bool {
 /// Letters of any script, and what stands between them in names.
 fn is_name(value: &str) -> bool {
     let letters = value.chars().filter(|c| c.is_alphabetic()).count();
-    let fits = value.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '.' | ',' | '\'' | '’' | '`' | '-' | '(' | ')' | '"' | '·' | '\u{300}'..='\u{36F}' | '\u{93E}'..='\u{94D}'));
+    let fits = value.chars().all(|c| {
+        c.is_alphabetic()
+            || matches!(
+                c,
+                ' ' | '.' | ',' | '\'' | '’' | '`' | '-' | '(' | ')' | '"' | '·' | '\u{300}'..='\u{36F}'
+            )
+            || is_sign(c)
+    });
     let words = value.split_whitespace().count();
     letters > 0 && fits && words <= 7 && value.len() <= 100
+}
+
+/// Signs of vowels and tones that are part of a word in India and in South-East Asia, and what joins letters there.
+pub(crate) fn is_sign(c: char) -> bool {
+    matches!(c, '\u{900}'..='\u{DFF}' | '\u{E00}'..='\u{E7F}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17FF}' | '\u{200C}' | '\u{200D}')
+        && !c.is_numeric()
 }
 
 /// An address has letters, and is no sentence of small words or a key.

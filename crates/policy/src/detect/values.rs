@@ -129,6 +129,10 @@ impl Values for ScannedValues {
         }
     }
 
+    fn tells(&self, column: &str) -> bool {
+        !super::Topic::of_column(column).is_open()
+    }
+
     fn scan_number(&self, digits: &str, column: &str, found: &mut Vec<Found>) {
         HITS.with_borrow_mut(|hits| {
             hits.clear();

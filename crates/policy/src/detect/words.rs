@@ -292,7 +292,7 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          registre national, numero registre national, numero national, nrn, insz, sv nr, ahv nr, avs nr, \
          no avs, numero avs, shenfenzheng, sfz, id card no, idcard no, idno, kimlik, kimlik numarasi, \
          rsa id number, rsa id, south african id, emirates id, iqama, iqama number, civil id, nric no, \
-         fin no, voter id, voter card, egn number, sozialversicherungsnr, social security num, socsec, \
+         fin no, nid, nid no, nid number, voter id, voter card, egn number, sozialversicherungsnr, social security num, socsec, \
          personal identification number, personal identification code, numer pesel, nr pesel, nr dowodu, \
          numer dowodu, numar cnp, tajszam, szemelyi szam, szemelyi igazolvany, henkiloetunnus, \
          kennitolu, numero identite, numero carte identite, piece identite, ausweisnr, ausweis nr, \
@@ -314,7 +314,7 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          steueridentifikationsnr, steuer identifikationsnummer, ust idnr, ustidnr, ust nr, vat reg no, \
          vat registration number, gst number, gst no, numero iva, tva, numero tva, num tva, \
          tva intracom, momsnr, vergi no, vergi numarasi, vergi kimlik no, numer nip, nr nip, \
-         adoazonosito jel, codigo fiscal, cod fiscal, steuer nummer",
+         adoazonosito jel, codigo fiscal, cod fiscal, steuer nummer, npwp, npwp no, nomor npwp, tin no, tin number, kra pin",
     ),
     (
         Topic::Passport,
@@ -405,7 +405,8 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          employee, empleado, mitarbeiter, employe, dipendente, author, autor, auteur, autore, patient, \
          paciente, paziente, doctor, student, teacher, guest, attendee, participant, display name, \
          displayname, user name full, manager, assignee, reporter, requester, approver, supervisor, \
-         signer, contact, kontakt, contacto, contatto, owner, member, sender, buyer, seller",
+         signer, landlord, referee, reviewer, approver name, reviewer name, referee name, landlord name, \
+         witness, witness name, approved by, approved by name, reviewed by, signatory name, holder, contact, kontakt, contacto, contatto, owner, member, sender, buyer, seller",
     ),
     (
         Topic::Address,
@@ -452,7 +453,7 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          passwordhash, hashed password, pw, passwort, contrasena, mot de passe, senha, pin, \
          pin code secret, pw hash, pwd hash, passwd hash, pass hash, encrypted password, \
          password digest, kennwort, wachtwoord, haslo, losenord, security answer, secret answer, \
-         db password, dbpassword, userpassword, \
+         db password, dbpassword, userpassword, pgpassword, mysql pwd, \
          clave, mdp, motdepasse, lozinka, salasana, adgangskode, kodeord, passord, jelszo, parola, \
          sifre, heslo, geslo, kata sandi, mat khau, pword, psw, seed phrase, mnemonic, recovery phrase, \
          clave acceso, secret phrase, loesenord",

@@ -346,12 +346,15 @@ impl Dialect for PostgresDialect {
             }
             Err(thought) => thought,
         };
-        if thought.is::<Named>() {
-            self.now = now;
-            self.named(out);
-            self.take_read(out);
-            return self.end_when_idle(out);
-        }
+        let thought = match thought.downcast::<Named>() {
+            Ok(named) => {
+                self.now = now;
+                self.named(&named, out);
+                self.take_read(out);
+                return self.end_when_idle(out);
+            }
+            Err(thought) => thought,
+        };
         let tag = self.thinking.take().unwrap_or(b'Q');
         match thought.downcast::<ReadElsewhere>() {
             Ok(read) => self.read = Some(*read),

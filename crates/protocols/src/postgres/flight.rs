@@ -291,7 +291,7 @@ impl Flight {
         self.unsettling += usize::from(running.unsettles);
         self.copies += usize::from(running.may_copy());
         self.limited += usize::from(running.is_limited());
-        self.touched |= lasts(&running.shape);
+        self.touched |= lasts(&running.shape) || running.traced;
         self.running.push_back(running);
     }
 

@@ -23,7 +23,7 @@ use super::handshake_target::{self as target, Accepted, TargetError};
 use super::knowing::Knowing;
 use super::refuse;
 use super::settings;
-use super::wal::{self, Follower, SessionNaming};
+use super::wal::{self, Follower, Naming, SessionNaming};
 use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
 use crate::protocol::{Beginning, Begun, Ready};
@@ -88,13 +88,15 @@ async fn connect(
         Some(path) => Some(know(with, it, &admitted, &accepted, start_of(hello, &role, path)).await),
         None => None,
     };
-    let Telling { tables, follower, coverage } = telling(with, it, hello, &admitted, read_only).await;
+    let pid = accepted.backend.0;
+    let pinned = read_only.then_some(pid);
+    let Telling { tables, follower, watch, coverage } = telling(with, it, hello, &admitted, pinned).await;
     let bound = Bound {
         client: facts.clone(),
         claims: claims(&hello.parameters),
         session_role: session_role.clone(),
         role: role.clone(),
-        backend_pid: accepted.backend.0,
+        backend_pid: pid,
         server_version: accepted.parameter("server_version").to_owned(),
         parameters: passed_on(&hello.parameters),
         coverage,
@@ -107,10 +109,7 @@ async fn connect(
             .map_err(|_| told(&Refusal::not_recorded()))?;
     }
     tracing::debug!(session = %session.facts().id, database, "session opened");
-    let mut key =
-        vec![0; if hello.version >= ProtocolVersion::V3_2 { CANCEL_KEY_3_2 } else { CANCEL_KEY_3_0 }];
-    (with.random)(&mut key);
-    let pid = accepted.backend.0;
+    let key = cancel_key(with, hello);
     let mut greeting = BytesMut::from(&greeted(&on_success, &accepted.before_key)[..]);
     reply::encode_backend_key_data(&mut greeting, pid, &key);
     greeting.extend_from_slice(&accepted.after_key);
@@ -129,9 +128,18 @@ async fn connect(
         unobserved: hello.wanted.unobserved,
     };
     let naming = follower.map(|follower| SessionNaming::of(follower, session.facts()));
-    let dialect = Box::new(PostgresDialect::new(admission, setup).read_only(read_only).naming(naming));
+    let dialect = PostgresDialect::new(admission, setup).read_only(read_only).naming(naming);
+    let dialect = Box::new(dialect.watched(watch));
     let cancel = Some((client::cancel_key(pid, &key), route));
     Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
+}
+
+/// A key of the gateway's own, by which the client cancels.
+fn cancel_key(with: &Beginning<'_>, hello: &Hello) -> Vec<u8> {
+    let mut key =
+        vec![0; if hello.version >= ProtocolVersion::V3_2 { CANCEL_KEY_3_2 } else { CANCEL_KEY_3_0 }];
+    (with.random)(&mut key);
+    key
 }
 
 /// Who tells which rows the session's writes touch. Where that is the target's own log, what the client asks stays as it is.
@@ -139,18 +147,24 @@ async fn connect(
 struct Telling {
     tables: Option<Arc<dyn TableSource>>,
     follower: Option<Arc<Follower>>,
+    /// Of a session that may only read: whether it did.
+    watch: Option<Arc<dyn Naming>>,
     /// What the session will not observe.
     coverage: Vec<&'static str>,
 }
 
+/// `pinned`: the session may only read, in this backend.
 async fn telling(
     with: &Beginning<'_>,
     it: &Postgres,
     hello: &Hello,
     admitted: &Admitted,
-    read_only: bool,
+    pinned: Option<u32>,
 ) -> Telling {
-    let mut telling = Telling::default();
+    let (mut telling, read_only) = (Telling::default(), pinned.is_some());
+    if !hello.wanted.unobserved {
+        telling.watch = pinned.map(|pid| it.watchers.of(way(with, admitted), pid));
+    }
     match admitted.target.changed {
         _ if hello.wanted.unobserved => telling.coverage.push("unobserved"),
         ChangedRows::Off => telling.coverage.push("changed-rows:off"),

@@ -48,7 +48,7 @@ use firsthand_sql::judge::Judge;
 use self::changed::Askers;
 use self::definitions::{Definitions, Way};
 use self::estimate::Estimates;
-use self::wal::Followers;
+use self::wal::{Followers, Watchers};
 
 use crate::drive::line::Line;
 use crate::protocol::{Beginning, Begun, Estimating, Follow, Probe, StreamProtocol};
@@ -68,6 +68,8 @@ pub struct Postgres {
     askers: Askers,
     /// Who reads what databases say of their changes.
     followers: Followers,
+    /// Who asks whether sessions that may only read did.
+    watchers: Watchers,
 }
 
 impl Postgres {

@@ -1,6 +1,7 @@
 //! The last line of a session that may only read. Its transactions are READ ONLY at the target, so a command that was judged a
-//! read and is none gets the target's error 25006, and changes nothing. That must not be: the session ends, and the record
-//! says so.
+//! read and is none gets the target's error 25006, and changes nothing. What READ ONLY lets through shows in that the
+//! transaction has a number: it is asked for before it may commit (`wal::watch`), and never does. That must not be: the
+//! session ends, and the record says so.
 
 use bytes::Bytes;
 use firsthand_model::command::Effect;
@@ -10,6 +11,7 @@ use firsthand_session::{Refusal, RefusalKind};
 
 use super::dialect::{Life, PostgresDialect};
 use super::flight::Running;
+use super::wal::Verdict;
 use crate::dialect::Action;
 
 /// `read_only_sql_transaction` (PostgreSQL docs, appendix A).
@@ -52,7 +54,31 @@ impl PostgresDialect {
         let Some(command) = self.tripwire.tripped.take().filter(|_| self.life != Life::Over) else { return };
         let text = "Firsthand ended this session: its last command was judged to only read, and the database says that it \
                     would have written; nothing was changed. Connect again and leave that command out";
-        out.push(Action::Note { what: "tripwire", detail: told(command, text), reply: Bytes::new() });
+        self.trip(command, Some(READ_ONLY_TRANSACTION), text, out);
+    }
+
+    /// The transaction under way must not commit. Nothing has gone out that would: with the session, the target ends it.
+    pub(super) fn end_over(&mut self, verdict: Verdict, out: &mut Vec<Action>) {
+        let (command, text) = match verdict {
+            Verdict::Goes => return,
+            Verdict::Wrote(command) => (
+                command,
+                "Firsthand ended this session: its commands were judged to only read, and the database says that one of \
+                 them has written; that was rolled back. Connect again and leave out the functions that they called",
+            ),
+            Verdict::Untold(command) => (
+                command,
+                "Firsthand ended this session: whether its last commands only read could not be asked of the database, so \
+                 their transaction was rolled back. Connect again; if this comes back, tell the operator",
+            ),
+        };
+        if self.life != Life::Over {
+            self.trip(command, None, text, out);
+        }
+    }
+
+    fn trip(&mut self, command: u64, code: Option<&[u8]>, text: &str, out: &mut Vec<Action>) {
+        out.push(Action::Note { what: "tripwire", detail: told(command, code, text), reply: Bytes::new() });
         self.abandon(AbandonReason::SessionEnded, out);
         let refusal = Refusal::new(RefusalKind::Denied, text).hint(
             "Tell the operator: the gateway's record says which command it was (session.noted, tripwire).",
@@ -61,11 +87,13 @@ impl PostgresDialect {
     }
 }
 
-fn told(command: u64, text: &str) -> Json {
+fn told(command: u64, code: Option<&[u8]>, text: &str) -> Json {
     let mut out = Vec::with_capacity(300);
     let mut o = Object::open(&mut out);
     o.number("cmd", command);
-    o.string("code", &String::from_utf8_lossy(READ_ONLY_TRANSACTION));
+    if let Some(code) = code {
+        o.string("code", &String::from_utf8_lossy(code));
+    }
     o.string("message", text);
     o.close();
     Json::from_written(out)

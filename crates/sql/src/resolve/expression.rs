@@ -215,8 +215,8 @@ impl Resolver<'_> {
                 Value::made(left.as_ref().map_or(0, |v| v.type_oid), left.iter().chain(&right))
             }
             AExprKind::AexprOpAny | AExprKind::AexprOpAll => {
-                // The right side is an array: its element's type is not worked out.
-                let any = right.as_ref().map(|v| v.clone().typed(0));
+                // The right side is an array, or a text that is read as one.
+                let any = right.as_ref().map(|v| v.clone().typed(self.element_of(v.type_oid)));
                 let (schema, name) = super::name_of(&it.name);
                 self.operator(schema, name, left.as_ref(), any.as_ref());
                 boolean()

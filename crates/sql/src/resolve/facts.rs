@@ -271,9 +271,10 @@ impl Found {
         self.unbounded = false;
     }
 
-    /// A value as an output column.
-    pub(super) fn output_column(&self, name: &str, value: &Value) -> OutputColumn {
-        OutputColumn { name: name.to_owned(), sources: self.named(&value.sources), derivation: value.how }
+    /// A value as an output column, of this type.
+    pub(super) fn output_column(&self, name: &str, value: &Value, type_oid: Oid) -> OutputColumn {
+        let sources = self.named(&value.sources);
+        OutputColumn { name: name.to_owned(), sources, derivation: value.how, type_oid }
     }
 
     /// As [`Found::output_column`], for the catalog's origins.

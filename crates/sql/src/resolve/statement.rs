@@ -52,7 +52,7 @@ impl Resolver<'_> {
     pub(super) fn body_statement(&mut self, node: &NodeEnum) -> bool {
         if let NodeEnum::ReturnStmt(it) = node {
             let value = it.returnval.as_deref().map(|n| self.expression(n)).unwrap_or_default();
-            self.found.output = Output::Columns(vec![self.found.output_column("", &value)]);
+            self.found.output = Output::Columns(vec![self.found.output_column("", &value, 0)]);
             return true;
         }
         let sequel = self.statement_of(node);
@@ -72,7 +72,10 @@ impl Resolver<'_> {
             self.found.output = Output::Untold("relation");
             return;
         }
-        let columns = rows.fields.iter().map(|(name, value)| self.found.output_column(name, value)).collect();
+        let column = |(name, value): &(std::rc::Rc<str>, Value)| {
+            self.found.output_column(name, value, self.catalog.base_type(value.type_oid))
+        };
+        let columns = rows.fields.iter().map(column).collect();
         self.found.output = Output::Columns(columns);
     }
 
@@ -81,6 +84,7 @@ impl Resolver<'_> {
             name: (*name).to_owned(),
             sources: Vec::new(),
             derivation: Derivation::Clean,
+            type_oid: 0,
         };
         self.found.output = Output::Columns(names.iter().map(column).collect());
     }
@@ -197,7 +201,18 @@ impl Resolver<'_> {
             }
             _ => before,
         });
-        let sequel = if analyzes { self.statement(query) } else { self.only_plans(query) };
+        let sequel = match query {
+            _ if analyzes => self.statement(query),
+            // Nothing is planned of it: the answer is that it has no plan.
+            NodeEnum::RefreshMatViewStmt(refresh) => {
+                if let Some(view) = &refresh.relation {
+                    self.visit(view);
+                    self.relation_table(view, false);
+                }
+                Sequel::Nothing
+            }
+            _ => self.only_plans(query),
+        };
         self.found.effect(Effect::Read);
         self.answers(&["QUERY PLAN"]);
         sequel

@@ -51,6 +51,14 @@ impl Resolver<'_> {
         self.catalog.type_by_oid(element).map_or(0, |t| t.array)
     }
 
+    /// The type of an array's elements; 0: not known.
+    pub(super) fn element_of(&self, array: Oid) -> Oid {
+        match array {
+            0 | oid::UNKNOWN => array,
+            array => self.catalog.type_by_oid(self.catalog.base_type(array)).map_or(0, |t| t.element),
+        }
+    }
+
     /// Types that a client declares for its parameters: their values are made before the statement runs.
     pub(super) fn declared_parameters(&mut self, types: &[Oid]) {
         for declared in types.iter().filter(|oid| **oid >= FIRST_USER_OID) {
@@ -175,11 +183,7 @@ impl Resolver<'_> {
         self.cast_function(value.type_oid, target, true);
         if let Some(element) = self.catalog.type_by_oid(target).map(|t| t.element).filter(|e| *e != 0) {
             // Each element is cast; a text is read as an array, which casts nothing.
-            let from = match value.type_oid {
-                0 | oid::UNKNOWN => value.type_oid,
-                array => self.catalog.type_by_oid(self.catalog.base_type(array)).map_or(0, |t| t.element),
-            };
-            self.cast_function(from, element, true);
+            self.cast_function(self.element_of(value.type_oid), element, true);
         }
         if value.sources.is_empty() {
             return Value { type_oid: target, fields: None, ..value };

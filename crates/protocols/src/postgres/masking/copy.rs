@@ -9,7 +9,8 @@ use firsthand_model::masking::{ColumnMask, MaskDuty};
 use firsthand_sql::{CopyForm, CopyOptions};
 use firsthand_wire::postgres::mask::Mask;
 
-use super::found::{Look, Seen};
+use super::believed::Believed;
+use super::found::Seen;
 use super::{Keyed, MASKED_ROW_MAX, Tools, anything, style};
 use crate::postgres::columns::Columns;
 use crate::postgres::copied::{Ends, Front};
@@ -23,12 +24,22 @@ pub(super) enum Fault {
     Malformed,
 }
 
+/// A column of COPY data, as the statement and the definitions tell of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CopyColumn {
+    pub(super) name: Box<str>,
+    /// 0: not known.
+    pub(super) type_oid: u32,
+}
+
 /// One COPY's masking under way.
 pub(super) struct CopyMask {
     options: Arc<CopyOptions>,
     /// By field; beyond its end every field is masked.
     masks: Vec<Option<(Mask, ColumnMask)>>,
-    names: Vec<Box<str>>,
+    columns: Vec<CopyColumn>,
+    /// By field, of what is looked through: what the definitions say of it.
+    believed: Vec<Believed>,
     scan: bool,
     /// The beginning of a row.
     pending: Vec<u8>,
@@ -49,8 +60,9 @@ impl CopyMask {
     pub(super) fn new(
         options: &Arc<CopyOptions>,
         duty: &MaskDuty,
-        names: Vec<Box<str>>,
+        columns: Vec<CopyColumn>,
         count: usize,
+        tools: &Tools,
         keys: bool,
     ) -> Self {
         let binary = options.form == CopyForm::Binary;
@@ -71,7 +83,8 @@ impl CopyMask {
         Self {
             options: Arc::clone(options),
             masks: masks.collect(),
-            names,
+            believed: columns.iter().map(|c| believed(c, options.form, tools)).collect(),
+            columns,
             scan: duty.scan,
             pending: Vec::new(),
             searched: 0,
@@ -95,7 +108,7 @@ impl CopyMask {
 
     /// The columns with their rules, for the record.
     pub(super) fn told(&self) -> Columns {
-        let names = (0..self.masks.len()).map(|i| self.names.get(i).map_or("", |n| n));
+        let names = (0..self.masks.len()).map(|i| self.name(i));
         let rules: Vec<_> = self.masks.iter().map(|m| m.as_ref().map(|(_, m)| Arc::clone(&m.rule))).collect();
         Columns::untold(names).with_masks(&rules)
     }
@@ -156,6 +169,16 @@ impl CopyMask {
         }
     }
 
+    fn name(&self, index: usize) -> &str {
+        self.columns.get(index).map_or("", |c| &c.name)
+    }
+
+    /// Whether a field passes as it is, by its type: as it is written, before anything is unescaped in it.
+    fn passes(&self, index: usize, raw: &[u8]) -> bool {
+        matches!(self.masks.get(index), Some(None))
+            && (!self.scan || self.believed.get(index).is_some_and(|b| b.look(raw).is_none()))
+    }
+
     /// Masks the field in `self.field` into `self.masked`.
     fn mask(&mut self, index: usize, tools: &mut Tools) -> Seen {
         self.masked.clear();
@@ -170,8 +193,10 @@ impl CopyMask {
                 }
             }
             Some(None) if self.scan => {
-                let name = self.names.get(index).map_or("", |n| n);
-                tools.look(&Look::guess(&self.field), index, name, &self.field, &mut self.masked)
+                let believed = self.believed.get(index).copied().unwrap_or(Believed::Anything);
+                let Some(look) = believed.look(&self.field) else { return Seen::Nothing };
+                let name = self.columns.get(index).map_or("", |c| &c.name);
+                tools.look(&look, index, name, &self.field, &mut self.masked)
             }
             Some(None) => Seen::Nothing,
         }
@@ -185,7 +210,7 @@ impl CopyMask {
         loop {
             let end = field_end(rest, delimiter);
             let (raw, after) = rest.split_at_checked(end).ok_or(Fault::Malformed)?;
-            if raw == options.null {
+            if raw == options.null || self.passes(index, raw) {
                 out.extend_from_slice(raw);
             } else {
                 self.field.clear();
@@ -260,7 +285,7 @@ impl CopyMask {
         self.fits(index)
     }
 
-    /// Of the types of binary fields nothing is told: a mask is NULL.
+    /// A mask is NULL where the type of a field is not known.
     fn binary_row(&mut self, row: &[u8], tools: &mut Tools, out: &mut Vec<u8>) -> Result<(), Fault> {
         let (count, mut rest) = row.split_first_chunk::<2>().ok_or(Fault::Malformed)?;
         out.extend_from_slice(count);
@@ -268,20 +293,29 @@ impl CopyMask {
         while let Some((length, after)) = rest.split_first_chunk::<4>() {
             let size = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
             let (value, after) = after.split_at_checked(size).ok_or(Fault::Malformed)?;
-            let keep = match self.masks.get(index) {
-                Some(None) if self.scan && size > 0 => {
-                    let name = self.names.get(index).map_or("", |n| n);
-                    tools.look(&Look::Opaque, index, name, value, &mut self.masked) == Seen::Nothing
-                }
-                Some(None) => true,
-                _ => false,
-            };
             self.masked.clear();
-            if keep {
-                out.extend_from_slice(length);
-                out.extend_from_slice(value);
-            } else {
-                out.extend_from_slice(&(-1_i32).to_be_bytes());
+            let seen = match self.masks.get(index) {
+                Some(None) if self.scan && size > 0 => {
+                    let believed = self.believed.get(index).copied().unwrap_or(Believed::Anything);
+                    let name = self.columns.get(index).map_or("", |c| &c.name);
+                    match believed.look_binary(value) {
+                        Some(look) => tools.look(&look, index, name, value, &mut self.masked),
+                        None => Seen::Nothing,
+                    }
+                }
+                Some(None) => Seen::Nothing,
+                _ => Seen::Null,
+            };
+            match (seen, i32::try_from(self.masked.len())) {
+                (Seen::Nothing, _) => {
+                    out.extend_from_slice(length);
+                    out.extend_from_slice(value);
+                }
+                (Seen::Masked, Ok(size)) => {
+                    out.extend_from_slice(&size.to_be_bytes());
+                    out.extend_from_slice(&self.masked);
+                }
+                _ => out.extend_from_slice(&(-1_i32).to_be_bytes()),
             }
             rest = after;
             index += 1;
@@ -297,6 +331,10 @@ impl CopyMask {
     fn fits(&self, fields: usize) -> Result<(), Fault> {
         if fields == self.masks.len() || self.masks.is_empty() { Ok(()) } else { Err(Fault::Malformed) }
     }
+}
+
+fn believed(column: &CopyColumn, form: CopyForm, tools: &Tools) -> Believed {
+    Believed::of(column.type_oid, form, tools.values.tells(&column.name))
 }
 
 /// Behind the first line feed from there on.

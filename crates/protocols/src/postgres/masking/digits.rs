@@ -32,6 +32,16 @@ impl Digits {
         matches!(oid, INT8 | NUMERIC).then_some(Self { oid, format })
     }
 
+    /// Of whole numbers of any type, in text.
+    pub(super) fn named(oid: u32) -> Self {
+        Self { oid, format: Format::Text }
+    }
+
+    /// Of each type whose numbers may be long, in binary.
+    pub(super) fn in_binary() -> [Self; 2] {
+        [INT8, NUMERIC].map(|oid| Self { oid, format: Format::Binary })
+    }
+
     /// The elements of an array of such, in text.
     pub(super) fn element() -> Self {
         Self { oid: NUMERIC, format: Format::Text }
@@ -43,6 +53,16 @@ impl Digits {
             (Format::Text, _) => value.len() >= DIGITS_MIN,
             (Format::Binary, INT8) => value.first_chunk().is_some_and(|b| i64::from_be_bytes(*b) >= LONG),
             (Format::Binary, _) => Numeric::of(value).is_some_and(|n| n.weight >= LONG_WEIGHT),
+        }
+    }
+
+    /// Whether a value in binary is a whole value of its type, by its length.
+    pub(super) fn is_whole(self, value: &[u8]) -> bool {
+        match self.oid {
+            INT8 => value.len() == 8,
+            _ => value
+                .split_first_chunk::<2>()
+                .is_some_and(|(groups, rest)| rest.len() == 6 + 2 * usize::from(u16::from_be_bytes(*groups))),
         }
     }
 

@@ -30,6 +30,8 @@ pub(in crate::postgres) enum Look {
     Bytes(Format),
     /// As a number, if it is long.
     Number(Digits),
+    /// As a number of a column whose name says what it holds: in text, whatever its length.
+    Named(Digits),
     /// By what each value looks like.
     Guess,
     /// For text anywhere in a form that is not known.
@@ -44,6 +46,8 @@ pub(in crate::postgres) enum Elements {
     Bytes,
     Record,
     Number,
+    /// By what each looks like.
+    Guess,
 }
 
 /// What a look came to.
@@ -69,7 +73,7 @@ impl Look {
             [b'\\', b'x', ..] => Self::Bytes(Format::Text),
             [b'[', ..] => Self::Json { versioned: false },
             [b'{', ..] if text.contains(&b':') || text == b"{}" => Self::Json { versioned: false },
-            [b'{', ..] => Self::Array { elements: Elements::Text, format: Format::Text },
+            [b'{', ..] => Self::Array { elements: Elements::Guess, format: Format::Text },
             [b'(', ..] => Self::Record(Format::Text),
             _ => Self::Text(None),
         }
@@ -100,6 +104,9 @@ impl Look {
             (1016 | 1231, _) => elements(Elements::Number),
             (20 | 1700, _) => Digits::of(oid, format).map(Self::Number),
             (2249, _) => Some(Self::Record(format)),
+            // tsvector, tsquery, jsonpath, and arrays of them: words of a text.
+            (3614 | 3615 | 4072 | 3643 | 3645 | 4073, Format::Text) => Some(Self::Text(None)),
+            (3614 | 3615 | 4072 | 3643 | 3645 | 4073, Format::Binary) => Some(Self::Opaque),
             // Built-in types that hold no text.
             (1..=9999, _) => None,
             // Types of extensions and users.
@@ -156,11 +163,14 @@ impl Finder<'_> {
             Look::Record(format) => self.record(format, value, out),
             Look::Bytes(format) => self.bytes(format, value, out),
             Look::Number(digits) => self.number(digits, value, out),
+            Look::Named(digits) => self.named(digits, value, out),
             Look::Guess => self.value(Look::guess(value), value, out),
             Look::Opaque => {
                 let column = self.column;
                 out.extend_from_slice(value);
                 self.scan(&String::from_utf8_lossy(value), column) == 0
+                    && !self.is_number(value)
+                    && !self.holds_numbers(value)
             }
         };
         self.depth -= 1;
@@ -202,13 +212,59 @@ impl Finder<'_> {
             found.clear();
             values.scan_number(&text, self.column, found);
             if self.found() > 0 {
-                let values = Arc::clone(&self.tools.values);
-                let mask = self.tools.found.first().map(|found| digits.mask(found));
-                return mask.is_some_and(|mask| mask.mask(value, &Keyed(&*values), out));
+                return self.as_number(digits, value, out);
             }
         }
         out.extend_from_slice(value);
         true
+    }
+
+    /// Whether bytes of no known type would be somebody's number, were they one.
+    fn is_number(&mut self, value: &[u8]) -> bool {
+        Digits::in_binary().into_iter().filter(|d| d.is_whole(value) && d.is_long(value)).any(|digits| {
+            let Some(text) = digits.read(value) else { return false };
+            let Tools { values, found, .. } = self.tools;
+            found.clear();
+            values.scan_number(&text, self.column, found);
+            self.found() > 0
+        })
+    }
+
+    /// Whether bytes of no known type are an array or a record, which tell the types of their parts, and something is found
+    /// in one of them.
+    fn holds_numbers(&mut self, value: &[u8]) -> bool {
+        // A count of dimensions or fields comes first. What is tried both ways is not tried again within.
+        if self.depth > 2 || !matches!(value, [0, 0, _, _, _, _, _, _, _, _, _, _, ..]) {
+            return false;
+        }
+        let (before, mut aside) = (self.hits, Vec::new());
+        let array = array_binary(value, &mut aside, &mut |oid, v, out| self.typed(oid, v, out)).is_some();
+        if array && self.hits > before {
+            return true;
+        }
+        self.hits = before;
+        aside.clear();
+        let record = record_binary(value, &mut aside, &mut |oid, v, out| self.typed(oid, v, out)).is_some();
+        if record && self.hits > before {
+            return true;
+        }
+        self.hits = before;
+        false
+    }
+
+    fn named(&mut self, digits: Digits, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let column = self.column;
+        if str::from_utf8(value).is_ok_and(|text| self.scan(text, column) > 0) {
+            return self.as_number(digits, value, out);
+        }
+        out.extend_from_slice(value);
+        true
+    }
+
+    /// Masks a number by what was found last.
+    fn as_number(&self, digits: Digits, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let mask = self.tools.found.first().map(|found| digits.mask(found));
+        mask.is_some_and(|mask| mask.mask(value, &Keyed(&*self.tools.values), out))
     }
 
     fn text(&mut self, value: &[u8], limit: Option<usize>, out: &mut Vec<u8>) -> bool {
@@ -322,6 +378,7 @@ impl Finder<'_> {
                     Elements::Bytes => Look::Bytes(format),
                     Elements::Record => Look::Record(format),
                     Elements::Number => Look::Number(Digits::element()),
+                    Elements::Guess => Look::Guess,
                 };
                 array_text(value, b',', out, &mut |v, out| self.value(look, v, out))
             }

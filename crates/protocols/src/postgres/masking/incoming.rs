@@ -8,7 +8,7 @@ use firsthand_wire::postgres::Format;
 use std::sync::Arc;
 
 use super::Masking;
-use super::copy::CopyMask;
+use super::copy::{CopyColumn, CopyMask};
 use crate::postgres::flight::Running;
 
 impl Running {
@@ -36,8 +36,9 @@ impl Running {
         let (names, masks): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         let scan = masking.duty().scan;
         let duty = MaskDuty { columns: Some(masks), scan, ..MaskDuty::default() };
-        let names = names.into_iter().map(String::into_boxed_str).collect();
-        let copy = CopyMask::new(&options, &duty, names, count, true);
+        let column = |name: String| CopyColumn { name: name.into_boxed_str(), type_oid: 0 };
+        let columns = names.into_iter().map(column).collect();
+        let copy = CopyMask::new(&options, &duty, columns, count, &masking.tools, true);
         let told = (!copy.passes_all()).then(|| Arc::new(copy.told()));
         masking.copy = told.is_some().then_some(copy);
         if let Some(told) = told {

@@ -5,6 +5,7 @@
 //! where it comes from at the target (`duty.origins`), or its values are looked through (`duty.scan`). Where two of them
 //! cannot be brought together, everything is masked.
 
+mod believed;
 mod copy;
 mod digits;
 mod found;

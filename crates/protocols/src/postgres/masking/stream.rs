@@ -2,13 +2,14 @@
 //! each read; texts are replaced where they stand; what cannot be masked is withheld, and the command ends in an error.
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::statement::{Output, OutputColumn};
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_wire::postgres::backend::{Notification, ParameterStatus, Report};
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::{Format, Frames};
 use std::sync::Arc;
 
-use super::copy::{CopyMask, Fault};
+use super::copy::{CopyColumn, CopyMask, Fault};
 use super::found::{Look, Seen};
 use super::rows::rewrite;
 use super::{MASKED_ROW_MAX, Masking, RowPlan, texts, too_long};
@@ -190,13 +191,16 @@ impl PostgresDialect {
             ));
             return;
         };
-        let names = match running.shape.facts.as_ref().map(|f| &f.output) {
-            Some(firsthand_model::statement::Output::Columns(columns)) => {
-                columns.iter().map(|c| c.name.as_str().into()).collect()
-            }
-            _ => Vec::new(),
+        let told = match running.shape.facts.as_ref().map(|f| &f.output) {
+            Some(Output::Columns(columns)) => columns.as_slice(),
+            _ => &[],
         };
-        let copy = CopyMask::new(&options, masking.duty(), names, count, masking.keys);
+        // Of other columns than the target announces nothing is known but their names.
+        let type_oid = |oid| if told.len() == count { oid } else { 0 };
+        let column =
+            |c: &OutputColumn| CopyColumn { name: c.name.as_str().into(), type_oid: type_oid(c.type_oid) };
+        let columns = told.iter().map(column).collect();
+        let copy = CopyMask::new(&options, masking.duty(), columns, count, &masking.tools, masking.keys);
         let told = (!copy.passes_all()).then(|| Arc::new(copy.told()));
         masking.copy = Some(copy);
         if let Some(told) = told {

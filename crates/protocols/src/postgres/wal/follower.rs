@@ -27,7 +27,7 @@ use super::backends::Backends;
 use super::rows::{Identity, Rows};
 use super::setup::{self, Slot, UNREACHED, slot_name};
 use super::text::{Said, read};
-use super::{Naming, UNATTRIBUTED};
+use super::{Naming, UNATTRIBUTED, Verdict};
 use crate::drive::line::Line;
 use crate::protocol::{Probe, Unread};
 
@@ -640,7 +640,7 @@ impl SessionNaming {
 }
 
 impl Naming for SessionNaming {
-    fn name(&self, role: &str, from: u64, to: u64, spills: bool) -> BoxFuture<'static, ()> {
+    fn name(&self, role: &str, from: u64, to: u64, spills: bool) -> BoxFuture<'static, Verdict> {
         let follower = Arc::clone(&self.follower);
         let facts = match self.facts.role == role {
             true => Arc::clone(&self.facts),
@@ -649,7 +649,7 @@ impl Naming for SessionNaming {
         Box::pin(async move {
             let xid = match follower.backends.transaction(facts.backend_pid).await {
                 // It has changed nothing.
-                Some(None) => return,
+                Some(None) => return Verdict::Goes,
                 Some(xid) => xid,
                 None => None,
             };
@@ -665,6 +665,7 @@ impl Naming for SessionNaming {
                 let mut waiting = Waiting::default();
                 let _ = poll_fn(|cx| recorder.poll_durable(ticket, Need::Fact, &mut waiting, cx)).await;
             }
+            Verdict::Goes
         })
     }
 }

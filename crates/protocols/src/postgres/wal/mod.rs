@@ -26,6 +26,7 @@ mod follower;
 mod rows;
 mod setup;
 mod text;
+mod watch;
 
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ use super::role::Change;
 use crate::dialect::{Action, Looking, Thought};
 
 pub(super) use follower::{Follower, Followers, SessionNaming};
+pub(super) use watch::Watchers;
+
 pub(super) use setup::{UNREACHED, check, slot_name};
 
 /// Coverage fact: which transaction it ran in could not be told before it committed.
@@ -52,16 +55,31 @@ pub trait Naming: Send + Sync {
     /// Called while nothing runs in the session, in this role. Everything from command `from` to `to` may have changed
     /// something in that transaction; `spills`: what they stored may hold masked values where nothing tells that they are. Ends
     /// when that is recorded: as durably as the session asks.
-    fn name(&self, role: &str, from: u64, to: u64, spills: bool) -> BoxFuture<'static, ()>;
+    fn name(&self, role: &str, from: u64, to: u64, spills: bool) -> BoxFuture<'static, Verdict>;
+}
+
+/// What becomes of a transaction that was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may commit.
+    Goes,
+    /// It may not: it has written, and up to this command all were judged to only read.
+    Wrote(u64),
+    /// It may not: whether it has written could not be told.
+    Untold(u64),
 }
 
 /// The transaction is named, as a thought.
-pub(super) struct Named;
+pub(super) struct Named(Verdict);
 
 /// What a session remembers for it.
 #[derive(Default)]
 pub(super) struct Wal {
     naming: Option<Arc<dyn Naming>>,
+    /// The session may only read: what is asked is whether it did (`watch`).
+    watches: bool,
+    /// A command of this transaction has asked for its number, so that it has one whatever it does.
+    numbered: bool,
     /// Commands that may have changed something in this transaction, since it was last named: first and last, and whether
     /// one may have stored masked values elsewhere.
     unnamed: Option<(u64, u64, bool)>,
@@ -75,6 +93,18 @@ pub(super) struct Wal {
 fn may_change(shape: &Shape) -> bool {
     let quiet = |e| matches!(e, Effect::Read | Effect::Session | Effect::Transaction | Effect::Lock);
     !shape.plain_read && (shape.effects.iter().next().is_none() || !shape.effects.iter().all(quiet))
+}
+
+/// Whether a command judged a read runs functions that somebody else may have replaced since they were looked at.
+fn may_have_changed(shape: &Shape) -> bool {
+    let own = |f: &String| !f.starts_with("pg_catalog.") && !f.starts_with("information_schema.");
+    shape.facts.as_ref().is_some_and(|facts| facts.functions.iter().any(own))
+}
+
+/// Whether a command asks for its transaction's number.
+fn takes_number(shape: &Shape) -> bool {
+    let takes = ["pg_catalog.txid_current", "pg_catalog.pg_current_xact_id"];
+    shape.facts.as_ref().is_some_and(|facts| facts.functions.iter().any(|f| takes.contains(&f.as_str())))
 }
 
 /// Whether a statement that commits by itself does the same between BEGIN and COMMIT.
@@ -112,9 +142,19 @@ impl PostgresDialect {
         self
     }
 
+    /// The same session, which may only read and is asked whether it did.
+    #[must_use]
+    pub fn watched(mut self, watch: Option<Arc<dyn Naming>>) -> Self {
+        if watch.is_some() {
+            (self.wal.naming, self.wal.watches) = (watch, true);
+        }
+        self
+    }
+
     /// Whether this command's transaction is to be named.
     pub(super) fn is_traced(&self, shape: &Shape) -> bool {
-        self.wal.naming.is_some() && may_change(shape)
+        self.wal.naming.is_some()
+            && if self.wal.watches { may_have_changed(shape) } else { may_change(shape) }
     }
 
     /// Sync and Flush among the copy data of a Query: the target takes no notice of them, and what comes behind must not wait.
@@ -129,6 +169,7 @@ impl PostgresDialect {
 
     /// A command goes out.
     pub(super) fn trace(&mut self, running: &Running) {
+        self.wal.numbered |= self.wal.watches && takes_number(&running.shape);
         if running.traced {
             let number = running.permit.number().0;
             let (from, spilled) =
@@ -147,6 +188,7 @@ impl PostgresDialect {
     pub(super) fn names_settled(&mut self) {
         if self.wal.naming.is_some() && !self.flight.running.iter().any(|r| r.traced) {
             self.wal.unnamed = None;
+            self.wal.numbered = false;
         }
     }
 
@@ -160,6 +202,9 @@ impl PostgresDialect {
     /// What is said of a command whose rows will not be told, because its transaction may commit before it is named. `held`:
     /// what may commit waits for the answer.
     pub(super) fn untold_by_name(&self, running: &mut Running, held: bool) {
+        if self.wal.watches {
+            return;
+        }
         let inside = self.transaction == Transaction::Open;
         let shape = &running.shape;
         // A definition alone changes no rows that would be told.
@@ -173,7 +218,7 @@ impl PostgresDialect {
 
     /// Whether all that a Query does is named before it commits: it is wrapped, or runs in a block that it does not end.
     pub(super) fn names_query(&self, slots: &[Slot]) -> bool {
-        if self.wal.naming.is_none() || self.radius.is_wrapped() {
+        if self.wal.naming.is_none() || self.wal.watches || self.radius.is_wrapped() {
             return true;
         }
         let (mut open, mut seen) = (self.transaction == Transaction::Open, false);
@@ -195,12 +240,12 @@ impl PostgresDialect {
         }
         let Some(naming) = &self.wal.naming else { return false };
         let Some((from, to, spills)) = self.wal.unnamed.take() else { return false };
+        if self.wal.numbered {
+            return false;
+        }
         let naming = naming.name(self.role.name(), from, to, spills);
         self.wal.looking = true;
-        out.push(Action::Look(Looking(Box::pin(async move {
-            naming.await;
-            Box::new(Named) as Thought
-        }))));
+        out.push(Action::Look(Looking(Box::pin(async move { Box::new(Named(naming.await)) as Thought }))));
         true
     }
 
@@ -213,9 +258,13 @@ impl PostgresDialect {
         }
     }
 
-    /// The transaction is named.
-    pub(super) fn named(&mut self, out: &mut Vec<Action>) {
+    /// The transaction is named. What may not commit is not: its session ends here, and its transaction with it.
+    pub(super) fn named(&mut self, named: &Named, out: &mut Vec<Action>) {
         self.wal.looking = false;
+        if named.0 != Verdict::Goes {
+            self.wal.commit = None;
+            return self.end_over(named.0, out);
+        }
         match self.wal.commit.take() {
             Some(commit) if self.radius.is_wrapped() => {
                 out.push(Action::ToServer(self.without_command(commit)));
