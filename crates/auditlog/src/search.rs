@@ -33,6 +33,14 @@ pub struct Found {
     pub payload: Payload,
 }
 
+impl Found {
+    /// About the memory that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.leaf.len() + self.payload.clear().map_or(0, <[u8]>::len) + 64
+    }
+}
+
 /// What a search did, for those who ask how.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
@@ -200,11 +208,13 @@ impl Search {
         Ok(())
     }
 
-    /// The newest `count` matches, oldest of them first. Afterwards [`Search::next`] goes on behind them.
-    pub fn last(&mut self, count: usize) -> Result<Vec<Found>, ReadError> {
+    /// The newest `count` matches, oldest of them first; fewer where they would hold more than `most` bytes (one is always
+    /// given). Afterwards [`Search::next`] goes on behind them.
+    pub fn last(&mut self, count: usize, most: usize) -> Result<Vec<Found>, ReadError> {
         let mut list: Vec<SegmentName> = std::mem::take(&mut self.upcoming).into();
         let newest = list.last().copied();
         let mut found: VecDeque<Found> = VecDeque::new();
+        let (mut bytes, mut full) = (0, false);
         while let Some(name) = list.pop() {
             let is_newest = Some(name) == newest;
             if !is_newest && !self.catalog.may_match(name, &self.query, &self.matcher) {
@@ -219,9 +229,12 @@ impl Search {
                 }
                 self.effort.entries += 1;
                 if let Some(entry) = judge(&mut self.matcher, &mut self.opener, &stored)? {
+                    bytes += entry.bytes();
                     here.push_back(entry);
-                    if here.len() + found.len() > count {
-                        here.pop_front();
+                    while here.len() + found.len() > count || bytes > most && here.len() + found.len() > 1 {
+                        full |= here.len() + found.len() <= count;
+                        let Some(oldest) = here.pop_front() else { break };
+                        bytes -= oldest.bytes();
                     }
                 }
             }
@@ -231,7 +244,7 @@ impl Search {
             }
             here.extend(found);
             found = here;
-            if found.len() >= count {
+            if found.len() >= count || full {
                 break;
             }
         }

@@ -266,7 +266,7 @@ fn the_newest_few_are_the_last_of_all() {
         for count in [0, 1, 50] {
             let reader = Reader::open(dir.path(), io()).unwrap();
             let mut search = Search::new(&reader, &Query::parse(query, now()).unwrap()).unwrap();
-            let last = search.last(count).unwrap();
+            let last = search.last(count, usize::MAX).unwrap();
             let wanted = &all[all.len().saturating_sub(count)..];
             assert_eq!(places(&last), places(wanted), "{query} {count}");
             assert!(search.next().unwrap().is_none(), "{query}: nothing is new");
@@ -284,7 +284,7 @@ fn following_finds_what_is_written_later() {
     writer.log.wait_blocking(Ticket(intent), Patience::Outcome).unwrap();
     let reader = Reader::open(dir.path(), io()).unwrap();
     let mut search = Search::new(&reader, &Query::parse("table:invoices", 0).unwrap()).unwrap();
-    assert_eq!(kinds(&search.last(10).unwrap()), ["command.decided"]);
+    assert_eq!(kinds(&search.last(10, usize::MAX).unwrap()), ["command.decided"]);
     assert_eq!(opened, 0);
     let mut last = writer.completed(&ada, 1, intent, None);
     for _ in 0..100 {
