@@ -416,8 +416,9 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.push(("identity.refused-together".to_owned(), Event::Refused(Box::new(failed_together()))));
     all.push(("admin.target_asked".to_owned(), administered("admin.target_asked")));
     all.extend(transactions().map(|(name, event)| (name.to_owned(), event)));
-    all.push(("record.read-remote".to_owned(), remote("record.read")));
-    all.push(("identity.token_created-remote".to_owned(), remote("identity.token_created")));
+    for kind in ["record.read", "identity.token_created", "identity.token_revoked", "admin.session_killed"] {
+        all.push((format!("{kind}-remote"), remote(kind)));
+    }
 }
 
 /// The same, asked over the API.
@@ -434,6 +435,7 @@ fn remote(kind: &'static str) -> Event {
     });
     (event.leaf, event.payload) = match kind {
         "record.read" => (event.leaf, json(r#"{"tokens":2}"#)),
+        "admin.session_killed" => (event.leaf, event.payload),
         _ => (json(&TOKEN.replace(r#""targets""#, r#""roles":["auditor"],"targets""#)), event.payload),
     };
     Event::Administered(event)
