@@ -2,7 +2,7 @@
 //! after failures, hostile requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 
 use firsthand_tests::certificates::Certificates;
@@ -92,6 +92,17 @@ fn remote_output_is_what_is_printed_on_the_gateways_machine() {
     let record = gateway.record().unwrap();
     let opened: Vec<_> = record.of_kind("session.opened").map(|e| e.session().to_owned()).collect();
     let (first, second) = (opened[0].as_str(), opened[1].as_str());
+    reading_is_the_same(&gateway, &ops, first, second);
+    acting_is_the_same(&gateway, &ops, second);
+    open.until_closed().unwrap();
+    recorded_with_its_chain(&gateway.record().unwrap());
+    let found = |expression: &str| gateway.cli(&["log", "search", expression]).unwrap();
+    for who in ["ops", "ada"] {
+        assert_eq!(found(&format!("identity:{who} kind:admin.session_killed")).lines().count(), 1, "{who}");
+    }
+}
+
+fn reading_is_the_same(gateway: &Gateway, ops: &str, first: &str, second: &str) {
     for args in [
         &["log", "search", "--", "-kind:record.read"][..],
         &["log", "search", "--json", "--", "-kind:record.read"],
@@ -123,7 +134,7 @@ fn remote_output_is_what_is_printed_on_the_gateways_machine() {
         &["token", "revoke", "nobody"],
     ] {
         let here = outcome(gateway.command(args).unwrap());
-        let there = outcome(gateway.remote(&ops, args).unwrap());
+        let there = outcome(gateway.remote(ops, args).unwrap());
         assert_eq!(there, here, "{args:?}");
     }
     // All of it: what was read in between is there, too.
@@ -132,25 +143,26 @@ fn remote_output_is_what_is_printed_on_the_gateways_machine() {
     };
     for args in [&["log", "cat"][..], &["log", "cat", "--json"]] {
         let here = outcome(gateway.command(args).unwrap()).1;
-        let there = outcome(gateway.remote(&ops, args).unwrap()).1;
+        let there = outcome(gateway.remote(ops, args).unwrap()).1;
         assert!(there.lines().count() > here.lines().count());
         assert_eq!(without(there), without(here), "{args:?}");
     }
-    // What is done has the same answer, and happens.
-    let (code, said, _) = outcome(gateway.remote(&ops, &["sessions", "kill", second]).unwrap());
+}
+
+/// What is done has the same answer, and happens.
+fn acting_is_the_same(gateway: &Gateway, ops: &str, second: &str) {
+    let (code, said, _) = outcome(gateway.remote(ops, &["sessions", "kill", second]).unwrap());
     assert_eq!((code, said), (0, format!("session {second} was ended\n")));
-    open.until_closed().unwrap();
     let (code, said, talk) =
-        outcome(gateway.remote(&ops, &["token", "create", "made", "--on-behalf-of", "eve"]).unwrap());
+        outcome(gateway.remote(ops, &["token", "create", "made", "--on-behalf-of", "eve"]).unwrap());
     assert_eq!(code, 0, "{talk}");
     let made = said.lines().find_map(|line| line.strip_prefix("secret  ")).unwrap();
     let string = format!("postgresql://made:{made}@127.0.0.1:{}/shop", gateway.port());
     assert!(said.contains(&string), "{said}");
     Raw::login(&gateway.place("made", made, "shop"), &[]).unwrap();
-    let (_, said, _) = outcome(gateway.remote(&ops, &["token", "revoke", "made"]).unwrap());
+    let (_, said, _) = outcome(gateway.remote(ops, &["token", "revoke", "made"]).unwrap());
     assert_eq!(said, "revoked made\n");
     assert!(Raw::login(&gateway.place("made", made, "shop"), &[]).is_err());
-    recorded_with_its_chain(&gateway.record().unwrap());
 }
 
 /// Every act over the network names the chain of the token, how each link is known, and the address.
@@ -171,6 +183,10 @@ fn recorded_with_its_chain(record: &Record) {
             chain.iter().map(|l| (l["kind"].as_str().unwrap(), l["trust"].as_str().unwrap())).collect();
         assert_eq!(known, [("human", "bound"), ("human", "verified"), ("token", "verified")], "{}", entry.0);
         assert_eq!(entry.leaf("method"), "bearer");
+        assert_eq!(
+            (entry.payload("by").as_str(), &entry.leaf("by")["trust"]),
+            (Some("ops"), &"verified".into())
+        );
         assert!(
             entry.payload("address").as_str().is_some_and(|a| a.starts_with("127.0.0.1:")),
             "{}",
@@ -489,11 +505,7 @@ fn arguments_that_cannot_be_are_refused_before_anything_is_sent() {
     }
 }
 
-#[test]
-fn hostile_requests_are_bounded_and_hold_up_nobody() {
-    let mut gateway = alone();
-    let reader = auditor(&gateway);
-    let auth = bearer(&reader);
+fn hostile_heads_and_bodies(gateway: &Gateway, auth: &str) {
     let post = |headers: &str, body: &str| {
         gateway.exchange(
             format!("POST /v1/record/entries HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{auth}{headers}\r\n{body}").as_bytes(),
@@ -524,6 +536,9 @@ fn hostile_requests_are_bounded_and_hold_up_nobody() {
         assert_eq!(answered, status, "{said}");
         assert!(said.contains("\"hint\""), "{said}");
     }
+}
+
+fn hostile_contents_and_paths(gateway: &Gateway, reader: &str) {
     let terms = format!("{:?}", vec!["x"; 100]);
     for body in [
         format!(r#"{{"command":"log search","expression":{terms}}}"#),
@@ -531,7 +546,7 @@ fn hostile_requests_are_bounded_and_hold_up_nobody() {
         r#"{"command":"log tail","lines":10000000}"#.to_owned(),
         r#"{"command":"log search","expression":["since:x"]}"#.to_owned(),
     ] {
-        assert_eq!(ask(&gateway, &reader, "POST", "/v1/record/entries", &body).0, 400);
+        assert_eq!(ask(gateway, reader, "POST", "/v1/record/entries", &body).0, 400);
     }
     for path in [
         "/v1/../v1/tokens",
@@ -542,9 +557,31 @@ fn hostile_requests_are_bounded_and_hold_up_nobody() {
         "/v1/tokens;x",
         "/V1/tokens",
     ] {
-        let (status, _) = ask(&gateway, &reader, "POST", path, "{}");
-        assert!(matches!(status, 403 | 404 | 405), "{path}: {status}");
+        let (status, _) = ask(gateway, reader, "POST", path, "{}");
+        assert!((403..=405).contains(&status), "{path}: {status}");
     }
+}
+
+#[test]
+fn hostile_requests_are_bounded_and_hold_up_nobody() {
+    let mut gateway = alone();
+    let reader = auditor(&gateway);
+    let auth = bearer(&reader);
+    // A head and a body that never end: looked at last, when their time is over.
+    let slow = [
+        "GET /v1/tokens HTTP/1.1\r\nHost: x\r\nX: ".to_owned(),
+        format!(
+            "POST /v1/record/entries HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{JSON}{auth}Content-Length: 9\r\n\r\n{{"
+        ),
+    ];
+    let slow = slow.map(|begun| {
+        let mut stream = TcpStream::connect(("127.0.0.1", gateway.http_port())).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(begun.as_bytes()).unwrap();
+        stream
+    });
+    hostile_heads_and_bodies(&gateway, &auth);
+    hostile_contents_and_paths(&gateway, &reader);
     // Connections that say nothing: others of their address get no more, and probes of others still do.
     let silent: Vec<_> =
         (0..60).filter_map(|_| TcpStream::connect(("127.0.0.1", gateway.http_port())).ok()).collect();
@@ -553,6 +590,60 @@ fn hostile_requests_are_bounded_and_hold_up_nobody() {
     until("there is room again", || Ok(gateway.http("/healthz").is_ok_and(|(status, _)| status == 200)))
         .unwrap();
     assert_eq!(ask(&gateway, &reader, "GET", "/v1/sessions", "").0, 200);
+    for (mut stream, status) in slow.into_iter().zip(["", "HTTP/1.1 408 "]) {
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with(status) && !answer.contains(" 200 "), "{answer}");
+    }
     assert!(gateway.daemon().unwrap().resident_kib().unwrap() < 400 << 10);
     gateway.stop().unwrap();
+}
+
+/// A server that answers one request with this, and hangs up.
+fn impostor(answer: &'static str) -> (u16, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    });
+    (port, served)
+}
+
+#[test]
+fn what_breaks_off_is_not_taken_for_all_and_nobody_elsewhere_drives_the_screen() {
+    let stream = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+    for (answer, code, says) in [
+        ("", 1, "broke off"),
+        ("nonsense\r\n\r\n", 1, "broke off"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"note\":\"x\"}\n", 1, "broke off"),
+        (stream, 1, "the last line is missing"),
+        ("HTTP/1.1 200 OK\r\n\r\n<html>\n", 1, "none of a gateway's API"),
+        ("HTTP/1.1 200 OK\r\n\r\n{\"entry\":{\"n\":1},\"end\":{\"exit\":0}}\n", 0, ""),
+        ("HTTP/1.1 502 Bad Gateway\r\n\r\n<html>", 1, "none of a gateway's API"),
+        ("HTTP/1.1 307 Elsewhere\r\nLocation: http://127.0.0.1:1/\r\n\r\n", 1, "none of a gateway's API"),
+        ("HTTP/1.1 409 No\r\n\r\n{\"error\":\"a\\u001b[2Jb\",\"hint\":\"\u{202e}c\"}", 1, "a\\x1b[2Jb"),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n{\"error\":{\"errors\":[\"a\\u001b[2Jb\"],\"hint\":\"h\",\"exit\":2}}\n",
+            2,
+            "a\\x1b[2Jb",
+        ),
+    ] {
+        let (port, served) = impostor(answer);
+        let mut command = Command::new(firsthand_tests::gateway::binary().unwrap());
+        command.args(["log", "cat", "--gateway", &format!("http://localhost:{port}")]);
+        command.env("FIRSTHAND_TOKEN", "ops:fh_shown").current_dir("/");
+        let (status, _, talk) = outcome(command);
+        assert_eq!(status, code, "{answer}: {talk}");
+        assert!(
+            talk.contains(says) && !talk.contains("fh_shown") && !talk.contains('\u{1b}'),
+            "{answer}: {talk}"
+        );
+        let asked = served.join().unwrap();
+        assert_eq!(asked.matches("authorization: Bearer ops:fh_shown").count(), 1, "{asked}");
+    }
 }

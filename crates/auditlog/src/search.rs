@@ -68,6 +68,7 @@ pub struct Search {
     /// The segment whose end the matcher has seen, so that it knows the commands that were running there.
     seen: Option<SegmentName>,
     effort: Effort,
+    left_out: bool,
 }
 
 impl Search {
@@ -86,6 +87,7 @@ impl Search {
             upcoming,
             seen: None,
             effort: Effort::default(),
+            left_out: false,
         })
     }
 
@@ -105,6 +107,12 @@ impl Search {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Whether [`Search::last`] gave fewer than were asked for, because they held too much.
+    #[must_use]
+    pub fn left_out(&self) -> bool {
+        self.left_out
     }
 
     /// Entries whose payload could not be searched for text.
@@ -248,6 +256,7 @@ impl Search {
                 break;
             }
         }
+        self.left_out = full;
         // What runs at the end of the log is known only from its last segment, which was read first.
         if self.matcher.remembers_intents()
             && let Some(name) = newest

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use firsthand_model::event::By;
-use firsthand_model::identity::{ClientFacts, Identity, Link, Role};
+use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role};
 use firsthand_protocols::drive::stream::Phase;
 use firsthand_session::Wanted;
 use serde::de::DeserializeOwned;
@@ -183,7 +183,8 @@ impl Caller {
 
     /// Who holds a token; `None` where its chain is empty, which none is.
     fn remote(identity: Identity, client: ClientFacts) -> Option<Self> {
-        let link = identity.actor().or(identity.chain.last())?.clone();
+        // Whom the token names: what it proves. The person it acts for is in the chain, and merely bound.
+        let link = identity.chain.iter().rev().find(|link| link.kind != IdentityKind::Token)?.clone();
         let by = By { link, chain: identity.chain.clone(), client: Some(client) };
         Some(Self { by, identity: Some(Arc::new(identity)) })
     }
@@ -280,7 +281,7 @@ mod tests {
     fn roles_open_what_they_include_and_nothing_else() {
         let of = |roles: Vec<Role>| Caller {
             by: By::from(Link {
-                kind: firsthand_model::identity::IdentityKind::Agent,
+                kind: IdentityKind::Agent,
                 id: String::new(),
                 name: String::new(),
                 trust: firsthand_model::identity::Trust::Verified,

@@ -177,7 +177,7 @@ fn at(global: &Global) -> Result<At, Failure> {
                 "give --gateway URL too, or leave them out",
             ));
         }
-        return Place::find(config.as_deref(), dir.as_deref()).map(At::Here);
+        return Place::find(config.as_deref(), dir.as_deref()).map(|place| At::Here(Box::new(place)));
     };
     if config.is_some() || dir.is_some() {
         return Err(Failure::usage(

@@ -158,7 +158,7 @@ impl Room for Place {
 /// Where the gateway is that a command is about.
 pub(crate) enum At {
     /// Its data folder is on this machine.
-    Here(Place),
+    Here(Box<Place>),
     /// It is reached over its API.
     There(Remote),
 }
@@ -167,7 +167,7 @@ impl At {
     /// Reads the record there.
     pub(crate) fn read(&self, ask: &Ask, sink: &mut dyn Sink) -> Result<Exit, Failure> {
         match self {
-            Self::Here(place) => ask.run(place, sink),
+            Self::Here(place) => ask.run(&**place, sink),
             Self::There(remote) => remote.read(ask, sink),
         }
     }

@@ -27,10 +27,6 @@ use crate::show::clean;
 const FOLLOW: Duration = Duration::from_millis(100);
 /// Matches that are gathered before the first is shown, so that the entry about this reading can say how many they are.
 const COUNTED_MAX: usize = 10_000;
-/// Bytes of them: what a reading holds at a time.
-const COUNTED_BYTES_MAX: usize = 32 << 20;
-/// Bytes of the newest entries that `log tail` gathers: it goes backwards, and so holds all that it shows.
-const TAIL_BYTES_MAX: usize = 256 << 20;
 /// Ids named when a beginning is that of several.
 const FOUND_MAX: usize = 5;
 
@@ -40,6 +36,10 @@ pub(crate) trait Room {
     fn reader(&self) -> Result<Reader, Failure>;
     /// Records that it is read, before what was found is given.
     fn note_reading(&self, command: &str, what: Json) -> Result<(), Failure>;
+    /// Bytes of entries that a reading may hold at a time. `log tail` goes backwards, and so holds all that it shows.
+    fn most_bytes(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Who takes in what is found. `false`: nobody wants more.
@@ -204,7 +204,7 @@ fn all(ask: &EntriesAsk, room: &dyn Room, sink: &mut dyn Sink) -> Result<Exit, F
     let (mut first, mut bytes) = (Vec::new(), 0);
     let mut stopped = None;
     let mut complete = false;
-    while first.len() < COUNTED_MAX && bytes < COUNTED_BYTES_MAX && !complete && stopped.is_none() {
+    while first.len() < COUNTED_MAX && bytes < room.most_bytes() && !complete && stopped.is_none() {
         match search.next() {
             Ok(Some(found)) => {
                 bytes += found.bytes();
@@ -266,7 +266,7 @@ fn tail(ask: &EntriesAsk, room: &dyn Room, sink: &mut dyn Sink) -> Result<Exit, 
     let query = query(&ask.expression)?;
     let reader = room.reader()?;
     let mut search = Search::new(&reader, &query).map_err(|e| unreadable(&e))?;
-    let last = search.last(ask.lines, TAIL_BYTES_MAX).map_err(|e| unreadable(&e))?;
+    let last = search.last(ask.lines, room.most_bytes()).map_err(|e| unreadable(&e))?;
     let mut reading = json!({ "entries": last.len() });
     if ask.follow {
         note(&mut reading, "follow", true);
@@ -275,6 +275,9 @@ fn tail(ask: &EntriesAsk, room: &dyn Room, sink: &mut dyn Sink) -> Result<Exit, 
         note(&mut reading, "expression", query.to_string());
     }
     room.note_reading(EntriesCommand::Tail.word(), what(&reading))?;
+    if search.left_out() {
+        sink.remark(&format!("note: the newest {}: more are too large to be gathered at once", last.len()))?;
+    }
     for found in last {
         if !sink.entry(&found, search.names())? {
             return Ok(Exit::Done);

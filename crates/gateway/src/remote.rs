@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::api::Answer;
 use crate::failure::{Exit, Failure, only_for_its_owner};
-use crate::reading::wire::{Taker, Went};
+use crate::reading::wire::{Taker, Went, told_elsewhere};
 use crate::reading::{Ask, Sink};
 use exchange::{Exchange, Gone, Host};
 
@@ -119,7 +119,7 @@ impl Remote {
         match answer.and_then(|body| serde_json::from_slice::<Answer>(&body).ok()) {
             Some(Answer { error, hint }) => {
                 let exit = if status == 400 { Exit::Usage } else { Exit::No };
-                Failure { exit, messages: vec![error], hint }
+                told_elsewhere(exit, &[error], &hint)
             }
             None => strange(),
         }

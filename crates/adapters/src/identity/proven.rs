@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::{constant_time, hmac, rand};
 
 use super::token::Token;
 
@@ -21,7 +21,7 @@ pub(super) struct Proven {
 impl Proven {
     /// Whether this is the token's secret. A wrong one costs a derivation each time, whatever is remembered.
     pub(super) fn fits(&self, token: &Token, secret: &str) -> bool {
-        if self.knows(token, secret) {
+        if self.knows(Some(token), secret) {
             return true;
         }
         let fits = token.scram.fits(secret);
@@ -30,16 +30,20 @@ impl Proven {
             if digests.len() >= REMEMBERED_MAX {
                 digests.clear();
             }
-            digests.insert(token.id.clone(), hmac::sign(key, &message(token, secret)));
+            digests.insert(token.id.clone(), hmac::sign(key, &message(&token.scram.stored_key, secret)));
         }
         fits
     }
 
-    /// Whether it was found right before. Compared in constant time.
-    pub(super) fn knows(&self, token: &Token, secret: &str) -> bool {
+    /// Whether it was found right before. The same work whether there is such a token, is anything remembered of it, or not;
+    /// compared in constant time.
+    pub(super) fn knows(&self, token: Option<&Token>, secret: &str) -> bool {
         let Some(key) = self.key() else { return false };
-        let known = self.digests().get(&token.id).copied();
-        known.is_some_and(|tag| hmac::verify(key, &message(token, secret), tag.as_ref()).is_ok())
+        let known = token.and_then(|token| self.digests().get(&token.id).copied());
+        let stored_key = token.map_or(&[0; 32], |token| &token.scram.stored_key);
+        let tag = hmac::sign(key, &message(stored_key, secret));
+        let other = known.unwrap_or(hmac::sign(key, b""));
+        constant_time::verify_slices_are_equal(tag.as_ref(), other.as_ref()).is_ok() && known.is_some()
     }
 
     fn digests(&self) -> MutexGuard<'_, HashMap<String, hmac::Tag>> {
@@ -58,9 +62,9 @@ impl Proven {
 }
 
 /// The verifier is in it: a token that was given another one by hand is another one.
-fn message(token: &Token, secret: &str) -> zeroize::Zeroizing<Vec<u8>> {
+fn message(stored_key: &[u8; 32], secret: &str) -> zeroize::Zeroizing<Vec<u8>> {
     let mut text = zeroize::Zeroizing::new(Vec::with_capacity(160));
-    text.extend_from_slice(&token.scram.stored_key);
+    text.extend_from_slice(stored_key);
     text.extend_from_slice(secret.as_bytes());
     text
 }

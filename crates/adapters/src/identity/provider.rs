@@ -90,7 +90,8 @@ impl IdentityProvider for TokenIdentity {
 
     fn is_quick(&self, proof: &Proof) -> bool {
         let Proof::ClearText { login, secret } = proof else { return false };
-        self.store.snapshot().by_name(login).is_some_and(|token| self.proven.knows(token, secret.expose()))
+        let snapshot = self.store.snapshot();
+        self.proven.knows(snapshot.by_name(login).map(|token| &**token), secret.expose())
     }
 
     fn recheck(&self, identity: &Identity, now: UnixMicros) -> Result<(), IdentityError> {

@@ -23,7 +23,7 @@ use super::{Api, Caller, answer};
 /// gets no more of the machine than this.
 const DERIVING_MAX: usize = 1;
 /// Requests that wait for that; the time of each is short, so more would be a flood.
-const WAITING_MAX: usize = 64;
+const WAITING_MAX: usize = 128;
 /// Longest secret looked at; ours have 46 bytes.
 const SECRET_BYTES_MAX: usize = 256;
 

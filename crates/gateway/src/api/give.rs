@@ -46,6 +46,8 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_secs(10);
 /// `log tail -n`, and sessions listed, at most: they are gathered before they are sent.
 const COUNT_MAX: usize = 10_000;
+/// Bytes of entries that one reading holds: with all readers and followers at once, half a gigabyte.
+const GATHERED_BYTES_MAX: usize = 32 << 20;
 /// Terms of an expression: each is looked for in each entry.
 const TERMS_MAX: usize = 64;
 
@@ -157,6 +159,10 @@ impl Room for Stacks {
         self.may_go_on()?;
         let desk = &self.api.gateway.desk;
         self.runtime.block_on(desk.record("record.read", &self.caller.by, reading_leaf(command), what))
+    }
+
+    fn most_bytes(&self) -> usize {
+        GATHERED_BYTES_MAX
     }
 }
 

@@ -11,6 +11,7 @@ use firsthand_auditlog::reader::Reader;
 use firsthand_auditlog::search::query::Query;
 use firsthand_auditlog::search::sessions::{self, SessionSummary};
 use firsthand_auditlog::search::{Found, Search};
+use firsthand_model::id::SessionId;
 use serde_json::{Value, json};
 
 use super::output::{Output, columns};
@@ -349,7 +350,7 @@ fn kill(asked: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
     };
     let running = client.asked("GET", "/v1/sessions", &Value::Null)?;
     let ids = running.get("sessions").and_then(Value::as_array).into_iter().flatten();
-    let ids = ids.filter_map(|s| Some((s.get("id")?.as_str()?.to_owned(), ())));
+    let ids = ids.filter_map(|s| Some((SessionId::parse(s.get("id")?.as_str()?)?.to_string(), ())));
     let elsewhere = "firsthand sessions list shows sessions; those that are `open` may run";
     let (id, ()) = find(asked, "running ", elsewhere, ids)?;
     let answer = client.asked("POST", &format!("/v1/sessions/{id}/kill"), &json!({}))?;

@@ -228,7 +228,7 @@ impl Taker {
         }
         if let Some(Error { errors, hint, exit }) = line.error {
             sink.flush()?;
-            return Err(Failure { exit: exit_of(exit), messages: errors, hint });
+            return Err(told_elsewhere(exit_of(exit), &errors, &hint));
         }
         Ok(match line.end {
             Some(End { exit }) => Went::Ended(exit_of(exit)),
@@ -236,6 +236,12 @@ impl Taker {
             None => Went::On,
         })
     }
+}
+
+/// A failure as another machine tells it: whoever that is must not drive the screen.
+pub(crate) fn told_elsewhere(exit: Exit, errors: &[String], hint: &str) -> Failure {
+    let messages = errors.iter().map(|error| clean::line(error).into_owned()).collect();
+    Failure { exit, messages, hint: clean::line(hint).into_owned() }
 }
 
 fn exit_of(number: u8) -> Exit {

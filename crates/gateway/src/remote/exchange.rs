@@ -86,7 +86,8 @@ impl Host {
         {
             return Err(bad("no host of that name"));
         }
-        if !secure && !(name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())) {
+        let near = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if !secure && !near {
             return Err(bad("a token is not sent in clear text to another machine"));
         }
         if !secure && ca.is_some() {
