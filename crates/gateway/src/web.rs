@@ -1,7 +1,7 @@
 //! Serves HTTP/1.1 over any stream, with limits: for the http listener (TCP, TLS) and for the admin socket (Unix).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +49,7 @@ impl Web {
     /// One more, of this address; `None`: there are as many as there may be.
     pub(crate) fn enter(&self, address: Option<IpAddr>) -> Option<Slot> {
         let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        let address = address.map(place);
         if let Some(address) = address {
             let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             let count = counts.entry(address).or_default();
@@ -58,6 +59,14 @@ impl Web {
             *count += 1;
         }
         Some(Slot { web: self.clone(), address, _permit: permit })
+    }
+}
+
+/// Where a connection comes from: a network of IPv6 is one place, because its addresses cost nothing.
+fn place(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+        ip => ip,
     }
 }
 
@@ -139,5 +148,9 @@ mod tests {
         drop(third);
         assert!(web.enter(None).is_some());
         assert_eq!(web.by_address.lock().unwrap().len(), 1, "who is gone is forgotten");
+        let of = |text: &str| place(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), a);
     }
 }

@@ -29,13 +29,14 @@ const SECRET_BYTES_MAX: usize = 256;
 
 /// Bounds what strangers can make the gateway compute.
 pub(crate) struct Door {
-    deriving: Semaphore,
-    waiting: Semaphore,
+    deriving: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl Default for Door {
     fn default() -> Self {
-        Self { deriving: Semaphore::new(DERIVING_MAX), waiting: Semaphore::new(WAITING_MAX) }
+        let of = |most| Arc::new(Semaphore::new(most));
+        Self { deriving: of(DERIVING_MAX), waiting: of(WAITING_MAX) }
     }
 }
 
@@ -161,10 +162,16 @@ async fn identified(
     if engine.identity.is_quick(&proof) {
         return engine.identify(&proof, &login, client).map_err(|_| not_accepted());
     }
-    let Ok(_waiting) = api.door.waiting.try_acquire() else { return Err(too_many()) };
-    let Ok(_deriving) = api.door.deriving.acquire().await else { return Err(too_many()) };
+    let door = &api.door;
+    let Ok(waiting) = Arc::clone(&door.waiting).try_acquire_owned() else { return Err(too_many()) };
+    let Ok(deriving) = Arc::clone(&door.deriving).acquire_owned().await else { return Err(too_many()) };
     let (engine, client) = (Arc::clone(engine), client.clone());
-    let looked = tokio::task::spawn_blocking(move || engine.identify(&proof, &login, &client)).await;
+    let looked = tokio::task::spawn_blocking(move || {
+        // Held until the work is done, not until the client has gone: who asks and hangs up gets no second core.
+        let _held = (waiting, deriving);
+        engine.identify(&proof, &login, &client)
+    })
+    .await;
     looked.map_err(|_| not_accepted())?.map_err(|_| not_accepted())
 }
 
