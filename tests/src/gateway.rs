@@ -36,6 +36,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// A target that nobody answers for: for what needs a configuration and no database.
+    #[must_use]
+    pub fn nowhere(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            port: 1,
+            database: name.to_owned(),
+            user: "app".to_owned(),
+            password: String::new(),
+            tls: "disable",
+            more: String::new(),
+        }
+    }
+
     /// A target for a direct place, of the same name as its database, so that clients see the same name on both ways.
     #[must_use]
     pub fn of(place: &Place) -> Self {
@@ -200,11 +214,26 @@ impl Gateway {
     /// `firsthand ARGS --config …`, ready to run.
     pub fn command(&self, args: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary()?);
-        command.args(args).arg("--config").arg(self.config()).current_dir(self.folder.path());
+        command.arg("--config").arg(self.config()).args(args).current_dir(self.folder.path());
         for (number, target) in self.settings.targets.iter().enumerate() {
             command.env(password_variable(number), &target.password);
         }
         Ok(command)
+    }
+
+    /// `firsthand ARGS --gateway …` with a token, ready to run: as from another machine, without the configuration.
+    pub fn remote(&self, token: &str, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary()?);
+        command.arg("--gateway").arg(format!("http://127.0.0.1:{}", self.http)).args(args);
+        command.env("FIRSTHAND_TOKEN", token).current_dir("/");
+        Ok(command)
+    }
+
+    /// Creates a token with these arguments, and returns it as NAME:SECRET.
+    pub fn role_token(&self, name: &str, args: &[&str]) -> Result<String> {
+        let printed = self.cli(&[&["token", "create", name], args].concat())?;
+        let secret = secret_in(&printed).with_context(|| format!("no secret in:\n{printed}"))?;
+        Ok(format!("{name}:{secret}"))
     }
 
     /// Creates a token for an agent acting for a person, and returns its secret.
@@ -224,12 +253,29 @@ impl Gateway {
 
     /// Asks the HTTP listener for a path; returns the status and the body.
     pub fn http(&self, path: &str) -> Result<(u16, String)> {
+        self.ask("GET", path, "", "")
+    }
+
+    /// Sends a request with these further headers (each with its line end) and this body; returns the status and the body.
+    pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Result<(u16, String)> {
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        self.exchange(
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{length}{headers}\r\n{body}")
+                .as_bytes(),
+        )
+    }
+
+    /// Sends these bytes to the HTTP listener and reads until it closes; returns the status and the body.
+    pub fn exchange(&self, request: &[u8]) -> Result<(u16, String)> {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.http))?;
         stream.set_read_timeout(Some(process::PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        // A gateway that has seen enough may answer and close before all is sent.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
         let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).context("no status line")?;
         Ok((status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()))
     }

@@ -188,11 +188,25 @@ fn no_secret_is_ever_written_down() {
     raw.query("create role secretive password 'hunter2-hunter2'").unwrap();
     raw.query("alter role app password 'hunter2-hunter2'").unwrap();
     refusal(&rig.place(AGENT, "fh_almost-right", "shop"));
+    // What the API is shown, right and wrong, is a secret as well; and so is what it hands out.
+    let ops = rig.gateway.role_token("ops", &["--kind", "human", "--role", "admin"]).unwrap();
+    for token in [ops.as_str(), "ops:fh_nearly-right", "fh_without-a-name"] {
+        for path in ["/v1/sessions", "/v1/nothing", "/metrics"] {
+            rig.gateway.ask("GET", path, &format!("Authorization: Bearer {token}\r\n"), "").unwrap();
+        }
+    }
+    let made = rig.gateway.remote(&ops, &["token", "create", "made", "--target", "shop"]).unwrap();
+    let made = firsthand_tests::process::run(&mut { made }).unwrap();
+    let made = made.lines().find_map(|line| line.strip_prefix("secret  ")).unwrap().to_owned();
+    let ops = ops.trim_start_matches("ops:").to_owned();
     let printed = rig.gateway.cli(&["log", "cat", "--json"]).unwrap();
     let folder = rig.gateway.data_dir();
     let said = rig.gateway.daemon().unwrap().said();
     let metrics = rig.gateway.http("/metrics").unwrap().1;
-    for secret in [rig.secret.as_str(), APP_PASSWORD, "hunter2-hunter2", "fh_almost-right"] {
+    let api = [ops.as_str(), made.as_str(), "fh_nearly-right", "fh_without-a-name"];
+    for secret in
+        [rig.secret.as_str(), APP_PASSWORD, "hunter2-hunter2", "fh_almost-right"].into_iter().chain(api)
+    {
         assert_eq!(holding(&folder, secret), Vec::<String>::new(), "{secret}");
         for place in [&printed, &said, &metrics] {
             assert!(!place.contains(secret), "{secret} was printed");

@@ -1,5 +1,6 @@
 //! `cargo xtask docs [--check]`: documents that come from the code. `docs/cli.md` is what the binary says of itself, so
-//! that it cannot say something else; `docs/config.md` ends with every key that the binary knows.
+//! that it cannot say something else; `docs/config.md` ends with every key that the binary knows,
+//! `docs/api.md` with every path that it answers.
 
 use anyhow::{Context, Result, bail};
 use std::{
@@ -26,7 +27,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     describe(&program, &mut Vec::new(), &mut commands)?;
     let keys = output(&program, &["docs", "config"])?;
     let mut stale = Vec::new();
-    for (path, generated) in [("docs/cli.md", commands), ("docs/config.md", keys)] {
+    let paths = output(&program, &["docs", "api"])?;
+    for (path, generated) in [("docs/cli.md", commands), ("docs/config.md", keys), ("docs/api.md", paths)] {
         let file = root.join(path);
         let old = fs::read_to_string(&file).with_context(|| format!("read {path}"))?;
         let (by_hand, _) =

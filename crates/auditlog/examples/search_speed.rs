@@ -95,7 +95,7 @@ fn main() -> Result<(), Failure> {
     let start = Instant::now();
     let reader = Reader::open(scratch.path(), Arc::clone(&io))?;
     let mut search = Search::new(&reader, &Query::default())?;
-    let last = search.last(20)?.len();
+    let last = search.last(20, usize::MAX)?.len();
     println!("the newest {last} entries in {:.3} s", start.elapsed().as_secs_f64());
     let start = Instant::now();
     let count = sessions(&reader, search.catalog())?.len();

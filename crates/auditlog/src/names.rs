@@ -31,6 +31,8 @@ struct Opened {
 #[derive(Deserialize)]
 struct Acted {
     by: String,
+    #[serde(default)]
+    names: Vec<Name>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +69,9 @@ impl Names {
         let by = Fields::read(leaf).ok().and_then(|fields| fields.by.map(|by| by.id.into_owned()));
         if let (Some(id), Ok(acted)) = (by, serde_json::from_slice::<Acted>(payload)) {
             self.put(id, acted.by);
+            for name in acted.names {
+                self.put(name.id, name.name);
+            }
         }
     }
 

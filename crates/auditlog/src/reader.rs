@@ -13,6 +13,7 @@ pub mod payload;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use thiserror::Error;
 
@@ -89,6 +90,9 @@ pub enum ReadError {
     /// The key store cannot be opened.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// Nobody waits for it any more.
+    #[error("reading was stopped")]
+    Stopped,
 }
 
 /// The log of a data folder, for reading.
@@ -97,6 +101,7 @@ pub struct Reader {
     io: Arc<dyn Io>,
     log: PathBuf,
     keys: Option<Arc<KeyStore>>,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Reader {
@@ -110,7 +115,13 @@ impl Reader {
         }
         let has_keys = io.open(&data.join("keys").join("master.key"), false).is_ok();
         let keys = if has_keys { Some(Arc::new(KeyStore::open(data, Arc::clone(&io))?)) } else { None };
-        Ok(Self { io, log, keys })
+        Ok(Self { io, log, keys, stop: None })
+    }
+
+    /// Reads until this is set: then whatever reads on gets [`ReadError::Stopped`], in the middle of a long search too.
+    #[must_use]
+    pub fn until(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop: Some(stop), ..self }
     }
 
     /// The key store, where there is one.
@@ -149,7 +160,7 @@ impl Reader {
 
     /// Entries from the first segment that is `name` or comes after it.
     pub fn from_segment(&self, name: SegmentName) -> Result<Cursor, ReadError> {
-        Ok(Cursor::new(Arc::clone(&self.io), self.log.clone(), name))
+        Ok(Cursor::new(Arc::clone(&self.io), self.log.clone(), name, self.stop.clone()))
     }
 
     /// Entries from a place on. What stands before it in its segment is read over, checked.

@@ -33,6 +33,14 @@ pub struct Found {
     pub payload: Payload,
 }
 
+impl Found {
+    /// About the memory that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.leaf.len() + self.payload.clear().map_or(0, <[u8]>::len) + 64
+    }
+}
+
 /// What a search did, for those who ask how.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
@@ -60,6 +68,7 @@ pub struct Search {
     /// The segment whose end the matcher has seen, so that it knows the commands that were running there.
     seen: Option<SegmentName>,
     effort: Effort,
+    left_out: bool,
 }
 
 impl Search {
@@ -78,6 +87,7 @@ impl Search {
             upcoming,
             seen: None,
             effort: Effort::default(),
+            left_out: false,
         })
     }
 
@@ -97,6 +107,12 @@ impl Search {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Whether [`Search::last`] gave fewer than were asked for, because they held too much.
+    #[must_use]
+    pub fn left_out(&self) -> bool {
+        self.left_out
     }
 
     /// Entries whose payload could not be searched for text.
@@ -200,11 +216,13 @@ impl Search {
         Ok(())
     }
 
-    /// The newest `count` matches, oldest of them first. Afterwards [`Search::next`] goes on behind them.
-    pub fn last(&mut self, count: usize) -> Result<Vec<Found>, ReadError> {
+    /// The newest `count` matches, oldest of them first; fewer where they would hold more than `most` bytes (one is always
+    /// given). Afterwards [`Search::next`] goes on behind them.
+    pub fn last(&mut self, count: usize, most: usize) -> Result<Vec<Found>, ReadError> {
         let mut list: Vec<SegmentName> = std::mem::take(&mut self.upcoming).into();
         let newest = list.last().copied();
         let mut found: VecDeque<Found> = VecDeque::new();
+        let (mut bytes, mut full) = (0, false);
         while let Some(name) = list.pop() {
             let is_newest = Some(name) == newest;
             if !is_newest && !self.catalog.may_match(name, &self.query, &self.matcher) {
@@ -219,9 +237,12 @@ impl Search {
                 }
                 self.effort.entries += 1;
                 if let Some(entry) = judge(&mut self.matcher, &mut self.opener, &stored)? {
+                    bytes += entry.bytes();
                     here.push_back(entry);
-                    if here.len() + found.len() > count {
-                        here.pop_front();
+                    while here.len() + found.len() > count || bytes > most && here.len() + found.len() > 1 {
+                        full |= here.len() + found.len() <= count;
+                        let Some(oldest) = here.pop_front() else { break };
+                        bytes -= oldest.bytes();
                     }
                 }
             }
@@ -231,10 +252,11 @@ impl Search {
             }
             here.extend(found);
             found = here;
-            if found.len() >= count {
+            if found.len() >= count || full {
                 break;
             }
         }
+        self.left_out = full;
         // What runs at the end of the log is known only from its last segment, which was read first.
         if self.matcher.remembers_intents()
             && let Some(name) = newest

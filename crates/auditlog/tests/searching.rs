@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use firsthand_auditlog::entry::codec::{EventCodec, LogEntry};
@@ -9,8 +10,8 @@ use firsthand_auditlog::index::Indexer;
 use firsthand_auditlog::io::{Io, RealIo};
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::queue::{Class, Durability, Item, Patience, Ticket};
-use firsthand_auditlog::reader::Reader;
 use firsthand_auditlog::reader::payload::Payload;
+use firsthand_auditlog::reader::{ReadError, Reader};
 use firsthand_auditlog::recover::Recovered;
 use firsthand_auditlog::search::query::Query;
 use firsthand_auditlog::search::{Found, Search};
@@ -266,12 +267,44 @@ fn the_newest_few_are_the_last_of_all() {
         for count in [0, 1, 50] {
             let reader = Reader::open(dir.path(), io()).unwrap();
             let mut search = Search::new(&reader, &Query::parse(query, now()).unwrap()).unwrap();
-            let last = search.last(count).unwrap();
+            let last = search.last(count, usize::MAX).unwrap();
             let wanted = &all[all.len().saturating_sub(count)..];
             assert_eq!(places(&last), places(wanted), "{query} {count}");
             assert!(search.next().unwrap().is_none(), "{query}: nothing is new");
         }
     }
+}
+
+#[test]
+fn the_newest_few_are_fewer_where_they_would_hold_too_much() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    let (all, _) = search(dir.path(), "");
+    let reader = Reader::open(dir.path(), io()).unwrap();
+    for most in [0, 5_000, 100_000] {
+        let mut search = Search::new(&reader, &Query::default()).unwrap();
+        let last = search.last(50, most).unwrap();
+        let bytes: usize = last.iter().map(Found::bytes).sum();
+        assert!(bytes <= most || last.len() == 1, "{most}: {bytes}");
+        assert_eq!(places(&last), places(&all[all.len() - last.len()..]), "{most}: they are the newest");
+        assert_eq!(search.left_out(), last.len() < 50, "{most}");
+        assert!(search.next().unwrap().is_none());
+    }
+}
+
+#[test]
+fn a_reading_ends_when_nobody_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = Reader::open(dir.path(), io()).unwrap().until(Arc::clone(&stop));
+    let mut search = Search::new(&reader, &Query::parse("no-such-text-anywhere", now()).unwrap()).unwrap();
+    assert!(search.next().unwrap().is_none());
+    let mut search = Search::new(&reader, &Query::default()).unwrap();
+    assert!(search.next().unwrap().is_some());
+    stop.store(true, Ordering::Relaxed);
+    assert!(matches!(search.next(), Err(ReadError::Stopped)));
+    assert!(matches!(Search::new(&reader, &Query::default()).map(drop), Ok(()) | Err(ReadError::Stopped)));
 }
 
 #[test]
@@ -284,7 +317,7 @@ fn following_finds_what_is_written_later() {
     writer.log.wait_blocking(Ticket(intent), Patience::Outcome).unwrap();
     let reader = Reader::open(dir.path(), io()).unwrap();
     let mut search = Search::new(&reader, &Query::parse("table:invoices", 0).unwrap()).unwrap();
-    assert_eq!(kinds(&search.last(10).unwrap()), ["command.decided"]);
+    assert_eq!(kinds(&search.last(10, usize::MAX).unwrap()), ["command.decided"]);
     assert_eq!(opened, 0);
     let mut last = writer.completed(&ada, 1, intent, None);
     for _ in 0..100 {

@@ -1,45 +1,22 @@
-//! The admin socket, `data/admin.sock`: how the command line reaches the gateway that runs. A small API over a Unix socket
-//! that only this user (and root) can open; the kernel says who asks, and every act is an entry.
+//! The admin socket, `data/admin.sock`: how the command line reaches the gateway that runs. The same API as over the network,
+//! on a Unix socket that only this user (and root) can open; the kernel says who asks, and every act is an entry.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
-use firsthand_adapters::identity::token::NewToken;
-use firsthand_auditlog::entry::moment::rfc3339;
-use firsthand_model::id::SessionId;
-use firsthand_model::identity::Link;
-use firsthand_model::json::{self as text, Object};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use axum::Extension;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::assemble::Gateway;
-use crate::cli::token::handed;
-use crate::config;
-use crate::failure::{Exit, Failure};
-use crate::place::{Asking, reading_leaf};
-use crate::web::{ACCEPT_REST, BODY_BYTES_MAX, Web};
+use crate::api::{Api, Caller, not_found};
+use crate::web::{self, ACCEPT_REST, Web};
 use crate::who;
 
+/// Connections at a time: commands of administrators.
+const CONNECTIONS_MAX: usize = 64;
 /// Name of the socket in the data folder.
 pub(crate) const SOCKET: &str = "admin.sock";
-/// What a reading says of itself.
-pub(crate) const READING_BYTES_MAX: usize = 64 << 10;
-
-/// A refusal as it goes over the socket.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Answer {
-    pub(crate) error: String,
-    pub(crate) hint: String,
-}
-
 /// The socket, removed when dropped.
 pub(crate) struct AdminSocket {
     listener: UnixListener,
@@ -61,12 +38,18 @@ impl AdminSocket {
     }
 
     /// Serves until dropped.
-    pub(crate) async fn serve(self, gateway: Arc<Gateway>) {
-        let (router, web) = (router(gateway), Web::new());
+    pub(crate) async fn serve(self, api: Arc<Api>) {
+        let (router, web) =
+            (Api::router(&api).fallback(not_found), Web::new(CONNECTIONS_MAX, CONNECTIONS_MAX));
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => match peer(&stream) {
-                    Ok(uid) => web.serve(stream, router.clone().layer(Extension(Peer(uid)))),
+                    Ok(uid) => {
+                        // Beyond the limit it is closed at once.
+                        let Some(slot) = web.enter(None) else { continue };
+                        let caller = Caller::local(who::link(&api.gateway.desk.keys, uid));
+                        tokio::spawn(web::run(stream, router.clone().layer(Extension(caller)), slot));
+                    }
                     Err(e) => tracing::warn!(error = %e, "turned away at the admin socket"),
                 },
                 Err(e) => {
@@ -85,9 +68,6 @@ impl Drop for AdminSocket {
 }
 
 /// The user at the other end, as the kernel says.
-#[derive(Clone, Copy, Debug)]
-struct Peer(u32);
-
 fn peer(stream: &UnixStream) -> io::Result<u32> {
     let uid = stream.peer_cred()?.uid();
     if may_administer(uid, who::own_uid()) {
@@ -99,165 +79,6 @@ fn peer(stream: &UnixStream) -> io::Result<u32> {
 /// Who may administer: whoever could read and change the data folder anyway.
 fn may_administer(uid: u32, own: u32) -> bool {
     uid == own || uid == 0
-}
-
-fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/v1/tokens", post(create_token))
-        .route("/v1/tokens/revoke", post(revoke_token))
-        .route("/v1/sessions", get(list_sessions))
-        .route("/v1/sessions/{id}/kill", post(kill_session))
-        .route("/v1/record/read", post(note_reading))
-        .route("/v1/targets/asked", post(note_asking))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(gateway)
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let status = match self.exit {
-            Exit::Usage => StatusCode::BAD_REQUEST,
-            Exit::No | Exit::Done => StatusCode::CONFLICT,
-        };
-        let error = self.messages.join("; ");
-        (status, Json(Answer { error, hint: self.hint })).into_response()
-    }
-}
-
-type Answered = Result<Json<Value>, Failure>;
-type Of = State<Arc<Gateway>>;
-
-fn by(gateway: &Gateway, peer: Peer) -> Link {
-    who::link(&gateway.desk.keys, peer.0)
-}
-
-async fn create_token(
-    State(gateway): Of,
-    Extension(peer): Extension<Peer>,
-    Json(new): Json<NewToken>,
-) -> Answered {
-    {
-        let config = gateway.config.load();
-        let known: Vec<&str> = config.targets.iter().map(|t| t.target.name.as_str()).collect();
-        if let Some(unknown) = new.targets.iter().find(|t| !known.contains(&t.as_str())) {
-            let message = format!("the gateway has no target `{unknown}`");
-            return Err(Failure::usage(message, config::nearest(unknown, &known)));
-        }
-    }
-    let created = gateway.desk.create_token(&new, &by(&gateway, peer)).await?;
-    Ok(Json(json!(handed(&created))))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Revoke {
-    token: String,
-}
-
-async fn revoke_token(
-    State(gateway): Of,
-    Extension(peer): Extension<Peer>,
-    Json(what): Json<Revoke>,
-) -> Answered {
-    let token = gateway.desk.revoke_token(&what.token, &by(&gateway, peer)).await?;
-    Ok(Json(json!({ "id": token.id, "name": token.name })))
-}
-
-async fn list_sessions(State(gateway): Of) -> Json<Value> {
-    let sessions: Vec<Value> = gateway
-        .sessions
-        .list()
-        .iter()
-        .map(|handle| {
-            let facts = &handle.facts;
-            let chain = facts.identity.chain.iter();
-            json!({
-                "id": facts.id.to_string(), "login": facts.identity.login,
-                "chain": chain.map(|l| json!({ "kind": l.kind.word(), "name": l.name, "trust": l.trust.word() }))
-                    .collect::<Vec<_>>(),
-                "target": facts.target, "database": facts.database, "role": facts.role,
-                "pid": facts.backend_pid, "client": handle.client, "opened": rfc3339(handle.opened.0),
-            })
-        })
-        .collect();
-    Json(json!({ "sessions": sessions }))
-}
-
-async fn kill_session(
-    State(gateway): Of,
-    Extension(peer): Extension<Peer>,
-    UrlPath(id): UrlPath<String>,
-) -> Answered {
-    let running = gateway.sessions.list();
-    let handle = SessionId::parse(&id).and_then(|id| running.into_iter().find(|h| h.facts.id == id));
-    let Some(handle) = handle else {
-        return Err(Failure::new(
-            format!("no session `{}` runs", id.chars().take(64).collect::<String>()),
-            "firsthand sessions list shows those that do",
-        ));
-    };
-    let mut leaf = Vec::with_capacity(60);
-    let mut o = Object::open(&mut leaf);
-    o.string("session", &handle.facts.id.to_string());
-    o.close();
-    let leaf = text::Json::from_written(leaf);
-    let none = text::Json::default();
-    gateway.desk.record("admin.session_killed", &by(&gateway, peer), leaf, none).await?;
-    handle.kill();
-    Ok(Json(json!({ "id": handle.facts.id.to_string() })))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reading {
-    command: String,
-    what: Value,
-}
-
-async fn note_reading(
-    State(gateway): Of,
-    Extension(peer): Extension<Peer>,
-    Json(reading): Json<Reading>,
-) -> Answered {
-    let what = reading.what.to_string().into_bytes();
-    if what.len() > READING_BYTES_MAX || reading.command.len() > 64 {
-        return Err(Failure::usage("what is to be read takes too many words", "search for less at a time"));
-    }
-    // serde_json's maps are sorted and it escapes no more than it must, so this is the record's form of JSON.
-    let what = if reading.what.is_null() { text::Json::default() } else { text::Json::from_written(what) };
-    let leaf = reading_leaf(&reading.command);
-    gateway.desk.record("record.read", &by(&gateway, peer), leaf, what).await?;
-    Ok(Json(json!({})))
-}
-
-async fn note_asking(
-    State(gateway): Of,
-    Extension(peer): Extension<Peer>,
-    Json(asking): Json<Asking>,
-) -> Answered {
-    let none = text::Json::default();
-    gateway.desk.record("admin.target_asked", &by(&gateway, peer), asking.leaf(), none).await?;
-    Ok(Json(json!({})))
-}
-
-/// Reloads, and records that it was done or that it failed.
-pub(crate) async fn reload_as(gateway: &Gateway, by: &Link) -> Result<Vec<&'static str>, Failure> {
-    let reloaded = gateway.reload();
-    let mut leaf = Vec::with_capacity(160);
-    let mut o = Object::open(&mut leaf);
-    o.string("config", &gateway.config.load().hash);
-    o.boolean("done", reloaded.is_ok());
-    o.string("policy", &gateway.policy_version());
-    o.close();
-    let mut payload = Vec::new();
-    if let Err(failure) = &reloaded {
-        let mut o = Object::open(&mut payload);
-        o.strings("errors", &failure.messages);
-        o.close();
-    }
-    let (leaf, payload) = (text::Json::from_written(leaf), text::Json::from_written(payload));
-    gateway.desk.record("admin.reloaded", by, leaf, payload).await?;
-    reloaded
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ use firsthand_model::json::Json;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::admin::{Answer, READING_BYTES_MAX, SOCKET};
+use crate::admin::SOCKET;
+use crate::api::{Answer, READING_BYTES_MAX};
 use crate::failure::{Exit, Failure};
 use crate::place::Asking;
+use crate::remote::Asked;
 
 /// How long the gateway may take to answer: longer than it waits for its own log.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -95,5 +97,11 @@ impl AdminClient {
     /// Has it recorded that a command asks a target.
     pub(crate) fn note_asking(&self, asking: &Asking) -> Result<(), Failure> {
         self.ask("POST", "/v1/targets/asked", &json!(asking)).map(|_: Value| ())
+    }
+}
+
+impl Asked for AdminClient {
+    fn asked(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(method, path, body)
     }
 }

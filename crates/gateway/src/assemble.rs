@@ -20,6 +20,7 @@ use firsthand_protocols::budget::Budget;
 use firsthand_protocols::drive::half_open::HalfOpen;
 use firsthand_protocols::drive::sessions::Sessions;
 use firsthand_protocols::drive::stream::StreamServer;
+use firsthand_protocols::drive::tls::ServerTls;
 use firsthand_protocols::estimates::Estimates;
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::Engine;
@@ -47,6 +48,8 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
     /// One server per listener.
     pub(crate) servers: Vec<(Listener, Arc<StreamServer>)>,
+    /// The certificate of the http listener; a reload replaces it.
+    pub(crate) web_tls: ArcSwapOption<ServerTls>,
     /// Room for large messages.
     pub(crate) budget: Arc<Budget>,
     /// Since when.
@@ -69,6 +72,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         .iter()
         .map(|l| config.tls.as_ref().map(|files| listen::certificate(files, l.protocol)).transpose())
         .collect::<Result<_, _>>()?;
+    let web_tls = ArcSwapOption::new(web_tls(&config)?.map(Arc::new));
     let governing = Governing::new(rules::load(&config)?);
     make_data_dir(&config.data_dir)?;
     let lock = lock_data(&config.data_dir)?;
@@ -110,6 +114,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         desk,
         sessions,
         servers,
+        web_tls,
         budget,
         started,
         targets,
@@ -118,6 +123,12 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         governing,
     };
     Ok((gateway, found))
+}
+
+/// The certificate of the http listener, where it listens and there is one.
+fn web_tls(config: &Config) -> Result<Option<ServerTls>, Failure> {
+    let files = config.tls.as_ref().filter(|_| config.http.is_some());
+    files.map(listen::web_certificate).transpose()
 }
 
 fn engine(
@@ -193,7 +204,11 @@ impl Gateway {
                 new.tls.as_ref().map(|files| listen::certificate(files, listener.protocol)).transpose()?;
             certificates.push((server, tls));
         }
+        let web_tls = web_tls(&new)?;
         self.desk.tokens.reload().map_err(store_failure)?;
+        if let Some(tls) = web_tls {
+            self.web_tls.store(Some(Arc::new(tls)));
+        }
         for (server, tls) in certificates {
             // A certificate that is gone stays in force: listening in the clear instead would be no reload.
             if let Some(tls) = tls {

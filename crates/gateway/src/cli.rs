@@ -19,7 +19,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::failure::{Exit, Failure};
-use crate::place::Place;
+use crate::place::{At, Place};
+use crate::remote::Remote;
 use output::Output;
 
 /// The record of what agents and people do, taken on the connection.
@@ -41,6 +42,15 @@ pub(crate) struct Global {
     /// The data folder, instead of a configuration (for demo: the folder to keep it in)
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) dir: Option<PathBuf>,
+    /// A gateway on another machine, by its API: https://gateway:8300 (for token, sessions and log; docs/api.md)
+    #[arg(long, value_name = "URL", global = true)]
+    pub(crate) gateway: Option<String>,
+    /// The authority that the certificate of --gateway must be signed by [default: the system's]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+    /// A file with the token for --gateway, as NAME:SECRET [default: the environment's FIRSTHAND_TOKEN]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) token_file: Option<PathBuf>,
     /// Print JSON: one value, or one a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -112,9 +122,24 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
-    let Global { config, dir, .. } = &cli.global;
+    let Global { config, dir, gateway, .. } = &cli.global;
     let place = || Place::find(config.as_deref(), dir.as_deref());
+    let at = || at(&cli.global);
     match cli.command {
+        Command::Demo(_)
+        | Command::Serve(_)
+        | Command::Check(_)
+        | Command::Policy { .. }
+        | Command::Labels { .. }
+        | Command::Docs { .. }
+        | Command::Version
+            if gateway.is_some() =>
+        {
+            Err(Failure::usage(
+                "--gateway is for token, sessions and log",
+                "leave it out: this command works on the machine where it runs",
+            ))
+        }
         Command::Demo(_) if config.is_some() => Err(Failure::usage(
             "the demo takes no configuration: it writes its own",
             "leave --config out; --dir DIR says where the demo is kept",
@@ -122,9 +147,9 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Demo(args) => crate::demo::run(&args, dir.as_deref(), out),
         Command::Serve(args) => crate::serve::run(&args, place()?, out),
         Command::Check(args) => check::run(&args, &place()?, out),
-        Command::Token { command } => token::run(command, &place()?, out),
-        Command::Sessions { command } => sessions::run(command, &place()?, out),
-        Command::Log { command } => log::run(command, &place()?, out),
+        Command::Token { command } => token::run(command, &at()?, out),
+        Command::Sessions { command } => sessions::run(command, &at()?, out),
+        Command::Log { command } => log::run(command, &at()?, out),
         Command::Policy { command } => {
             policy::run(command, Place::find_if_any(config.as_deref(), dir.as_deref())?, out)
         }
@@ -140,6 +165,27 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
     }
+}
+
+/// The gateway that a command is about.
+fn at(global: &Global) -> Result<At, Failure> {
+    let Global { config, dir, gateway, ca, token_file, .. } = global;
+    let Some(url) = gateway else {
+        if ca.is_some() || token_file.is_some() {
+            return Err(Failure::usage(
+                "--ca and --token-file are about a gateway elsewhere, and none was named",
+                "give --gateway URL too, or leave them out",
+            ));
+        }
+        return Place::find(config.as_deref(), dir.as_deref()).map(|place| At::Here(Box::new(place)));
+    };
+    if config.is_some() || dir.is_some() {
+        return Err(Failure::usage(
+            "--gateway names a gateway elsewhere, --config and --dir one on this machine",
+            "give one of them",
+        ));
+    }
+    Remote::find(url, ca.as_deref(), token_file.as_deref()).map(At::There)
 }
 
 /// Help and version are data; everything else is an error with its hint.

@@ -156,14 +156,14 @@ async fn perform(
     };
     session::run(&way, |step| progress.tell(&step)).await?;
     progress.step("reading the record");
-    let by = who::link(&running.gateway().desk.keys, who::own_uid());
+    let by = who::own(&running.gateway().desk.keys);
     story::tell(running, &by, progress, out).await?;
     Ok(secret)
 }
 
 async fn token(running: &Running) -> Result<Secret, Failure> {
     let desk = &running.gateway().desk;
-    let by = who::link(&desk.keys, who::own_uid());
+    let by = who::own(&desk.keys);
     // A folder that is used again has the token of the last demo, whose secret nobody has.
     if desk.tokens.to_revoke(AGENT).is_ok() {
         desk.revoke_token(AGENT, &by).await?;
@@ -173,6 +173,7 @@ async fn token(running: &Running) -> Result<Secret, Failure> {
         kind: TokenKind::Agent,
         on_behalf_of: Some(PERSON.to_owned()),
         targets: vec![shop::DATABASE.to_owned()],
+        roles: Vec::new(),
         ttl_seconds: Some(TOKEN_SECONDS),
     };
     Ok(desk.create_token(&new, &by).await?.secret)

@@ -9,8 +9,8 @@ use firsthand_adapters::identity::store::{Created, StoreError, TokenStore};
 use firsthand_adapters::identity::token::{NewToken, Token, TokenKind};
 use firsthand_adapters::record::{Record, kind_letter};
 use firsthand_auditlog::keys::KeyStore;
-use firsthand_model::event::{Administered, Event};
-use firsthand_model::identity::{IdentityKind, Link};
+use firsthand_model::event::{Administered, By, Event};
+use firsthand_model::identity::IdentityKind;
 use firsthand_model::json::{Json, Object};
 use firsthand_session::port::{Need, RecordError, Recorder, Waiting};
 
@@ -30,8 +30,8 @@ impl Desk {
     }
 
     /// Makes a token. What is returned holds the secret: the only time it is seen.
-    pub(crate) async fn create_token(&self, new: &NewToken, by: &Link) -> Result<Created, Failure> {
-        let created = self.tokens.prepare(new, &by.name, wall()).map_err(store_failure)?;
+    pub(crate) async fn create_token(&self, new: &NewToken, by: &By) -> Result<Created, Failure> {
+        let created = self.tokens.prepare(new, &by.link.name, wall()).map_err(store_failure)?;
         let token = &created.token;
         self.record("identity.token_created", by, self.token_leaf(token), token_payload(token)).await?;
         self.tokens.add(token).map_err(store_failure)?;
@@ -39,7 +39,7 @@ impl Desk {
     }
 
     /// Ends a token.
-    pub(crate) async fn revoke_token(&self, name_or_id: &str, by: &Link) -> Result<Arc<Token>, Failure> {
+    pub(crate) async fn revoke_token(&self, name_or_id: &str, by: &By) -> Result<Arc<Token>, Failure> {
         let token = self.tokens.to_revoke(name_or_id).map_err(store_failure)?;
         self.record("identity.token_revoked", by, self.token_leaf(&token), token_payload(&token)).await?;
         self.tokens.revoke(&token.id, wall()).map_err(store_failure)?;
@@ -50,7 +50,7 @@ impl Desk {
     pub(crate) async fn record(
         &self,
         kind: &'static str,
-        by: &Link,
+        by: &By,
         leaf: Json,
         payload: Json,
     ) -> Result<(), Failure> {
@@ -73,6 +73,9 @@ impl Desk {
         o.string("kind", kind_word(token.kind));
         if let Some(who) = &token.on_behalf_of {
             o.string("person", &id(IdentityKind::Human, who));
+        }
+        if !token.roles.is_empty() {
+            o.strings("roles", &token.roles.iter().map(|role| role.word()).collect::<Vec<_>>());
         }
         o.strings("targets", &token.targets);
         o.string("tok", &id(IdentityKind::Token, &token.id));

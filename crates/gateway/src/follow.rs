@@ -40,6 +40,7 @@ pub(crate) async fn begin(gateway: &Gateway) {
         login: String::new(),
         subject: String::new(),
         targets: Vec::new(),
+        roles: Vec::new(),
     });
     for target in followed {
         let Some((_, server)) = gateway.servers.iter().find(|(l, _)| l.protocol == target.protocol) else {
@@ -110,7 +111,13 @@ fn facts(fields: &Fields<'_>) -> Option<Arc<SessionFacts>> {
         })
         .collect();
     let subject = chain.first()?.id.clone();
-    let identity = Identity { chain, login: String::new(), subject, targets: vec![who.target.to_string()] };
+    let identity = Identity {
+        chain,
+        login: String::new(),
+        subject,
+        targets: vec![who.target.to_string()],
+        roles: Vec::new(),
+    };
     Some(Arc::new(SessionFacts {
         id: SessionId::parse(&fields.sid)?,
         identity: Arc::new(identity),

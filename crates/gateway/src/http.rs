@@ -1,26 +1,55 @@
-//! The HTTP listener: `/healthz` (the process answers), `/readyz` (it can serve, and if not, why), `/metrics`.
+//! The http listener: `/healthz` (the process answers), `/readyz` (it can serve, and if not, why), `/metrics`, and the API under
+//! `/v1/`. Where the gateway has a certificate, the same port takes TLS and clear text; the first byte tells which.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
+use firsthand_model::identity::ClientFacts;
 use firsthand_protocols::drive::stream::Phase;
+use firsthand_protocols::drive::tls::TlsFacts;
+use firsthand_session::Wanted;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
+use crate::api::door::{self, Connection};
+use crate::api::{Api, not_found};
 use crate::assemble::Gateway;
 use crate::metrics;
-use crate::web::{ACCEPT_REST, Web};
+use crate::web::{self, ACCEPT_REST, HEAD_WAIT_MAX, Slot, Web};
+
+/// Connections at a time: probes, scrapers, administrators.
+const CONNECTIONS_MAX: usize = 256;
+/// Of one address: others must still get in.
+const CONNECTIONS_OF_ADDRESS_MAX: usize = 64;
+/// The first byte of a TLS handshake; no method of HTTP begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// Idle time after which the kernel probes whether the other side still lives.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Serves until dropped: also while the gateway drains, so that probes see it.
-pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, phase: watch::Receiver<Phase>) {
-    let (router, web) = (router(gateway, phase), Web::new());
+pub(crate) async fn serve(listener: TcpListener, api: Arc<Api>, phase: watch::Receiver<Phase>) {
+    let router = router(&api, phase);
+    let web = Web::new(CONNECTIONS_MAX, CONNECTIONS_OF_ADDRESS_MAX);
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => web.serve(stream, router.clone()),
+            Ok((stream, peer)) => match web.enter(Some(peer.ip())) {
+                Some(slot) => {
+                    tokio::spawn(connection(stream, peer, Arc::clone(&api), router.clone(), slot));
+                }
+                None => {
+                    let client = ClientFacts { address: peer.to_string(), ..ClientFacts::default() };
+                    let why = "as many HTTP connections are open as there may be, of this address or in all";
+                    api.gateway.engine.record_refused(false, "limit", &Wanted::default(), &client, why);
+                }
+            },
             Err(e) => {
                 tracing::warn!(error = %e, "cannot accept on the http listener; trying again");
                 tokio::time::sleep(ACCEPT_REST).await;
@@ -29,12 +58,42 @@ pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>, phase: w
     }
 }
 
-fn router(gateway: Arc<Gateway>, phase: watch::Receiver<Phase>) -> Router {
+async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, router: Router, slot: Slot) {
+    use rustix::net::sockopt;
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_socket_keepalive(&stream, true);
+    let _ = sockopt::set_tcp_keepidle(&stream, KEEPALIVE);
+    let mut first = [0];
+    match timeout(HEAD_WAIT_MAX, stream.peek(&mut first)).await {
+        Ok(Ok(1)) => {}
+        _ => return,
+    }
+    if first != [TLS_HANDSHAKE] {
+        let from = Connection::new(peer, None);
+        return web::run(stream, router.layer(Extension(from)), slot).await;
+    }
+    let Some(tls) = api.gateway.web_tls.load_full() else { return };
+    let accepted = timeout(HEAD_WAIT_MAX, TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream)).await;
+    match accepted {
+        Ok(Ok(stream)) => {
+            let facts = TlsFacts::of(stream.get_ref().1);
+            let from = Connection::new(peer, Some(facts.version));
+            web::run(stream, router.layer(Extension(from)), slot).await;
+        }
+        Ok(Err(e)) => tracing::debug!(%peer, error = %e, "no TLS on the http listener"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake on the http listener took too long"),
+    }
+}
+
+fn router(api: &Arc<Api>, phase: watch::Receiver<Phase>) -> Router {
+    let gateway = Arc::clone(&api.gateway);
     let registry = Arc::new(metrics::registry(Arc::clone(&gateway)));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || ready(&gateway, *phase.borrow())))
         .route("/metrics", get(async move || metrics_page(&registry)))
+        .merge(door::guarded(api))
+        .fallback(not_found)
 }
 
 /// Whether a load balancer should send clients here.

@@ -18,6 +18,9 @@ use crate::failure::Failure;
 /// A PEM file longer than this is none.
 const PEM_BYTES_MAX: u64 = 4 << 20;
 
+/// What is spoken on the http listener, as TLS names it.
+const HTTP_1_1: &[u8] = b"http/1.1";
+
 /// How targets are reached, by name; a reload replaces it. Clones share one table.
 #[derive(Clone, Default)]
 pub(crate) struct LinkTable(Arc<ArcSwap<HashMap<String, Link>>>);
@@ -97,6 +100,23 @@ fn tls_toward(target: &TargetConfig, system: &mut Option<RootCertStore>) -> Resu
     .map_err(|e| bad(e.to_string()))
 }
 
+/// TLS toward a gateway's API: its certificate is always verified.
+///
+/// # Errors
+/// A file that cannot be read or is none.
+pub(crate) fn tls_toward_gateway(host: &str, ca: Option<&Path>) -> Result<ClientTls, Failure> {
+    let bad = |what: String| Failure::new(what, "check --ca: it takes a PEM file of certificates");
+    let roots = match ca {
+        Some(file) => roots(&read_pem(file)?).map_err(|e| bad(format!("--ca {}: {e}", file.display())))?,
+        None => system_roots().map_err(|what| {
+            Failure::new(what.replace("tls_ca", "--ca"), "give --ca FILE with the authority")
+        })?,
+    };
+    let (verify, server_name) = (Verify::Full, host.to_owned());
+    client_tls(ClientTlsParts { verify, roots, identity: None, server_name, alpn: &[HTTP_1_1] })
+        .map_err(|e| bad(e.to_string()))
+}
+
 fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();
@@ -113,8 +133,19 @@ fn system_roots() -> Result<RootCertStore, String> {
 /// # Errors
 /// With the files, when they cannot be read or do not fit.
 pub(crate) fn certificate(files: &CertificateFiles, protocol: &str) -> Result<ServerTls, Failure> {
+    certificate_for(files, stream_protocol(protocol).map_or(&[][..], |p| p.alpn()))
+}
+
+/// The gateway's certificate for the http listener.
+///
+/// # Errors
+/// As [`certificate`].
+pub(crate) fn web_certificate(files: &CertificateFiles) -> Result<ServerTls, Failure> {
+    certificate_for(files, &[HTTP_1_1])
+}
+
+fn certificate_for(files: &CertificateFiles, alpn: &[&[u8]]) -> Result<ServerTls, Failure> {
     let (cert, key) = read_pair(files)?;
-    let alpn = stream_protocol(protocol).map_or(&[][..], |p| p.alpn());
     server_tls(&cert, &key, alpn).map_err(|e| {
         Failure::new(
             format!("listen.tls ({}, {}): {e}", files.cert.display(), files.key.display()),

@@ -5,6 +5,7 @@
 mod admin;
 mod admin_client;
 mod analyst;
+mod api;
 mod assemble;
 mod cli;
 mod config;
@@ -17,6 +18,8 @@ mod listen;
 mod logging;
 mod metrics;
 mod place;
+mod reading;
+mod remote;
 mod rules;
 mod serve;
 mod shelf;

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::record::{Found, OpenRecordError, Record};
+use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::keys::KeyError;
 use firsthand_auditlog::lock::{DataLock, LockError};
+use firsthand_auditlog::reader::Reader;
 use firsthand_model::event::Event;
 use firsthand_model::json::{Json, Object};
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::admin_client::{AdminClient, Unreachable};
 use crate::config::Config;
 use crate::desk::{Desk, store_failure};
-use crate::failure::{Failure, only_for_its_owner};
+use crate::failure::{Exit, Failure, only_for_its_owner};
+use crate::reading::{Ask, Room, Sink, unreadable};
+use crate::remote::Remote;
 use crate::who;
 
 /// The configuration that is taken when none is named.
@@ -118,17 +122,6 @@ impl Place {
         Ok(Way::Alone(Box::new(Alone { desk, record })))
     }
 
-    /// Records that somebody reads the record, before they do. `what` says what is read: a JSON object for the payload.
-    pub(crate) fn note_reading(&self, command: &str, what: Json) -> Result<(), Failure> {
-        match self.way(command)? {
-            Way::Gateway(client) => client.note_reading(command, &what),
-            Way::Alone(alone) => alone.act(async |desk: &Desk| {
-                let by = who::link(&desk.keys, who::own_uid());
-                desk.record("record.read", &by, reading_leaf(command), what).await
-            }),
-        }
-    }
-
     /// Records that a command is about to ask a target, with the gateway's credential. Where there is no data folder yet,
     /// there is no record, and nothing that a gateway has done.
     pub(crate) fn note_asking(&self, asking: &Asking) -> Result<(), Failure> {
@@ -138,9 +131,44 @@ impl Place {
         match self.way(&asking.command)? {
             Way::Gateway(client) => client.note_asking(asking),
             Way::Alone(alone) => alone.act(async |desk: &Desk| {
-                let by = who::link(&desk.keys, who::own_uid());
+                let by = who::own(&desk.keys);
                 desk.record("admin.target_asked", &by, asking.leaf(), Json::default()).await
             }),
+        }
+    }
+}
+
+impl Room for Place {
+    fn reader(&self) -> Result<Reader, Failure> {
+        self.must_exist()?;
+        Reader::open(&self.data_dir, Arc::new(RealIo::new())).map_err(|e| unreadable(&e))
+    }
+
+    fn note_reading(&self, command: &str, what: Json) -> Result<(), Failure> {
+        match self.way(command)? {
+            Way::Gateway(client) => client.note_reading(command, &what),
+            Way::Alone(alone) => alone.act(async |desk: &Desk| {
+                let by = who::own(&desk.keys);
+                desk.record("record.read", &by, reading_leaf(command), what).await
+            }),
+        }
+    }
+}
+
+/// Where the gateway is that a command is about.
+pub(crate) enum At {
+    /// Its data folder is on this machine.
+    Here(Box<Place>),
+    /// It is reached over its API.
+    There(Remote),
+}
+
+impl At {
+    /// Reads the record there.
+    pub(crate) fn read(&self, ask: &Ask, sink: &mut dyn Sink) -> Result<Exit, Failure> {
+        match self {
+            Self::Here(place) => ask.run(&**place, sink),
+            Self::There(remote) => remote.read(ask, sink),
         }
     }
 }

@@ -16,7 +16,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::admin::{AdminSocket, reload_as};
+use crate::admin::AdminSocket;
+use crate::api::Api;
+use crate::api::acts::reload_as;
 use crate::assemble::{Gateway, assemble};
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
@@ -186,11 +188,12 @@ impl Running {
             addresses.push((listener.protocol.to_owned(), local(&socket, listener.address)));
             bound.push((Arc::clone(server), socket));
         }
+        let api = Arc::new(Api::new(Arc::clone(&gateway), watching.clone()));
         let wanted = gateway.config.load().http;
         if let Some(address) = wanted {
             let socket = bind("http", address).await?;
             addresses.push(("http".to_owned(), local(&socket, address)));
-            aside.spawn(http::serve(socket, Arc::clone(&gateway), watching.clone()));
+            aside.spawn(http::serve(socket, Arc::clone(&api), watching.clone()));
         }
         follow::begin(&gateway).await;
         let data = gateway.data_dir();
@@ -200,7 +203,7 @@ impl Running {
                 "check who may write in the data folder, and that its path has fewer than 90 characters",
             )
         })?;
-        aside.spawn(admin.serve(Arc::clone(&gateway)));
+        aside.spawn(admin.serve(api));
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));
         for (server, socket) in bound {
@@ -238,7 +241,8 @@ impl Running {
 
     async fn reload(&self) {
         // Only this user and root can send the signal; which of them did, nobody checks.
-        let by = Link { trust: Trust::Claimed, ..who::link(&self.gateway.desk.keys, who::own_uid()) };
+        let link = who::link(&self.gateway.desk.keys, who::own_uid());
+        let by = Link { trust: Trust::Claimed, ..link }.into();
         match reload_as(&self.gateway, &by).await {
             Ok(needs_restart) => {
                 tracing::info!("reloaded");

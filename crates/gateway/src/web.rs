@@ -1,20 +1,22 @@
-//! Serves HTTP/1.1 over any stream, with limits: for health and metrics (TCP) and for the admin socket (Unix).
+//! Serves HTTP/1.1 over any stream, with limits: for the http listener (TCP, TLS) and for the admin socket (Unix).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Connections at a time on one of these listeners: probes, scrapers, administrators.
-const CONNECTIONS_MAX: usize = 64;
 /// Time for a request's head, and between two requests.
-const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
-/// A connection is not kept longer, whatever it does.
+pub(crate) const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
+/// A connection is not kept longer, whatever it does, unless it reads the record.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -25,30 +27,130 @@ pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Bounds how many connections there are.
 #[derive(Clone)]
-pub(crate) struct Web(Arc<Semaphore>);
+pub(crate) struct Web {
+    all: Arc<Semaphore>,
+    each: usize,
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// Leave for one connection; ends when dropped.
+pub(crate) struct Slot {
+    web: Web,
+    address: Option<IpAddr>,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Web {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(CONNECTIONS_MAX)))
+    /// So many at a time in all, and so many of one address.
+    pub(crate) fn new(all: usize, each: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), each, by_address: Arc::default() }
     }
 
-    /// Serves one connection on a task of its own; beyond the limit it is closed at once.
-    pub(crate) fn serve<S>(&self, stream: S, router: Router)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return };
-        tokio::spawn(async move {
-            let service = TowerToHyperService::new(router);
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_WAIT_MAX)
-                .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Ok(Err(e)) = tokio::time::timeout(CONNECTION_TIME_MAX, connection).await {
-                tracing::debug!(error = %e, "an HTTP connection ended early");
+    /// One more, of this address; `None`: there are as many as there may be.
+    pub(crate) fn enter(&self, address: Option<IpAddr>) -> Option<Slot> {
+        let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        let address = address.map(place);
+        if let Some(address) = address {
+            let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(address).or_default();
+            if *count >= self.each {
+                return None;
             }
-            drop(permit);
-        });
+            *count += 1;
+        }
+        Some(Slot { web: self.clone(), address, _permit: permit })
+    }
+}
+
+/// Where a connection comes from: a network of IPv6 is one place, because its addresses cost nothing.
+fn place(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+        ip => ip,
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut counts = self.web.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&address);
+            }
+        }
+    }
+}
+
+/// Counts what keeps a connection beyond its time: readings of the record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Busy(Arc<AtomicUsize>);
+
+/// One such.
+pub(crate) struct Held(Busy);
+
+impl Busy {
+    pub(crate) fn hold(&self) -> Held {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Held(self.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn run<S>(stream: S, router: Router, slot: Slot)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let busy = Busy::default();
+    let service = TowerToHyperService::new(router.layer(Extension(busy.clone())));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    loop {
+        match tokio::time::timeout(CONNECTION_TIME_MAX, connection.as_mut()).await {
+            Ok(Ok(())) => break,
+            Ok(Err(e)) => {
+                tracing::debug!(error = %e, "an HTTP connection ended early");
+                break;
+            }
+            Err(_) if busy.0.load(Ordering::Relaxed) > 0 => {}
+            Err(_) => break,
+        }
+    }
+    drop(slot);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_all_connections() {
+        let web = Web::new(3, 2);
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let first = web.enter(Some(a)).unwrap();
+        let _second = web.enter(Some(a)).unwrap();
+        assert!(web.enter(Some(a)).is_none());
+        let third = web.enter(Some(b)).unwrap();
+        assert!(web.enter(Some(b)).is_none(), "three in all");
+        drop(first);
+        let _again = web.enter(Some(a)).unwrap();
+        drop(third);
+        assert!(web.enter(None).is_some());
+        assert_eq!(web.by_address.lock().unwrap().len(), 1, "who is gone is forgotten");
+        let of = |text: &str| place(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), a);
     }
 }

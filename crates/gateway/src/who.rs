@@ -2,6 +2,7 @@
 
 use firsthand_adapters::record::kind_letter;
 use firsthand_auditlog::keys::KeyStore;
+use firsthand_model::event::By;
 use firsthand_model::identity::{IdentityKind, Link, Trust};
 
 /// Longest passwd file that is looked through for a name.
@@ -32,6 +33,11 @@ pub(crate) fn own_uid() -> u32 {
 pub(crate) fn link(keys: &KeyStore, uid: u32) -> Link {
     let (kind, name) = (IdentityKind::Human, unix_user(uid));
     Link { kind, id: keys.identity_id(kind_letter(kind), &name), name, trust: Trust::Verified }
+}
+
+/// The same, for what the user of this process does.
+pub(crate) fn own(keys: &KeyStore) -> By {
+    link(keys, own_uid()).into()
 }
 
 #[cfg(test)]

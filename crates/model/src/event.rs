@@ -283,13 +283,30 @@ pub struct AdmissionRefused {
     pub count: u64,
 }
 
+/// Who did something to the gateway or read its record.
+#[derive(Clone, Debug)]
+pub struct By {
+    /// Who acts: for local commands the operating system's user (verified by the socket), else whom the token names.
+    pub link: Link,
+    /// The identity chain, from the outside in, where a token established it; else empty.
+    pub chain: Vec<Link>,
+    /// The connection that it was asked over, where it was one of the network.
+    pub client: Option<ClientFacts>,
+}
+
+impl From<Link> for By {
+    fn from(link: Link) -> Self {
+        Self { link, chain: Vec::new(), client: None }
+    }
+}
+
 /// What an administrator did.
 #[derive(Debug)]
 pub struct Administered {
     /// The kind: `identity.token_created`, `admin.reloaded`, `record.read`, …
     pub kind: &'static str,
-    /// Who did it: for local commands the operating system's user (verified by the socket).
-    pub by: Link,
+    /// Who did it.
+    pub by: By,
     /// Facts without personal data: JSON object for the leaf, or absent.
     pub leaf: Json,
     /// The rest: JSON object for the payload, or absent.

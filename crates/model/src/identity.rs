@@ -54,6 +54,39 @@ impl IdentityKind {
     }
 }
 
+/// What a token lets its holder do at the gateway itself, beyond its targets. Bound: given when the token was made, never
+/// by what a client says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// All of it: tokens, sessions, the record.
+    Admin,
+    /// Reads the record and what is listed; changes nothing.
+    Auditor,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Admin, Self::Auditor];
+
+    /// The word used in the record, in files and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Auditor => "auditor",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+
+    /// Whether who has this role may do what asks for `other`.
+    pub const fn includes(self, other: Self) -> bool {
+        matches!((self, other), (Self::Admin, _) | (Self::Auditor, Self::Auditor))
+    }
+}
+
 /// One link: a stable pseudonymous id (free of personal data, it stands in leaves) and the readable name (payload only).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
@@ -78,6 +111,8 @@ pub struct Identity {
     pub subject: String,
     /// Targets that the token may reach.
     pub targets: Vec<String>,
+    /// What the token lets its holder do at the gateway itself.
+    pub roles: Vec<Role>,
 }
 
 impl Identity {

@@ -110,6 +110,7 @@ fn session(case: &Case) -> SessionFacts {
             login: case.identity.clone(),
             subject: String::new(),
             targets: vec![case.target.clone()],
+            roles: Vec::new(),
         }),
         target: case.target.clone(),
         database: case.target.clone(),

@@ -180,7 +180,13 @@ mod tests {
             IdentityKind::Human => vec![link(kind, name)],
             _ => vec![link(IdentityKind::Human, "ada@example.com"), link(kind, name)],
         };
-        Identity { chain, login: name.to_owned(), subject: String::new(), targets: vec!["shop".to_owned()] }
+        Identity {
+            chain,
+            login: name.to_owned(),
+            subject: String::new(),
+            targets: vec!["shop".to_owned()],
+            roles: Vec::new(),
+        }
     }
 
     fn compiled(name: &str, text: &str) -> Compiled {

@@ -372,7 +372,13 @@ mod tests {
     fn session(database: &str) -> SessionFacts {
         let name = || "a".to_owned();
         let link = Link { kind: IdentityKind::Agent, id: name(), name: name(), trust: Trust::Bound };
-        let identity = Identity { chain: vec![link], login: name(), subject: name(), targets: vec![name()] };
+        let identity = Identity {
+            chain: vec![link],
+            login: name(),
+            subject: name(),
+            targets: vec![name()],
+            roles: Vec::new(),
+        };
         SessionFacts {
             id: SessionId(0),
             identity: Arc::new(identity),

@@ -140,13 +140,7 @@ impl Engine {
     /// The refusal to answer with.
     pub fn admit(&self, proof: &Proof, wanted: &Wanted, client: &ClientFacts) -> Result<Admitted, Refusal> {
         let login = &wanted.login;
-        if self.must_wait(wanted, client) {
-            return Err(Refusal::identity(login));
-        }
-        let identity = match self.identity.identify(proof, self.clock.now()) {
-            Ok(identity) => identity,
-            Err(e) => return Err(self.refuse_identity(e.word(), wanted, client, &e.to_string())),
-        };
+        let identity = self.established(proof, wanted, client)?;
         let target = match self.targets.find(&wanted.target) {
             Some(target) if identity.targets.iter().any(|t| *t == target.name) => target,
             Some(_) => {
@@ -189,6 +183,26 @@ impl Engine {
         };
         let (admission, id, identity) = (Admission(()), self.ids.session(), Arc::new(identity));
         Ok(Admitted { admission, id, identity, target, database, credential })
+    }
+
+    /// Looks at a proof alone, for what is asked of the gateway itself. Failures count and are recorded as in
+    /// [`Engine::admit`]; what the identity may do is the caller's to decide.
+    ///
+    /// # Errors
+    /// The refusal to answer with: the same for every no.
+    pub fn identify(&self, proof: &Proof, login: &str, client: &ClientFacts) -> Result<Identity, Refusal> {
+        let wanted = Wanted { login: login.to_owned(), ..Wanted::default() };
+        let identity = self.established(proof, &wanted, client)?;
+        self.failures().succeeded(&client.address, login, self.clock.mono());
+        Ok(identity)
+    }
+
+    fn established(&self, proof: &Proof, wanted: &Wanted, client: &ClientFacts) -> Result<Identity, Refusal> {
+        if self.must_wait(wanted, client) {
+            return Err(Refusal::identity(&wanted.login));
+        }
+        let identity = self.identity.identify(proof, self.clock.now());
+        identity.map_err(|e| self.refuse_identity(e.word(), wanted, client, &e.to_string()))
     }
 
     /// Connects to the target; a failure is recorded.

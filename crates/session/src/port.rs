@@ -104,6 +104,11 @@ pub trait IdentityProvider: Send + Sync {
     /// # Errors
     /// See [`IdentityError`].
     fn identify(&self, proof: &Proof, now: UnixMicros) -> Result<Identity, IdentityError>;
+    /// Whether [`IdentityProvider::identify`] of this proof is quick, because the same was found right before. It says
+    /// nothing to who does not hold the secret.
+    fn is_quick(&self, _proof: &Proof) -> bool {
+        false
+    }
     /// Whether an identity established earlier still holds (not revoked, not ended): asked for every command.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use firsthand_model::identity::{Identity, IdentityKind};
 use firsthand_model::time::UnixMicros;
 use firsthand_session::port::{Challenge, IdentityError, IdentityProvider, Proof};
 
+use super::proven::Proven;
 use super::store::TokenStore;
 use super::token::{Pseudonym, State, Token};
 
@@ -13,20 +14,27 @@ use super::token::{Pseudonym, State, Token};
 pub struct TokenIdentity {
     store: Arc<TokenStore>,
     pseudonym: Box<Pseudonym>,
+    proven: Proven,
 }
 
 impl TokenIdentity {
     /// Over this store; `pseudonym` makes the ids that stand in leaves.
     #[must_use]
     pub fn new(store: Arc<TokenStore>, pseudonym: Box<Pseudonym>) -> Self {
-        Self { store, pseudonym }
+        Self { store, pseudonym, proven: Proven::default() }
     }
 
     fn identity(&self, token: &Token, now: UnixMicros) -> Result<Identity, IdentityError> {
         holds(token, now)?;
         let chain = token.chain(&*self.pseudonym);
         let subject = chain.first().map(|link| link.id.clone()).unwrap_or_default();
-        Ok(Identity { chain, login: token.name.clone(), subject, targets: token.targets.clone() })
+        Ok(Identity {
+            chain,
+            login: token.name.clone(),
+            subject,
+            targets: token.targets.clone(),
+            roles: token.roles.clone(),
+        })
     }
 }
 
@@ -65,7 +73,7 @@ impl IdentityProvider for TokenIdentity {
                 self.identity(token, now)
             }
             Proof::ClearText { login, secret } => match snapshot.by_name(login) {
-                Some(token) if token.scram.fits(secret.expose()) => self.identity(token, now),
+                Some(token) if self.proven.fits(token, secret.expose()) => self.identity(token, now),
                 Some(_) => Err(IdentityError::Proof),
                 None => {
                     // The same work as for a known name, so that time tells nothing either.
@@ -78,6 +86,12 @@ impl IdentityProvider for TokenIdentity {
                 None => Err(IdentityError::Unknown),
             },
         }
+    }
+
+    fn is_quick(&self, proof: &Proof) -> bool {
+        let Proof::ClearText { login, secret } = proof else { return false };
+        let snapshot = self.store.snapshot();
+        self.proven.knows(snapshot.by_name(login).map(|token| &**token), secret.expose())
     }
 
     fn recheck(&self, identity: &Identity, now: UnixMicros) -> Result<(), IdentityError> {
@@ -127,6 +141,7 @@ mod tests {
                 kind: TokenKind::Agent,
                 on_behalf_of: Some("ada@example.com".to_owned()),
                 targets: vec!["shop".to_owned()],
+                roles: Vec::new(),
                 ttl_seconds: Some(60),
             };
             let created = self.store.prepare(&new, "root", NOW).unwrap();
@@ -178,6 +193,28 @@ mod tests {
         assert_eq!(rig.clear("bot", secret, NOW), Err(IdentityError::Revoked));
         // An exchange that began before the revocation ends in no session either.
         assert_eq!(rig.scram("bot", challenge), Err(IdentityError::Revoked));
+    }
+
+    #[test]
+    fn a_secret_that_was_found_right_is_found_right_quickly_as_long_as_its_token_holds() {
+        let rig = Rig::new();
+        let made = rig.create("bot");
+        let secret = made.secret.expose();
+        let proof =
+            |secret: &str| Proof::ClearText { login: "bot".into(), secret: Secret::new(secret.into()) };
+        assert!(!rig.provider.is_quick(&proof(secret)), "nothing was proven yet");
+        assert_eq!(rig.clear("bot", "fh_wrong", NOW), Err(IdentityError::Proof));
+        assert!(!rig.provider.is_quick(&proof("fh_wrong")), "a wrong one is never remembered");
+        rig.clear("bot", secret, NOW).unwrap();
+        assert!(rig.provider.is_quick(&proof(secret)));
+        assert!(!rig.provider.is_quick(&proof("fh_wrong")));
+        assert_eq!(rig.clear("bot", "fh_wrong", NOW), Err(IdentityError::Proof));
+        rig.store.revoke(&made.token.id, NOW).unwrap();
+        assert_eq!(rig.clear("bot", secret, NOW), Err(IdentityError::Revoked));
+        let again = rig.create("bot");
+        assert!(!rig.provider.is_quick(&proof(secret)), "the name is another token's now");
+        assert_eq!(rig.clear("bot", secret, NOW), Err(IdentityError::Proof));
+        assert!(rig.clear("bot", again.secret.expose(), NOW).is_ok());
     }
 
     #[test]

@@ -215,6 +215,7 @@ impl TokenStore {
             kind: new.kind,
             on_behalf_of: new.on_behalf_of.clone(),
             targets: new.targets.clone(),
+            roles: new.roles.clone(),
             created,
             created_by: by.to_owned(),
             expires,
@@ -370,6 +371,7 @@ mod tests {
             kind: TokenKind::Agent,
             on_behalf_of: Some("ada@example.com".to_owned()),
             targets: vec!["shop".to_owned()],
+            roles: Vec::new(),
             ttl_seconds: Some(60),
         }
     }

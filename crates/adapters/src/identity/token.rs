@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use firsthand_model::identity::{IdentityKind, Link, Trust};
+use firsthand_model::identity::{IdentityKind, Link, Role, Trust};
 use firsthand_model::time::UnixMicros;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,9 @@ pub struct Token {
     pub on_behalf_of: Option<String>,
     /// The targets it may reach.
     pub targets: Vec<String>,
+    /// What it lets its holder do at the gateway itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "roles")]
+    pub roles: Vec<Role>,
     /// Since when.
     pub created: Timestamp,
     /// Who made it.
@@ -150,8 +153,33 @@ pub struct NewToken {
     pub on_behalf_of: Option<String>,
     /// The targets it may reach.
     pub targets: Vec<String>,
+    /// What it lets its holder do at the gateway itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "roles")]
+    pub roles: Vec<Role>,
     /// Seconds until it ends; absent: until it is revoked.
     pub ttl_seconds: Option<u64>,
+}
+
+/// Roles as their words.
+mod roles {
+    use firsthand_model::identity::Role;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(roles: &[Role], s: S) -> Result<S::Ok, S::Error> {
+        roles.iter().map(|role| role.word()).collect::<Vec<_>>().serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Role>, D::Error> {
+        let words = Vec::<String>::deserialize(d)?;
+        let mut roles = Vec::with_capacity(words.len());
+        for word in words {
+            let role = Role::parse(&word).ok_or_else(|| D::Error::custom(format!("`{word}` is no role")))?;
+            roles.push(role);
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        Ok(roles)
+    }
 }
 
 /// Why a token cannot be made as asked.
@@ -166,7 +194,7 @@ pub enum BadToken {
     #[error("the name of who it acts for must have 1 to 256 bytes and no control characters")]
     OnBehalfOf,
     /// No target.
-    #[error("a token must name at least one target")]
+    #[error("a token without a role must name at least one target")]
     NoTarget,
     /// Too many.
     #[error("a token names at most {TARGETS_MAX} targets")]
@@ -193,7 +221,7 @@ impl NewToken {
             return Err(BadToken::OnBehalfOf);
         }
         match self.targets.len() {
-            0 => Err(BadToken::NoTarget),
+            0 if self.roles.is_empty() => Err(BadToken::NoTarget),
             n if n > TARGETS_MAX => Err(BadToken::TooManyTargets),
             _ => Ok(()),
         }

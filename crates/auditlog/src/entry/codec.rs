@@ -287,6 +287,7 @@ mod tests {
                 login: "ada".to_owned(),
                 subject: subject.to_owned(),
                 targets: vec![],
+                roles: vec![],
             }),
             target: String::new(),
             database: String::new(),

@@ -69,6 +69,9 @@ pub struct Fields<'a> {
     /// Who did it (administrative entries).
     #[serde(borrow)]
     pub by: Option<LinkFields<'a>>,
+    /// The chain of who did it, where a token established it.
+    #[serde(borrow)]
+    pub chain: Vec<LinkFields<'a>>,
     /// Facts of administrative and log entries.
     #[serde(borrow)]
     pub facts: Option<&'a RawValue>,

@@ -10,9 +10,9 @@ pub use field::{Field, Form, undocumented};
 
 use Form::{Bool, Number, Object, Objects, Rows, Text, Texts, Time, True};
 use parts::{
-    ADDRESS, BY, BY_NAME, CLAIMS, CMD, COLUMNS, COUNT, COVERAGE, CUT, DETAIL_REFUSED, ERROR, FACTS_CUT,
-    INTENT, LINK_NAMES, LOGIN, METHOD, NAMES, NOTED_DETAIL, NOTICES, PARAMETERS, PASSED_ON, PROTO, ROWS,
-    TARGET_ASKED, TLS, WHY_REFUSED,
+    ADDRESS, ADDRESS_BY, BY, BY_NAME, CHAIN, CLAIMS, CMD, COLUMNS, COUNT, COVERAGE, CUT, DETAIL_REFUSED,
+    ERROR, FACTS_CUT, INTENT, LINK_NAMES, LOGIN, METHOD, METHOD_BY, NAMES, NAMES_BY, NOTED_DETAIL, NOTICES,
+    PARAMETERS, PASSED_ON, PROTO, PROTO_BY, ROWS, TARGET_ASKED, TLS, TLS_BY, WHY_REFUSED,
 };
 
 /// A kind of entry.
@@ -107,8 +107,8 @@ pub const KINDS: &[Kind] = &[
     administered(
         "admin.session_killed",
         "An administrator ended a session.",
-        &[BY, facts(parts::KILLED)],
-        &[BY_NAME, CUT, long_facts(parts::KILLED)],
+        &[BY, CHAIN, facts(parts::KILLED), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, long_facts(parts::KILLED), NAMES_BY],
     ),
     administered(
         "admin.target_asked",
@@ -272,14 +272,14 @@ pub const KINDS: &[Kind] = &[
     administered(
         "identity.token_created",
         "A token was made.",
-        &[BY, facts(parts::TOKEN)],
-        &[BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN)],
+        &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
     ),
     administered(
         "identity.token_revoked",
         "A token was revoked.",
-        &[BY, facts(parts::TOKEN)],
-        &[BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN)],
+        &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
     ),
     log("log.clock", "The wall clock jumped.", &[of_log(parts::CLOCK), FACTS_CUT]),
     administered(
@@ -311,8 +311,8 @@ pub const KINDS: &[Kind] = &[
     administered(
         "record.read",
         "Somebody read the record.",
-        &[BY, facts(parts::READ)],
-        &[BY_NAME, CUT, detail(parts::READ_DETAIL), long_facts(parts::READ)],
+        &[BY, CHAIN, facts(parts::READ), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::READ_DETAIL), long_facts(parts::READ), NAMES_BY],
     ),
     Kind {
         name: "session.closed",

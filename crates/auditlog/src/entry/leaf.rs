@@ -17,7 +17,7 @@ use firsthand_model::target::{Durability, Mode};
 
 use super::limits::{COVERAGE_KEPT, FACTS_BYTES_KEPT, TABLES_BYTES_KEPT};
 use super::moment::TimeText;
-use super::session_text::{SessionText, kept, write_link};
+use super::session_text::{SessionText, kept, write_chain, write_link};
 use super::{Sealing, Stamp, base64};
 
 /// What every kind writes, and the state for writing it fast.
@@ -425,13 +425,26 @@ fn refused(e: &AdmissionRefused, common: &mut Common<'_>, out: &mut Vec<u8>) {
 
 fn administered(e: &Administered, common: &mut Common<'_>, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
-    write_link(&e.by, o.key("by"));
+    write_link(&e.by.link, o.key("by"));
+    if !e.by.chain.is_empty() {
+        write_chain(&e.by.chain, o.key("chain"));
+    }
     if e.leaf.len() <= FACTS_BYTES_KEPT {
         o.json("facts", &e.leaf);
     }
     o.string("k", e.kind);
+    let client = e.by.client.as_ref();
+    if let Some(client) = client {
+        o.string("method", client.method);
+    }
     common.place(&mut o, None);
+    if let Some(client) = client {
+        o.string("proto", kept(&client.protocol));
+    }
     common.time(&mut o);
+    if let Some(tls) = client.and_then(|client| client.tls.as_ref()) {
+        o.string("tls", kept(tls));
+    }
     version(&mut o);
     o.close();
 }

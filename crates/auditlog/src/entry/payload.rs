@@ -242,12 +242,18 @@ fn refused(e: &AdmissionRefused, out: &mut Vec<u8>) {
 
 fn administered(e: &Administered, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
-    write_string(o.key("by"), short(&e.by.name));
+    if let Some(client) = &e.by.client {
+        o.string("address", short(&client.address));
+    }
+    write_string(o.key("by"), short(&e.by.link.name));
     let facts_here = e.leaf.len() > FACTS_BYTES_KEPT;
     cut_list(&mut o, &[("detail", fits(&e.payload)), ("facts", !facts_here || fits(&e.leaf))]);
     section(&mut o, "detail", &e.payload);
     if facts_here {
         section(&mut o, "facts", &e.leaf);
+    }
+    if !e.by.chain.is_empty() {
+        names(&mut o, &e.by.chain);
     }
     o.close();
 }

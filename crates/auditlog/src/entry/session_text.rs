@@ -70,7 +70,7 @@ fn write_who(facts: &SessionFacts, out: &mut Vec<u8>) {
     who.close();
 }
 
-fn write_chain(chain: &[Link], out: &mut Vec<u8>) {
+pub(crate) fn write_chain(chain: &[Link], out: &mut Vec<u8>) {
     out.push(b'[');
     for (i, link) in chain.iter().take(CHAIN_LINKS_KEPT).enumerate() {
         if i > 0 {

@@ -193,8 +193,10 @@ impl Builder {
     }
 
     fn add_without_session(&mut self, leaf: &[u8]) {
-        let by = Fields::read(leaf).ok().and_then(|fields| fields.by.map(|by| by.id.into_owned()));
-        by.into_iter().for_each(|id| insert(&mut self.people.ids, id));
+        let Ok(fields) = Fields::read(leaf) else { return };
+        for link in fields.by.into_iter().chain(fields.chain) {
+            insert(&mut self.people.ids, link.id.into_owned());
+        }
     }
 
     fn add_of_session(&mut self, at: &Stamp, kind: &[u8], leaf: &[u8], sid: [u8; 36]) {

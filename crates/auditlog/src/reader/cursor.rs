@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Place, ReadError};
 use crate::frame::{self, Frame, FrameError};
@@ -66,11 +67,17 @@ pub struct Cursor {
     floor: SegmentName,
     open: Option<Open>,
     torn: Option<(SegmentName, u64, FrameError)>,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Cursor {
-    pub(super) fn new(io: Arc<dyn Io>, log: PathBuf, floor: SegmentName) -> Self {
-        Self { io, log, floor, open: None, torn: None }
+    pub(super) fn new(
+        io: Arc<dyn Io>,
+        log: PathBuf,
+        floor: SegmentName,
+        stop: Option<Arc<AtomicBool>>,
+    ) -> Self {
+        Self { io, log, floor, open: None, torn: None, stop }
     }
 
     /// The next entry; `None` at the end of what is there now. Call it again to follow a log that grows.
@@ -79,6 +86,9 @@ impl Cursor {
         reason = "entries borrow the cursor's buffer: no Iterator can lend them"
     )]
     pub fn next(&mut self) -> Result<Option<Stored<'_>>, ReadError> {
+        if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(ReadError::Stopped);
+        }
         if self.advance()? { Ok(self.current()) } else { Ok(None) }
     }
 

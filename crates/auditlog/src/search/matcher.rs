@@ -449,7 +449,9 @@ impl Test {
         match self {
             Self::Identity { ids, .. } => {
                 let is = |link: &LinkFields<'_>| ids.iter().any(|id| link.id.starts_with(id.as_str()));
-                who.is_some_and(|who| who.chain.iter().any(is)) || fields.by.as_ref().is_some_and(is)
+                who.is_some_and(|who| who.chain.iter().any(is))
+                    || fields.by.as_ref().is_some_and(is)
+                    || fields.chain.iter().any(is)
             }
             Self::Target(name) => who.is_some_and(|who| who.target == *name),
             Self::Database(name) => who.is_some_and(|who| who.db == *name),

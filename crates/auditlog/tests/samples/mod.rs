@@ -32,6 +32,7 @@ pub(crate) fn identity() -> Identity {
         login: "triage-bot".to_owned(),
         subject: "h-1f0a6c2b9d3e4f50".to_owned(),
         targets: vec!["orders".to_owned()],
+        roles: Vec::new(),
     }
 }
 
@@ -283,7 +284,7 @@ fn administered(kind: &'static str) -> Event {
     let (_, leaf, payload) = ADMINISTERED.iter().find(|(name, ..)| *name == kind).unwrap();
     Event::Administered(Box::new(Administered {
         kind,
-        by: link(IdentityKind::Human, "h-9999999999999999", "root", Trust::Verified),
+        by: link(IdentityKind::Human, "h-9999999999999999", "root", Trust::Verified).into(),
         leaf: json(leaf),
         payload: if payload.is_empty() { Json::default() } else { json(payload) },
     }))
@@ -300,11 +301,11 @@ fn long_facts() -> [(&'static str, Event); 2] {
     let long = "x".repeat(20_000);
     let mut read = Administered {
         kind: "record.read",
-        by: link(IdentityKind::Human, "h-9999999999999999", "root", Trust::Verified),
+        by: link(IdentityKind::Human, "h-9999999999999999", "root", Trust::Verified).into(),
         leaf: json(&format!(r#"{{"command":"{long}"}}"#)),
         payload: json(&format!(r#"{{"expression":"{}"}}"#, long.repeat(30))),
     };
-    read.by.trust = Trust::Claimed;
+    read.by.link.trust = Trust::Claimed;
     let started = LogEvent { kind: "log.started", leaf: json(&format!(r#"{{"by":"{long}"}}"#)) };
     [
         ("record.read-long", Event::Administered(Box::new(read))),
@@ -415,6 +416,29 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.push(("identity.refused-together".to_owned(), Event::Refused(Box::new(failed_together()))));
     all.push(("admin.target_asked".to_owned(), administered("admin.target_asked")));
     all.extend(transactions().map(|(name, event)| (name.to_owned(), event)));
+    for kind in ["record.read", "identity.token_created", "identity.token_revoked", "admin.session_killed"] {
+        all.push((format!("{kind}-remote"), remote(kind)));
+    }
+}
+
+/// The same, asked over the API.
+fn remote(kind: &'static str) -> Event {
+    let Event::Administered(mut event) = administered(kind) else { return administered(kind) };
+    let chain = identity().chain;
+    event.by.link = link(IdentityKind::Agent, "a-77aa0c1d2e3f4051", "triage-bot", Trust::Bound);
+    event.by.chain = chain;
+    event.by.client = Some(ClientFacts {
+        address: "192.0.2.7:50124".to_owned(),
+        tls: Some("TLSv1.3".to_owned()),
+        method: "bearer",
+        protocol: "http/1.1".to_owned(),
+    });
+    (event.leaf, event.payload) = match kind {
+        "record.read" => (event.leaf, json(r#"{"tokens":2}"#)),
+        "admin.session_killed" => (event.leaf, event.payload),
+        _ => (json(&TOKEN.replace(r#""targets""#, r#""roles":["auditor"],"targets""#)), event.payload),
+    };
+    Event::Administered(event)
 }
 
 fn transactions() -> [(&'static str, Event); 4] {

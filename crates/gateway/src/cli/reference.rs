@@ -1,7 +1,8 @@
-//! Documentation that is made from the code: the keys of the configuration. What `--help` says is the rest of it.
+//! Documentation that is made from the code: the keys of the configuration, the paths of the API. What `--help` says is the rest of it.
 
 use std::fmt::Write as _;
 
+use crate::api::{Needs, ROUTES};
 use crate::config::keys::{KEYS, PROTOCOL, SECTIONS};
 
 /// What is printed.
@@ -9,13 +10,28 @@ use crate::config::keys::{KEYS, PROTOCOL, SECTIONS};
 pub(crate) enum Reference {
     /// Every key of `firsthand.toml`.
     Config,
+    /// Every path of the API.
+    Api,
 }
 
 /// Markdown.
 pub(crate) fn print(what: Reference) -> String {
     match what {
         Reference::Config => config(),
+        Reference::Api => api(),
     }
+}
+
+fn api() -> String {
+    let mut out = String::from("| method and path | needs | what it does |\n|---|---|---|\n");
+    for route in ROUTES {
+        let needs = match route.needs {
+            Needs::Local => "the admin socket",
+            Needs::Role(role) => role.word(),
+        };
+        let _ = writeln!(out, "| `{} {}` | {needs} | {} |", route.method, route.path, route.about);
+    }
+    out
 }
 
 fn config() -> String {

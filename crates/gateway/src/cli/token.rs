@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::identity::token::{NewToken, Token, TokenKind};
+use firsthand_model::identity::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -13,7 +14,9 @@ use super::output::{Output, columns};
 use crate::config::{self, Config};
 use crate::desk::{Desk, kind_word, store_failure};
 use crate::failure::{Exit, Failure};
-use crate::place::{Place, Way};
+use crate::place::{At, Place, Way};
+use crate::remote::Asked as _;
+use crate::show::clean;
 use crate::who;
 
 /// What to do with tokens.
@@ -41,12 +44,20 @@ pub(crate) struct CreateArgs {
     /// The person it acts for
     #[arg(long, value_name = "WHO")]
     on_behalf_of: Option<String>,
-    /// A target it may reach; repeat for more [default: the only one]
+    /// A target it may reach; repeat for more [default: the only one; none with --role]
     #[arg(long = "target", value_name = "T")]
     targets: Vec<String>,
+    /// What it may do at the gateway itself, over its API: admin (all), auditor (read the record, list) [default: nothing]
+    #[arg(long = "role", value_name = "ROLE", value_parser = role)]
+    roles: Vec<Role>,
     /// How long it holds, such as 8h or 30d [default: until revoked]
     #[arg(long, value_name = "TIME", value_parser = config::value::duration)]
     ttl: Option<Duration>,
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    let known: Vec<&str> = Role::ALL.iter().map(|role| role.word()).collect();
+    Role::parse(word).ok_or_else(|| format!("`{word}` is not one of {}", known.join(", ")))
 }
 
 /// A token with its secret, as the gateway hands it to the command line.
@@ -55,54 +66,100 @@ pub(crate) struct Handed {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) secret: String,
-    pub(crate) targets: Vec<String>,
+    /// The targets, each with the connection string that the gateway's own configuration makes of it.
+    pub(crate) targets: Vec<(String, Option<String>)>,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
     pub(crate) expires: Option<String>,
 }
 
 /// Runs the command.
-pub(crate) fn run(command: TokenCommand, place: &Place, out: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(command: TokenCommand, at: &At, out: &Output) -> Result<Exit, Failure> {
     match command {
-        TokenCommand::Create(args) => create(args, place, out),
-        TokenCommand::List => list(place, out),
-        TokenCommand::Revoke { name } => revoke(&name, place, out),
+        TokenCommand::Create(args) => create(args, at, out),
+        TokenCommand::List => list(at, out),
+        TokenCommand::Revoke { name } => revoke(&name, at, out),
     }
 }
 
-fn create(args: CreateArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
-    let targets = targets(args.targets, place.config.as_ref())?;
-    let new = NewToken {
+fn create(args: CreateArgs, at: &At, out: &Output) -> Result<Exit, Failure> {
+    let mut new = NewToken {
         name: args.name,
         kind: args.kind,
         on_behalf_of: args.on_behalf_of,
-        targets,
+        targets: args.targets,
+        roles: args.roles,
         ttl_seconds: args.ttl.map(|ttl| ttl.as_secs().max(1)),
     };
-    new.check().map_err(|e| store_failure(e.into()))?;
-    let handed = match place.way("token create")? {
-        Way::Gateway(client) => client.ask("POST", "/v1/tokens", &json!(new))?,
-        Way::Alone(alone) => alone.act(async |desk: &Desk| {
-            let by = who::link(&desk.keys, who::own_uid());
-            Ok(handed(&desk.create_token(&new, &by).await?))
-        })?,
+    new.roles.sort_unstable();
+    new.roles.dedup();
+    if new.kind == TokenKind::Agent && !new.roles.is_empty() {
+        out.talk(
+            "note: this token names an agent and has a role at the gateway; --kind human names a person",
+        );
+    }
+    let handed: Handed = match at {
+        At::There(remote) => {
+            let answer = remote.asked("POST", "/v1/tokens", &json!(new))?;
+            serde_json::from_value(answer).map_err(|_| crate::remote::strange())?
+        }
+        At::Here(place) => {
+            new.targets = targets(new.targets, place.config.as_ref(), !new.roles.is_empty())?;
+            new.check().map_err(|e| store_failure(e.into()))?;
+            create_here(&new, place)?
+        }
     };
-    show_created(&handed, place.config.as_ref(), out);
+    show_created(&handed, out);
     Ok(Exit::Done)
 }
 
+fn create_here(new: &NewToken, place: &Place) -> Result<Handed, Failure> {
+    let mut handed = match place.way("token create")? {
+        Way::Gateway(client) => client.ask("POST", "/v1/tokens", &json!(new))?,
+        Way::Alone(alone) => alone.act(async |desk: &Desk| {
+            let by = who::own(&desk.keys);
+            Ok(handed(&desk.create_token(new, &by).await?, None))
+        })?,
+    };
+    for (target, string) in &mut handed.targets {
+        // The configuration that was named may know a better address than the one the gateway was started with.
+        let config = place.config.as_ref();
+        *string =
+            config.and_then(|c| crate::listen::connection_string(c, &handed.name, &handed.secret, target));
+    }
+    Ok(handed)
+}
+
 /// Prepares what the command line prints.
-pub(crate) fn handed(created: &firsthand_adapters::identity::store::Created) -> Handed {
-    let token = &created.token;
+pub(crate) fn handed(
+    created: &firsthand_adapters::identity::store::Created,
+    config: Option<&Config>,
+) -> Handed {
+    let (token, secret) = (&created.token, created.secret.expose());
+    let string = |target: &String| {
+        let string = config.and_then(|c| crate::listen::connection_string(c, &token.name, secret, target));
+        (target.clone(), string)
+    };
     Handed {
         id: token.id.clone(),
         name: token.name.clone(),
-        secret: created.secret.expose().to_owned(),
-        targets: token.targets.clone(),
+        secret: secret.to_owned(),
+        targets: token.targets.iter().map(string).collect(),
+        roles: token.roles.iter().map(|role| role.word().to_owned()).collect(),
         expires: token.expires.map(|t| t.to_string()),
     }
 }
 
-/// Checks the targets against the configuration, where there is one; the only one is the default.
-fn targets(asked: Vec<String>, config: Option<&Config>) -> Result<Vec<String>, Failure> {
+/// Checks the targets against the configuration, where there is one; the only one is the default, unless the token has a
+/// role and so is of use without any.
+pub(crate) fn targets(
+    asked: Vec<String>,
+    config: Option<&Config>,
+    with_role: bool,
+) -> Result<Vec<String>, Failure> {
+    if asked.is_empty() && with_role {
+        return Ok(asked);
+    }
     let Some(config) = config else {
         if asked.is_empty() {
             return Err(Failure::usage(
@@ -129,25 +186,21 @@ fn targets(asked: Vec<String>, config: Option<&Config>) -> Result<Vec<String>, F
     }
 }
 
-fn show_created(handed: &Handed, config: Option<&Config>, out: &Output) {
-    let strings: Vec<(String, Option<String>)> = handed
-        .targets
-        .iter()
-        .map(|target| {
-            let string = config
-                .and_then(|c| crate::listen::connection_string(c, &handed.name, &handed.secret, target));
-            (target.clone(), string)
-        })
-        .collect();
+fn show_created(handed: &Handed, out: &Output) {
+    let strings = &handed.targets;
     let value = json!({
         "id": handed.id, "name": handed.name, "secret": handed.secret, "expires": handed.expires,
+        "roles": handed.roles,
         "targets": strings.iter().map(|(t, s)| json!({ "target": t, "connect": s })).collect::<Vec<_>>(),
     });
     out.show(&value, || {
         let mut text = format!("token   {}\nsecret  {}\n", handed.name, handed.secret);
-        for (target, string) in &strings {
+        for (target, string) in strings {
             let what = string.as_deref().unwrap_or("(give --config for a connection string)");
             text.push_str(&format!("{target:<7} {what}\n"));
+        }
+        if !handed.roles.is_empty() {
+            text.push_str(&format!("role    {}\n", handed.roles.join(",")));
         }
         text
     });
@@ -157,54 +210,72 @@ fn show_created(handed: &Handed, config: Option<&Config>, out: &Output) {
     }
 }
 
-fn list(place: &Place, out: &Output) -> Result<Exit, Failure> {
-    place.must_exist()?;
-    let tokens = TokenStore::open(&place.data_dir).map_err(store_failure)?.list();
+fn list(at: &At, out: &Output) -> Result<Exit, Failure> {
+    let tokens: Vec<Value> = match at {
+        At::Here(place) => {
+            place.must_exist()?;
+            let tokens = TokenStore::open(&place.data_dir).map_err(store_failure)?.list();
+            tokens.iter().map(|token| describe(token)).collect()
+        }
+        At::There(remote) => {
+            let mut answer = remote.asked("GET", "/v1/tokens", &Value::Null)?;
+            let tokens = answer.get_mut("tokens").map(Value::take);
+            serde_json::from_value(tokens.unwrap_or_default()).map_err(|_| crate::remote::strange())?
+        }
+    };
     if out.is_json() {
         for token in &tokens {
-            out.text(&describe(token).to_string());
+            out.text(&clean::json(&token.to_string()));
         }
         return Ok(Exit::Done);
     }
-    let dash = || "-".to_owned();
-    let lines: Vec<Vec<String>> = tokens
-        .iter()
-        .map(|t| {
-            vec![
-                t.name.clone(),
-                kind_word(t.kind).to_owned(),
-                t.on_behalf_of.clone().unwrap_or_else(dash),
-                t.targets.join(","),
-                t.state(wall()).word().to_owned(),
-                t.expires.map_or_else(dash, |e| e.to_string()),
-                t.id.clone(),
-            ]
-        })
-        .collect();
-    out.text(&columns(&["NAME", "KIND", "FOR", "TARGETS", "STATE", "EXPIRES", "ID"], &lines));
+    let lines: Vec<Vec<String>> = tokens.iter().map(cells).collect();
+    out.text(&columns(&["NAME", "KIND", "FOR", "ROLE", "TARGETS", "STATE", "EXPIRES", "ID"], &lines));
     Ok(Exit::Done)
 }
 
-fn describe(token: &Token) -> Value {
+/// The line of a token in a list.
+fn cells(token: &Value) -> Vec<String> {
+    let text = |key: &str| match token.get(key) {
+        Some(Value::String(text)) => clean::line(text).into_owned(),
+        Some(Value::Array(list)) if !list.is_empty() => {
+            let words: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+            clean::line(&words.join(",")).into_owned()
+        }
+        _ => "-".to_owned(),
+    };
+    ["name", "kind", "on_behalf_of", "roles", "targets", "state", "expires", "id"].map(text).to_vec()
+}
+
+/// A token as lists show it.
+pub(crate) fn describe(token: &Token) -> Value {
     json!({
         "id": token.id, "name": token.name, "kind": kind_word(token.kind),
         "on_behalf_of": token.on_behalf_of, "targets": token.targets,
+        "roles": token.roles.iter().map(|role| role.word()).collect::<Vec<_>>(),
         "state": token.state(wall()).word(), "created": token.created.to_string(),
         "created_by": token.created_by, "expires": token.expires.map(|t| t.to_string()),
         "revoked": token.revoked.map(|t| t.to_string()),
     })
 }
 
-fn revoke(name: &str, place: &Place, out: &Output) -> Result<Exit, Failure> {
-    place.must_exist()?;
-    let revoked: Value = match place.way("token revoke")? {
-        Way::Gateway(client) => client.ask("POST", "/v1/tokens/revoke", &json!({ "token": name }))?,
-        Way::Alone(alone) => alone.act(async |desk: &Desk| {
-            let by = who::link(&desk.keys, who::own_uid());
-            let token = desk.revoke_token(name, &by).await?;
-            Ok(json!({ "id": token.id, "name": token.name }))
-        })?,
+fn revoke(name: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
+    let ask = json!({ "token": name });
+    let revoked: Value = match at {
+        At::There(remote) => remote.asked("POST", "/v1/tokens/revoke", &ask)?,
+        At::Here(place) => {
+            place.must_exist()?;
+            match place.way("token revoke")? {
+                Way::Gateway(client) => client.ask("POST", "/v1/tokens/revoke", &ask)?,
+                Way::Alone(alone) => alone.act(async |desk: &Desk| {
+                    let by = who::own(&desk.keys);
+                    let token = desk.revoke_token(name, &by).await?;
+                    Ok(json!({ "id": token.id, "name": token.name }))
+                })?,
+            }
+        }
     };
-    out.show(&revoked, || format!("revoked {}", revoked.get("name").and_then(Value::as_str).unwrap_or(name)));
+    let name = revoked.get("name").and_then(Value::as_str).unwrap_or(name);
+    out.show(&revoked, || format!("revoked {}", clean::line(name)));
     Ok(Exit::Done)
 }

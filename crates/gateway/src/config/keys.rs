@@ -126,7 +126,7 @@ pub(crate) const KEYS: &[Key] = &[
         "http",
         Form::Listen,
         "not served",
-        "Where `/healthz`, `/readyz` and `/metrics` are served, without authentication.",
+        "Where `/healthz`, `/readyz` and `/metrics` are served, without authentication, and the API (api.md) to tokens with a role: over TLS where there is `tls`, which the same port takes as well; in clear text on loopback only.",
     ),
     key(
         "listen",

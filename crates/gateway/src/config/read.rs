@@ -178,7 +178,10 @@ fn read_http(listen: &Section<'_>, listeners: &[Listener]) -> Option<SocketAddr>
     if !address.ip().is_loopback() {
         listen.warn(
             Some(&span),
-            format!("listen.http: {address} is reached from other machines without authentication"),
+            format!(
+                "listen.http: health and metrics on {address} are reached from other machines without authentication{}",
+                if listen.span_of("tls").is_some() { "" } else { "; the API takes no tokens there without listen.tls" }
+            ),
         );
     }
     listen.came_to("http", Some(&span), address.to_string());

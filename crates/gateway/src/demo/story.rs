@@ -10,14 +10,14 @@ use firsthand_auditlog::names::Names;
 use firsthand_auditlog::reader::Reader;
 use firsthand_auditlog::search::query::{Key, Query, Term};
 use firsthand_auditlog::search::{Found, Search, sessions};
-use firsthand_model::identity::Link;
+use firsthand_model::event::By;
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use crate::cli::log::{unreadable, what};
 use crate::cli::output::Output;
 use crate::cli::sessions::tell_newest;
 use crate::failure::Failure;
+use crate::reading::{unreadable, what};
 use crate::serve::Running;
 use crate::show::{clean, entry, line, table};
 
@@ -27,7 +27,7 @@ use crate::show::{clean, entry, line, table};
 /// When the reading cannot be recorded, or the log not be read.
 pub(super) async fn tell(
     running: &Running,
-    by: &Link,
+    by: &By,
     progress: &Progress,
     out: Output,
 ) -> Result<(), Failure> {

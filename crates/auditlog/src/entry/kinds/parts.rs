@@ -136,7 +136,7 @@ pub(super) const COVERAGE: Field =
 pub(super) const METHOD: Field = field(
     "method",
     Text,
-    "How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`; empty: none was.",
+    "How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`, `bearer` (the API); empty: none was.",
 );
 pub(super) const PROTO: Field = field("proto", Text, "Protocol and version; empty: none was spoken yet.");
 pub(super) const TLS: Field =
@@ -169,10 +169,24 @@ pub(super) const PASSED_ON: Field =
 pub(super) const NOTED_DETAIL: Field = field("detail", Object(NOTED), "What it says.");
 pub(super) const BY: Field = field("by", Object(LINK), "Who did it.");
 pub(super) const BY_NAME: Field = field("by", Text, "The name behind `by`.");
+pub(super) const CHAIN: Field = field(
+    "chain",
+    Objects(LINK),
+    "The identity chain of who did it, from the outside in, where a token established it (the API); absent: it was done on the gateway's machine.",
+);
+pub(super) const METHOD_BY: Field =
+    field("method", Text, "`bearer`: how the proof was given, where `chain` is there.");
+pub(super) const PROTO_BY: Field =
+    field("proto", Text, "Protocol of the connection, where it was one of the network.");
+pub(super) const TLS_BY: Field =
+    field("tls", Text, "TLS version of that connection; absent: clear text, or none.");
+pub(super) const ADDRESS_BY: Field =
+    field("address", Text, "Address and port of who did it, where it came over the network.");
+pub(super) const NAMES_BY: Field = field("names", Objects(LINK_NAME), "The names behind the ids of `chain`.");
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `policy`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `clear-text`, `unreachable`, `credential`.",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
@@ -267,6 +281,11 @@ pub(super) const TOKEN: &[Field] = &[
     field("for", Text, "The id of whom it names."),
     field("kind", Text, "`human`, `agent` or `service`."),
     field("person", Text, "The id of the person on whose behalf an agent acts."),
+    field(
+        "roles",
+        Texts,
+        "What it lets its holder do at the gateway itself: `admin`, `auditor`; absent: nothing.",
+    ),
     field("targets", Texts, "The targets that it opens."),
     field("tok", Text, "The token's id."),
 ];
@@ -289,4 +308,5 @@ pub(super) const READ_DETAIL: &[Field] = &[
     field("session", Text, "The session that was shown."),
     field("sessions", Number, "Sessions that were listed."),
     field("since", Text, "`policy replay` and `suggest`: how far back, as it was asked."),
+    field("tokens", Number, "Tokens that were listed, over the API."),
 ];

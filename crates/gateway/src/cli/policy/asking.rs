@@ -84,6 +84,7 @@ pub(super) fn identity(
         login: name.to_owned(),
         subject: String::new(),
         targets: vec![target.to_owned()],
+        roles: Vec::new(),
     };
     Ok((identity, None))
 }
@@ -100,6 +101,7 @@ fn of_token(token: &Token) -> (Identity, Option<String>) {
         login: token.name.clone(),
         subject: String::new(),
         targets: token.targets.clone(),
+        roles: Vec::new(),
     };
     (identity, ended)
 }

@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 use super::asking;
 use crate::analyst::Analyst;
-use crate::cli::log::{not_understood, note, reader, unreadable, what};
 use crate::cli::output::Output;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::place::Place;
+use crate::reading::{Room as _, not_understood, note, unreadable, what};
 use crate::show::{clean, entry};
 
 /// Sessions whose earlier statements are remembered.
@@ -61,7 +61,7 @@ pub(super) fn read(
 ) -> Result<(), Failure> {
     let terms = ["kind:command.decided".to_owned(), format!("since:{since}")];
     let query = Query::from_arguments(&terms, wall().0).map_err(not_understood)?;
-    let reader = reader(place)?;
+    let reader = place.reader()?;
     let mut search = Search::new(&reader, &query).map_err(|e| unreadable(&e))?;
     let mut reading = json!({ "since": since });
     note(&mut reading, "expression", query.to_string());
@@ -173,5 +173,11 @@ fn identity(who: &WhoFields<'_>, names: &Names) -> Identity {
         })
         .collect();
     let login = names.name(&who.agent).unwrap_or(&who.agent).to_owned();
-    Identity { chain, login, subject: String::new(), targets: vec![who.target.to_string()] }
+    Identity {
+        chain,
+        login,
+        subject: String::new(),
+        targets: vec![who.target.to_string()],
+        roles: Vec::new(),
+    }
 }

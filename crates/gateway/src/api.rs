@@ -1,0 +1,308 @@
+//! The API: what the command line asks of a gateway that runs, over the admin socket or from another machine (docs/api.md).
+//! One table of routes, each with what it takes to be let in there; two ways to establish who asks.
+//!
+//! - `door.rs`: who asks over the network: a token with a role, in an `Authorization` header.
+//! - `acts.rs`: tokens and sessions.
+//! - `give.rs`: the record, as a stream of lines.
+
+pub(crate) mod acts;
+pub(crate) mod door;
+pub(crate) mod give;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use firsthand_model::event::By;
+use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role};
+use firsthand_protocols::drive::stream::Phase;
+use firsthand_session::Wanted;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, watch};
+
+use crate::assemble::Gateway;
+use crate::failure::{Exit, Failure};
+use crate::web::{BODY_BYTES_MAX, HEAD_WAIT_MAX};
+
+/// What a reading says of itself.
+pub(crate) const READING_BYTES_MAX: usize = 64 << 10;
+
+/// What the API works with.
+pub(crate) struct Api {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) phase: watch::Receiver<Phase>,
+    door: door::Door,
+    readers: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
+}
+
+/// What it takes to be let in at a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// To be this user, or root, on the gateway's own machine.
+    Local,
+    /// That, or a token with this role.
+    Role(Role),
+}
+
+/// A route.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) needs: Needs,
+    /// What it does; for docs/api.md.
+    pub(crate) about: &'static str,
+    handler: fn() -> MethodRouter<Arc<Api>>,
+}
+
+/// All routes: what is not here, is not there.
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "/v1/tokens",
+        needs: Needs::Role(Role::Auditor),
+        about: "All tokens, without anything of their secrets.",
+        handler: || get(acts::list_tokens),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/tokens",
+        needs: Needs::Role(Role::Admin),
+        about: "Makes a token; the answer holds its secret, this once.",
+        handler: || post(acts::create_token),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/tokens/revoke",
+        needs: Needs::Role(Role::Admin),
+        about: "Ends a token.",
+        handler: || post(acts::revoke_token),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/sessions",
+        needs: Needs::Role(Role::Auditor),
+        about: "The sessions that run.",
+        handler: || get(acts::list_sessions),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/sessions/{id}/kill",
+        needs: Needs::Role(Role::Admin),
+        about: "Ends a session that runs.",
+        handler: || post(acts::kill_session),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/record/entries",
+        needs: Needs::Role(Role::Auditor),
+        about: "Entries of the record, as a stream: all, the newest, those that match, those that come.",
+        handler: || post(give::entries),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/record/sessions",
+        needs: Needs::Role(Role::Auditor),
+        about: "Sessions of the record, the newest, as a stream.",
+        handler: || post(give::sessions),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/record/session",
+        needs: Needs::Role(Role::Auditor),
+        about: "The entries of one session, as a stream.",
+        handler: || post(give::session),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/record/read",
+        needs: Needs::Local,
+        about: "Records that a command is about to read the log's files.",
+        handler: || post(acts::note_reading),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/targets/asked",
+        needs: Needs::Local,
+        about: "Records that a command is about to ask a target.",
+        handler: || post(acts::note_asking),
+    },
+];
+
+impl Api {
+    pub(crate) fn new(gateway: Arc<Gateway>, phase: watch::Receiver<Phase>) -> Self {
+        Self {
+            gateway,
+            phase,
+            door: door::Door::default(),
+            readers: Arc::new(Semaphore::new(give::READERS_MAX)),
+            followers: Arc::new(Semaphore::new(give::FOLLOWERS_MAX)),
+        }
+    }
+
+    /// The routes. Each looks at the [`Caller`] that the request carries; without one nothing is let in.
+    pub(crate) fn router(api: &Arc<Self>) -> Router {
+        let mut router = Router::new();
+        for route in ROUTES {
+            let needs = (Arc::clone(api), route.needs);
+            router =
+                router.route(route.path, (route.handler)().route_layer(from_fn_with_state(needs, let_in)));
+        }
+        router
+            .method_not_allowed_fallback(async || {
+                answer(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "this path has no such method",
+                    "docs/api.md lists them",
+                )
+            })
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(Arc::clone(api))
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// As it stands in entries.
+    pub(crate) by: By,
+    /// Established by a token; `None`: on this machine, by the kernel.
+    pub(crate) identity: Option<Arc<Identity>>,
+}
+
+impl Caller {
+    /// A user of this machine.
+    pub(crate) fn local(link: Link) -> Self {
+        Self { by: link.into(), identity: None }
+    }
+
+    /// Who holds a token; `None` where its chain is empty, which none is.
+    fn remote(identity: Identity, client: ClientFacts) -> Option<Self> {
+        // Whom the token names: what it proves. The person it acts for is in the chain, and merely bound.
+        let link = identity.chain.iter().rev().find(|link| link.kind != IdentityKind::Token)?.clone();
+        let by = By { link, chain: identity.chain.clone(), client: Some(client) };
+        Some(Self { by, identity: Some(Arc::new(identity)) })
+    }
+
+    fn may(&self, needs: Needs) -> bool {
+        match (&self.identity, needs) {
+            (None, _) => true,
+            (Some(_), Needs::Local) => false,
+            (Some(identity), Needs::Role(role)) => identity.roles.iter().any(|own| own.includes(role)),
+        }
+    }
+}
+
+async fn let_in(
+    axum::extract::State((api, needs)): axum::extract::State<(Arc<Api>, Needs)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.may(needs)) {
+        return next.run(request).await;
+    }
+    if let Some(Caller { by: By { client: Some(client), .. }, identity: Some(identity) }) = caller {
+        let wanted = Wanted { login: identity.login.clone(), ..Wanted::default() };
+        let what = format!("its role does not let it {} {}", request.method(), request.uri().path());
+        let what: String = what.chars().take(256).collect();
+        api.gateway.engine.record_refused(false, "role", &wanted, client, &what);
+    }
+    let hint = match needs {
+        Needs::Local => "do it on the gateway's machine",
+        Needs::Role(Role::Admin) => "it takes a token made with --role admin",
+        Needs::Role(Role::Auditor) => "it takes a token made with --role auditor or --role admin",
+    };
+    answer(StatusCode::FORBIDDEN, "this token's role does not let it do this", hint)
+}
+
+/// A refusal as it is answered.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Answer {
+    pub(crate) error: String,
+    pub(crate) hint: String,
+}
+
+fn answer(status: StatusCode, error: &str, hint: &str) -> Response {
+    (status, Json(Answer { error: error.to_owned(), hint: hint.to_owned() })).into_response()
+}
+
+/// The answer to what no route is for.
+pub(crate) async fn not_found() -> Response {
+    answer(StatusCode::NOT_FOUND, "there is no such path", "docs/api.md lists them")
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = match self.exit {
+            Exit::Usage => StatusCode::BAD_REQUEST,
+            Exit::No | Exit::Done => StatusCode::CONFLICT,
+        };
+        answer(status, &self.messages.join("; "), &self.hint)
+    }
+}
+
+/// A request's body, as JSON. It comes in within the time that a head has.
+struct Asked<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let hint = "docs/api.md describes what is asked";
+        match tokio::time::timeout(HEAD_WAIT_MAX, Json::<T>::from_request(request, state)).await {
+            Ok(Ok(Json(body))) => Ok(Self(body)),
+            Ok(Err(rejected)) => {
+                let why: String = rejected.body_text().chars().take(512).collect();
+                Err(answer(rejected.status(), &why, hint))
+            }
+            Err(_) => Err(answer(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", hint)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_documented_with_what_it_takes() {
+        let text = include_str!("../../../docs/api.md");
+        let table = crate::cli::reference::print(crate::cli::reference::Reference::Api);
+        assert!(text.ends_with(&table), "cargo xtask docs writes it anew");
+    }
+
+    #[test]
+    fn roles_open_what_they_include_and_nothing_else() {
+        let of = |roles: Vec<Role>| Caller {
+            by: By::from(Link {
+                kind: IdentityKind::Agent,
+                id: String::new(),
+                name: String::new(),
+                trust: firsthand_model::identity::Trust::Verified,
+            }),
+            identity: Some(Arc::new(Identity {
+                chain: Vec::new(),
+                login: String::new(),
+                subject: String::new(),
+                targets: Vec::new(),
+                roles,
+            })),
+        };
+        let (admin, auditor) = (Needs::Role(Role::Admin), Needs::Role(Role::Auditor));
+        for (roles, open) in [
+            (vec![], [false, false, false]),
+            (vec![Role::Auditor], [true, false, false]),
+            (vec![Role::Admin], [true, true, false]),
+            (vec![Role::Admin, Role::Auditor], [true, true, false]),
+        ] {
+            let caller = of(roles);
+            assert_eq!([auditor, admin, Needs::Local].map(|needs| caller.may(needs)), open, "{caller:?}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What is done and listed: tokens, sessions that run; and what commands on this machine have recorded. First the entry,
+//! durable, then the act.
+
+use std::sync::Arc;
+
+use axum::extract::{Path as UrlPath, State};
+use axum::{Extension, Json};
+use firsthand_adapters::identity::token::NewToken;
+use firsthand_auditlog::entry::moment::rfc3339;
+use firsthand_model::event::By;
+use firsthand_model::id::SessionId;
+use firsthand_model::json::{self as text, Object};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Api, Asked, Caller, READING_BYTES_MAX};
+use crate::assemble::Gateway;
+use crate::cli::token::{describe, handed, targets};
+use crate::failure::Failure;
+use crate::place::{Asking, reading_leaf};
+use crate::reading::what;
+
+type Answered = Result<Json<Value>, Failure>;
+type Of = State<Arc<Api>>;
+
+pub(super) async fn create_token(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    Asked(mut new): Asked<NewToken>,
+) -> Answered {
+    let config = api.gateway.config.load_full();
+    new.targets = targets(new.targets, Some(&config), !new.roles.is_empty())?;
+    let created = api.gateway.desk.create_token(&new, &caller.by).await?;
+    Ok(Json(json!(handed(&created, Some(&config)))))
+}
+
+pub(super) async fn list_tokens(State(api): Of, Extension(caller): Extension<Caller>) -> Answered {
+    let tokens: Vec<Value> = api.gateway.desk.tokens.list().iter().map(|token| describe(token)).collect();
+    note_listing(&api, &caller, "token list", json!({ "tokens": tokens.len() })).await?;
+    Ok(Json(json!({ "tokens": tokens })))
+}
+
+/// That something was listed over the network is an entry, too. On this machine its user can read it in the files.
+async fn note_listing(api: &Api, caller: &Caller, command: &str, listed: Value) -> Result<(), Failure> {
+    if caller.identity.is_none() {
+        return Ok(());
+    }
+    api.gateway.desk.record("record.read", &caller.by, reading_leaf(command), what(&listed)).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revoke {
+    token: String,
+}
+
+pub(super) async fn revoke_token(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    Asked(what): Asked<Revoke>,
+) -> Answered {
+    let token = api.gateway.desk.revoke_token(&what.token, &caller.by).await?;
+    Ok(Json(json!({ "id": token.id, "name": token.name })))
+}
+
+pub(super) async fn list_sessions(State(api): Of, Extension(caller): Extension<Caller>) -> Answered {
+    let sessions: Vec<Value> = api
+        .gateway
+        .sessions
+        .list()
+        .iter()
+        .map(|handle| {
+            let facts = &handle.facts;
+            let chain = facts.identity.chain.iter();
+            json!({
+                "id": facts.id.to_string(), "login": facts.identity.login,
+                "chain": chain.map(|l| json!({ "kind": l.kind.word(), "name": l.name, "trust": l.trust.word() }))
+                    .collect::<Vec<_>>(),
+                "target": facts.target, "database": facts.database, "role": facts.role,
+                "pid": facts.backend_pid, "client": handle.client, "opened": rfc3339(handle.opened.0),
+            })
+        })
+        .collect();
+    note_listing(&api, &caller, "sessions running", json!({ "sessions": sessions.len() })).await?;
+    Ok(Json(json!({ "sessions": sessions })))
+}
+
+pub(super) async fn kill_session(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+) -> Answered {
+    let running = api.gateway.sessions.list();
+    let handle = SessionId::parse(&id).and_then(|id| running.into_iter().find(|h| h.facts.id == id));
+    let Some(handle) = handle else {
+        return Err(Failure::new(
+            format!("no session `{}` runs", id.chars().take(64).collect::<String>()),
+            "firsthand sessions list shows those that do",
+        ));
+    };
+    let mut leaf = Vec::with_capacity(60);
+    let mut o = Object::open(&mut leaf);
+    o.string("session", &handle.facts.id.to_string());
+    o.close();
+    let leaf = text::Json::from_written(leaf);
+    let none = text::Json::default();
+    api.gateway.desk.record("admin.session_killed", &caller.by, leaf, none).await?;
+    handle.kill();
+    Ok(Json(json!({ "id": handle.facts.id.to_string() })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reading {
+    command: String,
+    what: Value,
+}
+
+pub(super) async fn note_reading(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    Asked(reading): Asked<Reading>,
+) -> Answered {
+    let what = reading.what.to_string().into_bytes();
+    if what.len() > READING_BYTES_MAX || reading.command.len() > 64 {
+        return Err(Failure::usage("what is to be read takes too many words", "search for less at a time"));
+    }
+    // serde_json's maps are sorted and it escapes no more than it must, so this is the record's form of JSON.
+    let what = if reading.what.is_null() { text::Json::default() } else { text::Json::from_written(what) };
+    let leaf = reading_leaf(&reading.command);
+    api.gateway.desk.record("record.read", &caller.by, leaf, what).await?;
+    Ok(Json(json!({})))
+}
+
+pub(super) async fn note_asking(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    Asked(asking): Asked<Asking>,
+) -> Answered {
+    let none = text::Json::default();
+    api.gateway.desk.record("admin.target_asked", &caller.by, asking.leaf(), none).await?;
+    Ok(Json(json!({})))
+}
+
+/// Reloads, and records that it was done or that it failed.
+pub(crate) async fn reload_as(gateway: &Gateway, by: &By) -> Result<Vec<&'static str>, Failure> {
+    let reloaded = gateway.reload();
+    let mut leaf = Vec::with_capacity(160);
+    let mut o = Object::open(&mut leaf);
+    o.string("config", &gateway.config.load().hash);
+    o.boolean("done", reloaded.is_ok());
+    o.string("policy", &gateway.policy_version());
+    o.close();
+    let mut payload = Vec::new();
+    if let Err(failure) = &reloaded {
+        let mut o = Object::open(&mut payload);
+        o.strings("errors", &failure.messages);
+        o.close();
+    }
+    let (leaf, payload) = (text::Json::from_written(leaf), text::Json::from_written(payload));
+    gateway.desk.record("admin.reloaded", by, leaf, payload).await?;
+    reloaded
+}

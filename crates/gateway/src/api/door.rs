@@ -1,0 +1,248 @@
+//! Who asks over the network. A request shows a token as `Authorization: Bearer NAME:SECRET`, over TLS, or in clear text on
+//! loopback alone. Looked at as the secrets of database clients are: the same limiter, the same answer for whatever is
+//! wrong, each failure in the record.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use firsthand_adapters::identity::token::NAME_BYTES_MAX;
+use firsthand_model::identity::{ClientFacts, Identity};
+use firsthand_session::Wanted;
+use firsthand_session::port::Proof;
+use firsthand_session::secret::Secret;
+use tokio::sync::Semaphore;
+
+use super::{Api, Caller, answer};
+
+/// Keys derived at a time. Each takes a core for one to two milliseconds; whoever asks with wrong secrets from many addresses
+/// gets no more of the machine than this.
+const DERIVING_MAX: usize = 1;
+/// Requests that wait for that; the time of each is short, so more would be a flood.
+const WAITING_MAX: usize = 128;
+/// Longest secret looked at; ours have 46 bytes.
+const SECRET_BYTES_MAX: usize = 256;
+
+/// Bounds what strangers can make the gateway compute.
+pub(crate) struct Door {
+    deriving: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        let of = |most| Arc::new(Semaphore::new(most));
+        Self { deriving: of(DERIVING_MAX), waiting: of(WAITING_MAX) }
+    }
+}
+
+/// The connection that a request came over.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    client: ClientFacts,
+    loopback: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: SocketAddr, tls: Option<String>) -> Self {
+        let client =
+            ClientFacts { address: peer.to_string(), tls, method: "bearer", protocol: "http/1.1".to_owned() };
+        Self { client, loopback: peer.ip().to_canonical().is_loopback() }
+    }
+
+    /// Whether a secret may be sent over it.
+    fn may_carry_secrets(&self) -> bool {
+        self.loopback || self.client.tls.is_some()
+    }
+}
+
+/// The API behind this door.
+pub(crate) fn guarded(api: &Arc<Api>) -> Router {
+    Api::router(api).layer(from_fn_with_state(Arc::clone(api), establish))
+}
+
+/// What a request shows.
+#[derive(Debug)]
+enum Shown {
+    Nothing,
+    Unfit(&'static str),
+    Token { login: String, secret: Secret },
+}
+
+fn shown(headers: &HeaderMap) -> Shown {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = all.next() else { return Shown::Nothing };
+    if all.next().is_some() {
+        return Shown::Unfit("several Authorization headers");
+    }
+    let token = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+    });
+    let Some(token) = token else { return Shown::Unfit("an Authorization header without a bearer token") };
+    match token.split_once(':') {
+        Some((login, secret))
+            if (1..=NAME_BYTES_MAX).contains(&login.len())
+                && (1..=SECRET_BYTES_MAX).contains(&secret.len()) =>
+        {
+            Shown::Token { login: login.to_owned(), secret: Secret::new(secret.to_owned()) }
+        }
+        _ => Shown::Unfit("a bearer token that is not NAME:SECRET"),
+    }
+}
+
+/// Lets a request on with its [`Caller`], or answers.
+async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    let Some(from) = request.extensions().get::<Connection>().cloned() else { return not_accepted() };
+    let shown = shown(request.headers());
+    // Nothing behind this can show it any more.
+    request.headers_mut().remove(header::AUTHORIZATION);
+    // Only what is established here counts, whatever stood there.
+    request.extensions_mut().remove::<Caller>();
+    let engine = &api.gateway.engine;
+    if !from.may_carry_secrets() {
+        if !matches!(shown, Shown::Nothing) {
+            let why = "a token came in clear text from another machine: whoever listens has it now";
+            engine.record_refused(true, "clear-text", &wanted(&shown), &from.client, why);
+        }
+        return answer(
+            StatusCode::FORBIDDEN,
+            "the API takes no tokens in clear text from other machines",
+            "use https; the gateway needs [listen] tls for it. A token that was sent in clear text should be revoked",
+        );
+    }
+    let (login, secret) = match shown {
+        Shown::Token { login, secret } => (login, secret),
+        Shown::Unfit(why) => {
+            engine.proof_broken(&Wanted::default(), &from.client, why);
+            return not_accepted();
+        }
+        Shown::Nothing => return not_accepted(),
+    };
+    let identity = match identified(&api, login, secret, &from.client).await {
+        Ok(identity) => identity,
+        Err(response) => return response,
+    };
+    if identity.roles.is_empty() {
+        let wanted = Wanted { login: identity.login, ..Wanted::default() };
+        engine.record_refused(false, "role", &wanted, &from.client, "the token has no role at the gateway");
+        return answer(
+            StatusCode::FORBIDDEN,
+            "this token has no role at the gateway: it opens targets, and nothing of the API",
+            "on the gateway's machine: firsthand token create NAME --role auditor (or --role admin)",
+        );
+    }
+    match Caller::remote(identity, from.client) {
+        Some(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        None => not_accepted(),
+    }
+}
+
+fn wanted(shown: &Shown) -> Wanted {
+    let login = if let Shown::Token { login, .. } = shown { login.clone() } else { String::new() };
+    Wanted { login, ..Wanted::default() }
+}
+
+/// Who the token names. A secret that was not found right before is looked at on a thread of its own, a few at a time.
+async fn identified(
+    api: &Arc<Api>,
+    login: String,
+    secret: Secret,
+    client: &ClientFacts,
+) -> Result<Identity, Response> {
+    let engine = &api.gateway.engine;
+    let proof = Proof::ClearText { login: login.clone(), secret };
+    if engine.identity.is_quick(&proof) {
+        return engine.identify(&proof, &login, client).map_err(|_| not_accepted());
+    }
+    let door = &api.door;
+    let Ok(waiting) = Arc::clone(&door.waiting).try_acquire_owned() else { return Err(too_many()) };
+    let Ok(deriving) = Arc::clone(&door.deriving).acquire_owned().await else { return Err(too_many()) };
+    let (engine, client) = (Arc::clone(engine), client.clone());
+    let looked = tokio::task::spawn_blocking(move || {
+        // Held until the work is done, not until the client has gone: who asks and hangs up gets no second core.
+        let _held = (waiting, deriving);
+        engine.identify(&proof, &login, &client)
+    })
+    .await;
+    looked.map_err(|_| not_accepted())?.map_err(|_| not_accepted())
+}
+
+/// The one answer to a missing, wrong, unknown, ended and revoked token, and to one that has to wait.
+fn not_accepted() -> Response {
+    let mut response = answer(
+        StatusCode::UNAUTHORIZED,
+        "the gateway does not accept this token",
+        "check its name and secret; tokens end and can be revoked, and after failures the next try has to wait",
+    );
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn too_many() -> Response {
+    let busy = "too many want to be let in at once";
+    (answer(StatusCode::SERVICE_UNAVAILABLE, busy, "try again in a moment")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_token_is_shown_in_one_way() {
+        for fit in ["Bearer ops:fh_x", "bearer  ops:fh_x ", "BEARER ops:fh_x"] {
+            let Shown::Token { login, secret } = shown(&headers(&[fit])) else { panic!("{fit}") };
+            assert_eq!((login.as_str(), secret.expose()), ("ops", "fh_x"));
+        }
+        let long = format!("Bearer {}:fh_x", "n".repeat(NAME_BYTES_MAX + 1));
+        let longer = format!("Bearer n:{}", "s".repeat(SECRET_BYTES_MAX + 1));
+        for unfit in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer ops",
+            "Bearer :x",
+            "Bearer ops:",
+            "Basic b3BzOnh4",
+            "ops:fh_x",
+            "Bearer öps:x",
+            &long,
+            &longer,
+        ] {
+            assert!(matches!(shown(&headers(&[unfit])), Shown::Unfit(_)), "{unfit}");
+        }
+        assert!(matches!(shown(&headers(&["Bearer a:b", "Bearer c:d"])), Shown::Unfit(_)));
+        assert!(matches!(shown(&headers(&[])), Shown::Nothing));
+        let shown = format!("{:?}", shown(&headers(&["Bearer ops:fh_secret"])));
+        assert!(!shown.contains("fh_secret"), "{shown}");
+    }
+
+    #[test]
+    fn secrets_travel_over_tls_or_within_the_machine() {
+        let from = |peer: &str, tls: Option<&str>| {
+            Connection::new(peer.parse().unwrap(), tls.map(str::to_owned)).may_carry_secrets()
+        };
+        for near in ["127.0.0.1:5", "127.9.9.9:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
+            assert!(from(near, None), "{near}");
+        }
+        for far in ["10.0.0.1:5", "192.0.2.7:5", "[2001:db8::1]:5", "[::ffff:10.0.0.1]:5", "0.0.0.0:5"] {
+            assert!(!from(far, None) && from(far, Some("TLSv1.3")), "{far}");
+        }
+    }
+}

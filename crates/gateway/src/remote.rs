@@ -1,0 +1,183 @@
+//! A gateway on another machine, asked over its API (docs/api.md): `--gateway URL`. What comes back is printed by the same code
+//! as what is read here.
+
+mod exchange;
+
+use std::path::Path;
+
+use firsthand_session::secret::Secret;
+use serde_json::{Value, json};
+
+use crate::api::Answer;
+use crate::failure::{Exit, Failure, only_for_its_owner};
+use crate::reading::wire::{Taker, Went, told_elsewhere};
+use crate::reading::{Ask, Sink};
+use exchange::{Exchange, Gone, Host};
+
+/// The environment variable with the token.
+const TOKEN_VARIABLE: &str = "FIRSTHAND_TOKEN";
+/// Longest token taken: NAME:SECRET.
+const TOKEN_BYTES_MAX: usize = 1024;
+/// Permission bits of the group and of others: a file with a token may have none of them.
+const OTHERS: u32 = 0o077;
+/// Longest answer that is taken whole: a list of all tokens or sessions.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// Longest line of a stream: an entry has far less than that, in its longest form.
+const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// A gateway that answers: over its admin socket, or its API.
+pub(crate) trait Asked {
+    /// Asks, and gives the answer.
+    fn asked(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure>;
+}
+
+/// A gateway elsewhere.
+pub(crate) struct Remote {
+    host: Host,
+    token: Secret,
+}
+
+/// The answer is none of this API.
+pub(crate) fn strange() -> Failure {
+    Failure::new(
+        "the answer is none of a gateway's API",
+        "check --gateway: it takes the address of the http listener of a gateway of this version",
+    )
+}
+
+impl Remote {
+    /// From `--gateway`, `--ca` and `--token-file` or the environment.
+    pub(crate) fn find(url: &str, ca: Option<&Path>, token_file: Option<&Path>) -> Result<Self, Failure> {
+        let host = Host::parse(url, ca)?;
+        Ok(Self { host, token: token(token_file)? })
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: &Value) -> Result<Exchange, Failure> {
+        Exchange::begin(&self.host, &self.token, method, path, body).map_err(|e| self.lost(&e))
+    }
+
+    fn lost(&self, e: &Gone) -> Failure {
+        let url = &self.host.url;
+        match e {
+            Gone::Unreachable(why) => Failure::new(
+                format!("cannot reach {url}: {why}"),
+                "check --gateway, and that the gateway listens there",
+            ),
+            Gone::Unverified(why) => Failure::new(
+                format!("{url} is not who it says, as far as can be told: {why}"),
+                "give --ca FILE with the authority that signed the gateway's certificate, and the name that is in it",
+            ),
+            Gone::Broken(why) => {
+                Failure::new(format!("{url} broke off: {why}"), "what was printed may not be all; ask again")
+            }
+        }
+    }
+
+    /// Reads the record there.
+    pub(crate) fn read(&self, ask: &Ask, sink: &mut dyn Sink) -> Result<Exit, Failure> {
+        let (path, body) = match ask {
+            Ask::Entries(ask) => ("/v1/record/entries", json!(ask)),
+            Ask::Sessions(ask) => ("/v1/record/sessions", json!(ask)),
+            Ask::Session(ask) => ("/v1/record/session", json!(ask)),
+        };
+        let mut exchange = self.exchange("POST", path, &body)?;
+        if exchange.status != 200 {
+            return Err(self.refused(exchange));
+        }
+        let (mut taker, mut line) = (Taker::default(), Vec::new());
+        while let Some(chunk) = exchange.next().map_err(|e| self.lost(&e))? {
+            for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
+                line.extend_from_slice(piece);
+                if line.len() > LINE_BYTES_MAX {
+                    return Err(strange());
+                }
+                if !line.ends_with(b"\n") {
+                    continue;
+                }
+                let text = std::str::from_utf8(&line).map_err(|_| strange())?;
+                match taker.take(text, sink)? {
+                    Went::On => line.clear(),
+                    Went::Ended(exit) => {
+                        sink.finish()?;
+                        return Ok(exit);
+                    }
+                    Went::Strange => return Err(strange()),
+                }
+            }
+            // What is there is shown, before more is waited for.
+            if exchange.is_idle() && !sink.flush()? {
+                return Ok(Exit::Done);
+            }
+        }
+        sink.flush()?;
+        Err(self.lost(&Gone::Broken("the last line is missing".to_owned())))
+    }
+
+    fn refused(&self, exchange: Exchange) -> Failure {
+        let status = exchange.status;
+        let answer = exchange.whole(ANSWER_BYTES_MAX).ok();
+        match answer.and_then(|body| serde_json::from_slice::<Answer>(&body).ok()) {
+            Some(Answer { error, hint }) => {
+                let exit = if status == 400 { Exit::Usage } else { Exit::No };
+                told_elsewhere(exit, &[error], &hint)
+            }
+            None => strange(),
+        }
+    }
+}
+
+impl Asked for Remote {
+    fn asked(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+        let exchange = self.exchange(method, path, body)?;
+        if exchange.status != 200 {
+            return Err(self.refused(exchange));
+        }
+        let body = exchange.whole(ANSWER_BYTES_MAX).map_err(|e| self.lost(&e))?;
+        serde_json::from_slice(&body).map_err(|_| strange())
+    }
+}
+
+/// What is in a file that only its owner can reach.
+fn secret_file(file: &Path) -> Result<Secret, Failure> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let cannot = |e: std::io::Error| {
+        Failure::usage(
+            format!("--token-file {}: {e}", file.display()),
+            "check the path and who may read the file",
+        )
+    };
+    let about = std::fs::metadata(file).map_err(cannot)?;
+    if about.permissions().mode() & OTHERS != 0 {
+        let what = format!("--token-file {}: others than its owner can reach it", file.display());
+        return Err(Failure::usage(what, only_for_its_owner(file)));
+    }
+    if about.len() > TOKEN_BYTES_MAX as u64 {
+        return Err(cannot(std::io::Error::other("it is too long for a token")));
+    }
+    std::fs::read_to_string(file).map(Secret::new).map_err(cannot)
+}
+
+/// The token, as NAME:SECRET.
+fn token(file: Option<&Path>) -> Result<Secret, Failure> {
+    let hint = format!(
+        "write NAME:SECRET as `firsthand token create NAME --role …` printed them, in {TOKEN_VARIABLE} or --token-file FILE"
+    );
+    let (from, text) = match file {
+        Some(file) => (file.display().to_string(), secret_file(file)?),
+        None => {
+            let text = std::env::var(TOKEN_VARIABLE)
+                .map_err(|_| Failure::usage("no token was given for --gateway", hint.clone()))?;
+            (TOKEN_VARIABLE.to_owned(), Secret::new(text))
+        }
+    };
+    let fit = |text: &str| {
+        let parts = text.split_once(':');
+        let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        plain && text.len() <= TOKEN_BYTES_MAX && parts.is_some_and(|(n, s)| !n.is_empty() && !s.is_empty())
+    };
+    if fit(text.expose().trim()) {
+        Ok(Secret::new(text.expose().trim().to_owned()))
+    } else {
+        Err(Failure::usage(format!("{from} holds no token of the form NAME:SECRET"), hint))
+    }
+}

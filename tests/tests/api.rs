@@ -1,0 +1,659 @@
+//! The API over the network: the same output as on the gateway's machine, who may do what, what is recorded of it, TLS, limits
+//! after failures, hostile requests.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
+
+use firsthand_tests::certificates::Certificates;
+use firsthand_tests::gateway::{Gateway, Settings, Target};
+use firsthand_tests::lab::AGENT;
+use firsthand_tests::postgres::Postgres;
+use firsthand_tests::process::{PATIENCE, until};
+use firsthand_tests::raw::Raw;
+use firsthand_tests::record::Record;
+use rustix::process::Signal;
+
+/// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network).
+const ROUTES: [(&str, &str, &str, &str); 10] = [
+    ("GET", "/v1/tokens", "", "auditor"),
+    (
+        "POST",
+        "/v1/tokens",
+        r#"{"name":"x","kind":"agent","on_behalf_of":null,"targets":["shop"],"ttl_seconds":null}"#,
+        "admin",
+    ),
+    ("POST", "/v1/tokens/revoke", r#"{"token":"nobody"}"#, "admin"),
+    ("GET", "/v1/sessions", "", "auditor"),
+    ("POST", "/v1/sessions/019ab27c-6e11-7abc-8def-0123456789ab/kill", "{}", "admin"),
+    ("POST", "/v1/record/entries", r#"{"command":"log tail","lines":1}"#, "auditor"),
+    ("POST", "/v1/record/sessions", r#"{"count":1}"#, "auditor"),
+    ("POST", "/v1/record/session", r#"{"session":"019ab27c"}"#, "auditor"),
+    ("POST", "/v1/record/read", r#"{"command":"log cat","what":{"entries":1}}"#, "local"),
+    ("POST", "/v1/targets/asked", r#"{"command":"check","target":"shop","database":"shop"}"#, "local"),
+];
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+/// A gateway without a database.
+fn alone() -> Gateway {
+    Gateway::start(Settings { targets: vec![Target::nowhere("shop")], ..Settings::default() }).unwrap()
+}
+
+fn outcome(mut command: Command) -> (i32, String, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+fn ask(gateway: &Gateway, token: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    gateway.ask(method, path, &format!("{JSON}{}", bearer(token)), body).unwrap()
+}
+
+fn auditor(gateway: &Gateway) -> String {
+    gateway.role_token("reader", &["--kind", "human", "--role", "auditor"]).unwrap()
+}
+
+fn admin(gateway: &Gateway) -> String {
+    gateway
+        .role_token("ops", &["--kind", "human", "--on-behalf-of", "ada@example.com", "--role", "admin"])
+        .unwrap()
+}
+
+/// Reasons of refusals, in order.
+fn reasons(record: &Record) -> Vec<String> {
+    let refused = record.0.iter().filter(|e| e.kind().ends_with(".refused"));
+    refused.map(|e| e.leaf("why").as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn remote_output_is_what_is_printed_on_the_gateways_machine() {
+    let server = Postgres::start(None).unwrap();
+    let target = Target::of(&server.place("app", "shop"));
+    let gateway = Gateway::start(Settings { targets: vec![target], ..Settings::default() }).unwrap();
+    let secret = gateway.token(AGENT, &["shop"]).unwrap();
+    let ops = admin(&gateway);
+    let place = gateway.place(AGENT, &secret, "shop");
+    let mut raw = Raw::login(&place, &[("application_name", "night \u{202e}watch")]).unwrap();
+    raw.query("select g, 'row ' || g from generate_series(1, 40) g").unwrap();
+    raw.query("select 1/0").unwrap();
+    raw.query("create temporary table t (a int); insert into t values (1), (2)").unwrap();
+    drop(raw);
+    let mut open = Raw::login(&place, &[]).unwrap();
+    open.query("select 'still open', E'\\u001b[2J'").unwrap();
+    until("the first session has ended in the record", || {
+        Ok(gateway.record()?.of_kind("session.closed").count() == 1)
+    })
+    .unwrap();
+    let record = gateway.record().unwrap();
+    let opened: Vec<_> = record.of_kind("session.opened").map(|e| e.session().to_owned()).collect();
+    let (first, second) = (opened[0].as_str(), opened[1].as_str());
+    reading_is_the_same(&gateway, &ops, first, second);
+    acting_is_the_same(&gateway, &ops, second);
+    open.until_closed().unwrap();
+    recorded_with_its_chain(&gateway.record().unwrap());
+    let found = |expression: &str| gateway.cli(&["log", "search", expression]).unwrap();
+    for who in ["ops", "ada"] {
+        assert_eq!(found(&format!("identity:{who} kind:admin.session_killed")).lines().count(), 1, "{who}");
+    }
+}
+
+fn reading_is_the_same(gateway: &Gateway, ops: &str, first: &str, second: &str) {
+    for args in [
+        &["log", "search", "--", "-kind:record.read"][..],
+        &["log", "search", "--json", "--", "-kind:record.read"],
+        &["log", "search", "kind:command generate_series"],
+        &["log", "tail", "-n", "5", "kind:command"],
+        &["log", "tail", "-n", "3", "--json", "kind:session"],
+        &["log", "tail", "-n", "0"],
+        &["log", "search", "nothing-like-that -kind:record.read"],
+        &["log", "search", "since:nonsense"],
+        &["log", "search"],
+        &["sessions", "list"],
+        &["sessions", "list", "--json"],
+        &["sessions", "list", "--identity", "ada", "-n", "1"],
+        &["sessions", "list", "--target", "elsewhere"],
+        &["sessions", "show", first],
+        &["sessions", "show", first, "--json"],
+        &["sessions", "show", first, "--rows", "2"],
+        &["sessions", "show", second],
+        &["sessions", "show", "zzz"],
+        &["sessions", "show", &first[..4]],
+        &["sessions", "replay", first, "--speed", "max"],
+        &["sessions", "replay", second, "--speed", "1000", "--json"],
+        &["sessions", "kill", "zzz"],
+        &["token", "list"],
+        &["token", "list", "--json"],
+        &["token", "create", AGENT, "--target", "shop"],
+        &["token", "create", "b t", "--target", "shop"],
+        &["token", "create", "new", "--target", "shp"],
+        &["token", "revoke", "nobody"],
+    ] {
+        let here = outcome(gateway.command(args).unwrap());
+        let there = outcome(gateway.remote(ops, args).unwrap());
+        assert_eq!(there, here, "{args:?}");
+    }
+    // All of it: what was read in between is there, too.
+    let without = |printed: String| -> Vec<String> {
+        printed.lines().filter(|l| !l.contains("record.read")).map(str::to_owned).collect()
+    };
+    for args in [&["log", "cat"][..], &["log", "cat", "--json"]] {
+        let here = outcome(gateway.command(args).unwrap()).1;
+        let there = outcome(gateway.remote(ops, args).unwrap()).1;
+        assert!(there.lines().count() > here.lines().count());
+        assert_eq!(without(there), without(here), "{args:?}");
+    }
+}
+
+/// What is done has the same answer, and happens.
+fn acting_is_the_same(gateway: &Gateway, ops: &str, second: &str) {
+    let (code, said, _) = outcome(gateway.remote(ops, &["sessions", "kill", second]).unwrap());
+    assert_eq!((code, said), (0, format!("session {second} was ended\n")));
+    let (code, said, talk) =
+        outcome(gateway.remote(ops, &["token", "create", "made", "--on-behalf-of", "eve"]).unwrap());
+    assert_eq!(code, 0, "{talk}");
+    let made = said.lines().find_map(|line| line.strip_prefix("secret  ")).unwrap();
+    let string = format!("postgresql://made:{made}@127.0.0.1:{}/shop", gateway.port());
+    assert!(said.contains(&string), "{said}");
+    Raw::login(&gateway.place("made", made, "shop"), &[]).unwrap();
+    let (_, said, _) = outcome(gateway.remote(ops, &["token", "revoke", "made"]).unwrap());
+    assert_eq!(said, "revoked made\n");
+    assert!(Raw::login(&gateway.place("made", made, "shop"), &[]).is_err());
+}
+
+/// Every act over the network names the chain of the token, how each link is known, and the address.
+fn recorded_with_its_chain(record: &Record) {
+    let remote: Vec<_> = record.0.iter().filter(|e| !e.leaf("chain").is_null()).collect();
+    for (kind, least) in [
+        ("record.read", 20),
+        ("admin.session_killed", 1),
+        ("identity.token_created", 1),
+        ("identity.token_revoked", 1),
+    ] {
+        let count = remote.iter().filter(|e| e.kind() == kind).count();
+        assert!(count >= least, "{kind}: {count}");
+    }
+    for entry in &remote {
+        let chain = entry.leaf("chain").as_array().unwrap();
+        let known: Vec<_> =
+            chain.iter().map(|l| (l["kind"].as_str().unwrap(), l["trust"].as_str().unwrap())).collect();
+        assert_eq!(known, [("human", "bound"), ("human", "verified"), ("token", "verified")], "{}", entry.0);
+        assert_eq!(entry.leaf("method"), "bearer");
+        assert_eq!(
+            (entry.payload("by").as_str(), &entry.leaf("by")["trust"]),
+            (Some("ops"), &"verified".into())
+        );
+        assert!(
+            entry.payload("address").as_str().is_some_and(|a| a.starts_with("127.0.0.1:")),
+            "{}",
+            entry.0
+        );
+        let names: Vec<_> =
+            entry.payload("names").as_array().unwrap().iter().map(|n| n["name"].as_str().unwrap()).collect();
+        assert_eq!(&names[..2], ["ada@example.com", "ops"], "{}", entry.0);
+    }
+    let local = record.of_kind("record.read").find(|e| e.leaf("chain").is_null()).unwrap();
+    assert!(
+        local.payload("by").as_str().is_some_and(|by| by.starts_with("unix:"))
+            && local.payload("address").is_null()
+    );
+}
+
+#[test]
+fn each_route_takes_the_role_that_it_says() {
+    // What is tried here is all that there is: the document's table is made from the gateway's own.
+    let documented =
+        include_str!("../../docs/api.md").lines().filter(|l| l.starts_with('|') && l.contains(" /v1/"));
+    let documented: Vec<String> = documented.map(|l| l.split('|').take(3).collect::<String>()).collect();
+    let tried = ROUTES.map(|(method, path, _, needs)| {
+        let path = path.replace("019ab27c-6e11-7abc-8def-0123456789ab", "{id}");
+        let needs = if needs == "local" { "the admin socket" } else { needs };
+        format!(" `{method} {path}`  {needs} ")
+    });
+    assert_eq!(documented, tried);
+    let gateway = alone();
+    let (ops, reader) = (admin(&gateway), auditor(&gateway));
+    let agent = gateway.role_token("bot", &["--target", "shop"]).unwrap();
+    let revoked = gateway.role_token("gone", &["--role", "admin"]).unwrap();
+    gateway.cli(&["token", "revoke", "gone"]).unwrap();
+    for (method, path, body, needs) in ROUTES {
+        let status = |token: &str| ask(&gateway, token, method, path, body).0;
+        let refused = gateway.ask(method, path, JSON, body).unwrap();
+        assert_eq!(refused.0, 401, "{method} {path} without a token");
+        assert_eq!(status(&revoked), 401, "{method} {path} with a revoked one");
+        assert_eq!(status("bot:fh_wrong"), 401, "{method} {path} with a wrong one");
+        assert_eq!(status(&agent), 403, "{method} {path} without a role");
+        let read = needs == "auditor";
+        assert_eq!(status(&reader) == 403, !read, "{method} {path} as an auditor");
+        let status = status(&ops);
+        assert_eq!(status == 403, needs == "local", "{method} {path} as an admin: {status}");
+        assert!(matches!(status, 200 | 403 | 409), "{method} {path} as an admin: {status}");
+        gateway.cli(&["token", "list"]).unwrap();
+    }
+    assert_eq!(ask(&gateway, &ops, "GET", "/v1/nothing", "").0, 404);
+    assert_eq!(ask(&gateway, &ops, "DELETE", "/v1/tokens", "").0, 405);
+    let record = gateway.record().unwrap();
+    let why = reasons(&record);
+    assert!(why.iter().any(|w| w == "role") && why.iter().any(|w| w == "proof"), "{why:?}");
+    let (code, said, talk) = outcome(gateway.remote(&agent, &["log", "cat"]).unwrap());
+    assert_eq!((code, said.as_str()), (1, ""));
+    assert!(
+        talk.contains("has no role")
+            && talk.contains("hint: on the gateway's machine: firsthand token create"),
+        "{talk}"
+    );
+    let (code, said, talk) = outcome(gateway.remote(&reader, &["token", "revoke", "ops"]).unwrap());
+    assert_eq!((code, said.as_str()), (1, ""));
+    assert!(talk.contains("hint: it takes a token made with --role admin"), "{talk}");
+    assert_eq!(ask(&gateway, &ops, "GET", "/v1/tokens", "").0, 200, "it was not revoked");
+}
+
+#[test]
+fn every_wrong_token_gets_the_same_answer() {
+    let gateway = alone();
+    let reader = auditor(&gateway);
+    let short = gateway.role_token("short", &["--role", "auditor", "--ttl", "1s"]).unwrap();
+    until("the token has ended", || Ok(ask(&gateway, &short, "GET", "/v1/sessions", "").0 == 401)).unwrap();
+    let wrong = format!("reader:fh_{}", "A".repeat(43));
+    let answers = [&wrong, "nobody:fh_x", &short, "reader", ":", "a:b:c"]
+        .map(|token| ask(&gateway, token, "GET", "/v1/sessions", ""));
+    assert!(answers.iter().all(|a| a.0 == 401 && *a == answers[0]), "{answers:?}");
+    let twice = format!("{}{}", bearer("nobody:fh_x"), bearer(&reader));
+    for odd in
+        [twice, format!("Authorization: Basic {reader}\r\n"), format!("Authorization : Bearer {reader}\r\n")]
+    {
+        let (status, _) = gateway.ask("GET", "/v1/sessions", &odd, "").unwrap();
+        assert!(matches!(status, 400 | 401), "{odd}: {status}");
+    }
+    assert_eq!(ask(&gateway, &reader, "GET", "/v1/sessions", "").0, 200);
+    let record = gateway.record().unwrap();
+    let why = reasons(&record);
+    for reason in ["proof", "unknown", "expired", "protocol"] {
+        assert!(why.iter().any(|w| w == reason), "{reason}: {why:?}");
+    }
+    let entry = record.of_kind("identity.refused").find(|e| e.leaf("why") == "proof").unwrap();
+    assert_eq!(
+        (entry.leaf("method").as_str(), entry.payload("login").as_str()),
+        (Some("bearer"), Some("reader"))
+    );
+}
+
+#[test]
+fn failures_are_slowed_down_as_those_of_database_clients() {
+    let gateway = alone();
+    let reader = auditor(&gateway);
+    let mut tries = 0;
+    while !reasons(&gateway.record().unwrap()).iter().any(|why| why == "rate") {
+        for _ in 0..5 {
+            assert_eq!(ask(&gateway, "reader:fh_wrong", "GET", "/v1/sessions", "").0, 401);
+            tries += 1;
+        }
+        assert!(tries < 200, "two hundred wrong tokens in a row, and never a limit");
+    }
+    let answered = ask(&gateway, "reader:fh_wrong", "GET", "/v1/sessions", "");
+    assert_eq!(
+        ask(&gateway, &reader, "GET", "/v1/sessions", ""),
+        answered,
+        "the right one waits, and is told the same"
+    );
+    until("the right token is let in again", || {
+        Ok(ask(&gateway, &reader, "GET", "/v1/sessions", "").0 == 200)
+    })
+    .unwrap();
+}
+
+/// `log tail -f` from elsewhere, after its first line has come.
+fn follower(gateway: &Gateway, token: &str) -> (std::process::Child, BufReader<std::process::ChildStdout>) {
+    let mut command = gateway.remote(token, &["log", "tail", "-f", "-n", "1", "--json"]).unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    assert!(first.starts_with('{'), "{first}");
+    (child, lines)
+}
+
+fn ended(mut child: std::process::Child, mut lines: impl Read) -> (Option<i32>, String, String) {
+    let (mut rest, mut talk) = (String::new(), String::new());
+    lines.read_to_string(&mut rest).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut talk).unwrap();
+    (child.wait().unwrap().code(), rest, talk)
+}
+
+#[test]
+fn who_follows_gets_nothing_more_once_the_token_is_revoked() {
+    let mut gateway = alone();
+    let reader = auditor(&gateway);
+    let (child, mut lines) = follower(&gateway, &reader);
+    gateway.cli(&["token", "create", "another", "--target", "shop"]).unwrap();
+    until("what happens is followed", || {
+        let mut line = String::new();
+        lines.read_line(&mut line)?;
+        Ok(line.contains("identity.token_created"))
+    })
+    .unwrap();
+    gateway.cli(&["token", "revoke", "reader"]).unwrap();
+    let (code, rest, talk) = ended(child, lines);
+    assert_eq!(code, Some(1), "{talk}");
+    assert!(!rest.contains("identity.token_revoked"), "{rest}");
+    assert!(talk.contains("does not accept this token any more") && talk.contains("hint"), "{talk}");
+    // Who follows when the gateway stops does not hold it up.
+    let ops = admin(&gateway);
+    let (child, lines) = follower(&gateway, &ops);
+    gateway.stop().unwrap();
+    let (code, _, talk) = ended(child, lines);
+    assert_eq!(code, Some(1), "{talk}");
+}
+
+#[test]
+fn so_many_follow_at_a_time_and_who_leaves_makes_room() {
+    let gateway = alone();
+    let reader = auditor(&gateway);
+    let mut all: Vec<_> = (0..16).map(|_| follower(&gateway, &reader)).collect();
+    let more = r#"{"command":"log tail","lines":1,"follow":true}"#;
+    let (status, said) = ask(&gateway, &reader, "POST", "/v1/record/entries", more);
+    assert_eq!(status, 503, "{said}");
+    assert_eq!(
+        outcome(gateway.remote(&reader, &["log", "tail", "-n", "1"]).unwrap()).0,
+        0,
+        "others still read"
+    );
+    for (child, _) in &mut all {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let (mut child, _lines) = follower(&gateway, &reader);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn over_tls(name: &str) -> (tempfile::TempDir, Certificates, Gateway) {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::write(folder.path()).unwrap();
+    let tls = Some((certificates.crt(name), certificates.key(name)));
+    let gateway =
+        Gateway::start(Settings { targets: vec![Target::nowhere("shop")], tls, ..Settings::default() });
+    (folder, certificates, gateway.unwrap())
+}
+
+#[test]
+fn a_certificate_is_verified_and_the_record_says_that_there_was_tls() {
+    let (_folder, certificates, mut gateway) = over_tls("server");
+    let reader = auditor(&gateway);
+    let run = |gateway: &Gateway, host: &str, ca: Option<&str>| {
+        let mut command = Command::new(firsthand_tests::gateway::binary().unwrap());
+        command.args([
+            "log",
+            "tail",
+            "-n",
+            "1",
+            "--json",
+            "--gateway",
+            &format!("https://{host}:{}", gateway.http_port()),
+        ]);
+        if let Some(ca) = ca {
+            command.arg("--ca").arg(certificates.crt(ca));
+        }
+        outcome({
+            command.env("FIRSTHAND_TOKEN", &reader).current_dir("/");
+            command
+        })
+    };
+    for host in ["localhost", "127.0.0.1"] {
+        let (code, said, talk) = run(&gateway, host, Some("ca"));
+        assert_eq!((code, said.lines().count()), (0, 1), "{host}: {talk}");
+    }
+    for ca in [Some("stranger"), None] {
+        let (code, said, talk) = run(&gateway, "localhost", ca);
+        assert_eq!((code, said.as_str()), (1, ""), "{ca:?}: {talk}");
+        assert!(talk.contains("give --ca FILE"), "{talk}");
+    }
+    // Probes go on in clear text, on the same port; so does this machine's own token.
+    assert_eq!(gateway.http("/healthz").unwrap(), (200, "ok\n".to_owned()));
+    assert_eq!(ask(&gateway, &reader, "GET", "/v1/sessions", "").0, 200);
+    let record = gateway.record().unwrap();
+    let read: Vec<_> = record.of_kind("record.read").filter(|e| !e.leaf("chain").is_null()).collect();
+    assert!(read[0].leaf("tls").as_str().is_some_and(|tls| tls.starts_with("TLSv1.")), "{}", read[0].0);
+    assert!(read.last().unwrap().leaf("tls").is_null());
+    // A reload takes another certificate into force: it is for another name, and so is refused.
+    let elsewhere = (certificates.crt("elsewhere"), certificates.key("elsewhere"));
+    gateway.rewrite(|settings| settings.tls = Some(elsewhere)).unwrap();
+    gateway.daemon().unwrap().signal(Signal::HUP);
+    gateway.daemon().unwrap().wait_line(|line| line.contains("reloaded")).unwrap();
+    let (code, _, talk) = run(&gateway, "localhost", Some("ca"));
+    assert_eq!(code, 1, "{talk}");
+    assert!(talk.contains("not valid for name"), "{talk}");
+}
+
+/// An address of this machine that is not loopback, where it has one.
+fn own_address() -> Option<SocketAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: the system only says from where it would be.
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().filter(|a| !a.ip().is_loopback() && !a.ip().is_unspecified())
+}
+
+#[test]
+fn a_token_in_clear_text_from_elsewhere_is_refused_and_recorded() {
+    let mut gateway = alone();
+    let reader = auditor(&gateway);
+    gateway.stop().unwrap();
+    let config = std::fs::read_to_string(gateway.config()).unwrap();
+    let port = gateway.http_port();
+    std::fs::write(
+        gateway.config(),
+        config.replace(&format!("http = \"127.0.0.1:{port}\""), &format!("http = \"0.0.0.0:{port}\"")),
+    )
+    .unwrap();
+    gateway.serve().unwrap();
+    // A machine without any network has nobody elsewhere either; the rule itself has a test of its own.
+    let Some(address) = own_address() else { return };
+    let mut stream = TcpStream::connect((address.ip(), port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET /v1/tokens HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n", bearer(&reader))
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 403 ") && answer.contains("clear text") && answer.contains("hint"),
+        "{answer}"
+    );
+    let record = gateway.record().unwrap();
+    let refused = record.of_kind("identity.refused").next().unwrap();
+    assert_eq!(
+        (refused.leaf("why").as_str(), refused.payload("login").as_str()),
+        (Some("clear-text"), Some("reader"))
+    );
+    let mut remote = Command::new(firsthand_tests::gateway::binary().unwrap());
+    remote.args(["token", "list", "--gateway", &format!("http://{}:{port}", address.ip())]);
+    remote.env("FIRSTHAND_TOKEN", &reader).current_dir("/");
+    let refused = outcome(remote);
+    assert_eq!(refused.0, 2, "{}", refused.2);
+}
+
+#[test]
+fn arguments_that_cannot_be_are_refused_before_anything_is_sent() {
+    let gateway = alone();
+    let reader = auditor(&gateway);
+    let (name, secret) = reader.split_once(':').unwrap();
+    let file = gateway.config().with_file_name("token");
+    std::fs::write(&file, format!("{reader}\n")).unwrap();
+    let path = file.display().to_string();
+    let with_file = || {
+        let mut command = gateway.remote("", &["token", "list", "--token-file", &path]).unwrap();
+        command.env_remove("FIRSTHAND_TOKEN");
+        outcome(command)
+    };
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let exposed = with_file();
+    assert_eq!(exposed.0, 2);
+    assert!(exposed.2.contains("others than its owner") && exposed.2.contains("hint: "), "{}", exposed.2);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(with_file().0, 0);
+    for token in ["", name, secret, "a b:c", "ops:"] {
+        let (code, said, talk) = outcome(gateway.remote(token, &["token", "list"]).unwrap());
+        assert_eq!((code, said.as_str()), (2, ""), "{token}: {talk}");
+        assert!(!talk.contains("fh_"), "{talk}");
+    }
+    for args in [
+        &["serve"][..],
+        &["check"],
+        &["policy", "show"],
+        &["version"],
+        &["log", "declare-gap", "--reason", "x"],
+        &["token", "list", "--dir", "data"],
+        &["token", "list", "--config", "x.toml"],
+    ] {
+        let (code, said, talk) = outcome(gateway.remote(&reader, args).unwrap());
+        assert_eq!((code, said.as_str()), (2, ""), "{args:?}: {talk}");
+        assert!(talk.contains("hint: "), "{talk}");
+    }
+}
+
+fn hostile_heads_and_bodies(gateway: &Gateway, auth: &str) {
+    let post = |headers: &str, body: &str| {
+        gateway.exchange(
+            format!("POST /v1/record/entries HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{auth}{headers}\r\n{body}").as_bytes(),
+        )
+    };
+    let huge = format!("X: {}\r\n", "a".repeat(1 << 20));
+    assert_eq!(post(&huge, "").unwrap().0, 431);
+    let many: String = (0..2000).map(|n| format!("X{n}: y\r\n")).collect();
+    assert!(matches!(post(&many, "").unwrap().0, 400 | 431));
+    let long = "x".repeat((1 << 20) + 1);
+    assert_eq!(post(&format!("{JSON}Content-Length: {}\r\n", long.len()), &long).unwrap().0, 413);
+    let endless = format!("{:x}\r\n{}\r\n", 1 << 20, "y".repeat(1 << 20)).repeat(3);
+    assert_eq!(post(&format!("{JSON}Transfer-Encoding: chunked\r\n"), &endless).unwrap().0, 413);
+    // Two lengths, or a length and chunks: what a proxy and the gateway would take for different requests.
+    for smuggled in [
+        "Content-Length: 2\r\nContent-Length: 40\r\n",
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n",
+    ] {
+        let (status, _) = post(&format!("{JSON}{smuggled}"), "{}").unwrap();
+        assert_eq!(status, 400, "{smuggled}");
+    }
+    for (headers, body, status) in [
+        ("Content-Type: text/plain\r\nContent-Length: 2\r\n", "{}", 415),
+        ("Content-Type: application/json\r\nContent-Length: 1\r\n", "{", 400),
+        ("Content-Type: application/json\r\nContent-Length: 2\r\n", "{}", 422),
+    ] {
+        let (answered, said) = post(headers, body).unwrap();
+        assert_eq!(answered, status, "{said}");
+        assert!(said.contains("\"hint\""), "{said}");
+    }
+}
+
+fn hostile_contents_and_paths(gateway: &Gateway, reader: &str) {
+    let terms = format!("{:?}", vec!["x"; 100]);
+    for body in [
+        format!(r#"{{"command":"log search","expression":{terms}}}"#),
+        format!(r#"{{"command":"log search","expression":["{}"]}}"#, "x".repeat(40_000)),
+        r#"{"command":"log tail","lines":10000000}"#.to_owned(),
+        r#"{"command":"log search","expression":["since:x"]}"#.to_owned(),
+    ] {
+        assert_eq!(ask(gateway, reader, "POST", "/v1/record/entries", &body).0, 400);
+    }
+    for path in [
+        "/v1/../v1/tokens",
+        "/v1/%2e%2e/healthz",
+        "/v1/sessions/..%2f..%2fetc/kill",
+        "//v1/tokens",
+        "/v1/tokens/",
+        "/v1/tokens;x",
+        "/V1/tokens",
+    ] {
+        let (status, _) = ask(gateway, reader, "POST", path, "{}");
+        assert!((403..=405).contains(&status), "{path}: {status}");
+    }
+}
+
+#[test]
+fn hostile_requests_are_bounded_and_hold_up_nobody() {
+    let mut gateway = alone();
+    let reader = auditor(&gateway);
+    let auth = bearer(&reader);
+    // A head and a body that never end: looked at last, when their time is over.
+    let slow = [
+        "GET /v1/tokens HTTP/1.1\r\nHost: x\r\nX: ".to_owned(),
+        format!(
+            "POST /v1/record/entries HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{JSON}{auth}Content-Length: 9\r\n\r\n{{"
+        ),
+    ];
+    let slow = slow.map(|begun| {
+        let mut stream = TcpStream::connect(("127.0.0.1", gateway.http_port())).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(begun.as_bytes()).unwrap();
+        stream
+    });
+    hostile_heads_and_bodies(&gateway, &auth);
+    hostile_contents_and_paths(&gateway, &reader);
+    // Connections that say nothing: others of their address get no more, and probes of others still do.
+    let silent: Vec<_> =
+        (0..60).filter_map(|_| TcpStream::connect(("127.0.0.1", gateway.http_port())).ok()).collect();
+    assert_eq!(gateway.http("/healthz").unwrap().0, 200);
+    drop(silent);
+    until("there is room again", || Ok(gateway.http("/healthz").is_ok_and(|(status, _)| status == 200)))
+        .unwrap();
+    assert_eq!(ask(&gateway, &reader, "GET", "/v1/sessions", "").0, 200);
+    for (mut stream, status) in slow.into_iter().zip(["", "HTTP/1.1 408 "]) {
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with(status) && !answer.contains(" 200 "), "{answer}");
+    }
+    assert!(gateway.daemon().unwrap().resident_kib().unwrap() < 400 << 10);
+    gateway.stop().unwrap();
+}
+
+/// A server that answers one request with this, and hangs up.
+fn impostor(answer: &'static str) -> (u16, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8_lossy(&request[..read]).into_owned()
+    });
+    (port, served)
+}
+
+#[test]
+fn what_breaks_off_is_not_taken_for_all_and_nobody_elsewhere_drives_the_screen() {
+    let stream = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+    for (answer, code, says) in [
+        ("", 1, "broke off"),
+        ("nonsense\r\n\r\n", 1, "broke off"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"note\":\"x\"}\n", 1, "broke off"),
+        (stream, 1, "the last line is missing"),
+        ("HTTP/1.1 200 OK\r\n\r\n<html>\n", 1, "none of a gateway's API"),
+        ("HTTP/1.1 200 OK\r\n\r\n{\"entry\":{\"n\":1},\"end\":{\"exit\":0}}\n", 0, ""),
+        ("HTTP/1.1 502 Bad Gateway\r\n\r\n<html>", 1, "none of a gateway's API"),
+        ("HTTP/1.1 307 Elsewhere\r\nLocation: http://127.0.0.1:1/\r\n\r\n", 1, "none of a gateway's API"),
+        ("HTTP/1.1 409 No\r\n\r\n{\"error\":\"a\\u001b[2Jb\",\"hint\":\"\u{202e}c\"}", 1, "a\\x1b[2Jb"),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n{\"error\":{\"errors\":[\"a\\u001b[2Jb\"],\"hint\":\"h\",\"exit\":2}}\n",
+            2,
+            "a\\x1b[2Jb",
+        ),
+    ] {
+        let (port, served) = impostor(answer);
+        let mut command = Command::new(firsthand_tests::gateway::binary().unwrap());
+        command.args(["log", "cat", "--gateway", &format!("http://localhost:{port}")]);
+        command.env("FIRSTHAND_TOKEN", "ops:fh_shown").current_dir("/");
+        let (status, _, talk) = outcome(command);
+        assert_eq!(status, code, "{answer}: {talk}");
+        assert!(
+            talk.contains(says) && !talk.contains("fh_shown") && !talk.contains('\u{1b}'),
+            "{answer}: {talk}"
+        );
+        let asked = served.join().unwrap();
+        assert_eq!(asked.matches("authorization: Bearer ops:fh_shown").count(), 1, "{asked}");
+    }
+}
