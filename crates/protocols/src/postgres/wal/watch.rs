@@ -30,7 +30,7 @@ impl Watchers {
         }
         let backends = match all.get(&key) {
             Some(backends) => Arc::clone(backends),
-            None => Backends::new(way),
+            None => Arc::new(Backends::new(way)),
         };
         if all.len() < DATABASES_MAX {
             all.insert(key, Arc::clone(&backends));
