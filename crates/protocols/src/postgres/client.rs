@@ -422,7 +422,8 @@ impl PostgresDialect {
             self.read = None;
             return;
         }
-        if !self.wants_client() || self.radius.is_busy() || self.awaits_sync(tag, out) {
+        // Also where what comes behind it cannot be read.
+        if !self.may_ask() || self.radius.is_busy() || self.awaits_sync(tag, out) {
             return;
         }
         let view = match self.view() {

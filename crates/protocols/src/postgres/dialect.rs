@@ -213,6 +213,11 @@ impl PostgresDialect {
         self.admission.forward(bytes)
     }
 
+    /// Whether a message can be acted on now.
+    pub(super) fn may_ask(&self) -> bool {
+        !self.asking && self.thinking.is_none() && !self.stalled && !self.flight.is_full()
+    }
+
     /// What holds for commands asked now.
     pub(super) fn moment(&self) -> Moment {
         Moment {
@@ -371,8 +376,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn wants_client(&self) -> bool {
-        let may_ask = !self.asking && self.thinking.is_none() && !self.stalled && !self.flight.is_full();
-        may_ask && self.broken.is_none() && matches!(self.life, Life::Open | Life::Draining)
+        self.may_ask() && self.broken.is_none() && matches!(self.life, Life::Open | Life::Draining)
     }
 
     fn has_unread(&self) -> bool {
