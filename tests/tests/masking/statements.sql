@@ -296,3 +296,7 @@ insert into inh (id, secret) select 50, secret from people where id = 1
 select * from inh
 drop table inh;;
 select tableoid::regclass, ctid, xmin, secret from people;;
+select * from ts_stat('select v from people');;
+select word, ndoc from ts_stat('select to_tsvector(''simple'', secret) from people') where word like 'z%' order by word;;
+select s::text, row(s) from ts_stat('select to_tsvector(''simple'', p::text) from people p') s;;
+select length(word), left(word, 3) from ts_stat('select to_tsvector(''simple'', upper(secret) || short) from people', 'ab')

@@ -305,6 +305,9 @@ impl<'a> Resolver<'a> {
             self.found.function(&f.schema, &f.name);
         }
         let result = self.result_type(f, arguments);
+        if let Some(value) = self.runs_texts(f, nodes, result) {
+            return value;
+        }
         if f.is_builtin() {
             return self.run_builtin(f, arguments, nodes, result);
         }

@@ -20,6 +20,7 @@ mod relations;
 mod select;
 mod sequel;
 mod statement;
+mod texts;
 mod types;
 mod value;
 mod write;

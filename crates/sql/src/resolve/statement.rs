@@ -622,7 +622,7 @@ fn range(node: &protobuf::Node) -> Option<&protobuf::RangeVar> {
 }
 
 /// The INTO clause, which in a set operation hangs on the leftmost arm.
-fn into_clause(it: &protobuf::SelectStmt) -> Option<&protobuf::IntoClause> {
+pub(super) fn into_clause(it: &protobuf::SelectStmt) -> Option<&protobuf::IntoClause> {
     let mut arm = it;
     loop {
         if let Some(into) = &arm.into_clause {

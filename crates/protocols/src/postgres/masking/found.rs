@@ -221,13 +221,17 @@ impl Finder<'_> {
 
     /// Whether bytes of no known type would be somebody's number, were they one.
     fn is_number(&mut self, value: &[u8]) -> bool {
-        Digits::in_binary().into_iter().filter(|d| d.is_whole(value) && d.is_long(value)).any(|digits| {
-            let Some(text) = digits.read(value) else { return false };
-            let Tools { values, found, .. } = self.tools;
-            found.clear();
-            values.scan_number(&text, self.column, found);
-            self.found() > 0
-        })
+        // A text of eight letters is a number of nineteen digits.
+        let is_text = value.iter().all(|b| *b >= b' ');
+        Digits::in_binary().into_iter().filter(|d| !is_text && d.is_whole(value) && d.is_long(value)).any(
+            |digits| {
+                let Some(text) = digits.read(value) else { return false };
+                let Tools { values, found, .. } = self.tools;
+                found.clear();
+                values.scan_number(&text, self.column, found);
+                self.found() > 0
+            },
+        )
     }
 
     /// Whether bytes of no known type are an array or a record, which tell the types of their parts, and something is found
