@@ -28,6 +28,7 @@ pub mod propose;
 mod remembered;
 mod secrets;
 mod shape;
+mod streets;
 mod text;
 mod told;
 mod values;
