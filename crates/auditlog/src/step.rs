@@ -17,7 +17,7 @@ use crate::frame::{self, MAX_GROUP, MAX_LEAF, MAX_PAYLOAD, SEAL_OVERHEAD};
 use crate::io::{File, Io};
 use crate::keeper::{Keeper, Prepared, SealJob};
 use crate::open_set::{Change, OpenSet};
-use crate::queue::{SPENT_BYTES, Shared, Slot};
+use crate::queue::{SPENT_BYTES, SPENT_MAX, Shared, Slot};
 use crate::segment::{Header, SegmentIndex, SegmentName};
 use crate::tree::{Frontier, leaf_hash};
 
@@ -290,7 +290,7 @@ impl<C: Codec> Core<C> {
         let change = if self.shared.is_oversize(slot.position) { Change::None } else { change };
         debug_assert_eq!(change, C::change_of(&work.leaf));
         self.open.apply(change, self.live.name.epoch, slot.position);
-        if slot.size <= SPENT_BYTES {
+        if slot.size <= SPENT_BYTES && work.spent.len() < SPENT_MAX {
             work.spent.push(slot);
         }
         Ok(())

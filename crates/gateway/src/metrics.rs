@@ -148,7 +148,7 @@ impl Source {
         )?;
         page.counter(
             "tripwires",
-            "Sessions ended because a command that was judged a read would have written",
+            "Sessions ended because a command that was judged a read would have written, or may have and was rolled back",
             None,
             get(&tally.tripwires),
         )?;

@@ -337,7 +337,7 @@ pub const KINDS: &[Kind] = &[
             "what",
             Text,
             "`asked` (by the gateway itself), `cancel`, `error` (belonging to no command), `notice`, `notification`, `parameter`, `refused`, \
-             `tripwire` (a command that was judged a read would have written: the session was ended), `unknown-message`.",
+             `tripwire` (a command that was judged a read would have written, or wrote and was rolled back, or it could not be told: the session was ended), `unknown-message`.",
         )],
         payload: &[CUT, NOTED_DETAIL],
     },

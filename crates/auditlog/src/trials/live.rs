@@ -1,5 +1,6 @@
 //! The log with its threads and on a real disk: waiting, limits, closing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -13,12 +14,13 @@ use crate::io::{Io, RealIo};
 use crate::keys::SessionKeys;
 use crate::open_set::{Change, MAX_OPEN};
 use crate::queue::{
-    AppendError, Class, Durability, INTENT_QUEUE_BYTES, Item, Patience, QUEUE_BYTES, Registration, STALL,
-    State, Ticket, WaitError,
+    AppendError, Class, Durability, INTENT_QUEUE_BYTES, Item, Patience, QUEUE_BYTES, Registration, SPENT_MAX,
+    STALL, Shared, State, Ticket, WaitError,
 };
 use crate::segment::{self, Segment};
 use crate::sim::SimIo;
 use crate::step::Step;
+use crate::tree::Frontier;
 use crate::writer::{CloseError, Log, Options};
 
 struct Count(AtomicUsize);
@@ -31,6 +33,29 @@ impl Wake for Count {
 
 fn options() -> Options {
     Options { first_segment_bytes: 64 << 10, segment_bytes: 64 << 10, ..Options::default() }
+}
+
+#[test]
+fn written_entries_wait_for_who_appends_and_no_more_of_them_than_a_few() {
+    let shared = Shared::new(Arc::new(RealIo::new()), Frontier::default(), 0);
+    let entry = Arc::new(());
+    let item = || Item {
+        entry: Arc::clone(&entry),
+        class: Class::Outcome,
+        durability: Durability::Relaxed,
+        opens: false,
+        size: 100,
+    };
+    for _ in 0..3 * SPENT_MAX {
+        shared.append(item()).unwrap();
+    }
+    let (mut taken, mut spent) = (VecDeque::new(), Vec::new());
+    shared.take(&mut taken, &mut spent);
+    spent.extend(taken.drain(..));
+    shared.take(&mut taken, &mut spent);
+    assert_eq!((spent.len(), Arc::strong_count(&entry)), (0, 1 + SPENT_MAX));
+    shared.append(item()).unwrap();
+    assert_eq!(Arc::strong_count(&entry), 1 + SPENT_MAX, "one came, one went");
 }
 
 #[test]

@@ -55,6 +55,9 @@ const LAST_WORDS_DRAINED: Duration = Duration::from_millis(400);
 /// How long everything else may take at the end of a drained session.
 const DRAINED_END: Duration = Duration::from_millis(500);
 
+/// How long both sockets are given to close as they should.
+const POLITE_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long the target is given to take the request to stop a statement whose session was ended from here.
 const STOP_TARGET: Duration = Duration::from_secs(2);
 
@@ -235,9 +238,9 @@ pub async fn run(parts: Parts) {
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut client).await;
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut server).await;
     };
-    let polite = tokio::time::timeout(Duration::from_secs(1), polite);
+    let polite = tokio::time::timeout(POLITE_WITHIN, polite);
     let ends = async { tokio::join!(stopped, polite) };
-    let limit = if draining_since.is_some() { DRAINED_END } else { STOP_TARGET + Duration::from_secs(1) };
+    let limit = if draining_since.is_some() { DRAINED_END } else { STOP_TARGET + POLITE_WITHIN };
     let _ = tokio::time::timeout(limit, ends).await;
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Kept<A: Asks> {
     pub(super) memory: A::Memory,
     /// When it was last asked.
     used: MonoMicros,
+    /// Somebody looks whether it is idle.
+    watched: bool,
 }
 
 /// Somebody who waits.
@@ -76,7 +78,7 @@ pub(super) struct Together<A: Asks> {
 
 impl<A: Asks> Together<A> {
     pub(super) fn new(asks: A) -> Arc<Self> {
-        let kept = Kept { line: None, memory: A::Memory::default(), used: MonoMicros(0) };
+        let kept = Kept { line: None, memory: A::Memory::default(), used: MonoMicros(0), watched: false };
         Arc::new(Self { asks, waiting: Mutex::default(), kept: tokio::sync::Mutex::new(kept) })
     }
 
@@ -95,10 +97,10 @@ impl<A: Asks> Together<A> {
         };
         let waiting = std::mem::take(&mut *self.waiting());
         if !waiting.is_empty() {
-            let connected = kept.line.is_some();
             self.asks.serve(&mut kept, waiting).await;
             kept.used = self.asks.now();
-            if kept.line.is_some() && !connected {
+            // One that looks is enough, whichever connection it finds.
+            if kept.line.is_some() && !std::mem::replace(&mut kept.watched, true) {
                 tokio::spawn(close_when_idle(Arc::downgrade(self)));
             }
         }
@@ -114,9 +116,10 @@ impl<A: Asks> Together<A> {
     async fn close_if_idle(&self) -> bool {
         let mut kept = self.kept.lock().await;
         let idle = u128::from(self.asks.now().since(kept.used)) >= IDLE.as_micros();
-        if !idle {
-            return kept.line.is_some();
+        if !idle && kept.line.is_some() {
+            return true;
         }
+        kept.watched = false;
         let line = kept.line.take();
         drop(kept);
         if let Some(line) = line {

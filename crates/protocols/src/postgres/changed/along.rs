@@ -45,6 +45,8 @@ const PAST_CAP: &str = "changed-rows:past-cap";
 
 /// Tables whose counts are kept of one answer: as many as one lock table of a server holds with its defaults, and some.
 const COUNTED_MAX: usize = 8_192;
+/// Bytes of the answer behind a command: a row for each of [`COUNTED_MAX`] tables, with names as long as they can be.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Entries about one command, as with `changed_rows = "wal"`.
 const TOLD_MAX: usize = 1_024;
 
@@ -272,6 +274,8 @@ enum Behind {
     Whole { end: usize, kept: Vec<(usize, usize)>, rows: Vec<(usize, usize)> },
     /// It failed, at this place; before it these are not the gateway's own.
     Failed { at: usize, kept: Vec<(usize, usize)> },
+    /// It cannot be read, or has no end.
+    Broken,
 }
 
 fn look_behind(bytes: &[u8], len: usize, simple: bool, rules: &firsthand_wire::postgres::Rules) -> Behind {
@@ -280,8 +284,10 @@ fn look_behind(bytes: &[u8], len: usize, simple: bool, rules: &firsthand_wire::p
     let (mut at, mut kept, mut rows) = (len, Vec::new(), Vec::new());
     let mut aside = Vec::new();
     loop {
-        let Ok(Scan::Frame(frame)) = scan(bytes.get(at..).unwrap_or_default(), rules) else {
-            return Behind::Partly;
+        let frame = match scan(bytes.get(at..).unwrap_or_default(), rules) {
+            Ok(Scan::Frame(frame)) => frame,
+            Ok(_) if bytes.len() - len <= ANSWER_BYTES_MAX => return Behind::Partly,
+            Ok(_) | Err(_) => return Behind::Broken,
         };
         let end = at + frame.len();
         match frame.tag {
@@ -468,6 +474,7 @@ impl PostgresDialect {
         match found {
             // The target is gone: what it has told of the command is told.
             Behind::Partly => None,
+            Behind::Broken => Some(Step::Broken("an answer about counts that cannot be read".to_owned())),
             Behind::Whole { end, kept, rows } => {
                 for (from, to) in rows {
                     along.row(walk.rest().get(from..to).unwrap_or_default(), true);
@@ -508,4 +515,28 @@ fn put_in_front(bytes: &[u8], walk: &mut Walk<'_>) {
     input.extend_from_slice(walk.input);
     *walk.input = input;
     walk.quiet = 0;
+}
+
+#[cfg(test)]
+mod tests {
+    use firsthand_wire::postgres::Rules;
+
+    use super::*;
+
+    /// The end of an INSERT, then an answer of the extended protocol that begins like this.
+    fn behind(answer: &[u8]) -> Behind {
+        let end = b"C\0\0\0\x0fINSERT 0 1\0";
+        look_behind(&[end, answer].concat(), end.len(), false, &Rules::backend(1 << 30, 1 << 30))
+    }
+
+    #[test]
+    fn an_answer_that_is_none_is_not_waited_for() {
+        let row = b"D\0\0\0\x0a\0\x01\0\0\0\0";
+        assert!(matches!(behind(b""), Behind::Partly));
+        assert!(matches!(behind(&row[..7]), Behind::Partly));
+        assert!(matches!(behind(b"3\0\0\0\x043\0\0\0\x043\0\0\0\x04"), Behind::Whole { .. }));
+        assert!(matches!(behind(b"D\0\0\0\x01"), Behind::Broken), "a length that cannot be");
+        assert!(matches!(behind(&row.repeat(ANSWER_BYTES_MAX / row.len())), Behind::Partly));
+        assert!(matches!(behind(&row.repeat(ANSWER_BYTES_MAX / row.len() + 2)), Behind::Broken), "no end");
+    }
 }

@@ -13,7 +13,8 @@ use super::follower::{open, tell};
 use crate::drive::line::Line;
 
 /// A commit waits this long for its transaction's number, which a connected target tells in less than a millisecond. Then it
-/// goes, and the record says that it is not known.
+/// goes, and the record says that it is not known; of a session that may only read, it is not known to have only read, and the
+/// session ends without it (`watch`).
 const WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of one answer: a line for each session.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
