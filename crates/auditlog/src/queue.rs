@@ -36,12 +36,12 @@ pub const STALL: Duration = Duration::from_secs(2);
 pub const GATHER: Duration = Duration::from_millis(4);
 /// Queued bytes that end the gathering early.
 pub(crate) const GATHER_BYTES: usize = 1 << 20;
-/// Written entries kept for those who append to take away, by the queue and by the writer. Enough for what is gathered at a
-/// time; what they hold is below 1 MiB each, because larger ones than [`SPENT_BYTES`] are not kept. (An idle log keeps them, texts
+/// Written entries kept for those who append to take away, by the queue and by the writer. About what is gathered at a time;
+/// what they hold is below 128 KiB each, because larger ones than [`SPENT_BYTES`] are not kept. (An idle log keeps them, texts
 /// included, in memory: as the sessions do that sent them.)
-pub(crate) const SPENT_MAX: usize = 256;
+pub(crate) const SPENT_MAX: usize = 128;
 /// An entry of more estimated bytes is freed by the writer: its memory is worth more than what freeing it costs.
-pub(crate) const SPENT_BYTES: usize = 4 << 10;
+pub(crate) const SPENT_BYTES: usize = 1 << 10;
 /// How long the writer keeps looking every [`GATHER`] after work, before it sleeps until it is woken: while it looks by
 /// itself, appending needs no system call, and only who begins to wait makes one.
 pub(crate) const LINGER: Duration = Duration::from_millis(100);

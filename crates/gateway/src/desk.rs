@@ -21,29 +21,53 @@ pub(crate) struct Desk {
     pub(crate) tokens: Arc<TokenStore>,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) keys: Arc<KeyStore>,
+    /// Held from the look whether something may be done until it is: two at once would both be recorded and one be done.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Desk {
     /// Over an open record.
     pub(crate) fn over(record: &Record, tokens: Arc<TokenStore>) -> Self {
-        Self { tokens, recorder: record.recorder().clone(), keys: Arc::clone(record.keys()) }
+        Self {
+            tokens,
+            recorder: record.recorder().clone(),
+            keys: Arc::clone(record.keys()),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Makes a token. What is returned holds the secret: the only time it is seen.
     pub(crate) async fn create_token(&self, new: &NewToken, by: &By) -> Result<Created, Failure> {
+        let _turn = self.turn.lock().await;
         let created = self.tokens.prepare(new, &by.link.name, wall()).map_err(store_failure)?;
         let token = &created.token;
         self.record("identity.token_created", by, self.token_leaf(token), token_payload(token)).await?;
-        self.tokens.add(token).map_err(store_failure)?;
-        Ok(created)
+        match self.tokens.add(token) {
+            Ok(()) => Ok(created),
+            Err(e) => Err(self.undone(token, by, e).await),
+        }
     }
 
     /// Ends a token.
     pub(crate) async fn revoke_token(&self, name_or_id: &str, by: &By) -> Result<Arc<Token>, Failure> {
+        let _turn = self.turn.lock().await;
         let token = self.tokens.to_revoke(name_or_id).map_err(store_failure)?;
         self.record("identity.token_revoked", by, self.token_leaf(&token), token_payload(&token)).await?;
-        self.tokens.revoke(&token.id, wall()).map_err(store_failure)?;
-        Ok(token)
+        match self.tokens.revoke(&token.id, wall()) {
+            Ok(_) => Ok(token),
+            Err(e) => Err(self.undone(&token, by, e).await),
+        }
+    }
+
+    /// An act that is recorded could not be done: the record says so.
+    async fn undone(&self, token: &Token, by: &By, why: StoreError) -> Failure {
+        let mut failure = store_failure(why);
+        let told =
+            self.record("identity.token_failed", by, self.token_leaf(token), token_payload(token)).await;
+        if let Err(not_told) = told {
+            failure.messages.extend(not_told.messages);
+        }
+        failure
     }
 
     /// Records an act and waits until that is durable.

@@ -276,6 +276,12 @@ pub const KINDS: &[Kind] = &[
         &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
     ),
     administered(
+        "identity.token_failed",
+        "What an entry before it says of this token was not done, or not for long: its file could not be written.",
+        &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
+    ),
+    administered(
         "identity.token_revoked",
         "A token was revoked.",
         &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],

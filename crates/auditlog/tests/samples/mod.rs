@@ -231,7 +231,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 7] = [
+const ADMINISTERED: [(&str, &str, &str); 8] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -240,6 +240,7 @@ const ADMINISTERED: [(&str, &str, &str); 7] = [
     ("admin.session_killed", r#"{"session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#, ""),
     ("admin.target_asked", r#"{"command":"policy explain","database":"orders","target":"orders"}"#, ""),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
+    ("identity.token_failed", TOKEN, TOKEN_DETAIL),
     ("identity.token_revoked", TOKEN, TOKEN_DETAIL),
     (
         "log.gap",
@@ -416,7 +417,13 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.push(("identity.refused-together".to_owned(), Event::Refused(Box::new(failed_together()))));
     all.push(("admin.target_asked".to_owned(), administered("admin.target_asked")));
     all.extend(transactions().map(|(name, event)| (name.to_owned(), event)));
-    for kind in ["record.read", "identity.token_created", "identity.token_revoked", "admin.session_killed"] {
+    for kind in [
+        "record.read",
+        "identity.token_created",
+        "identity.token_revoked",
+        "admin.session_killed",
+        "identity.token_failed",
+    ] {
         all.push((format!("{kind}-remote"), remote(kind)));
     }
 }

@@ -197,7 +197,7 @@ pub async fn run(parts: Parts) {
         to_server: Outbox::default(),
         waiting: Waiting::default(),
         for_room: Waiting::default(),
-        actions: Vec::with_capacity(8),
+        actions: Vec::new(),
         due: VecDeque::new(),
         asking: None,
         thinking: None,

@@ -108,6 +108,9 @@ pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> 
             return Some(Changes::Untold("cte"));
         }
         NodeRef::CopyStmt(s) if s.is_from => return Some(Changes::Untold("copy")),
+        // What they are given is a query, which may itself be a change or hold one. Its rows are not those that the tag counts.
+        NodeRef::CopyStmt(s) => return within(s.query.as_deref(), text),
+        NodeRef::CreateTableAsStmt(s) => return within(s.query.as_deref(), text),
         NodeRef::TruncateStmt(_) => return Some(Changes::Untold("truncate")),
         NodeRef::DoStmt(_) | NodeRef::CallStmt(_) | NodeRef::ExecuteStmt(_) => {
             return Some(Changes::Untold("opaque"));
@@ -141,6 +144,12 @@ pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> 
         end: Some(end),
         proven: OnceLock::new(),
     }))
+}
+
+/// Whether the query in a statement changes rows.
+fn within(query: Option<&protobuf::Node>, text: &str) -> Option<Changes> {
+    let query = query?.node.as_ref()?;
+    changes_of(query.to_ref(), text).map(|_| Changes::Untold("cte"))
 }
 
 /// How many columns a statement's own list makes, where nothing in it stands for several.

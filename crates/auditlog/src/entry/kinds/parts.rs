@@ -86,7 +86,11 @@ const NAMES_OF_STATEMENT: &[Field] = &[
 /// All that `detail` of a `session.noted` can hold; which of it says `what`.
 const NOTED: &[Field] = &[
     field("channel", Text, "`notification`: the channel."),
-    field("cmd", Number, "`tripwire`: the command that was judged a read and would have written, or wrote and was rolled back; or the last of those of which that could not be told."),
+    field(
+        "cmd",
+        Number,
+        "`tripwire`: the command that was judged a read and would have written, or wrote and was rolled back; or the last of those of which that could not be told.",
+    ),
     field("code", Text, "`error`, `notice`, `refused`, `tripwire`: SQLSTATE."),
     field(
         "column",
