@@ -224,6 +224,7 @@ fn each_route_takes_the_role_that_it_says() {
         let status = |token: &str| ask(&gateway, token, method, path, body).0;
         let refused = gateway.ask(method, path, JSON, body).unwrap();
         assert_eq!(refused.0, 401, "{method} {path} without a token");
+        assert!(refused.1.contains("no token was given") && refused.1.contains("\"hint\""), "{}", refused.1);
         assert_eq!(status(&revoked), 401, "{method} {path} with a revoked one");
         assert_eq!(status("bot:fh_wrong"), 401, "{method} {path} with a wrong one");
         assert_eq!(status(&agent), 403, "{method} {path} without a role");
@@ -540,12 +541,20 @@ fn hostile_heads_and_bodies(gateway: &Gateway, auth: &str) {
     for (headers, body, status) in [
         ("Content-Type: text/plain\r\nContent-Length: 2\r\n", "{}", 415),
         ("Content-Type: application/json\r\nContent-Length: 1\r\n", "{", 400),
-        ("Content-Type: application/json\r\nContent-Length: 2\r\n", "{}", 422),
+        ("Content-Type: application/json\r\nContent-Length: 2\r\n", "{}", 400),
+        (
+            "Content-Type: application/json\r\nContent-Length: 33\r\n",
+            r#"{"command":"log tail","linse":20}"#,
+            400,
+        ),
     ] {
         let (answered, said) = post(headers, body).unwrap();
         assert_eq!(answered, status, "{said}");
         assert!(said.contains("\"hint\""), "{said}");
     }
+    let documented = include_str!("../../docs/api.md").lines().filter_map(|l| l.strip_prefix("| ")?.get(..3));
+    let documented: Vec<u16> = documented.filter_map(|status| status.parse().ok()).collect();
+    assert_eq!(documented, [400, 401, 403, 404, 405, 408, 409, 413, 415, 431, 500, 503]);
 }
 
 fn hostile_contents_and_paths(gateway: &Gateway, reader: &str) {

@@ -11,6 +11,7 @@ pub(crate) mod give;
 
 use std::sync::Arc;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
@@ -259,7 +260,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
             Ok(Ok(Json(body))) => Ok(Self(body)),
             Ok(Err(rejected)) => {
                 let why: String = rejected.body_text().chars().take(512).collect();
-                Err(answer(rejected.status(), &why, hint))
+                let status = match rejected {
+                    // JSON, and not what is asked here: an error as any other.
+                    JsonRejection::JsonDataError(_) => StatusCode::BAD_REQUEST,
+                    _ => rejected.status(),
+                };
+                Err(answer(status, &why, hint))
             }
             Err(_) => Err(answer(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", hint)),
         }
