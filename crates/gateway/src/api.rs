@@ -21,7 +21,6 @@ use axum::{Json, Router};
 use firsthand_model::event::By;
 use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role};
 use firsthand_protocols::drive::stream::Phase;
-use firsthand_session::Wanted;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
@@ -208,11 +207,10 @@ async fn let_in(
     if caller.is_some_and(|caller| caller.may(needs)) {
         return next.run(request).await;
     }
-    if let Some(Caller { by: By { client: Some(client), .. }, identity: Some(identity) }) = caller {
-        let wanted = Wanted { login: identity.login.clone(), ..Wanted::default() };
+    if let Some(Caller { by, identity: Some(identity) }) = caller {
         let what = format!("its role does not let it {} {}", request.method(), request.uri().path());
         let what: String = what.chars().take(256).collect();
-        api.gateway.engine.record_refused(false, "role", &wanted, client, &what);
+        api.gateway.engine.record_refused_request("role", &identity.login, by, &what);
     }
     let hint = match needs {
         Needs::Local => "do it on the gateway's machine",

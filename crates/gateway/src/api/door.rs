@@ -122,29 +122,28 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
             return not_accepted();
         }
         Shown::Nothing => {
-            return unauthorized("no token was given", "send Authorization: Bearer NAME:SECRET (docs/api.md)");
+            return unauthorized(
+                "no token was given",
+                "send Authorization: Bearer NAME:SECRET (docs/api.md)",
+            );
         }
     };
     let identity = match identified(&api, login, secret, &from.client).await {
         Ok(identity) => identity,
         Err(response) => return response,
     };
-    if identity.roles.is_empty() {
-        let wanted = Wanted { login: identity.login, ..Wanted::default() };
-        engine.record_refused(false, "role", &wanted, &from.client, "the token has no role at the gateway");
+    let (login, without_role) = (identity.login.clone(), identity.roles.is_empty());
+    let Some(caller) = Caller::remote(identity, from.client) else { return not_accepted() };
+    if without_role {
+        engine.record_refused_request("role", &login, &caller.by, "the token has no role at the gateway");
         return answer(
             StatusCode::FORBIDDEN,
             "this token has no role at the gateway: it opens targets, and nothing of the API",
             "on the gateway's machine: firsthand token create NAME --role auditor (or --role admin)",
         );
     }
-    match Caller::remote(identity, from.client) {
-        Some(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        None => not_accepted(),
-    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 fn wanted(shown: &Shown) -> Wanted {

@@ -212,7 +212,12 @@ struct Stacks {
 impl Room for Stacks {
     fn reader(&self) -> Result<Reader, Failure> {
         let reader = Reader::open(&self.api.gateway.data_dir(), Arc::new(RealIo::new()));
-        Ok(reader.map_err(|e| unreadable(&e))?.until(Arc::clone(&self.stop)))
+        let reader = reader.map_err(|e| Failure {
+            // Who asks cannot do what would help on the gateway's machine.
+            hint: "whoever runs the gateway has to look at its data folder".to_owned(),
+            ..unreadable(&e)
+        })?;
+        Ok(reader.until(Arc::clone(&self.stop)))
     }
 
     fn note_reading(&self, command: &str, what: Json) -> Result<(), Failure> {
