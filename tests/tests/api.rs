@@ -462,9 +462,11 @@ fn what_is_wrong_with_tls_is_said() {
     let (own, authority) = (own.display().to_string(), authority.display().to_string());
     let secure = format!("https://localhost:{}", gateway.http_port());
     let clear = format!("https://localhost:{}", plain.http_port());
+    let database = format!("https://localhost:{}", gateway.port());
     for (url, ca, code, says, hint) in [
         (&secure, own.as_str(), 1, "an authority itself", "docs/api.md"),
         (&clear, &authority, 1, "does not speak TLS", "[listen] tls"),
+        (&database, &own, 1, "it takes no HTTP there", "http listener"),
         (&secure, "/nowhere/ca.crt", 2, "/nowhere/ca.crt", "check the path"),
         (&secure, "/dev/null", 2, "--ca /dev/null", "PEM"),
         (&format!("{secure}/v1"), &authority, 2, "behind the host", "leave out the path"),

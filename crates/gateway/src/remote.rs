@@ -63,7 +63,7 @@ impl Remote {
         match e {
             Gone::Unreachable(why) => Failure::new(
                 format!("cannot reach {url}: {why}"),
-                "check --gateway, and that the gateway listens there",
+                "check --gateway: it takes the address of the gateway's http listener, which must run",
             ),
             Gone::OwnAuthority => Failure::new(
                 format!(

@@ -251,6 +251,10 @@ fn no_handshake(e: &std::io::Error) -> Gone {
             Gone::OwnAuthority
         }
         None | Some(rustls::Error::InvalidMessage(_)) => Gone::NoTls(e.to_string()),
+        // Who answers speaks TLS for something else: the port of a database protocol, for one.
+        Some(rustls::Error::AlertReceived(_) | rustls::Error::NoApplicationProtocol) => {
+            Gone::Unreachable(format!("it takes no HTTP there ({e})"))
+        }
         Some(_) => Gone::Unverified(e.to_string()),
     }
 }
