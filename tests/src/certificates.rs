@@ -22,7 +22,7 @@ pub enum Holder<'a> {
 
 impl Certificates {
     /// Writes `ca.crt`, `server.*` (localhost and 127.0.0.1), `elsewhere.*` (a server under another name),
-    /// `cert_user.*` (a client) and `stranger.crt` (an authority that signed none of them).
+    /// `own.*` (a server's that is an authority itself), `cert_user.*` (a client) and `stranger.crt` (an authority that signed none of them).
     pub fn write(dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let ca = authority("firsthand tests")?;
@@ -33,6 +33,10 @@ impl Certificates {
         made.issue(&ca, "server", Holder::Server(&["localhost", "127.0.0.1"]))?;
         made.issue(&ca, "elsewhere", Holder::Server(&["elsewhere.example"]))?;
         made.issue(&ca, "cert_user", Holder::Client("cert_user"))?;
+        let own = authority_of(vec!["localhost".to_owned()], "own")?;
+        let key = KeyPair::generate()?;
+        std::fs::write(made.crt("own"), own.self_signed(&key)?.pem())?;
+        write_private(&made.key("own"), &key.serialize_pem())?;
         Ok(made)
     }
 
@@ -63,11 +67,15 @@ impl Certificates {
 }
 
 fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>> {
-    let mut params = CertificateParams::new(Vec::new())?;
+    Ok(CertifiedIssuer::self_signed(authority_of(Vec::new(), name)?, KeyPair::generate()?)?)
+}
+
+fn authority_of(hosts: Vec<String>, name: &str) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(hosts)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.distinguished_name.push(DnType::CommonName, name);
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+    Ok(params)
 }
 
 /// libpq and PostgreSQL refuse a key that others can read.

@@ -224,7 +224,9 @@ impl Gateway {
     /// `firsthand ARGS --gateway …` with a token, ready to run: as from another machine, without the configuration.
     pub fn remote(&self, token: &str, args: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary()?);
-        command.arg("--gateway").arg(format!("http://127.0.0.1:{}", self.http)).args(args);
+        // Behind the command that takes it: what follows may be arguments that look like options.
+        let (first, rest) = args.split_first().context("no command")?;
+        command.arg(first).arg("--gateway").arg(format!("http://127.0.0.1:{}", self.http)).args(rest);
         command.env("FIRSTHAND_TOKEN", token).current_dir("/");
         Ok(command)
     }

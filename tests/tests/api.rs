@@ -153,6 +153,12 @@ fn reading_is_the_same(gateway: &Gateway, ops: &str, first: &str, second: &str) 
 fn acting_is_the_same(gateway: &Gateway, ops: &str, second: &str) {
     let (code, said, _) = outcome(gateway.remote(ops, &["sessions", "kill", second]).unwrap());
     assert_eq!((code, said), (0, format!("session {second} was ended\n")));
+    let (_, said, _) = outcome(
+        gateway.remote(ops, &["token", "create", "second", "--kind", "human", "--role", "admin"]).unwrap(),
+    );
+    let ready = said.lines().find_map(|line| line.strip_prefix("FIRSTHAND_TOKEN=")).unwrap();
+    let secret = said.lines().find_map(|line| line.strip_prefix("secret  ")).unwrap();
+    assert_eq!(ready, format!("second:{secret}"), "it is as it is taken");
     let (code, said, talk) =
         outcome(gateway.remote(ops, &["token", "create", "made", "--on-behalf-of", "eve"]).unwrap());
     assert_eq!(code, 0, "{talk}");
@@ -224,6 +230,7 @@ fn each_route_takes_the_role_that_it_says() {
         let status = |token: &str| ask(&gateway, token, method, path, body).0;
         let refused = gateway.ask(method, path, JSON, body).unwrap();
         assert_eq!(refused.0, 401, "{method} {path} without a token");
+        assert!(refused.1.contains("no token was given") && refused.1.contains("\"hint\""), "{}", refused.1);
         assert_eq!(status(&revoked), 401, "{method} {path} with a revoked one");
         assert_eq!(status("bot:fh_wrong"), 401, "{method} {path} with a wrong one");
         assert_eq!(status(&agent), 403, "{method} {path} without a role");
@@ -239,6 +246,19 @@ fn each_route_takes_the_role_that_it_says() {
     let record = gateway.record().unwrap();
     let why = reasons(&record);
     assert!(why.iter().any(|w| w == "role") && why.iter().any(|w| w == "proof"), "{why:?}");
+    // Whose token it was, is known: both the one without a role, and the one without the right role.
+    let refused: Vec<_> = record.of_kind("session.refused").filter(|e| e.leaf("why") == "role").collect();
+    for who in ["bot", "reader"] {
+        let entry = refused.iter().find(|e| e.payload("by") == who).unwrap();
+        let token = entry.leaf("chain").as_array().unwrap().last().unwrap();
+        assert_eq!((&token["kind"], &token["trust"]), (&"token".into(), &"verified".into()), "{}", entry.0);
+        assert_eq!(
+            (entry.leaf("by")["trust"].as_str(), entry.payload("login")),
+            (Some("verified"), &who.into())
+        );
+    }
+    let found = gateway.cli(&["log", "search", "identity:reader", "kind:session.refused"]).unwrap();
+    assert!(found.contains("role as reader"), "{found}");
     let (code, said, talk) = outcome(gateway.remote(&agent, &["log", "cat"]).unwrap());
     assert_eq!((code, said.as_str()), (1, ""));
     assert!(
@@ -429,6 +449,35 @@ fn a_certificate_is_verified_and_the_record_says_that_there_was_tls() {
     assert!(talk.contains("not valid for name"), "{talk}");
 }
 
+#[test]
+fn what_is_wrong_with_tls_is_said() {
+    let (_folder, certificates, gateway) = over_tls("own");
+    let plain = alone();
+    let run = |url: &str, ca: &str| {
+        let mut command = Command::new(firsthand_tests::gateway::binary().unwrap());
+        command.args(["token", "list", "--gateway", url, "--ca", ca]).env("FIRSTHAND_TOKEN", "ops:fh_x");
+        outcome(command)
+    };
+    let (own, authority) = (certificates.crt("own"), certificates.crt("ca"));
+    let (own, authority) = (own.display().to_string(), authority.display().to_string());
+    let secure = format!("https://localhost:{}", gateway.http_port());
+    let clear = format!("https://localhost:{}", plain.http_port());
+    let database = format!("https://localhost:{}", gateway.port());
+    for (url, ca, code, says, hint) in [
+        (&secure, own.as_str(), 1, "an authority itself", "docs/api.md"),
+        (&clear, &authority, 1, "does not speak TLS", "[listen] tls"),
+        (&database, &own, 1, "it takes no HTTP there", "http listener"),
+        (&secure, "/nowhere/ca.crt", 2, "/nowhere/ca.crt", "check the path"),
+        (&secure, "/dev/null", 2, "--ca /dev/null", "PEM"),
+        (&format!("{secure}/v1"), &authority, 2, "behind the host", "leave out the path"),
+    ] {
+        let (status, said, talk) = run(url, ca);
+        assert_eq!((status, said.as_str()), (code, ""), "{url} {ca}: {talk}");
+        let told = talk.split_once("hint: ").unwrap();
+        assert!(told.0.contains(says) && told.1.contains(hint), "{talk}");
+    }
+}
+
 /// An address of this machine that is not loopback, where it has one.
 fn own_address() -> Option<SocketAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
@@ -503,7 +552,7 @@ fn arguments_that_cannot_be_are_refused_before_anything_is_sent() {
     for args in [
         &["serve"][..],
         &["check"],
-        &["policy", "show"],
+        &["policy", "test"],
         &["version"],
         &["log", "declare-gap", "--reason", "x"],
         &["token", "list", "--dir", "data"],
@@ -540,12 +589,20 @@ fn hostile_heads_and_bodies(gateway: &Gateway, auth: &str) {
     for (headers, body, status) in [
         ("Content-Type: text/plain\r\nContent-Length: 2\r\n", "{}", 415),
         ("Content-Type: application/json\r\nContent-Length: 1\r\n", "{", 400),
-        ("Content-Type: application/json\r\nContent-Length: 2\r\n", "{}", 422),
+        ("Content-Type: application/json\r\nContent-Length: 2\r\n", "{}", 400),
+        (
+            "Content-Type: application/json\r\nContent-Length: 33\r\n",
+            r#"{"command":"log tail","linse":20}"#,
+            400,
+        ),
     ] {
         let (answered, said) = post(headers, body).unwrap();
         assert_eq!(answered, status, "{said}");
         assert!(said.contains("\"hint\""), "{said}");
     }
+    let documented = include_str!("../../docs/api.md").lines().filter_map(|l| l.strip_prefix("| ")?.get(..3));
+    let documented: Vec<u16> = documented.filter_map(|status| status.parse().ok()).collect();
+    assert_eq!(documented, [400, 401, 403, 404, 405, 408, 409, 413, 415, 431, 500, 503]);
 }
 
 fn hostile_contents_and_paths(gateway: &Gateway, reader: &str) {

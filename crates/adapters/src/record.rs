@@ -298,6 +298,7 @@ mod tests {
     fn refusal() -> Event {
         Event::Refused(Box::new(firsthand_model::event::AdmissionRefused {
             identity: true,
+            by: None,
             why: "proof",
             login: "bot".to_owned(),
             target: "shop".to_owned(),

@@ -256,7 +256,8 @@ impl Search {
                 break;
             }
         }
-        self.left_out = full;
+        // It may have been full only while an entry was held that gave way to newer ones, for which there was room.
+        self.left_out = full && found.len() < count;
         // What runs at the end of the log is known only from its last segment, which was read first.
         if self.matcher.remembers_intents()
             && let Some(name) = newest

@@ -293,6 +293,33 @@ fn the_newest_few_are_fewer_where_they_would_hold_too_much() {
 }
 
 #[test]
+fn what_gave_way_on_the_way_is_not_said_to_be_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Writer::open(dir.path());
+    let ada = writer.facts(1, "ada", "orders");
+    let mut last = writer.opened(&ada);
+    let large = "x".repeat(16 << 10);
+    for (number, text) in
+        (1..).zip(std::iter::once(large.as_str()).chain(std::iter::repeat_n("select 1", 40)))
+    {
+        last = writer.decided(&ada, number, "payments", text);
+    }
+    writer.log.wait_blocking(Ticket(last), Patience::Outcome).unwrap();
+    let (all, _) = search(dir.path(), "table:payments");
+    let bytes = |of: &[Found]| of.iter().map(Found::bytes).sum::<usize>();
+    // There is room for the twenty that are asked for; not for those together with the large one in front of them.
+    let wanted = &all[all.len() - 20..];
+    let most = bytes(wanted) + bytes(&all[..1]) / 2;
+    assert_eq!(all.len(), 41);
+    let reader = Reader::open(dir.path(), io()).unwrap();
+    let mut search = Search::new(&reader, &Query::parse("table:payments", now()).unwrap()).unwrap();
+    assert_eq!(places(&search.last(20, most).unwrap()), places(wanted));
+    assert!(!search.left_out(), "all that was asked for was given");
+    let mut search = Search::new(&reader, &Query::parse("table:payments", now()).unwrap()).unwrap();
+    assert_eq!(places(&search.last(41, most).unwrap()).len() < 41, search.left_out());
+}
+
+#[test]
 fn a_reading_ends_when_nobody_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path());

@@ -11,6 +11,7 @@ pub(crate) mod give;
 
 use std::sync::Arc;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
@@ -20,7 +21,6 @@ use axum::{Json, Router};
 use firsthand_model::event::By;
 use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role};
 use firsthand_protocols::drive::stream::Phase;
-use firsthand_session::Wanted;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
@@ -207,11 +207,10 @@ async fn let_in(
     if caller.is_some_and(|caller| caller.may(needs)) {
         return next.run(request).await;
     }
-    if let Some(Caller { by: By { client: Some(client), .. }, identity: Some(identity) }) = caller {
-        let wanted = Wanted { login: identity.login.clone(), ..Wanted::default() };
+    if let Some(Caller { by, identity: Some(identity) }) = caller {
         let what = format!("its role does not let it {} {}", request.method(), request.uri().path());
         let what: String = what.chars().take(256).collect();
-        api.gateway.engine.record_refused(false, "role", &wanted, client, &what);
+        api.gateway.engine.record_refused_request("role", &identity.login, by, &what);
     }
     let hint = match needs {
         Needs::Local => "do it on the gateway's machine",
@@ -259,7 +258,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
             Ok(Ok(Json(body))) => Ok(Self(body)),
             Ok(Err(rejected)) => {
                 let why: String = rejected.body_text().chars().take(512).collect();
-                Err(answer(rejected.status(), &why, hint))
+                let status = match rejected {
+                    // JSON, and not what is asked here: an error as any other.
+                    JsonRejection::JsonDataError(_) => StatusCode::BAD_REQUEST,
+                    _ => rejected.status(),
+                };
+                Err(answer(status, &why, hint))
             }
             Err(_) => Err(answer(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", hint)),
         }

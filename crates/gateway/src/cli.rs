@@ -42,7 +42,15 @@ pub(crate) struct Global {
     /// The data folder, instead of a configuration (for demo: the folder to keep it in)
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) dir: Option<PathBuf>,
-    /// A gateway on another machine, by its API: https://gateway:8300 (for token, sessions and log; docs/api.md)
+    /// Print JSON: one value, or one a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of the commands that also reach a gateway on another machine.
+#[derive(Debug, Args)]
+pub(crate) struct Elsewhere {
+    /// A gateway on another machine, by its API: https://gateway:8300 (docs/api.md)
     #[arg(long, value_name = "URL", global = true)]
     pub(crate) gateway: Option<String>,
     /// The authority that the certificate of --gateway must be signed by [default: the system's]
@@ -51,9 +59,6 @@ pub(crate) struct Global {
     /// A file with the token for --gateway, as NAME:SECRET [default: the environment's FIRSTHAND_TOKEN]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
-    /// Print JSON: one value, or one a line
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
 }
 
 /// The commands.
@@ -67,18 +72,27 @@ pub(crate) enum Command {
     Check(check::CheckArgs),
     /// Make, list and revoke tokens
     Token {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
         /// What to do.
         #[command(subcommand)]
         command: token::TokenCommand,
     },
     /// List, show, replay and end sessions
     Sessions {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
         /// What to do.
         #[command(subcommand)]
         command: sessions::SessionsCommand,
     },
     /// Read the log
     Log {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
         /// What to do.
         #[command(subcommand)]
         command: log::LogCommand,
@@ -122,24 +136,10 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
-    let Global { config, dir, gateway, .. } = &cli.global;
+    let Global { config, dir, .. } = &cli.global;
     let place = || Place::find(config.as_deref(), dir.as_deref());
-    let at = || at(&cli.global);
+    let at = |elsewhere: &Elsewhere| at(&cli.global, elsewhere);
     match cli.command {
-        Command::Demo(_)
-        | Command::Serve(_)
-        | Command::Check(_)
-        | Command::Policy { .. }
-        | Command::Labels { .. }
-        | Command::Docs { .. }
-        | Command::Version
-            if gateway.is_some() =>
-        {
-            Err(Failure::usage(
-                "--gateway is for token, sessions and log",
-                "leave it out: this command works on the machine where it runs",
-            ))
-        }
         Command::Demo(_) if config.is_some() => Err(Failure::usage(
             "the demo takes no configuration: it writes its own",
             "leave --config out; --dir DIR says where the demo is kept",
@@ -147,9 +147,9 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Demo(args) => crate::demo::run(&args, dir.as_deref(), out),
         Command::Serve(args) => crate::serve::run(&args, place()?, out),
         Command::Check(args) => check::run(&args, &place()?, out),
-        Command::Token { command } => token::run(command, &at()?, out),
-        Command::Sessions { command } => sessions::run(command, &at()?, out),
-        Command::Log { command } => log::run(command, &at()?, out),
+        Command::Token { elsewhere, command } => token::run(command, &at(&elsewhere)?, out),
+        Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
+        Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
         Command::Policy { command } => {
             policy::run(command, Place::find_if_any(config.as_deref(), dir.as_deref())?, out)
         }
@@ -168,8 +168,8 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
 }
 
 /// The gateway that a command is about.
-fn at(global: &Global) -> Result<At, Failure> {
-    let Global { config, dir, gateway, ca, token_file, .. } = global;
+fn at(global: &Global, elsewhere: &Elsewhere) -> Result<At, Failure> {
+    let (Global { config, dir, .. }, Elsewhere { gateway, ca, token_file }) = (global, elsewhere);
     let Some(url) = gateway else {
         if ca.is_some() || token_file.is_some() {
             return Err(Failure::usage(

@@ -13,7 +13,7 @@ use firsthand_protocols::registry::{STREAM_PROTOCOLS, stream_protocol};
 use rustls::RootCertStore;
 
 use crate::config::{CertificateFiles, Config, TargetConfig, TlsMode};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 
 /// A PEM file longer than this is none.
 const PEM_BYTES_MAX: u64 = 4 << 20;
@@ -105,9 +105,10 @@ fn tls_toward(target: &TargetConfig, system: &mut Option<RootCertStore>) -> Resu
 /// # Errors
 /// A file that cannot be read or is none.
 pub(crate) fn tls_toward_gateway(host: &str, ca: Option<&Path>) -> Result<ClientTls, Failure> {
-    let bad = |what: String| Failure::new(what, "check --ca: it takes a PEM file of certificates");
+    let bad = |what: String| Failure::usage(what, "check --ca: it takes a PEM file of certificates");
     let roots = match ca {
-        Some(file) => roots(&read_pem(file)?).map_err(|e| bad(format!("--ca {}: {e}", file.display())))?,
+        Some(file) => roots(&read_pem(file).map_err(|failure| Failure { exit: Exit::Usage, ..failure })?)
+            .map_err(|e| bad(format!("--ca {}: {e}", file.display())))?,
         None => system_roots().map_err(|what| {
             Failure::new(what.replace("tls_ca", "--ca"), "give --ca FILE with the authority")
         })?,

@@ -342,7 +342,7 @@ fn list(ask: &SessionsAsk, room: &dyn Room, sink: &mut dyn Sink) -> Result<Exit,
     if listed.is_empty() {
         sink.remark("no sessions")?;
     } else if more {
-        sink.remark(&format!("note: the newest {}; -n shows more", listed.len()))?;
+        sink.remark(&format!("note: the newest {}; -n (in the API: count) shows more", listed.len()))?;
     }
     Ok(Exit::Done)
 }

@@ -14,6 +14,8 @@ use crate::reading::wire::{Taker, Went, told_elsewhere};
 use crate::reading::{Ask, Sink};
 use exchange::{Exchange, Gone, Host};
 
+pub(crate) use exchange::is_this_machine;
+
 /// The environment variable with the token.
 const TOKEN_VARIABLE: &str = "FIRSTHAND_TOKEN";
 /// Longest token taken: NAME:SECRET.
@@ -61,7 +63,17 @@ impl Remote {
         match e {
             Gone::Unreachable(why) => Failure::new(
                 format!("cannot reach {url}: {why}"),
-                "check --gateway, and that the gateway listens there",
+                "check --gateway: it takes the address of the gateway's http listener, which must run",
+            ),
+            Gone::OwnAuthority => Failure::new(
+                format!(
+                    "{url} shows a certificate that is an authority itself (self-signed), and so cannot be a server's"
+                ),
+                "let a small authority sign one for the gateway, and give the authority with --ca FILE: docs/api.md shows how",
+            ),
+            Gone::NoTls(why) => Failure::new(
+                format!("{url} does not speak TLS: {why}"),
+                "does the gateway have [listen] tls? Without it, its API is for its own machine: http://127.0.0.1:PORT there",
             ),
             Gone::Unverified(why) => Failure::new(
                 format!("{url} is not who it says, as far as can be told: {why}"),
@@ -71,6 +83,11 @@ impl Remote {
                 Failure::new(format!("{url} broke off: {why}"), "what was printed may not be all; ask again")
             }
         }
+    }
+
+    /// Whether it is reached over loopback.
+    pub(crate) fn is_near(&self) -> bool {
+        self.host.is_near()
     }
 
     /// Reads the record there.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -83,23 +83,20 @@ impl Drop for Slot {
     }
 }
 
-/// Counts what keeps a connection beyond its time: readings of the record.
+/// What keeps a connection beyond its time: a reading of the record that the client takes. One that it does not take
+/// keeps nothing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Busy(Arc<AtomicUsize>);
-
-/// One such.
-pub(crate) struct Held(Busy);
+pub(crate) struct Busy(Arc<AtomicBool>);
 
 impl Busy {
-    pub(crate) fn hold(&self) -> Held {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Held(self.clone())
+    /// More of a reading was handed to the connection.
+    pub(crate) fn goes_on(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
-}
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    /// Whether it did since this was last asked.
+    fn went_on(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -123,7 +120,7 @@ where
                 tracing::debug!(error = %e, "an HTTP connection ended early");
                 break;
             }
-            Err(_) if busy.0.load(Ordering::Relaxed) > 0 => {}
+            Err(_) if busy.went_on() => {}
             Err(_) => break,
         }
     }
@@ -133,6 +130,16 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_is_kept_as_long_as_more_of_a_reading_is_taken() {
+        let busy = Busy::default();
+        assert!(!busy.went_on(), "it reads nothing");
+        busy.clone().goes_on();
+        // The reading may be over by now: what was handed over last is still on its way.
+        assert!(busy.went_on());
+        assert!(!busy.went_on(), "nothing was taken since");
+    }
 
     #[test]
     fn one_address_cannot_take_all_connections() {

@@ -267,8 +267,11 @@ pub struct StreamProgress {
 /// Somebody was not let in.
 #[derive(Debug)]
 pub struct AdmissionRefused {
-    /// True when the proof failed (`identity.refused`); false when the target could not be reached (`session.refused`).
+    /// True when the proof failed (`identity.refused`); false when the target could not be reached, or the API does not let
+    /// them do it (`session.refused`).
     pub identity: bool,
+    /// Who it was, for a request of the API with a token that was proved; its connection is `client`.
+    pub by: Option<By>,
     /// Why, one word: `proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unreachable`, `credential`.
     pub why: &'static str,
     /// The login name as presented (payload).

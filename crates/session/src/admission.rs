@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
 use firsthand_model::decision::Verdict;
-use firsthand_model::event::{AdmissionRefused, Event, SessionOpened};
+use firsthand_model::event::{AdmissionRefused, By, Event, SessionOpened};
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::{Claim, ClientFacts, Identity};
 use firsthand_model::json::Json;
@@ -354,6 +354,17 @@ impl Engine {
         }
     }
 
+    /// Records that somebody whose token was proved may not do what they ask of the API. A connection is no bound on how
+    /// often they ask, so many are told in a sum, as those of strangers are.
+    pub fn record_refused_request(&self, why: &'static str, login: &str, by: &By, detail: &str) {
+        let wanted = Wanted { login: login.to_owned(), ..Wanted::default() };
+        let client = by.client.clone().unwrap_or_default();
+        if self.is_entry(false, why, false, &client) {
+            let refused = refused(false, why, &wanted, &client, detail);
+            self.tell_one_refused(AdmissionRefused { by: Some(by.clone()), ..refused });
+        }
+    }
+
     /// Whether a refusal is to be an entry of its own; it is counted otherwise. `quiet`: it says nothing new.
     fn is_entry(&self, identity: bool, why: &'static str, quiet: bool, client: &ClientFacts) -> bool {
         let is_entry = self.refused().note(identity, why, &client.address, quiet, self.clock.mono());
@@ -376,16 +387,12 @@ impl Engine {
         client: &ClientFacts,
         detail: &str,
     ) {
+        self.tell_one_refused(refused(identity, why, wanted, client, detail));
+    }
+
+    fn tell_one_refused(&self, refused: AdmissionRefused) {
         Tally::one(&self.tally.admissions_refused);
-        let event = Event::Refused(Box::new(AdmissionRefused {
-            identity,
-            why,
-            login: wanted.login.chars().take(256).collect(),
-            target: wanted.target.chars().take(256).collect(),
-            client: client.clone(),
-            detail: detail.to_owned(),
-            count: 1,
-        }));
+        let event = Event::Refused(Box::new(refused));
         // Nobody is let in either way, and a log that cannot take it has health red already; so a flood of bad logins may
         // not use the room that is kept for outcomes.
         let _ = self.recorder.append(event, Need::Intent);
@@ -398,6 +405,7 @@ impl Engine {
         for Sum { identity, address, count, words } in due {
             let event = Event::Refused(Box::new(AdmissionRefused {
                 identity,
+                by: None,
                 why: if identity { "rate" } else { "limit" },
                 login: String::new(),
                 target: String::new(),
@@ -414,6 +422,7 @@ impl Engine {
         Tally::add(&self.tally.connections_dropped, count);
         let event = Event::Refused(Box::new(AdmissionRefused {
             identity: false,
+            by: None,
             why: "limit",
             login: String::new(),
             target: String::new(),
@@ -485,4 +494,23 @@ fn unavailable() -> Refusal {
         "Firsthand cannot reach this target at the moment; connect again later, and if it stays so, ask the operator",
     )
     .hint("The gateway's record says why (session.refused).")
+}
+
+fn refused(
+    identity: bool,
+    why: &'static str,
+    wanted: &Wanted,
+    client: &ClientFacts,
+    detail: &str,
+) -> AdmissionRefused {
+    AdmissionRefused {
+        identity,
+        by: None,
+        why,
+        login: wanted.login.chars().take(256).collect(),
+        target: wanted.target.chars().take(256).collect(),
+        client: client.clone(),
+        detail: detail.to_owned(),
+        count: 1,
+    }
 }

@@ -10,9 +10,10 @@ pub use field::{Field, Form, undocumented};
 
 use Form::{Bool, Number, Object, Objects, Rows, Text, Texts, Time, True};
 use parts::{
-    ADDRESS, ADDRESS_BY, BY, BY_NAME, CHAIN, CLAIMS, CMD, COLUMNS, COUNT, COVERAGE, CUT, DETAIL_REFUSED,
-    ERROR, FACTS_CUT, INTENT, LINK_NAMES, LOGIN, METHOD, METHOD_BY, NAMES, NAMES_BY, NOTED_DETAIL, NOTICES,
-    PARAMETERS, PASSED_ON, PROTO, PROTO_BY, ROWS, TARGET_ASKED, TLS, TLS_BY, WHY_REFUSED,
+    ADDRESS, ADDRESS_BY, BY, BY_NAME, BY_REFUSED, CHAIN, CHAIN_REFUSED, CLAIMS, CMD, COLUMNS, COUNT,
+    COVERAGE, CUT, DETAIL_REFUSED, ERROR, FACTS_CUT, INTENT, LINK_NAMES, LOGIN, METHOD, METHOD_BY, NAMES,
+    NAMES_BY, NOTED_DETAIL, NOTICES, PARAMETERS, PASSED_ON, PROTO, PROTO_BY, ROWS, TARGET_ASKED, TLS, TLS_BY,
+    WHY_REFUSED,
 };
 
 /// A kind of entry.
@@ -87,8 +88,13 @@ const fn log(name: &'static str, means: &'static str, leaf: &'static [Field]) ->
     Kind { name, means, of_session: false, leaf, payload: &[] }
 }
 
-const fn refusal(name: &'static str, means: &'static str, leaf: &'static [Field]) -> Kind {
-    Kind { name, means, of_session: false, leaf, payload: &[ADDRESS, DETAIL_REFUSED, LOGIN, TARGET_ASKED] }
+const fn refusal(
+    name: &'static str,
+    means: &'static str,
+    leaf: &'static [Field],
+    payload: &'static [Field],
+) -> Kind {
+    Kind { name, means, of_session: false, leaf, payload }
 }
 
 /// `k` of a refused admission.
@@ -268,6 +274,7 @@ pub const KINDS: &[Kind] = &[
         "identity.refused",
         "Somebody was not let in: the proof failed.",
         &[COUNT, METHOD, PROTO, TLS, WHY_REFUSED],
+        &[ADDRESS, DETAIL_REFUSED, LOGIN, TARGET_ASKED],
     ),
     administered(
         "identity.token_created",
@@ -356,8 +363,10 @@ pub const KINDS: &[Kind] = &[
     },
     refusal(
         "session.refused",
-        "Somebody got no session although no proof failed: who they are was proved, or not asked yet.",
-        &[COUNT, METHOD, PROTO, TLS, WHY_REFUSED],
+        "Somebody got no session, or was refused a request of the API, although no proof failed: who they are was proved, or not \
+         asked yet.",
+        &[BY_REFUSED, CHAIN_REFUSED, COUNT, METHOD, PROTO, TLS, WHY_REFUSED],
+        &[ADDRESS, BY_NAME, DETAIL_REFUSED, LOGIN, NAMES_BY, TARGET_ASKED],
     ),
     Kind {
         name: "stream",

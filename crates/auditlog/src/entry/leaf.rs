@@ -407,6 +407,12 @@ fn stream(e: &StreamProgress, common: &mut Common<'_>, out: &mut Vec<u8>) {
 
 fn refused(e: &AdmissionRefused, common: &mut Common<'_>, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
+    if let Some(by) = &e.by {
+        write_link(&by.link, o.key("by"));
+        if !by.chain.is_empty() {
+            write_chain(&by.chain, o.key("chain"));
+        }
+    }
     if e.count > 1 {
         o.number("count", e.count);
     }

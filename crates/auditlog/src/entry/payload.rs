@@ -234,8 +234,14 @@ fn completed(e: &CommandCompleted, out: &mut Vec<u8>) {
 fn refused(e: &AdmissionRefused, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
     o.string("address", short(&e.client.address));
+    if let Some(by) = &e.by {
+        write_string(o.key("by"), short(&by.link.name));
+    }
     o.string("detail", short(&e.detail));
     o.string("login", short(&e.login));
+    if let Some(by) = e.by.as_ref().filter(|by| !by.chain.is_empty()) {
+        names(&mut o, &by.chain);
+    }
     o.string("target", short(&e.target));
     o.close();
 }

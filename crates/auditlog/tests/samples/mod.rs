@@ -198,6 +198,7 @@ fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpene
 fn refused(identity: bool) -> AdmissionRefused {
     AdmissionRefused {
         identity,
+        by: None,
         why: if identity { "proof" } else { "unreachable" },
         login: "triage-bot".to_owned(),
         target: "orders".to_owned(),
@@ -210,6 +211,7 @@ fn refused(identity: bool) -> AdmissionRefused {
 fn refused_together() -> AdmissionRefused {
     AdmissionRefused {
         identity: false,
+        by: None,
         why: "limit",
         login: String::new(),
         target: String::new(),
@@ -426,20 +428,36 @@ fn later(all: &mut Vec<(String, Event)>) {
     ] {
         all.push((format!("{kind}-remote"), remote(kind)));
     }
+    let by = over_the_api();
+    let asked = AdmissionRefused {
+        why: "role",
+        target: String::new(),
+        client: by.client.clone().unwrap_or_default(),
+        detail: "its role does not let it POST /v1/tokens".to_owned(),
+        by: Some(by),
+        ..refused(false)
+    };
+    all.push(("session.refused-request".to_owned(), Event::Refused(Box::new(asked))));
+}
+
+/// Who asks over the API.
+fn over_the_api() -> By {
+    By {
+        link: link(IdentityKind::Agent, "a-77aa0c1d2e3f4051", "triage-bot", Trust::Bound),
+        chain: identity().chain,
+        client: Some(ClientFacts {
+            address: "192.0.2.7:50124".to_owned(),
+            tls: Some("TLSv1.3".to_owned()),
+            method: "bearer",
+            protocol: "http/1.1".to_owned(),
+        }),
+    }
 }
 
 /// The same, asked over the API.
 fn remote(kind: &'static str) -> Event {
     let Event::Administered(mut event) = administered(kind) else { return administered(kind) };
-    let chain = identity().chain;
-    event.by.link = link(IdentityKind::Agent, "a-77aa0c1d2e3f4051", "triage-bot", Trust::Bound);
-    event.by.chain = chain;
-    event.by.client = Some(ClientFacts {
-        address: "192.0.2.7:50124".to_owned(),
-        tls: Some("TLSv1.3".to_owned()),
-        method: "bearer",
-        protocol: "http/1.1".to_owned(),
-    });
+    event.by = over_the_api();
     (event.leaf, event.payload) = match kind {
         "record.read" => (event.leaf, json(r#"{"tokens":2}"#)),
         "admin.session_killed" => (event.leaf, event.payload),

@@ -121,28 +121,29 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
             engine.proof_broken(&Wanted::default(), &from.client, why);
             return not_accepted();
         }
-        Shown::Nothing => return not_accepted(),
+        Shown::Nothing => {
+            return unauthorized(
+                "no token was given",
+                "send Authorization: Bearer NAME:SECRET (docs/api.md)",
+            );
+        }
     };
     let identity = match identified(&api, login, secret, &from.client).await {
         Ok(identity) => identity,
         Err(response) => return response,
     };
-    if identity.roles.is_empty() {
-        let wanted = Wanted { login: identity.login, ..Wanted::default() };
-        engine.record_refused(false, "role", &wanted, &from.client, "the token has no role at the gateway");
+    let (login, without_role) = (identity.login.clone(), identity.roles.is_empty());
+    let Some(caller) = Caller::remote(identity, from.client) else { return not_accepted() };
+    if without_role {
+        engine.record_refused_request("role", &login, &caller.by, "the token has no role at the gateway");
         return answer(
             StatusCode::FORBIDDEN,
             "this token has no role at the gateway: it opens targets, and nothing of the API",
             "on the gateway's machine: firsthand token create NAME --role auditor (or --role admin)",
         );
     }
-    match Caller::remote(identity, from.client) {
-        Some(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        None => not_accepted(),
-    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 fn wanted(shown: &Shown) -> Wanted {
@@ -166,24 +167,40 @@ async fn identified(
     let Ok(waiting) = Arc::clone(&door.waiting).try_acquire_owned() else { return Err(too_many()) };
     let Ok(deriving) = Arc::clone(&door.deriving).acquire_owned().await else { return Err(too_many()) };
     let (engine, client) = (Arc::clone(engine), client.clone());
-    let looked = tokio::task::spawn_blocking(move || {
+    looked(move || {
         // Held until the work is done, not until the client has gone: who asks and hangs up gets no second core.
         let _held = (waiting, deriving);
         engine.identify(&proof, &login, &client)
     })
-    .await;
-    looked.map_err(|_| not_accepted())?.map_err(|_| not_accepted())
+    .await
 }
 
-/// The one answer to a missing, wrong, unknown, ended and revoked token, and to one that has to wait.
+/// What looking at a secret comes to, on a thread that may wait.
+async fn looked<E: Send + 'static>(
+    look: impl FnOnce() -> Result<Identity, E> + Send + 'static,
+) -> Result<Identity, Response> {
+    // A panic says nothing about the secret.
+    let looked = tokio::task::spawn_blocking(look).await.map_err(|_| broken())?;
+    looked.map_err(|_| not_accepted())
+}
+
+/// The one answer to a wrong, unknown, ended and revoked token, and to one that has to wait.
 fn not_accepted() -> Response {
-    let mut response = answer(
-        StatusCode::UNAUTHORIZED,
+    unauthorized(
         "the gateway does not accept this token",
         "check its name and secret; tokens end and can be revoked, and after failures the next try has to wait",
-    );
+    )
+}
+
+fn unauthorized(error: &str, hint: &str) -> Response {
+    let mut response = answer(StatusCode::UNAUTHORIZED, error, hint);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     response
+}
+
+fn broken() -> Response {
+    let hint = "the gateway's messages say more; ask again";
+    answer(StatusCode::INTERNAL_SERVER_ERROR, "the gateway failed while it looked at the token", hint)
 }
 
 fn too_many() -> Response {
@@ -231,6 +248,13 @@ mod tests {
         assert!(matches!(shown(&headers(&[])), Shown::Nothing));
         let shown = format!("{:?}", shown(&headers(&["Bearer ops:fh_secret"])));
         assert!(!shown.contains("fh_secret"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_fails_does_not_say_that_the_token_is_wrong() {
+        let status = async |look: fn() -> Result<Identity, ()>| looked(look).await.unwrap_err().status();
+        assert_eq!(status(|| Err(())).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(status(|| panic!("out of what it needs")).await, StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]

@@ -20,17 +20,18 @@ use firsthand_auditlog::search::sessions::SessionSummary;
 use firsthand_model::json::Json;
 use firsthand_protocols::drive::stream::Phase;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::{Api, Asked, Caller, READING_BYTES_MAX, answer};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::place::reading_leaf;
 use crate::reading::wire::Writer;
 use crate::reading::{Ask, EntriesAsk, EntriesCommand, Room, SessionAsk, SessionsAsk, Sink, unreadable};
 use crate::web::Busy;
 
-/// Readings at a time. Each keeps a core busy; sessions need the others.
+/// Readings at a time. Each keeps a core busy; sessions need the others. Followers are among them until they have caught up.
 pub(crate) const READERS_MAX: usize = 2;
 /// Followers at a time: each looks at the log's end ten times a second.
 pub(crate) const FOLLOWERS_MAX: usize = 16;
@@ -102,43 +103,102 @@ async fn give(api: Arc<Api>, (Extension(caller), Extension(busy)): Who, ask: Ask
         return failure.into_response();
     }
     let follows = matches!(ask, Ask::Entries(EntriesAsk { follow: true, .. }));
-    let turns = Arc::clone(if follows { &api.followers } else { &api.readers });
-    let Ok(Ok(turn)) = timeout(TURN_WAIT_MAX, turns.acquire_owned()).await else {
+    let Some(turn) = Turn::take(&api, follows).await else {
         let why = "as many read the record over the API as may at a time";
         return answer(StatusCode::SERVICE_UNAVAILABLE, why, "try again in a moment");
     };
     let (chunks, taken) = mpsc::channel(CHUNKS_MAX);
     let stop = Arc::new(AtomicBool::new(false));
-    let (runtime, held) = (Handle::current(), busy.hold());
-    let room = Stacks { api, caller, stop: Arc::clone(&stop), runtime };
-    tokio::task::spawn_blocking(move || {
-        read(&ask, &room, chunks);
-        drop((turn, held));
-    });
-    let body = futures_util::stream::unfold((taken, Stop(stop)), async |(mut taken, stop)| {
-        let chunk = match timeout(BEAT, taken.recv()).await {
-            Ok(chunk) => chunk?,
+    let room = Stacks { api, caller, stop: Arc::clone(&stop), runtime: Handle::current() };
+    let room = Arc::new(room);
+    let reading = Arc::clone(&room);
+    tokio::task::spawn_blocking(move || read(&ask, &reading, chunks, turn));
+    let on_its_way = Passing { taken, may: move || room.may_read(), stop: Stop(stop), busy, over: false };
+    let body = futures_util::stream::unfold(on_its_way, Passing::next);
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
+}
+
+/// Leave to read, until dropped.
+struct Turn {
+    /// One of [`READERS_MAX`]; who follows gives it back once the end of the log is reached.
+    reader: Option<OwnedSemaphorePermit>,
+    /// One of [`FOLLOWERS_MAX`].
+    follower: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// `None`: as many read as may.
+    async fn take(api: &Api, follows: bool) -> Option<Self> {
+        let of = async |turns: &Arc<Semaphore>| {
+            timeout(TURN_WAIT_MAX, Arc::clone(turns).acquire_owned()).await.ok()?.ok()
+        };
+        let follower = if follows { Some(of(&api.followers).await?) } else { None };
+        Some(Self { reader: Some(of(&api.readers).await?), follower })
+    }
+
+    /// The end of the log is reached: what is left is to look there for more.
+    fn caught_up(&mut self) {
+        if self.follower.is_some() {
+            self.reader = None;
+        }
+    }
+}
+
+/// What is on its way from the reading to the connection.
+struct Passing<M> {
+    taken: mpsc::Receiver<Bytes>,
+    /// Whether the caller may have it: asked again for each chunk, because some wait until a slow client takes them.
+    may: M,
+    stop: Stop,
+    busy: Busy,
+    over: bool,
+}
+
+impl<M: Fn() -> Result<(), Failure>> Passing<M> {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if self.over {
+            return None;
+        }
+        let chunk = match timeout(BEAT, self.taken.recv()).await {
+            Ok(chunk) => self.judged(chunk?),
             Err(_) => Bytes::from_static(b"\n"),
         };
-        Some((Ok::<_, Infallible>(chunk), (taken, stop)))
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
+        self.busy.goes_on();
+        Some((Ok(chunk), self))
+    }
+
+    /// A chunk, or what is said in its place: it consists of whole lines, so that can be done.
+    fn judged(&mut self, chunk: Bytes) -> Bytes {
+        let Err(failure) = (self.may)() else { return chunk };
+        self.over = true;
+        self.stop.now();
+        self.taken.close();
+        let mut writer = Writer::default();
+        writer.end(&Err(failure));
+        Bytes::from(writer.lines)
+    }
 }
 
 /// Ends the reading when the client has gone: also in the middle of a search that finds nothing.
 struct Stop(Arc<AtomicBool>);
 
-impl Drop for Stop {
-    fn drop(&mut self) {
+impl Stop {
+    fn now(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-fn read(ask: &Ask, room: &Stacks, chunks: mpsc::Sender<Bytes>) {
-    let mut lines = Lines { writer: Writer::default(), room, chunks };
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.now();
+    }
+}
+
+fn read(ask: &Ask, room: &Stacks, chunks: mpsc::Sender<Bytes>, turn: Turn) {
+    let may = || room.may_go_on();
+    let mut lines = Lines::new(&may, room.runtime.clone(), chunks, turn);
     let ended = ask.run(room, &mut lines);
-    lines.writer.end(&ended);
-    let _ = lines.send();
+    lines.end(&ended);
 }
 
 /// The record of this gateway, for one caller.
@@ -152,7 +212,12 @@ struct Stacks {
 impl Room for Stacks {
     fn reader(&self) -> Result<Reader, Failure> {
         let reader = Reader::open(&self.api.gateway.data_dir(), Arc::new(RealIo::new()));
-        Ok(reader.map_err(|e| unreadable(&e))?.until(Arc::clone(&self.stop)))
+        let reader = reader.map_err(|e| Failure {
+            // Who asks cannot do what would help on the gateway's machine.
+            hint: "whoever runs the gateway has to look at its data folder".to_owned(),
+            ..unreadable(&e)
+        })?;
+        Ok(reader.until(Arc::clone(&self.stop)))
     }
 
     fn note_reading(&self, command: &str, what: Json) -> Result<(), Failure> {
@@ -172,6 +237,11 @@ impl Stacks {
         if *self.api.phase.borrow() == Phase::Draining {
             return Err(Failure::new("the gateway is stopping", "ask again when it runs"));
         }
+        self.may_read()
+    }
+
+    /// Whether the caller's token still holds.
+    fn may_read(&self) -> Result<(), Failure> {
         let Some(identity) = &self.caller.identity else { return Ok(()) };
         let engine = &self.api.gateway.engine;
         engine.identity.recheck(identity, engine.clock.now()).map_err(|_| {
@@ -186,14 +256,36 @@ impl Stacks {
 /// Sends what is found, a chunk at a time.
 struct Lines<'a> {
     writer: Writer,
-    room: &'a Stacks,
+    may_go_on: &'a dyn Fn() -> Result<(), Failure>,
+    runtime: Handle,
     chunks: mpsc::Sender<Bytes>,
+    turn: Turn,
+    /// How long a client may take nothing.
+    patience: Duration,
+    /// It took nothing for so long: it is not waited for again.
+    stalled: bool,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(
+        may_go_on: &'a dyn Fn() -> Result<(), Failure>,
+        runtime: Handle,
+        chunks: mpsc::Sender<Bytes>,
+        turn: Turn,
+    ) -> Self {
+        let writer = Writer::default();
+        Self { writer, may_go_on, runtime, chunks, turn, patience: STALL_MAX, stalled: false }
+    }
+
+    /// What the client is answered in the end, when it can be told.
+    fn end(&mut self, ended: &Result<Exit, Failure>) {
+        self.writer.end(ended);
+        let _ = self.send();
+    }
+
     /// Sends what there is, unless the caller may not have it any more. `false`: nobody takes it.
     fn pass(&mut self) -> Result<bool, Failure> {
-        if let Err(failure) = self.room.may_go_on() {
+        if let Err(failure) = (self.may_go_on)() {
             self.writer.lines.clear();
             return Err(failure);
         }
@@ -205,11 +297,19 @@ impl Lines<'_> {
             return Ok(!self.chunks.is_closed());
         }
         let chunk = Bytes::from(std::mem::take(&mut self.writer.lines));
-        let sending = timeout(STALL_MAX, self.chunks.send(chunk));
-        match self.room.runtime.block_on(sending) {
-            Ok(sent) => Ok(sent.is_ok()),
-            Err(_) => Err(Failure::new("the record was not taken in time", "read it without stopping")),
+        let chunk = match self.chunks.try_send(chunk) {
+            Ok(()) => return Ok(true),
+            Err(TrySendError::Closed(_)) => return Ok(false),
+            Err(TrySendError::Full(chunk)) => chunk,
+        };
+        if !self.stalled {
+            let sending = async { timeout(self.patience, self.chunks.send(chunk)).await };
+            match self.runtime.block_on(sending) {
+                Ok(sent) => return Ok(sent.is_ok()),
+                Err(_) => self.stalled = true,
+            }
         }
+        Err(Failure::new("the record was not taken in time", "read it without stopping"))
     }
 
     fn full(&mut self) -> Result<bool, Failure> {
@@ -239,15 +339,84 @@ impl Sink for Lines<'_> {
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
+        self.turn.caught_up();
         self.pass()
     }
 }
 
-/// What the client is answered in the end, when it can be told.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Exit;
+    use std::time::Instant;
+
+    fn turn(readers: &Arc<Semaphore>, follows: Option<&Arc<Semaphore>>) -> Turn {
+        let of = |turns: &Arc<Semaphore>| Arc::clone(turns).try_acquire_owned().unwrap();
+        Turn { reader: Some(of(readers)), follower: follows.map(of) }
+    }
+
+    fn turns() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(1))
+    }
+
+    /// A client that slept, and whose token was revoked meanwhile, gets none of what waited for it.
+    #[tokio::test]
+    async fn what_waits_for_a_slow_client_is_not_sent_once_its_token_is_revoked() {
+        let (chunks, taken) = mpsc::channel(CHUNKS_MAX);
+        for chunk in ["one\n", "two\n", "three\n"] {
+            chunks.try_send(Bytes::from(chunk)).unwrap();
+        }
+        let (revoked, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::clone(&revoked);
+        let may = move || match seen.load(Ordering::Relaxed) {
+            true => Err(Failure::new("revoked", "ask for another")),
+            false => Ok(()),
+        };
+        let passing =
+            Passing { taken, may, stop: Stop(Arc::clone(&stop)), busy: Busy::default(), over: false };
+        let (first, passing) = passing.next().await.unwrap();
+        assert_eq!(first.unwrap(), "one\n");
+        revoked.store(true, Ordering::Relaxed);
+        let (second, passing) = passing.next().await.unwrap();
+        let second = String::from_utf8(second.unwrap().to_vec()).unwrap();
+        assert!(second.starts_with("{\"error\":") && second.contains("revoked"), "{second}");
+        assert!(stop.load(Ordering::Relaxed) && chunks.is_closed(), "the reading ends, too");
+        assert!(passing.next().await.is_none(), "nothing comes behind it");
+    }
+
+    #[test]
+    fn who_takes_nothing_is_waited_for_once() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (chunks, _taken) = mpsc::channel(1);
+        chunks.try_send(Bytes::from("x\n")).unwrap();
+        let readers = turns();
+        let mut lines = Lines::new(&|| Ok(()), runtime.handle().clone(), chunks, turn(&readers, None));
+        lines.remark("y").unwrap();
+        lines.patience = Duration::from_millis(1);
+        let stalled = lines.flush().unwrap_err();
+        lines.patience = STALL_MAX;
+        let before = Instant::now();
+        lines.end(&Err(stalled));
+        assert!(before.elapsed() < STALL_MAX / 2, "the turn is free for others");
+        assert_eq!(readers.available_permits(), 0);
+        drop(lines);
+        assert_eq!(readers.available_permits(), 1);
+    }
+
+    #[test]
+    fn who_follows_is_one_of_the_readers_until_the_end_is_reached() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (readers, followers) = (turns(), turns());
+        let follows = turn(&readers, Some(&followers));
+        let (chunks, _taken) = mpsc::channel(CHUNKS_MAX);
+        let mut lines = Lines::new(&|| Ok(()), runtime.handle().clone(), chunks, follows);
+        lines.remark("so much").unwrap();
+        assert_eq!((readers.available_permits(), followers.available_permits()), (0, 0));
+        lines.flush().unwrap();
+        assert_eq!((readers.available_permits(), followers.available_permits()), (1, 0));
+        drop(lines);
+        assert_eq!(followers.available_permits(), 1);
+    }
 
     fn entries(expression: &[&str], lines: usize) -> Ask {
         let expression = expression.iter().map(|term| (*term).to_owned()).collect();

@@ -98,19 +98,46 @@ fn create(args: CreateArgs, at: &At, out: &Output) -> Result<Exit, Failure> {
             "note: this token names an agent and has a role at the gateway; --kind human names a person",
         );
     }
-    let handed: Handed = match at {
+    let (without, handed) = match at {
         At::There(remote) => {
             let answer = remote.asked("POST", "/v1/tokens", &json!(new))?;
-            serde_json::from_value(answer).map_err(|_| crate::remote::strange())?
+            let mut handed: Handed = serde_json::from_value(answer).map_err(|_| crate::remote::strange())?;
+            (handed_elsewhere(&mut handed, remote.is_near()), handed)
         }
         At::Here(place) => {
             new.targets = targets(new.targets, place.config.as_ref(), !new.roles.is_empty())?;
             new.check().map_err(|e| store_failure(e.into()))?;
-            create_here(&new, place)?
+            ("(give --config for a connection string)".to_owned(), create_here(&new, place)?)
         }
     };
-    show_created(&handed, out);
+    show_created(&handed, &without, out);
     Ok(Exit::Done)
+}
+
+/// Takes out connection strings that lead to the machine where they are printed, and not to the gateway's. Says what
+/// stands in the place of one.
+fn handed_elsewhere(handed: &mut Handed, near: bool) -> String {
+    let mut only_there = None;
+    for (_, string) in &mut handed.targets {
+        if let Some(place) = string.as_deref().and_then(place_on_its_own_machine).filter(|_| !near) {
+            only_there = Some(place.to_owned());
+            *string = None;
+        }
+    }
+    match only_there {
+        Some(place) => format!(
+            "(no connection string: the gateway listens at {place}, which only its own machine reaches; see its [listen])"
+        ),
+        None => "(no connection string: the gateway listens for no such protocol)".to_owned(),
+    }
+}
+
+/// The host and port of a connection string, where they are loopback.
+fn place_on_its_own_machine(string: &str) -> Option<&str> {
+    let (_, behind) = string.split_once("://")?.1.rsplit_once('@')?;
+    let (place, _) = behind.split_once('/')?;
+    let (host, _) = place.rsplit_once(':')?;
+    crate::remote::is_this_machine(host).then_some(place)
 }
 
 fn create_here(new: &NewToken, place: &Place) -> Result<Handed, Failure> {
@@ -186,7 +213,7 @@ pub(crate) fn targets(
     }
 }
 
-fn show_created(handed: &Handed, out: &Output) {
+fn show_created(handed: &Handed, without: &str, out: &Output) {
     let strings = &handed.targets;
     let value = json!({
         "id": handed.id, "name": handed.name, "secret": handed.secret, "expires": handed.expires,
@@ -196,13 +223,15 @@ fn show_created(handed: &Handed, out: &Output) {
     out.show(&value, || {
         let mut text = format!("token   {}\nsecret  {}\n", handed.name, handed.secret);
         for (target, string) in strings {
-            let what = string.as_deref().unwrap_or("(give --config for a connection string)");
+            let what = string.as_deref().unwrap_or(without);
             text.push_str(&format!("{target:<7} {what}\n"));
         }
         if !handed.roles.is_empty() {
             text.push_str(&format!("role    {}\n", handed.roles.join(",")));
+            // As the command line and curl take it.
+            text.push_str(&format!("FIRSTHAND_TOKEN={}:{}\n", handed.name, handed.secret));
         }
-        text
+        clean::block(&text).into_owned()
     });
     if !out.is_json() {
         let end = handed.expires.as_ref().map_or("until it is revoked".to_owned(), |t| format!("until {t}"));
@@ -278,4 +307,35 @@ fn revoke(name: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
     let name = revoked.get("name").and_then(Value::as_str).unwrap_or(name);
     out.show(&revoked, || format!("revoked {}", clean::line(name)));
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_string_does_not_lead_to_the_wrong_machine() {
+        let of = |place: &str| format!("postgresql://bot:fh_x@{place}/orders");
+        for (place, kept_elsewhere) in [
+            ("127.0.0.1:6432", false),
+            ("[::1]:6432", false),
+            ("localhost:6432", false),
+            ("10.0.0.7:6432", true),
+            ("gateway:6432", true),
+        ] {
+            for (near, kept) in [(true, true), (false, kept_elsewhere)] {
+                let mut handed = Handed {
+                    id: String::new(),
+                    name: "bot".to_owned(),
+                    secret: "fh_x".to_owned(),
+                    targets: vec![("orders".to_owned(), Some(of(place)))],
+                    roles: Vec::new(),
+                    expires: None,
+                };
+                let without = handed_elsewhere(&mut handed, near);
+                assert_eq!(handed.targets[0].1, kept.then(|| of(place)), "{place}, near: {near}");
+                assert!(kept || without.contains(place), "{without}");
+            }
+        }
+    }
 }

@@ -18,7 +18,7 @@ use rustls_pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -32,15 +32,26 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a stream may be silent: a gateway that lives says so every ten seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// Pieces of the answer read ahead of what is shown: a replay takes its time, and the gateway does not wait for that.
-const AHEAD_MAX: usize = 1024;
+/// Bytes of the answer read ahead of what is shown: a replay takes its time, and the gateway does not wait for that.
+const AHEAD_BYTES_MAX: u32 = 16 << 20;
+/// What a piece takes beside its bytes, about.
+const PIECE_BYTES: usize = 256;
 
 /// Why there is no answer, or no more of it.
 #[derive(Debug)]
 pub(super) enum Gone {
     Unreachable(String),
     Unverified(String),
+    /// Its certificate is an authority itself.
+    OwnAuthority,
+    NoTls(String),
     Broken(String),
+}
+
+/// Whether a host is the machine that asks.
+pub(crate) fn is_this_machine(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// Where a gateway is.
@@ -74,6 +85,12 @@ impl Host {
             _ => return Err(bad("neither https:// nor http://")),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains(['/', '?', '#']) {
+            return Err(Failure::usage(
+                format!("--gateway {url}: there is something behind the host"),
+                "leave out the path: https://HOST:PORT",
+            ));
+        }
         let (name, port) = match rest.rsplit_once(':').filter(|(_, port)| !port.contains(']')) {
             Some((name, port)) => (name, port.parse().map_err(|_| bad("no port of that number"))?),
             None => (rest, if secure { 443 } else { 80 }),
@@ -86,8 +103,7 @@ impl Host {
         {
             return Err(bad("no host of that name"));
         }
-        let near = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !secure && !near {
+        if !secure && !is_this_machine(name) {
             return Err(bad("a token is not sent in clear text to another machine"));
         }
         if !secure && ca.is_some() {
@@ -95,6 +111,10 @@ impl Host {
         }
         let tls = secure.then(|| tls_toward_gateway(name, ca)).transpose()?;
         Ok(Self { url: url.to_owned(), name: name.to_owned(), port, tls })
+    }
+
+    pub(super) fn is_near(&self) -> bool {
+        is_this_machine(&self.name)
     }
 
     fn authority(&self) -> String {
@@ -125,8 +145,13 @@ impl Host {
 /// A request that was answered; the rest of the answer comes.
 pub(super) struct Exchange {
     pub(super) status: u16,
-    pieces: mpsc::Receiver<Result<Bytes, Gone>>,
+    pieces: mpsc::UnboundedReceiver<Ahead>,
+    /// Bounds what waits in `pieces`.
+    room: Arc<Semaphore>,
 }
+
+/// A piece that was read ahead, and the room that it takes.
+type Ahead = (Result<Bytes, Gone>, OwnedSemaphorePermit);
 
 impl Exchange {
     /// Sends a request and waits for the head of its answer.
@@ -145,14 +170,16 @@ impl Exchange {
             request(host, token, method, path, body).map_err(|e| Gone::Unreachable(e.to_string()))?;
         let response = runtime.block_on(send(host, request))?;
         let status = response.0.status().as_u16();
-        let (ahead, pieces) = mpsc::channel(AHEAD_MAX);
-        std::thread::spawn(move || runtime.block_on(pass_on(response, ahead)));
-        Ok(Self { status, pieces })
+        let (ahead, pieces) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(AHEAD_BYTES_MAX as usize));
+        let taken = Arc::clone(&room);
+        std::thread::spawn(move || runtime.block_on(pass_on(response, ahead, taken)));
+        Ok(Self { status, pieces, room })
     }
 
     /// The next piece; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, Gone> {
-        self.pieces.blocking_recv().transpose()
+        self.pieces.blocking_recv().map(|(piece, _room)| piece).transpose()
     }
 
     /// Whether nothing more is here right now.
@@ -170,6 +197,13 @@ impl Exchange {
             body.extend_from_slice(&piece);
         }
         Ok(body)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Who waits for room there, waits no longer.
+        self.room.close();
     }
 }
 
@@ -205,7 +239,24 @@ async fn send(host: &Host, request: Request<Full<Bytes>>) -> Result<Answered, Go
     let name = ServerName::try_from(tls.server_name.clone()).map_err(|e| Gone::Unverified(e.to_string()))?;
     let handshake = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream);
     let stream = timeout(CONNECT_WAIT_MAX, handshake).await.map_err(late)?;
-    over(stream.map_err(|e| Gone::Unverified(e.to_string()))?, request).await
+    over(stream.map_err(|e| no_handshake(&e))?, request).await
+}
+
+/// Why there is no TLS.
+fn no_handshake(e: &std::io::Error) -> Gone {
+    let tls = e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        // The library has no word of its own for it.
+        Some(rustls::Error::InvalidCertificate(why)) if format!("{why:?}").contains("CaUsedAsEndEntity") => {
+            Gone::OwnAuthority
+        }
+        None | Some(rustls::Error::InvalidMessage(_)) => Gone::NoTls(e.to_string()),
+        // Who answers speaks TLS for something else: the port of a database protocol, for one.
+        Some(rustls::Error::AlertReceived(_) | rustls::Error::NoApplicationProtocol) => {
+            Gone::Unreachable(format!("it takes no HTTP there ({e})"))
+        }
+        Some(_) => Gone::Unverified(e.to_string()),
+    }
 }
 
 async fn over<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answered, Gone>
@@ -225,7 +276,7 @@ where
 }
 
 /// Reads the answer ahead of who shows it, as far as there is room.
-async fn pass_on((response, driven): Answered, ahead: mpsc::Sender<Result<Bytes, Gone>>) {
+async fn pass_on((response, driven): Answered, ahead: mpsc::UnboundedSender<Ahead>, room: Arc<Semaphore>) {
     let mut body = response.into_body();
     loop {
         let piece = match timeout(SILENCE_MAX, body.frame()).await {
@@ -238,7 +289,10 @@ async fn pass_on((response, driven): Answered, ahead: mpsc::Sender<Result<Bytes,
             Err(_) => Err(Gone::Broken(format!("nothing came for {} s", SILENCE_MAX.as_secs()))),
         };
         let ended = piece.is_err();
-        if ahead.send(piece).await.is_err() || ended {
+        let bytes = PIECE_BYTES + piece.as_ref().map_or(0, Bytes::len);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(AHEAD_BYTES_MAX);
+        let Ok(taken) = Arc::clone(&room).acquire_many_owned(bytes).await else { break };
+        if ahead.send((piece, taken)).is_err() || ended {
             break;
         }
     }
@@ -248,6 +302,50 @@ async fn pass_on((response, driven): Answered, ahead: mpsc::Sender<Result<Bytes,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// What is written to the other side until it takes no more.
+    async fn settled(written: &AtomicUsize) -> usize {
+        loop {
+            let before = written.load(Ordering::Relaxed);
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            if written.load(Ordering::Relaxed) == before {
+                return before;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_ahead_has_a_limit_in_bytes() {
+        let (near, mut far) = tokio::io::duplex(64 << 10);
+        let written = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&written);
+        tokio::spawn(async move {
+            let mut request = [0; 4096];
+            let _ = far.read(&mut request).await;
+            let _ = far.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            while far.write_all(&[b'x'; 32 << 10]).await.is_ok() {
+                count.fetch_add(32 << 10, Ordering::Relaxed);
+            }
+        });
+        let request = Request::builder().uri("/").body(Full::default()).unwrap();
+        let answered = over(near, request).await.unwrap();
+        let (ahead, mut pieces) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(AHEAD_BYTES_MAX as usize));
+        let reading = tokio::spawn(pass_on(answered, ahead, Arc::clone(&room)));
+        let most = AHEAD_BYTES_MAX as usize;
+        let full = settled(&written).await;
+        assert!((most / 2..most + (2 << 20)).contains(&full), "{full}");
+        for _ in 0..20 {
+            drop(pieces.recv().await.unwrap());
+        }
+        assert!(settled(&written).await > full, "what was shown made room");
+        room.close();
+        reading.await.unwrap();
+    }
 
     #[test]
     fn where_a_gateway_is() {
@@ -276,6 +374,10 @@ mod tests {
             "http://::1:80:80",
         ] {
             assert!(Host::parse(bad, None).is_err(), "{bad}");
+        }
+        for path in ["https://gateway:8300/v1/tokens", "https://gateway:8300?x", "http://localhost/v1"] {
+            let failure = Host::parse(path, None).err().unwrap();
+            assert!(failure.hint.contains("leave out the path"), "{path}: {failure}");
         }
         let failure = Host::parse("https://ops:fh_secret@gateway", None).err().unwrap();
         assert!(!failure.to_string().contains("fh_secret"), "{failure}");

@@ -150,6 +150,7 @@ fn entries_are_told_in_words() {
         ("session.noted-refused", "refused with RF003: too much at once"),
         ("session.noted-unknown-message", "a message of an unknown type was passed on: x"),
         ("session.refused", "unreachable as triage-bot to orders from 192.0.2.7:50123: connection refused"),
+        ("session.refused-request", "role as triage-bot from 192.0.2.7:50124: its role does not"),
         ("session.refused-together", "limit: 990 connections gave way"),
         ("identity.refused-together", "rate from 192.0.2.7: 984 more were refused from this address"),
     ] {

@@ -130,7 +130,7 @@ const NOTED: &[Field] = &[
 pub(super) const COUNT: Field = field(
     "count",
     Number,
-    "How many connections this entry stands for; absent: one. Those that gave way while too many were half open are told together, \
+    "How many connections or requests this entry stands for; absent: one. Those that gave way while too many were half open are told together, \
      and so are those of an address beyond the first few within a minute.",
 );
 pub(super) const CMD: Field = field("cmd", Number, "The command's number in its session, from 1.");
@@ -178,6 +178,13 @@ pub(super) const CHAIN: Field = field(
     Objects(LINK),
     "The identity chain of who did it, from the outside in, where a token established it (the API); absent: it was done on the gateway's machine.",
 );
+pub(super) const BY_REFUSED: Field = field(
+    "by",
+    Object(LINK),
+    "Whom the token names that a request of the API was refused; absent: it was no such request.",
+);
+pub(super) const CHAIN_REFUSED: Field =
+    field("chain", Objects(LINK), "The identity chain of that token, from the outside in.");
 pub(super) const METHOD_BY: Field =
     field("method", Text, "`bearer`: how the proof was given, where `chain` is there.");
 pub(super) const PROTO_BY: Field =
