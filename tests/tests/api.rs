@@ -370,6 +370,32 @@ fn who_follows_gets_nothing_more_once_the_token_is_revoked() {
 }
 
 #[test]
+fn a_token_that_is_revoked_while_its_request_comes_in_does_nothing_more() {
+    let gateway = alone();
+    let ops = admin(&gateway);
+    let mut stream = TcpStream::connect(("127.0.0.1", gateway.http_port())).unwrap();
+    let body = r#"{"name":"successor","kind":"agent","targets":["shop"]}"#;
+    write!(
+        stream,
+        "POST /v1/tokens HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: {}\r\n{JSON}{}\r\n",
+        body.len(),
+        bearer(&ops)
+    )
+    .unwrap();
+    // It has been let in, and is asked for the rest.
+    let mut said = [0; 25];
+    stream.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    gateway.cli(&["token", "revoke", "ops"]).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 401");
+    let made = gateway.record().unwrap().of_kind("identity.token_created").count();
+    assert_eq!(made, 1, "its own");
+}
+
+#[test]
 fn so_many_follow_at_a_time_and_who_leaves_makes_room() {
     let gateway = alone();
     let reader = auditor(&gateway);

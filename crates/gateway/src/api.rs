@@ -145,6 +145,16 @@ impl Api {
         }
     }
 
+    /// Whether the token by which somebody was let in has not ended since.
+    fn still_holds(&self, identity: Option<&Identity>) -> Result<(), Response> {
+        let engine = &self.gateway.engine;
+        let ended = identity.and_then(|identity| engine.identity.recheck(identity, engine.clock.now()).err());
+        match ended {
+            None => Ok(()),
+            Some(_) => Err(door::ended()),
+        }
+    }
+
     /// The routes. Each looks at the [`Caller`] that the request carries; without one nothing is let in.
     pub(crate) fn router(api: &Arc<Self>) -> Router {
         let mut router = Router::new();
@@ -246,16 +256,18 @@ impl IntoResponse for Failure {
     }
 }
 
-/// A request's body, as JSON. It comes in within the time that a head has.
+/// A request's body, as JSON. It comes in within the time that a head has; whoever may have been locked out meanwhile is asked
+/// about again.
 struct Asked<T>(T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Asked<T> {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &Arc<Api>) -> Result<Self, Response> {
+        let identity = request.extensions().get::<Caller>().and_then(|caller| caller.identity.clone());
         let hint = "docs/api.md describes what is asked";
         match tokio::time::timeout(HEAD_WAIT_MAX, Json::<T>::from_request(request, state)).await {
-            Ok(Ok(Json(body))) => Ok(Self(body)),
+            Ok(Ok(Json(body))) => state.still_holds(identity.as_deref()).map(|()| Self(body)),
             Ok(Err(rejected)) => {
                 let why: String = rejected.body_text().chars().take(512).collect();
                 let status = match rejected {

@@ -198,6 +198,11 @@ fn unauthorized(error: &str, hint: &str) -> Response {
     response
 }
 
+/// The answer to somebody whose token has ended between the request's beginning and its end.
+pub(super) fn ended() -> Response {
+    unauthorized("this token has ended", "make another (firsthand token create), or use another")
+}
+
 fn broken() -> Response {
     let hint = "the gateway's messages say more; ask again";
     answer(StatusCode::INTERNAL_SERVER_ERROR, "the gateway failed while it looked at the token", hint)
