@@ -47,6 +47,8 @@ impl AdminSocket {
                     Ok(uid) => {
                         // Beyond the limit it is closed at once.
                         let Some(slot) = web.enter(None) else { continue };
+                        // The kernel has said who it is.
+                        slot.known.set();
                         let caller = Caller::local(who::link(&api.gateway.desk.keys, uid));
                         tokio::spawn(web::run(stream, router.clone().layer(Extension(caller)), slot));
                     }

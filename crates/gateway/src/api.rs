@@ -145,14 +145,10 @@ impl Api {
         }
     }
 
-    /// Whether the token by which somebody was let in has not ended since.
-    fn still_holds(&self, identity: Option<&Identity>) -> Result<(), Response> {
+    /// Whether the token by which somebody was let in has ended since.
+    fn has_ended(&self, identity: Option<&Identity>) -> bool {
         let engine = &self.gateway.engine;
-        let ended = identity.and_then(|identity| engine.identity.recheck(identity, engine.clock.now()).err());
-        match ended {
-            None => Ok(()),
-            Some(_) => Err(door::ended()),
-        }
+        identity.is_some_and(|identity| engine.identity.recheck(identity, engine.clock.now()).is_err())
     }
 
     /// The routes. Each looks at the [`Caller`] that the request carries; without one nothing is let in.
@@ -267,7 +263,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Asked<T> {
         let identity = request.extensions().get::<Caller>().and_then(|caller| caller.identity.clone());
         let hint = "docs/api.md describes what is asked";
         match tokio::time::timeout(HEAD_WAIT_MAX, Json::<T>::from_request(request, state)).await {
-            Ok(Ok(Json(body))) => state.still_holds(identity.as_deref()).map(|()| Self(body)),
+            Ok(Ok(Json(_))) if state.has_ended(identity.as_deref()) => Err(door::ended()),
+            Ok(Ok(Json(body))) => Ok(Self(body)),
             Ok(Err(rejected)) => {
                 let why: String = rejected.body_text().chars().take(512).collect();
                 let status = match rejected {

@@ -42,13 +42,20 @@ pub(crate) async fn serve(listener: TcpListener, api: Arc<Api>, phase: watch::Re
         match listener.accept().await {
             Ok((stream, peer)) => match web.enter(Some(peer.ip())) {
                 Some(slot) => {
-                    tokio::spawn(connection(stream, peer, Arc::clone(&api), router.clone(), slot));
+                    if slot.made_room {
+                        over_limit(&api, peer, "the oldest that had shown no token was closed for this one");
+                    }
+                    let leave = slot.leave();
+                    let serving = connection(stream, peer, Arc::clone(&api), router.clone(), slot);
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            biased;
+                            () = leave.notified() => {}
+                            () = serving => {}
+                        }
+                    });
                 }
-                None => {
-                    let client = ClientFacts { address: peer.to_string(), ..ClientFacts::default() };
-                    let why = "as many HTTP connections are open as there may be, of this address or in all";
-                    api.gateway.engine.record_refused(false, "limit", &Wanted::default(), &client, why);
-                }
+                None => over_limit(&api, peer, "all of them have shown tokens, so this one was not taken"),
             },
             Err(e) => {
                 tracing::warn!(error = %e, "cannot accept on the http listener; trying again");
@@ -56,6 +63,13 @@ pub(crate) async fn serve(listener: TcpListener, api: Arc<Api>, phase: watch::Re
             }
         }
     }
+}
+
+/// As many HTTP connections are open as there may be, of this address or in all.
+fn over_limit(api: &Api, peer: SocketAddr, what: &str) {
+    let client = ClientFacts { address: peer.to_string(), ..ClientFacts::default() };
+    let why = format!("as many HTTP connections are open as there may be, of this address or in all: {what}");
+    api.gateway.engine.record_refused(false, "limit", &Wanted::default(), &client, &why);
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, router: Router, slot: Slot) {

@@ -18,6 +18,7 @@ use firsthand_session::secret::Secret;
 use tokio::sync::Semaphore;
 
 use super::{Api, Caller, answer};
+use crate::web::Known;
 
 /// Keys derived at a time. Each takes a core for one to two milliseconds; whoever asks with wrong secrets from many addresses
 /// gets no more of the machine than this.
@@ -141,6 +142,9 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
             "this token has no role at the gateway: it opens targets, and nothing of the API",
             "on the gateway's machine: firsthand token create NAME --role auditor (or --role admin)",
         );
+    }
+    if let Some(known) = request.extensions().get::<Known>() {
+        known.set();
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
