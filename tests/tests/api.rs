@@ -396,6 +396,35 @@ fn a_token_that_is_revoked_while_its_request_comes_in_does_nothing_more() {
 }
 
 #[test]
+fn what_is_recorded_is_done_also_when_who_asked_has_left() {
+    let gateway = alone();
+    let ops = admin(&gateway);
+    for n in 0..20 {
+        let body = format!(r#"{{"name":"made-{n}","kind":"agent","targets":["shop"]}}"#);
+        let mut stream = TcpStream::connect(("127.0.0.1", gateway.http_port())).unwrap();
+        write!(
+            stream,
+            "POST /v1/tokens HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: {}\r\n{JSON}{}\r\n",
+            body.len(),
+            bearer(&ops)
+        )
+        .unwrap();
+        let mut said = [0; 25];
+        stream.read_exact(&mut said).unwrap();
+        stream.write_all(body.as_bytes()).unwrap();
+    }
+    // Nobody waited for an answer. This one comes after all of them that have begun: acts on tokens take turns.
+    let last = r#"{"name":"last","kind":"agent","targets":["shop"]}"#;
+    assert_eq!(ask(&gateway, &ops, "POST", "/v1/tokens", last).0, 200);
+    until("all that is recorded is done", || {
+        let recorded = gateway.record()?.of_kind("identity.token_created").count();
+        let made = gateway.cli(&["token", "list", "--json"])?.matches("\"name\":").count();
+        Ok(recorded == made)
+    })
+    .unwrap();
+}
+
+#[test]
 fn so_many_follow_at_a_time_and_who_leaves_makes_room() {
     let gateway = alone();
     let reader = auditor(&gateway);

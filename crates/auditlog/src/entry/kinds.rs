@@ -75,7 +75,8 @@ const fn of_log(parts: &'static [Field]) -> Field {
     field("facts", Object(parts), "What the log says of itself.")
 }
 
-const fn administered(
+/// A kind of entry that belongs to no session: what administrators did, and who was refused.
+const fn apart(
     name: &'static str,
     means: &'static str,
     leaf: &'static [Field],
@@ -88,15 +89,6 @@ const fn log(name: &'static str, means: &'static str, leaf: &'static [Field]) ->
     Kind { name, means, of_session: false, leaf, payload: &[] }
 }
 
-const fn refusal(
-    name: &'static str,
-    means: &'static str,
-    leaf: &'static [Field],
-    payload: &'static [Field],
-) -> Kind {
-    Kind { name, means, of_session: false, leaf, payload }
-}
-
 /// `k` of a refused admission.
 pub(crate) const fn of_refusal(e: &AdmissionRefused) -> &'static str {
     if e.identity { "identity.refused" } else { "session.refused" }
@@ -104,19 +96,19 @@ pub(crate) const fn of_refusal(e: &AdmissionRefused) -> &'static str {
 
 /// All kinds that today's gateway writes, by name.
 pub const KINDS: &[Kind] = &[
-    administered(
+    apart(
         "admin.reloaded",
         "The configuration was read again.",
         &[BY, facts(parts::RELOADED)],
         &[BY_NAME, CUT, detail(parts::RELOADED_DETAIL), long_facts(parts::RELOADED)],
     ),
-    administered(
+    apart(
         "admin.session_killed",
         "An administrator ended a session.",
         &[BY, CHAIN, facts(parts::KILLED), METHOD_BY, PROTO_BY, TLS_BY],
         &[ADDRESS_BY, BY_NAME, CUT, long_facts(parts::KILLED), NAMES_BY],
     ),
-    administered(
+    apart(
         "admin.target_asked",
         "Somebody has the command line ask a target, with the gateway's credential: `check`, or a command about policy that needs to \
          know what a database defines.",
@@ -270,32 +262,32 @@ pub const KINDS: &[Kind] = &[
         ],
         payload: &[COLUMNS, CUT, ROWS],
     },
-    refusal(
+    apart(
         "identity.refused",
         "Somebody was not let in: the proof failed.",
         &[COUNT, METHOD, PROTO, TLS, WHY_REFUSED],
         &[ADDRESS, DETAIL_REFUSED, LOGIN, TARGET_ASKED],
     ),
-    administered(
+    apart(
         "identity.token_created",
         "A token was made.",
         &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
         &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
     ),
-    administered(
+    apart(
         "identity.token_failed",
         "What an entry before it says of this token was not done, or not for long: its file could not be written.",
         &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
         &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
     ),
-    administered(
+    apart(
         "identity.token_revoked",
         "A token was revoked.",
         &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
         &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
     ),
     log("log.clock", "The wall clock jumped.", &[of_log(parts::CLOCK), FACTS_CUT]),
-    administered(
+    apart(
         "log.gap",
         "An operator declared that entries are missing; a new epoch begins.",
         &[BY, facts(parts::GAP)],
@@ -321,7 +313,7 @@ pub const KINDS: &[Kind] = &[
     log("log.sealed", "A segment is complete: its root and size.", &[of_log(parts::SEALED), FACTS_CUT]),
     log("log.started", "A writer opened the log.", &[of_log(parts::STARTED), FACTS_CUT]),
     log("log.stopped", "A writer closed the log in order.", &[of_log(parts::STOPPED), FACTS_CUT]),
-    administered(
+    apart(
         "record.read",
         "Somebody read the record.",
         &[BY, CHAIN, facts(parts::READ), METHOD_BY, PROTO_BY, TLS_BY],
@@ -361,7 +353,7 @@ pub const KINDS: &[Kind] = &[
         leaf: &[COVERAGE, METHOD, PROTO, field("server", Text, "The target's version as it says."), TLS],
         payload: &[ADDRESS, CLAIMS, CUT, LOGIN, LINK_NAMES, PASSED_ON],
     },
-    refusal(
+    apart(
         "session.refused",
         "Somebody got no session, or was refused a request of the API, although no proof failed: who they are was proved, or not \
          asked yet.",

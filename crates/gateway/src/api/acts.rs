@@ -23,6 +23,12 @@ use crate::reading::what;
 type Answered = Result<Json<Value>, Failure>;
 type Of = State<Arc<Api>>;
 
+/// Does an act to its end, also where who asked for it has left meanwhile: what is recorded is done.
+async fn to_its_end(act: impl Future<Output = Answered> + Send + 'static) -> Answered {
+    let failed = |_| Failure::new("the gateway failed while it did this", "the gateway's messages say more");
+    tokio::spawn(act).await.map_err(failed)?
+}
+
 pub(super) async fn create_token(
     State(api): Of,
     Extension(caller): Extension<Caller>,
@@ -30,8 +36,11 @@ pub(super) async fn create_token(
 ) -> Answered {
     let config = api.gateway.config.load_full();
     new.targets = targets(new.targets, Some(&config), !new.roles.is_empty())?;
-    let created = api.gateway.desk.create_token(&new, &caller.by).await?;
-    Ok(Json(json!(handed(&created, Some(&config)))))
+    to_its_end(async move {
+        let created = api.gateway.desk.create_token(&new, &caller.by).await?;
+        Ok(Json(json!(handed(&created, Some(&config)))))
+    })
+    .await
 }
 
 pub(super) async fn list_tokens(State(api): Of, Extension(caller): Extension<Caller>) -> Answered {
@@ -59,8 +68,11 @@ pub(super) async fn revoke_token(
     Extension(caller): Extension<Caller>,
     Asked(what): Asked<Revoke>,
 ) -> Answered {
-    let token = api.gateway.desk.revoke_token(&what.token, &caller.by).await?;
-    Ok(Json(json!({ "id": token.id, "name": token.name })))
+    to_its_end(async move {
+        let token = api.gateway.desk.revoke_token(&what.token, &caller.by).await?;
+        Ok(Json(json!({ "id": token.id, "name": token.name })))
+    })
+    .await
 }
 
 pub(super) async fn list_sessions(State(api): Of, Extension(caller): Extension<Caller>) -> Answered {
@@ -104,9 +116,12 @@ pub(super) async fn kill_session(
     o.close();
     let leaf = text::Json::from_written(leaf);
     let none = text::Json::default();
-    api.gateway.desk.record("admin.session_killed", &caller.by, leaf, none).await?;
-    handle.kill();
-    Ok(Json(json!({ "id": handle.facts.id.to_string() })))
+    to_its_end(async move {
+        api.gateway.desk.record("admin.session_killed", &caller.by, leaf, none).await?;
+        handle.kill();
+        Ok(Json(json!({ "id": handle.facts.id.to_string() })))
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,4 +1,5 @@
-//! The topics of the columns seen last: a result's cells come column by column, row by row.
+//! The topics of the names seen last: of columns, because a result's cells come column by column, row by row; and of the words
+//! before a number or a sign in a text, because texts of statements come again with other literals.
 
 use std::cell::RefCell;
 
@@ -19,7 +20,7 @@ thread_local! {
     static SEEN: RefCell<Vec<Option<Slot>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The topic of a column. It depends on the name alone, so remembering it changes nothing but time.
+/// The topic of a column, or of the words before a value. It depends on the name alone, so remembering it changes nothing but time.
 pub(crate) fn topic(name: &str) -> Topic {
     let bytes = name.as_bytes();
     if bytes.len() > MAX_NAME {
