@@ -7,8 +7,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use thiserror::Error;
+
+use crate::direct::{Direct, Wrote};
 
 /// Bytes zeroed by one write while a segment is made ready. Large enough to be cheap, small enough not to hold the
 /// disk for long.
@@ -52,6 +56,15 @@ pub trait File: Send + Sync + fmt::Debug {
     /// fdatasync. After an error it must not be called again: the kernel may have dropped the pages, and the second
     /// call would claim that all is well.
     fn sync_data(&self) -> io::Result<()>;
+    /// [`File::write_at`] and [`File::sync_data`], in one call where that is cheaper. For the end of a live segment: what
+    /// follows in the file is zeros, and only one thread writes.
+    ///
+    /// # Errors
+    /// Which of the two has failed, because only the first may be tried again.
+    fn store(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        self.write_at(offset, bytes).map_err(StoreError::Write)?;
+        self.sync_data().map_err(StoreError::Sync)
+    }
     /// Reserves room so that the file has at least `len` bytes; new bytes read as zero.
     fn allocate(&self, len: u64) -> io::Result<()>;
     /// Cuts or extends the file.
@@ -68,6 +81,17 @@ pub trait File: Send + Sync + fmt::Debug {
     }
     /// Takes away everybody's right to write it (mode 0400). For sealed segments; open handles keep working.
     fn protect(&self) -> io::Result<()>;
+}
+
+/// Why bytes were not stored.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// They could not be written. Nothing is lost by trying again.
+    #[error("writing: {0}")]
+    Write(#[source] io::Error),
+    /// They may have been written, and not kept: never again in this process.
+    #[error("fdatasync: {0}")]
+    Sync(#[source] io::Error),
 }
 
 /// Reads a whole file. `limit` is the most it may hold; more is an `InvalidData` error.
@@ -136,12 +160,12 @@ impl Io for RealIo {
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let file = fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<Arc<dyn File>> {
         let file = fs::OpenOptions::new().read(true).write(write).open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -175,7 +199,24 @@ impl Io for RealIo {
 }
 
 #[derive(Debug)]
-struct RealFile(fs::File);
+struct RealFile(fs::File, Mutex<Ways>);
+
+/// How the end of a file is stored.
+#[derive(Debug)]
+enum Ways {
+    /// It has not been asked for yet.
+    Unknown,
+    /// By direct writes.
+    Direct(Direct),
+    /// Through the page cache, because there is no other.
+    Cached,
+}
+
+impl RealFile {
+    fn new(file: fs::File) -> Self {
+        Self(file, Mutex::new(Ways::Unknown))
+    }
+}
 
 impl File for RealFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -189,6 +230,22 @@ impl File for RealFile {
     fn sync_data(&self) -> io::Result<()> {
         // Not std's sync_data: that one repeats the call when a signal interrupts it, and a sync is never repeated.
         Ok(rustix::fs::fdatasync(&self.0)?)
+    }
+
+    fn store(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut ways = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*ways, Ways::Unknown) {
+            *ways = Direct::enable(&self.0).map_or(Ways::Cached, Ways::Direct);
+        }
+        if let Ways::Direct(direct) = &mut *ways {
+            if direct.store(&self.0, offset, bytes)? == Wrote::Durable {
+                return Ok(());
+            }
+            Direct::disable(&self.0).map_err(StoreError::Write)?;
+            *ways = Ways::Cached;
+        }
+        self.write_at(offset, bytes).map_err(StoreError::Write)?;
+        self.sync_data().map_err(StoreError::Sync)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {

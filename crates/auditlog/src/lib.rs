@@ -53,6 +53,7 @@
 //! - Memory is bounded: [`queue::QUEUE_BYTES`] queued, and one write of some MiB.
 
 pub mod codec;
+mod direct;
 pub mod durations;
 pub mod entry;
 pub mod frame;

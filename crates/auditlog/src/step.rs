@@ -14,7 +14,7 @@ use firsthand_model::time::{MonoMicros, UnixMicros};
 use crate::codec::{Codec, Sealed};
 use crate::entry::{Commitment, Stamp};
 use crate::frame::{self, MAX_GROUP, MAX_LEAF, MAX_PAYLOAD, SEAL_OVERHEAD};
-use crate::io::{File, Io};
+use crate::io::{File, Io, StoreError};
 use crate::keeper::{Keeper, Prepared, SealJob};
 use crate::open_set::{Change, OpenSet};
 use crate::queue::{SPENT_BYTES, SPENT_MAX, Shared, Slot};
@@ -148,16 +148,14 @@ impl<C: Codec> Core<C> {
             }
         }
         let path = || self.live.name.path(&self.log);
-        let end = self.live.at + self.work.batch.len() as u64;
-        self.live
-            .file
-            .write_at(self.live.at, &self.work.batch)
-            .map_err(|e| Trouble::Retry(format!("writing {} at {}: {e}", path().display(), self.live.at)))?;
+        let (at, end) = (self.live.at, self.live.at + self.work.batch.len() as u64);
         let before = self.io.mono_us();
-        self.live
-            .file
-            .sync_data()
-            .map_err(|e| Trouble::Fatal(format!("fdatasync of {} up to {end}: {e}", path().display())))?;
+        self.live.file.store(at, &self.work.batch).map_err(|e| match e {
+            StoreError::Write(e) => Trouble::Retry(format!("writing {} at {at}: {e}", path().display())),
+            StoreError::Sync(e) => {
+                Trouble::Fatal(format!("fdatasync of {} up to {end}: {e}", path().display()))
+            }
+        })?;
         self.commit(end, self.io.mono_us().saturating_sub(before));
         Ok(Step::Worked)
     }
