@@ -117,6 +117,7 @@ pub struct SessionState {
     catalog: Arc<Catalog>,
     fingerprint: u64,
     path: Path,
+    texts: Settings,
 }
 
 impl SessionState {
@@ -143,6 +144,7 @@ impl SessionState {
             catalog,
             fingerprint: 0,
             path: Path::default(),
+            texts: Settings::default(),
         };
         it.settle();
         it
@@ -187,7 +189,11 @@ impl SessionState {
     }
 
     /// How texts are read.
-    pub fn text_settings(&self) -> Settings {
+    pub const fn text_settings(&self) -> Settings {
+        self.texts
+    }
+
+    fn read_text_settings(&self) -> Settings {
         let is = |name: &str, value: &str| match self.now.settings.get(name) {
             None => true,
             Some(Some(now)) => now.eq_ignore_ascii_case(value),
@@ -317,7 +323,8 @@ impl SessionState {
         let mut hasher = DefaultHasher::new();
         (catalog.serial, self.path.fingerprint(), self.now.uncertain).hash(&mut hasher);
         self.start.unlimited_time.hash(&mut hasher);
-        let texts = self.text_settings();
+        let texts = self.read_text_settings();
+        self.texts = texts;
         (texts.standard_conforming_strings, texts.utf8, &self.declared).hash(&mut hasher);
         self.fingerprint = hasher.finish();
     }

@@ -11,7 +11,8 @@ pub(crate) fn is_address(text: &str) -> bool {
     if text.len() > LONGEST || !text.bytes().any(|b| b.is_ascii_digit()) || !text.contains(' ') {
         return false;
     }
-    if ends_in_state(text) || ends_in_town(text) || is_grid(text) {
+    let parted = text.contains([',', '\n']);
+    if parted && (ends_in_state(text) || ends_in_town(text)) || is_grid(text) {
         return true;
     }
     may_hold(text)

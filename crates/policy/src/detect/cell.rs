@@ -142,7 +142,7 @@ impl Detector {
         if class.dash() && class.space() && class.letters >= 10 && value.contains(" -") {
             net::flags(value, hits);
         }
-        if class.equals() && class.len >= 12 {
+        if class.equals >= net::FEWEST_PAIRS && class.len >= 12 {
             net::pairs(value, hits);
         }
         if class.len >= secrets::SHORTEST && class.letters > 0 {

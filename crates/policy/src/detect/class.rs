@@ -8,6 +8,8 @@ pub(crate) struct Class {
     pub(crate) digits: u32,
     /// Letters (ASCII).
     pub(crate) letters: u32,
+    /// Signs of equality.
+    pub(crate) equals: u32,
     /// Bytes.
     pub(crate) len: usize,
     json: bool,
@@ -53,16 +55,17 @@ const TABLE: [u16; 256] = {
 
 impl Class {
     pub(crate) fn of(value: &str) -> Self {
-        let (mut bits, mut digits, mut letters) = (0, 0, 0);
+        let (mut bits, mut digits, mut letters, mut equals) = (0, 0, 0, 0);
         for b in value.bytes() {
             let class = TABLE.get(usize::from(b)).copied().unwrap_or(OTHER);
             bits |= class;
             digits += u32::from(class == DIGIT);
             letters += u32::from(class & (UPPER | LOWER) != 0);
+            equals += u32::from(class == EQUALS);
         }
         let trimmed = value.trim_ascii();
         let json = matches!(trimmed.as_bytes(), [b'{', .., b'}'] | [b'[', .., b']']);
-        Self { bits, digits, letters, len: value.len(), json }
+        Self { bits, digits, letters, equals, len: value.len(), json }
     }
 
     const fn has(self, bit: u16) -> bool {

@@ -240,6 +240,9 @@ pub(crate) fn flags(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
+/// What has fewer pairs is no connection string.
+pub(crate) const FEWEST_PAIRS: u32 = 2;
+
 /// Adds connection strings of `key=value` pairs with a password: the run of pairs it stands in.
 pub(crate) fn pairs(text: &str, hits: &mut Vec<Hit>) {
     const KEYS: [&str; 7] =
@@ -254,7 +257,7 @@ pub(crate) fn pairs(text: &str, hits: &mut Vec<Hit>) {
                 real && KEYS.iter().any(|w| key.eq_ignore_ascii_case(w))
             },
         );
-        let many = segment.matches('=').count() >= 2;
+        let many = segment.bytes().filter(|b| *b == b'=').count() >= FEWEST_PAIRS as usize;
         if held && many {
             hits.push(run_of_pairs(segment, from));
         }

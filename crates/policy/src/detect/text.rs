@@ -271,17 +271,18 @@ pub(crate) fn context(value: &str, start: usize) -> Topic {
     let from =
         before.char_indices().rev().take_while(|(i, _)| start - i <= CONTEXT).last().map_or(0, |(i, _)| i);
     let mut tail = before.get(from..).unwrap_or_default();
-    if let Some((_, last)) = tail.rsplit_once(['\n', ';', '!', '?']) {
-        tail = last;
+    if let Some(end) = tail.bytes().rposition(|b| matches!(b, b'\n' | b';' | b'!' | b'?')) {
+        tail = tail.get(end + 1..).unwrap_or_default();
     }
     // `passport no. …` is no end of a sentence.
-    if let Some((first, last)) = tail.rsplit_once(". ")
+    if tail.contains('.')
+        && let Some((first, last)) = tail.rsplit_once(". ")
         && !is_abbreviated(first)
     {
         tail = last;
     }
-    let clause =
-        tail.rsplit_once(", ").map_or(tail, |(_, last)| if last.trim().is_empty() { tail } else { last });
+    let parts = if tail.contains(',') { tail.rsplit_once(", ") } else { None };
+    let clause = parts.map_or(tail, |(_, last)| if last.trim().is_empty() { tail } else { last });
     let mut tail = clause.trim_end_matches(|c: char| !c.is_alphanumeric());
     // `Ref 2024-01-15: …`: another number ends what the words before it tell.
     if tail.ends_with(|c: char| c.is_ascii_digit()) {

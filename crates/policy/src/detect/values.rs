@@ -1,7 +1,6 @@
 //! Detection as the port that masking uses: what is found, with the mask that its label asks for.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::hmac;
@@ -50,33 +49,63 @@ pub struct ScannedValues {
 }
 
 /// Texts that were looked at with no finding: a prepared statement is looked at once, not each time that it runs. The texts
-/// themselves are kept, not their hashes: another one must never pass for one of them.
+/// themselves are kept, not their hashes: another one must never pass for one of them. They are kept when they come for the second
+/// time: most texts with literals in them never do.
 #[derive(Debug)]
 struct CleanTexts {
-    slots: Vec<Mutex<Box<str>>>,
-    hasher: RandomState,
+    slots: Vec<Mutex<Slot>>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Of the text that was last looked at.
+    hash: u64,
+    kept: Box<str>,
+}
+
+/// What [`CleanTexts`] knows of a text.
+enum Known {
+    /// It was looked at, and is clean.
+    Clean,
+    /// One like it came just before: worth keeping.
+    Again,
+    New,
 }
 
 impl Default for CleanTexts {
     fn default() -> Self {
-        let slots = std::iter::repeat_with(Mutex::default).take(CLEAN_SLOTS).collect();
-        Self { slots, hasher: RandomState::new() }
+        Self { slots: std::iter::repeat_with(Mutex::default).take(CLEAN_SLOTS).collect() }
     }
 }
 
+/// A hash for finding a slot, word by word: whoever makes two texts meet gains nothing but that they are looked at.
+fn place(text: &str) -> u64 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(ODD);
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let hash = words.iter().fold(text.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let last = rest.iter().fold(0, |word, b| word << 8 | u64::from(*b));
+    let hash = mix(hash, last);
+    hash ^ hash >> 32
+}
+
 impl CleanTexts {
-    fn slot(&self, text: &str) -> Option<MutexGuard<'_, Box<str>>> {
-        let at = usize::try_from(self.hasher.hash_one(text) % CLEAN_SLOTS as u64).ok()?;
+    fn slot(&self, hash: u64) -> Option<MutexGuard<'_, Slot>> {
+        let at = usize::try_from(hash % CLEAN_SLOTS as u64).ok()?;
         Some(self.slots.get(at)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn has(&self, text: &str) -> bool {
-        self.slot(text).is_some_and(|kept| **kept == *text)
+    fn look_up(&self, text: &str, hash: u64) -> Known {
+        let Some(mut slot) = self.slot(hash) else { return Known::New };
+        if *slot.kept == *text {
+            return Known::Clean;
+        }
+        if std::mem::replace(&mut slot.hash, hash) == hash { Known::Again } else { Known::New }
     }
 
-    fn keep(&self, text: &str) {
-        if let Some(mut kept) = self.slot(text) {
-            *kept = text.into();
+    fn keep(&self, text: &str, hash: u64) {
+        if let Some(mut slot) = self.slot(hash) {
+            slot.kept = text.into();
         }
     }
 }
@@ -111,7 +140,9 @@ impl Values for ScannedValues {
     fn scan(&self, value: &str, column: &str, found: &mut Vec<Found>) {
         // Cells have a column, and come once.
         let comes_again = column.is_empty() && CLEAN_BYTES.contains(&value.len());
-        if comes_again && self.clean.has(value) {
+        let hash = if comes_again { place(value) } else { 0 };
+        let known = if comes_again { self.clean.look_up(value, hash) } else { Known::New };
+        if matches!(known, Known::Clean) {
             return;
         }
         let before = found.len();
@@ -124,8 +155,8 @@ impl Values for ScannedValues {
                 }
             }
         });
-        if comes_again && found.len() == before {
-            self.clean.keep(value);
+        if matches!(known, Known::Again) && found.len() == before {
+            self.clean.keep(value, hash);
         }
     }
 
