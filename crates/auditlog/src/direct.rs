@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fdatasync};
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
-use crate::io::StoreError;
+use crate::io::{StoreError, ZERO_SYNC};
 
 /// What direct writes are aligned to: no disk in use has larger logical blocks.
 const BLOCK: usize = 4096;
@@ -87,6 +87,33 @@ impl Direct {
             fdatasync(file).map_err(|e| StoreError::Sync(e.into()))?;
         }
         self.end = Some(at);
+        Ok(Wrote::Durable)
+    }
+
+    /// Writes zeros over whole blocks, durably. Bounds that are none are left to others.
+    pub(crate) fn fill(&mut self, file: &fs::File, from: u64, to: u64) -> io::Result<Wrote> {
+        let (mut at, mut unsynced) = (from, 0);
+        let whole = from.is_multiple_of(BLOCK as u64) && to.is_multiple_of(BLOCK as u64);
+        if !whole || to > self.len {
+            return Ok(Wrote::Unable);
+        }
+        self.end = None;
+        self.room.fill(0);
+        while at < to {
+            let n = usize::try_from(to - at).unwrap_or(CHUNK).min(CHUNK);
+            match pwritev2(file, &[IoSlice::new(self.aligned(0..n))], at, ReadWriteFlags::empty()) {
+                Ok(written) if written == n => {}
+                Ok(_) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Wrote::Unable),
+                Err(e) => return Err(e.into()),
+            }
+            at += n as u64;
+            unsynced += n as u64;
+            if unsynced >= ZERO_SYNC {
+                fdatasync(file)?;
+                unsynced = 0;
+            }
+        }
+        fdatasync(file)?;
         Ok(Wrote::Durable)
     }
 
@@ -187,6 +214,21 @@ mod tests {
             }
         }
         assert_eq!(fs::read(dir.path().join("f")).unwrap(), plain);
+    }
+
+    #[test]
+    fn zeros_take_the_place_of_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = zeros(dir.path());
+        file.write_all_at(&vec![7; LEN], 0).unwrap();
+        let Some(mut direct) = Direct::enable(&file) else { return };
+        assert_eq!(direct.store(&file, 100, b"abc").unwrap(), Wrote::Durable);
+        assert_eq!(direct.fill(&file, 4096, LEN as u64 - 4096).unwrap(), Wrote::Durable);
+        assert_eq!(direct.fill(&file, 0, 5).unwrap(), Wrote::Unable);
+        let bytes = fs::read(dir.path().join("f")).unwrap();
+        assert_eq!(&bytes[98..105], b"\x07\x07abc\0\0");
+        assert!(bytes[4096..LEN - 4096].iter().all(|b| *b == 0));
+        assert!(bytes[LEN - 4096..].iter().all(|b| *b == 7));
     }
 
     #[test]

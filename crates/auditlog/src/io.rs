@@ -20,7 +20,7 @@ pub const ZERO_CHUNK: usize = 1 << 20;
 
 /// How often zeroing waits for the disk, in bytes: a long unsynced run would make the live segment's next fdatasync
 /// wait for all of it.
-const ZERO_SYNC: u64 = 4 << 20;
+pub(crate) const ZERO_SYNC: u64 = 4 << 20;
 
 /// The file system as the log sees it, and the clocks.
 ///
@@ -65,6 +65,9 @@ pub trait File: Send + Sync + fmt::Debug {
         self.write_at(offset, bytes).map_err(StoreError::Write)?;
         self.sync_data().map_err(StoreError::Sync)
     }
+    /// Writes zeros over `from..to`, syncing now and then and at the end, so that later fdatasyncs over these bytes find
+    /// written blocks and need no change to the file's metadata.
+    fn fill(&self, from: u64, to: u64) -> io::Result<()>;
     /// Reserves room so that the file has at least `len` bytes; new bytes read as zero.
     fn allocate(&self, len: u64) -> io::Result<()>;
     /// Cuts or extends the file.
@@ -112,9 +115,8 @@ pub fn read_all(file: &dyn File, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes zeros over `from..to`, syncing now and then and at the end, so that later fdatasyncs over these bytes find
-/// written blocks and need no change to the file's metadata.
-pub fn zero_fill(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+/// [`File::fill`] by plain writes.
+pub(crate) fn fill_cached(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
     let zeros = vec![0u8; ZERO_CHUNK];
     let (mut at, mut unsynced) = (from, 0u64);
     while at < to {
@@ -248,6 +250,18 @@ impl File for RealFile {
         self.sync_data().map_err(StoreError::Sync)
     }
 
+    /// Past the page cache where that can be: nobody reads these zeros, and a direct write over cached ones would first have
+    /// to throw them away.
+    fn fill(&self, from: u64, to: u64) -> io::Result<()> {
+        let Some(mut direct) = Direct::enable(&self.0) else { return fill_cached(self, from, to) };
+        let filled = direct.fill(&self.0, from, to);
+        Direct::disable(&self.0)?;
+        match filled? {
+            Wrote::Durable => Ok(()),
+            Wrote::Unable => fill_cached(self, from, to),
+        }
+    }
+
     fn allocate(&self, len: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
@@ -256,7 +270,7 @@ impl File for RealFile {
             // Not every file system can reserve. Writing the zeros does the same, slower.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 let have = self.0.metadata()?.len();
-                zero_fill(self, have.min(len), len)
+                fill_cached(self, have.min(len), len)
             }
             Err(e) => Err(e.into()),
         }
@@ -294,7 +308,7 @@ mod tests {
         let file = io.create(&path).unwrap();
         assert!(io.create(&path).is_err());
         file.allocate(10_000).unwrap();
-        zero_fill(&*file, 0, 10_000).unwrap();
+        file.fill(0, 10_000).unwrap();
         file.write_at(9_998, b"xy").unwrap();
         file.sync_data().unwrap();
         io.rename(&path, &sub.join("b")).unwrap();

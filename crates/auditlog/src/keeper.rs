@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::io::{File, Io, zero_fill};
+use crate::io::{File, Io};
 use crate::queue::{Shared, lock};
 use crate::segment::{Index, SegmentIndex, SegmentName};
 use crate::walk::Walk;
@@ -168,7 +168,7 @@ impl<T> Keeper<T> {
 
     fn prepare(&self) -> Did {
         let made = self.create(NEXT, self.segment_bytes).and_then(|next| {
-            zero_fill(&*next.file, 0, next.capacity)?;
+            next.file.fill(0, next.capacity)?;
             Ok(next)
         });
         match made {

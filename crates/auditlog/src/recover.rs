@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::codec::Codec;
 use crate::frame::{self, FrameError};
-use crate::io::{File, Io, read_all, zero_fill};
+use crate::io::{File, Io, read_all};
 use crate::keeper::{TEMP, create, write_whole};
 use crate::lock::LockError;
 use crate::open_set::{OpenItem, OpenSet};
@@ -466,7 +466,7 @@ fn resume<C: Codec>(
 /// bytes again makes them dirty, so that the sync says something.
 fn settle(file: &dyn File, bytes: &[u8], scan: &Scan, torn: Option<usize>) -> io::Result<()> {
     if let Some(to) = torn {
-        zero_fill(file, scan.end as u64, to as u64)?;
+        file.fill(scan.end as u64, to as u64)?;
     }
     if let Some(last) = bytes.get(scan.last_write.clone()).filter(|b| !b.is_empty()) {
         file.write_at(scan.last_write.start as u64, last)?;
@@ -489,7 +489,7 @@ fn begin_epoch(
     let path = name.path(log);
     let make = || -> io::Result<Live> {
         let mut next = create(io, log, FIRST, bytes.max(header.size() as u64))?;
-        zero_fill(&*next.file, 0, next.capacity)?;
+        next.file.fill(0, next.capacity)?;
         place_first(io, log, &mut next, &header)?;
         let at = header.size() as u64;
         Ok(Live { file: next.file, name, at, capacity: next.capacity, index: None })

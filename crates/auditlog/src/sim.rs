@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::io::{File, Io};
+use crate::io::{File, Io, fill_cached};
 use crate::queue::lock;
 
 /// What the disk stores or loses as one.
@@ -533,6 +533,10 @@ impl File for SimFile {
                 Err(e)
             }
         }
+    }
+
+    fn fill(&self, from: u64, to: u64) -> io::Result<()> {
+        fill_cached(self, from, to)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {

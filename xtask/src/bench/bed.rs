@@ -34,6 +34,8 @@ pub(super) struct Bed {
     pub(super) direct: Peer,
     /// Relay, HAProxy, pgbouncer: those that are installed.
     pub(super) peers: Vec<Peer>,
+    /// Relays that wait for the disk, each with the cell it is for.
+    pub(super) waiting: Vec<(&'static str, Peer)>,
     /// What could not be compared with, and how to get it.
     pub(super) missing: Vec<String>,
     programs: PathBuf,
@@ -41,8 +43,9 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    /// Starts the server and the peers. `relay` is the release build of this program.
-    pub(super) fn start(dir: &Path, relay: &Path) -> Result<Self> {
+    /// Starts the server and the peers. `relay` is the release build of this program; `disk` a folder on the disk that a log
+    /// would wait for.
+    pub(super) fn start(dir: &Path, relay: &Path, disk: &Path) -> Result<Self> {
         let programs = postgresql_programs()?;
         fs::create_dir_all(dir)?;
         let login = |port| Login {
@@ -57,16 +60,28 @@ impl Bed {
             dir: dir.to_owned(),
             direct,
             peers: Vec::new(),
+            waiting: Vec::new(),
             missing: Vec::new(),
             programs,
             children: Vec::new(),
         };
         bed.start_server()?;
-        let upstream = bed.direct.login.port;
+        let upstream = format!("127.0.0.1:{}", bed.direct.login.port);
+        let relaying = |port: u16| {
+            let mut command = Command::new(relay);
+            command.args(["relay", &format!("127.0.0.1:{port}"), &upstream]);
+            command
+        };
         let port = free_port()?;
-        let mut command = Command::new(relay);
-        command.args(["relay", &format!("127.0.0.1:{port}"), &format!("127.0.0.1:{upstream}")]);
-        bed.add("relay", command, login(port))?;
+        bed.add("relay", relaying(port), login(port))?;
+        for (cell, when) in [("s1", "answers"), ("w1", "both")] {
+            let port = free_port()?;
+            let mut command = relaying(port);
+            command.arg(disk.join(format!("relay.{when}"))).arg(when);
+            bed.add("relay+disk", command, login(port))?;
+            let peer = bed.peers.pop().context("the relay was just added")?;
+            bed.waiting.push((cell, peer));
+        }
         bed.start_haproxy(login(free_port()?))?;
         bed.start_pgbouncer(login(free_port()?))?;
         Ok(bed)
