@@ -1,7 +1,7 @@
 //! Detection against a labelled table of generated values, and against anything at all.
 //!
 //! `detect/cases.jsonl` holds made-up values only: `{"kind", "value", "column"?, "gold": [[start, end, what]], "struct"}`, offsets
-//! in code points. What is asserted are the gates that the product promises, with the table's own figures above them.
+//! in code points; `detect/lookalikes.jsonl` more cells, and more that only look like them. What is asserted are the gates that the product promises, with the table's own figures above them.
 
 use firsthand_policy::detect::{Detector, Hit, TypeHint};
 use proptest::prelude::*;
@@ -19,8 +19,16 @@ struct Case {
 }
 
 #[expect(clippy::expect_used, reason = "the table is this test's own")]
+fn read(text: &str) -> Vec<Case> {
+    text.lines().map(|l| serde_json::from_str(l).expect("a case")).collect()
+}
+
 fn cases() -> Vec<Case> {
-    include_str!("detect/cases.jsonl").lines().map(|l| serde_json::from_str(l).expect("a case")).collect()
+    read(include_str!("detect/cases.jsonl"))
+}
+
+fn lookalikes() -> Vec<Case> {
+    read(include_str!("detect/lookalikes.jsonl"))
 }
 
 fn scan(detector: &Detector, value: &str, column: &str, hint: TypeHint) -> Vec<Hit> {
@@ -66,9 +74,18 @@ impl Tally {
 
 #[test]
 fn cells_keep_the_gates() {
+    keeps_the_gates(&cases());
+}
+
+#[test]
+fn what_only_looks_alike_is_left_alone() {
+    keeps_the_gates(&lookalikes());
+}
+
+fn keeps_the_gates(cases: &[Case]) {
     let detector = Detector::new();
     let (mut all, mut structured) = (Tally::default(), Tally::default());
-    for case in cases().iter().filter(|c| c.kind == "cell") {
+    for case in cases.iter().filter(|c| c.kind == "cell") {
         let found = !scan(&detector, &case.value, &case.column, TypeHint::Text).is_empty();
         all.count(found, !case.gold.is_empty());
         if case.structured {

@@ -95,6 +95,17 @@ struct Settled {
     own: Option<Arc<Catalog>>,
 }
 
+/// A cursor that is open.
+#[derive(Clone, Debug)]
+struct Cursor {
+    /// What its query does.
+    facts: Arc<Facts>,
+    /// WITH HOLD: the COMMIT runs what of the query is left.
+    hold: bool,
+    /// That has happened: no transaction's end closes it.
+    kept: bool,
+}
+
 /// What a savepoint goes back to: as it was, and what a commit would have kept.
 type Saved = (Settled, Option<Box<Settled>>);
 
@@ -113,7 +124,7 @@ pub struct SessionState {
     prepared: HashMap<String, Arc<(NodeEnum, Vec<Oid>)>>,
     /// Types that the client declares for the parameters of the text that is judged.
     declared: Arc<[Oid]>,
-    cursors: HashMap<String, (Arc<Facts>, bool)>,
+    cursors: HashMap<String, Cursor>,
     catalog: Arc<Catalog>,
     fingerprint: u64,
     path: Path,
@@ -268,7 +279,12 @@ impl SessionState {
     }
 
     pub(crate) fn cursor(&self, name: &str) -> Option<Arc<Facts>> {
-        if self.now.uncertain { None } else { self.cursors.get(name).map(|(facts, _)| Arc::clone(facts)) }
+        if self.now.uncertain { None } else { self.cursors.get(name).map(|it| Arc::clone(&it.facts)) }
+    }
+
+    /// What a COMMIT runs: the queries of cursors WITH HOLD that this transaction has declared.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Arc<Facts>> {
+        self.cursors.values().filter(|it| it.hold && !it.kept).map(|it| &it.facts)
     }
 
     pub(crate) fn has_cursor(&self, name: &str) -> bool {
@@ -322,7 +338,8 @@ impl SessionState {
         self.path = self.path_from(&catalog, names, self.is_certain());
         let mut hasher = DefaultHasher::new();
         (catalog.serial, self.path.fingerprint(), self.now.uncertain).hash(&mut hasher);
-        self.start.unlimited_time.hash(&mut hasher);
+        // With some it is another COMMIT.
+        (self.start.unlimited_time, self.held().next().is_some()).hash(&mut hasher);
         let texts = self.read_text_settings();
         self.texts = texts;
         (texts.standard_conforming_strings, texts.utf8, &self.declared).hash(&mut hasher);
@@ -350,7 +367,8 @@ impl SessionState {
                 self.now.uncertain |= uncertain;
             }
         }
-        self.cursors.retain(|_, (_, hold)| *hold && committed);
+        self.cursors.values_mut().for_each(|it| it.kept |= it.hold && committed);
+        self.cursors.retain(|_, it| it.kept);
     }
 
     /// Whether a transaction block is open, as far as was seen.
@@ -398,7 +416,8 @@ impl SessionState {
             Sequel::Deallocate(None) => self.prepared.clear(),
             Sequel::Declare { name, facts, hold } => {
                 if self.cursors.len() < NAMES_MAX {
-                    self.cursors.insert(name.clone(), (Arc::clone(facts), *hold));
+                    let it = Cursor { facts: Arc::clone(facts), hold: *hold, kept: false };
+                    self.cursors.insert(name.clone(), it);
                 }
             }
             Sequel::Close(Some(name)) => drop(self.cursors.remove(name)),

@@ -35,6 +35,12 @@ pub(crate) fn find(text: &str, hits: &mut Vec<Hit>) {
 /// Where the part before the `@` begins.
 fn local(text: &str, at: usize, floor: usize) -> Option<usize> {
     let before = text.get(floor..at)?;
+    if let Some(quoted) = before.strip_suffix('"') {
+        // `"two words"@example.org`
+        let open = quoted.rfind('"')?;
+        return (!quoted.get(open + 1..)?.trim().is_empty() && at - (floor + open) <= MAX_LOCAL)
+            .then_some(floor + open);
+    }
     let mut start = at;
     for (i, c) in before.char_indices().rev() {
         let fits = c.is_alphanumeric()

@@ -10,10 +10,11 @@ const MAX_WORDS: usize = 5;
 const MAX_WORD: usize = 40;
 
 /// Titles before a name.
-const TITLES: [&str; 33] = [
+const TITLES: [&str; 35] = [
     "Mr", "Mrs", "Ms", "Miss", "Dr", "Prof", "Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "Herr", "Herrn", "Frau",
     "Monsieur", "Madame", "Mme", "Mlle", "Señor", "Señora", "Sr.", "Sra.", "Signor", "Signora", "Sig.",
     "Mx.", "Sir", "Fru", "Dhr.", "Mevr.", "Ing.", "Mgr.", "Sr",
+    "Dra.", "Univ.Prof.",
 ];
 /// Words behind which somebody's name stands.
 const CUES: [&str; 46] = [
@@ -291,6 +292,10 @@ const EASTERN: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林
 pub(crate) struct Names {
     given: HashSet<&'static str>,
     family: HashSet<&'static str>,
+    /// Words of things, which nobody is called by.
+    words: HashSet<&'static str>,
+    /// Firms, brands, places and characters that are called like a person.
+    known: HashSet<&'static str>,
 }
 
 impl Names {
@@ -298,6 +303,8 @@ impl Names {
         Self {
             given: include_str!("names/given.txt").split_ascii_whitespace().collect(),
             family: include_str!("names/surnames.txt").split_ascii_whitespace().collect(),
+            words: include_str!("names/words.txt").split_ascii_whitespace().collect(),
+            known: include_str!("names/known.txt").lines().collect(),
         }
     }
 
@@ -312,6 +319,9 @@ impl Names {
     /// Whether a whole value is the name of a person: a given name first and a family name last, or turned round with a
     /// comma, or a title before capitals.
     pub(crate) fn is_full(&self, text: &str) -> bool {
+        if self.known.contains(text) {
+            return false;
+        }
         if let Some((family, given)) = text.split_once(", ") {
             return capitals(family)
                 && capitals(given)
@@ -388,7 +398,10 @@ impl Names {
             };
             let found = found
                 .or_else(|| self.cued(text, start, end))
-                .or_else(|| self.unknown_given(text, start, end));
+                .or_else(|| self.unknown_given(text, start, end))
+                .filter(|(range, _)| {
+                    text.get(range.clone()).is_some_and(|found| !self.known.contains(found))
+                });
             from = match found {
                 Some((range, score)) => {
                     let end = range.end;
@@ -408,7 +421,12 @@ impl Names {
             return None;
         }
         let (start, mut stop) = words.next()?;
-        if start != end + gap || !text.get(start..stop)?.chars().nth(1).is_some_and(char::is_lowercase) {
+        let first = text.get(start..stop)?;
+        if start != end + gap || !first.chars().nth(1).is_some_and(char::is_lowercase) {
+            return None;
+        }
+        // `Mr. Coffee`.
+        if self.words.contains(first) && !self.is_family(first) {
             return None;
         }
         for (s, e) in words.take(2) {
@@ -450,8 +468,10 @@ impl Names {
             .find(|(s, e)| !text.get(*s..*e).is_some_and(|w| is_particle(w) || self.is_given(w)))?;
         let word = text.get(s..e)?;
         let small = word.chars().skip(1).filter(|c| c.is_lowercase()).count();
-        let ordinary =
-            FIRMS.contains(&word) || PLACES.contains(&word) || super::address::is_street_word(word);
+        let ordinary = FIRMS.contains(&word)
+            || PLACES.contains(&word)
+            || self.words.contains(word)
+            || super::address::is_street_word(word);
         (s <= end + 12 && small >= 2 && !ordinary && text.get(end..s).is_some_and(|g| !g.contains(". ")))
             .then_some(e)
     }
@@ -590,10 +610,11 @@ fn untitled(text: &str) -> &str {
 }
 
 fn unsuffixed(text: &str) -> &str {
-    [" Jr.", " Jr", " Sr.", " II", " III", " MD", " PhD", " DDS", " DVM"]
-        .iter()
-        .find_map(|s| text.strip_suffix(s))
-        .unwrap_or(text)
+    const SUFFIXES: [&str; 16] = [
+        " Jr.", " Jr", " Sr.", " II", " III", " MD", " PhD", " DDS", " DVM", " B.Eng.", " B.Sc.", " B.A.", " M.Sc.",
+        " M.A.", " MBA.", " MBA",
+    ];
+    SUFFIXES.iter().find_map(|s| text.strip_suffix(s)).unwrap_or(text)
 }
 
 /// Two to four signs of eastern Asia that begin with a common family name.

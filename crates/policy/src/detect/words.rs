@@ -478,7 +478,8 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          jwt secret, passkey, app key, app password, consumer secret, consumer key, hook secret, \
          sign key, sentry dsn, conn str, database uri, db uri, mongo uri, mongodb uri, redis url, \
          clave api, clave privada, cle api, cle privee, schluessel, geheimnis, chave api, chave privada, \
-         api schluessel, bot token, personal token, deploy token, sas url",
+         api schluessel, bot token, personal token, deploy token, sas url, admin key, admin token, service key, \
+         service token, private token, access secret, security token, write key",
     ),
     (
         Topic::Ip,

@@ -14,6 +14,9 @@ use super::{
 use crate::resolve::{Made, name_of, text_of};
 use crate::state::SessionState;
 
+/// Stands for an expression that is not written out again: it cannot be parsed, so it cannot be told.
+const UNREAD: &str = "(";
+
 impl Catalog {
     fn next_local(&mut self) -> Oid {
         self.local = self.local.max(FIRST_LOCAL_OID) + 1;
@@ -171,10 +174,21 @@ impl Catalog {
                 }
             }
             NodeEnum::DropStmt(it) => self.drop_objects(it, state),
-            NodeEnum::AlterTableStmt(it) => self.doubt(it.relation.as_ref(), state),
+            NodeEnum::AlterTableStmt(it) => self.alter_table(it, state),
             NodeEnum::RenameStmt(it) => self.rename(it, state),
             NodeEnum::RuleStmt(it) => self.doubt_rule(it.relation.as_ref(), state),
-            NodeEnum::CreatePolicyStmt(it) => self.doubt(it.table.as_ref(), state),
+            NodeEnum::CreatePolicyStmt(it) => self.doubt_policies(it.table.as_ref(), state),
+            NodeEnum::AlterPolicyStmt(it) => self.doubt_policies(it.table.as_ref(), state),
+            NodeEnum::IndexStmt(it) if indexes_expressions(it) => {
+                self.doubt_planning(it.relation.as_ref(), state);
+            }
+            NodeEnum::CreateStatsStmt(it) if has_expressions(&it.exprs) => {
+                for node in &it.relations {
+                    if let Some(NodeEnum::RangeVar(to)) = &node.node {
+                        self.doubt_planning(Some(to), state);
+                    }
+                }
+            }
             NodeEnum::AlterFunctionStmt(_)
             | NodeEnum::AlterOperatorStmt(_)
             | NodeEnum::AlterObjectSchemaStmt(_)
@@ -183,6 +197,7 @@ impl Catalog {
             | NodeEnum::CreateExtensionStmt(_)
             | NodeEnum::ImportForeignSchemaStmt(_)
             | NodeEnum::CreateOpClassStmt(_)
+            | NodeEnum::AlterOpFamilyStmt(_)
             | NodeEnum::AlterExtensionContentsStmt(_) => {
                 // What these change is not followed: nothing is known until the next snapshot.
                 self.schemas.clear();
@@ -225,6 +240,14 @@ impl Catalog {
                 _ => {}
             }
         }
+        // What it checks is looked at where a table is planned whose rows it holds.
+        if doubtful && has_checks(&it.table_elts) {
+            for parent in &it.inh_relations {
+                if let Some(NodeEnum::RangeVar(parent)) = &parent.node {
+                    self.doubt_planning(Some(parent), state);
+                }
+            }
+        }
         for (at, column) in columns.iter_mut().enumerate() {
             column.number = i16::try_from(at + 1).unwrap_or(i16::MAX);
         }
@@ -244,16 +267,20 @@ impl Catalog {
     fn may_run(&self, node: &protobuf::Node, state: &SessionState) -> bool {
         let Some(NodeEnum::Constraint(it)) = &node.node else { return false };
         let constant = it.contype() == protobuf::ConstrType::ConstrDefault
-            && match it.raw_expr.as_deref().and_then(|n| n.node.as_ref()) {
-                Some(NodeEnum::AConst(_) | NodeEnum::SqlvalueFunction(_)) => true,
-                Some(NodeEnum::TypeCast(cast)) => {
-                    let inner = cast.arg.as_deref().and_then(|n| n.node.as_ref());
-                    let to = self.type_oid(cast.type_name.as_ref(), state);
-                    matches!(inner, Some(NodeEnum::AConst(_))) && (1..super::FIRST_USER_OID).contains(&to)
-                }
-                _ => false,
-            };
+            && it.raw_expr.as_deref().is_some_and(|value| self.is_constant(value, state));
         !constant && runs(it)
+    }
+
+    fn is_constant(&self, node: &protobuf::Node, state: &SessionState) -> bool {
+        match &node.node {
+            Some(NodeEnum::AConst(_) | NodeEnum::SqlvalueFunction(_)) => true,
+            Some(NodeEnum::TypeCast(cast)) => {
+                let inner = cast.arg.as_deref().and_then(|n| n.node.as_ref());
+                let to = self.type_oid(cast.type_name.as_ref(), state);
+                matches!(inner, Some(NodeEnum::AConst(_))) && (1..super::FIRST_USER_OID).contains(&to)
+            }
+            _ => false,
+        }
     }
 
     fn create_view(&mut self, it: &protobuf::ViewStmt, state: &SessionState) {
@@ -340,6 +367,9 @@ impl Catalog {
                 f.arguments.push(type_oid);
                 f.argument_names.push(name);
                 f.defaults += u16::from(parameter.defexpr.is_some());
+                if parameter.defexpr.as_deref().is_some_and(|default| !self.is_constant(default, state)) {
+                    f.default_expressions = Some(Arc::from(UNREAD));
+                }
                 if parameter.mode() == Mode::FuncParamVariadic {
                     f.variadic = 1;
                 }
@@ -455,7 +485,7 @@ impl Catalog {
             name: Arc::from(name),
             kind: b'd',
             base: self.type_oid(it.type_name.as_ref(), state),
-            checks: if checked { vec![Arc::from("(")] } else { Vec::new() },
+            checks: if checked { vec![Arc::from(UNREAD)] } else { Vec::new() },
             ..Type::default()
         };
         self.put_type(namespace, domain);
@@ -464,7 +494,7 @@ impl Catalog {
     fn create_type(&mut self, name: &[protobuf::Node], kind: u8, state: &SessionState) {
         let (schema, name) = name_of(name);
         let (namespace, schema) = self.place(schema, false, state);
-        let checks = if matches!(kind, b'b' | b'r') { vec![Arc::from("(")] } else { Vec::new() };
+        let checks = if matches!(kind, b'b' | b'r') { vec![Arc::from(UNREAD)] } else { Vec::new() };
         self.put_type(namespace, Type { schema, name: Arc::from(name), kind, checks, ..Type::default() });
     }
 
@@ -499,6 +529,37 @@ impl Catalog {
     /// Changed in a way that is not followed.
     fn doubt(&mut self, to: Option<&protobuf::RangeVar>, state: &SessionState) {
         self.edit(to, state, |relation| relation.doubtful = true);
+    }
+
+    fn alter_table(&mut self, it: &protobuf::AlterTableStmt, state: &SessionState) {
+        use protobuf::AlterTableType as T;
+        self.doubt(it.relation.as_ref(), state);
+        for command in it.cmds.iter().filter_map(|n| n.node.as_ref()) {
+            let NodeEnum::AlterTableCmd(command) = command else { continue };
+            match command.subtype() {
+                T::AtEnableRowSecurity => {
+                    self.edit(it.relation.as_ref(), state, |relation| relation.row_security = true);
+                }
+                T::AtAttachPartition | T::AtAddInherit => self.doubt_planning(it.relation.as_ref(), state),
+                _ if command.def.as_deref().is_some_and(|def| has_checks(std::slice::from_ref(def))) => {
+                    self.doubt_planning(it.relation.as_ref(), state);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Who reads it where row security is in force runs what nobody has read.
+    fn doubt_policies(&mut self, to: Option<&protobuf::RangeVar>, state: &SessionState) {
+        self.edit(to, state, |relation| {
+            relation.doubtful = true;
+            relation.policies.push(Arc::from(UNREAD));
+        });
+    }
+
+    /// Planning a statement about it runs what nobody has read.
+    fn doubt_planning(&mut self, to: Option<&protobuf::RangeVar>, state: &SessionState) {
+        self.edit(to, state, |relation| relation.planned_expressions.push(Arc::from(UNREAD)));
     }
 
     fn doubt_rule(&mut self, to: Option<&protobuf::RangeVar>, state: &SessionState) {
@@ -601,6 +662,24 @@ fn give_body(f: &mut Function, it: &protobuf::CreateFunctionStmt) {
         f.language = Arc::from("sql");
         f.source = body.map(Arc::from);
     }
+}
+
+/// Whether there are CHECK conditions among these columns and constraints.
+fn has_checks(elements: &[protobuf::Node]) -> bool {
+    elements.iter().any(|element| match &element.node {
+        Some(NodeEnum::ColumnDef(column)) => has_checks(&column.constraints),
+        Some(NodeEnum::Constraint(it)) => it.contype() == protobuf::ConstrType::ConstrCheck,
+        _ => false,
+    })
+}
+
+fn indexes_expressions(it: &protobuf::IndexStmt) -> bool {
+    let expression = |n: &protobuf::Node| matches!(&n.node, Some(NodeEnum::IndexElem(e)) if e.expr.is_some());
+    it.where_clause.is_some() || it.index_params.iter().any(expression)
+}
+
+fn has_expressions(elements: &[protobuf::Node]) -> bool {
+    elements.iter().any(|n| matches!(&n.node, Some(NodeEnum::StatsElem(e)) if e.expr.is_some()))
 }
 
 /// Whether a constraint of this kind is an expression, or compares with operators that it names.

@@ -389,6 +389,9 @@ impl Resolver<'_> {
     fn transaction(&mut self, it: &protobuf::TransactionStmt) -> Sequel {
         self.found.effect(Effect::Transaction);
         self.options(&it.options);
+        if it.kind() == TransactionStmtKind::TransStmtCommit {
+            self.held_cursors();
+        }
         match it.kind() {
             TransactionStmtKind::TransStmtBegin | TransactionStmtKind::TransStmtStart => Sequel::Begin,
             TransactionStmtKind::TransStmtCommit => Sequel::End { commit: true, chain: it.chain },
@@ -410,6 +413,14 @@ impl Resolver<'_> {
                 self.found.effect(Effect::Write);
                 Sequel::Nothing
             }
+        }
+    }
+
+    /// A COMMIT runs what is left of the queries of cursors WITH HOLD.
+    fn held_cursors(&mut self) {
+        for facts in self.state.held() {
+            self.by_name = true;
+            self.found.take(facts);
         }
     }
 
