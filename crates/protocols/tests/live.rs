@@ -14,6 +14,8 @@ mod server;
 
 #[path = "live/along.rs"]
 mod along;
+#[path = "live/piped.rs"]
+mod piped;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};

@@ -112,11 +112,6 @@ impl Sending {
         matches!(self.items.first(), Some((_, Item { what: What::Query(_), .. })))
     }
 
-    /// Whether the first of them is a Sync.
-    pub(super) fn is_sync(&self) -> bool {
-        matches!(self.items.first(), Some((_, Item { what: What::Sync, .. })))
-    }
-
     /// They will not be sent.
     pub(super) fn abandon(self, why: AbandonReason, out: &mut Vec<Action>) {
         for slot in self.slots {

@@ -62,9 +62,10 @@ pub(super) struct Radius {
 }
 
 impl Radius {
-    /// Whether the client's next messages have to wait.
-    pub(super) fn is_busy(&self) -> bool {
-        self.wrap.is_some() || self.held.is_some() || self.dropping.is_some()
+    /// Whether the client's next messages have to wait. `skipping`: the target skips up to a Sync that the client has still to
+    /// send; then that ends the dropping, and nothing else would.
+    fn is_busy(&self, skipping: bool) -> bool {
+        self.wrap.is_some() || self.held.is_some() || (self.dropping.is_some() && !skipping)
     }
 
     /// Whether messages are held back.
@@ -234,8 +235,16 @@ fn query(text: &str) -> Bytes {
 }
 
 impl PostgresDialect {
+    /// Whether the client's next messages have to wait for what limited commands come to.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.radius.is_busy(self.flight.is_skipping())
+    }
+
     /// Whether a message must wait: it may commit what a limited command in front of it did.
     pub(super) fn must_hold(&self, item: &Item, slots: &[Slot]) -> bool {
+        if self.is_among_copy_data() {
+            return false;
+        }
         let any =
             |is: fn(&Running) -> bool| self.flight.is_limited() && self.flight.running.iter().any(|r| is(r));
         let (limited, may_stop) = (any(|r| r.limit.is_some()), any(Running::may_be_withheld));
@@ -254,8 +263,6 @@ impl PostgresDialect {
                     || self.radius.is_wrapped()
                     || (wraps && !self.flight.is_idle())
             }
-            // Among copy data it counts for nothing, or for a COPY that has failed.
-            What::Sync if self.flight.is_reading_copy() => false,
             What::Sync => limited || ((may_stop || unnamed) && self.sync_commits()),
             What::Function(_) => limited || may_stop || unnamed,
             What::Execute(_) => {
@@ -268,6 +275,15 @@ impl PostgresDialect {
             }
             _ => false,
         }
+    }
+
+    /// Whether what goes out now stands among copy data that the target reads: there a Sync counts for nothing, and all else
+    /// ends the COPY with an error, so that nothing is committed; and what waits for the end of that COPY would wait for
+    /// ever. If the COPY has failed meanwhile, its transaction has, too: in the extended protocol the target skips up to a
+    /// Sync, behind which nothing is sent before that is known (`awaits_sync`). Between BEGIN and COMMIT of the gateway's own
+    /// it is another matter (`end_copy_over`).
+    fn is_among_copy_data(&self) -> bool {
+        self.flight.is_reading_copy() && !self.radius.is_wrapped()
     }
 
     /// Whether a Sync that goes out now would commit something: not within a transaction block.
@@ -286,6 +302,10 @@ impl PostgresDialect {
 
     /// Before a Query: what it needs around it. The refusal, when its limit cannot be kept.
     pub(super) fn wrap_query(&mut self, slots: &[Slot], out: &mut Vec<Action>) -> Result<(), Refusal> {
+        if self.is_among_copy_data() {
+            // It ends the COPY, and does nothing itself.
+            return Ok(());
+        }
         let counts = slots.iter().find_map(Slot::counts);
         match slots.iter().find_map(Slot::limit) {
             Some(limited) if slots.len() > 1 && !slots.iter().all(|slot| slot.stays_inside(stays_inside)) => {
@@ -316,12 +336,9 @@ impl PostgresDialect {
         let running = &self.flight.running;
         let waits = self.radius.is_wrapped()
             || running.iter().any(|r| r.limit.is_some() || r.traced || r.may_be_withheld());
-        let swallowed = self.flight.is_reading_copy();
-        let goes = |held: &Sending| {
-            (!waits && (!held.waits_for_all() || self.flight.is_idle())) || (swallowed && held.is_sync())
-        };
-        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || (!swallowed && self.awaits_name(out))
-        {
+        let among = self.is_among_copy_data();
+        let goes = |held: &Sending| among || (!waits && (!held.waits_for_all() || self.flight.is_idle()));
+        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || (!among && self.awaits_name(out)) {
             return;
         }
         let Some(held) = self.radius.held.take() else { return };
@@ -484,6 +501,10 @@ impl PostgresDialect {
             b'E' => frontend::encode_execute(&mut bytes, REFUSED_NAME, 0),
             b'D' => frontend::encode_describe(&mut bytes, statement),
             b'C' => frontend::encode_close(&mut bytes, statement),
+            b'X' => {
+                frontend::encode_terminate(&mut bytes);
+                Ok(())
+            }
             _ => frontend::encode_query(&mut bytes, text.as_bytes()),
         };
         debug_assert!(encoded.is_ok(), "neither name nor text holds a zero byte");

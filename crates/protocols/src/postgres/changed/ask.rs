@@ -73,7 +73,7 @@ impl PostgresDialect {
         }
         self.asking = false;
         self.forward(answers, out);
-        if !self.radius.is_busy() {
+        if !self.is_held_up() {
             // It says how things were; and a session that waits keeps nothing of it.
             self.changed.facts = None;
         }
