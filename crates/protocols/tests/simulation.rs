@@ -13,6 +13,8 @@
 mod copies;
 #[path = "simulation/model.rs"]
 mod model;
+#[path = "tables/plain.rs"]
+mod plain;
 #[path = "simulation/rig.rs"]
 mod rig;
 
@@ -94,7 +96,7 @@ fn round(dice: &mut Dice, out: &mut BytesMut) -> bool {
 /// A text, perhaps with a limit that it does not reach.
 fn limited(dice: &mut Dice) -> String {
     let text = dice.one(&TEXTS);
-    let comment = if text.starts_with("insert") { ["", " -- AFFECTED=99"][dice.roll(2)] } else { "" };
+    let comment = if text.starts_with("insert") { ["", " -- ROWS=99"][dice.roll(2)] } else { "" };
     format!("{text}{comment}")
 }
 

@@ -25,10 +25,11 @@ use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend;
 
 use super::batch::{Item, Plan, What};
+use super::changed::undone;
 use super::complete::{Ending, fail, finish, outcome};
 use super::dialect::PostgresDialect;
 use super::flight::{Entry, Running, Sent, lasts};
-use super::forward::{REFUSED_NAME, Sending, Slot};
+use super::forward::{Counting, REFUSED_NAME, Sending, Slot};
 use super::role::Change;
 use super::server::{Step, Walk};
 use super::{refuse, report};
@@ -59,6 +60,16 @@ pub(super) struct Radius {
     dropping: Option<u32>,
     /// Messages that wait for the end of limited commands.
     held: Option<Box<Sending>>,
+}
+
+impl Limit {
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
+
+    pub(super) fn rule(&self) -> &Arc<str> {
+        &self.rule
+    }
 }
 
 impl Radius {
@@ -119,8 +130,8 @@ fn count(shape: &Shape, changes: Option<&Changes>) -> Count {
     }
     let untold = match changes {
         Some(Changes::Rows(change)) => change.nested,
-        Some(Changes::Untold("cte" | "explain" | "truncate" | "opaque")) => true,
-        Some(Changes::Untold(_)) | None => false,
+        Some(Changes::Untold("cte" | "explain" | "truncate" | "opaque", _)) => true,
+        Some(Changes::Untold(..)) | None => false,
     };
     match shape.tag.as_str() {
         _ if untold => Count::Untold,
@@ -318,7 +329,10 @@ impl PostgresDialect {
         }
         let wraps = self.transaction == Transaction::Idle;
         match counts {
-            Some((reach, seq)) => self.ask_along(if wraps { "BEGIN;" } else { "" }, &reach, seq, false, out),
+            Some(Counting { reach, manner, seq }) => {
+                let with = if wraps { "BEGIN;" } else { "" };
+                self.ask_along(with, (&reach, manner), seq, false, out);
+            }
             None if wraps => {
                 out.push(Action::ToServer(self.without_command(query("BEGIN"))));
                 self.flight.push(Entry::plain(Sent::Own));
@@ -439,7 +453,13 @@ impl PostgresDialect {
         {
             let rows = CommandTag::read(walk.body(len)).ok().and_then(|tag| tag.rows()).unwrap_or(0);
             let along = self.flight.running.front().and_then(|r| r.along.as_ref());
-            let along = along.map_or(0, |along| along.beside(rows));
+            let along = match along.map_or(Ok(0), |along| along.beside(rows)) {
+                Ok(along) => along,
+                Err(why) => {
+                    let refusal = undone(limit.most, &limit.rule, why);
+                    return Some(self.undo(&refusal, Some(rows), len, walk, out));
+                }
+            };
             self.radius.sum = self.radius.sum.saturating_add(rows).saturating_add(along);
             if self.radius.sum > limit.most {
                 let refusal = over(rows, along, self.radius.sum, &limit);

@@ -17,6 +17,7 @@ use firsthand_session::{Answer, Session};
 use firsthand_sql::Analyzer;
 
 use super::model::Model;
+use super::plain::Plain;
 
 pub(crate) const NOW: MonoMicros = MonoMicros(0);
 
@@ -79,9 +80,15 @@ impl Rig {
         let setup = Setup {
             knowing: None,
             changed: firsthand_model::target::ChangedRows::Off,
-            tables: None,
+            tables: Some(Arc::new(Plain)),
             analyzer: analyzer(),
-            parameters: Vec::new(),
+            parameters: [
+                ("client_encoding", "UTF8"),
+                ("server_encoding", "UTF8"),
+                ("server_version", "15.18"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
             session_role: "orders_rw".to_owned(),
             role: "orders_rw".to_owned(),
             session: session.facts().id,
