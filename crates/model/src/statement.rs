@@ -21,6 +21,11 @@ pub struct Facts {
     pub settings: Vec<String>,
     /// It can change every row of what it writes: no WHERE, or one that does not depend on the row; TRUNCATE.
     pub unbounded: bool,
+    /// More rows may change along with those that it changes itself, by what its relations have: actions of foreign keys,
+    /// triggers that change rows, rules, views.
+    pub takes_along: bool,
+    /// Functions that it calls may change rows, or what they do is not known.
+    pub code_writes: bool,
     /// Why not all of what it does can be told. Then `effects` holds `unknown`.
     pub opaque: Option<Opaque>,
     /// Where the columns of its rows (or of its COPY data, or RETURNING) come from.

@@ -13,6 +13,8 @@
 mod copies;
 #[path = "simulation/model.rs"]
 mod model;
+#[path = "tables/plain.rs"]
+mod plain;
 #[path = "simulation/rig.rs"]
 mod rig;
 
@@ -91,6 +93,13 @@ fn round(dice: &mut Dice, out: &mut BytesMut) -> bool {
     }
 }
 
+/// A text, perhaps with a limit that it does not reach.
+fn limited(dice: &mut Dice) -> String {
+    let text = dice.one(&TEXTS);
+    let comment = if text.starts_with("insert") { ["", " -- ROWS=99"][dice.roll(2)] } else { "" };
+    format!("{text}{comment}")
+}
+
 fn pipeline(dice: &mut Dice, out: &mut BytesMut) {
     for _ in 0..=dice.roll(9) {
         if dice.roll(12) == 0 {
@@ -104,11 +113,11 @@ fn pipeline(dice: &mut Dice, out: &mut BytesMut) {
         let (statement, portal) = (dice.one(&NAMES).as_bytes(), dice.one(&NAMES).as_bytes());
         match dice.roll(12) {
             0..=2 => {
-                frontend::encode_parse(out, statement, dice.one(&TEXTS).as_bytes(), &[]).unwrap();
+                frontend::encode_parse(out, statement, limited(dice).as_bytes(), &[]).unwrap();
                 frontend::encode_bind(out, (portal, statement), (Format::Text, &[]), Format::Text).unwrap();
                 frontend::encode_execute(out, portal, 0).unwrap();
             }
-            3 => frontend::encode_parse(out, statement, dice.one(&TEXTS).as_bytes(), &[]).unwrap(),
+            3 => frontend::encode_parse(out, statement, limited(dice).as_bytes(), &[]).unwrap(),
             4 => frontend::encode_bind(out, (portal, statement), (Format::Text, &[]), Format::Text).unwrap(),
             5 | 6 => frontend::encode_execute(out, portal, dice.roll(3) as i32).unwrap(),
             7 => frontend::encode_describe(out, Object::Statement(statement)).unwrap(),
@@ -217,7 +226,7 @@ fn play(seed: u64) {
         }
         direct_out.extend_from_slice(&direct.out.split());
         if waits {
-            check_read(&rig, &direct_out, seed, &sent);
+            check_read(&rig, &direct_out, false, seed, &sent);
         }
     }
     let mut sync = BytesMut::new();
@@ -226,11 +235,15 @@ fn play(seed: u64) {
     direct_out.extend_from_slice(&direct.out.split());
     rig.client.extend_from_slice(&sync);
     rig.settle(&mut dice);
-    check_read(&rig, &direct_out, seed, &sent);
+    check_read(&rig, &direct_out, true, seed, &sent);
     let told = || format!("seed {seed}: {sent:#?}\n{:?}\n{:#?}", rig.closed, rig.fakes.log.words());
     assert_eq!(rig.closed, None, "{}", told());
     assert!(
-        !rig.dialect.is_busy() && rig.asking.is_none() && rig.client.is_empty() && rig.from_client.is_empty(),
+        !rig.dialect.is_busy()
+            && rig.asking.is_none()
+            && rig.looking.is_none()
+            && rig.client.is_empty()
+            && rig.from_client.is_empty(),
         "{}",
         told()
     );
@@ -238,13 +251,14 @@ fn play(seed: u64) {
     check_log(&rig, seed);
 }
 
-/// The client has read the same bytes, also those that came without a Sync.
-fn check_read(rig: &Rig, direct_out: &[u8], seed: u64, sent: &[String]) {
+/// The client has read the same bytes, also those that came without a Sync; before the end perhaps more: the gateway asks for
+/// answers for its own sake.
+fn check_read(rig: &Rig, direct_out: &[u8], end: bool, seed: u64, sent: &[String]) {
     let same = rig.to_client.iter().zip(direct_out).take_while(|(a, b)| a == b).count();
     let after =
         |bytes: &[u8]| bytes[same.saturating_sub(60)..bytes.len().min(same + 200)].escape_ascii().to_string();
     assert!(
-        rig.to_client == direct_out,
+        rig.to_client == direct_out || (!end && rig.to_client.starts_with(direct_out)),
         "seed {seed}: {sent:#?}\n{:?}\n{:#?}\n through {}\n directly {}",
         rig.closed,
         rig.fakes.log.words(),

@@ -128,7 +128,8 @@ pub struct Analysis {
 pub struct Statement {
     /// Tag, effects, tables, whether it only reads.
     pub shape: Arc<Shape>,
-    /// Which rows it changes, where it is the only statement of its text and changes rows.
+    /// Which rows it changes. The places in it are those of its own text, so that RETURNING can be added only where it is
+    /// the only statement.
     pub changes: Option<Arc<Changes>>,
     pub(crate) place: Place,
 }
@@ -312,7 +313,11 @@ fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
         let shape = node.map(|node| shape_of(node.to_ref()));
         let shape =
             shape.ok_or_else(|| Unparsed::Syntax("the parser gave a statement without a tree".to_owned()))?;
-        statements.push(Statement { shape: Arc::new(shape), changes: None, place: Place::At(place) });
+        // Among others its own part of the text is looked at; the only one takes the comments around it along.
+        let part = text.get(place.clone()).unwrap_or_default();
+        let several = parsed.protobuf.stmts.len() > 1;
+        let changes = node.filter(|_| several).and_then(|node| changes_of(node.to_ref(), part)).map(Arc::new);
+        statements.push(Statement { shape: Arc::new(shape), changes, place: Place::At(place) });
     }
     if let ([only], [raw]) = (statements.as_mut_slice(), parsed.protobuf.stmts.as_slice()) {
         let node = raw.stmt.as_ref().and_then(|stmt| stmt.node.as_ref());

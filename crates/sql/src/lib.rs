@@ -48,7 +48,7 @@ pub use analysis::{
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
 pub use copying::{CopyForm, CopyOptions, copy_options};
-pub use returning::{Action, Change, Changes, quoted, with_returning};
+pub use returning::{Action, Change, Changes, Target, quoted, with_returning};
 pub use secrets::{
     Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, mask, mask_connection, mask_message,
     mask_report, may_hold_secret,

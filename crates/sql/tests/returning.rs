@@ -10,7 +10,7 @@ fn rewritten(analyzer: &Analyzer, text: &str, columns: &[&str]) -> String {
     let [only] = analysis.statements() else { return "several".to_owned() };
     match only.changes.as_deref() {
         None => "nothing".to_owned(),
-        Some(Changes::Untold(why)) => (*why).to_owned(),
+        Some(Changes::Untold(why, _)) => (*why).to_owned(),
         Some(Changes::Rows(change)) => with_returning(text.as_bytes(), change, &items(change, columns))
             .map_or("not the same".to_owned(), |text| String::from_utf8(text).unwrap()),
     }

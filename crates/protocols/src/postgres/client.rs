@@ -86,7 +86,7 @@ impl PostgresDialect {
                 input.advance(len);
                 continue;
             }
-            if self.radius.is_busy() && (!matches!(tag, b'd' | b'c' | b'f') || self.holds_copy()) {
+            if self.is_held_up() && (!matches!(tag, b'd' | b'c' | b'f') || self.holds_copy()) {
                 self.end_copy_over(tag, out);
                 return;
             }
@@ -423,7 +423,7 @@ impl PostgresDialect {
             return;
         }
         // Also where what comes behind it cannot be read.
-        if !self.may_ask() || self.radius.is_busy() || self.awaits_sync(tag, out) {
+        if !self.may_ask() || self.is_held_up() || self.awaits_sync(tag, out) {
             return;
         }
         let view = match self.view() {

@@ -236,7 +236,7 @@ impl PostgresDialect {
             // The target ends it.
             return self.hand_on_broken(out);
         }
-        if !self.flight.is_idle() || self.radius.is_busy() {
+        if !self.flight.is_idle() || self.is_held_up() {
             return;
         }
         match self.life {
@@ -384,7 +384,7 @@ impl Dialect for PostgresDialect {
     }
 
     fn is_busy(&self) -> bool {
-        self.asking || self.thinking.is_some() || !self.flight.is_idle() || self.radius.is_busy()
+        self.asking || self.thinking.is_some() || !self.flight.is_idle() || self.is_held_up()
     }
 
     fn is_owed(&self) -> bool {

@@ -6,13 +6,12 @@ use bytes::{Bytes, BytesMut};
 use firsthand_model::command::{Shape, Step};
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::{AbandonReason, Transaction};
-use firsthand_model::target::ChangedRows;
 use firsthand_session::{Answer, Refusal};
 use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::{self, Object as Described};
 
 use super::batch::{Batch, Item, Messages, Plan, What};
-use super::changed::{Along, FETCHED, Reach};
+use super::changed::{Manner, Reach};
 use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
@@ -60,9 +59,8 @@ impl Slot {
     }
 
     /// How far its change goes, if that is to be counted, and which command it is.
-    pub(super) fn counts(&self) -> Option<(Arc<Reach>, u64)> {
-        let running = self.permitted()?;
-        Some((Arc::clone(running.along.as_ref()?.asks()?), running.seq))
+    pub(super) fn counts(&self) -> Option<Counting> {
+        counting(self.permitted()?)
     }
 
     pub(super) fn is_limited(&self) -> bool {
@@ -78,6 +76,14 @@ impl Slot {
         }
     }
 
+    /// It is refused after all: what becomes of its permit.
+    fn refuse(&mut self, refusal: Refusal) -> Option<Action> {
+        match std::mem::replace(&mut self.fate, Fate::Refused(Box::new(refusal))) {
+            Fate::Permitted(running) => Some(Action::Abandon(running.permit, AbandonReason::RefusedTogether)),
+            Fate::Queued(_) | Fate::Refused(_) | Fate::Done => None,
+        }
+    }
+
     fn seq(&self) -> u64 {
         match &self.fate {
             Fate::Permitted(running) => running.seq,
@@ -85,6 +91,18 @@ impl Slot {
             Fate::Refused(_) | Fate::Done => 0,
         }
     }
+}
+
+/// How far a change goes that is to be counted, how that is asked, and which command it is.
+pub(super) struct Counting {
+    pub(super) reach: Arc<Reach>,
+    pub(super) manner: Manner,
+    pub(super) seq: u64,
+}
+
+fn counting(running: &Running) -> Option<Counting> {
+    let (reach, manner) = running.along.as_ref()?.asks()?;
+    Some(Counting { reach: Arc::clone(reach), manner, seq: running.seq })
 }
 
 /// Messages that go out together, through one command's permit.
@@ -110,11 +128,6 @@ impl Sending {
     /// Whether the first of them waits until nothing at all is under way.
     pub(super) fn waits_for_all(&self) -> bool {
         matches!(self.items.first(), Some((_, Item { what: What::Query(_), .. })))
-    }
-
-    /// Whether the first of them is a Sync.
-    pub(super) fn is_sync(&self) -> bool {
-        matches!(self.items.first(), Some((_, Item { what: What::Sync, .. })))
     }
 
     /// They will not be sent.
@@ -191,6 +204,12 @@ impl PostgresDialect {
                 self.leave_out(&item.what);
                 continue;
             }
+            let message = bytes.message(span.len, item.len);
+            if let Some((refusal, of)) = self.goes_too_far(&item, message, &slots, settled) {
+                // What stands before it is of the same command, and went out as permitted.
+                self.send(&mut span, &mut bytes, &mut slots, out);
+                out.extend(slots.get_mut(of).and_then(|slot| slot.refuse(refusal)));
+            }
             if let What::Query(range) = &item.what {
                 refuse_together(slots.get_mut(range.clone()).unwrap_or_default(), out);
             }
@@ -235,7 +254,8 @@ impl PostgresDialect {
         }
         self.describe_unseen(&item, span, bytes, slots, out);
         if let What::Bind(portal) = &item.what {
-            self.reach_of_portal(portal, *settled);
+            let limited = item.owner.and_then(|o| slots.get(o)).is_some_and(Slot::is_limited);
+            self.reach_of_portal(portal, *settled, limited);
         }
         let counts = self.count_before(&item, span, bytes, slots, out);
         let seq = item.owner.and_then(|o| slots.get(o)).map_or(0, Slot::seq);
@@ -259,7 +279,7 @@ impl PostgresDialect {
             span.len += item.len;
         }
         let runs = match &item.what {
-            _ if self.changed.kept == ChangedRows::Off => &[],
+            _ if self.changed.source.is_none() => &[],
             What::Query(range) => slots.get(range.clone()).unwrap_or_default(),
             What::Execute(_) => item.owner.and_then(|o| slots.get(o..=o)).unwrap_or_default(),
             _ => &[],
@@ -272,12 +292,12 @@ impl PostgresDialect {
         let simple = matches!(item.what, What::Query(_));
         self.queue(at, item, slots);
         self.flight.extras(&after, seq);
-        if let Some((reach, seq)) = counts {
+        if let Some(Counting { reach, manner, seq }) = counts {
             self.send(span, bytes, slots, out);
             if simple {
-                self.ask_along("", &reach, seq, true, out);
+                self.ask_along("", (&reach, manner), seq, true, out);
             } else {
-                self.pipeline_along(&reach, seq, true, out);
+                self.pipeline_along((&reach, manner), seq, true, out);
             }
         }
     }
@@ -291,33 +311,47 @@ impl PostgresDialect {
         bytes: &mut Messages,
         slots: &mut [Slot],
         out: &mut Vec<Action>,
-    ) -> Option<(Arc<Reach>, u64)> {
+    ) -> Option<Counting> {
         let running = match item.owner.and_then(|o| slots.get_mut(o)).map(|slot| &mut slot.fate) {
             Some(Fate::Permitted(running)) => running,
             _ => return None,
         };
         match &item.what {
             What::Execute(Some(portal)) => {
-                let mut reached = portal.reached.get()?.clone();
-                portal.counted.set(()).ok()?;
-                if self.in_parts(portal, bytes.message(span.len, item.len)) {
-                    reached = Err(FETCHED);
-                }
-                let mut along = Along::new(reached.clone());
+                let mut along = self.along_of(portal, bytes.message(span.len, item.len))?;
                 along.awaits();
                 running.along = Some(along);
-                let seq = running.seq;
-                let reach = reached.ok()?;
+                let counting = counting(running)?;
                 self.send(span, bytes, slots, out);
                 span.owner = item.owner;
-                self.pipeline_along(&reach, seq, false, out);
-                Some((reach, seq))
+                self.pipeline_along((&counting.reach, counting.manner), counting.seq, false, out);
+                Some(counting)
             }
             What::Query(_) => {
-                let along = running.along.as_mut()?;
-                let reach = Arc::clone(along.asks()?);
-                along.awaits();
-                Some((reach, running.seq))
+                running.along.as_mut()?.awaits();
+                counting(running)
+            }
+            _ => None,
+        }
+    }
+
+    /// The refusal of a command that has a limit of rows and may take others along that cannot be counted, before it runs; and
+    /// which one that is.
+    fn goes_too_far(
+        &self,
+        item: &Item,
+        message: &[u8],
+        slots: &[Slot],
+        settled: bool,
+    ) -> Option<(Refusal, usize)> {
+        match &item.what {
+            What::Query(range) => {
+                let slots = slots.get(range.clone()).unwrap_or_default();
+                Some((self.query_goes_too_far(slots, settled)?, range.start))
+            }
+            What::Execute(Some(portal)) => {
+                let running = slots.get(item.owner?)?.permitted()?;
+                Some((self.portal_goes_too_far(running, portal, message, settled)?, item.owner?))
             }
             _ => None,
         }

@@ -167,7 +167,10 @@ async fn telling(
     }
     match admitted.target.changed {
         _ if hello.wanted.unobserved => telling.coverage.push("unobserved"),
-        ChangedRows::Off => telling.coverage.push("changed-rows:off"),
+        ChangedRows::Off => {
+            telling.coverage.push("changed-rows:off");
+            telling.tables = it.askers.of(way(with, admitted)).filter(|_| !read_only);
+        }
         ChangedRows::Keys | ChangedRows::Values if read_only => {}
         ChangedRows::Keys | ChangedRows::Values => telling.tables = it.askers.of(way(with, admitted)),
         ChangedRows::Wal => {
@@ -176,6 +179,8 @@ async fn telling(
                 Some(follower) => follower.why_not().await,
                 None => Some(wal::UNREACHED),
             };
+            // For limits alone.
+            telling.tables = it.askers.of(way(with, admitted)).filter(|_| !read_only);
             telling.follower = follower.filter(|_| why_not.is_none() && !read_only);
             telling.coverage.extend(why_not);
         }

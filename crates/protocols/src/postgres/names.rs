@@ -176,8 +176,8 @@ pub(super) struct Portal {
     columns: OnceLock<Arc<Columns>>,
     /// Whether a list was added to its statement's text on the way to the target.
     pub(super) added: OnceLock<Decided>,
-    /// How far its change goes beyond its own rows, if further.
-    pub(super) reached: OnceLock<Reached>,
+    /// How far its change goes beyond its own rows, if further; empty: not known.
+    pub(super) reached: OnceLock<Option<Reached>>,
     /// It was executed, and what changed along was asked for.
     pub(super) counted: OnceLock<()>,
     /// It was executed with such a list and has no rows of its own: it cannot be once more.

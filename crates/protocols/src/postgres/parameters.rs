@@ -46,6 +46,12 @@ impl Parameters {
         !client.is_empty() && (client == server || **client == *b"sqlascii")
     }
 
+    /// Whether the server can make UTF-8 of every text that it stores.
+    pub(super) fn server_converts(&self) -> bool {
+        let [_, server] = &self.encodings;
+        !server.is_empty() && **server != *b"sqlascii"
+    }
+
     /// A setting has this value now.
     pub(super) fn set(&mut self, name: &[u8], value: &[u8]) {
         match name {

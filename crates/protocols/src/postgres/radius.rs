@@ -25,10 +25,11 @@ use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend;
 
 use super::batch::{Item, Plan, What};
+use super::changed::undone;
 use super::complete::{Ending, fail, finish, outcome};
 use super::dialect::PostgresDialect;
 use super::flight::{Entry, Running, Sent, lasts};
-use super::forward::{REFUSED_NAME, Sending, Slot};
+use super::forward::{Counting, REFUSED_NAME, Sending, Slot};
 use super::role::Change;
 use super::server::{Step, Walk};
 use super::{refuse, report};
@@ -61,10 +62,21 @@ pub(super) struct Radius {
     held: Option<Box<Sending>>,
 }
 
+impl Limit {
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
+
+    pub(super) fn rule(&self) -> &Arc<str> {
+        &self.rule
+    }
+}
+
 impl Radius {
-    /// Whether the client's next messages have to wait.
-    pub(super) fn is_busy(&self) -> bool {
-        self.wrap.is_some() || self.held.is_some() || self.dropping.is_some()
+    /// Whether the client's next messages have to wait. `skipping`: the target skips up to a Sync that the client has still to
+    /// send; then that ends the dropping, and nothing else would.
+    fn is_busy(&self, skipping: bool) -> bool {
+        self.wrap.is_some() || self.held.is_some() || (self.dropping.is_some() && !skipping)
     }
 
     /// Whether messages are held back.
@@ -118,8 +130,8 @@ fn count(shape: &Shape, changes: Option<&Changes>) -> Count {
     }
     let untold = match changes {
         Some(Changes::Rows(change)) => change.nested,
-        Some(Changes::Untold("cte" | "explain" | "truncate" | "opaque")) => true,
-        Some(Changes::Untold(_)) | None => false,
+        Some(Changes::Untold("cte" | "explain" | "truncate" | "opaque", _)) => true,
+        Some(Changes::Untold(..)) | None => false,
     };
     match shape.tag.as_str() {
         _ if untold => Count::Untold,
@@ -234,8 +246,16 @@ fn query(text: &str) -> Bytes {
 }
 
 impl PostgresDialect {
+    /// Whether the client's next messages have to wait for what limited commands come to.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.radius.is_busy(self.flight.is_skipping())
+    }
+
     /// Whether a message must wait: it may commit what a limited command in front of it did.
     pub(super) fn must_hold(&self, item: &Item, slots: &[Slot]) -> bool {
+        if self.is_among_copy_data() {
+            return false;
+        }
         let any =
             |is: fn(&Running) -> bool| self.flight.is_limited() && self.flight.running.iter().any(|r| is(r));
         let (limited, may_stop) = (any(|r| r.limit.is_some()), any(Running::may_be_withheld));
@@ -254,8 +274,6 @@ impl PostgresDialect {
                     || self.radius.is_wrapped()
                     || (wraps && !self.flight.is_idle())
             }
-            // Among copy data it counts for nothing, or for a COPY that has failed.
-            What::Sync if self.flight.is_reading_copy() => false,
             What::Sync => limited || ((may_stop || unnamed) && self.sync_commits()),
             What::Function(_) => limited || may_stop || unnamed,
             What::Execute(_) => {
@@ -268,6 +286,15 @@ impl PostgresDialect {
             }
             _ => false,
         }
+    }
+
+    /// Whether what goes out now stands among copy data that the target reads: there a Sync counts for nothing, and all else
+    /// ends the COPY with an error, so that nothing is committed; and what waits for the end of that COPY would wait for
+    /// ever. If the COPY has failed meanwhile, its transaction has, too: in the extended protocol the target skips up to a
+    /// Sync, behind which nothing is sent before that is known (`awaits_sync`). Between BEGIN and COMMIT of the gateway's own
+    /// it is another matter (`end_copy_over`).
+    fn is_among_copy_data(&self) -> bool {
+        self.flight.is_reading_copy() && !self.radius.is_wrapped()
     }
 
     /// Whether a Sync that goes out now would commit something: not within a transaction block.
@@ -286,6 +313,10 @@ impl PostgresDialect {
 
     /// Before a Query: what it needs around it. The refusal, when its limit cannot be kept.
     pub(super) fn wrap_query(&mut self, slots: &[Slot], out: &mut Vec<Action>) -> Result<(), Refusal> {
+        if self.is_among_copy_data() {
+            // It ends the COPY, and does nothing itself.
+            return Ok(());
+        }
         let counts = slots.iter().find_map(Slot::counts);
         match slots.iter().find_map(Slot::limit) {
             Some(limited) if slots.len() > 1 && !slots.iter().all(|slot| slot.stays_inside(stays_inside)) => {
@@ -298,7 +329,10 @@ impl PostgresDialect {
         }
         let wraps = self.transaction == Transaction::Idle;
         match counts {
-            Some((reach, seq)) => self.ask_along(if wraps { "BEGIN;" } else { "" }, &reach, seq, false, out),
+            Some(Counting { reach, manner, seq }) => {
+                let with = if wraps { "BEGIN;" } else { "" };
+                self.ask_along(with, (&reach, manner), seq, false, out);
+            }
             None if wraps => {
                 out.push(Action::ToServer(self.without_command(query("BEGIN"))));
                 self.flight.push(Entry::plain(Sent::Own));
@@ -316,12 +350,9 @@ impl PostgresDialect {
         let running = &self.flight.running;
         let waits = self.radius.is_wrapped()
             || running.iter().any(|r| r.limit.is_some() || r.traced || r.may_be_withheld());
-        let swallowed = self.flight.is_reading_copy();
-        let goes = |held: &Sending| {
-            (!waits && (!held.waits_for_all() || self.flight.is_idle())) || (swallowed && held.is_sync())
-        };
-        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || (!swallowed && self.awaits_name(out))
-        {
+        let among = self.is_among_copy_data();
+        let goes = |held: &Sending| among || (!waits && (!held.waits_for_all() || self.flight.is_idle()));
+        if !self.radius.held.as_ref().is_some_and(|held| goes(held)) || (!among && self.awaits_name(out)) {
             return;
         }
         let Some(held) = self.radius.held.take() else { return };
@@ -422,7 +453,13 @@ impl PostgresDialect {
         {
             let rows = CommandTag::read(walk.body(len)).ok().and_then(|tag| tag.rows()).unwrap_or(0);
             let along = self.flight.running.front().and_then(|r| r.along.as_ref());
-            let along = along.map_or(0, |along| along.beside(rows));
+            let along = match along.map_or(Ok(0), |along| along.beside(rows)) {
+                Ok(along) => along,
+                Err(why) => {
+                    let refusal = undone(limit.most, &limit.rule, why);
+                    return Some(self.undo(&refusal, Some(rows), len, walk, out));
+                }
+            };
             self.radius.sum = self.radius.sum.saturating_add(rows).saturating_add(along);
             if self.radius.sum > limit.most {
                 let refusal = over(rows, along, self.radius.sum, &limit);
@@ -484,6 +521,10 @@ impl PostgresDialect {
             b'E' => frontend::encode_execute(&mut bytes, REFUSED_NAME, 0),
             b'D' => frontend::encode_describe(&mut bytes, statement),
             b'C' => frontend::encode_close(&mut bytes, statement),
+            b'X' => {
+                frontend::encode_terminate(&mut bytes);
+                Ok(())
+            }
             _ => frontend::encode_query(&mut bytes, text.as_bytes()),
         };
         debug_assert!(encoded.is_ok(), "neither name nor text holds a zero byte");

@@ -539,7 +539,7 @@ impl PostgresDialect {
         if self.flight.is_idle() {
             self.changed.settled(status == TransactionStatus::Idle);
         }
-        if self.flight.is_idle() && self.batch.is_empty() && !self.asking && !self.radius.is_busy() {
+        if self.flight.is_idle() && self.batch.is_empty() && !self.asking && !self.is_held_up() {
             self.knowing.iter_mut().for_each(Knowing::settled);
         }
     }

@@ -113,7 +113,7 @@ pub(super) struct Piece {
     pub(super) text: Recorded,
     /// What it changes when it runs. Looked for here, because a large text is read apart from the sessions' loops.
     pub(super) change: Change,
-    /// Which rows it changes, where it is the only statement.
+    /// Which rows it changes.
     pub(super) changes: Option<Arc<Changes>>,
     /// What it leaves behind, where somebody asks what it means.
     pub(super) after: After,
@@ -197,7 +197,9 @@ impl Reading {
             }
             many => many
                 .iter()
-                .map(|s| Piece::new(Arc::clone(&s.shape), part(text, s.range(text)), settings, None))
+                .map(|s| {
+                    Piece::new(Arc::clone(&s.shape), part(text, s.range(text)), settings, s.changes.clone())
+                })
                 .collect(),
         };
         Self { pieces, opaque, unparsed: analysis.unparsed().cloned() }

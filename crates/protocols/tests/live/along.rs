@@ -85,7 +85,7 @@ const COUNTED: &[(&str, &str, &str)] = &[
     ("DELETE FROM kid", "", "changed-rows:no-key"),
 ];
 
-fn start() -> (Server, Session) {
+pub(super) fn start() -> (Server, Session) {
     let server = Server::start();
     let mut second = Session::open(&server.dir);
     let mut seed = BytesMut::new();
@@ -187,6 +187,14 @@ fn outside(server: &Server) {
         (String::new(), "changed-rows:truncate".to_owned())
     );
     through.query("ROLLBACK");
+    // And one that empties what was there before.
+    through.query("INSERT INTO log VALUES ('a'), ('b')");
+    let from = through.entries();
+    through.query("INSERT INTO emptied VALUES (1)");
+    assert_eq!(
+        through.counted(from, "INSERT INTO emptied"),
+        (String::new(), "changed-rows:truncate".to_owned())
+    );
     through.query("SET track_counts TO off");
     let from = through.entries();
     through.query("DELETE FROM cust WHERE id = 9");

@@ -52,8 +52,11 @@ pub(crate) struct Stage {
     stopped: bool,
 }
 
+#[path = "../tables/plain.rs"]
+mod plain;
 #[path = "../tables/mod.rs"]
 mod tables;
+use plain::Plain;
 use tables::Known;
 
 const NOW: MonoMicros = MonoMicros(0);
@@ -91,7 +94,10 @@ impl Stage {
             budget: Budget::new(head.room.unwrap_or(1 << 20)),
             message_bytes_max: head.message_bytes_max.unwrap_or(1 << 20),
             changed: head.changed.unwrap_or(ChangedRows::Off),
-            tables: Some(Arc::new(Known)),
+            tables: Some(match head.changed {
+                Some(_) => Arc::new(Known),
+                None => Arc::new(Plain),
+            }),
             unobserved: head.unobserved,
         };
         Self {

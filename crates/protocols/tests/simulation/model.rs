@@ -45,8 +45,13 @@ enum CopyEnd {
     Duplicate,
 }
 
+/// A text without the comment that says which limit it has.
+fn bare(text: &str) -> &str {
+    text.split(" --").next().unwrap_or_default()
+}
+
 fn copies_in(text: &str) -> Option<CopyEnd> {
-    match text {
+    match bare(text) {
         "copy t from stdin" => Some(CopyEnd::Well),
         "copy v from stdin" => Some(CopyEnd::Trigger),
         "copy w from stdin" => Some(CopyEnd::Duplicate),
@@ -303,7 +308,7 @@ impl Model {
     }
 
     fn analyze(&self, text: &str) -> Result<(), Failure> {
-        if self.block == Block::Failed && !matches!(text, "rollback" | "commit") {
+        if self.block == Block::Failed && !matches!(text.to_lowercase().as_str(), "rollback" | "commit") {
             return Err(Failure("25P02", "current transaction is aborted".into()));
         }
         if text.contains("nix") {
@@ -314,16 +319,22 @@ impl Model {
 
     /// Runs a statement; how many of its rows have been returned in all.
     fn execute(&mut self, text: &str, simple: bool, max_rows: i32, mut done: u32) -> Result<u32, Failure> {
-        self.executed.push(text.to_owned());
-        match text {
+        // What is written in capitals is the gateway's own.
+        if !matches!(text, "BEGIN" | "COMMIT" | "ROLLBACK") {
+            self.executed.push(text.to_owned());
+        }
+        match bare(text).to_lowercase().as_str() {
             "" => self.say(b'I', b""),
             "begin" => {
                 self.block = Block::Open;
                 self.say(b'C', b"BEGIN\0");
             }
             "commit" | "rollback" => {
-                let tag: &[u8] =
-                    if text == "commit" && self.block != Block::Failed { b"COMMIT\0" } else { b"ROLLBACK\0" };
+                let tag: &[u8] = if text.eq_ignore_ascii_case("commit") && self.block != Block::Failed {
+                    b"COMMIT\0"
+                } else {
+                    b"ROLLBACK\0"
+                };
                 self.block = Block::Idle;
                 self.say(b'C', tag);
             }

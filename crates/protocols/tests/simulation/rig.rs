@@ -8,14 +8,16 @@ use bytes::BytesMut;
 use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::MonoMicros;
 use firsthand_protocols::budget::Budget;
-use firsthand_protocols::dialect::{Action, Dialect};
+use firsthand_protocols::dialect::{Action, Dialect, Looking};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
+use firsthand_protocols::postgres::wal::{Naming, Verdict};
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Answer, Session};
 use firsthand_sql::Analyzer;
 
 use super::model::Model;
+use super::plain::Plain;
 
 pub(crate) const NOW: MonoMicros = MonoMicros(0);
 
@@ -40,6 +42,8 @@ pub(crate) struct Rig {
     pub(crate) session: Session,
     pub(crate) dialect: PostgresDialect,
     pub(crate) asking: Option<BoxFuture<'static, Vec<Answer>>>,
+    /// What else is being found out.
+    pub(crate) looking: Option<Looking>,
     pub(crate) target: Model,
     pub(crate) from_client: BytesMut,
     pub(crate) client: BytesMut,
@@ -54,16 +58,37 @@ pub(crate) fn analyzer() -> Arc<Analyzer> {
     Arc::clone(SHARED.get_or_init(Arc::default))
 }
 
+/// Names every transaction.
+struct Names;
+
+impl Naming for Names {
+    fn name(&self, _: &str, _: u64, _: u64, _: bool) -> BoxFuture<'static, Verdict> {
+        Box::pin(std::future::ready(Verdict::Goes))
+    }
+}
+
 impl Rig {
+    /// The same, where transactions are named before they commit.
+    pub(crate) fn naming(mut self) -> Self {
+        self.dialect = self.dialect.naming(Some(Arc::new(Names)));
+        self
+    }
+
     pub(crate) fn new() -> Self {
         let fakes = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce));
         let (session, admission) = fakes.open();
         let setup = Setup {
             knowing: None,
             changed: firsthand_model::target::ChangedRows::Off,
-            tables: None,
+            tables: Some(Arc::new(Plain)),
             analyzer: analyzer(),
-            parameters: Vec::new(),
+            parameters: [
+                ("client_encoding", "UTF8"),
+                ("server_encoding", "UTF8"),
+                ("server_version", "15.18"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
             session_role: "orders_rw".to_owned(),
             role: "orders_rw".to_owned(),
             session: session.facts().id,
@@ -78,6 +103,7 @@ impl Rig {
             session,
             dialect,
             asking: None,
+            looking: None,
             target: Model::new(None),
             from_client: empty(),
             client: empty(),
@@ -96,6 +122,7 @@ impl Rig {
             !self.to_target.is_empty(),
             !self.target.out.is_empty(),
             self.dialect.holds_back(),
+            self.looking.is_some(),
         ];
         let possible: Vec<_> = can.iter().enumerate().filter(|(_, c)| **c).map(|(i, _)| i).collect();
         if possible.is_empty() {
@@ -111,6 +138,14 @@ impl Rig {
                 let n = (dice.roll(90) + 1).min(self.to_target.len());
                 let bytes = self.to_target.split_to(n);
                 self.target.feed(&bytes);
+            }
+            5 => {
+                let Some(mut looking) = self.looking.take() else { return true };
+                let Poll::Ready(thought) = looking.0.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                else {
+                    panic!("it is known at once");
+                };
+                self.call(|me, out| me.dialect.thought(thought, NOW, out));
             }
             4 => {
                 // No whole message is left: it would have been taken.
@@ -144,7 +179,11 @@ impl Rig {
                     assert!(self.asking.is_none(), "two asks at once");
                     self.asking = Some(Box::pin(self.session.submit(commands)));
                 }
-                Action::Think(_) | Action::Look(_) => panic!("no text is long, and nobody looks"),
+                Action::Look(looking) => {
+                    assert!(self.looking.is_none(), "two looks at once");
+                    self.looking = Some(looking);
+                }
+                Action::Think(_) => panic!("no text is long"),
                 Action::Complete { permit, outcome, last } => {
                     let done = self.session.complete(permit, *outcome).unwrap();
                     self.to_client.extend_from_slice(&done.reply(last).into_parts().0);

@@ -8,7 +8,7 @@ use firsthand_session::port::BoxFuture;
 pub(crate) struct Known;
 
 impl TableSource for Known {
-    fn ask(&self, _: &str, names: Vec<String>) -> BoxFuture<'static, Option<TableFacts>> {
+    fn ask(&self, _: &str, names: Vec<String>, _: bool) -> BoxFuture<'static, Option<TableFacts>> {
         const ROWS: [&str; 5] = [
             "16400 public orders r f f f f t f f id 1 23 t t f",
             "16400 public orders r f f f f t f f note 2 25 f t t",

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use firsthand_model::command::{Effect, Effects};
-use firsthand_model::statement::{Column, Derivation, Facts, Opaque, Output, OutputColumn, Relation};
+use firsthand_model::statement::{
+    Column, Derivation, Facts, Opaque, Output, OutputColumn, Relation, RelationKind,
+};
 
 use super::value::{Source, Value};
 use crate::catalog::{self, Oid};
@@ -30,6 +32,10 @@ pub(super) struct Found {
     functions: Vec<String>,
     pub(super) settings: Vec<String>,
     pub(super) unbounded: bool,
+    /// See [`Facts::takes_along`].
+    pub(super) takes_along: bool,
+    /// See [`Facts::code_writes`].
+    code_writes: bool,
     pub(super) output: Output,
     tested: Vec<Source>,
     copied: Vec<Source>,
@@ -43,7 +49,18 @@ impl Found {
     /// It cannot be told; the first reason stays.
     pub(super) fn opaque(&mut self, why: &'static str, what: &str) {
         self.effect(Effect::Unknown);
+        self.code_writes = true;
         self.opaque.get_or_insert_with(|| Opaque { why, what: what.to_owned() });
+    }
+
+    /// What this finds is what changes of a relation take along: none of it is called by the statement itself.
+    pub(super) fn along(&mut self) -> bool {
+        std::mem::take(&mut self.code_writes)
+    }
+
+    /// All of that is found. `before`: what [`Found::along`] said.
+    pub(super) fn along_found(&mut self, before: bool) {
+        self.takes_along |= std::mem::replace(&mut self.code_writes, before);
     }
 
     pub(super) fn is_opaque(&self) -> bool {
@@ -240,6 +257,9 @@ impl Found {
             }
         }
         self.unbounded |= other.unbounded;
+        // A sequence has no rows that anybody counts.
+        let writes = other.writes.iter().any(|it| it.kind != RelationKind::Sequence);
+        self.code_writes |= writes || other.takes_along || other.code_writes;
     }
 
     /// A setting whose new value is known: `name=value`, in lower case.
@@ -299,6 +319,8 @@ impl Found {
             functions: std::mem::take(&mut self.functions),
             settings: std::mem::take(&mut self.settings),
             unbounded: self.unbounded,
+            takes_along: self.takes_along,
+            code_writes: self.code_writes,
             opaque: self.opaque.take(),
             output: std::mem::take(&mut self.output),
             tested,
@@ -327,6 +349,8 @@ impl Found {
             functions: self.functions.clone(),
             settings: self.settings.clone(),
             unbounded: self.unbounded,
+            takes_along: self.takes_along,
+            code_writes: self.code_writes,
             output: self.output.clone(),
             tested: self.tested.clone(),
             copied: self.copied.clone(),

@@ -167,8 +167,10 @@ impl Resolver<'_> {
         }
         if target {
             // A change through a view is a change of what is below it.
+            let before = self.found.along();
             let below = Facts { writes: facts.reads.clone(), ..Facts::default() };
             self.found.take(&below);
+            self.found.along_found(before);
         }
         let Output::Columns(columns) = &facts.output else { return None };
         let mut fields: Vec<Field> = Vec::with_capacity(columns.len());
@@ -254,6 +256,7 @@ impl Resolver<'_> {
         if self.planning {
             return;
         }
+        let before = self.found.along();
         for function in relation.triggers.iter().filter(|t| t.bits & change.bit() != 0).map(|t| t.function) {
             self.run_oid(function, "trigger", &relation.name);
         }
@@ -264,6 +267,8 @@ impl Resolver<'_> {
         if relation.doubtful {
             self.found.opaque("relation", &relation.name);
         }
+        self.found.takes_along |= relation.kind == b'v';
+        self.found.along_found(before);
         if relation.kind == b'f' {
             self.found.effect(Effect::System);
         }
@@ -274,6 +279,7 @@ impl Resolver<'_> {
         if matches!(change, Change::Insert | Change::Update) {
             self.written_expressions(relation);
         }
+        let before = self.found.along();
         self.referencing(relation, change);
         for child in self.catalog.descendants(relation.oid) {
             if let Some(child) = self.catalog.relation_by_oid(child).cloned() {
@@ -282,8 +288,10 @@ impl Resolver<'_> {
                 {
                     self.run_oid(function, "trigger", &child.name);
                 }
+                self.referencing(&child, change);
             }
         }
+        self.found.along_found(before);
     }
 
     fn written_expressions(&mut self, relation: &Arc<Relation>) {
@@ -334,6 +342,7 @@ impl Resolver<'_> {
                     continue;
                 }
                 seen.push(key);
+                self.found.takes_along = true;
                 self.found.relation("", &to, true);
                 for function in to.triggers.iter().filter(|t| t.bits & next.bit() != 0).map(|t| t.function) {
                     self.run_oid(function, "trigger", &to.name);

@@ -40,8 +40,27 @@ impl Action {
 pub enum Changes {
     /// Of one table, and the list can be added.
     Rows(Change),
-    /// In a way that RETURNING does not tell: why, in the record's word.
-    Untold(&'static str),
+    /// In a way that RETURNING does not tell: why, in the record's word; and of which table, if it is of just one.
+    Untold(&'static str, Option<Box<Target>>),
+}
+
+/// The table that a statement changes which RETURNING does not tell of, and in which ways it may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// As written: see [`Change::table`].
+    pub table: [String; 3],
+    /// What may happen to its rows.
+    pub actions: Vec<Action>,
+}
+
+impl Target {
+    fn of(table: Option<&protobuf::RangeVar>, actions: Vec<Action>) -> Option<Box<Self>> {
+        Some(Box::new(Self { table: name_of(table?), actions }))
+    }
+}
+
+fn name_of(table: &protobuf::RangeVar) -> [String; 3] {
+    [table.catalogname.clone(), table.schemaname.clone(), table.relname.clone()]
 }
 
 /// A statement that changes rows of one table.
@@ -81,7 +100,7 @@ pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// What the only statement of `text` changes.
+/// What the only statement of `text` changes. Of one among others `text` is its own part.
 pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> {
     let (action, table, returns, nested) = match statement {
         NodeRef::InsertStmt(s) => {
@@ -101,29 +120,33 @@ pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> 
             (Action::Delete, s.relation.as_ref(), s.returning_clause.is_some(), nested)
         }
         NodeRef::MergeStmt(s) if changes_within(s.with_clause.as_ref()) => {
-            return Some(Changes::Untold("cte"));
+            return Some(Changes::Untold("cte", None));
         }
-        NodeRef::MergeStmt(_) => return Some(Changes::Untold("merge")),
+        NodeRef::MergeStmt(s) => {
+            return Some(Changes::Untold("merge", Target::of(s.relation.as_ref(), merges(s))));
+        }
         NodeRef::SelectStmt(s) if changes_within(s.with_clause.as_ref()) => {
-            return Some(Changes::Untold("cte"));
+            return Some(Changes::Untold("cte", None));
         }
-        NodeRef::CopyStmt(s) if s.is_from => return Some(Changes::Untold("copy")),
+        NodeRef::CopyStmt(s) if s.is_from => {
+            return Some(Changes::Untold("copy", Target::of(s.relation.as_ref(), vec![Action::Insert])));
+        }
         // What they are given is a query, which may itself be a change or hold one. Its rows are not those that the tag counts.
         NodeRef::CopyStmt(s) => return within(s.query.as_deref(), text),
         NodeRef::CreateTableAsStmt(s) => return within(s.query.as_deref(), text),
-        NodeRef::TruncateStmt(_) => return Some(Changes::Untold("truncate")),
+        NodeRef::TruncateStmt(_) => return Some(Changes::Untold("truncate", None)),
         NodeRef::DoStmt(_) | NodeRef::CallStmt(_) | NodeRef::ExecuteStmt(_) => {
-            return Some(Changes::Untold("opaque"));
+            return Some(Changes::Untold("opaque", None));
         }
         NodeRef::ExplainStmt(s) => {
             let inner = s.query.as_ref().and_then(|q| q.node.as_ref())?;
             let writes = changes_of(inner.to_ref(), text).is_some();
-            return (writes && crate::walk::analyzes(s)).then_some(Changes::Untold("explain"));
+            return (writes && crate::walk::analyzes(s)).then_some(Changes::Untold("explain", None));
         }
         _ => return None,
     };
     let table = table?;
-    let Some(end) = last_token_end(text) else { return Some(Changes::Untold("unparsed")) };
+    let Some(end) = last_token_end(text) else { return Some(Changes::Untold("unparsed", None)) };
     let alias = table.alias.as_ref().map_or(&table.relname, |alias| &alias.aliasname);
     let upserts = match statement {
         NodeRef::InsertStmt(s) => {
@@ -134,7 +157,7 @@ pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> 
     };
     Some(Changes::Rows(Change {
         action,
-        table: [table.catalogname.clone(), table.schemaname.clone(), table.relname.clone()],
+        table: name_of(table),
         returns,
         own_columns: own_columns(statement),
         nested,
@@ -146,10 +169,31 @@ pub(crate) fn changes_of(statement: NodeRef<'_>, text: &str) -> Option<Changes> 
     }))
 }
 
+/// What a MERGE may do.
+fn merges(s: &protobuf::MergeStmt) -> Vec<Action> {
+    let clauses = s.merge_when_clauses.iter().filter_map(|clause| match &clause.node {
+        Some(NodeEnum::MergeWhenClause(clause)) => Some(clause.command_type()),
+        _ => None,
+    });
+    let mut actions = Vec::new();
+    for does in clauses {
+        let action = match does {
+            protobuf::CmdType::CmdInsert => Action::Insert,
+            protobuf::CmdType::CmdUpdate => Action::Update,
+            protobuf::CmdType::CmdDelete => Action::Delete,
+            _ => continue,
+        };
+        if !actions.contains(&action) {
+            actions.push(action);
+        }
+    }
+    actions
+}
+
 /// Whether the query in a statement changes rows.
 fn within(query: Option<&protobuf::Node>, text: &str) -> Option<Changes> {
     let query = query?.node.as_ref()?;
-    changes_of(query.to_ref(), text).map(|_| Changes::Untold("cte"))
+    changes_of(query.to_ref(), text).map(|_| Changes::Untold("cte", None))
 }
 
 /// How many columns a statement's own list makes, where nothing in it stands for several.

@@ -16,9 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use firsthand_model::command::Shape;
 use firsthand_model::json::{Json, Object};
-use firsthand_model::target::ChangedRows;
 use firsthand_session::ChangedPiece;
 use firsthand_sql::{Action as Does, Changes};
 use firsthand_wire::postgres::Format;
@@ -27,19 +25,19 @@ use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use firsthand_wire::postgres::frontend::{self, Object as Closed};
 
 use super::super::dialect::PostgresDialect;
-use super::super::flight::{Entry, Running, Sent};
+use super::super::flight::{Entry, Sent};
 use super::super::names::Portal;
 use super::super::server::{Step, Walk};
-use super::reach::{self, Reach};
-use super::{messages, table};
+use super::messages;
+use super::reach::Reach;
 use crate::dialect::Action;
 
 /// Coverage fact: what a trigger does at the commit is not counted.
-const DEFERRED: &str = "changed-rows:deferred";
+pub(super) const DEFERRED: &str = "changed-rows:deferred";
 /// Coverage fact: the target does not count (`track_counts`), or told too much.
-const UNCOUNTED: &str = "changed-rows:uncounted";
+pub(super) const UNCOUNTED: &str = "changed-rows:uncounted";
 /// Coverage fact: a table was emptied, and how many rows it had is not told.
-const TRUNCATE: &str = "changed-rows:truncate";
+pub(super) const TRUNCATE: &str = "changed-rows:truncate";
 /// Coverage fact: more tables than are told.
 const PAST_CAP: &str = "changed-rows:past-cap";
 
@@ -59,10 +57,23 @@ pub(in super::super) type Reached = Result<Arc<Reach>, &'static str>;
 /// Rows added, replaced and removed.
 type Counts = [i64; 3];
 
+/// How it is asked, and what becomes of the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Manner {
+    /// Names come as hexadecimal digits of UTF-8: the client's encoding is not the database's, and not every name may fit into it.
+    pub(super) hex: bool,
+    /// It is for a limit alone: the record is not told.
+    pub(super) quiet: bool,
+}
+
 /// The counts of one command under way.
 #[derive(Debug)]
 pub(in super::super) struct Along {
     reached: Reached,
+    manner: Manner,
+    /// Tables that the transaction itself has locked as who empties one does, with the file that holds their rows: before it
+    /// and behind it.
+    locked: [BTreeMap<u32, i64>; 2],
     before: BTreeMap<u32, Counts>,
     after: BTreeMap<u32, (String, Counts)>,
     /// The second answer is still to come.
@@ -76,9 +87,11 @@ pub(in super::super) struct Along {
 }
 
 impl Along {
-    pub(in super::super) fn new(reached: Reached) -> Box<Self> {
+    pub(in super::super) fn new(reached: Reached, manner: Manner) -> Box<Self> {
         Box::new(Self {
             reached,
+            manner,
+            locked: [BTreeMap::new(), BTreeMap::new()],
             before: BTreeMap::new(),
             after: BTreeMap::new(),
             waits: false,
@@ -88,9 +101,14 @@ impl Along {
         })
     }
 
-    /// How far the change goes, if the target is asked.
-    pub(in super::super) fn asks(&self) -> Option<&Arc<Reach>> {
-        self.reached.as_ref().ok()
+    /// How far the change goes, if the target is asked; and how.
+    pub(in super::super) fn asks(&self) -> Option<(&Arc<Reach>, Manner)> {
+        Some((self.reached.as_ref().ok()?, self.manner))
+    }
+
+    /// How far it goes.
+    pub(super) fn reached(&self) -> Reached {
+        self.reached.clone()
     }
 
     /// Both questions are on their way.
@@ -105,19 +123,43 @@ impl Along {
             let values: Vec<_> = row.values().collect::<Result<_, _>>().ok()?;
             let text = |at: usize| std::str::from_utf8((*values.get(at)?)?).ok();
             let number = |at: usize| text(at)?.parse::<i64>().ok();
-            let name = format!("{}.{}", text(1)?, text(2)?);
+            let name = [text(1)?, text(2)?];
+            let name = if self.manner.hex {
+                let [schema, name] = name.map(unhexed);
+                format!("{}.{}", schema?, name?)
+            } else {
+                name.join(".")
+            };
             Some((text(0)?.parse().ok()?, name, [number(3)?, number(4)?, number(5)?]))
         };
         match read() {
             // The row that tells whether anything is counted.
-            Some((0, name, _)) => self.lost |= name != "on.",
-            Some(_) if self.before.len() >= COUNTED_MAX || self.after.len() >= COUNTED_MAX => {
-                self.lost = true
+            Some((0, _, [on, ..])) => self.lost |= on != 1,
+            Some(_) if self.is_full() => self.lost = true,
+            Some((oid, _, [-1, file, _])) => {
+                let [before, behind] = &mut self.locked;
+                let locked = if after { behind } else { before };
+                locked.insert(oid, file);
             }
             Some((oid, name, counts)) if after => drop(self.after.insert(oid, (name, counts))),
             Some((oid, _, counts)) => drop(self.before.insert(oid, counts)),
             None => self.lost = true,
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let [before, after] = &self.locked;
+        [self.before.len(), self.after.len(), before.len(), after.len()].into_iter().any(|n| n >= COUNTED_MAX)
+    }
+
+    /// Whether a table was emptied: then how many rows it had is not known.
+    fn emptied(&self) -> bool {
+        // What a transaction has counted of a table goes with its TRUNCATE. Who empties a table locks it, and puts another file in
+        // the place of its old one (but for one that is as new as the transaction).
+        let [before, after] = &self.locked;
+        self.before.keys().any(|oid| !self.after.contains_key(oid))
+            || self.differences().any(|(_, _, counts)| counts.iter().any(|count| *count < 0))
+            || after.iter().any(|(oid, file)| before.get(oid) != Some(file))
     }
 
     /// What changed while the command ran: each table's counts.
@@ -131,23 +173,35 @@ impl Along {
     }
 
     /// Rows that were replaced or removed along with the `rows` of the command's own. Rows that were only added elsewhere (an
-    /// audit trail) do not count.
-    pub(in super::super) fn beside(&self, rows: u64) -> u64 {
-        let Ok(reach) = &self.reached else { return 0 };
+    /// audit trail) do not count. The error: why that is not known.
+    pub(in super::super) fn beside(&self, rows: u64) -> Result<u64, &'static str> {
+        let reach = match &self.reached {
+            Ok(reach) => reach,
+            Err(why) => return Err(why),
+        };
         if !self.known || self.lost {
-            return 0;
+            return Err(UNCOUNTED);
+        }
+        if self.emptied() {
+            return Err(TRUNCATE);
         }
         let (mut all, mut own) = (0_u64, rows);
-        for (oid, _, [_, updated, deleted]) in self.differences() {
-            let [updated, deleted] = [updated, deleted].map(|n| u64::try_from(n).unwrap_or(0));
+        for (oid, _, counts) in self.differences() {
+            let [inserted, updated, deleted] = counts.map(|n| u64::try_from(n).unwrap_or(0));
             all = all.saturating_add(updated).saturating_add(deleted);
-            if reach.action == Does::Insert && oid == reach.table {
-                own = if reach.upserts { updated } else { 0 };
+            if oid == reach.table {
+                own = match reach.action {
+                    Some(Does::Insert) if reach.upserts => updated,
+                    Some(Does::Insert) => 0,
+                    Some(Does::Update | Does::Delete) => own,
+                    // Its tag counts what it has added, too.
+                    None => rows.saturating_sub(inserted),
+                };
             }
         }
         // Only among all tables are the statement's own, too.
-        let among = reach.tables.is_empty() && (reach.action != Does::Insert || reach.upserts);
-        all.saturating_sub(if among { own } else { 0 })
+        let among = reach.tables.is_empty() && (reach.action != Some(Does::Insert) || reach.upserts);
+        Ok(all.saturating_sub(if among { own } else { 0 }))
     }
 
     /// The entries about it, and what was not seen. `rows`: the command's own; `told`: those are in the record.
@@ -157,6 +211,9 @@ impl Along {
         told: bool,
         coverage: &mut Vec<&'static str>,
     ) -> Vec<ChangedPiece> {
+        if self.manner.quiet {
+            return Vec::new();
+        }
         let reach = match &self.reached {
             Ok(reach) => reach,
             Err(why) => {
@@ -171,29 +228,27 @@ impl Along {
             coverage.push(UNCOUNTED);
             return Vec::new();
         }
-        // What a transaction has counted of a table goes with its TRUNCATE.
-        let mut emptied = self.before.keys().any(|oid| !self.after.contains_key(oid));
         let mut pieces = Vec::new();
         for (oid, name, counts) in self.differences() {
             let [inserted, updated, deleted] = counts;
             let own = match reach.action {
-                Does::Insert if reach.upserts => inserted.saturating_add(updated),
-                Does::Insert => inserted,
-                Does::Update => updated,
-                Does::Delete => deleted,
+                Some(Does::Insert) if reach.upserts => inserted.saturating_add(updated),
+                Some(Does::Insert) => inserted,
+                Some(Does::Update) => updated,
+                Some(Does::Delete) => deleted,
+                None => -1,
             };
             let stands = told && reach.alone && oid == reach.table && u64::try_from(own) == Ok(rows);
             for (count, does) in counts.into_iter().zip([Does::Insert, Does::Update, Does::Delete]) {
-                let of_own = does == reach.action || (reach.upserts && does == Does::Update);
+                let of_own = Some(does) == reach.action || (reach.upserts && does == Does::Update);
                 match u64::try_from(count) {
-                    Ok(0) => {}
+                    Ok(0) | Err(_) => {}
                     Ok(_) if stands && of_own => {}
                     Ok(count) => pieces.push(piece(name, does, count)),
-                    Err(_) => emptied = true,
                 }
             }
         }
-        if emptied && !coverage.contains(&TRUNCATE) {
+        if self.emptied() && !coverage.contains(&TRUNCATE) {
             coverage.push(TRUNCATE);
         }
         pieces.sort_by(|a, b| a.table.cmp(&b.table));
@@ -220,8 +275,21 @@ fn piece(table: &str, does: Does, count: u64) -> ChangedPiece {
     }
 }
 
-/// The question. Everything in it is qualified, and it tells nothing but names that are stored there as they are sent.
-fn question(reach: &Reach) -> String {
+/// Text from the hexadecimal digits of its bytes.
+fn unhexed(digits: &str) -> Option<String> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(byte).collect();
+    String::from_utf8(bytes?).ok()
+}
+
+fn question(reach: &Reach, manner: Manner) -> &str {
+    let [plain, hex] = &reach.question;
+    (if manner.hex { hex } else { plain }).get_or_init(|| question_of(reach, manner.hex))
+}
+
+/// The question. Everything in it is qualified, and it tells nothing but names that are stored there as they are sent. Where
+/// triggers may do anything it tells, too, which tables this very session holds the lock on that emptying one takes.
+fn question_of(reach: &Reach, hex: bool) -> String {
     let of = if reach.tables.is_empty() {
         // Below are the tables of the system's own.
         "c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,m}')".to_owned()
@@ -232,17 +300,32 @@ fn question(reach: &Reach) -> String {
     let count = |of: &str| format!("pg_catalog.pg_stat_get_xact_tuples_{of}(c.oid)");
     let [inserted, updated, deleted] = ["inserted", "updated", "deleted"].map(count);
     let not_zero = "OPERATOR(pg_catalog.<>) 0";
+    let name = |name: &str| match hex {
+        true => format!("pg_catalog.encode(pg_catalog.convert_to({name}::pg_catalog.text,'UTF8'),'hex')"),
+        false => format!("{name}::pg_catalog.text"),
+    };
+    let (schema, relation) = (name("n.nspname"), name("c.relname"));
+    let locks = if reach.tables.is_empty() {
+        " UNION ALL SELECT l.relation, '', '', -1, pg_catalog.pg_relation_filenode(l.relation)::pg_catalog.int8, 0 \
+         FROM pg_catalog.pg_locks l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
+         AND l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock' \
+         AND l.relation OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid \
+         AND pg_catalog.pg_relation_filenode(l.relation) IS NOT NULL"
+    } else {
+        ""
+    };
     format!(
-        "SELECT c.oid, n.nspname, c.relname, {inserted}, {updated}, {deleted} FROM pg_catalog.pg_class c \
+        "SELECT c.oid, {schema}, {relation}, {inserted}, {updated}, {deleted} FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
          WHERE {of} AND ({inserted} {not_zero} OR {updated} {not_zero} OR {deleted} {not_zero}) \
-         UNION ALL SELECT 0::pg_catalog.oid, pg_catalog.current_setting('track_counts'), '', 0, 0, 0"
+         UNION ALL SELECT 0::pg_catalog.oid, '', '', \
+         CASE pg_catalog.current_setting('track_counts') WHEN 'on' THEN 1 ELSE 0 END, 0, 0{locks}"
     )
 }
 
 /// The question as a Query, behind what else that is to hold.
-fn asked(before: &str, reach: &Reach) -> Bytes {
-    let text = format!("{before}{}", question(reach));
+fn asked(before: &str, reach: &Reach, manner: Manner) -> Bytes {
+    let text = format!("{before}{}", question(reach, manner));
     let mut bytes = BytesMut::with_capacity(text.len() + 8);
     let encoded = frontend::encode_query(&mut bytes, text.as_bytes());
     debug_assert!(encoded.is_ok(), "the text holds no zero byte");
@@ -251,12 +334,12 @@ fn asked(before: &str, reach: &Reach) -> Bytes {
 
 /// The question among the client's messages of the extended protocol; with the tags of its answers, where `*` stands for its
 /// rows and their end.
-fn pipelined(reach: &Reach) -> (BytesMut, &'static [u8]) {
+fn pipelined(reach: &Reach, manner: Manner) -> (BytesMut, &'static [u8]) {
     let mut out = BytesMut::new();
     let encoded = (|| {
         // What an error may have left of an earlier one; and nothing is left of this one, whatever fails behind it.
         frontend::encode_close(&mut out, Closed::Statement(NAME))?;
-        frontend::encode_parse(&mut out, NAME, question(reach).as_bytes(), &[])?;
+        frontend::encode_parse(&mut out, NAME, question(reach, manner).as_bytes(), &[])?;
         frontend::encode_bind(&mut out, (NAME, NAME), (Format::Text, &[]), Format::Text)?;
         frontend::encode_close(&mut out, Closed::Statement(NAME))?;
         frontend::encode_execute(&mut out, NAME, 0)?;
@@ -316,68 +399,43 @@ fn look_behind(bytes: &[u8], len: usize, simple: bool, rules: &firsthand_wire::p
 }
 
 impl PostgresDialect {
-    /// How far the change of this statement goes. `None`: no further, or it is not known, which is told elsewhere.
-    pub(in super::super) fn reach(&self, changes: &Changes, shape: &Shape, settled: bool) -> Option<Reached> {
-        let Changes::Rows(change) = changes else { return None };
-        if self.changed.kept == ChangedRows::Off || !settled || self.why_not_now().is_some() {
-            return None;
-        }
-        let facts = self.changed.facts.as_ref()?;
-        let table = table::meant(facts, &change.table, shape).ok()?;
-        Some(reach::of(facts, &table, change)?.map(Arc::new))
-    }
-
-    /// Finds that out for a portal that is bound now.
-    pub(in super::super) fn reach_of_portal(&self, portal: &Portal, settled: bool) {
-        let Some(statement) = &portal.statement else { return };
-        let shape = portal.does.as_ref().map_or(&statement.shape, |(shape, _)| shape);
-        let changes = statement.changes.as_deref();
-        if let Some(reached) = changes.and_then(|changes| self.reach(changes, shape, settled)) {
-            let _ = portal.reached.set(reached);
-        }
-    }
-
     /// Whether a portal that is executed so may be left in the middle, or another one was. What that has changed is not seen by
     /// a command behind it in the same pipeline, which a question between them would change.
     pub(in super::super) fn in_parts(&self, portal: &Portal, execute: &[u8]) -> bool {
         let changes = portal.statement.as_ref().and_then(|statement| statement.changes.as_deref());
-        let returns = matches!(changes, Some(Changes::Rows(change)) if change.returns);
+        // Of MERGE it is not told whether it returns.
+        let returns = match changes {
+            Some(Changes::Rows(change)) => change.returns,
+            Some(Changes::Untold(..)) => true,
+            None => false,
+        };
         self.changed.parts || (returns && messages::has_limit(execute))
-    }
-
-    /// Finds that out for the command of a Query.
-    pub(in super::super) fn reach_of_query(&self, running: &mut Running, settled: bool) {
-        if let Some(changes) = &running.changes
-            && running.along.is_none()
-        {
-            running.along = self.reach(changes, &running.shape, settled).map(Along::new);
-        }
     }
 
     /// Asks as a Query, before the command (then behind `with`) or after it.
     pub(in super::super) fn ask_along(
         &mut self,
         with: &str,
-        of: &Reach,
+        (of, manner): (&Reach, Manner),
         seq: u64,
         after: bool,
         out: &mut Vec<Action>,
     ) {
-        self.note_counts(of, out);
-        out.push(Action::ToServer(self.without_command(asked(with, of))));
+        self.note_counts(of, manner, out);
+        out.push(Action::ToServer(self.without_command(asked(with, of, manner))));
         self.flight.push(Entry { sent: Sent::Counts { simple: true, after }, owner: seq, ends: 0 });
     }
 
     /// Asks among the messages of the extended protocol.
     pub(in super::super) fn pipeline_along(
         &mut self,
-        of: &Reach,
+        (of, manner): (&Reach, Manner),
         seq: u64,
         after: bool,
         out: &mut Vec<Action>,
     ) {
-        self.note_counts(of, out);
-        let (bytes, tags) = pipelined(of);
+        self.note_counts(of, manner, out);
+        let (bytes, tags) = pipelined(of, manner);
         out.push(Action::ToServer(self.without_command(bytes.freeze())));
         for tag in tags {
             let sent = match tag {
@@ -389,13 +447,13 @@ impl PostgresDialect {
     }
 
     /// The first time in a session the record is told what is asked.
-    fn note_counts(&mut self, of: &Reach, out: &mut Vec<Action>) {
+    fn note_counts(&mut self, of: &Reach, manner: Manner, out: &mut Vec<Action>) {
         if std::mem::replace(&mut self.changed.noted, true) {
             return;
         }
         let mut detail = Vec::with_capacity(1_024);
         let mut o = Object::open(&mut detail);
-        o.string("text", &question(of));
+        o.string("text", question(of, manner));
         o.close();
         out.push(Action::Note { what: "asked", detail: Json::from_written(detail), reply: Bytes::new() });
     }

@@ -1,5 +1,6 @@
 //! The question about tables that a batch writes to: asked beside the decision, so that it costs no time of its own.
 
+use firsthand_model::command::Shape;
 use firsthand_model::outcome::Transaction;
 use firsthand_model::target::ChangedRows;
 use firsthand_session::Answer;
@@ -7,6 +8,7 @@ use firsthand_sql::Changes;
 
 use super::super::batch::What;
 use super::super::dialect::PostgresDialect;
+use super::far::{runs_code, shape_of};
 use super::table::TableFacts;
 use crate::dialect::{Action, Looking, Thought};
 
@@ -17,18 +19,29 @@ impl PostgresDialect {
     /// A batch is being asked for: asks about the tables that it writes to.
     pub(in super::super) fn ask_tables(&mut self, out: &mut Vec<Action>) {
         self.changed.facts = None;
-        if self.changed.kept == ChangedRows::Off || self.why_not_now().is_some() {
+        if self.changed.kept != ChangedRows::Off {
+            self.look_at_tables(out);
+        }
+    }
+
+    fn look_at_tables(&mut self, out: &mut Vec<Action>) {
+        if self.why_not_known().is_some() {
             return;
         }
-        let names = self.written_names();
+        let (names, all) = self.written_names();
         let Some(source) = self.changed.source.as_ref().filter(|_| !names.is_empty()) else { return };
-        let asking = source.ask(self.role.name(), names);
+        let asking = source.ask(self.role.name(), names, all);
         self.changed.looking = true;
         out.push(Action::Look(Looking(Box::pin(async move { Box::new(Asked(asking.await)) as Thought }))));
     }
 
     /// Why nothing can be added at this moment, whatever the table.
     pub(super) fn why_not_now(&self) -> Option<&'static str> {
+        self.why_not_known().or_else(|| (!self.parameters.same_encoding()).then_some(super::ENCODING))
+    }
+
+    /// Why nothing is known of tables at this moment.
+    pub(super) fn why_not_known(&self) -> Option<&'static str> {
         let changed = &self.changed;
         if changed.old_server || changed.source.is_none() || self.role.is_unknown() {
             return Some(super::UNASKED);
@@ -42,27 +55,39 @@ impl PostgresDialect {
         {
             return Some(super::UNASKED);
         }
-        (!self.parameters.same_encoding()).then_some(super::ENCODING)
+        None
     }
 
-    /// Names of tables that the batch's statements write to.
-    fn written_names(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        for item in &self.batch.items {
-            let plan = item.owner.and_then(|at| self.batch.plans.get(at));
-            let changes = match &item.what {
-                What::Bind(portal) => portal.statement.as_ref().and_then(|it| it.changes.as_ref()),
-                What::Query(range) if range.len() == 1 => plan.and_then(|plan| plan.changes.as_ref()),
-                _ => None,
+    /// Names of tables that the batch's statements write to; and whether it matters how far changes go of those, too, that have
+    /// nothing through which they would: functions may be called.
+    fn written_names(&self) -> (Vec<String>, bool) {
+        let (mut names, mut all) = (Vec::new(), false);
+        let mut note = |changes: Option<&Changes>, shape: &Shape| {
+            let table = match changes {
+                Some(Changes::Rows(change)) => &change.table,
+                Some(Changes::Untold(_, Some(target))) => &target.table,
+                Some(Changes::Untold(_, None)) | None => return,
             };
-            if let Some(Changes::Rows(change)) = changes.map(|c| &**c)
-                && let [_, _, name] = &change.table
-                && !names.contains(name)
-            {
+            all |= runs_code(shape);
+            let [_, _, name] = table;
+            if !names.contains(name) {
                 names.push(name.clone());
             }
+        };
+        for item in &self.batch.items {
+            match &item.what {
+                What::Bind(portal) | What::Execute(Some(portal)) => {
+                    let changes = portal.statement.as_ref().and_then(|it| it.changes.as_deref());
+                    shape_of(portal).into_iter().for_each(|shape| note(changes, shape));
+                }
+                What::Query(range) => {
+                    let plans = self.batch.plans.get(range.clone()).unwrap_or_default();
+                    plans.iter().for_each(|plan| note(plan.changes.as_deref(), &plan.shape));
+                }
+                _ => {}
+            }
         }
-        names
+        (names, all)
     }
 
     /// The batch was decided: sends it, unless what is known of its tables is still to come.
@@ -71,9 +96,20 @@ impl PostgresDialect {
             self.changed.decided = Some(answers);
             return;
         }
+        let limited = |answer: &Answer| answer.as_ref().is_ok_and(|permit| permit.affected_limit().is_some());
+        if self.changed.facts.is_none() && !self.changed.looked && answers.iter().any(limited) {
+            // Nobody keeps changed rows; but a limit has to know what changes along with them.
+            self.changed.looked = true;
+            self.look_at_tables(out);
+            if self.changed.looking {
+                self.changed.decided = Some(answers);
+                return;
+            }
+        }
+        self.changed.looked = false;
         self.asking = false;
         self.forward(answers, out);
-        if !self.radius.is_busy() {
+        if !self.is_held_up() {
             // It says how things were; and a session that waits keeps nothing of it.
             self.changed.facts = None;
         }

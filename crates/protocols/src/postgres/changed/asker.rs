@@ -50,7 +50,8 @@ const PREPARE: &str = "SET statement_timeout TO '1s'; SET lock_timeout TO '500ms
 /// Who can be asked about tables.
 pub trait TableSource: Send + Sync {
     /// What is known of relations of these names, as this role may use them; `None`: it could not be asked.
-    fn ask(&self, role: &str, names: Vec<String>) -> BoxFuture<'static, Option<TableFacts>>;
+    /// `all`: how far changes go is asked of all of them, not only of those that have something through which they would.
+    fn ask(&self, role: &str, names: Vec<String>, all: bool) -> BoxFuture<'static, Option<TableFacts>>;
 }
 
 /// All databases that are asked.
@@ -80,9 +81,9 @@ impl Askers {
 struct Shared(Arc<Together<Asker>>);
 
 impl TableSource for Shared {
-    fn ask(&self, role: &str, names: Vec<String>) -> BoxFuture<'static, Option<TableFacts>> {
-        let (all, question) = (Arc::clone(&self.0), Question { role: role.to_owned(), names });
-        Box::pin(async move { all.ask(question, WITHIN).await.flatten() })
+    fn ask(&self, role: &str, names: Vec<String>, all: bool) -> BoxFuture<'static, Option<TableFacts>> {
+        let (shared, question) = (Arc::clone(&self.0), Question { role: role.to_owned(), names, all });
+        Box::pin(async move { shared.ask(question, WITHIN).await.flatten() })
     }
 }
 
@@ -90,6 +91,7 @@ impl TableSource for Shared {
 struct Question {
     role: String,
     names: Vec<String>,
+    all: bool,
 }
 
 struct Asker {
@@ -117,13 +119,14 @@ impl Asks for Asker {
 
     /// Asks for all of them; each role has a question of its own.
     async fn serve(&self, kept: &mut Kept<Self>, mut waiting: Vec<Waiting<Self>>) {
-        while let Some(role) = waiting.first().map(|w| w.question.role.clone()) {
-            let (same, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|w| w.question.role == role);
+        while let Some((role, all)) = waiting.first().map(|w| (w.question.role.clone(), w.question.all)) {
+            let (same, others): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|w| w.question.role == role && w.question.all == all);
             waiting = others;
             let mut names: Vec<String> = same.iter().flat_map(|w| w.question.names.iter().cloned()).collect();
             names.sort_unstable();
             names.dedup();
-            let facts = match self.asked(kept, &role, &names).await {
+            let facts = match self.asked(kept, &role, &names, all).await {
                 Ok(facts) => Some(facts),
                 Err(why) => {
                     let (target, database) = (&self.way.target, &self.way.database);
@@ -141,7 +144,13 @@ impl Asks for Asker {
 }
 
 impl Asker {
-    async fn asked(&self, kept: &mut Kept<Self>, role: &str, names: &[String]) -> Result<TableFacts, String> {
+    async fn asked(
+        &self,
+        kept: &mut Kept<Self>,
+        role: &str,
+        names: &[String],
+        all: bool,
+    ) -> Result<TableFacts, String> {
         let now = self.now();
         let Kept { line: kept_line, memory, .. } = kept;
         let since = |then: MonoMicros| Duration::from_micros(now.0.saturating_sub(then.0));
@@ -174,7 +183,7 @@ impl Asker {
             let rows = question(&mut line, NAME, &array(names), role).await?;
             let mut further: Vec<String> = rows
                 .iter()
-                .filter(|row| goes_on(row))
+                .filter(|row| all || goes_on(row))
                 .filter_map(|row| row.first().cloned().flatten())
                 .collect();
             further.dedup();

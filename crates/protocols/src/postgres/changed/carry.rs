@@ -48,6 +48,12 @@ impl PostgresDialect {
         running: Option<&mut Running>,
         settled: bool,
     ) -> Option<Replaced> {
+        // Also where no list is added: what a portal has changed in parts is not counted behind it.
+        match what {
+            What::Sync | What::Query(_) => self.changed.parts = false,
+            What::Execute(_) => self.changed.parts |= messages::has_limit(message),
+            _ => {}
+        }
         if self.changed.kept == ChangedRows::Off {
             return None;
         }
@@ -61,12 +67,7 @@ impl PostgresDialect {
                 let _ = portal.added.set(decided);
                 instead.map(|Instead { bytes, before, after }| Replaced { bytes, before, after })
             }
-            What::Sync => {
-                self.changed.parts = false;
-                None
-            }
             What::Execute(portal) => {
-                self.changed.parts |= messages::has_limit(message);
                 let portal = portal.as_ref()?;
                 if added_to(portal)?.own {
                     return None;
@@ -78,7 +79,6 @@ impl PostgresDialect {
                 messages::execute(message).map(Replaced::of)
             }
             What::Query(_) => {
-                self.changed.parts = false;
                 let running = running?;
                 let changes = running.changes.take()?;
                 let text = message.get(HEADER_LEN..message.len().checked_sub(1)?)?;
@@ -104,7 +104,7 @@ impl PostgresDialect {
     ) -> Result<(Arc<Added>, Instead), &'static str> {
         let statement = portal.statement.as_deref().ok_or(UNASKED)?;
         let change = match changes {
-            Changes::Untold(why) => return Err(fact(why)),
+            Changes::Untold(why, _) => return Err(fact(why)),
             Changes::Rows(change) => change,
         };
         let (source, types) = statement.source().ok_or(LARGE)?;
@@ -140,7 +140,7 @@ impl PostgresDialect {
         settled: bool,
     ) -> Result<(Arc<Added>, Vec<u8>), &'static str> {
         let change = match changes {
-            Changes::Untold(why) => return Err(fact(why)),
+            Changes::Untold(why, _) => return Err(fact(why)),
             Changes::Rows(change) => change,
         };
         // Rows of the client's own that are masked are told from the columns asked for, and these would be others.

@@ -7,7 +7,8 @@
 //! force, whose columns the role may read, in a text that parses to the same tree and the list. Everywhere else the
 //! statement goes as it is, and its outcome says why (`changed-rows:…`).
 //!
-//! `reach` is how far a change may go beyond the table that is written to, and `along` asks for how many rows it did.
+//! `reach` is how far a change may go beyond the table that is written to, `along` asks for how many rows it did, and `far`
+//! refuses what has a limit of rows where neither can tell.
 //!
 //! In the extended protocol the client's own statement is prepared and bound as it is, and so says all that can be wrong with
 //! it; then the changed text takes the portal's place, as a statement that lives no longer than that.
@@ -17,6 +18,7 @@ mod along;
 mod ask;
 mod asker;
 mod carry;
+mod far;
 mod messages;
 mod old;
 mod reach;
@@ -30,10 +32,11 @@ use firsthand_session::Answer;
 use firsthand_sql::Changes;
 
 pub(super) use added::{Added, Changed};
-pub(super) use along::{Along, Reached};
+pub(super) use along::{Along, Manner, Reached};
 pub(super) use ask::Asked;
 pub(super) use asker::Askers;
 pub use asker::TableSource;
+pub(super) use far::undone;
 pub use reach::REACH_QUESTION;
 pub(super) use reach::Reach;
 pub use table::{TABLES_QUESTION, TableFacts, TableRow};
@@ -73,6 +76,8 @@ pub(super) struct ChangedState {
     pub(super) facts: Option<TableFacts>,
     /// That is being asked.
     pub(super) looking: bool,
+    /// It has been asked for this batch because of a limit, whatever came of it.
+    pub(super) looked: bool,
     /// The decisions, which wait for it.
     pub(super) decided: Option<Vec<Answer>>,
     /// Something in this transaction may have changed what tables are, which no other session sees.

@@ -1,7 +1,9 @@
 //! How far a change goes beyond the rows that the statement itself changes: by the actions of foreign keys, and by what
 //! triggers, rules and views do. The definitions tell whether it can at all, and where only foreign keys act, to which tables.
 
-use firsthand_sql::{Action, Change};
+use std::sync::OnceLock;
+
+use firsthand_sql::Action;
 
 use super::table::{LOCKED, Table, TableFacts, TableRow};
 
@@ -45,8 +47,9 @@ JOIN pg_catalog.pg_attribute o ON o.attrelid OPERATOR(pg_catalog.=) z.oid AND o.
 WHERE z.oid OPERATOR(pg_catalog.=) reach.start AND g.tgfoid OPERATOR(pg_catalog.=) ANY ('{1647,1651,1653}')), \
 pg_catalog.has_table_privilege($2, 'pg_catalog.pg_class'::pg_catalog.regclass, 'SELECT') \
 AND pg_catalog.has_table_privilege($2, 'pg_catalog.pg_namespace'::pg_catalog.regclass, 'SELECT') \
+AND pg_catalog.has_table_privilege($2, 'pg_catalog.pg_locks'::pg_catalog.regclass, 'SELECT') \
 AND (SELECT pg_catalog.bool_and(pg_catalog.has_function_privilege($2, f.oid, 'EXECUTE')) FROM pg_catalog.pg_proc f \
-WHERE f.oid OPERATOR(pg_catalog.=) ANY ('{3040,3041,3042}')), \
+WHERE f.oid OPERATOR(pg_catalog.=) ANY ('{1371,2026,2999,3040,3041,3042}')), \
 pg_catalog.pg_relation_size('pg_catalog.pg_class'::pg_catalog.regclass), \
 pg_catalog.bool_or(reach.rel OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT l.relation FROM pg_catalog.pg_locks l \
 WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.mode OPERATOR(pg_catalog.=) \
@@ -71,12 +74,25 @@ pub(in super::super) struct Reach {
     pub(super) table: u32,
     /// Its rows are its own, not those of partitions, children or a view.
     pub(super) alone: bool,
-    pub(super) action: Action,
+    /// What the statement itself does; `None`: one thing with some rows and another with others (MERGE).
+    pub(super) action: Option<Action>,
     pub(super) upserts: bool,
     /// The tables to which it goes; empty: it may be any.
     pub(super) tables: Vec<u32>,
     /// Some of it may happen at the commit only.
     pub(super) later: bool,
+    /// What is asked, once it was written out: by how names come back. It is sent twice and more.
+    pub(super) question: [OnceLock<String>; 2],
+}
+
+/// A change, as far as it matters here.
+pub(super) struct Wanted<'c> {
+    pub(super) actions: &'c [Action],
+    pub(super) upserts: bool,
+    /// The columns that are set, where those are all.
+    pub(super) sets: Option<&'c [String]>,
+    /// The statement calls functions that may themselves change rows.
+    pub(super) code: bool,
 }
 
 /// Whether a relation is one to ask about.
@@ -115,16 +131,26 @@ fn said(row: &TableRow) -> Said<'_> {
 
 /// How far this change of that table goes. `None`: not beyond its own rows, or what is in the way there is told as the reason
 /// why its rows are not; the error: why it cannot be counted.
-pub(super) fn of(facts: &TableFacts, table: &Table, change: &Change) -> Option<Result<Reach, &'static str>> {
-    if !table.goes_on {
+pub(super) fn of(
+    facts: &TableFacts,
+    table: &Table,
+    change: &Wanted<'_>,
+) -> Option<Result<Reach, &'static str>> {
+    if !table.goes_on && !change.code {
         return None;
     }
-    let does: &[&str] = match change.action {
-        Action::Insert if change.upserts => &["i", "u"],
-        Action::Insert => &["i"],
-        Action::Update => &["u"],
-        Action::Delete => &["d"],
-    };
+    let mut does: Vec<&str> = change
+        .actions
+        .iter()
+        .map(|action| match action {
+            Action::Insert => "i",
+            Action::Update => "u",
+            Action::Delete => "d",
+        })
+        .collect();
+    if change.upserts {
+        does.push("u");
+    }
     let oid = table.oid.to_string();
     let at = |row: &TableRow, n: usize| row.get(n).cloned().flatten().unwrap_or_default();
     let rows = facts.reach.iter().filter(|row| at(row, 0) == oid && does.contains(&at(row, 1).as_str()));
@@ -133,15 +159,16 @@ pub(super) fn of(facts: &TableFacts, table: &Table, change: &Change) -> Option<R
         return Some(Err(UNCOUNTED));
     }
     let sets_key = |keys: &[&str]| {
-        let set = |c: &&super::table::Column| change.sets.contains(&c.name);
+        let Some(sets) = change.sets else { return true };
+        let set = |c: &&super::table::Column| sets.contains(&c.name);
         let numbers: Vec<String> = table.columns.iter().filter(set).map(|c| c.number.to_string()).collect();
         keys.iter().any(|key| *key == "*" || numbers.iter().any(|n| n == key))
     };
     // Between partitions a row is moved: the old one is deleted.
-    let update = change.action == Action::Update && !table.remade && table.alone;
+    let update = matches!(change.actions, [Action::Update]) && !table.remade && table.alone;
     let further: Vec<&Said<'_>> =
         rows.iter().filter(|s| s.further && (s.runs || !update || sets_key(&s.keys))).collect();
-    if further.is_empty() && !table.beyond {
+    if further.is_empty() && !table.beyond && !change.code {
         return None;
     }
     if rows.iter().any(|s| s.locked) {
@@ -151,6 +178,7 @@ pub(super) fn of(facts: &TableFacts, table: &Table, change: &Change) -> Option<R
     tables.sort_unstable();
     tables.dedup();
     let any = table.beyond
+        || change.code
         || further.iter().any(|s| s.runs)
         || tables.contains(&table.oid)
         || tables.len() > NAMED_MAX;
@@ -164,9 +192,13 @@ pub(super) fn of(facts: &TableFacts, table: &Table, change: &Change) -> Option<R
     Some(Ok(Reach {
         table: table.oid,
         alone: table.alone,
-        action: change.action,
+        action: match change.actions {
+            [only] => Some(*only),
+            _ => None,
+        },
         upserts: change.upserts,
         tables,
         later: further.iter().any(|s| s.later),
+        question: [OnceLock::new(), OnceLock::new()],
     }))
 }

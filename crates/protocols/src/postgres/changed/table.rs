@@ -133,6 +133,8 @@ pub(super) struct Table {
     pub(super) why: Option<&'static str>,
     /// More than its own rows may change with them.
     pub(super) goes_on: bool,
+    /// Why it is not known whether more than its own rows may change with them.
+    pub(super) hidden: Option<&'static str>,
     /// A rule or a view: what changes in its place is not told by its name.
     pub(super) beyond: bool,
 }
@@ -172,6 +174,8 @@ pub(super) fn meant(facts: &TableFacts, name: &Name, shape: &Shape) -> Result<Ta
 
 /// Coverage fact: something may look at the text of the statement.
 pub(super) const OWN_TEXT: &str = "changed-rows:own-text";
+/// Coverage fact: its rows are another server's.
+const FOREIGN: &str = "changed-rows:foreign";
 /// Coverage fact: somebody changes what a table is, or waits to.
 pub(super) const LOCKED: &str = "changed-rows:locked";
 
@@ -192,17 +196,24 @@ fn read(table: &mut Table, row: &TableRow, watchers: &[String]) -> Option<()> {
     table.whole = holds(8);
     table.remade |= holds(17);
     table.beyond = text(3)? == "v" || holds(4);
-    table.goes_on = super::reach::goes_on(row) && !matches!(text(3)?, "f" | "m") && !holds(6) && !holds(10);
+    let goes_on = super::reach::goes_on(row);
+    table.hidden = match text(3)? {
+        "f" => Some(FOREIGN),
+        _ if holds(6) => Some(FOREIGN),
+        _ if holds(10) && goes_on => Some(LOCKED),
+        _ => None,
+    };
+    table.goes_on = goes_on && text(3)? != "m" && table.hidden.is_none();
     table.why = match text(3)? {
         "r" | "p" | "h" if holds(4) => Some("changed-rows:rule"),
         "r" | "p" | "h" if holds(5) => Some("changed-rows:row-security"),
-        "r" | "p" | "h" if holds(6) => Some("changed-rows:foreign"),
+        "r" | "p" | "h" if holds(6) => Some(FOREIGN),
         // Somebody changes it, or waits to: what it is now is not what the statement meets when its turn comes.
         "r" | "p" | "h" if holds(10) => Some(LOCKED),
         "r" | "p" | "h" if holds(9) || (holds(7) && !watchers.is_empty()) => Some(OWN_TEXT),
         "r" | "p" | "h" => None,
         "v" | "m" => Some("changed-rows:view"),
-        "f" => Some("changed-rows:foreign"),
+        "f" => Some(FOREIGN),
         _ => Some("changed-rows:relation"),
     };
     table.columns.push(Column {

@@ -164,7 +164,7 @@ impl PostgresDialect {
 
     /// Whether the COPY that copy data is for may itself be held back.
     pub(super) fn holds_copy(&self) -> bool {
-        self.wal.naming.is_some() && self.radius.is_holding() && !self.flight.is_reading_copy()
+        self.radius.is_holding() && !self.flight.is_reading_copy()
     }
 
     /// A command goes out.
