@@ -185,6 +185,19 @@ fn failed(facts: Arc<SessionFacts>) -> CommandCompleted {
     }
 }
 
+fn copied(facts: Arc<SessionFacts>) -> CommandCompleted {
+    let outcome = Outcome {
+        tag: "COPY 3".to_owned(),
+        rows: 3,
+        bytes: 44,
+        cells: Some(0),
+        taken: true,
+        affected: Some(3),
+        ..Outcome::default()
+    };
+    CommandCompleted { outcome, ..completed(facts) }
+}
+
 fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpened {
     SessionOpened {
         facts,
@@ -374,6 +387,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         ("command.abandoned".to_owned(), abandoned(Some(f()))),
         ("command.abandoned-crash".to_owned(), abandoned(None)),
         ("command.completed".to_owned(), Event::CommandCompleted(Box::new(completed(f())))),
+        ("command.completed-copied".to_owned(), Event::CommandCompleted(Box::new(copied(f())))),
         ("command.completed-failed".to_owned(), Event::CommandCompleted(Box::new(failed(odd())))),
         ("command.decided".to_owned(), Event::CommandDecided(Box::new(decided(f())))),
         ("command.decided-refused".to_owned(), Event::CommandDecided(Box::new(refused_decision(odd())))),
