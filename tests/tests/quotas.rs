@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 const SEED: &str = "create table people (id int primary key, name text, email text, note text);
 insert into people select n, 'n' || n, 'e' || n || '@example.com', 'x' from generate_series(1, 100) n;
+create table notes as select n as id, 'ask e' || n || '@example.com, please' as body from generate_series(1, 100) n;
 create view mails as select id as number, lower(email) as address from people;
 grant all on all tables in schema public to app;";
 
@@ -108,7 +109,7 @@ fn a_statement_that_takes_too_long_is_stopped_wherever_it_stands() {
         lab.far
             .sql(
                 "shop",
-                "select count(*) from pg_stat_activity where query like '%sleep(60)%' and state = 'active'"
+                "select count(*) from pg_stat_activity where query like '%sleep(60)%' and state = 'active' and pid <> pg_backend_pid()"
             )
             .unwrap()
             .trim(),
@@ -293,4 +294,43 @@ fn where_nothing_is_refused_what_passes_is_an_entry() {
     assert_eq!(passed, ["affected", "rows", "rows", "sessions", "time"]);
     let last = record.intents("select 'after the sum'").next().unwrap();
     assert_eq!((last.leaf("verdict").as_str(), last.leaf("rule").as_str()), (Some("deny"), Some("quota")));
+}
+
+#[test]
+fn cells_that_detection_finds_and_those_of_a_copy_count_too() {
+    let mask = "[[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"email\"]\nstyle = \"redact\"\ndetect = true\n";
+    let limit = "[[limit]]\nname = \"quota\"\ncells = 10\n";
+    let (lab, _folder) = lab(&format!("{ALL}{mask}{limit}"), "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(rows(&raw.query("select id from notes").unwrap()), 100, "nothing is found");
+    let seen = raw.query("select id, body from notes order by id").unwrap();
+    assert_eq!((rows(&seen), &*code(&seen)), (10, "RF003"));
+    let copied = |seen: &[Message]| seen.iter().filter(|m| m.tag == b'd').count();
+    for (sql, pieces) in [
+        ("copy (select id, email from people order by id) to stdout", 10),
+        ("copy (select id, body from notes order by id) to stdout", 10),
+        // The header is a piece of its own.
+        ("copy (select id, email from people order by id) to stdout (format binary)", 10),
+    ] {
+        let seen = raw.query(sql).unwrap();
+        assert_eq!((copied(&seen), &*code(&seen)), (pieces, "RF003"), "{sql}");
+        assert!(text(&seen).contains("at most 10 labelled cells"), "{}", text(&seen));
+    }
+    assert_eq!(copied(&raw.query("copy (select id, name from people) to stdout").unwrap()), 100);
+}
+
+#[test]
+fn sessions_side_by_side_get_no_more_than_one_after_the_other() {
+    let (lab, _folder) = limited("day = { rows = 1000 }");
+    let got: usize = std::thread::scope(|scope| {
+        let ask = || {
+            let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+            let seen = raw.query("select p.id from people p, generate_series(1, 50)").unwrap();
+            assert_eq!(code(&seen), "RF003");
+            rows(&seen)
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(got, 1000);
 }

@@ -17,15 +17,22 @@ pub(crate) struct Meter {
     counted: Amounts,
     /// Passing a limit refuses; otherwise the first passing is remembered.
     enforces: bool,
+    /// Passing is in the record already.
+    told: bool,
     passed: Option<(Most, &'static str)>,
 }
 
 impl Meter {
-    /// `None`: nothing of it is counted or timed.
-    pub(crate) fn of(limits: Option<&Arc<Limits>>, purse: &Arc<Purse>, enforces: bool) -> Option<Box<Self>> {
+    /// `None`: nothing of it is counted or timed. `told`: its decision has said already that a limit is used up.
+    pub(crate) fn of(
+        limits: Option<&Arc<Limits>>,
+        purse: &Arc<Purse>,
+        enforces: bool,
+        told: bool,
+    ) -> Option<Box<Self>> {
         let limits = limits.filter(|limits| limits.counts() || limits.time_us.is_some())?;
         let (purse, limits) = (Arc::clone(purse), Arc::clone(limits));
-        Some(Box::new(Self { purse, limits, counted: Amounts::default(), enforces, passed: None }))
+        Some(Box::new(Self { purse, limits, counted: Amounts::default(), enforces, told, passed: None }))
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -101,11 +108,16 @@ impl Meter {
                 _ => self.observe(amount, rest),
             }
         }
+        if outcome.code.is_some() {
+            // Undone, at its commit or by what came with it.
+            let affected = self.counted.affected;
+            self.purse.take_back(&mut self.counted, Amount::Affected, affected);
+        }
         if let Some(most) = self.limits.time_us.as_ref().filter(|most| took_us > most.most && !self.enforces)
         {
             self.passed.get_or_insert((most.clone(), "time"));
         }
-        self.passed.map(|(most, what)| passed(&most, what))
+        self.passed.filter(|_| !self.told).map(|(most, what)| passed(&most, what))
     }
 
     fn observe(&mut self, amount: Amount, n: u64) {
@@ -160,7 +172,8 @@ fn undone(most: &Most, rows: u64, span: Span) -> Refusal {
     let Most { most: n, limit, .. } = most;
     let advice = with_because(most, UNDONE_ADVICE);
     let text = format!(
-        "Firsthand rolled this back: it would have affected {rows} rows; at most {n} are allowed {} (rule {limit}), and so          many are not left. {advice}",
+        "Firsthand rolled this back: it would have affected {rows} rows; at most {n} are allowed {} (rule {limit}), and so \
+         many are not left. {advice}",
         span.words(),
     );
     refusal(most, text).hint(UNDONE_ADVICE)

@@ -467,7 +467,7 @@ fn record_intent(
     let refusal = refusal.filter(|_| facts.mode == Mode::Enforce || identity_ended);
     let must_be_durable_first = !command.shape.plain_read;
     let before = command.transaction;
-    let meter = Meter::of(decision.obligations.limits.as_ref(), purse, facts.mode == Mode::Enforce);
+    let meter = Meter::of(decision.obligations.limits.as_ref(), purse, facts.mode == Mode::Enforce, limited);
     let event = Event::CommandDecided(Box::new(CommandDecided {
         facts: Arc::clone(facts),
         number,

@@ -387,7 +387,6 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         ("command.abandoned".to_owned(), abandoned(Some(f()))),
         ("command.abandoned-crash".to_owned(), abandoned(None)),
         ("command.completed".to_owned(), Event::CommandCompleted(Box::new(completed(f())))),
-        ("command.completed-copied".to_owned(), Event::CommandCompleted(Box::new(copied(f())))),
         ("command.completed-failed".to_owned(), Event::CommandCompleted(Box::new(failed(odd())))),
         ("command.decided".to_owned(), Event::CommandDecided(Box::new(decided(f())))),
         ("command.decided-refused".to_owned(), Event::CommandDecided(Box::new(refused_decision(odd())))),
@@ -452,6 +451,11 @@ fn later(all: &mut Vec<(String, Event)>) {
         ..refused(false)
     };
     all.push(("session.refused-request".to_owned(), Event::Refused(Box::new(asked))));
+    let copied = Event::CommandCompleted(Box::new(copied(Arc::new(facts()))));
+    all.push(("command.completed-copied".to_owned(), copied));
+    let detail = json(r#"{"cmd":7,"limit":"agents-time","most":300000000,"of":"time"}"#);
+    let noted = SessionNoted { facts: Arc::new(facts()), what: "limit", detail };
+    all.push(("session.noted-limit".to_owned(), Event::SessionNoted(Box::new(noted))));
 }
 
 /// Who asks over the API.
