@@ -1,6 +1,7 @@
 //! Wires the ports together: from a configuration and an open data folder to a gateway that can listen.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -25,8 +26,10 @@ use firsthand_protocols::estimates::Estimates;
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::Engine;
 use firsthand_session::tally::Tally;
+use firsthand_session::usage::Usage;
 
 use crate::config::{Config, Listener};
+use crate::day;
 use crate::desk::{Desk, store_failure};
 use crate::failure::Failure;
 use crate::listen::{self, LinkTable};
@@ -54,6 +57,10 @@ pub(crate) struct Gateway {
     pub(crate) budget: Arc<Budget>,
     /// Since when.
     pub(crate) started: Instant,
+    /// Entries of the log that earlier runs have written.
+    pub(crate) earlier: u64,
+    /// What was used earlier today is counted, or has been.
+    pub(crate) counting: AtomicBool,
     targets: TargetTable,
     credentials: StaticCredentials,
     links: LinkTable,
@@ -84,7 +91,9 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let tokens = Arc::new(TokenStore::open(&config.data_dir).map_err(store_failure)?);
     let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
     let credentials = StaticCredentials::read(&specs(&config));
-    let engine = Arc::new(engine(&record, &tokens, &targets, &credentials, &governing, &links));
+    let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
+    let engine = engine(&record, &tokens, &targets, &credentials, &governing, &links);
+    let engine = Arc::new(Engine { usage, ..engine });
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
     let mut servers = Vec::new();
@@ -117,6 +126,8 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         web_tls,
         budget,
         started,
+        earlier: found.entries,
+        counting: AtomicBool::new(false),
         targets,
         credentials,
         links,
@@ -156,6 +167,7 @@ fn engine(
         failures: Mutex::default(),
         refused: Mutex::default(),
         tally: Tally::default(),
+        usage: Usage::default(),
     }
 }
 
@@ -180,6 +192,11 @@ impl Gateway {
     /// Targets whose credential cannot be had now; they refuse until a reload finds it.
     pub(crate) fn missing_credentials(&self) -> Vec<String> {
         self.credentials.missing().into_iter().map(|(target, e)| format!("target {target}: {e}")).collect()
+    }
+
+    /// Whether a limit sums something up over a day.
+    pub(crate) fn sums_days(&self) -> bool {
+        self.governing.sums_days()
     }
 
     /// Version of the rules in force.
@@ -216,6 +233,7 @@ impl Gateway {
             }
         }
         self.governing.replace(rules);
+        day::count(self);
         self.links.replace(links);
         self.credentials.replace(&specs(&new));
         self.targets.replace(new.targets.iter().map(|t| t.target.clone()).collect());

@@ -9,6 +9,7 @@ mod api;
 mod assemble;
 mod cli;
 mod config;
+mod day;
 mod demo;
 mod desk;
 mod failure;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
+use firsthand_model::amount::Most;
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::identity::Identity;
@@ -92,6 +93,11 @@ impl Governing {
         self.rules.store(rules);
     }
 
+    /// Whether a limit sums something up over a day.
+    pub(crate) fn sums_days(&self) -> bool {
+        self.rules.load().as_ref().is_some_and(|ruled| ruled.rules.with_compiled(Compiled::sums_days))
+    }
+
     /// The version of what decides.
     pub(crate) fn version(&self) -> Arc<str> {
         self.rules.load().as_ref().map_or_else(|| Arc::from(POLICY_VERSION), |ruled| ruled.rules.version())
@@ -132,6 +138,10 @@ impl Policy for Governing {
             Some(ruled) => ruled.rules.masks_of_rows(session, table, columns, now),
             None => self.plain.masks_of_rows(session, table, columns, now),
         }
+    }
+
+    fn sessions_limit(&self, session: &SessionFacts, now: UnixMicros) -> Option<Most> {
+        self.rules.load().as_ref().and_then(|ruled| ruled.rules.sessions_limit(session, now))
     }
 
     fn wants_estimate(&self, session: &SessionFacts, command: &Command) -> bool {

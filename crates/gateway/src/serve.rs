@@ -21,6 +21,7 @@ use crate::api::Api;
 use crate::api::acts::reload_as;
 use crate::assemble::{Gateway, assemble};
 use crate::cli::output::Output;
+use crate::day;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, LogFormat};
 use crate::place::Place;
@@ -195,6 +196,7 @@ impl Running {
             addresses.push(("http".to_owned(), local(&socket, address)));
             aside.spawn(http::serve(socket, Arc::clone(&api), watching.clone()));
         }
+        day::count(&gateway);
         follow::begin(&gateway).await;
         let data = gateway.data_dir();
         let admin = AdminSocket::bind(&data).map_err(|e| {

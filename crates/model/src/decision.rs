@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::amount::Limits;
 use crate::masking::MaskDuty;
 
 /// Allow, deny or hold.
@@ -40,12 +41,8 @@ impl Verdict {
 pub struct Obligations {
     /// What has to be masked in the reply.
     pub mask: MaskDuty,
-    /// Rows that may be delivered; `None`: as many as there are.
-    pub rows: Option<u64>,
-    /// Bytes of rows that may be delivered.
-    pub bytes: Option<u64>,
-    /// Rows that the command may affect: more are rolled back.
-    pub affected: Option<u64>,
+    /// What must not be passed; `None`: nothing is limited.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// A decision with its reason.

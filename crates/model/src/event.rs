@@ -80,7 +80,7 @@ pub struct SessionClosed {
 pub struct SessionNoted {
     /// The session's facts.
     pub facts: Arc<SessionFacts>,
-    /// What: `asked` (by the gateway itself), `cancel`, `error`, `notice`, `notification`, `parameter`, `refused`,
+    /// What: `asked` (by the gateway itself), `cancel`, `error`, `limit`, `notice`, `notification`, `parameter`, `refused`,
     /// `unknown-message`.
     pub what: &'static str,
     /// What it says: JSON object (payload).

@@ -3,6 +3,7 @@
 //! In scope: plain data and the restricted JSON text that the record is made of. Out of scope: IO, async, the clock,
 //! randomness, serde: edges do those. Everything above depends on this crate; it depends on nothing.
 
+pub mod amount;
 pub mod command;
 pub mod decision;
 pub mod event;

@@ -1,5 +1,6 @@
 //! How a command ended.
 
+use crate::amount::Amounts;
 use crate::json::Json;
 
 /// State of the target's transaction (PostgreSQL docs 55.7, ReadyForQuery; other protocols map to it).
@@ -80,6 +81,10 @@ pub struct Outcome {
     pub rows: u64,
     /// Bytes of the row or copy messages delivered to (or, for copy in, taken from) the client.
     pub bytes: u64,
+    /// Labelled cells delivered, where a limit counts them.
+    pub cells: Option<u64>,
+    /// The rows and bytes are those that the client gave (copy in).
+    pub taken: bool,
     /// Rows affected, where the tag says.
     pub affected: Option<u64>,
     /// SQLSTATE of the error, or the protocol's own code.
@@ -102,4 +107,19 @@ pub struct Outcome {
     pub suspended: bool,
     /// What was not seen: `rows-past-cap`, …
     pub coverage: Vec<&'static str>,
+}
+
+impl Outcome {
+    /// What counts of it for limits: what was delivered, and what was affected unless it failed. (Rows that are copied out
+    /// stand in the tag as those that are copied in do.)
+    pub fn amounts(&self) -> Amounts {
+        let copied_out = self.tag.starts_with("COPY ") && !self.taken;
+        let changed = self.code.is_none() && !copied_out;
+        Amounts {
+            rows: if self.taken { 0 } else { self.rows },
+            bytes: if self.taken { 0 } else { self.bytes },
+            cells: self.cells.unwrap_or(0),
+            affected: self.affected.filter(|_| changed).unwrap_or(0),
+        }
+    }
 }

@@ -15,6 +15,7 @@ use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::UnixMicros;
 
 use crate::advice::advice;
+use crate::limits::listed;
 use crate::rule::Case;
 use crate::rules::{Given, Rules};
 use crate::window::open_bits;
@@ -74,6 +75,12 @@ fn one(rules: &Rules, case: Case, analyse: Analyse<'_>) -> Tried {
     let advice = advice(&suppose, &session, asked, (windows, given), &judged);
     if !advice.contains(&case.advice) {
         wrong.push(format!("expected advice with {:?}, got {advice:?}", case.advice));
+    }
+    if let Some(want) = &case.limits {
+        let got = judged.obligations.limits.as_deref().map(listed).unwrap_or_default();
+        if *want != got {
+            wrong.push(format!("expected limits {want:?}, got {got:?}"));
+        }
     }
     if let Some(want) = &case.masks {
         let got = masks(&judged.obligations.mask, all.first());

@@ -155,10 +155,8 @@ pub fn of_mask(mask: &Mask) -> String {
 #[must_use]
 pub fn of_limit(limit: &Limit) -> String {
     let mut out = annotations(&limit.name, &limit.because);
-    for (name, value) in [("rows", limit.rows), ("bytes", limit.bytes), ("affected", limit.affected)] {
-        if let Some(value) = value {
-            annotate(&mut out, name, &value.to_string());
-        }
+    for (name, value) in limit.bounds.set() {
+        annotate(&mut out, &name, &value.to_string());
     }
     out.push_str("forbid (\n  principal,\n  action == Action::\"Unlimited\",\n  resource\n)");
     clause(&mut out, "when", &terms(&limit.when, false, Thing::Any, true));

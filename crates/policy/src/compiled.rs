@@ -8,6 +8,7 @@ use cedar_policy::{
     ActionConstraint, Effect as CedarEffect, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint,
     Schema, ValidationMode, Validator,
 };
+use firsthand_model::amount::Each;
 use firsthand_model::command::Effects;
 use firsthand_model::decision::Verdict;
 use firsthand_model::identity::Identity;
@@ -18,7 +19,7 @@ use crate::masks::strictest;
 use crate::pattern::{ColumnPattern, Pattern};
 use crate::reach::{Reach, Who};
 use crate::read;
-use crate::rule::{Case, Document, Label, Mask, Problem, Use};
+use crate::rule::{Bounds, Case, Document, Label, Mask, Problem, Use};
 use crate::window::Window;
 use crate::written_back;
 
@@ -65,12 +66,8 @@ pub struct Meta {
     pub copied: Use,
     /// Masks written back.
     pub written_back: Use,
-    /// A limit: rows that a statement may deliver.
-    pub rows: Option<u64>,
-    /// A limit: bytes of rows that a statement may deliver.
-    pub bytes: Option<u64>,
-    /// A limit: rows that a statement may change.
-    pub affected: Option<u64>,
+    /// Of a limit: how much.
+    pub bounds: Bounds,
     /// File and line, or the file alone.
     pub place: String,
 }
@@ -191,6 +188,12 @@ impl Compiled {
         let document = read::merge(documents)?;
         let builder = Builder::default().document(&document).raw(&raw);
         builder.finish(files, document, target_labels)
+    }
+
+    /// Whether a limit sums something up over a day: then what was used earlier today has to be known.
+    #[must_use]
+    pub fn sums_days(&self) -> bool {
+        self.metas.values().any(|meta| meta.bounds.day != Each::default())
     }
 
     /// What the annotations of a policy say.
@@ -478,22 +481,6 @@ fn version(files: &[RuleFile]) -> Arc<str> {
     Arc::from(hex)
 }
 
-/// Annotations that are known, and that nobody carries out.
-const NOT_YET: [&str; 12] = [
-    "cells",
-    "time_ms",
-    "session_rows",
-    "session_bytes",
-    "session_cells",
-    "session_affected",
-    "day_rows",
-    "day_bytes",
-    "day_cells",
-    "day_affected",
-    "sessions",
-    "commands_per_second",
-];
-
 fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Result<Meta, String> {
     let text = |key: &str| policy.annotation(key);
     let number = |key: &str| match text(key) {
@@ -511,9 +498,6 @@ fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Res
             .find(|s| s.word() == word)
             .ok_or_else(|| format!("rule `{id}`: @style(\"{word}\") is not known"))?,
     };
-    if let Some(key) = NOT_YET.iter().find(|key| text(key).is_some()) {
-        return Err(format!("rule `{id}`: @{key} is not carried out yet; use @rows, @bytes or @affected"));
-    }
     let permits = policy.effect() == CedarEffect::Permit;
     if permits && text("hold").is_some() {
         return Err(format!("rule `{id}`: @hold stands on a permit; only a forbid can hold"));
@@ -531,9 +515,7 @@ fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Res
         in_predicate: usage("masked_in_predicate", Use::Record)?,
         copied: usage("masked_copied", Use::Deny)?,
         written_back: usage("masked_written_back", Use::Deny)?,
-        rows: number("rows")?,
-        bytes: number("bytes")?,
-        affected: number("affected")?,
+        bounds: Bounds::read(number)?,
         place: place.to_owned(),
     })
 }

@@ -10,8 +10,9 @@ use firsthand_model::statement::{Column, Output, Relation};
 
 use crate::compiled::{Compiled, Meta};
 use crate::labels::{Columns, labels_of};
+use crate::limits::{labelled, limits};
 use crate::masks::{Masked, Origins, Veil};
-use crate::question::{CALL, COLUMN, FUNCTION, Question, Said, Situation, UNLIMITED, Unfit};
+use crate::question::{CALL, COLUMN, FUNCTION, Question, Said, Situation, Unfit};
 use crate::rule::Use;
 
 /// One rule that spoke, and of what.
@@ -195,7 +196,12 @@ fn try_judge(
         gathered.remedy = Some(unmasked(&mut veil, on, columns)?);
     }
     let texts = veil.detects()?;
-    let mut obligations = limits(&mut question)?;
+    let mut limits = limits(&mut question)?;
+    if limits.counts_cells() {
+        limits.labelled = labelled(compiled, &on, columns);
+    }
+    let mut obligations =
+        Obligations { limits: limits.any().then(|| Arc::new(limits)), ..Obligations::default() };
     match duty {
         Ok(duty) => obligations.mask = duty,
         Err(masked) => {
@@ -424,28 +430,6 @@ const KEEPS: [&str; 12] = [
 fn whole(relation: &Relation) -> Column {
     let (schema, name) = (relation.schema.clone(), relation.name.clone());
     Column { schema, relation: name, column: String::new(), labels: Vec::new() }
-}
-
-/// The limits in force: of several, the lowest.
-fn limits(question: &mut Question<'_>) -> Result<Obligations, Unfit> {
-    let mut all = Obligations::default();
-    if !question.rules_speak(UNLIMITED, crate::question::TARGET) {
-        return Ok(all);
-    }
-    let said = question.target(UNLIMITED)?;
-    for meta in said.by.iter().filter(|m| !m.permits) {
-        lower(&mut all.rows, meta.rows);
-        lower(&mut all.bytes, meta.bytes);
-        lower(&mut all.affected, meta.affected);
-    }
-    Ok(all)
-}
-
-fn lower(limit: &mut Option<u64>, other: Option<u64>) {
-    *limit = match (*limit, other) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
 }
 
 fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> Judgement {

@@ -13,6 +13,7 @@ pub mod detect;
 pub mod explain;
 pub mod judge;
 pub mod labels;
+pub mod limits;
 mod masks;
 pub mod pattern;
 mod question;

@@ -8,6 +8,7 @@ mod table;
 use std::cell::RefCell;
 use std::collections::HashSet;
 
+use firsthand_model::amount::Each;
 use firsthand_model::decision::Verdict;
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::masking::Style;
@@ -15,7 +16,7 @@ use toml::de::DeTable;
 
 use crate::pattern::{ColumnPattern, Pattern};
 use crate::rule::{
-    Approve, Case, Conditions, Defaults, Document, Group, Label, Limit, Mask, OpaqueCondition, Place,
+    Approve, Bounds, Case, Conditions, Defaults, Document, Group, Label, Limit, Mask, OpaqueCondition, Place,
     Problem, Rule, Use,
 };
 use parts::{conditions, effect};
@@ -184,8 +185,11 @@ fn mask(table: &Table<'_>) -> Option<Mask> {
     })
 }
 
-/// Known words that nobody carries out: a rule file with one of them would promise what is not kept.
-const NOT_YET: [&str; 6] = ["cells", "time", "session", "day", "sessions", "commands_per_second"];
+/// What a limit has besides who and where; if one of them is there and says nothing, it is wrong in itself.
+const LIMITING: [&str; 9] =
+    ["rows", "bytes", "cells", "affected", "time", "sessions", "commands_per_second", "session", "day"];
+/// The longest time of a statement that can be limited: beyond it, it is a mistake.
+const TIME_MS_MAX: u64 = 366 * 24 * 3_600_000;
 
 fn limit(table: &Table<'_>) -> Option<Limit> {
     let name = name(table);
@@ -193,36 +197,40 @@ fn limit(table: &Table<'_>) -> Option<Limit> {
     let when = conditions(table);
     let unless = unless(table, parts::only_who_and_where);
     parts::only_who_and_where(table, &when);
-    for key in NOT_YET {
-        if let Some(at) = table.span_of(key) {
-            table.bad(
-                &at,
-                key,
-                format!("`{key}` is not carried out yet"),
-                "use `rows`, `bytes` or `affected`",
-            );
-        }
-    }
-    let limit = Limit {
-        name: name?,
-        because,
-        when,
-        unless,
-        rows: table.count("rows"),
-        bytes: table.size("bytes"),
-        affected: table.count("affected"),
-        place: table.place(),
+    let span = |key: &str| table.table(key).map(|t| sums(&t)).unwrap_or_default();
+    let bounds = Bounds {
+        statement: sums(table),
+        session: span("session"),
+        day: span("day"),
+        time_ms: table.duration("time"),
+        sessions: table.count("sessions"),
+        commands_per_second: table.count("commands_per_second"),
     };
-    let says = limit.rows.is_some() || limit.bytes.is_some() || limit.affected.is_some();
-    if !says && NOT_YET.iter().all(|key| !table.has(key)) {
+    if let Some(at) = table.span_of("time")
+        && bounds.time_ms.is_some_and(|ms| ms == 0 || ms > TIME_MS_MAX)
+    {
         table.bad(
-            &table.span,
-            "rows",
-            "is missing: the limit limits nothing",
-            "add `rows`, `bytes` or `affected`",
+            &at,
+            "time",
+            "must be more than nothing and less than a year",
+            "write it like `30s` or `5m`",
         );
     }
-    Some(limit)
+    if bounds == Bounds::default() && LIMITING.iter().all(|key| !table.has(key)) {
+        let hint = "add `rows`, `bytes`, `cells`, `affected`, `time`, `sessions`, `commands_per_second`, `session` or `day`";
+        table.bad(&table.span, "rows", "is missing: the limit limits nothing", hint);
+    }
+    Some(Limit { name: name?, because, when, unless, bounds, place: table.place() })
+}
+
+/// What may be summed up.
+fn sums(table: &Table<'_>) -> Each<Option<u64>> {
+    Each {
+        rows: table.count("rows"),
+        bytes: table.size("bytes"),
+        cells: table.count("cells"),
+        affected: table.count("affected"),
+    }
 }
 
 fn label(table: &Table<'_>) -> Option<Label> {
@@ -291,6 +299,7 @@ fn case(table: &Table<'_>) -> Option<Case> {
         rule: text("rule"),
         advice: text("advice"),
         masks: table.has("masks").then(|| texts("masks")),
+        limits: table.has("limits").then(|| texts("limits")),
         place: table.place(),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use firsthand_model::amount::Each;
 use firsthand_model::command::Effect;
 use firsthand_model::decision::Verdict;
 use firsthand_model::identity::IdentityKind;
@@ -178,14 +179,62 @@ pub struct Limit {
     pub when: Conditions,
     /// Except when.
     pub unless: Option<Conditions>,
-    /// Rows that a statement may deliver.
-    pub rows: Option<u64>,
-    /// Bytes of rows that a statement may deliver.
-    pub bytes: Option<u64>,
-    /// Rows that a statement may change.
-    pub affected: Option<u64>,
+    /// How much.
+    pub bounds: Bounds,
     /// Where it stands.
     pub place: Place,
+}
+
+/// What a limit limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// Of one statement.
+    pub statement: Each<Option<u64>>,
+    /// Of a session.
+    pub session: Each<Option<u64>>,
+    /// Of an identity's day.
+    pub day: Each<Option<u64>>,
+    /// Milliseconds that a statement may take.
+    pub time_ms: Option<u64>,
+    /// Sessions of one identity at a time.
+    pub sessions: Option<u64>,
+    /// Commands of one identity in a second.
+    pub commands_per_second: Option<u64>,
+}
+
+impl Bounds {
+    /// Reads each one by the name of its annotation.
+    ///
+    /// # Errors
+    /// The first error of `read`.
+    pub fn read<E>(mut read: impl FnMut(&str) -> Result<Option<u64>, E>) -> Result<Self, E> {
+        let mut bounds = Self::default();
+        for (name, bound) in bounds.each_mut() {
+            *bound = read(&name)?;
+        }
+        Ok(bounds)
+    }
+
+    /// Those that are set, by the names of their annotations, in the order of the documents.
+    #[must_use]
+    pub fn set(mut self) -> Vec<(String, u64)> {
+        self.each_mut().into_iter().filter_map(|(name, bound)| Some((name, (*bound)?))).collect()
+    }
+
+    fn each_mut(&mut self) -> Vec<(String, &mut Option<u64>)> {
+        let spans = [("", &mut self.statement), ("session_", &mut self.session), ("day_", &mut self.day)];
+        let mut all = Vec::with_capacity(15);
+        for (span, Each { rows, bytes, cells, affected }) in spans {
+            for (word, bound) in [("rows", rows), ("bytes", bytes), ("cells", cells), ("affected", affected)]
+            {
+                all.push((format!("{span}{word}"), bound));
+            }
+        }
+        all.push(("time_ms".to_owned(), &mut self.time_ms));
+        all.push(("sessions".to_owned(), &mut self.sessions));
+        all.push(("commands_per_second".to_owned(), &mut self.commands_per_second));
+        all
+    }
 }
 
 /// A label for columns.
@@ -279,6 +328,8 @@ pub struct Case {
     pub advice: String,
     /// Which masks: `column=style`, in the order of `shows`; `None`: not looked at.
     pub masks: Option<Vec<String>>,
+    /// Which limits hold, and which counts: `day.rows=1000 its-name`, in the order of the documents; `None`: not looked at.
+    pub limits: Option<Vec<String>>,
     /// Where it stands.
     pub place: Place,
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use firsthand_model::amount::Most;
 use firsthand_model::command::{Command, Effect, Shape};
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::identity::Identity;
@@ -21,6 +22,7 @@ use crate::compiled::Compiled;
 use crate::detect::LabelMasks;
 use crate::judge::{Judgement, effects, judge};
 use crate::labels::{Columns, KnownColumn};
+use crate::limits::limits;
 use crate::masks::{Origins, Veil};
 use crate::question::{Question, Situation, Unfit};
 use crate::window::open_bits;
@@ -259,6 +261,20 @@ impl Policy for Rules {
         let (facts, windows) = (Facts::default(), open_bits(&force.compiled.windows, now));
         let on = situation(session, &facts, windows, Given::default());
         masks_of_rows(&force.compiled, on, &known.columns, table, columns).ok().flatten()
+    }
+
+    fn sessions_limit(&self, session: &SessionFacts, now: UnixMicros) -> Option<Most> {
+        let force = self.force.load();
+        let (facts, windows) = (Facts::default(), open_bits(&force.compiled.windows, now));
+        let on = situation(session, &facts, windows, Given::default());
+        let limits = Question::new(&force.compiled, on).and_then(|mut question| limits(&mut question));
+        match limits {
+            Ok(limits) => limits.sessions,
+            // Rules that cannot be asked let nobody in.
+            Err(Unfit) => {
+                Some(Most { most: 0, limit: Arc::from(crate::judge::POLICY_ERROR), because: Arc::from("") })
+            }
+        }
     }
 
     fn wants_estimate(&self, session: &SessionFacts, command: &Command) -> bool {

@@ -31,6 +31,7 @@ fn tried(name: &str, text: &str) -> (Rules, Vec<Tried>) {
 fn tables_of_decisions_come_out() {
     tried("rules.toml", include_str!("tables/rules.toml"));
     tried("masks.toml", include_str!("tables/masks.toml"));
+    tried("limits.toml", include_str!("tables/limits.toml"));
 }
 
 #[test]
@@ -115,13 +116,10 @@ fn mistakes_are_answered_with_place_key_and_the_nearest_word() {
         ("[[mask]]\nname = \"m\"\nlabels = [\"email\"]\nstyle = \"blur\"\n", "`blur` is not one of `redact`"),
         ("[[mask]]\nname = \"m\"\nlabels = [\"email\"]\neffects = [\"read\"]\n", "a mask depends on"),
         ("[[limit]]\nname = \"l\"\n", "the limit limits nothing"),
-        (
-            "[[limit]]\nname = \"l\"\nrows = 1\nday = { rows = 2 }\n",
-            "r.toml:4:7: limit.day: `day` is not carried out yet",
-        ),
-        ("[[limit]]\nname = \"l\"\ncells = 1\n", "`cells` is not carried out yet"),
-        ("[[limit]]\nname = \"l\"\ntime = \"1s\"\n", "`time` is not carried out yet"),
-        ("[[limit]]\nname = \"l\"\nsessions = 1\n", "`sessions` is not carried out yet"),
+        ("[[limit]]\nname = \"l\"\nday = { rows = -2 }\n", "limit.day.rows: expected whole number"),
+        ("[[limit]]\nname = \"l\"\nday = { sessions = 2 }\n", "limit.day.sessions: unknown key"),
+        ("[[limit]]\nname = \"l\"\ntime = \"0s\"\n", "is not a number with a unit"),
+        ("[[limit]]\nname = \"l\"\ntime = \"4000d\"\n", "must be more than nothing and less than a year"),
         (
             &*format!("{RULE}[rule.unless]\ntables = [\"a\"]\nfunctions = [\"b\"]\n"),
             "rule.unless.functions: stands beside `tables`",

@@ -149,6 +149,11 @@ pub trait Dialect: Send {
     /// The result of the last [`Action::Think`] or [`Action::Look`]. What the client said last is acted on with it, if it
     /// can be; afterwards the driver calls `from_client` again.
     fn thought(&mut self, thought: Thought, now: MonoMicros, out: &mut Vec<Action>);
+    /// When [`Dialect::overdue`] is to be called; `None`: never. Asked after all else that happens: the time of what has begun
+    /// meanwhile begins now.
+    fn deadline(&mut self, now: MonoMicros) -> Option<MonoMicros>;
+    /// The deadline is over.
+    fn overdue(&mut self, now: MonoMicros, out: &mut Vec<Action>);
     /// Whether it can take client bytes now (false while an ask or a thought is unanswered, or too much is in flight).
     fn wants_client(&self) -> bool;
     /// Whether it keeps a message of the client that it could not act on yet, because that depends on the target's answers.

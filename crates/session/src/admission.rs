@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use firsthand_model::amount::Most;
 use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
 use firsthand_model::decision::Verdict;
 use firsthand_model::event::{AdmissionRefused, By, Event, SessionOpened};
@@ -18,8 +19,9 @@ use firsthand_model::statement::Facts;
 use firsthand_model::target::{Durability, Mode, Target};
 
 use crate::limiter::{FailureLimiter, Try};
+use crate::meter::passed;
 use crate::permit::{Forward, Reply};
-use crate::pipeline::{Session, denied};
+use crate::pipeline::{LIMIT, Session, denied};
 use crate::port::{
     Approver, Ask, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
     IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
@@ -27,6 +29,7 @@ use crate::port::{
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{Refused, Sum};
 use crate::tally::Tally;
+use crate::usage::{Purse, Seat, Usage};
 
 /// The ports, wired together once at the start. No global state: everything that needs it is handed it.
 pub struct Engine {
@@ -58,6 +61,8 @@ pub struct Engine {
     pub refused: Mutex<Refused>,
     /// Counts.
     pub tally: Tally,
+    /// What identities have used of what is limited.
+    pub usage: Usage,
 }
 
 /// What a connection asks for, as it says itself.
@@ -88,6 +93,10 @@ pub struct Admitted {
     pub database: String,
     /// What to present there.
     pub credential: Credential,
+    /// Its place among the sessions of its identity, once it has one ([`Engine::sit`]).
+    seat: Option<Seat>,
+    /// The limit of sessions that it would have passed, where nothing is refused.
+    over: Option<Most>,
 }
 
 /// Leave to exchange bytes that ask for nothing: the handshake, and a protocol's bookkeeping. `cargo xtask tidy` lists
@@ -182,7 +191,7 @@ impl Engine {
             }
         };
         let (admission, id, identity) = (Admission(()), self.ids.session(), Arc::new(identity));
-        Ok(Admitted { admission, id, identity, target, database, credential })
+        Ok(Admitted { admission, id, identity, target, database, credential, seat: None, over: None })
     }
 
     /// Looks at a proof alone, for what is asked of the gateway itself. Failures count and are recorded as in
@@ -262,6 +271,38 @@ impl Engine {
         Err(denied(&decision, "to begin a session with these parameters"))
     }
 
+    /// Takes a place among the sessions of its identity, before the target hears of it.
+    ///
+    /// # Errors
+    /// The refusal to answer with, when they are too many; it is in the record.
+    pub fn sit(
+        &self,
+        admitted: &mut Admitted,
+        application: &str,
+        wanted: &Wanted,
+        client: &ClientFacts,
+    ) -> Result<(), Refusal> {
+        let facts = facts_of(admitted, application.to_owned());
+        let most = self.policy.sessions_limit(&facts, self.clock.now());
+        let seat = self.usage.seat(&admitted.identity).ok_or_else(|| {
+            self.refused_known("limit", wanted, client, "as many identities are known as may be");
+            unavailable()
+        })?;
+        let over = most.filter(|most| seat.number > most.most);
+        admitted.seat = Some(seat);
+        match over {
+            Some(most) if facts.mode == Mode::Enforce => {
+                let detail = format!("limit {}: {} sessions at a time", most.limit, most.most);
+                self.refused_known("limit", wanted, client, &detail);
+                Err(too_many_sessions(&most))
+            }
+            over => {
+                admitted.over = over;
+                Ok(())
+            }
+        }
+    }
+
     /// Records the opening and waits until that is durable; only then is there a session.
     ///
     /// # Errors
@@ -280,7 +321,8 @@ impl Engine {
             server_version: bound.server_version,
             ..facts_of(&admitted, application)
         });
-        let Admitted { admission, target, .. } = admitted;
+        let Admitted { admission, target, identity, seat, over, .. } = admitted;
+        let seat = seat.or_else(|| self.usage.seat(&identity)).ok_or_else(unavailable)?;
         let event = Event::SessionOpened(Box::new(SessionOpened {
             facts: Arc::clone(&facts),
             client: bound.client,
@@ -292,8 +334,14 @@ impl Engine {
         Tally::one(&self.tally.sessions_opened);
         let (opened, limits, asked) = (self.clock.mono(), target.record, AtomicU64::new(0));
         let (breaker, strict) = (Arc::default(), facts.durability == Durability::Strict);
-        let session =
-            Session { engine: Arc::clone(self), facts, limits, opened, asked, breaker, closed: false };
+        let (engine, purse) = (Arc::clone(self), Arc::new(Purse::new(seat)));
+        let session = Session { engine, facts, limits, opened, asked, breaker, purse, closed: false };
+        if let Some(most) = over
+            && session.note(LIMIT, passed(&most, "sessions")).is_err()
+        {
+            session.close("record", String::new());
+            return Err(Refusal::not_recorded());
+        }
         if strict {
             let mut waiting = Waiting::default();
             let durable =
@@ -486,6 +534,19 @@ fn setting(settings: Vec<String>) -> Command {
         transaction: Transaction::Idle,
         coverage: Vec::new(),
     }
+}
+
+fn too_many_sessions(most: &Most) -> Refusal {
+    let Most { most, limit, because } = most;
+    let because =
+        if because.is_empty() { String::new() } else { format!(" {}.", because.trim_end_matches('.')) };
+    let text = format!(
+        "Firsthand let in no further session: at most {most} of one identity are open at a time (rule {limit}).{because} End one \
+         of them first, or ask the operator for more."
+    );
+    let mut refusal = Refusal::new(RefusalKind::Limit, text);
+    refusal.rule = Arc::clone(limit);
+    refusal
 }
 
 fn unavailable() -> Refusal {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use firsthand_model::amount::{Labelled, Limits, Most, Sums};
 use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
 use firsthand_model::decision::{Decision, Obligations, Verdict};
 use firsthand_model::event::Event;
@@ -195,8 +196,9 @@ impl Recorder for FakeLog {
     }
 }
 
-/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest; limits what stands behind `AFFECTED=`,
-/// `ROWS=`, `BYTES=`. Has masked what the text says:
+/// Denies what contains `DENY`, holds what contains `HOLD`, allows the rest; limits what stands behind ` AFFECTED=`,
+/// ` ROWS=`, ` BYTES=`, ` CELLS=` (` LABELLED=` of each row), of a session behind ` SESSION-ROWS=`, of a day behind ` DAY-ROWS=`,
+/// the time behind ` TIME-US=`, commands in a second behind ` RATE=`. Has masked what the text says:
 ///
 /// - `MASK`: values are looked through;
 /// - `MASK[-,redact:email]`: the second of two columns by its lineage;
@@ -221,14 +223,33 @@ impl Policy for TextPolicy {
             reason: Arc::from(reason),
             advice: Arc::from(if text.contains("DENY") { "Send it without DENY." } else { "" }),
             policy: Arc::from("fake"),
-            obligations: Arc::new(Obligations {
-                mask,
-                rows: number_after(text, "ROWS="),
-                bytes: number_after(text, "BYTES="),
-                affected: number_after(text, "AFFECTED="),
-            }),
+            obligations: Arc::new(Obligations { mask, limits: limits(text) }),
         }
     }
+}
+
+/// The limits that a text asks for.
+fn limits(text: &str) -> Option<Arc<Limits>> {
+    let most = |word: &str| {
+        let most = number_after(text, word)?;
+        Some(Most { most, limit: Arc::from("text"), because: Arc::from("") })
+    };
+    let sums = |prefix: &str| Sums {
+        rows: most(&format!(" {prefix}ROWS=")),
+        bytes: most(&format!(" {prefix}BYTES=")),
+        cells: most(&format!(" {prefix}CELLS=")),
+        affected: most(&format!(" {prefix}AFFECTED=")),
+    };
+    let limits = Limits {
+        statement: sums(""),
+        session: sums("SESSION-"),
+        day: sums("DAY-"),
+        time_us: most(" TIME-US="),
+        commands_per_second: most(" RATE="),
+        sessions: None,
+        labelled: number_after(text, " LABELLED=").map_or(Labelled::Uncounted, Labelled::Cells),
+    };
+    limits.any().then(|| Arc::new(limits))
 }
 
 /// The number that stands behind a word.
@@ -501,6 +522,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
         failures: Mutex::default(),
         refused: Mutex::default(),
         tally: crate::tally::Tally::default(),
+        usage: crate::usage::Usage::default(),
     };
     Fakes { engine: Arc::new(engine), log, approver, identity }
 }

@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod breaker;
 pub mod limiter;
+mod meter;
 pub mod permit;
 pub mod pipeline;
 pub mod port;
@@ -14,6 +15,7 @@ pub mod refusal;
 pub mod refused;
 pub mod secret;
 pub mod tally;
+pub mod usage;
 mod veil;
 
 #[cfg(any(test, feature = "fake"))]

@@ -4,17 +4,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use firsthand_model::amount::{Amount, Labelled, Limits, Most};
 use firsthand_model::event::{CommandAbandoned, Event};
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::limits::RecordLimits;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::session::SessionFacts;
-use firsthand_model::target::{Durability, Mode};
+use firsthand_model::target::Durability;
 use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
+use crate::meter::{Meter, overtime};
 use crate::port::{MaskPlan, Need, Ticket};
+use crate::refusal::Refusal;
 use crate::tally::Tally;
 
 /// Bytes allowed toward the target. Made by [`Permit::forward`] and `Admission::forward` only.
@@ -57,7 +60,8 @@ pub(crate) struct Inner {
     pub(crate) before: Transaction,
     pub(crate) limits: RecordLimits,
     pub(crate) plan: MaskPlan,
-    pub(crate) rule: Arc<str>,
+    /// Where something of it is limited.
+    pub(crate) meter: Option<Box<Meter>>,
     pub(crate) forwarded: bool,
 }
 
@@ -91,17 +95,66 @@ impl Permit {
         self.inner.as_ref().map(|i| &i.plan)
     }
 
-    /// Rows that it may change, and the rule that says so. Observing enforces no limit.
-    pub fn affected_limit(&self) -> Option<(u64, &Arc<str>)> {
-        let inner = self.inner.as_ref().filter(|i| i.facts.mode == Mode::Enforce)?;
-        Some((inner.plan.obligations.affected?, &inner.rule))
+    fn meter(&self) -> Option<&Meter> {
+        self.inner.as_ref()?.meter.as_deref()
     }
 
-    /// Rows and bytes that may be delivered, and the rule that says so; `None`: no limit. Observing enforces none.
-    pub fn delivery_limits(&self) -> Option<(Option<u64>, Option<u64>, &Arc<str>)> {
-        let inner = self.inner.as_ref().filter(|i| i.facts.mode == Mode::Enforce)?;
-        let (rows, bytes) = (inner.plan.obligations.rows, inner.plan.obligations.bytes);
-        (rows.is_some() || bytes.is_some()).then_some((rows, bytes, &inner.rule))
+    fn meter_mut(&mut self) -> Option<&mut Meter> {
+        self.inner.as_mut()?.meter.as_deref_mut()
+    }
+
+    /// Rows that it may change together with its transaction. Observing enforces no limit.
+    pub fn affected_limit(&self) -> Option<Most> {
+        self.meter()?.enforced()?.statement.affected.clone()
+    }
+
+    /// Rows that may still be changed in its session, or by its identity today.
+    pub fn affected_left(&self) -> Option<Most> {
+        self.meter().filter(|meter| meter.enforced().is_some())?.affected_left()
+    }
+
+    /// Whether what it delivers is to be counted while it is delivered ([`Permit::deliver`]). Where nothing is refused, only
+    /// cells are: rows and bytes are told with its end.
+    pub fn counts_delivery(&self) -> bool {
+        let cells = self.meter().is_some_and(|meter| meter.limits().counts_cells());
+        cells || self.may_refuse_delivery()
+    }
+
+    /// Whether that may refuse.
+    pub fn may_refuse_delivery(&self) -> bool {
+        self.meter().and_then(Meter::enforced).is_some_and(Limits::counts_delivered)
+    }
+
+    /// How many cells of each of its rows have a label.
+    pub fn labelled(&self) -> Labelled {
+        self.meter().map(Meter::labelled).unwrap_or_default()
+    }
+
+    /// So much more is about to be delivered.
+    ///
+    /// # Errors
+    /// The refusal to answer with, when that would pass a limit: none of it is delivered.
+    pub fn deliver(&mut self, rows: u64, bytes: u64, cells: u64) -> Result<(), Refusal> {
+        let more = [(Amount::Rows, rows), (Amount::Bytes, bytes), (Amount::Cells, cells)];
+        self.meter_mut().map_or(Ok(()), |meter| meter.deliver(more))
+    }
+
+    /// So many rows were affected, and can still be undone.
+    ///
+    /// # Errors
+    /// The refusal to answer with, when that passes what is left of a session or a day: they must be undone.
+    pub fn affect(&mut self, rows: u64) -> Result<(), Refusal> {
+        self.meter_mut().map_or(Ok(()), |meter| meter.affect(rows))
+    }
+
+    /// Microseconds that it may take at the target. Observing enforces none.
+    pub fn time_limit(&self) -> Option<u64> {
+        Some(self.meter()?.enforced()?.time_us.as_ref()?.most)
+    }
+
+    /// What its client reads when it took longer.
+    pub fn overtime(&self) -> Option<Refusal> {
+        self.meter()?.enforced()?.time_us.as_ref().map(overtime)
     }
 
     /// Ends it without an answer of the target. A record that fails here is found at the next start: an intent without

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
-use firsthand_model::command::Command;
+use firsthand_model::command::{Command, Effect, Effects};
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::event::{
     CommandChanged, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed, SessionNoted,
@@ -18,22 +18,26 @@ use firsthand_model::event::{
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::limits::RecordLimits;
-use firsthand_model::outcome::{AbandonReason, Outcome};
+use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Mode;
-use firsthand_model::time::MonoMicros;
+use firsthand_model::time::{MonoMicros, UnixMicros};
 
 use crate::admission::Engine;
 use crate::breaker::{Broken, HoldBreaker};
+use crate::meter::Meter;
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
 use crate::port::{ApprovalError, Ask, Hold, MaskPlan, Need, RecordError, Ticket, Waiting};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
+use crate::usage::Purse;
 use crate::veil::{veil, veil_reason};
 
 /// The answer to one command: leave to run it, or what to tell the client.
 pub type Answer = Result<Permit, Refusal>;
 
+/// What is noted of a limit that was passed where nothing is refused.
+pub(crate) const LIMIT: &str = "limit";
 /// What a dialect notes when a command that was judged a read would have written.
 const TRIPWIRE: &str = "tripwire";
 /// How long one batch may ask for estimates of rows. Further commands are decided without one, which rules take for too many
@@ -51,6 +55,7 @@ pub struct Session {
     pub(crate) opened: MonoMicros,
     pub(crate) asked: AtomicU64,
     pub(crate) breaker: Arc<HoldBreaker>,
+    pub(crate) purse: Arc<Purse>,
     pub(crate) closed: bool,
 }
 
@@ -63,6 +68,8 @@ struct Authorized {
     decision: Decision,
     /// The identity holds no longer: refused in every mode.
     identity_ended: bool,
+    /// A limit is used up.
+    limited: bool,
     /// How its reply is masked, and with which tools values are found.
     plan: MaskPlan,
     estimated_rows: Option<u64>,
@@ -92,7 +99,7 @@ impl Session {
     pub fn submit(&self, commands: Vec<Command>) -> impl Future<Output = Vec<Answer>> + Send + use<> {
         let first = self.asked.fetch_add(commands.len() as u64, Relaxed) + 1;
         let (engine, facts, limits) = (Arc::clone(&self.engine), Arc::clone(&self.facts), self.limits);
-        let breaker = Arc::clone(&self.breaker);
+        let (breaker, purse) = (Arc::clone(&self.breaker), Arc::clone(&self.purse));
         async move {
             let mut batch = Batch(Vec::with_capacity(commands.len()));
             let begun = engine.clock.mono();
@@ -101,9 +108,9 @@ impl Session {
                     give_way().await;
                 }
                 let rows = estimate(&engine, &facts, &command, begun).await;
-                let authorized = authorize(&engine, &facts, number, command, rows);
-                let cleared = hold(&engine, &facts, limits, &breaker, authorized).await;
-                batch.0.push(record_intent(&engine, &facts, limits, cleared));
+                let authorized = authorize(&engine, &facts, &purse, number, command, rows);
+                let cleared = hold(&engine, &facts, (&purse, limits), &breaker, authorized).await;
+                batch.0.push(record_intent(&engine, &facts, &purse, limits, cleared));
             }
             make_durable(&engine, batch).await
         }
@@ -114,8 +121,8 @@ impl Session {
     ///
     /// # Errors
     /// When the log does not take the outcome: the client must not be told how it ended.
-    pub fn complete(&self, permit: Permit, outcome: Outcome) -> Result<Completed, RecordError> {
-        let Some(inner) = permit.take() else { return Ok(Completed { after: None }) };
+    pub fn complete(&self, permit: Permit, mut outcome: Outcome) -> Result<Completed, RecordError> {
+        let Some(mut inner) = permit.take() else { return Ok(Completed { after: None }) };
         let (number, intent, asked, before) = (inner.number, inner.intent, inner.asked, inner.before);
         let tally = &self.engine.tally;
         Tally::add(&tally.rows, outcome.rows);
@@ -124,6 +131,13 @@ impl Session {
             Tally::one(&tally.commands_failed);
         }
         let duration_us = self.engine.clock.mono().since(asked);
+        let passed = match inner.meter.take() {
+            Some(meter) => meter.settle(&mut outcome, duration_us),
+            None => {
+                self.purse.add(&outcome.amounts());
+                None
+            }
+        };
         let event = Event::CommandCompleted(Box::new(CommandCompleted {
             facts: Arc::clone(&self.facts),
             number,
@@ -133,7 +147,12 @@ impl Session {
             duration_us,
         }));
         match self.engine.recorder.append(event, Need::Fact) {
-            Ok(ticket) => Ok(Completed { after: wait_for(&self.facts, ticket) }),
+            Ok(ticket) => {
+                if let Some(passed) = passed {
+                    let _ = self.note(LIMIT, passed)?;
+                }
+                Ok(Completed { after: wait_for(&self.facts, ticket) })
+            }
             Err(e) => {
                 // The client is not told how it ended, and the record tells that much: one outcome each.
                 inner.abandon(AbandonReason::NotRecorded);
@@ -322,6 +341,7 @@ async fn estimate(
 fn authorize(
     engine: &Engine,
     facts: &Arc<SessionFacts>,
+    purse: &Purse,
     number: CommandNumber,
     mut command: Command,
     estimated_rows: Option<u64>,
@@ -336,6 +356,8 @@ fn authorize(
         decision.advice =
             Arc::from("Connect again with a token that holds; who made this one can make another.");
     }
+    let limited =
+        decision.verdict != Verdict::Deny && is_used_up(engine, purse, &command, (now, asked), &mut decision);
     let plan = engine.masker.plan(&decision.obligations);
     if let Some(values) = &plan.values {
         // Policy has read the original; whoever reads on (an approver, the record) needs no values.
@@ -348,9 +370,33 @@ fn authorize(
         command,
         decision,
         identity_ended: identity_ended.is_some(),
+        limited,
         plan,
         estimated_rows,
     }
+}
+
+/// Still stage 1. What is allowed is denied once a limit is used up. Within a transaction its own commands pass, because who
+/// may do nothing more must still be able to end it.
+fn is_used_up(
+    engine: &Engine,
+    purse: &Purse,
+    command: &Command,
+    now: (UnixMicros, MonoMicros),
+    decision: &mut Decision,
+) -> bool {
+    let Some(limits) = &decision.obligations.limits else { return false };
+    let effects = command.shape.facts.as_ref().map_or(command.shape.effects, |facts| facts.effects);
+    if effects == Effects::only(Effect::Transaction) && command.transaction != Transaction::Idle {
+        return false;
+    }
+    let writes = !command.shape.plain_read;
+    let Some(passed) = purse.refuses(limits, writes, engine.usage.is_counted(), now) else { return false };
+    decision.verdict = Verdict::Deny;
+    decision.rule = passed.limit;
+    decision.reason = Arc::from(passed.reason);
+    decision.advice = Arc::from(passed.advice);
+    true
 }
 
 /// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused. Observing
@@ -358,7 +404,7 @@ fn authorize(
 async fn hold(
     engine: &Arc<Engine>,
     facts: &Arc<SessionFacts>,
-    limits: RecordLimits,
+    (purse, limits): (&Arc<Purse>, RecordLimits),
     breaker: &HoldBreaker,
     authorized: Authorized,
 ) -> Cleared {
@@ -370,7 +416,7 @@ async fn hold(
         decision: authorized.decision.clone(),
         text: authorized.command.text.clone(),
     };
-    let mut held = Held { engine, facts, limits, authorized: Some(authorized.clone()) };
+    let mut held = Held { engine, facts, purse, limits, authorized: Some(authorized.clone()) };
     let answer = breaker.unless_broken(engine.approver.approve(&question)).await;
     held.authorized = None;
     match answer.unwrap_or_else(|broken| Err(ApprovalError::Broken(broken))) {
@@ -386,6 +432,7 @@ async fn hold(
 struct Held<'a> {
     engine: &'a Arc<Engine>,
     facts: &'a Arc<SessionFacts>,
+    purse: &'a Arc<Purse>,
     limits: RecordLimits,
     /// `None` once the waiting is over.
     authorized: Option<Authorized>,
@@ -396,7 +443,7 @@ impl Drop for Held<'_> {
         let Some(authorized) = self.authorized.take() else { return };
         let refusal = Some(held_in_vain(&authorized.decision, &ApprovalError::Broken(Broken::ClientLeft)));
         let cleared = Cleared { authorized, approval: None, refusal };
-        drop(record_intent(self.engine, self.facts, self.limits, cleared));
+        drop(record_intent(self.engine, self.facts, self.purse, self.limits, cleared));
     }
 }
 
@@ -404,20 +451,23 @@ impl Drop for Held<'_> {
 fn record_intent(
     engine: &Arc<Engine>,
     facts: &Arc<SessionFacts>,
+    purse: &Arc<Purse>,
     limits: RecordLimits,
     cleared: Cleared,
 ) -> Recorded {
     let Cleared { authorized, approval, refusal } = cleared;
-    let Authorized { number, asked, command, decision, identity_ended, plan, estimated_rows } = authorized;
+    let Authorized { number, asked, command, decision, identity_ended, limited, plan, estimated_rows } =
+        authorized;
+    let kind = if limited { RefusalKind::Limit } else { RefusalKind::Denied };
     let refusal = match decision.verdict {
-        Verdict::Deny => Some(denied(&decision, "this command")),
+        Verdict::Deny => Some(Refusal { kind, ..denied(&decision, "this command") }),
         Verdict::Allow | Verdict::Hold => refusal,
     };
     // Observing lifts what policy says. It lets nobody in whose token has ended.
     let refusal = refusal.filter(|_| facts.mode == Mode::Enforce || identity_ended);
     let must_be_durable_first = !command.shape.plain_read;
     let before = command.transaction;
-    let rule = Arc::clone(&decision.rule);
+    let meter = Meter::of(decision.obligations.limits.as_ref(), purse, facts.mode == Mode::Enforce, limited);
     let event = Event::CommandDecided(Box::new(CommandDecided {
         facts: Arc::clone(facts),
         number,
@@ -445,7 +495,7 @@ fn record_intent(
     let must_be_durable_first = must_be_durable_first && wait_for(facts, ticket).is_some();
     let (engine, facts) = (Arc::clone(engine), Arc::clone(facts));
     let inner =
-        Inner { engine, facts, number, intent: ticket, asked, before, limits, plan, rule, forwarded: false };
+        Inner { engine, facts, number, intent: ticket, asked, before, limits, plan, meter, forwarded: false };
     Recorded { ticket, must_be_durable_first, permit: Ok(Permit { inner: Some(Box::new(inner)) }) }
 }
 

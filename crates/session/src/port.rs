@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use firsthand_model::amount::Most;
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::event::Event;
@@ -149,6 +150,11 @@ pub trait Policy: Send + Sync {
         _columns: &[&str],
         _now: UnixMicros,
     ) -> Option<MaskDuty> {
+        None
+    }
+
+    /// How many sessions an identity may have at a time, as seen by one that is about to begin; `None`: as many as it likes.
+    fn sessions_limit(&self, _session: &SessionFacts, _now: UnixMicros) -> Option<Most> {
         None
     }
 

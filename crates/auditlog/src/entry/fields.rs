@@ -160,6 +160,11 @@ pub struct Fields<'a> {
     /// Bytes.
     #[serde(deserialize_with = "optional_count")]
     pub bytes: Option<u64>,
+    /// Labelled cells delivered.
+    #[serde(deserialize_with = "optional_count")]
+    pub cells: Option<u64>,
+    /// Rows and bytes are those that the client gave.
+    pub taken: bool,
     /// State of the transaction.
     #[serde(borrow)]
     pub tx: Cow<'a, str>,

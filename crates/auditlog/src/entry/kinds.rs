@@ -173,6 +173,7 @@ pub const KINDS: &[Kind] = &[
         leaf: &[
             field("affected", Number, "Rows affected, where the target says."),
             field("bytes", Number, "Bytes of the row or copy messages delivered (copy in: taken)."),
+            field("cells", Number, "Labelled cells delivered, where a limit counts them."),
             CMD,
             COVERAGE,
             INTENT,
@@ -189,6 +190,7 @@ pub const KINDS: &[Kind] = &[
                 "The client asked for some rows only; the rest may follow in another command.",
             ),
             field("tag", Text, "The completion tag, where it is plain."),
+            field("taken", True, "Copy in: the rows and bytes are those that the client gave."),
             field("tx", Text, "State of the transaction after it: `idle`, `open`, `failed`."),
             field("tx_from", Text, "State of the transaction before it."),
             field("us", Number, "Microseconds from asked to ended."),
@@ -341,7 +343,8 @@ pub const KINDS: &[Kind] = &[
         leaf: &[field(
             "what",
             Text,
-            "`asked` (by the gateway itself), `cancel`, `error` (belonging to no command), `notice`, `notification`, `parameter`, `refused`, \
+            "`asked` (by the gateway itself), `cancel`, `error` (belonging to no command), `limit` (one was passed: of time, so the target was asked to cancel; \
+             or, where nothing is refused, any), `notice`, `notification`, `parameter`, `refused`, \
              `tripwire` (a command that was judged a read would have written, or wrote and was rolled back, or it could not be told: the session was ended), `unknown-message`.",
         )],
         payload: &[CUT, NOTED_DETAIL],

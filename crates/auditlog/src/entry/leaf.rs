@@ -328,6 +328,9 @@ fn completed(e: &CommandCompleted, common: &mut Common<'_>, out: &mut Vec<u8>) {
         o.number("affected", affected);
     }
     o.number("bytes", outcome.bytes);
+    if let Some(cells) = outcome.cells {
+        o.number("cells", cells);
+    }
     o.number("cmd", e.number.0);
     coverage(&mut o, outcome.coverage.iter().copied());
     durability(&mut o, &e.facts);
@@ -346,6 +349,9 @@ fn completed(e: &CommandCompleted, common: &mut Common<'_>, out: &mut Vec<u8>) {
     common.time(&mut o);
     if is_clean_tag(&outcome.tag) {
         o.string("tag", &outcome.tag);
+    }
+    if outcome.taken {
+        o.boolean("taken", true);
     }
     o.string("tx", outcome.transaction.word());
     o.string("tx_from", e.before.word());

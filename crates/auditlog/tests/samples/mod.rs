@@ -185,6 +185,19 @@ fn failed(facts: Arc<SessionFacts>) -> CommandCompleted {
     }
 }
 
+fn copied(facts: Arc<SessionFacts>) -> CommandCompleted {
+    let outcome = Outcome {
+        tag: "COPY 3".to_owned(),
+        rows: 3,
+        bytes: 44,
+        cells: Some(0),
+        taken: true,
+        affected: Some(3),
+        ..Outcome::default()
+    };
+    CommandCompleted { outcome, ..completed(facts) }
+}
+
 fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpened {
     SessionOpened {
         facts,
@@ -438,6 +451,11 @@ fn later(all: &mut Vec<(String, Event)>) {
         ..refused(false)
     };
     all.push(("session.refused-request".to_owned(), Event::Refused(Box::new(asked))));
+    let copied = Event::CommandCompleted(Box::new(copied(Arc::new(facts()))));
+    all.push(("command.completed-copied".to_owned(), copied));
+    let detail = json(r#"{"cmd":7,"limit":"agents-time","most":300000000,"of":"time"}"#);
+    let noted = SessionNoted { facts: Arc::new(facts()), what: "limit", detail };
+    all.push(("session.noted-limit".to_owned(), Event::SessionNoted(Box::new(noted))));
 }
 
 /// Who asks over the API.

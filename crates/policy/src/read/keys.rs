@@ -139,18 +139,18 @@ const MASK: &[Key] = &[
 const SUMS: &[Key] = &[
     key("rows", Form::Count, "rows delivered"),
     key("bytes", Form::Size, "bytes of rows delivered"),
-    key("cells", Form::Count, "labelled cells delivered; not yet"),
+    key("cells", Form::Count, "labelled cells delivered"),
     key("affected", Form::Count, "rows affected"),
 ];
 
 const LIMIT: &[Key] = &[
     key("name", Form::Text, "its name"),
     key("because", Form::Text, "a sentence for who passes it"),
-    key("time", Form::Duration, "how long a statement may take; not yet"),
-    key("session", Form::Table("sums"), "sums over one session; not yet"),
-    key("day", Form::Table("sums"), "sums over one identity's day (UTC); not yet"),
-    key("sessions", Form::Count, "sessions of one identity at a time; not yet"),
-    key("commands_per_second", Form::Count, "commands of one identity in a second; not yet"),
+    key("time", Form::Duration, "how long a statement may take"),
+    key("session", Form::Table("sums"), "sums over one session"),
+    key("day", Form::Table("sums"), "sums over one identity's day (UTC)"),
+    key("sessions", Form::Count, "sessions of one identity at a time"),
+    key("commands_per_second", Form::Count, "commands of one identity in a second"),
     key("unless", Form::Table("unless"), "conditions under which it does not hold"),
 ];
 
@@ -179,6 +179,12 @@ const CASE: &[Key] = &[
     key("rule", Form::Text, "by which rule"),
     key("advice", Form::Text, "words that stand in what is advised to who is refused"),
     key("masks", Form::Texts, "what must be masked: `email=partial`, in the order of `shows`"),
+    key(
+        "limits",
+        Form::Texts,
+        "what must be limited, and by which limit: `rows=1000 agents`, `day.rows=5000 agents`, `time=300000ms agents`; in the order \
+         of the keys of `[[limit]]` below: sums, session, day, then the rest",
+    ),
 ];
 
 /// A section of the file.

@@ -164,6 +164,8 @@ struct Running {
     handle: Arc<Handle>,
     limits: TimeLimits,
     tick: Pin<Box<Sleep>>,
+    /// Ends at the dialect's deadline or before it; made with the first.
+    deadline: Option<Pin<Box<Sleep>>>,
     now: MonoMicros,
     last_traffic: MonoMicros,
     last_taken: MonoMicros,
@@ -205,6 +207,7 @@ pub async fn run(parts: Parts) {
         handle: parts.handle,
         limits: parts.limits,
         tick: Box::pin(tokio::time::sleep(TICK)),
+        deadline: None,
         now,
         last_traffic: now,
         last_taken: now,
@@ -255,6 +258,7 @@ impl Running {
             progress |= self.read_client(cx);
             progress |= self.write(cx);
             progress |= self.time(cx);
+            progress |= self.deadline(cx);
             if let Some(end) = self.finished(cx) {
                 return Poll::Ready(end);
             }
@@ -574,6 +578,29 @@ impl Running {
             self.from_server.give_back();
         }
         true
+    }
+
+    /// Tells the dialect when its deadline is over. The timer is not moved with each command: one that ends too early is set
+    /// anew then.
+    fn deadline(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        let Some(at) = self.dialect.deadline(self.now) else { return false };
+        if at > self.now {
+            let due = Instant::now() + Duration::from_micros(at.since(self.now));
+            let timer = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            if timer.deadline() > due || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
+            // Elapsed now means too early, or just in time: the next poll has a later time.
+            if timer.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+            return false;
+        }
+        self.dialect.overdue(self.now, &mut self.actions);
+        self.carry_out()
     }
 
     /// The client has left and the target is silent: the session must not wait for ever for what does not come.

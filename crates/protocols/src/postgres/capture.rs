@@ -120,11 +120,6 @@ impl Capture {
         !self.past_cap
     }
 
-    /// Messages and bytes delivered so far.
-    pub(super) fn delivered(&self) -> (u64, u64) {
-        (self.rows, self.bytes)
-    }
-
     /// Whether columns were ever given.
     pub(super) fn has_columns(&self) -> bool {
         self.columns.is_some() || self.columns_unknown

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use firsthand_model::command::Shape;
+use firsthand_model::command::{Effect, Shape};
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_wire::postgres::backend::{CommandTag, Message, Report, TransactionStatus};
@@ -336,6 +336,7 @@ impl PostgresDialect {
         walk: &mut Walk<'_>,
         out: &mut Vec<Action>,
     ) -> Step {
+        let (len, ready) = self.tell_overtime(len, ready, walk);
         let Some(entry) = self.flight.first() else { return Step::On };
         let (owner, ends) = (entry.owner, entry.ends);
         let of_script = matches!(entry.sent, Sent::Script | Sent::Function(_));
@@ -510,6 +511,7 @@ pub(super) fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec
     {
         outcome.rows = rows;
     }
+    outcome.taken = running.shape.tag == "COPY" && running.shape.effects.has(Effect::Write);
     if !running.notices.is_empty() {
         let mut notices = std::mem::take(&mut running.notices);
         notices.push(b']');

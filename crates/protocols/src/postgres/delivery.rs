@@ -1,54 +1,49 @@
-//! Limits on what is delivered: when the next row or piece would pass one, the client reads an error in its place, and the
-//! target is made to stop.
+//! Limits on what is delivered: each row or piece is counted before it goes, for its statement, session and identity. When the
+//! next one would pass a limit, the client reads an error in its place, and the target is made to stop.
 
-use std::sync::Arc;
-
-use firsthand_session::{Permit, Refusal, RefusalKind};
+use firsthand_model::amount::Labelled;
+use firsthand_session::Permit;
 use firsthand_wire::postgres::frame::{Scan, scan};
 
-use super::capture::Capture;
+use super::changed::Changed;
 use super::dialect::PostgresDialect;
 use super::flight::Sent;
 use super::server::{Step, Walk};
 use crate::dialect::Action;
 
-/// How much one command may deliver.
+/// How what one command delivers is counted.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    rows: Option<u64>,
-    bytes: Option<u64>,
-    rule: Arc<str>,
+    labelled: Labelled,
+    /// It may be more than is allowed.
+    pub(super) may_refuse: bool,
 }
 
 impl Delivery {
-    /// The limits of a permitted command, if it has any.
+    /// That of a permitted command, if something of it is counted.
     pub(super) fn of(permit: &Permit) -> Option<Self> {
-        let (rows, bytes, rule) = permit.delivery_limits()?;
-        Some(Self { rows, bytes, rule: Arc::clone(rule) })
+        let counts = permit.counts_delivery();
+        counts.then(|| Self { labelled: permit.labelled(), may_refuse: permit.may_refuse_delivery() })
     }
 
-    /// The refusal, when a message of `len` bytes more would pass a limit.
-    fn refuses(&self, capture: &Capture, len: usize) -> Option<Refusal> {
-        let (rows, bytes) = capture.delivered();
-        let over = |most: Option<u64>, next: u64| most.filter(|most| next > *most);
-        let what = match (over(self.rows, rows + 1), over(self.bytes, bytes + len as u64)) {
-            (Some(most), _) => format!("{most} rows"),
-            (None, Some(most)) => format!("{most} bytes"),
-            (None, None) => return None,
-        };
-        let rule = &self.rule;
-        let text = format!(
-            "Firsthand stopped this result: at most {what} are delivered (rule {rule}), and there are more; ask for fewer rows"
-        );
-        let mut refusal = Refusal::new(RefusalKind::Limit, text)
-            .hint("What was delivered before this error is a part of the result only.");
-        refusal.rule = Arc::clone(rule);
-        Some(refusal)
+    /// The labelled cells of a row, or of a piece of copy data, which holds one.
+    fn cells(&self, tag: u8, body: &[u8]) -> u64 {
+        match self.labelled {
+            Labelled::Uncounted => 0,
+            Labelled::Cells(cells) => cells,
+            Labelled::All if tag == b'D' => {
+                body.first_chunk::<2>().map_or(0, |count| u64::from(u16::from_be_bytes(*count)))
+            }
+            Labelled::All => {
+                let count = |of: u8| body.iter().filter(|b| **b == of).count() as u64;
+                1 + count(b'\t').max(count(b','))
+            }
+        }
     }
 }
 
 impl PostgresDialect {
-    /// Whether the command that answers now may deliver only so much.
+    /// Whether what the command that answers now delivers is counted, row by row.
     pub(super) fn is_delivery_limited(&self) -> bool {
         self.flight.running.front().is_some_and(|r| r.delivery.is_some())
     }
@@ -64,10 +59,14 @@ impl PostgresDialect {
             return None;
         }
         let running = self.flight.running.front_mut()?;
+        if running.changed.as_ref().is_some_and(Changed::is_unseen) {
+            return None;
+        }
         let delivery = running.delivery.take()?;
-        let refusal = delivery.refuses(running.capture(), len);
+        let cells = delivery.cells(walk.rest().first().copied().unwrap_or_default(), walk.body(len));
+        let delivered = running.permit.deliver(1, len as u64, cells);
         running.delivery = Some(delivery);
-        let refusal = refusal?;
+        let refusal = delivered.err()?;
         self.flush(walk, out);
         let step = self.undo(&refusal, None, len, walk, out);
         out.push(Action::StopTarget);

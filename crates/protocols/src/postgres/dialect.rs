@@ -146,6 +146,8 @@ pub struct PostgresDialect {
     pub(super) wal: Wal,
     /// Whether the session may only read, and what it did all the same.
     pub(super) tripwire: Tripwire,
+    /// What is told of a command that was stopped for its time, once the target has stopped it.
+    pub(super) overtime: Option<Box<Refusal>>,
     /// When the driver spoke last.
     pub(super) now: MonoMicros,
     /// A statement since the last ReadyForQuery said that it changes the role.
@@ -202,6 +204,7 @@ impl PostgresDialect {
             radius: Radius::default(),
             wal: Wal::default(),
             tripwire: Tripwire::default(),
+            overtime: None,
             now: MonoMicros(0),
             role_touched: false,
         }
@@ -373,6 +376,15 @@ impl Dialect for PostgresDialect {
         }
         self.take_read(out);
         self.end_when_idle(out);
+    }
+
+    fn deadline(&mut self, now: MonoMicros) -> Option<MonoMicros> {
+        self.time_ends(now)
+    }
+
+    fn overdue(&mut self, now: MonoMicros, out: &mut Vec<Action>) {
+        self.now = now;
+        self.stop_overtime(now, out);
     }
 
     fn wants_client(&self) -> bool {

@@ -16,6 +16,7 @@ use super::fastpath::Answer;
 use super::knowing::Pending;
 use super::masking::Masking;
 use super::names::{Names, Portal, Statement};
+use super::overtime::Timed;
 use super::radius::Limit;
 use super::role::Change;
 use crate::dialect::Action;
@@ -63,6 +64,8 @@ pub(super) struct Running {
     pub(super) along: Option<Box<Along>>,
     /// How much it may deliver.
     pub(super) delivery: Option<Delivery>,
+    /// How long it may take.
+    pub(super) timed: Option<Timed>,
     /// How many rows it may affect; gone once it was looked at.
     pub(super) limit: Option<Limit>,
     /// Its transaction is to be named before it commits.
@@ -77,7 +80,8 @@ impl Running {
 
     /// Whether its result may have to be withheld once it has begun: past a limit, or because it cannot be masked.
     pub(super) fn may_be_withheld(&self) -> bool {
-        self.delivery.is_some() || self.masking.as_ref().is_some_and(|masking| masking.may_fail())
+        self.delivery.as_ref().is_some_and(|delivery| delivery.may_refuse)
+            || self.masking.as_ref().is_some_and(|masking| masking.may_fail())
     }
 
     /// Whether it takes copy data from the client, or may: a COPY that writes, or a text that nobody could read. Without a

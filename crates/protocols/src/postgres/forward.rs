@@ -16,6 +16,7 @@ use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
 use super::masking::Masking;
+use super::overtime::Timed;
 use super::radius::{self, Limit};
 use super::refuse;
 use crate::budget::{Held, carry};
@@ -422,6 +423,7 @@ impl PostgresDialect {
             changed: None,
             along: None,
             delivery: Delivery::of(&permit),
+            timed: Timed::of(&permit),
             limit,
             traced,
             permit,

@@ -68,11 +68,11 @@ async fn connect(
     it: &Postgres,
     hello: &Hello,
     facts: &ClientFacts,
-    admitted: Admitted,
+    mut admitted: Admitted,
     on_success: Bytes,
 ) -> Result<Ready, Bytes> {
     let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
-    may_begin(with, hello, facts, &admitted).map_err(|refusal| told(&refusal))?;
+    may_begin(with, hello, facts, &mut admitted).map_err(|refusal| told(&refusal))?;
     let Reached { target, accepted, session_role, role, search_path, read_only } =
         match reach(with, hello, facts, &admitted).await {
             Ok(reached) => reached,
@@ -188,15 +188,16 @@ async fn telling(
     telling
 }
 
-/// What the client would begin with is a setting like any other.
+/// There may be too many sessions of this identity, and what the client would begin with is a setting like any other.
 fn may_begin(
     with: &Beginning<'_>,
     hello: &Hello,
     facts: &ClientFacts,
-    admitted: &Admitted,
+    admitted: &mut Admitted,
 ) -> Result<(), Refusal> {
     let application = claims(&hello.parameters).pop().map(|claim| claim.value).unwrap_or_default();
     let settings = settings::of(&hello.parameters);
+    with.engine.sit(admitted, &application, &hello.wanted, facts)?;
     with.engine.may_begin_with(settings, &application, admitted, &hello.wanted, facts)
 }
 

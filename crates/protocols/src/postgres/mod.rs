@@ -25,6 +25,7 @@ pub mod knowing;
 mod large;
 mod masking;
 mod names;
+mod overtime;
 mod parameters;
 mod probe;
 mod radius;

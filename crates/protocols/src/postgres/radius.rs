@@ -40,6 +40,8 @@ use crate::dialect::Action;
 pub(super) struct Limit {
     most: u64,
     rule: Arc<str>,
+    /// It is of the transaction; otherwise of what is left of a session or a day.
+    of_transaction: bool,
 }
 
 /// A Query between the gateway's own BEGIN and COMMIT.
@@ -180,13 +182,17 @@ fn withholds(slots: &[Slot]) -> bool {
 
 /// The limit of a permitted command; or the refusal, where it has one that cannot be kept.
 pub(super) fn limit_of(plan: &Plan, permit: &Permit) -> Result<Option<Limit>, Refusal> {
-    let Some((most, rule)) = permit.affected_limit() else { return Ok(None) };
+    let limited = permit.affected_limit().map(|most| (most, true));
+    let Some((of, of_transaction)) = limited.or_else(|| Some((permit.affected_left()?, false))) else {
+        return Ok(None);
+    };
+    let (most, rule) = (of.most, &of.limit);
     if plan.step != CommandStep::Run {
         return Ok(None);
     }
     match count(&plan.shape, plan.changes.as_deref()) {
         Count::NoWrite => Ok(None),
-        Count::Told => Ok(Some(Limit { most, rule: Arc::clone(rule) })),
+        Count::Told => Ok(Some(Limit { most, rule: Arc::clone(rule), of_transaction })),
         Count::Untold => Err(uncountable(most, rule)),
     }
 }
@@ -202,7 +208,7 @@ fn uncountable(most: u64, rule: &Arc<str>) -> Refusal {
 }
 
 fn in_parts(limit: &Limit) -> Refusal {
-    let Limit { most, rule } = limit;
+    let Limit { most, rule, .. } = limit;
     let text = format!(
         "Firsthand rolled this back: it may affect at most {most} rows (rule {rule}), and how many it affects is not told \
          to who fetches its rows in parts; fetch all of them at once"
@@ -461,8 +467,13 @@ impl PostgresDialect {
                 }
             };
             self.radius.sum = self.radius.sum.saturating_add(rows).saturating_add(along);
-            if self.radius.sum > limit.most {
+            if limit.of_transaction && self.radius.sum > limit.most {
                 let refusal = over(rows, along, self.radius.sum, &limit);
+                return Some(self.undo(&refusal, Some(rows), len, walk, out));
+            }
+            let affected =
+                self.flight.running.front_mut().map(|r| r.permit.affect(rows.saturating_add(along)));
+            if let Some(Err(refusal)) = affected {
                 return Some(self.undo(&refusal, Some(rows), len, walk, out));
             }
         }

@@ -537,6 +537,7 @@ impl PostgresDialect {
         }
         (self.failed, self.role_touched) = (false, false);
         if self.flight.is_idle() {
+            self.overtime = None;
             self.changed.settled(status == TransactionStatus::Idle);
         }
         if self.flight.is_idle() && self.batch.is_empty() && !self.asking && !self.is_held_up() {

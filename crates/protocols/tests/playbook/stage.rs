@@ -164,6 +164,14 @@ impl Stage {
             "cancel" => {
                 self.session.canceller().cancel("192.0.2.7");
             }
+            // The driver's timer ends, so many microseconds after the session began.
+            "time" => {
+                let now = MonoMicros(NOW.0 + rest.parse::<u64>().unwrap());
+                let over = self.dialect.deadline(NOW).is_some_and(|ends| ends <= now);
+                if over {
+                    self.call(|d, _, out| d.overdue(now, out), true);
+                }
+            }
             "stopping" => self.session.break_hold(Broken::Draining),
             "pause" => {
                 let unfinished = !self.client.is_empty();
@@ -204,6 +212,7 @@ impl Stage {
         let mut out = Vec::new();
         let input = if client { &mut self.client } else { &mut self.server };
         f(&mut self.dialect, input, &mut out);
+        let _ = self.dialect.deadline(NOW);
         let did = !out.is_empty();
         for action in out {
             self.carry_out(action);

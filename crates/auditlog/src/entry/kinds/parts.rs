@@ -89,7 +89,7 @@ const NOTED: &[Field] = &[
     field(
         "cmd",
         Number,
-        "`tripwire`: the command that was judged a read and would have written, or wrote and was rolled back; or the last of those of which that could not be told.",
+        "`tripwire`: the command that was judged a read and would have written, or wrote and was rolled back; or the last of those of which that could not be told. `limit`: the command, of a time that was enforced.",
     ),
     field("code", Text, "`error`, `notice`, `refused`, `tripwire`: SQLSTATE."),
     field(
@@ -104,8 +104,11 @@ const NOTED: &[Field] = &[
     field("held", Bool, "`cancel`: whether it ended the wait of a command that was held."),
     field("hint", Text, "`error`, `notice`."),
     field("internal_query", Text, "`error`, `notice`."),
+    field("limit", Text, "`limit`: its name."),
     field("message", Text, "`error`, `notice`, `refused`, `tripwire`: the message."),
+    field("most", Number, "`limit`: what it allows; of a time, microseconds."),
     field("name", Text, "`parameter`: the setting that has another value now."),
+    field("of", Text, "`limit`: what it is of: `rows`, `bytes`, `cells`, `affected`, `time`, `sessions`."),
     field("payload", Text, "`notification`: its text."),
     field("pid", Number, "`notification`: the target's process that sent it."),
     field("position", Text, "`error`, `notice`."),

@@ -13,6 +13,7 @@ use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Output as Rows};
 use firsthand_policy::explain::{Change, changes};
 use firsthand_policy::judge::{Judgement, shown};
+use firsthand_policy::limits::listed;
 use firsthand_policy::rules::Rules;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -187,6 +188,7 @@ impl Answerer {
             "why": decisive.map_or_else(|| "there is no statement in it".to_owned(), |a| why(&a.judged)),
             "advice": decisive.map(|a| self.rules.advise(&self.session, &a.facts, wall(), &a.judged)),
             "masks": decisive.map(|a| masks(&a.facts, &a.judged.obligations.mask)).unwrap_or_default(),
+            "limits": decisive.map(|a| limits(&a.judged)).unwrap_or_default(),
         })
     }
 
@@ -252,6 +254,10 @@ fn masks(facts: &Facts, duty: &MaskDuty) -> Vec<String> {
     said.collect()
 }
 
+fn limits(judged: &Judgement) -> Vec<String> {
+    judged.obligations.limits.as_deref().map(listed).unwrap_or_default()
+}
+
 fn told(facts: &Facts, judged: &Judgement, out: &mut String) {
     let words: Vec<&str> = effects(facts).iter().map(firsthand_model::command::Effect::word).collect();
     out.push_str(&format!("  does: {}\n", words.join(", ")));
@@ -266,6 +272,9 @@ fn told(facts: &Facts, judged: &Judgement, out: &mut String) {
     }
     for mask in masks(facts, &judged.obligations.mask) {
         out.push_str(&format!("  masked: {mask}\n"));
+    }
+    for limit in limits(judged) {
+        out.push_str(&format!("  limited: {limit}\n"));
     }
     for noted in &judged.noted {
         out.push_str(&format!("  noted: it would {noted}\n"));

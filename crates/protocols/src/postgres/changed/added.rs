@@ -356,6 +356,11 @@ impl Changed {
         }
     }
 
+    /// Whether its rows were asked for by the gateway alone: none of them goes to the client.
+    pub(in super::super) fn is_unseen(&self) -> bool {
+        matches!(self, Self::Told(told) if !told.added.own)
+    }
+
     /// The command has ended: what is left of its rows, before its outcome. Of a failed command nothing stays changed.
     pub(in super::super) fn finish(
         self,

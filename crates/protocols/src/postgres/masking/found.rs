@@ -133,6 +133,7 @@ impl Tools {
             out.truncate(start);
             return Seen::Nothing;
         }
+        self.cells_found += 1;
         if kept {
             return Seen::Masked;
         }

@@ -65,11 +65,14 @@ pub(super) struct Tools {
     text: Vec<u8>,
     /// Rules by which values of a column that has none were masked, by column.
     seen: Vec<Option<Arc<str>>>,
+    /// Cells in which something was found and that are not counted yet.
+    cells_found: u64,
 }
 
 impl Tools {
     fn new(values: &Arc<dyn Values>) -> Self {
-        Self { values: Arc::clone(values), found: Vec::new(), text: Vec::new(), seen: Vec::new() }
+        let values = Arc::clone(values);
+        Self { values, found: Vec::new(), text: Vec::new(), seen: Vec::new(), cells_found: 0 }
     }
 
     /// A value of this column was masked by this rule.

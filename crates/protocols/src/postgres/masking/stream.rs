@@ -383,6 +383,14 @@ impl Running {
         if fed.is_err() {
             out.truncate(start);
         }
+        let found = std::mem::take(&mut masking.tools.cells_found);
+        if found > 0
+            && self.delivery.is_some()
+            && let Err(refusal) = self.permit.deliver(0, 0, found)
+        {
+            out.truncate(start);
+            return masking.refuse(refusal);
+        }
         masking.judge(fed);
     }
 }

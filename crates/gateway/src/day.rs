@@ -1,0 +1,77 @@
+//! What identities used earlier today, from the log: a limit that sums up a day holds over a restart, too. Read beside everything
+//! else, and only where a limit asks for it; until it is known, what has such a limit is refused.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use firsthand_adapters::clock::wall;
+use firsthand_auditlog::entry::fields::Fields;
+use firsthand_auditlog::entry::moment;
+use firsthand_auditlog::io::RealIo;
+use firsthand_auditlog::reader::Reader;
+use firsthand_auditlog::search::Search;
+use firsthand_auditlog::search::query::Query;
+use firsthand_model::amount::Amounts;
+use firsthand_model::outcome::Outcome;
+use firsthand_session::usage::{DAY_US, Usage, day_of};
+
+use crate::assemble::Gateway;
+
+/// Counts in a thread of its own, if a limit asks for it and nobody has yet.
+pub(crate) fn count(gateway: &Gateway) {
+    let known = gateway.engine.usage.is_counted() || !gateway.sums_days();
+    if known || gateway.counting.swap(true, SeqCst) {
+        return;
+    }
+    let (engine, data, before) = (Arc::clone(&gateway.engine), gateway.data_dir(), gateway.earlier);
+    std::thread::spawn(move || match used_today(&data, before, &engine.usage) {
+        Ok(()) => engine.usage.all_counted(),
+        Err(why) => tracing::error!(
+            "what was used today cannot be read from the log, so what has a limit for the day is refused: {why}"
+        ),
+    });
+}
+
+/// Tells what commands of today used that ended before this position of the log.
+fn used_today(data: &Path, before: u64, usage: &Usage) -> Result<(), String> {
+    let now = wall();
+    let midnight = moment::rfc3339(now.0 - now.0 % DAY_US);
+    let reader = Reader::open(data, Arc::new(RealIo::new())).map_err(|e| e.to_string())?;
+    let query = Query::parse(&format!("kind:command.completed since:{midnight}"), now.0);
+    let mut search = Search::new(&reader, &query.map_err(|e| e.message)?).map_err(|e| e.to_string())?;
+    let mut sums: HashMap<String, Amounts> = HashMap::new();
+    while let Some(found) = search.next().map_err(|e| e.to_string())? {
+        if found.place.position >= before {
+            break;
+        }
+        let fields = Fields::read(&found.leaf).map_err(|e| e.to_string())?;
+        let Some(who) = &fields.who else { continue };
+        let sum = sums.entry(who.agent.to_string()).or_default();
+        let used = amounts(&fields);
+        sum.rows = sum.rows.saturating_add(used.rows);
+        sum.bytes = sum.bytes.saturating_add(used.bytes);
+        sum.cells = sum.cells.saturating_add(used.cells);
+        sum.affected = sum.affected.saturating_add(used.affected);
+    }
+    for (id, used) in &sums {
+        usage.used_earlier(id, day_of(now), used);
+    }
+    Ok(())
+}
+
+/// What counts of a command that ended.
+fn amounts(fields: &Fields<'_>) -> Amounts {
+    let outcome = Outcome {
+        tag: fields.tag.to_string(),
+        rows: fields.rows.unwrap_or(0),
+        bytes: fields.bytes.unwrap_or(0),
+        cells: fields.cells,
+        taken: fields.taken,
+        affected: fields.affected,
+        code: Some(fields.sqlstate.to_string()).filter(|code| !code.is_empty()),
+        ..Outcome::default()
+    };
+    outcome.amounts()
+}

@@ -1,0 +1,336 @@
+//! Limits of time, sums, sessions and commands in rule files, before a real PostgreSQL.
+
+use std::io::Write;
+
+use firsthand_tests::lab::{Lab, Plan};
+use firsthand_tests::process::until;
+use firsthand_tests::raw::{Message, Raw, frame};
+use firsthand_tests::record::Record;
+use tempfile::TempDir;
+
+const SEED: &str = "create table people (id int primary key, name text, email text, note text);
+insert into people select n, 'n' || n, 'e' || n || '@example.com', 'x' from generate_series(1, 100) n;
+create table notes as select n as id, 'ask e' || n || '@example.com, please' as body from generate_series(1, 100) n;
+create view mails as select id as number, lower(email) as address from people;
+grant all on all tables in schema public to app;";
+
+const ALL: &str = "[[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\nkinds = [\"agent\"]\n\
+effects = [\"read\", \"write\", \"define\", \"execute\", \"session\", \"transaction\", \"lock\", \"system\", \"unknown\"]\n\
+[[label]]\nlabel = \"email\"\ncolumns = [\"people.email\"]\n";
+
+/// A lab under rules that allow everything, and this limit.
+fn limited(limit: &str) -> (Lab, TempDir) {
+    lab(&format!("{ALL}[[limit]]\nname = \"quota\"\nbecause = \"That is plenty.\"\n{limit}\n"), "")
+}
+
+fn lab(rules: &str, more: &str) -> (Lab, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let top = format!("[policy]\ndir = {:?}\n", folder.path().display().to_string());
+    let plan = Plan { top, seed: SEED.to_owned(), more: more.to_owned(), ..Plan::default() };
+    (Lab::start(plan).unwrap(), folder)
+}
+
+fn code(seen: &[Message]) -> String {
+    seen.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'C')).unwrap_or_default()
+}
+
+fn text(seen: &[Message]) -> String {
+    seen.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'M')).unwrap_or_default()
+}
+
+fn rows(seen: &[Message]) -> usize {
+    seen.iter().filter(|m| m.tag == b'D').count()
+}
+
+/// The state of the transaction that the last ReadyForQuery tells.
+fn state(seen: &[Message]) -> char {
+    seen.iter().rfind(|m| m.tag == b'Z').and_then(|m| m.body.first()).map_or('?', |b| char::from(*b))
+}
+
+/// Parse, Bind and Execute of one statement.
+fn one(sql: &str) -> Vec<u8> {
+    [
+        frame(b'P', format!("\0{sql}\0\0\0").as_bytes()),
+        frame(b'B', &[0, 0, 0, 0, 0, 0, 0, 0]),
+        frame(b'E', &[0, 0, 0, 0, 0]),
+    ]
+    .concat()
+}
+
+fn pipeline(raw: &mut Raw, statements: &[&str]) -> Vec<Message> {
+    let mut bytes: Vec<u8> = statements.iter().flat_map(|sql| one(sql)).collect();
+    bytes.extend(frame(b'S', &[]));
+    raw.stream.write_all(&bytes).unwrap();
+    raw.until(b'Z').unwrap()
+}
+
+fn outcomes(record: &Record, of: &str) -> Vec<(String, String)> {
+    let outcome = |intent| record.outcome(intent).map(|e| (e.kind().to_owned(), e.sqlstate().to_owned()));
+    record.intents(of).filter_map(outcome).collect()
+}
+
+#[test]
+fn a_statement_that_takes_too_long_is_stopped_wherever_it_stands() {
+    let (mut lab, _folder) = limited("time = \"700ms\"");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let stopped = |seen: &[Message]| {
+        assert_eq!(code(seen), "RF003", "{seen:?}");
+        assert!(
+            text(seen).contains("at most 700 ms are allowed for one (rule quota). That is plenty."),
+            "{}",
+            text(seen)
+        );
+    };
+    let seen = raw.query("select pg_sleep(60)").unwrap();
+    stopped(&seen);
+    assert_eq!(state(&seen), 'I');
+    let seen = raw.query("select 1; select pg_sleep(60); select 2").unwrap();
+    stopped(&seen);
+    assert_eq!(rows(&seen), 1, "what ended in time was told");
+    let seen = pipeline(&mut raw, &["select pg_sleep(60)"]);
+    stopped(&seen);
+    let seen = pipeline(&mut raw, &["select 1", "select pg_sleep(60)", "select 2"]);
+    stopped(&seen);
+    assert_eq!((rows(&seen), state(&seen)), (1, 'I'), "the rest of the pipeline is skipped");
+    // What came before it in the transaction is not kept.
+    raw.query("begin").unwrap();
+    assert_eq!(code(&raw.query("update people set note = 'kept' where id = 1").unwrap()), "");
+    let seen = raw.query("select pg_sleep(60)").unwrap();
+    stopped(&seen);
+    assert_eq!(state(&seen), 'E');
+    raw.query("commit").unwrap();
+    assert_eq!(lab.far.sql("shop", "select count(*) from people where note = 'kept'").unwrap().trim(), "0");
+    // Each statement has its own time, and the session lives on.
+    for _ in 0..3 {
+        assert_eq!(code(&raw.query("select pg_sleep(0.3)").unwrap()), "");
+    }
+    assert_eq!(
+        lab.far
+            .sql(
+                "shop",
+                "select count(*) from pg_stat_activity where query like '%sleep(60)%' and state = 'active' and pid <> pg_backend_pid()"
+            )
+            .unwrap()
+            .trim(),
+        "0"
+    );
+    drop(raw);
+    lab.gateway.stop().unwrap();
+    let record = lab.gateway.record().unwrap();
+    for (kind, sqlstate) in outcomes(&record, "select pg_sleep(60)") {
+        assert!(
+            matches!((&*kind, &*sqlstate), ("command.completed", "RF003" | "") | ("command.abandoned", _)),
+            "{kind} {sqlstate}"
+        );
+    }
+    let noted = record.of_kind("session.noted").filter(|e| e.leaf("what") == "limit").count();
+    assert_eq!(noted, 5, "each stop is an entry");
+    assert_eq!(record.unbalanced(), Vec::<String>::new());
+}
+
+#[test]
+fn a_session_has_so_many_rows_and_then_no_more() {
+    let (lab, _folder) = limited("session = { rows = 150 }");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(rows(&raw.query("select id from people").unwrap()), 100);
+    raw.query("begin").unwrap();
+    let seen = raw.query("select id from people").unwrap();
+    assert_eq!((rows(&seen), &*code(&seen), state(&seen)), (50, "RF003", 'E'));
+    assert!(
+        text(&seen).contains("at most 150 rows are delivered in one session (rule quota)"),
+        "{}",
+        text(&seen)
+    );
+    assert_eq!(code(&raw.query("rollback").unwrap()), "", "a transaction can still be ended");
+    let seen = raw.query("select 1").unwrap();
+    assert_eq!(code(&seen), "RF003");
+    assert!(
+        text(&seen).contains("and 150 were (rule quota). That is plenty. It begins anew with a new session"),
+        "{}",
+        text(&seen)
+    );
+    assert_eq!(code(&pipeline(&mut raw, &["select 1"])), "RF003");
+    let mut other = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(rows(&other.query("select id from people").unwrap()), 100, "another session has its own");
+}
+
+#[test]
+fn a_day_is_one_for_all_sessions_of_an_identity_and_outlasts_a_restart() {
+    let (mut lab, _folder) = limited("day = { rows = 250, affected = 3 }");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(rows(&raw.query("select id from people").unwrap()), 100);
+    assert_eq!(code(&raw.query("update people set note = 'y' where id < 3").unwrap()), "");
+    let mut other = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(rows(&pipeline(&mut other, &["select id from people"])), 100);
+    drop((raw, other));
+    // Killed, so that nothing but the log can tell.
+    lab.gateway.kill().unwrap();
+    lab.gateway.serve().unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    // Until the day is counted, nothing that it limits runs.
+    until("the day is counted", || Ok(code(&raw.query("begin").unwrap()).is_empty())).unwrap();
+    raw.query("rollback").unwrap();
+    let seen = raw.query("update people set note = 'z' where id < 3").unwrap();
+    assert_eq!(code(&seen), "RF003");
+    assert!(
+        text(&seen)
+            .contains("rolled this back: it would have affected 2 rows; at most 3 are allowed on one day"),
+        "{}",
+        text(&seen)
+    );
+    assert_eq!(lab.far.sql("shop", "select count(*) from people where note = 'z'").unwrap().trim(), "0");
+    let seen = raw.query("select id from people").unwrap();
+    assert_eq!((rows(&seen), &*code(&seen)), (50, "RF003"));
+    let mut other = Raw::login(&lab.through(), &[]).unwrap();
+    let seen = other.query("select 1").unwrap();
+    assert_eq!(code(&seen), "RF003");
+    assert!(text(&seen).contains("It resets at 00:00 UTC, in "), "{}", text(&seen));
+    assert_eq!(rows(&seen), 0);
+}
+
+#[test]
+fn sessions_of_an_identity_are_counted_at_the_door() {
+    let (mut lab, _folder) = limited("sessions = 2");
+    let mut first = Raw::login(&lab.through(), &[]).unwrap();
+    let _second = Raw::login(&lab.through(), &[]).unwrap();
+    let why = match Raw::login(&lab.through(), &[]) {
+        Ok(_) => panic!("a third of two sessions"),
+        Err(why) => format!("{why:#}"),
+    };
+    assert!(
+        why.contains("CRF003") && why.contains("at most 2 of one identity") && why.contains("rule quota"),
+        "{why}"
+    );
+    let secret = lab.gateway.token("somebody-else", &["shop"]).unwrap();
+    let place = lab.gateway.place("somebody-else", &secret, "shop");
+    assert!(Raw::login(&place, &[]).is_ok(), "another identity has its own");
+    first.send(b'X', &[]).unwrap();
+    first.until_closed().unwrap();
+    until("there is room again", || Ok(Raw::login(&lab.through(), &[]).is_ok())).unwrap();
+    lab.gateway.stop().unwrap();
+    let record = lab.gateway.record().unwrap();
+    assert!(record.of_kind("session.refused").any(|e| e.leaf("why") == "limit"), "it is an entry");
+}
+
+#[test]
+fn who_asks_too_fast_is_told_to_slow_down() {
+    let (lab, _folder) = limited("commands_per_second = 5");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    // One after the other they may take longer than a second; at once they cannot.
+    let many = ["select 1"; 40];
+    let seen = pipeline(&mut raw, &many);
+    assert_eq!(code(&seen), "RF003");
+    assert!(text(&seen).contains("Slow down: wait a second"), "{}", text(&seen));
+    assert!((1..=8).contains(&rows(&seen)), "{} were taken", rows(&seen));
+    until("there is room again", || Ok(code(&raw.query("select 1").unwrap()).is_empty())).unwrap();
+    // A refused statement fails its transaction, which can be ended all the same.
+    until("there is room for a transaction", || Ok(state(&raw.query("begin").unwrap()) == 'T')).unwrap();
+    raw.query("update people set note = 'fast' where id = 1").unwrap();
+    let refused = (0..40).map(|_| raw.query("select 1").unwrap()).find(|seen| state(seen) == 'E').unwrap();
+    assert_eq!(code(&refused), "RF003");
+    assert_eq!(code(&raw.query("commit").unwrap()), "");
+    assert_eq!(lab.far.sql("shop", "select count(*) from people where note = 'fast'").unwrap().trim(), "0");
+}
+
+#[test]
+fn labelled_cells_are_counted_masked_or_not() {
+    let mask = "[[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"email\"]\nstyle = \"redact\"\n";
+    for rules in [ALL.to_owned(), format!("{ALL}{mask}")] {
+        let limit = "[[limit]]\nname = \"quota\"\ncells = 10\nsession = { cells = 35 }\n";
+        let (mut lab, _folder) = lab(&format!("{rules}{limit}"), "");
+        let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+        assert_eq!(rows(&raw.query("select id, name from people").unwrap()), 100, "nothing labelled");
+        for (sql, most) in [
+            ("select id, email from people order by id", 10),
+            ("select email, upper(email) from people order by id", 5),
+            ("select address from mails order by number", 10),
+        ] {
+            let seen = raw.query(sql).unwrap();
+            assert_eq!((rows(&seen), &*code(&seen)), (most, "RF003"), "{sql}");
+            assert!(
+                text(&seen).contains("at most 10 labelled cells are delivered (rule quota)"),
+                "{}",
+                text(&seen)
+            );
+        }
+        let seen = pipeline(&mut raw, &["select * from people order by id"]);
+        assert_eq!(rows(&seen), 5, "what is left of the session's");
+        assert!(
+            text(&seen).contains("at most 35 labelled cells are delivered in one session"),
+            "{}",
+            text(&seen)
+        );
+        drop(raw);
+        lab.gateway.stop().unwrap();
+        let record = lab.gateway.record().unwrap();
+        let of = |sql| record.intents(sql).find_map(|i| record.outcome(i)).unwrap().leaf("cells").as_u64();
+        assert_eq!(of("select id, name"), Some(0));
+        assert_eq!(of("select id, email"), Some(10));
+        assert_eq!(of("select * from people"), Some(5));
+    }
+}
+
+#[test]
+fn where_nothing_is_refused_what_passes_is_an_entry() {
+    let limit = "rows = 50\ntime = \"300ms\"\nsessions = 1\naffected = 1\nsession = { rows = 150 }";
+    let rules = format!("{ALL}[[limit]]\nname = \"quota\"\n{limit}\n");
+    let (mut lab, _folder) = lab(&rules, "mode = \"observe\"\n");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let mut second = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(rows(&raw.query("select id from people").unwrap()), 100);
+    assert_eq!(code(&raw.query("select pg_sleep(0.5)").unwrap()), "");
+    assert_eq!(code(&raw.query("update people set note = 'o' where id < 4").unwrap()), "");
+    assert_eq!(rows(&raw.query("select id from people").unwrap()), 100);
+    assert_eq!(code(&raw.query("select 'after the sum'").unwrap()), "");
+    second.query("select 1").unwrap();
+    drop((raw, second));
+    lab.gateway.stop().unwrap();
+    let record = lab.gateway.record().unwrap();
+    let noted = record.of_kind("session.noted").filter(|e| e.leaf("what") == "limit");
+    let mut passed: Vec<String> =
+        noted.map(|e| e.payload("detail")["of"].as_str().unwrap_or_default().to_owned()).collect();
+    passed.sort();
+    assert_eq!(passed, ["affected", "rows", "rows", "sessions", "time"]);
+    let last = record.intents("select 'after the sum'").next().unwrap();
+    assert_eq!((last.leaf("verdict").as_str(), last.leaf("rule").as_str()), (Some("deny"), Some("quota")));
+}
+
+#[test]
+fn cells_that_detection_finds_and_those_of_a_copy_count_too() {
+    let mask = "[[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"email\"]\nstyle = \"redact\"\ndetect = true\n";
+    let limit = "[[limit]]\nname = \"quota\"\ncells = 10\n";
+    let (lab, _folder) = lab(&format!("{ALL}{mask}{limit}"), "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(rows(&raw.query("select id from notes").unwrap()), 100, "nothing is found");
+    let seen = raw.query("select id, body from notes order by id").unwrap();
+    assert_eq!((rows(&seen), &*code(&seen)), (10, "RF003"));
+    let copied = |seen: &[Message]| seen.iter().filter(|m| m.tag == b'd').count();
+    for (sql, pieces) in [
+        ("copy (select id, email from people order by id) to stdout", 10),
+        ("copy (select id, body from notes order by id) to stdout", 10),
+        // The header is a piece of its own.
+        ("copy (select id, email from people order by id) to stdout (format binary)", 10),
+    ] {
+        let seen = raw.query(sql).unwrap();
+        assert_eq!((copied(&seen), &*code(&seen)), (pieces, "RF003"), "{sql}");
+        assert!(text(&seen).contains("at most 10 labelled cells"), "{}", text(&seen));
+    }
+    assert_eq!(copied(&raw.query("copy (select id, name from people) to stdout").unwrap()), 100);
+}
+
+#[test]
+fn sessions_side_by_side_get_no_more_than_one_after_the_other() {
+    let (lab, _folder) = limited("day = { rows = 1000 }");
+    let got: usize = std::thread::scope(|scope| {
+        let ask = || {
+            let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+            let seen = raw.query("select p.id from people p, generate_series(1, 50)").unwrap();
+            assert_eq!(code(&seen), "RF003");
+            rows(&seen)
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(got, 1000);
+}
