@@ -314,6 +314,42 @@ fn messages_mean_what_they_meant() {
     assert!(record.unbalanced().is_empty());
 }
 
+/// A client that gives its statements and cursors names which the gateway's own might have.
+#[test]
+fn a_clients_statements_keep_their_names() {
+    let lab = lab("changed_rows = \"values\"\n");
+    let seed = "create table refunds (id int primary key, payment int references payments on delete cascade);
+        insert into refunds values (1, 2), (2, 3); grant all on refunds to app;";
+    for server in [&lab.near, &lab.far] {
+        server.sql("shop", seed).unwrap();
+    }
+    let names = ["firsthand counts", "firsthand returning", "firsthand refused"];
+    let mut script = vec![Step::Say("begin")];
+    for (n, name) in names.iter().enumerate() {
+        let text =
+            format!("select {n}, name from pg_prepared_statements where name like 'first%' order by 2");
+        script.push(Step::Send([parse(name, &text), sync()].concat(), 1));
+        script.push(Step::Send([bind(name, name, &[]), sync()].concat(), 1));
+    }
+    for delete in
+        ["delete from payments where id = 2", "delete from payments where id = 3 returning id", "delete"]
+    {
+        let run =
+            [parse("", delete), bind("", "", &[]), describe(""), execute("", 1), execute("", 0), sync()];
+        script.push(Step::Send(run.concat(), 1));
+        for name in names {
+            let run = [execute(name, 0), bind("", name, &[]), execute("", 0), sync()];
+            script.push(Step::Send(run.concat(), 1));
+        }
+    }
+    script.push(Step::Say("rollback"));
+    for name in names {
+        script.push(Step::Send([bind("", name, &[]), execute("", 0), sync()].concat(), 1));
+    }
+    assert_alike("names", &both(&lab, &[], &script));
+    assert!(lab.gateway.record().unwrap().of_kind("command.changed").count() >= 2);
+}
+
 /// A value that the client's encoding does not have; a cast that fails; a value of a hundred megabytes; an audit trigger; a
 /// catalog that may not be read.
 #[test]

@@ -66,7 +66,7 @@ impl AdminClient {
         }
         let answer: Answer = serde_json::from_str(&body).map_err(|_| lost(io::Error::other(body.clone())))?;
         let exit = if status == 400 { Exit::Usage } else { Exit::No };
-        Err(Failure { exit, messages: vec![answer.error], hint: answer.hint })
+        Err(Failure { exit, ..Failure::new(answer.error, answer.hint) })
     }
 
     fn exchange(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {

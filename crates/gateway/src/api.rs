@@ -23,7 +23,7 @@ use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role}
 use firsthand_protocols::drive::stream::Phase;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::assemble::Gateway;
 use crate::failure::{Exit, Failure};
@@ -37,8 +37,7 @@ pub(crate) struct Api {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) phase: watch::Receiver<Phase>,
     door: door::Door,
-    readers: Arc<Semaphore>,
-    followers: Arc<Semaphore>,
+    places: give::Places,
 }
 
 /// What it takes to be let in at a route.
@@ -136,13 +135,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 impl Api {
     pub(crate) fn new(gateway: Arc<Gateway>, phase: watch::Receiver<Phase>) -> Self {
-        Self {
-            gateway,
-            phase,
-            door: door::Door::default(),
-            readers: Arc::new(Semaphore::new(give::READERS_MAX)),
-            followers: Arc::new(Semaphore::new(give::FOLLOWERS_MAX)),
-        }
+        Self { gateway, phase, door: door::Door::default(), places: give::Places::default() }
     }
 
     /// Whether the token by which somebody was let in has ended since.
@@ -246,9 +239,11 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = match self.exit {
             Exit::Usage => StatusCode::BAD_REQUEST,
+            Exit::No | Exit::Done if self.later => StatusCode::SERVICE_UNAVAILABLE,
             Exit::No | Exit::Done => StatusCode::CONFLICT,
         };
-        answer(status, &self.messages.join("; "), &self.hint)
+        let told = self.for_elsewhere();
+        answer(status, &told.messages.join("; "), &told.hint)
     }
 }
 
@@ -288,6 +283,17 @@ mod tests {
         let text = include_str!("../../../docs/api.md");
         let table = crate::cli::reference::print(crate::cli::reference::Reference::Api);
         assert!(text.ends_with(&table), "cargo xtask docs writes it anew");
+    }
+
+    #[test]
+    fn failures_have_the_status_that_says_whose_they_are() {
+        let of = |failure: Failure| failure.into_response().status().as_u16();
+        assert_eq!(of(Failure::usage("no name", "give one")), 400);
+        assert_eq!(of(Failure::new("it is taken", "take another")), 409);
+        assert_eq!(of(Failure::later("the log has stopped", "start the gateway again")), 503);
+        let there = Failure::later("no room", "look at the disk").there().for_elsewhere();
+        assert_eq!(there.hint, "on the gateway's machine: look at the disk");
+        assert_eq!(there.for_elsewhere().hint, "on the gateway's machine: look at the disk", "said once");
     }
 
     #[test]

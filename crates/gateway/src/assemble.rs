@@ -28,6 +28,7 @@ use firsthand_session::Engine;
 use firsthand_session::tally::Tally;
 use firsthand_session::usage::Usage;
 
+use crate::agreement;
 use crate::config::{Config, Listener};
 use crate::day;
 use crate::desk::{Desk, store_failure};
@@ -114,6 +115,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         servers.push((listener.clone(), Arc::new(server)));
     }
     let desk = Desk::over(&record, tokens);
+    agreement::compare(&config.data_dir, &desk.tokens, &desk)?;
     let config = ArcSwap::from_pointee(config);
     let started = Instant::now();
     let gateway = Gateway {
@@ -205,7 +207,7 @@ impl Gateway {
     }
 
     /// Reads the configuration and the tokens again: targets, credentials, certificates, rules. Everything is read before
-    /// anything changes, so an error leaves all as it was. Sessions that run keep what they were opened with. Returns what
+    /// anything changes, so an error leaves all as it was. Whoever calls this has the turn of acts on tokens. Sessions that run keep what they were opened with. Returns what
     /// only a restart would change.
     ///
     /// # Errors
@@ -222,7 +224,10 @@ impl Gateway {
             certificates.push((server, tls));
         }
         let web_tls = web_tls(&new)?;
-        self.desk.tokens.reload().map_err(store_failure)?;
+        let tokens = self.desk.tokens.read_again().map_err(store_failure)?;
+        // It reads the log: others are served meanwhile.
+        tokio::task::block_in_place(|| agreement::compare(&self.data_dir(), &tokens, &self.desk))?;
+        self.desk.tokens.adopt(tokens);
         if let Some(tls) = web_tls {
             self.web_tls.store(Some(Arc::new(tls)));
         }

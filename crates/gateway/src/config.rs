@@ -14,7 +14,7 @@ use firsthand_adapters::credentials::CredentialSpec;
 use firsthand_model::target::Target;
 use firsthand_protocols::protocol::ListenLimits;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 pub(crate) use section::nearest;
 pub(crate) use source::{Problem, Resolved, Warning};
 
@@ -143,11 +143,11 @@ fn failure(file: &Path, problems: &[Problem]) -> Failure {
         format!("{}:{}:{}: {key}{}", file.display(), p.line, p.column, p.what)
     };
     if let [only] = problems {
-        return Failure { exit: Exit::Usage, messages: vec![place(only)], hint: only.hint.clone() };
+        return Failure::usage(place(only), only.hint.clone());
     }
     let messages = problems.iter().map(|p| format!("{} ({})", place(p), p.hint)).collect();
     let hint = format!("{} places to change; docs/config.md describes every key", problems.len());
-    Failure { exit: Exit::Usage, messages, hint }
+    Failure { messages, ..Failure::usage("", hint) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //! first the entry, durable, then the act.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::identity::store::{Created, StoreError, TokenStore};
@@ -12,9 +14,18 @@ use firsthand_auditlog::keys::KeyStore;
 use firsthand_model::event::{Administered, By, Event};
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::json::{Json, Object};
-use firsthand_session::port::{Need, RecordError, Recorder, Waiting};
+use firsthand_session::port::{Need, RecordError, Recorder, Ticket, Waiting};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::failure::{Failure, only_for_its_owner};
+
+/// How long an act waits for the one before it. Each takes milliseconds; where one takes this long, the disk hangs.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long an entry may take to become durable: longer than the recorder's own limit on a disk that does not answer, because
+/// a disk without room has none.
+const RECORD_WAIT_MAX: Duration = Duration::from_secs(12);
+/// How often the recorder is asked meanwhile: only then it says that it gives up.
+const RECORD_LOOK: Duration = Duration::from_millis(500);
 
 /// Does administrative acts.
 pub(crate) struct Desk {
@@ -23,6 +34,8 @@ pub(crate) struct Desk {
     pub(crate) keys: Arc<KeyStore>,
     /// Held from the look whether something may be done until it is: two at once would both be recorded and one be done.
     turn: tokio::sync::Mutex<()>,
+    turn_wait: Duration,
+    record_wait: Duration,
 }
 
 impl Desk {
@@ -33,38 +46,62 @@ impl Desk {
             recorder: record.recorder().clone(),
             keys: Arc::clone(record.keys()),
             turn: tokio::sync::Mutex::default(),
+            turn_wait: TURN_WAIT_MAX,
+            record_wait: RECORD_WAIT_MAX,
         }
+    }
+
+    /// Waits until no act on tokens is under way, and keeps others from beginning one.
+    pub(crate) async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
+        timeout(self.turn_wait, self.turn.lock()).await.map_err(|_| {
+            Failure::later(
+                "another act on tokens does not come to its end, so this one was not begun",
+                "its disk may hang: /readyz says how the log is",
+            )
+            .there()
+        })
     }
 
     /// Makes a token. What is returned holds the secret: the only time it is seen.
     pub(crate) async fn create_token(&self, new: &NewToken, by: &By) -> Result<Created, Failure> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let created = self.tokens.prepare(new, &by.link.name, wall()).map_err(store_failure)?;
-        let token = &created.token;
-        self.record("identity.token_created", by, self.token_leaf(token), token_payload(token)).await?;
-        match self.tokens.add(token) {
+        let token = Arc::clone(&created.token);
+        self.begin("identity.token_created", by, &token).await?;
+        let tokens = Arc::clone(&self.tokens);
+        match apart(move || tokens.add(&token)).await {
             Ok(()) => Ok(created),
-            Err(e) => Err(self.undone(token, by, e).await),
+            Err(failure) => Err(self.undone(&created.token, by, failure).await),
         }
     }
 
     /// Ends a token.
     pub(crate) async fn revoke_token(&self, name_or_id: &str, by: &By) -> Result<Arc<Token>, Failure> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let token = self.tokens.to_revoke(name_or_id).map_err(store_failure)?;
-        self.record("identity.token_revoked", by, self.token_leaf(&token), token_payload(&token)).await?;
-        match self.tokens.revoke(&token.id, wall()) {
-            Ok(_) => Ok(token),
-            Err(e) => Err(self.undone(&token, by, e).await),
+        self.begin("identity.token_revoked", by, &token).await?;
+        let (tokens, id) = (Arc::clone(&self.tokens), token.id.clone());
+        match apart(move || tokens.revoke(&id, wall())).await {
+            Ok(()) => Ok(token),
+            Err(failure) => Err(self.undone(&token, by, failure).await),
         }
     }
 
+    /// Records an act on a token and waits until that is durable. Where it does not become so in time it may yet, and the act is
+    /// not done: then the record says that, too.
+    async fn begin(&self, kind: &'static str, by: &By, token: &Token) -> Result<(), Failure> {
+        let ticket = self.queue(kind, by, token_leaf(&self.keys, token), token_payload(token))?;
+        let durable = self.durable(ticket).await;
+        if durable.is_err() {
+            let _ = self.queue(FAILED, by, token_leaf(&self.keys, token), token_payload(token));
+        }
+        durable
+    }
+
     /// An act that is recorded could not be done: the record says so.
-    async fn undone(&self, token: &Token, by: &By, why: StoreError) -> Failure {
-        let mut failure = store_failure(why);
-        let told =
-            self.record("identity.token_failed", by, self.token_leaf(token), token_payload(token)).await;
-        if let Err(not_told) = told {
+    async fn undone(&self, token: &Token, by: &By, mut failure: Failure) -> Failure {
+        let leaf = token_leaf(&self.keys, token);
+        if let Err(not_told) = self.record(FAILED, by, leaf, token_payload(token)).await {
             failure.messages.extend(not_told.messages);
         }
         failure
@@ -78,37 +115,71 @@ impl Desk {
         leaf: Json,
         payload: Json,
     ) -> Result<(), Failure> {
-        let event = Event::Administered(Box::new(Administered { kind, by: by.clone(), leaf, payload }));
-        let ticket = self.recorder.append(event, Need::Fact).map_err(|e| not_recorded(&e))?;
-        let mut waiting = Waiting::default();
-        poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Fact, &mut waiting, cx))
-            .await
-            .map_err(|e| not_recorded(&e))
+        let ticket = self.queue(kind, by, leaf, payload)?;
+        self.durable(ticket).await
     }
 
-    fn token_leaf(&self, token: &Token) -> Json {
-        let mut text = Vec::with_capacity(200);
-        let id = |kind: IdentityKind, name: &str| self.keys.identity_id(kind_letter(kind), name);
-        let mut o = Object::open(&mut text);
-        if let Some(end) = token.expires {
-            o.string("expires", &end.to_string());
+    /// Queues the entry of an act. Its order against all others is fixed now.
+    pub(crate) fn queue(
+        &self,
+        kind: &'static str,
+        by: &By,
+        leaf: Json,
+        payload: Json,
+    ) -> Result<Ticket, Failure> {
+        let event = Event::Administered(Box::new(Administered { kind, by: by.clone(), leaf, payload }));
+        self.recorder.append(event, Need::Fact).map_err(|e| not_recorded(&e))
+    }
+
+    /// Waits until an entry is durable, for a bounded time.
+    async fn durable(&self, ticket: Ticket) -> Result<(), Failure> {
+        let mut waiting = Waiting::default();
+        let mut durable =
+            pin!(poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Fact, &mut waiting, cx)));
+        let end = Instant::now() + self.record_wait;
+        loop {
+            let look = (Instant::now() + RECORD_LOOK).min(end);
+            match timeout_at(look, durable.as_mut()).await {
+                Ok(durable) => return durable.map_err(|e| not_recorded(&e)),
+                Err(_) if Instant::now() >= end => return Err(not_recorded(&RecordError::TimedOut)),
+                Err(_) => {}
+            }
         }
-        o.string("for", &id(token.kind.identity(), &token.name));
-        o.string("kind", kind_word(token.kind));
-        if let Some(who) = &token.on_behalf_of {
-            o.string("person", &id(IdentityKind::Human, who));
-        }
-        if !token.roles.is_empty() {
-            o.strings("roles", &token.roles.iter().map(|role| role.word()).collect::<Vec<_>>());
-        }
-        o.strings("targets", &token.targets);
-        o.string("tok", &id(IdentityKind::Token, &token.id));
-        o.close();
-        Json::from_written(text)
     }
 }
 
-fn token_payload(token: &Token) -> Json {
+/// Kind of the entry that takes back what one before it says of a token.
+const FAILED: &str = "identity.token_failed";
+
+/// Changes the file of tokens on a thread that may wait for a disk: those that serve must not.
+async fn apart(change: impl FnOnce() -> Result<(), StoreError> + Send + 'static) -> Result<(), Failure> {
+    let broken = |_| Failure::later("the gateway failed while it did this", "its messages say more").there();
+    tokio::task::spawn_blocking(change).await.map_err(broken)?.map_err(store_failure)
+}
+
+/// What an entry says of a token without naming anybody.
+pub(crate) fn token_leaf(keys: &KeyStore, token: &Token) -> Json {
+    let mut text = Vec::with_capacity(200);
+    let id = |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name);
+    let mut o = Object::open(&mut text);
+    if let Some(end) = token.expires {
+        o.string("expires", &end.to_string());
+    }
+    o.string("for", &id(token.kind.identity(), &token.name));
+    o.string("kind", kind_word(token.kind));
+    if let Some(who) = &token.on_behalf_of {
+        o.string("person", &id(IdentityKind::Human, who));
+    }
+    if !token.roles.is_empty() {
+        o.strings("roles", &token.roles.iter().map(|role| role.word()).collect::<Vec<_>>());
+    }
+    o.strings("targets", &token.targets);
+    o.string("tok", &id(IdentityKind::Token, &token.id));
+    o.close();
+    Json::from_written(text)
+}
+
+pub(crate) fn token_payload(token: &Token) -> Json {
     let mut text = Vec::with_capacity(120);
     let mut o = Object::open(&mut text);
     o.string("id", &token.id);
@@ -126,10 +197,11 @@ pub(crate) const fn kind_word(kind: TokenKind) -> &'static str {
 }
 
 fn not_recorded(e: &RecordError) -> Failure {
-    Failure::new(
+    Failure::later(
         format!("this could not be recorded, so it was not done: {e}"),
-        "look at the disk of the data folder and at the gateway's /readyz",
+        "look at the disk of the data folder; /readyz says how the log is",
     )
+    .there()
 }
 
 /// What a failure of the store means to whoever asked.
@@ -139,7 +211,7 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
             format!("revoke it first (firsthand token revoke {name}), or choose another name")
         }
         StoreError::NotFound(_) | StoreError::RevokedBefore(_) => {
-            "firsthand token list shows the tokens of this data folder".to_owned()
+            "firsthand token list shows them".to_owned()
         }
         StoreError::Bad(_) => "firsthand token create --help describes the arguments".to_owned(),
         StoreError::Io { .. } | StoreError::Crypto(_) => {
@@ -150,6 +222,122 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
     };
     match e {
         StoreError::Bad(_) => Failure::usage(e.to_string(), hint),
-        _ => Failure::new(e.to_string(), hint),
+        StoreError::Io { .. }
+        | StoreError::Crypto(_)
+        | StoreError::Exposed { .. }
+        | StoreError::Damaged { .. } => Failure::later(e.to_string(), hint).there(),
+        StoreError::Taken(_) | StoreError::NotFound(_) | StoreError::RevokedBefore(_) => {
+            Failure::new(e.to_string(), hint)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll};
+
+    use firsthand_auditlog::io::RealIo;
+    use rustix::fs::{FlockOperation, flock};
+
+    use super::*;
+
+    /// A log that takes entries. They become durable, or never do.
+    struct Log {
+        hangs: bool,
+        kinds: Mutex<Vec<String>>,
+    }
+
+    impl Recorder for Log {
+        fn append(&self, event: Event, _: Need) -> Result<Ticket, RecordError> {
+            let Event::Administered(event) = event else { return Err(RecordError::Overloaded) };
+            self.kinds.lock().unwrap().push(event.kind.to_owned());
+            Ok(Ticket(0))
+        }
+
+        fn is_durable(&self, _: Ticket) -> bool {
+            !self.hangs
+        }
+
+        fn poll_room(&self, _: usize, _: &mut Waiting, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+
+        fn poll_durable(
+            &self,
+            _: Ticket,
+            _: Need,
+            _: &mut Waiting,
+            _: &mut Context<'_>,
+        ) -> Poll<Result<(), RecordError>> {
+            if self.hangs { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+    }
+
+    fn desk(data: &std::path::Path, hangs: bool) -> (Desk, Arc<Log>) {
+        let log = Arc::new(Log { hangs, kinds: Mutex::default() });
+        let desk = Desk {
+            tokens: Arc::new(TokenStore::open(data).unwrap()),
+            recorder: log.clone(),
+            keys: Arc::new(KeyStore::open(data, Arc::new(RealIo::new())).unwrap()),
+            turn: tokio::sync::Mutex::default(),
+            turn_wait: Duration::from_millis(1),
+            record_wait: Duration::from_millis(1),
+        };
+        (desk, log)
+    }
+
+    fn new(name: &str) -> NewToken {
+        NewToken {
+            name: name.to_owned(),
+            kind: TokenKind::Agent,
+            on_behalf_of: None,
+            targets: vec!["shop".to_owned()],
+            roles: Vec::new(),
+            ttl_seconds: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_hangs_is_not_waited_for_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (desk, log) = desk(dir.path(), true);
+        let by = crate::who::own(&desk.keys);
+        let failure = desk.create_token(&new("bot"), &by).await.unwrap_err();
+        assert!(failure.later && failure.to_string().contains("so it was not done"), "{failure}");
+        assert!(desk.tokens.list().is_empty());
+        // The first may become durable yet: then the second does, too.
+        assert_eq!(*log.kinds.lock().unwrap(), ["identity.token_created", "identity.token_failed"]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_behind_an_act_that_hangs_is_answered_and_the_act_is_done_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (desk, log) = desk(dir.path(), false);
+        let desk = Arc::new(desk);
+        // Where another process has this lock, the file is waited for as it is on a disk that hangs.
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(dir.path().join("tokens.lock"))
+            .unwrap();
+        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        let first = Arc::clone(&desk);
+        let first = tokio::spawn(async move {
+            let by = crate::who::own(&first.keys);
+            first.create_token(&new("first"), &by).await.map(|created| created.token.name.clone())
+        });
+        while log.kinds.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let by = crate::who::own(&desk.keys);
+        let failure = desk.create_token(&new("second"), &by).await.unwrap_err();
+        assert!(failure.later && failure.to_string().contains("was not begun"), "{failure}");
+        drop(lock);
+        assert_eq!(first.await.unwrap().unwrap(), "first");
+        assert_eq!(desk.create_token(&new("third"), &by).await.unwrap().token.name, "third");
+        assert_eq!(*log.kinds.lock().unwrap(), ["identity.token_created"; 2]);
     }
 }

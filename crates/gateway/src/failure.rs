@@ -23,12 +23,34 @@ pub(crate) struct Failure {
     pub(crate) messages: Vec<String>,
     /// What to do; one line.
     pub(crate) hint: String,
+    /// Nothing is wrong with what was asked: the same may be done when the gateway can do it.
+    pub(crate) later: bool,
+    /// What to do is done on the gateway's machine.
+    pub(crate) there: bool,
 }
 
 impl Failure {
+    /// The hint is for whoever is on the gateway's machine.
+    pub(crate) fn there(self) -> Self {
+        Self { there: true, ..self }
+    }
+
+    /// As it is told to somebody who may be elsewhere.
+    pub(crate) fn for_elsewhere(self) -> Self {
+        if !self.there {
+            return self;
+        }
+        Self { hint: format!("on the gateway's machine: {}", self.hint), there: false, ..self }
+    }
+
     /// Something failed.
     pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { exit: Exit::No, messages: vec![message.into()], hint: hint.into() }
+        Self { exit: Exit::No, messages: vec![message.into()], hint: hint.into(), later: false, there: false }
+    }
+
+    /// It cannot be done now, whoever asks.
+    pub(crate) fn later(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { later: true, ..Self::new(message, hint) }
     }
 
     /// What was asked was not understood.

@@ -14,6 +14,7 @@ use firsthand_protocols::drive::stream::Phase;
 use firsthand_protocols::drive::tls::TlsFacts;
 use firsthand_session::Wanted;
 use serde_json::json;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -31,6 +32,9 @@ const CONNECTIONS_MAX: usize = 256;
 const CONNECTIONS_OF_ADDRESS_MAX: usize = 64;
 /// The first byte of a TLS handshake; no method of HTTP begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// Bytes that the kernel takes of an answer before it has sent what it took earlier: what stands there is sent also when the
+/// token has ended that let it out.
+const UNSENT_BYTES: u32 = 16 << 10;
 /// Idle time after which the kernel probes whether the other side still lives.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -72,11 +76,16 @@ fn over_limit(api: &Api, peer: SocketAddr, what: &str) {
     api.gateway.engine.record_refused(false, "limit", &Wanted::default(), &client, &why);
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, router: Router, slot: Slot) {
+fn set_up(stream: &TcpStream) {
     use rustix::net::sockopt;
     let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_socket_keepalive(&stream, true);
-    let _ = sockopt::set_tcp_keepidle(&stream, KEEPALIVE);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE);
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, router: Router, slot: Slot) {
+    set_up(&stream);
     let mut first = [0];
     match timeout(HEAD_WAIT_MAX, stream.peek(&mut first)).await {
         Ok(Ok(1)) => {}
@@ -141,5 +150,31 @@ fn metrics_page(registry: &prometheus_client::registry::Registry) -> Response {
                 .into_response()
         }
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn little_stands_in_the_kernel_that_it_has_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        set_up(&stream);
+        // What nobody reads is taken by the kernels of both sides up to here; without the limit it is some megabytes.
+        let mut handed = 0;
+        while let Ok(Ok(taken)) = timeout(Duration::from_millis(100), async {
+            stream.writable().await?;
+            stream.try_write(&[b'x'; 4096])
+        })
+        .await
+        {
+            handed += taken;
+        }
+        assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
+        assert!(handed < 1 << 20, "{handed} bytes were taken");
+        drop(client);
     }
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod admin_client;
+mod agreement;
 mod analyst;
 mod api;
 mod assemble;

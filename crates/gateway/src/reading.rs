@@ -159,7 +159,7 @@ impl Ask {
 /// What it means that the log could not be read.
 pub(crate) fn unreadable(e: &ReadError) -> Failure {
     let hint = match e {
-        ReadError::NoLog(_) => "check --config or --dir; `firsthand serve` makes the folder",
+        ReadError::NoLog(_) => "check the data folder (--config or --dir); `firsthand serve` makes it",
         ReadError::Io { .. } => "run this as the user that owns the data folder",
         ReadError::Keys(KeyError::Exposed { path, .. }) => &only_for_its_owner(path),
         ReadError::Keys(_) => {
@@ -173,7 +173,7 @@ pub(crate) fn unreadable(e: &ReadError) -> Failure {
         }
         ReadError::Stopped => "ask again",
     };
-    Failure::new(e.to_string(), hint)
+    Failure::new(e.to_string(), hint).there()
 }
 
 /// What it means that an expression was not understood.

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::analyst::columns;
 use crate::config::Config;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::shelf::Shelf;
 
 /// A rule file longer than this is a mistake.
@@ -258,9 +258,9 @@ pub(crate) fn read_folder(dir: &Path) -> Result<Vec<RuleFile>, Failure> {
 
 fn failure(problems: &[Problem]) -> Failure {
     if let [only] = problems {
-        return Failure { exit: Exit::Usage, messages: vec![only.to_string()], hint: only.hint.clone() };
+        return Failure::usage(only.to_string(), only.hint.clone());
     }
     let messages = problems.iter().map(|p| format!("{p} ({})", p.hint)).collect();
     let hint = format!("{} places to change; docs/policy.md describes every key", problems.len());
-    Failure { exit: Exit::Usage, messages, hint }
+    Failure { messages, ..Failure::usage("", hint) }
 }

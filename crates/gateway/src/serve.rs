@@ -314,7 +314,7 @@ fn local(socket: &TcpListener, asked: SocketAddr) -> SocketAddr {
 
 /// Breaks long silence in the log.
 async fn heartbeat(gateway: Arc<Gateway>) {
-    let mut tick = tokio::time::interval(HEARTBEAT);
+    let mut tick = firsthand_protocols::drive::every(HEARTBEAT);
     let mut seen = u64::MAX;
     loop {
         tick.tick().await;
@@ -335,7 +335,7 @@ async fn heartbeat(gateway: Arc<Gateway>) {
 
 /// Says on stderr when the log's state changes: an operator who reads no health page must still hear of it.
 async fn watch_log(gateway: Arc<Gateway>) {
-    let mut tick = tokio::time::interval(LOG_LOOK);
+    let mut tick = firsthand_protocols::drive::every(LOG_LOOK);
     let mut said = "ok";
     loop {
         tick.tick().await;

@@ -113,7 +113,7 @@ fn tokens_are_made_listed_and_revoked_without_a_gateway() {
     hinted(
         &run(dir.path(), &["token", "create", "bot", "--target", "shp"]),
         2,
-        "error: there is no target `shp` in firsthand.toml\nhint: did you mean `shop`?",
+        "error: there is no target `shp`\nhint: did you mean `shop`?",
     );
     hinted(&run(dir.path(), &["token", "create", "b t", "--target", "shop"]), 2, "error: `b t` is not fit");
     let create =
@@ -171,6 +171,14 @@ fn reading_the_record_is_recorded() {
     let (_, third, _) = run(dir.path(), &["log", "cat", "--json"]);
     assert_eq!(second.lines().count(), 1, "{second}");
     assert_eq!(readings(&third), readings(&first) + 2, "the first reading and the search: {third}");
+    for args in [&["log", "search", "kind:stream"][..], &["log", "cat", "table:payments"]] {
+        let nothing = run(dir.path(), args);
+        hinted(&nothing, 1, "error: nothing found");
+        assert_eq!(nothing.1, "");
+    }
+    let nothing = run(dir.path(), &["log", "search", "kind:stream", "--json"]);
+    assert_eq!((nothing.0, nothing.1.as_str()), (1, ""));
+    assert!(nothing.2.starts_with(r#"{"errors":["nothing found"#), "{}", nothing.2);
 }
 
 #[test]

@@ -67,6 +67,11 @@ const BANS: &[Ban] = &[
         why: "a test waits for what it needs (a message, a file, a line of output), never for time to pass",
     },
     Ban {
+        pattern: &["tokio", ":", ":", "time", ":", ":", "interval", "("],
+        place: Where::Code(&["crates/"]),
+        why: "it makes up for ticks that were missed while the machine slept: `drive::every` does not",
+    },
+    Ban {
         pattern: &["todo", "!"],
         place: Where::All,
         why: "nothing is left open: do it, or leave the feature out and say so",

@@ -179,12 +179,26 @@ impl TokenStore {
     /// # Errors
     /// When it cannot be read: then what was known stays.
     pub fn reload(&self) -> Result<(), StoreError> {
+        self.adopt(self.read_again()?);
+        Ok(())
+    }
+
+    /// What the file holds now, as a store of its own: to be looked at before it counts ([`TokenStore::adopt`]).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_again(&self) -> Result<Self, StoreError> {
         let content = read(&self.path)?.ok_or_else(|| StoreError::Io {
             path: self.path.clone(),
             source: io::ErrorKind::NotFound.into(),
         })?;
-        self.snapshot.store(Arc::new(Snapshot::of(content)));
-        Ok(())
+        let snapshot = ArcSwap::from_pointee(Snapshot::of(content));
+        Ok(Self { path: self.path.clone(), snapshot, writing: Mutex::default() })
+    }
+
+    /// From now on what was read counts.
+    pub fn adopt(&self, read: Self) {
+        self.snapshot.store(read.snapshot.load_full());
     }
 
     /// All tokens, oldest first.

@@ -277,6 +277,12 @@ pub const KINDS: &[Kind] = &[
         &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
     ),
     apart(
+        "identity.token_differs",
+        "When a gateway started or read its configuration again, a token in the file was not as the record says.",
+        &[BY, facts(parts::DIFFERS)],
+        &[BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::DIFFERS)],
+    ),
+    apart(
         "identity.token_failed",
         "What an entry before it says of this token was not done, or not for long: its file could not be written.",
         &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],

@@ -468,9 +468,9 @@ impl Test {
     }
 }
 
-/// Whether a kind is the one asked for, or one of the group asked for.
+/// Whether a kind is the one asked for, or one of the group asked for: `identity`, `identity.token`.
 fn is_kind(asked: &str, kind: &str) -> bool {
-    kind.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    kind.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
 }
 
 /// Whether a SQLSTATE is the one asked for, or of the class asked for.

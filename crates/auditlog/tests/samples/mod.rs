@@ -246,7 +246,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 8] = [
+const ADMINISTERED: [(&str, &str, &str); 9] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -255,6 +255,11 @@ const ADMINISTERED: [(&str, &str, &str); 8] = [
     ("admin.session_killed", r#"{"session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#, ""),
     ("admin.target_asked", r#"{"command":"policy explain","database":"orders","target":"orders"}"#, ""),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
+    (
+        "identity.token_differs",
+        r#"{"done":true,"found":"revoked-in-record","tok":"t-0123456789abcdef"}"#,
+        TOKEN_DETAIL,
+    ),
     ("identity.token_failed", TOKEN, TOKEN_DETAIL),
     ("identity.token_revoked", TOKEN, TOKEN_DETAIL),
     (
@@ -404,7 +409,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     ];
     for kind in firsthand_auditlog::entry::kinds::KINDS {
         let event = match kind.name.split_once('.') {
-            Some(("log", "oversize") | ("admin", "target_asked")) => continue,
+            Some(("log", "oversize") | ("admin", "target_asked") | ("identity", "token_differs")) => continue,
             Some(("log", "gap")) => administered(kind.name),
             Some(("log", _)) => log(kind.name),
             Some(("admin" | "record", _)) => administered(kind.name),
@@ -456,6 +461,7 @@ fn later(all: &mut Vec<(String, Event)>) {
     let detail = json(r#"{"cmd":7,"limit":"agents-time","most":300000000,"of":"time"}"#);
     let noted = SessionNoted { facts: Arc::new(facts()), what: "limit", detail };
     all.push(("session.noted-limit".to_owned(), Event::SessionNoted(Box::new(noted))));
+    all.push(("identity.token_differs".to_owned(), administered("identity.token_differs")));
 }
 
 /// Who asks over the API.

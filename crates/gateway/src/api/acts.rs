@@ -2,6 +2,7 @@
 //! durable, then the act.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path as UrlPath, State};
 use axum::{Extension, Json};
@@ -12,6 +13,7 @@ use firsthand_model::id::SessionId;
 use firsthand_model::json::{self as text, Object};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{Api, Asked, Caller, READING_BYTES_MAX};
 use crate::assemble::Gateway;
@@ -23,10 +25,20 @@ use crate::reading::what;
 type Answered = Result<Json<Value>, Failure>;
 type Of = State<Arc<Api>>;
 
-/// Does an act to its end, also where who asked for it has left meanwhile: what is recorded is done.
+/// How long who asks for an act waits for its end. Its entry and its turn have shorter limits; what is left is a file that is
+/// written to a disk that hangs.
+const ACT_WAIT_MAX: Duration = Duration::from_secs(18);
+
+/// Does an act to its end, also where who asked for it has left or was answered meanwhile: what is recorded is done.
 async fn to_its_end(act: impl Future<Output = Answered> + Send + 'static) -> Answered {
-    let failed = |_| Failure::new("the gateway failed while it did this", "the gateway's messages say more");
-    tokio::spawn(act).await.map_err(failed)?
+    let failed = |_| Failure::later("the gateway failed while it did this", "its messages say more").there();
+    let slow = |_| {
+        Failure::later(
+            "this is recorded and being done, and does not come to its end: the gateway's disk may hang",
+            "look later whether it was done; the record says so where it was not",
+        )
+    };
+    timeout(ACT_WAIT_MAX, tokio::spawn(act)).await.map_err(slow)?.map_err(failed)?
 }
 
 pub(super) async fn create_token(
@@ -159,7 +171,10 @@ pub(super) async fn note_asking(
 
 /// Reloads, and records that it was done or that it failed.
 pub(crate) async fn reload_as(gateway: &Gateway, by: &By) -> Result<Vec<&'static str>, Failure> {
-    let reloaded = gateway.reload();
+    let reloaded = match gateway.desk.turn().await {
+        Ok(_turn) => gateway.reload(),
+        Err(failure) => Err(failure),
+    };
     let mut leaf = Vec::with_capacity(160);
     let mut o = Object::open(&mut leaf);
     o.string("config", &gateway.config.load().hash);

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::body::Body;
@@ -21,7 +21,7 @@ use firsthand_model::json::Json;
 use firsthand_protocols::drive::stream::Phase;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use super::{Api, Asked, Caller, READING_BYTES_MAX, answer};
@@ -43,6 +43,11 @@ const CHUNK_BYTES: usize = 64 << 10;
 const CHUNKS_MAX: usize = 8;
 /// A client that takes nothing for so long is taken for gone.
 const STALL_MAX: Duration = Duration::from_secs(60);
+/// How long a reading may wait for its client in all, while others wait for its place; less than [`TURN_WAIT_MAX`], so that they
+/// get it.
+const GRACE: Duration = Duration::from_secs(3);
+/// And so much longer for what the client has taken: whoever takes so many bytes in a second keeps the place.
+const PACE_BYTES: u64 = 1 << 20;
 /// After so much silence goes an empty line: both sides see that the other lives.
 const BEAT: Duration = Duration::from_secs(10);
 /// `log tail -n`, and sessions listed, at most: they are gathered before they are sent.
@@ -103,7 +108,7 @@ async fn give(api: Arc<Api>, (Extension(caller), Extension(busy)): Who, ask: Ask
         return failure.into_response();
     }
     let follows = matches!(ask, Ask::Entries(EntriesAsk { follow: true, .. }));
-    let Some(turn) = Turn::take(&api, follows).await else {
+    let Some(turn) = Turn::take(&api.places, follows).await else {
         let why = "as many read the record over the API as may at a time";
         return answer(StatusCode::SERVICE_UNAVAILABLE, why, "try again in a moment");
     };
@@ -118,22 +123,75 @@ async fn give(api: Arc<Api>, (Extension(caller), Extension(busy)): Who, ask: Ask
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
 }
 
+/// The places of those who read.
+pub(crate) struct Places {
+    readers: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
+    /// How many wait for one of the readers'.
+    waiting: watch::Sender<usize>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::new(READERS_MAX, FOLLOWERS_MAX)
+    }
+}
+
+impl Places {
+    fn new(readers: usize, followers: usize) -> Self {
+        let of = |most| Arc::new(Semaphore::new(most));
+        Self { readers: of(readers), followers: of(followers), waiting: watch::Sender::new(0) }
+    }
+}
+
+/// One of those who wait for a place, until dropped.
+struct InLine<'a>(&'a watch::Sender<usize>);
+
+impl<'a> InLine<'a> {
+    fn stand(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|count| *count += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
 /// Leave to read, until dropped.
 struct Turn {
     /// One of [`READERS_MAX`]; who follows gives it back once the end of the log is reached.
     reader: Option<OwnedSemaphorePermit>,
     /// One of [`FOLLOWERS_MAX`].
     follower: Option<OwnedSemaphorePermit>,
+    /// How many wait for the reader's place.
+    waiting: watch::Receiver<usize>,
 }
 
 impl Turn {
     /// `None`: as many read as may.
-    async fn take(api: &Api, follows: bool) -> Option<Self> {
+    async fn take(places: &Places, follows: bool) -> Option<Self> {
         let of = async |turns: &Arc<Semaphore>| {
             timeout(TURN_WAIT_MAX, Arc::clone(turns).acquire_owned()).await.ok()?.ok()
         };
-        let follower = if follows { Some(of(&api.followers).await?) } else { None };
-        Some(Self { reader: Some(of(&api.readers).await?), follower })
+        let follower = if follows { Some(of(&places.followers).await?) } else { None };
+        let in_line = InLine::stand(&places.waiting);
+        let reader = Some(of(&places.readers).await?);
+        drop(in_line);
+        Some(Self { reader, follower, waiting: places.waiting.subscribe() })
+    }
+
+    /// Resolves once others wait for the place and `grace` is over.
+    async fn is_wanted(&mut self, grace: Duration) {
+        if self.reader.is_none() {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(grace).await;
+        if self.waiting.wait_for(|count| *count > 0).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The end of the log is reached: what is left is to look there for more.
@@ -197,7 +255,7 @@ impl Drop for Stop {
 fn read(ask: &Ask, room: &Stacks, chunks: mpsc::Sender<Bytes>, turn: Turn) {
     let may = || room.may_go_on();
     let mut lines = Lines::new(&may, room.runtime.clone(), chunks, turn);
-    let ended = ask.run(room, &mut lines);
+    let ended = ask.run(room, &mut lines).map_err(Failure::for_elsewhere);
     lines.end(&ended);
 }
 
@@ -212,11 +270,7 @@ struct Stacks {
 impl Room for Stacks {
     fn reader(&self) -> Result<Reader, Failure> {
         let reader = Reader::open(&self.api.gateway.data_dir(), Arc::new(RealIo::new()));
-        let reader = reader.map_err(|e| Failure {
-            // Who asks cannot do what would help on the gateway's machine.
-            hint: "whoever runs the gateway has to look at its data folder".to_owned(),
-            ..unreadable(&e)
-        })?;
+        let reader = reader.map_err(|e| unreadable(&e))?;
         Ok(reader.until(Arc::clone(&self.stop)))
     }
 
@@ -262,7 +316,13 @@ struct Lines<'a> {
     turn: Turn,
     /// How long a client may take nothing.
     patience: Duration,
-    /// It took nothing for so long: it is not waited for again.
+    /// How long it may be waited for in all, beside what it takes, when others wait.
+    grace: Duration,
+    /// How long it was waited for.
+    waited: Duration,
+    /// Bytes that it has taken.
+    taken: u64,
+    /// It took too little for too long: it is not waited for again.
     stalled: bool,
 }
 
@@ -274,7 +334,18 @@ impl<'a> Lines<'a> {
         turn: Turn,
     ) -> Self {
         let writer = Writer::default();
-        Self { writer, may_go_on, runtime, chunks, turn, patience: STALL_MAX, stalled: false }
+        Self {
+            writer,
+            may_go_on,
+            runtime,
+            chunks,
+            turn,
+            patience: STALL_MAX,
+            grace: GRACE,
+            waited: Duration::ZERO,
+            taken: 0,
+            stalled: false,
+        }
     }
 
     /// What the client is answered in the end, when it can be told.
@@ -297,19 +368,36 @@ impl<'a> Lines<'a> {
             return Ok(!self.chunks.is_closed());
         }
         let chunk = Bytes::from(std::mem::take(&mut self.writer.lines));
+        self.taken += chunk.len() as u64;
         let chunk = match self.chunks.try_send(chunk) {
             Ok(()) => return Ok(true),
             Err(TrySendError::Closed(_)) => return Ok(false),
             Err(TrySendError::Full(chunk)) => chunk,
         };
         if !self.stalled {
-            let sending = async { timeout(self.patience, self.chunks.send(chunk)).await };
-            match self.runtime.block_on(sending) {
-                Ok(sent) => return Ok(sent.is_ok()),
-                Err(_) => self.stalled = true,
+            match self.send_slowly(chunk) {
+                Some(sent) => return Ok(sent),
+                None => self.stalled = true,
             }
         }
-        Err(Failure::new("the record was not taken in time", "read it without stopping"))
+        let hint = "read it without stopping, and less at a time over a slow connection";
+        Err(Failure::new("the record was not taken in time", hint))
+    }
+
+    /// Waits until the client takes more. `None`: it does not, or too slowly while others wait to read.
+    fn send_slowly(&mut self, chunk: Bytes) -> Option<bool> {
+        let earned = Duration::from_secs(self.taken / PACE_BYTES);
+        let grace = (self.grace + earned).saturating_sub(self.waited);
+        let (begun, turn, sending) = (Instant::now(), &mut self.turn, self.chunks.send(chunk));
+        let sent = self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                sent = timeout(self.patience, sending) => sent.ok().map(|sent| sent.is_ok()),
+                () = turn.is_wanted(grace) => None,
+            }
+        });
+        self.waited += begun.elapsed();
+        sent
     }
 
     fn full(&mut self) -> Result<bool, Failure> {
@@ -347,15 +435,18 @@ impl Sink for Lines<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
-    fn turn(readers: &Arc<Semaphore>, follows: Option<&Arc<Semaphore>>) -> Turn {
-        let of = |turns: &Arc<Semaphore>| Arc::clone(turns).try_acquire_owned().unwrap();
-        Turn { reader: Some(of(readers)), follower: follows.map(of) }
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     }
 
-    fn turns() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(1))
+    fn turn(runtime: &tokio::runtime::Runtime, places: &Places, follows: bool) -> Turn {
+        runtime.block_on(Turn::take(places, follows)).unwrap()
+    }
+
+    /// Places that are free: for readers, and for followers.
+    fn free(places: &Places) -> (usize, usize) {
+        (places.readers.available_permits(), places.followers.available_permits())
     }
 
     /// A client that slept, and whose token was revoked meanwhile, gets none of what waited for it.
@@ -385,12 +476,11 @@ mod tests {
 
     #[test]
     fn who_takes_nothing_is_waited_for_once() {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (runtime, places) = (runtime(), Places::new(1, 1));
         let (chunks, _taken) = mpsc::channel(1);
         chunks.try_send(Bytes::from("x\n")).unwrap();
-        let readers = turns();
-        let mut lines = Lines::new(&|| Ok(()), runtime.handle().clone(), chunks, turn(&readers, None));
+        let turn = turn(&runtime, &places, false);
+        let mut lines = Lines::new(&|| Ok(()), runtime.handle().clone(), chunks, turn);
         lines.remark("y").unwrap();
         lines.patience = Duration::from_millis(1);
         let stalled = lines.flush().unwrap_err();
@@ -398,24 +488,68 @@ mod tests {
         let before = Instant::now();
         lines.end(&Err(stalled));
         assert!(before.elapsed() < STALL_MAX / 2, "the turn is free for others");
-        assert_eq!(readers.available_permits(), 0);
+        assert_eq!(free(&places), (0, 1));
         drop(lines);
-        assert_eq!(readers.available_permits(), 1);
+        assert_eq!(free(&places), (1, 1));
+    }
+
+    #[test]
+    fn who_takes_too_little_loses_the_place_to_who_waits_for_it() {
+        let (runtime, places) = (runtime(), Arc::new(Places::new(1, 1)));
+        let (chunks, mut taken) = mpsc::channel(1);
+        let turn = turn(&runtime, &places, false);
+        let mut lines = Lines::new(&|| Ok(()), runtime.handle().clone(), chunks, turn);
+        lines.grace = Duration::ZERO;
+        // A line that is taken, slowly, while nobody else wants to read.
+        lines.remark("one").unwrap();
+        lines.flush().unwrap();
+        lines.remark("two").unwrap();
+        let slow = runtime.spawn(async move {
+            let first = taken.recv().await;
+            (first, taken)
+        });
+        assert!(lines.flush().unwrap(), "nobody waits");
+        let (first, _taken) = runtime.block_on(slow).unwrap();
+        assert!(first.is_some());
+        // Now somebody does, and nothing is taken.
+        let wanting = Arc::clone(&places);
+        let next = runtime.spawn(async move { Turn::take(&wanting, false).await.is_some() });
+        lines.remark("three").unwrap();
+        let before = Instant::now();
+        let lost = lines.flush().unwrap_err();
+        lines.end(&Err(lost));
+        drop(lines);
+        assert!(runtime.block_on(next).unwrap(), "who waited reads");
+        assert!(before.elapsed() < STALL_MAX / 2);
+    }
+
+    #[test]
+    fn who_takes_enough_is_not_displaced() {
+        let (runtime, places) = (runtime(), Places::new(1, 1));
+        let mut turn = turn(&runtime, &places, false);
+        let _in_line = InLine::stand(&places.waiting);
+        runtime.block_on(async {
+            let wanted = timeout(Duration::from_millis(20), turn.is_wanted(STALL_MAX)).await;
+            assert!(wanted.is_err(), "what it took has earned it a minute");
+            turn.is_wanted(Duration::ZERO).await;
+            turn.reader = None;
+            let wanted = timeout(Duration::from_millis(20), turn.is_wanted(Duration::ZERO)).await;
+            assert!(wanted.is_err(), "who follows holds no place that others wait for");
+        });
     }
 
     #[test]
     fn who_follows_is_one_of_the_readers_until_the_end_is_reached() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (readers, followers) = (turns(), turns());
-        let follows = turn(&readers, Some(&followers));
+        let (runtime, places) = (runtime(), Places::new(1, 1));
+        let follows = turn(&runtime, &places, true);
         let (chunks, _taken) = mpsc::channel(CHUNKS_MAX);
         let mut lines = Lines::new(&|| Ok(()), runtime.handle().clone(), chunks, follows);
         lines.remark("so much").unwrap();
-        assert_eq!((readers.available_permits(), followers.available_permits()), (0, 0));
+        assert_eq!(free(&places), (0, 0));
         lines.flush().unwrap();
-        assert_eq!((readers.available_permits(), followers.available_permits()), (1, 0));
+        assert_eq!(free(&places), (1, 0));
         drop(lines);
-        assert_eq!(followers.available_permits(), 1);
+        assert_eq!(free(&places), (1, 1));
     }
 
     fn entries(expression: &[&str], lines: usize) -> Ask {

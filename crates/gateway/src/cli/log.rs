@@ -105,7 +105,13 @@ pub(crate) fn run(command: LogCommand, at: &At, out: &Output) -> Result<Exit, Fa
             ));
         }
     };
-    at.read(&ask, &mut Printer::new(out))
+    match at.read(&ask, &mut Printer::new(out))? {
+        Exit::No => Err(Failure::new(
+            "nothing found: no entry of the record matches",
+            "each term must hold, so fewer find more; firsthand log search --help shows what may be said",
+        )),
+        exit => Ok(exit),
+    }
 }
 
 /// Prints entries, as lines or as JSON.

@@ -199,7 +199,7 @@ pub(crate) fn targets(
     let known: Vec<&str> = config.targets.iter().map(|t| t.target.name.as_str()).collect();
     if let Some(unknown) = asked.iter().find(|t| !known.contains(&t.as_str())) {
         return Err(Failure::usage(
-            format!("there is no target `{unknown}` in {}", config.file.display()),
+            format!("there is no target `{unknown}`"),
             config::nearest(unknown, &known),
         ));
     }

@@ -241,7 +241,7 @@ impl Taker {
 /// A failure as another machine tells it: whoever that is must not drive the screen.
 pub(crate) fn told_elsewhere(exit: Exit, errors: &[String], hint: &str) -> Failure {
     let messages = errors.iter().map(|error| clean::line(error).into_owned()).collect();
-    Failure { exit, messages, hint: clean::line(hint).into_owned() }
+    Failure { exit, messages, hint: clean::line(hint).into_owned(), later: false, there: false }
 }
 
 fn exit_of(number: u8) -> Exit {

@@ -69,7 +69,7 @@ impl StreamServer {
     pub async fn serve(self: Arc<Self>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
         let mut tasks = JoinSet::new();
         let mut number = 0u64;
-        let mut tell = tokio::time::interval(TOLD_EVERY);
+        let mut tell = super::every(TOLD_EVERY);
         while *phase.borrow_and_update() == Phase::Serving {
             tokio::select! {
                 _ = phase.changed() => {}

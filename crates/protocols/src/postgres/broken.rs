@@ -14,11 +14,12 @@ use firsthand_wire::postgres::frame::FrameError;
 use super::batch::What;
 use super::dialect::PostgresDialect;
 use super::flight::Sent;
-use super::forward::REFUSED_NAME;
 use super::server::{Step, Walk};
 use crate::dialect::Action;
 
 /// A text that does not parse, for a target that does not mind what stands behind it.
+/// The statement that such a message names. It fails before anything is done with the name.
+const NAME: &[u8] = b"firsthand refused";
 const TEXT: &[u8] = b"firsthand refused a malformed message";
 
 /// A header that cannot be read on from.
@@ -44,9 +45,9 @@ fn stand_in(tag: u8, fault: &DecodeError) -> BytesMut {
         (b'P', DecodeError::Truncated { .. }) => body.extend([0, 0]),
         (b'E', DecodeError::Truncated { .. }) => body.push(0),
         (b'Q', DecodeError::Trailing { .. }) => body.extend([TEXT, b"\0x"].concat()),
-        (b'P', DecodeError::Trailing { .. }) => body.extend([REFUSED_NAME, b"\0", TEXT, b"\0\0\0x"].concat()),
-        (b'D' | b'C', DecodeError::Trailing { .. }) => body.extend([b"S", REFUSED_NAME, b"\0x"].concat()),
-        (b'E', DecodeError::Trailing { .. }) => body.extend([REFUSED_NAME, b"\0\0\0\0\0x"].concat()),
+        (b'P', DecodeError::Trailing { .. }) => body.extend([NAME, b"\0", TEXT, b"\0\0\0x"].concat()),
+        (b'D' | b'C', DecodeError::Trailing { .. }) => body.extend([b"S", NAME, b"\0x"].concat()),
+        (b'E', DecodeError::Trailing { .. }) => body.extend([NAME, b"\0\0\0\0\0x"].concat()),
         // A Flush, which has no body.
         (b'H', _) => body.push(b'x'),
         _ => {}

@@ -16,9 +16,9 @@ use super::batch::{Parts, What};
 use super::dialect::{Life, PostgresDialect};
 use super::fastpath;
 use super::flight::{Entry, Sent};
-use super::forward::REFUSED_NAME;
 use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
+use super::names::Own;
 use super::names::{Known, Portal, Statement, known_as};
 use super::parameters;
 use super::text::{Piece, Reading};
@@ -368,7 +368,8 @@ impl PostgresDialect {
         } else if tag == b'Q' && frontend::encode_query(&mut bytes, b"").is_ok() {
             b"IZ"
         } else {
-            let nothing = frontend::encode_close(&mut bytes, Object::Statement(REFUSED_NAME));
+            let name = self.own_name(Own::Refused);
+            let nothing = frontend::encode_close(&mut bytes, Object::Statement(name.as_bytes()));
             debug_assert!(nothing.is_ok(), "the name holds no zero byte");
             frontend::encode_flush(&mut bytes);
             b"3"

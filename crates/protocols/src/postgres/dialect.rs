@@ -27,7 +27,7 @@ use super::flight::Flight;
 use super::knowing::{Knowing, Looked};
 use super::large::ReadElsewhere;
 use super::masking::{RowPlan, Tools};
-use super::names::Names;
+use super::names::{Names, Own};
 use super::parameters::Parameters;
 use super::radius::Radius;
 use super::refuse;
@@ -155,6 +155,11 @@ pub struct PostgresDialect {
 }
 
 impl PostgresDialect {
+    /// The name of something of the gateway's own in this session at the target.
+    pub(super) fn own_name(&self, what: Own) -> String {
+        what.name(self.session)
+    }
+
     /// A session right after its handshake.
     pub fn new(admission: Admission, setup: Setup) -> Self {
         let version = setup.parameters.iter().find(|(name, _)| name == "server_version");

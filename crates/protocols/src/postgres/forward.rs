@@ -16,14 +16,12 @@ use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
 use super::masking::Masking;
+use super::names::Own;
 use super::overtime::Timed;
 use super::radius::{self, Limit};
 use super::refuse;
 use crate::budget::{Held, carry};
 use crate::dialect::Action;
-
-/// The name under which a refused Parse fails. Nothing ever has it: the text does not parse.
-pub(super) const REFUSED_NAME: &[u8] = b"firsthand refused";
 
 /// What came of one command.
 enum Fate {
@@ -370,9 +368,10 @@ impl PostgresDialect {
             if matches!(item.what, What::Refused { .. }) {
                 out.push(note(&refusal));
             }
+            let own = self.own_name(Own::Refused);
             let name = match &item.what {
                 What::Parse(it) if it.name.is_empty() => &[],
-                _ => REFUSED_NAME,
+                _ => own.as_bytes(),
             };
             self.send_failing(&refusal, simple, name, out);
         }

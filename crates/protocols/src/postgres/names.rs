@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use firsthand_model::command::Shape;
+use firsthand_model::id::SessionId;
 use firsthand_model::json::Json;
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
 use firsthand_sql::judge::After;
@@ -43,6 +44,30 @@ pub(super) const SOURCE_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a name that count. PostgreSQL looks statements and portals up by the first 63 bytes of their names (NAMEDATALEN
 /// - 1), so two names that differ only behind that are one; taken for two, one's text could stand for the other's.
 const NAME_BYTES: usize = 63;
+
+/// The gateway's own statements and portals in the client's session at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Own {
+    /// The question what a command has changed along.
+    Counts,
+    /// A statement with a list added.
+    Returning,
+    /// What fails in the place of something refused, or is not there.
+    Refused,
+}
+
+impl Own {
+    /// Its name: with that of the session, which no client gives to something of its own. A plainer one might be the client's,
+    /// and what it prepared would be gone.
+    pub(super) fn name(self, session: SessionId) -> String {
+        let what = match self {
+            Self::Counts => "counts",
+            Self::Returning => "returning",
+            Self::Refused => "refused",
+        };
+        format!("firsthand {what} {session}")
+    }
+}
 
 /// What of a name counts.
 pub(super) fn known_as(name: &[u8]) -> &[u8] {
@@ -552,6 +577,15 @@ mod tests {
     use firsthand_sql::Settings;
 
     use super::*;
+
+    #[test]
+    fn the_gateways_own_names_count_whole_and_differ_between_sessions() {
+        let all = [Own::Counts, Own::Returning, Own::Refused];
+        let of = |session: u128| all.map(|own| own.name(SessionId(session)));
+        let names: HashSet<String> = [of(1), of(u128::MAX)].into_iter().flatten().collect();
+        assert_eq!(names.len(), 2 * all.len());
+        assert!(names.iter().all(|name| known_as(name.as_bytes()).len() == name.len()), "{names:?}");
+    }
 
     fn piece(text: &str) -> Piece {
         let shape = super::super::text::unknown("unparsed");

@@ -29,7 +29,8 @@ use super::changed::undone;
 use super::complete::{Ending, fail, finish, outcome};
 use super::dialect::PostgresDialect;
 use super::flight::{Entry, Running, Sent, lasts};
-use super::forward::{Counting, REFUSED_NAME, Sending, Slot};
+use super::forward::{Counting, Sending, Slot};
+use super::names::Own;
 use super::role::Change;
 use super::server::{Step, Walk};
 use super::{refuse, report};
@@ -520,16 +521,13 @@ impl PostgresDialect {
         }
         let text = format!("firsthand ends a COPY of session {}", self.session);
         let mut bytes = BytesMut::new();
-        let statement = frontend::Object::Statement(REFUSED_NAME);
+        let name = self.own_name(Own::Refused);
+        let name = name.as_bytes();
+        let statement = frontend::Object::Statement(name);
         let encoded = match tag {
-            b'P' => frontend::encode_parse(&mut bytes, REFUSED_NAME, text.as_bytes(), &[]),
-            b'B' => frontend::encode_bind(
-                &mut bytes,
-                (REFUSED_NAME, REFUSED_NAME),
-                (Format::Text, &[]),
-                Format::Text,
-            ),
-            b'E' => frontend::encode_execute(&mut bytes, REFUSED_NAME, 0),
+            b'P' => frontend::encode_parse(&mut bytes, name, text.as_bytes(), &[]),
+            b'B' => frontend::encode_bind(&mut bytes, (name, name), (Format::Text, &[]), Format::Text),
+            b'E' => frontend::encode_execute(&mut bytes, name, 0),
             b'D' => frontend::encode_describe(&mut bytes, statement),
             b'C' => frontend::encode_close(&mut bytes, statement),
             b'X' => {
@@ -616,7 +614,8 @@ impl PostgresDialect {
             let text = "the transaction is aborted: Firsthand has withheld an earlier result of it";
             let mut aborted = Refusal::new(RefusalKind::Limit, text).hint("ROLLBACK, then begin again.");
             aborted.rule = Arc::clone(&refusal.rule);
-            self.send_failing(&aborted, false, REFUSED_NAME, out);
+            let name = self.own_name(Own::Refused);
+            self.send_failing(&aborted, false, name.as_bytes(), out);
         } else {
             out.push(Action::ToServer(self.without_command(query(&self.failing_text(refusal)))));
             self.flight.push(Entry::plain(Sent::Own));
@@ -630,7 +629,8 @@ impl PostgresDialect {
             query(if self.radius.is_wrapped() { "ROLLBACK" } else { &text })
         } else {
             let mut bytes = BytesMut::new();
-            let encoded = frontend::encode_parse(&mut bytes, REFUSED_NAME, text.as_bytes(), &[]);
+            let name = self.own_name(Own::Refused);
+            let encoded = frontend::encode_parse(&mut bytes, name.as_bytes(), text.as_bytes(), &[]);
             debug_assert!(encoded.is_ok(), "the text holds no zero byte");
             bytes.freeze()
         };

@@ -304,6 +304,18 @@ pub(super) const TOKEN: &[Field] = &[
     field("tok", Text, "The token's id."),
 ];
 
+pub(super) const DIFFERS: &[Field] = &[
+    field("done", True, "It was revoked for that: what the record says ended, opens nothing."),
+    field(
+        "found",
+        Text,
+        "`revoked-in-record`: it was revoked, and the file did not say so. `not-made-in-record`: its making was recorded as failed, and \
+         it was there. `not-in-file`: it was made, and is not there. `not-in-record`: nobody recorded that it was made. \
+         `revoked-in-file`: nobody recorded that it was revoked. `changed`: it is another person's, or opens something else, than was recorded.",
+    ),
+    field("tok", Text, "The token's id."),
+];
+
 pub(super) const TOKEN_DETAIL: &[Field] = &[
     field("id", Text, "The token's id as the command line shows it."),
     field("login", Text, "Its login name."),

@@ -26,7 +26,7 @@ use firsthand_wire::postgres::frontend::{self, Object as Closed};
 
 use super::super::dialect::PostgresDialect;
 use super::super::flight::{Entry, Sent};
-use super::super::names::Portal;
+use super::super::names::{Own, Portal};
 use super::super::server::{Step, Walk};
 use super::messages;
 use super::reach::Reach;
@@ -47,9 +47,6 @@ const COUNTED_MAX: usize = 8_192;
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Entries about one command, as with `changed_rows = "wal"`.
 const TOLD_MAX: usize = 1_024;
-
-/// The gateway's statement and portal in the client's session. Each lives for one question only.
-const NAME: &[u8] = b"firsthand counts";
 
 /// How far the change of a portal or Query goes, or why that cannot be counted.
 pub(in super::super) type Reached = Result<Arc<Reach>, &'static str>;
@@ -333,17 +330,17 @@ fn asked(before: &str, reach: &Reach, manner: Manner) -> Bytes {
 }
 
 /// The question among the client's messages of the extended protocol; with the tags of its answers, where `*` stands for its
-/// rows and their end.
-fn pipelined(reach: &Reach, manner: Manner) -> (BytesMut, &'static [u8]) {
+/// rows and their end. The statement and portal of this name live for one question only.
+fn pipelined(name: &[u8], reach: &Reach, manner: Manner) -> (BytesMut, &'static [u8]) {
     let mut out = BytesMut::new();
     let encoded = (|| {
         // What an error may have left of an earlier one; and nothing is left of this one, whatever fails behind it.
-        frontend::encode_close(&mut out, Closed::Statement(NAME))?;
-        frontend::encode_parse(&mut out, NAME, question(reach, manner).as_bytes(), &[])?;
-        frontend::encode_bind(&mut out, (NAME, NAME), (Format::Text, &[]), Format::Text)?;
-        frontend::encode_close(&mut out, Closed::Statement(NAME))?;
-        frontend::encode_execute(&mut out, NAME, 0)?;
-        frontend::encode_close(&mut out, Closed::Portal(NAME))
+        frontend::encode_close(&mut out, Closed::Statement(name))?;
+        frontend::encode_parse(&mut out, name, question(reach, manner).as_bytes(), &[])?;
+        frontend::encode_bind(&mut out, (name, name), (Format::Text, &[]), Format::Text)?;
+        frontend::encode_close(&mut out, Closed::Statement(name))?;
+        frontend::encode_execute(&mut out, name, 0)?;
+        frontend::encode_close(&mut out, Closed::Portal(name))
     })();
     debug_assert!(encoded.is_ok(), "neither name nor text holds a zero byte");
     (out, b"3123*3")
@@ -435,7 +432,7 @@ impl PostgresDialect {
         out: &mut Vec<Action>,
     ) {
         self.note_counts(of, manner, out);
-        let (bytes, tags) = pipelined(of, manner);
+        let (bytes, tags) = pipelined(self.own_name(Own::Counts).as_bytes(), of, manner);
         out.push(Action::ToServer(self.without_command(bytes.freeze())));
         for tag in tags {
             let sent = match tag {

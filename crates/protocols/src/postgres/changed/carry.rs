@@ -13,7 +13,7 @@ use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
 use super::super::batch::What;
 use super::super::dialect::PostgresDialect;
 use super::super::flight::{Running, Sent};
-use super::super::names::{Portal, SOURCE_BYTES_MAX};
+use super::super::names::{Own, Portal, SOURCE_BYTES_MAX};
 use super::super::server::{Step, Walk};
 use super::added::Told;
 use super::messages::{Formats, Instead};
@@ -73,7 +73,8 @@ impl PostgresDialect {
                     return None;
                 }
                 if portal.ran.set(()).is_err() {
-                    let (bytes, before) = messages::execute_again(message)?;
+                    let (bytes, before) =
+                        messages::execute_again(self.own_name(Own::Returning).as_bytes(), message)?;
                     return Some(Replaced { bytes, before, after: Vec::new() });
                 }
                 messages::execute(message).map(Replaced::of)
@@ -127,7 +128,9 @@ impl PostgresDialect {
         };
         let shape = portal.does.as_ref().map_or(&statement.shape, |(shape, _)| shape);
         let (added, text) = self.decide(changes, source, shape, settled)?;
-        let instead = messages::instead(message, &text, types, formats, added.count()).ok_or(NOT_THE_SAME)?;
+        let name = self.own_name(Own::Returning);
+        let instead = messages::instead(name.as_bytes(), message, &text, types, formats, added.count())
+            .ok_or(NOT_THE_SAME)?;
         Ok((added, instead))
     }
 

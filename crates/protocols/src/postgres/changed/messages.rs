@@ -8,9 +8,6 @@ use firsthand_wire::postgres::field::Fields;
 use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::{self, Bind, Execute, Object};
 
-/// The statement with the list. It lives from just before its Bind to just behind it.
-const NAME: &[u8] = b"firsthand returning";
-
 /// Behind the client's own Bind: another statement takes its portal's place. Before it the portal, if it has a name, is
 /// closed, and what an error may have left of an earlier such statement.
 pub(super) struct Instead {
@@ -20,8 +17,10 @@ pub(super) struct Instead {
     pub(super) after: Vec<u8>,
 }
 
-/// The client's Bind, checked by the target as it is, and then that of the statement with the list.
+/// The client's Bind, checked by the target as it is, and then that of the statement with the list. That has this name, and
+/// lives from just before its Bind to just behind it.
 pub(super) fn instead(
+    name: &[u8],
     original: &[u8],
     text: &[u8],
     types: &[u32],
@@ -36,11 +35,11 @@ pub(super) fn instead(
         frontend::encode_close(&mut bytes, Object::Portal(portal)).ok()?;
         before.push(b'3');
     }
-    frontend::encode_close(&mut bytes, Object::Statement(NAME)).ok()?;
-    frontend::encode_parse(&mut bytes, NAME, text, types).ok()?;
+    frontend::encode_close(&mut bytes, Object::Statement(name)).ok()?;
+    frontend::encode_parse(&mut bytes, name, text, types).ok()?;
     before.extend_from_slice(b"31");
-    bind(&mut bytes, original, formats, added)?;
-    frontend::encode_close(&mut bytes, Object::Statement(NAME)).ok()?;
+    bind(&mut bytes, name, original, formats, added)?;
+    frontend::encode_close(&mut bytes, Object::Statement(name)).ok()?;
     Some(Instead { bytes, before, after: vec![b'3'] })
 }
 
@@ -63,7 +62,7 @@ pub(super) enum Formats {
 }
 
 /// The Bind of the statement with the list, which comes as text.
-fn bind(out: &mut BytesMut, original: &[u8], formats: Formats, added: usize) -> Option<()> {
+fn bind(out: &mut BytesMut, name: &[u8], original: &[u8], formats: Formats, added: usize) -> Option<()> {
     let body = original.get(HEADER_LEN..)?;
     let it = Bind::read(body).ok()?;
     let said = it.result_formats.len();
@@ -80,7 +79,7 @@ fn bind(out: &mut BytesMut, original: &[u8], formats: Formats, added: usize) -> 
     message(out, b'B', |out| {
         out.extend_from_slice(it.portal);
         out.extend_from_slice(&[0]);
-        out.extend_from_slice(NAME);
+        out.extend_from_slice(name);
         out.extend_from_slice(&[0]);
         out.extend_from_slice(values);
         out.extend_from_slice(&count.to_be_bytes());
@@ -115,18 +114,18 @@ pub(super) fn execute(original: &[u8]) -> Option<Bytes> {
 
 /// An Execute of a portal that has run and has no rows of the client's own. With a list it would run on where it ended; so
 /// another one that has run takes its place, and the target says what it says of such a portal.
-pub(super) fn execute_again(original: &[u8]) -> Option<(BytesMut, Vec<u8>)> {
+pub(super) fn execute_again(name: &[u8], original: &[u8]) -> Option<(BytesMut, Vec<u8>)> {
     /// Does nothing: nobody listens there.
     const NOTHING: &[u8] = b"UNLISTEN \"firsthand returning\"";
     let portal = Execute::read(original.get(HEADER_LEN..)?).ok()?.portal;
     let mut out = BytesMut::new();
     // In a transaction that has failed it is this that says so; otherwise there is nothing left to run.
     frontend::encode_execute(&mut out, portal, 0).ok()?;
-    frontend::encode_close(&mut out, Object::Statement(NAME)).ok()?;
-    frontend::encode_parse(&mut out, NAME, NOTHING, &[]).ok()?;
+    frontend::encode_close(&mut out, Object::Statement(name)).ok()?;
+    frontend::encode_parse(&mut out, name, NOTHING, &[]).ok()?;
     frontend::encode_close(&mut out, Object::Portal(portal)).ok()?;
-    frontend::encode_bind(&mut out, (portal, NAME), (Format::Text, &[]), Format::Text).ok()?;
-    frontend::encode_close(&mut out, Object::Statement(NAME)).ok()?;
+    frontend::encode_bind(&mut out, (portal, name), (Format::Text, &[]), Format::Text).ok()?;
+    frontend::encode_close(&mut out, Object::Statement(name)).ok()?;
     frontend::encode_execute(&mut out, portal, 0).ok()?;
     out.extend_from_slice(original);
     Some((out, b"C31323C".to_vec()))
