@@ -103,3 +103,74 @@ fn the_role_in_force_is_followed() {
     assert_eq!(role("'as reader still'"), "app_reader");
     assert_eq!(role("'at the end'"), "app");
 }
+
+/// A FunctionCall with these arguments, all in binary.
+fn called(raw: &mut Raw, function: u32, arguments: &[&[u8]]) -> Vec<u8> {
+    let mut body = function.to_be_bytes().to_vec();
+    body.extend([0, 1, 0, 1, 0, u8::try_from(arguments.len()).unwrap()]);
+    for argument in arguments {
+        body.extend(u32::try_from(argument.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(argument);
+    }
+    body.extend([0, 1]);
+    raw.send(b'F', &body).unwrap();
+    let seen = raw.until(b'Z').unwrap();
+    seen.iter().find(|m| m.tag == b'V').unwrap_or_else(|| panic!("{seen:?}")).body.to_vec()
+}
+
+/// What libpq's `lo_read` gets: the record has the bytes, their number and their digest, as of any other result.
+#[test]
+fn the_answer_to_a_function_call_is_kept_up_to_the_cap() {
+    let lab =
+        Lab::start(Plan { more: "record = { bytes = \"512KiB\" }\n".to_owned(), ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    raw.query("begin; select lo_from_bytea(4711, convert_to(repeat('x', 600000), 'utf8'))").unwrap();
+    let fd = called(&mut raw, 952, &[&4711_u32.to_be_bytes(), &0x40000_u32.to_be_bytes()]);
+    let fd = fd[4..].to_vec();
+    for (size, kept) in [(10_u32, 1), (200_000, 1), (300_000, 0)] {
+        let answer = called(&mut raw, 954, &[&fd, &size.to_be_bytes()]);
+        assert_eq!(answer.len(), 4 + size as usize);
+        let record = lab.gateway.record().unwrap();
+        let intent = record.intents("loread").last().unwrap();
+        let outcome = record.outcome(intent).unwrap();
+        assert_eq!((outcome.leaf("rows"), outcome.leaf("kept")), (&1.into(), &kept.into()), "{size}");
+        assert_eq!(outcome.leaf("bytes").as_u64(), Some(5 + answer.len() as u64));
+        assert_eq!(outcome.payload("digest").as_str().map(str::len), Some(64), "{outcome:?}");
+        let pieces = record.of_kind("command.rows").filter(|e| e.command() == intent.command());
+        let value = pieces.last().map_or_else(|| outcome.payload("rows"), |piece| piece.payload("rows"));
+        let text = value[0][0].as_str().unwrap_or_default();
+        assert_eq!(text.len(), if kept == 1 { 2 + 2 * size as usize } else { 0 }, "{size}");
+        assert_eq!(outcome.leaf("coverage").to_string().contains("rows-past-cap"), kept == 0);
+    }
+    assert!(lab.gateway.record().unwrap().unbalanced().is_empty());
+}
+
+/// Rows that are larger than a piece of a result: all of them are there, and the count says so.
+#[test]
+fn large_rows_are_kept_up_to_the_cap() {
+    let seed = "create table t (id int primary key, v text); grant all on t to app;".to_owned();
+    let more = "changed_rows = \"values\"\n".to_owned();
+    let lab = Lab::start(Plan { more, seed, ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for (sql, kept) in [
+        ("select repeat('x', 700000)", 1),
+        ("select repeat('x', 200000) from generate_series(1, 5)", 5),
+        ("select repeat('x', 2000000)", 0),
+        ("copy (select repeat('x', 500000)) to stdout", 1),
+        ("insert into t select g, repeat('x', 250000) from generate_series(1, 4) g returning v", 4),
+    ] {
+        raw.query(sql).unwrap();
+        let record = lab.gateway.record().unwrap();
+        let intent = record.intents(sql).next().unwrap();
+        let of = |kind| record.of_kind(kind).filter(|e| e.command() == intent.command());
+        let pieces: Vec<_> = of("command.rows").collect();
+        let found: usize = pieces.iter().map(|e| e.payload("rows").as_array().map_or(0, Vec::len)).sum();
+        assert_eq!(found, kept, "{sql}");
+        let outcome = record.outcome(intent).unwrap();
+        assert_eq!(outcome.leaf("kept").as_u64(), Some(kept as u64), "{sql}");
+        assert_eq!(outcome.leaf("coverage").to_string().contains("rows-past-cap"), kept == 0, "{sql}");
+        let changed: Vec<_> = of("command.changed").collect();
+        let new: usize = changed.iter().map(|e| e.named_rows("new").len()).sum();
+        assert_eq!(new, if sql.starts_with("insert") { 4 } else { 0 }, "{changed:?}");
+    }
+}

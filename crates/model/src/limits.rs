@@ -35,5 +35,9 @@ pub const INLINE_ROWS_BYTES_MAX: usize = 16 << 10;
 /// One `command.rows` entry holds up to this much rendered JSON.
 pub const ROWS_CHUNK_BYTES: usize = 256 << 10;
 
+/// One row in the record, as rendered (of a changed one what it was and what it became, together). A larger one counts as past the
+/// cap: an entry has to hold a chunk and the row that fills it.
+pub const ROW_BYTES_MAX: usize = 1280 << 10;
+
 /// Tables named in a leaf; more are counted, not listed, so that a leaf stays under its limit.
 pub const TABLES_KEPT: usize = 64;

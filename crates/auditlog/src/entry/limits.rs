@@ -1,6 +1,8 @@
 //! Limits inside one entry, chosen so that a leaf stays below `LEAF_BYTES_MAX` and a payload below `PAYLOAD_BYTES_MAX`
 //! whatever stands in them: JSON writes one byte as up to six characters.
 
+use firsthand_model::limits::{ROW_BYTES_MAX, ROWS_CHUNK_BYTES};
+
 /// One name in a leaf (target, role, rule, table). PostgreSQL's own names have at most 63 bytes.
 pub(crate) const NAME_BYTES_KEPT: usize = 200;
 
@@ -22,6 +24,9 @@ pub(crate) const TEXT_RENDERED_MAX: usize = 1 << 20;
 /// One section of a payload that comes as JSON (parameters, rows, columns, error, notices): two of the large and four
 /// of the small fit beside the text.
 pub(crate) const SECTION_BYTES_MAX: usize = 320 << 10;
+
+/// Rows in an entry of their own, old and new ones together: a chunk, and the row that fills it. They fit beside their columns.
+pub(crate) const ROWS_SECTION_MAX: usize = ROWS_CHUNK_BYTES + ROW_BYTES_MAX;
 
 /// A short text in a payload: names, addresses, details.
 pub(crate) const SHORT_TEXT_KEPT: usize = 8 << 10;

@@ -12,7 +12,8 @@ use firsthand_model::json::{Json, Object, write_hex, write_string};
 
 use super::leaf::is_clean_tag;
 use super::limits::{
-    CHAIN_LINKS_KEPT, CLAIMS_KEPT, FACTS_BYTES_KEPT, SECTION_BYTES_MAX, SHORT_TEXT_KEPT, TEXT_RENDERED_MAX,
+    CHAIN_LINKS_KEPT, CLAIMS_KEPT, FACTS_BYTES_KEPT, ROWS_SECTION_MAX, SECTION_BYTES_MAX, SHORT_TEXT_KEPT,
+    TEXT_RENDERED_MAX,
 };
 use super::session_text::cut;
 
@@ -184,8 +185,11 @@ fn digest_text(o: &mut Object<'_>, key: &str, digest: &[u8; 32]) {
 fn rows(e: &CommandRows, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
     section(&mut o, "columns", &e.columns);
-    cut_list(&mut o, &[("columns", fits(&e.columns)), ("rows", fits(&e.values))]);
-    section(&mut o, "rows", &e.values);
+    let whole = e.values.len() <= ROWS_SECTION_MAX;
+    cut_list(&mut o, &[("columns", fits(&e.columns)), ("rows", whole)]);
+    if whole {
+        o.json("rows", &e.values);
+    }
     o.close();
 }
 
@@ -195,9 +199,16 @@ fn changed(columns: &Json, old: &Json, new: &Json, out: &mut Vec<u8>) {
     }
     let mut o = Object::open(out);
     section(&mut o, "columns", columns);
-    cut_list(&mut o, &[("columns", fits(columns)), ("new", fits(new)), ("old", fits(old))]);
-    section(&mut o, "new", new);
-    section(&mut o, "old", old);
+    // What became of the rows rather than what they were, where only one of them fits.
+    let new_fits = new.len() <= ROWS_SECTION_MAX;
+    let old_fits = old.len() + if new_fits { new.len() } else { 0 } <= ROWS_SECTION_MAX;
+    cut_list(&mut o, &[("columns", fits(columns)), ("new", new_fits), ("old", old_fits)]);
+    if new_fits {
+        o.json("new", new);
+    }
+    if old_fits {
+        o.json("old", old);
+    }
     o.close();
 }
 

@@ -262,7 +262,13 @@ pub(crate) const KEYS: &[Key] = &[
         "`1000`",
         "Rows kept of one result; all are counted and digested.",
     ),
-    key("target.record", "bytes", Form::Size, "`1MiB`", "Bytes of rows kept of one result, at most `64MiB`."),
+    key(
+        "target.record",
+        "bytes",
+        Form::Size,
+        "`1MiB`",
+        "Bytes of rows kept of one result, at most `64MiB`; of one row at most `1280KiB`.",
+    ),
     key(
         "target.record",
         "durability",

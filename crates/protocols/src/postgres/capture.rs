@@ -5,16 +5,17 @@
 use std::sync::Arc;
 
 use firsthand_model::json::{self, Json};
-use firsthand_model::limits::{INLINE_ROWS_BYTES_MAX, ROWS_CHUNK_BYTES, RecordLimits};
+use firsthand_model::limits::{INLINE_ROWS_BYTES_MAX, ROW_BYTES_MAX, ROWS_CHUNK_BYTES, RecordLimits};
 use firsthand_model::outcome::Outcome;
 use firsthand_session::RowsPiece;
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::backend::DataRow;
-use firsthand_wire::postgres::value::Renderer;
+use firsthand_wire::postgres::value::{self, Renderer};
 use sha2::{Digest as _, Sha256};
 
 use super::columns::Columns;
 use super::copied::Copied;
+use super::fastpath::Answer;
 
 /// Coverage fact: more rows than the target's cap; counted and in the digest, not kept.
 pub(super) const ROWS_PAST_CAP: &str = "rows-past-cap";
@@ -156,6 +157,23 @@ impl Capture {
         self.close(start)
     }
 
+    /// The answer to a function call, as a row of one value. Where its type is not known, text is shown as it stands.
+    pub(super) fn answer(&mut self, answer: Answer, value: Option<&[u8]>) {
+        if value.is_some_and(|value| value.len() as u64 > self.limits.bytes) {
+            self.pass_over();
+        }
+        if self.past_cap {
+            return;
+        }
+        let start = self.open();
+        self.piece.push(b'[');
+        let format = if answer.type_oid == 0 { Format::Text } else { answer.format };
+        value::render(&mut self.piece, answer.type_oid, format, value);
+        self.piece.push(b']');
+        // It is the only row: `finish` hands it out.
+        self.keep(start);
+    }
+
     /// Nothing more of it is kept: what would have to be masked in it cannot be told.
     pub(super) fn withhold(&mut self) {
         (self.past_cap, self.withheld) = (true, true);
@@ -249,16 +267,24 @@ impl Capture {
     }
 
     fn close(&mut self, start: usize) -> Option<RowsPiece> {
+        self.keep(start);
+        if self.past_cap {
+            return None;
+        }
+        if self.piece.len() >= ROWS_CHUNK_BYTES { self.take_piece() } else { None }
+    }
+
+    /// Keeps the row that begins there, if the cap allows.
+    fn keep(&mut self, start: usize) {
         let size = (self.piece.len() - start) as u64;
-        if self.kept_bytes + size > self.limits.bytes {
+        if self.kept_bytes + size > self.limits.bytes || size > ROW_BYTES_MAX as u64 {
             self.piece.truncate(start);
             self.pass_over();
-            return None;
+            return;
         }
         self.kept_bytes += size;
         self.kept += 1;
         self.piece_rows += 1;
-        if self.piece.len() >= ROWS_CHUNK_BYTES { self.take_piece() } else { None }
     }
 
     fn take_piece(&mut self) -> Option<RowsPiece> {
@@ -354,6 +380,26 @@ impl std::fmt::Debug for Capture {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_that_no_entry_can_hold_counts_as_past_the_cap() {
+        for (len, kept) in [(ROW_BYTES_MAX - 5, 1), (ROW_BYTES_MAX - 4, 0)] {
+            let mut capture = Capture::new(RecordLimits { rows: 10, bytes: 64 << 20 });
+            let mut row = vec![0, 1];
+            row.extend((len as u32).to_be_bytes());
+            row.resize(row.len() + len, b'x');
+            // As much before it as a piece can hold that is not full yet.
+            let before = [&[0, 1, 0, 3, 0xff, 0xf0][..], &vec![b'y'; ROWS_CHUNK_BYTES - 16]].concat();
+            assert!(capture.row(&before).is_none());
+            let full = capture.row(&row);
+            capture.passed(2, &row);
+            let mut outcome = Outcome::default();
+            let last = capture.finish(&mut outcome).or(full).unwrap();
+            assert!(last.values.len() <= ROWS_CHUNK_BYTES + ROW_BYTES_MAX);
+            assert_eq!((outcome.rows, outcome.rows_kept), (2, 1 + kept), "{len}");
+            assert_eq!(outcome.coverage.contains(&ROWS_PAST_CAP), kept == 0);
+        }
+    }
 
     #[test]
     fn one_message_may_fill_several_pieces_and_none_is_lost() {

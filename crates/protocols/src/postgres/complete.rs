@@ -12,7 +12,6 @@ use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_wire::postgres::backend::{CommandTag, Message, Report, TransactionStatus};
 use firsthand_wire::postgres::frame::{HEADER_LEN, Scan, scan};
-use firsthand_wire::postgres::{Format, value};
 
 use super::changed::Changed;
 use super::dialect::PostgresDialect;
@@ -27,9 +26,6 @@ use crate::dialect::Action;
 
 /// How much may stand between what ends a command and ReadyForQuery before it is no longer waited for.
 const HELD_BYTES_MAX: usize = 64 << 10;
-
-/// A function's result that is kept: with escapes it still fits beside the outcome.
-const FUNCTION_RESULT_MAX: usize = firsthand_model::limits::INLINE_ROWS_BYTES_MAX / 8;
 
 /// Coverage fact: the target's completion tag is not that of the statement as it was read.
 const TAG_MISMATCH: &str = "tag-mismatch";
@@ -156,7 +152,7 @@ impl PostgresDialect {
 
     /// Ends the first command with a message of `len` bytes.
     fn end_now(&mut self, ending: Ending, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
-        let mut outcome = match self.flight.running.front().map(|r| outcome(ending, walk.body(len), r)) {
+        let mut outcome = match self.flight.running.front_mut().map(|r| outcome(ending, walk.body(len), r)) {
             Some(Ok(outcome)) => outcome,
             Some(Err(step)) => return step,
             None => return Step::On,
@@ -182,7 +178,7 @@ impl PostgresDialect {
         out: &mut Vec<Action>,
     ) -> Step {
         let Due { error, end, status } = due;
-        let mut outcome = match self.flight.running.front().map(|r| outcome(ending, walk.body(len), r)) {
+        let mut outcome = match self.flight.running.front_mut().map(|r| outcome(ending, walk.body(len), r)) {
             Some(Ok(outcome)) => outcome,
             Some(Err(step)) => return step,
             None => return Step::On,
@@ -443,7 +439,7 @@ impl PostgresDialect {
 }
 
 /// The outcome that the ending message tells.
-pub(super) fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<Outcome, Step> {
+pub(super) fn outcome(ending: Ending, body: &[u8], running: &mut Running) -> Result<Outcome, Step> {
     let mut outcome = Outcome::default();
     match ending {
         Ending::Tag => {
@@ -460,7 +456,11 @@ pub(super) fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<
         Ending::Suspended => outcome.suspended = true,
         Ending::Function(answer) => {
             if let Message::FunctionCallResponse(value) = Message::read(b'V', body)? {
-                function_result(&mut outcome, answer, value);
+                let header = frame_header(b'V', body.len());
+                let capture = running.capture();
+                capture.passed(1, &header);
+                capture.passed(0, body);
+                capture.answer(answer, value);
             }
         }
         Ending::Empty => {}
@@ -468,18 +468,10 @@ pub(super) fn outcome(ending: Ending, body: &[u8], running: &Running) -> Result<
     Ok(outcome)
 }
 
-/// The result of a function call, as a row of one value. Where its type is not known, text is shown as it stands.
-fn function_result(outcome: &mut Outcome, answer: Answer, value: Option<&[u8]>) {
-    outcome.rows = 1;
-    if value.is_some_and(|v| v.len() > FUNCTION_RESULT_MAX) {
-        outcome.coverage.push(super::capture::ROWS_PAST_CAP);
-        return;
-    }
-    let mut out = b"[[".to_vec();
-    let format = if answer.type_oid == 0 { Format::Text } else { answer.format };
-    value::render(&mut out, answer.type_oid, format, value);
-    out.extend_from_slice(b"]]");
-    (outcome.inline_rows, outcome.rows_kept) = (Json::from_written(out), 1);
+/// What stands before the body of a message.
+fn frame_header(tag: u8, body: usize) -> [u8; HEADER_LEN] {
+    let [a, b, c, d] = u32::try_from(body + HEADER_LEN - 1).unwrap_or(u32::MAX).to_be_bytes();
+    [tag, a, b, c, d]
 }
 
 /// Puts an error into the outcome.

@@ -495,7 +495,7 @@ impl PostgresDialect {
     /// The last command of a wrapped Query has ended well: commit, then tell.
     fn commit(&mut self, ending: Ending, len: usize, walk: &mut Walk<'_>, out: &mut Vec<Action>) -> Step {
         self.flush(walk, out);
-        let made = self.flight.running.front().map(|r| outcome(ending, walk.body(len), r));
+        let made = self.flight.running.front_mut().map(|r| outcome(ending, walk.body(len), r));
         let mut outcome = match made {
             Some(Ok(outcome)) => outcome,
             Some(Err(step)) => return step,

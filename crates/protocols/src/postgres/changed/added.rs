@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::{self, Json, Object};
-use firsthand_model::limits::{ROWS_CHUNK_BYTES, RecordLimits};
+use firsthand_model::limits::{ROW_BYTES_MAX, ROWS_CHUNK_BYTES, RecordLimits};
 use firsthand_model::masking::{ColumnMask, Style};
 use firsthand_model::outcome::Outcome;
 use firsthand_model::target::ChangedRows;
@@ -207,7 +207,7 @@ impl Told {
             self.write_old(old.and_then(|written| old::values(written, &self.added.columns)));
         }
         let size = (self.piece.len() - start + self.old_piece.len() - old_start) as u64;
-        if self.kept_bytes + size > self.limits.bytes {
+        if self.kept_bytes + size > self.limits.bytes || size > ROW_BYTES_MAX as u64 {
             self.piece.truncate(start);
             self.old_piece.truncate(old_start);
             self.past_cap = true;
