@@ -3,7 +3,7 @@
 use firsthand_model::command::Shape;
 use firsthand_model::outcome::Transaction;
 use firsthand_model::target::ChangedRows;
-use firsthand_session::Answer;
+use firsthand_session::{Answer, Permit};
 use firsthand_sql::Changes;
 
 use super::super::batch::What;
@@ -96,7 +96,8 @@ impl PostgresDialect {
             self.changed.decided = Some(answers);
             return;
         }
-        let limited = |answer: &Answer| answer.as_ref().is_ok_and(|permit| permit.affected_limit().is_some());
+        let limits = |permit: &Permit| permit.affected_limit().is_some() || permit.affected_left().is_some();
+        let limited = |answer: &Answer| answer.as_ref().is_ok_and(limits);
         if self.changed.facts.is_none() && !self.changed.looked && answers.iter().any(limited) {
             // Nobody keeps changed rows; but a limit has to know what changes along with them.
             self.changed.looked = true;
