@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use firsthand_tests::lab::{Lab, Plan};
+use firsthand_tests::place::Place;
 use firsthand_tests::process::until;
 use firsthand_tests::raw::{Message, Raw, frame};
 use firsthand_tests::record::Record;
@@ -323,13 +324,14 @@ fn cells_that_detection_finds_and_those_of_a_copy_count_too() {
 fn sessions_side_by_side_get_no_more_than_one_after_the_other() {
     let (lab, _folder) = limited("day = { rows = 1000 }");
     let got: usize = std::thread::scope(|scope| {
-        let ask = || {
-            let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+        let ask = |place: Place| {
+            let mut raw = Raw::login(&place, &[]).unwrap();
             let seen = raw.query("select p.id from people p, generate_series(1, 50)").unwrap();
             assert_eq!(code(&seen), "RF003");
             rows(&seen)
         };
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        let places = (0..4).map(|_| lab.through());
+        let threads: Vec<_> = places.map(|place| scope.spawn(move || ask(place))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(got, 1000);
