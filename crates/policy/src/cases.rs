@@ -145,6 +145,8 @@ fn facts(case: &Case) -> Facts {
         functions: case.functions.iter().map(|f| qualified(f, "pg_catalog")).collect(),
         settings: case.settings.clone(),
         unbounded: case.unbounded,
+        takes_along: false,
+        code_writes: false,
         opaque: (!case.opaque.is_empty()).then(|| Opaque { why: reason(&case.opaque), what: String::new() }),
         output: if shows.is_empty() { Output::None } else { Output::Columns(shows) },
         tested: columns(&case.tests),

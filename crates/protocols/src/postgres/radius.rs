@@ -17,6 +17,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use firsthand_model::command::{Effect, Effects, Shape, Step as CommandStep};
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
+use firsthand_model::statement::{Facts, RelationKind};
 use firsthand_session::{Permit, Refusal, RefusalKind};
 use firsthand_sql::Changes;
 use firsthand_wire::postgres::Format;
@@ -25,7 +26,7 @@ use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend;
 
 use super::batch::{Item, Plan, What};
-use super::changed::undone;
+use super::changed::{runs_code, undone};
 use super::complete::{Ending, fail, finish, outcome};
 use super::dialect::PostgresDialect;
 use super::flight::{Entry, Running, Sent, lasts};
@@ -142,10 +143,35 @@ fn count(shape: &Shape, changes: Option<&Changes>) -> Count {
         // What fills a new relation tells as `SELECT n` how many rows it has put there; WITH NO DATA puts none.
         "CREATE TABLE AS" | "SELECT INTO" | "CREATE MATERIALIZED VIEW" => Count::Told,
         "COPY" if shape.effects.has(Effect::Write) => Count::Told,
-        "SELECT" | "EXPLAIN" if shape.effects.has(Effect::Write) => Count::Untold,
+        "SELECT" | "VALUES" => count_select(shape),
+        "EXPLAIN" if shape.effects.has(Effect::Write) || runs_code(shape) => Count::Untold,
+        "COPY" | "DECLARE CURSOR" if runs_code(shape) => Count::Untold,
+        // Which cursor it is may not be known; but what runs is told by its declaration.
+        "FETCH" | "MOVE" if shape.facts.is_some() && runs_code(shape) => Count::Untold,
         "TRUNCATE TABLE" | "TRUNCATE" | "DO" | "CALL" | "EXECUTE" => Count::Untold,
         _ => Count::NoWrite,
     }
+}
+
+/// A query changes what the functions change that it calls, which is counted around it.
+fn count_select(shape: &Shape) -> Count {
+    if runs_code(shape) {
+        return Count::Told;
+    }
+    let rows = |facts: &Facts| facts.writes.iter().any(|it| it.kind != RelationKind::Sequence);
+    match &shape.facts {
+        Some(facts) if !rows(facts) => Count::NoWrite,
+        None if !shape.effects.has(Effect::Write) => Count::NoWrite,
+        _ => Count::Untold,
+    }
+}
+
+/// How many rows of its own the end of a command tells as affected.
+fn own_rows(shape: &Shape, tag: &[u8]) -> u64 {
+    if matches!(shape.tag.as_str(), "SELECT" | "VALUES") {
+        return 0;
+    }
+    CommandTag::read(tag).ok().and_then(|tag| tag.rows()).unwrap_or(0)
 }
 
 /// Whether a command can neither end the transaction nor run outside one.
@@ -458,7 +484,8 @@ impl PostgresDialect {
         if ending == Ending::Tag
             && let Some(limit) = self.flight.take_limit()
         {
-            let rows = CommandTag::read(walk.body(len)).ok().and_then(|tag| tag.rows()).unwrap_or(0);
+            let first = self.flight.running.front();
+            let rows = first.map_or(0, |running| own_rows(&running.shape, walk.body(len)));
             let along = self.flight.running.front().and_then(|r| r.along.as_ref());
             let along = match along.map_or(Ok(0), |along| along.beside(rows)) {
                 Ok(along) => along,

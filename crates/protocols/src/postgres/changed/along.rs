@@ -152,11 +152,12 @@ impl Along {
     /// Whether a table was emptied: then how many rows it had is not known.
     fn emptied(&self) -> bool {
         // What a transaction has counted of a table goes with its TRUNCATE. Who empties a table locks it, and puts another file in
-        // the place of its old one (but for one that is as new as the transaction).
+        // the place of its old one (but for one that is as new as the transaction); the first file has the table's own number.
         let [before, after] = &self.locked;
+        let emptied = |(oid, file): (&u32, &i64)| *file != i64::from(*oid) && before.get(oid) != Some(file);
         self.before.keys().any(|oid| !self.after.contains_key(oid))
             || self.differences().any(|(_, _, counts)| counts.iter().any(|count| *count < 0))
-            || after.iter().any(|(oid, file)| before.get(oid) != Some(file))
+            || after.iter().any(emptied)
     }
 
     /// What changed while the command ran: each table's counts.
@@ -400,11 +401,10 @@ impl PostgresDialect {
     /// a command behind it in the same pipeline, which a question between them would change.
     pub(in super::super) fn in_parts(&self, portal: &Portal, execute: &[u8]) -> bool {
         let changes = portal.statement.as_ref().and_then(|statement| statement.changes.as_deref());
-        // Of MERGE it is not told whether it returns.
+        // Of MERGE it is not told whether it returns; a query does.
         let returns = match changes {
             Some(Changes::Rows(change)) => change.returns,
-            Some(Changes::Untold(..)) => true,
-            None => false,
+            Some(Changes::Untold(..)) | None => true,
         };
         self.changed.parts || (returns && messages::has_limit(execute))
     }

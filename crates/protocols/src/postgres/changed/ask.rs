@@ -8,7 +8,7 @@ use firsthand_sql::Changes;
 
 use super::super::batch::What;
 use super::super::dialect::PostgresDialect;
-use super::far::{runs_code, shape_of};
+use super::far::{ANY, runs_code, shape_of};
 use super::table::TableFacts;
 use crate::dialect::{Action, Looking, Thought};
 
@@ -20,15 +20,16 @@ impl PostgresDialect {
     pub(in super::super) fn ask_tables(&mut self, out: &mut Vec<Action>) {
         self.changed.facts = None;
         if self.changed.kept != ChangedRows::Off {
-            self.look_at_tables(out);
+            self.look_at_tables(false, out);
         }
     }
 
-    fn look_at_tables(&mut self, out: &mut Vec<Action>) {
+    /// `limited`: what is asked for is the most that a limit has to know.
+    fn look_at_tables(&mut self, limited: bool, out: &mut Vec<Action>) {
         if self.why_not_known().is_some() {
             return;
         }
-        let (names, all) = self.written_names();
+        let (names, all) = self.written_names(limited);
         let Some(source) = self.changed.source.as_ref().filter(|_| !names.is_empty()) else { return };
         let asking = source.ask(self.role.name(), names, all);
         self.changed.looking = true;
@@ -60,18 +61,18 @@ impl PostgresDialect {
 
     /// Names of tables that the batch's statements write to; and whether it matters how far changes go of those, too, that have
     /// nothing through which they would: functions may be called.
-    fn written_names(&self) -> (Vec<String>, bool) {
+    fn written_names(&self, limited: bool) -> (Vec<String>, bool) {
         let (mut names, mut all) = (Vec::new(), false);
         let mut note = |changes: Option<&Changes>, shape: &Shape| {
-            let table = match changes {
-                Some(Changes::Rows(change)) => &change.table,
-                Some(Changes::Untold(_, Some(target))) => &target.table,
+            let name = match changes {
+                Some(Changes::Rows(change)) => change.table[2].as_str(),
+                Some(Changes::Untold(_, Some(target))) => target.table[2].as_str(),
+                None if limited && runs_code(shape) => ANY,
                 Some(Changes::Untold(_, None)) | None => return,
             };
             all |= runs_code(shape);
-            let [_, _, name] = table;
-            if !names.contains(name) {
-                names.push(name.clone());
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
             }
         };
         for item in &self.batch.items {
@@ -90,6 +91,16 @@ impl PostgresDialect {
         (names, all)
     }
 
+    /// Whether something is not known of tables that a limit has to know.
+    fn lacks_facts(&self) -> bool {
+        let (names, _) = self.written_names(true);
+        let any = names.iter().any(|name| name == ANY);
+        let knows_any = |facts: &TableFacts| {
+            facts.rows.iter().any(|row| row.get(2).and_then(Option::as_deref) == Some(ANY))
+        };
+        self.changed.facts.as_ref().is_none_or(|facts| any && !knows_any(facts))
+    }
+
     /// The batch was decided: sends it, unless what is known of its tables is still to come.
     pub(in super::super) fn forward_when_known(&mut self, answers: Vec<Answer>, out: &mut Vec<Action>) {
         if self.changed.looking {
@@ -98,10 +109,10 @@ impl PostgresDialect {
         }
         let limits = |permit: &Permit| permit.affected_limit().is_some() || permit.affected_left().is_some();
         let limited = |answer: &Answer| answer.as_ref().is_ok_and(limits);
-        if self.changed.facts.is_none() && !self.changed.looked && answers.iter().any(limited) {
+        if !self.changed.looked && answers.iter().any(limited) && self.lacks_facts() {
             // Nobody keeps changed rows; but a limit has to know what changes along with them.
             self.changed.looked = true;
-            self.look_at_tables(out);
+            self.look_at_tables(true, out);
             if self.changed.looking {
                 self.changed.decided = Some(answers);
                 return;

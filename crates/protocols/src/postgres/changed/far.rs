@@ -10,7 +10,7 @@ use firsthand_model::command::{Effect, Shape};
 use firsthand_model::outcome::Transaction;
 use firsthand_model::target::ChangedRows;
 use firsthand_session::{Refusal, RefusalKind};
-use firsthand_sql::Changes;
+use firsthand_sql::{Action, Changes};
 
 use super::super::dialect::PostgresDialect;
 use super::super::flight::Running;
@@ -18,12 +18,18 @@ use super::super::forward::Slot;
 use super::super::names::Portal;
 use super::along::{Along, DEFERRED, Manner, Reached, TRUNCATE};
 use super::reach::{self, Wanted};
+use super::table::Table;
 use super::{DEFINED, ENCODING, FETCHED, SEVERAL, UNASKED, fact, table};
 
 /// Coverage fact, and here a reason: functions that it calls may change whatever rows.
 const OPAQUE: &str = "changed-rows:opaque";
 /// Here a reason: nothing can be asked behind a COPY while its data is under way.
 const COPY: &str = "changed-rows:copy";
+
+/// A relation of which every database has one of this name and number: where any table may change, what is asked about it tells
+/// whether all can be looked at.
+pub(super) const ANY: &str = "pg_class";
+const ANY_OID: u32 = 1259;
 
 /// How far the change of a statement goes, as far as it is known.
 pub(in super::super) enum Far {
@@ -34,7 +40,7 @@ pub(in super::super) enum Far {
 }
 
 /// Whether what a statement calls may change rows.
-pub(super) fn runs_code(shape: &Shape) -> bool {
+pub(in super::super) fn runs_code(shape: &Shape) -> bool {
     match &shape.facts {
         Some(facts) => facts.code_writes || (facts.opaque.is_some() && !facts.takes_along),
         None => shape.effects.has(Effect::Unknown),
@@ -94,23 +100,44 @@ impl PostgresDialect {
         Far::Known(reached.map(|reached| reached.and_then(|it| self.manner().map(|_| it))))
     }
 
+    /// How far functions go that are called by what changes no rows itself: they may change whatever rows.
+    fn far_of_code(&self) -> Far {
+        if let Some(why) = self.why_not_known() {
+            return Far::Unknown(why);
+        }
+        let Some(facts) = &self.changed.facts else { return Far::Unknown(UNASKED) };
+        let wanted = Wanted { actions: &[Action::Insert], upserts: false, sets: None, code: true };
+        let table = Table { oid: ANY_OID, ..Table::default() };
+        let reached = reach::of(facts, &table, &wanted).map(|reached| reached.map(Arc::new));
+        Far::Known(reached.map(|reached| reached.and_then(|it| self.manner().map(|_| it))))
+    }
+
     /// Finds that out for a portal that is bound now.
     pub(in super::super) fn reach_of_portal(&self, portal: &Portal, settled: bool, limited: bool) {
         let Some(statement) = &portal.statement else { return };
-        let Some(changes) = statement.changes.as_deref().filter(|changes| counts(changes)) else { return };
         let Some(shape) = shape_of(portal) else { return };
-        if let Far::Known(reached) = self.far(changes, shape, settled, limited) {
+        let far = match statement.changes.as_deref() {
+            Some(changes) if counts(changes) => self.far(changes, shape, settled, limited),
+            None if limited && runs_code(shape) => self.far_of_code(),
+            _ => return,
+        };
+        if let Far::Known(reached) = far {
             let _ = portal.reached.set(reached);
         }
     }
 
     /// Finds that out for the command of a Query.
     pub(in super::super) fn reach_of_query(&self, running: &mut Running, settled: bool) {
-        if let Some(changes) = running.changes.as_deref().filter(|changes| counts(changes))
-            && running.along.is_none()
-            && let Far::Known(Some(reached)) =
-                self.far(changes, &running.shape, settled, running.limit.is_some())
-        {
+        if running.along.is_some() {
+            return;
+        }
+        let (shape, limited) = (&running.shape, running.limit.is_some());
+        let far = match running.changes.as_deref() {
+            Some(changes) if counts(changes) => self.far(changes, shape, settled, limited),
+            None if limited && runs_code(shape) => self.far_of_code(),
+            _ => return,
+        };
+        if let Far::Known(Some(reached)) = far {
             running.along = self.manner().ok().map(|manner| Along::new(reached, manner));
         }
     }
@@ -168,11 +195,11 @@ impl PostgresDialect {
         self.refusal_of_first(std::iter::once(running), why)
     }
 
-    /// How far a limited statement goes; `None`: it is one that fills a table that it makes, and what it calls is known.
+    /// How far a limited statement goes; `None`: it changes no rows of others, and what it calls is known.
     fn far_of(&self, changes: Option<&Changes>, shape: &Shape, settled: bool) -> Option<Far> {
         match changes {
             Some(changes) => Some(self.far(changes, shape, settled, true)),
-            None => runs_code(shape).then_some(Far::Unknown(OPAQUE)),
+            None => runs_code(shape).then(|| self.far_of_code()),
         }
     }
 
