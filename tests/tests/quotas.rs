@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use firsthand_tests::lab::{Lab, Plan};
+use firsthand_tests::lab::{AGENT, Lab, Plan};
 use firsthand_tests::place::Place;
 use firsthand_tests::process::until;
 use firsthand_tests::raw::{Message, Raw, frame};
@@ -154,6 +154,12 @@ fn a_session_has_so_many_rows_and_then_no_more() {
     assert_eq!(code(&pipeline(&mut raw, &["select 1"])), "RF003");
     let mut other = Raw::login(&lab.through(), &[]).unwrap();
     assert_eq!(rows(&other.query("select id from people").unwrap()), 100, "another session has its own");
+    let told =
+        lab.gateway.cli(&["policy", "explain", "--target", "shop", "--as", AGENT, "select 1"]).unwrap();
+    assert!(told.contains("limited: session.rows=150 quota"), "{told}");
+    let told = lab.gateway.cli(&["policy", "replay", "--since", "1d"]).unwrap();
+    assert!(told.contains("0 decided otherwise"), "{told}");
+    assert!(told.contains("2 of them were refused because a limit was used up"), "{told}");
 }
 
 #[test]

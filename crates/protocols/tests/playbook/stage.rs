@@ -164,14 +164,7 @@ impl Stage {
             "cancel" => {
                 self.session.canceller().cancel("192.0.2.7");
             }
-            // The driver's timer ends, so many microseconds after the session began.
-            "time" => {
-                let now = MonoMicros(NOW.0 + rest.parse::<u64>().unwrap());
-                let over = self.dialect.deadline(NOW).is_some_and(|ends| ends <= now);
-                if over {
-                    self.call(|d, _, out| d.overdue(now, out), true);
-                }
-            }
+            "time" => self.time(rest.parse().unwrap()),
             "stopping" => self.session.break_hold(Broken::Draining),
             "pause" => {
                 let unfinished = !self.client.is_empty();
@@ -189,6 +182,14 @@ impl Stage {
             other => panic!("no input {other}"),
         }
         self.tell()
+    }
+
+    /// The driver's timer ends, so many microseconds after the session began.
+    fn time(&mut self, after: u64) {
+        let now = MonoMicros(NOW.0 + after);
+        if self.dialect.deadline(NOW).is_some_and(|ends| ends <= now) {
+            self.call(|d, _, out| d.overdue(now, out), true);
+        }
     }
 
     fn feed_client(&mut self) {

@@ -40,6 +40,8 @@ pub(super) struct Past {
     pub(super) session: SessionFacts,
     /// What was decided then.
     pub(super) verdict: String,
+    /// By which rule.
+    pub(super) rule: String,
     /// Its text, for people.
     pub(super) text: String,
     /// Whether it was given leave to run.
@@ -103,7 +105,8 @@ impl History<'_> {
         let facts = readable.then(|| self.facts(&fields.sid, (&who.target, &who.db), &text, permitted));
         let text = clean::line(&text).into_owned();
         let (position, at) = (found.place.position, UnixMicros(fields.micros()));
-        Some(Past { position, at, session, verdict: fields.verdict.to_string(), text, permitted, facts })
+        let (verdict, rule) = (fields.verdict.to_string(), fields.rule.to_string());
+        Some(Past { position, at, session, verdict, rule, text, permitted, facts })
     }
 
     fn facts(

@@ -1,12 +1,13 @@
 //! `firsthand policy replay`: what the rules as they are now would have decided of the commands in the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clap::Args;
 use firsthand_model::decision::Verdict;
 use firsthand_model::statement::Facts;
 use firsthand_policy::judge::Judgement;
+use firsthand_policy::rule::Bounds;
 use firsthand_policy::rules::Rules;
 use serde_json::json;
 
@@ -41,7 +42,10 @@ struct Changed {
 pub(crate) fn run(args: &ReplayArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
     let config = asking::config(place)?;
     let rules = asking::rules_of(config, out)?;
-    let (mut all, mut unread) = (0u64, 0u64);
+    let (mut all, mut unread, mut limited) = (0u64, 0u64, 0u64);
+    let limits: BTreeSet<String> = rules.with_compiled(|c| {
+        c.metas().iter().filter(|m| m.bounds != Bounds::default()).map(|m| m.name.to_string()).collect()
+    });
     let mut changed: BTreeMap<(String, &'static str, String), Changed> = BTreeMap::new();
     history::read("policy replay", &args.since, place, config, &rules, out, &mut |past| {
         all += 1;
@@ -51,6 +55,11 @@ pub(crate) fn run(args: &ReplayArgs, place: &Place, out: &Output) -> Result<Exit
         };
         let judged = judge(&rules, &past, facts);
         let (verdict, rule) = judged.as_ref().map_or((Verdict::Allow, ""), |j| (j.verdict, &*j.rule));
+        if past.verdict == "deny" && verdict != Verdict::Deny && limits.contains(&past.rule) {
+            // What had been used by then is not known here.
+            limited += 1;
+            return;
+        }
         if verdict.word() != past.verdict {
             let key = (past.verdict.clone(), verdict.word(), rule.to_owned());
             let entry = changed.entry(key).or_default();
@@ -64,7 +73,7 @@ pub(crate) fn run(args: &ReplayArgs, place: &Place, out: &Output) -> Result<Exit
         }
     })?;
     let differ: u64 = changed.values().map(|c| c.count).sum();
-    show(&changed, (all, unread, differ), &rules, out);
+    show(&changed, (all, unread, limited, differ), &rules, out);
     Ok(Exit::Done)
 }
 
@@ -82,7 +91,7 @@ fn example(past: &Past) -> serde_json::Value {
 
 fn show(
     changed: &BTreeMap<(String, &'static str, String), Changed>,
-    (all, unread, differ): (u64, u64, u64),
+    (all, unread, limited, differ): (u64, u64, u64, u64),
     rules: &Rules,
     out: &Output,
 ) {
@@ -91,6 +100,11 @@ fn show(
         if unread > 0 {
             out.text(&format!(
                 "{unread} of them could not be read: their text is not in the record, or not all of it"
+            ));
+        }
+        if limited > 0 {
+            out.text(&format!(
+                "{limited} of them were refused because a limit was used up, which is not counted here"
             ));
         }
     }
@@ -109,7 +123,7 @@ fn show(
     }
     if out.is_json() {
         out.text(
-            &json!({ "commands": all, "unread": unread, "differ": differ, "policy": &*rules.version() })
+            &json!({ "commands": all, "unread": unread, "limited": limited, "differ": differ, "policy": &*rules.version() })
                 .to_string(),
         );
     }
