@@ -357,3 +357,23 @@ fn sessions_side_by_side_get_no_more_than_one_after_the_other() {
     });
     assert_eq!(got, 1000);
 }
+
+#[test]
+fn what_a_client_that_left_had_got_counts_after_a_restart() {
+    let (mut lab, _folder) = limited("day = { bytes = \"64MiB\" }");
+    let large = "select repeat('x', 1000000) from generate_series(1, 50)";
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    raw.send(b'Q', format!("{large}\0").as_bytes()).unwrap();
+    let mut got = 0;
+    while got < 40 {
+        got += usize::from(raw.read().unwrap().unwrap().tag == b'D');
+    }
+    drop(raw);
+    lab.gateway.stop().unwrap();
+    lab.gateway.serve().unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    until("the day is counted", || Ok(code(&raw.query("begin").unwrap()).is_empty())).unwrap();
+    let seen = raw.query(large).unwrap();
+    assert_eq!(code(&seen), "RF003");
+    assert!((20..=33).contains(&rows(&seen)), "{} rows beside 32 MiB", rows(&seen));
+}

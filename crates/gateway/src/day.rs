@@ -39,26 +39,71 @@ fn used_today(data: &Path, before: u64, usage: &Usage) -> Result<(), String> {
     let midnight = now.0 - now.0 % DAY_US;
     let reader = Reader::open(data, Arc::new(RealIo::new())).map_err(|e| e.to_string())?;
     let mut entries = from_midnight(&reader, midnight).map_err(|e| e.to_string())?;
-    let mut sums: HashMap<String, Amounts> = HashMap::new();
+    let mut used = Used::default();
     while let Some(entry) = entries.next().map_err(|e| e.to_string())? {
         if entry.place.position >= before {
             break;
         }
         let fields = Fields::read(entry.leaf).map_err(|e| e.to_string())?;
-        let Some(who) = fields.who.as_ref().filter(|_| fields.k == "command.completed") else { continue };
-        if fields.micros() < midnight {
-            continue;
+        if fields.micros() >= midnight {
+            used.take(&fields);
         }
-        let sum = sums.entry(who.agent.to_string()).or_default();
-        let used = amounts(&fields);
+    }
+    for (id, used) in &used.all() {
+        usage.used_earlier(id, day_of(now), used);
+    }
+    Ok(())
+}
+
+/// Transfers whose end has not been read yet: each has moved megabytes, so there are never that many; beyond it they count
+/// before their end.
+const OPEN_MAX: usize = 65_536;
+
+/// What has been read so far, by who acts.
+#[derive(Default)]
+struct Used {
+    sums: HashMap<String, Amounts>,
+    /// How far long transfers had come, by session and command.
+    open: HashMap<(String, u64), (String, Amounts)>,
+}
+
+impl Used {
+    fn take(&mut self, fields: &Fields<'_>) {
+        let Some(who) = &fields.who else { return };
+        let transfer = (fields.sid.to_string(), fields.cmd.unwrap_or(0));
+        match &*fields.k {
+            "command.completed" => {
+                self.open.remove(&transfer);
+                self.add(&who.agent, &amounts(fields));
+            }
+            "stream" => {
+                if self.open.len() >= OPEN_MAX {
+                    self.close();
+                }
+                self.open.insert(transfer, (who.agent.to_string(), amounts(fields)));
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, id: &str, used: &Amounts) {
+        let sum = self.sums.entry(id.to_owned()).or_default();
         for amount in Amount::ALL {
             *sum.of_mut(amount) = sum.of(amount).saturating_add(*used.of(amount));
         }
     }
-    for (id, used) in &sums {
-        usage.used_earlier(id, day_of(now), used);
+
+    fn close(&mut self) {
+        for (id, used) in std::mem::take(&mut self.open).into_values() {
+            self.add(&id, &used);
+        }
     }
-    Ok(())
+
+    /// All of it: transfers without an end (a crash, a client that left) as far as they had come.
+    fn all(mut self) -> HashMap<String, Amounts> {
+        self.close();
+        self.sums
+    }
 }
 
 /// Entries from the segment on that was made last before that moment.
