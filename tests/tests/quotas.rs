@@ -91,6 +91,7 @@ fn a_statement_that_takes_too_long_is_stopped_wherever_it_stands() {
     assert_eq!(rows(&seen), 1, "what ended in time was told");
     let seen = pipeline(&mut raw, &["select pg_sleep(60)"]);
     stopped(&seen);
+    stopped(&raw.query("copy (select pg_sleep(60)) to stdout").unwrap());
     let seen = pipeline(&mut raw, &["select 1", "select pg_sleep(60)", "select 2"]);
     stopped(&seen);
     assert_eq!((rows(&seen), state(&seen)), (1, 'I'), "the rest of the pipeline is skipped");
@@ -126,7 +127,7 @@ fn a_statement_that_takes_too_long_is_stopped_wherever_it_stands() {
         );
     }
     let noted = record.of_kind("session.noted").filter(|e| e.leaf("what") == "limit").count();
-    assert_eq!(noted, 5, "each stop is an entry");
+    assert_eq!(noted, 6, "each stop is an entry");
     assert_eq!(record.unbalanced(), Vec::<String>::new());
 }
 
@@ -187,6 +188,20 @@ fn a_day_is_one_for_all_sessions_of_an_identity_and_outlasts_a_restart() {
         text(&seen)
     );
     assert_eq!(lab.far.sql("shop", "select count(*) from people where note = 'z'").unwrap().trim(), "0");
+    let seen = pipeline(&mut raw, &["update people set note = 'z' where id < 3"]);
+    assert_eq!((code(&seen).as_str(), state(&seen)), ("RF003", 'I'));
+    raw.query("begin").unwrap();
+    let seen = pipeline(&mut raw, &["update people set note = 'z' where id < 3", "commit"]);
+    assert_eq!(code(&seen), "RF003");
+    raw.query("rollback").unwrap();
+    assert_eq!(lab.far.sql("shop", "select count(*) from people where note = 'z'").unwrap().trim(), "0");
+    assert_eq!(code(&raw.query("update people set note = 'fits' where id = 3").unwrap()), "", "one is left");
+    let seen = raw.query("update people set note = 'z' where id = 4").unwrap();
+    assert!(
+        text(&seen).contains("at most 3 rows are changed on one day (UTC), and 3 were (rule quota)"),
+        "{}",
+        text(&seen)
+    );
     let seen = raw.query("select id from people").unwrap();
     assert_eq!((rows(&seen), &*code(&seen)), (50, "RF003"));
     let mut other = Raw::login(&lab.through(), &[]).unwrap();
@@ -341,4 +356,24 @@ fn sessions_side_by_side_get_no_more_than_one_after_the_other() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(got, 1000);
+}
+
+#[test]
+fn what_a_client_that_left_had_got_counts_after_a_restart() {
+    let (mut lab, _folder) = limited("day = { bytes = \"64MiB\" }");
+    let large = "select repeat('x', 1000000) from generate_series(1, 50)";
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    raw.send(b'Q', format!("{large}\0").as_bytes()).unwrap();
+    let mut got = 0;
+    while got < 40 {
+        got += usize::from(raw.read().unwrap().unwrap().tag == b'D');
+    }
+    drop(raw);
+    lab.gateway.stop().unwrap();
+    lab.gateway.serve().unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    until("the day is counted", || Ok(code(&raw.query("begin").unwrap()).is_empty())).unwrap();
+    let seen = raw.query(large).unwrap();
+    assert_eq!(code(&seen), "RF003");
+    assert!((20..=33).contains(&rows(&seen)), "{} rows beside 32 MiB", rows(&seen));
 }

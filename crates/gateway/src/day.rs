@@ -8,12 +8,10 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use firsthand_adapters::clock::wall;
 use firsthand_auditlog::entry::fields::Fields;
-use firsthand_auditlog::entry::moment;
 use firsthand_auditlog::io::RealIo;
-use firsthand_auditlog::reader::Reader;
-use firsthand_auditlog::search::Search;
-use firsthand_auditlog::search::query::Query;
-use firsthand_model::amount::Amounts;
+use firsthand_auditlog::reader::cursor::Cursor;
+use firsthand_auditlog::reader::{ReadError, Reader};
+use firsthand_model::amount::{Amount, Amounts};
 use firsthand_model::outcome::Outcome;
 use firsthand_session::usage::{DAY_US, Usage, day_of};
 
@@ -34,31 +32,89 @@ pub(crate) fn count(gateway: &Gateway) {
     });
 }
 
-/// Tells what commands of today used that ended before this position of the log.
+/// Tells what commands of today used that ended before this position of the log. Only leaves are looked at, from the segment
+/// on that was being written at midnight.
 fn used_today(data: &Path, before: u64, usage: &Usage) -> Result<(), String> {
     let now = wall();
-    let midnight = moment::rfc3339(now.0 - now.0 % DAY_US);
+    let midnight = now.0 - now.0 % DAY_US;
     let reader = Reader::open(data, Arc::new(RealIo::new())).map_err(|e| e.to_string())?;
-    let query = Query::parse(&format!("kind:command.completed since:{midnight}"), now.0);
-    let mut search = Search::new(&reader, &query.map_err(|e| e.message)?).map_err(|e| e.to_string())?;
-    let mut sums: HashMap<String, Amounts> = HashMap::new();
-    while let Some(found) = search.next().map_err(|e| e.to_string())? {
-        if found.place.position >= before {
+    let mut entries = from_midnight(&reader, midnight).map_err(|e| e.to_string())?;
+    let mut used = Used::default();
+    while let Some(entry) = entries.next().map_err(|e| e.to_string())? {
+        if entry.place.position >= before {
             break;
         }
-        let fields = Fields::read(&found.leaf).map_err(|e| e.to_string())?;
-        let Some(who) = &fields.who else { continue };
-        let sum = sums.entry(who.agent.to_string()).or_default();
-        let used = amounts(&fields);
-        sum.rows = sum.rows.saturating_add(used.rows);
-        sum.bytes = sum.bytes.saturating_add(used.bytes);
-        sum.cells = sum.cells.saturating_add(used.cells);
-        sum.affected = sum.affected.saturating_add(used.affected);
+        let fields = Fields::read(entry.leaf).map_err(|e| e.to_string())?;
+        if fields.micros() >= midnight {
+            used.take(&fields);
+        }
     }
-    for (id, used) in &sums {
+    for (id, used) in &used.all() {
         usage.used_earlier(id, day_of(now), used);
     }
     Ok(())
+}
+
+/// Transfers whose end has not been read yet: each has moved megabytes, so there are never that many; beyond it they count
+/// before their end.
+const OPEN_MAX: usize = 65_536;
+
+/// What has been read so far, by who acts.
+#[derive(Default)]
+struct Used {
+    sums: HashMap<String, Amounts>,
+    /// How far long transfers had come, by session and command.
+    open: HashMap<(String, u64), (String, Amounts)>,
+}
+
+impl Used {
+    fn take(&mut self, fields: &Fields<'_>) {
+        let Some(who) = &fields.who else { return };
+        let transfer = (fields.sid.to_string(), fields.cmd.unwrap_or(0));
+        match &*fields.k {
+            "command.completed" => {
+                self.open.remove(&transfer);
+                self.add(&who.agent, &amounts(fields));
+            }
+            "stream" => {
+                if self.open.len() >= OPEN_MAX {
+                    self.close();
+                }
+                self.open.insert(transfer, (who.agent.to_string(), amounts(fields)));
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, id: &str, used: &Amounts) {
+        let sum = self.sums.entry(id.to_owned()).or_default();
+        for amount in Amount::ALL {
+            *sum.of_mut(amount) = sum.of(amount).saturating_add(*used.of(amount));
+        }
+    }
+
+    fn close(&mut self) {
+        for (id, used) in std::mem::take(&mut self.open).into_values() {
+            self.add(&id, &used);
+        }
+    }
+
+    /// All of it: transfers without an end (a crash, a client that left) as far as they had come.
+    fn all(mut self) -> HashMap<String, Amounts> {
+        self.close();
+        self.sums
+    }
+}
+
+/// Entries from the segment on that was made last before that moment.
+fn from_midnight(reader: &Reader, midnight: u64) -> Result<Cursor, ReadError> {
+    for name in reader.segments()?.into_iter().rev() {
+        let mut entries = reader.from_segment(name)?;
+        if entries.enter()?.created_us <= midnight {
+            return Ok(entries);
+        }
+    }
+    reader.from_start()
 }
 
 /// What counts of a command that ended.

@@ -33,7 +33,9 @@ impl Spent {
     }
 
     fn take_back(&self, amount: Amount, n: u64) {
-        self.0.of(amount).fetch_sub(n, Relaxed);
+        // A day may have ended since it was added: then there is nothing to take it from.
+        let less = |used: u64| Some(used.saturating_sub(n));
+        let _ = self.0.of(amount).fetch_update(Relaxed, Relaxed, less);
     }
 
     fn of(&self, amount: Amount) -> u64 {
@@ -368,7 +370,7 @@ fn uncounted(day: &Sums) -> Passed {
         limit: limit.map_or_else(|| Arc::from(""), |most| Arc::clone(&most.limit)),
         reason: "what was used earlier today is still being counted, since the gateway has just started"
             .to_owned(),
-        advice: "Send it again in a moment.".to_owned(),
+        advice: "Send it again in a moment; if it stays so, ask the operator to look at what the gateway itself logs.".to_owned(),
     }
 }
 
@@ -431,6 +433,8 @@ mod tests {
         assert_eq!(begins(&other, true, 9), Some(Arc::from("day")));
         assert_eq!(begins(&other, false, 9), None, "what changes nothing may still be asked");
         assert_eq!(begins(&two, true, 10), None, "a new day");
+        one.take_back(&mut Amounts::default(), Amount::Rows, 3);
+        assert_eq!(begins(&two, true, 10), None, "what yesterday added is not taken from today");
         usage.used_earlier("a", 9, &Amounts { rows: 5, ..Amounts::default() });
         assert_eq!(begins(&two, true, 10), None, "yesterday's do not count");
         usage.used_earlier("a", 10, &Amounts { rows: 5, ..Amounts::default() });
