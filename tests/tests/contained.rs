@@ -237,6 +237,26 @@ fn what_a_read_has_written_all_the_same_is_rolled_back() {
         assert!(ended || !writes_pass, "{way}: {seen:?}");
         assert_eq!(left(), "0", "{way}: {seen:?}");
     }
+    // What runs before a transaction asks for its number is looked at before that.
+    let asks = "create or replace function asks() returns bigint language sql as '";
+    lab.far.sql("shop", &format!("{asks}{reads}'")).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    say(&mut raw, "select asks()");
+    lab.far.sql("shop", &format!("{asks}select lo_create(0)::bigint'")).unwrap();
+    let sends = ["begin", "select asks()", "select txid_current()", "commit"];
+    let seen = tell(&mut raw, &sends.map(|sql| frame(b'Q', format!("{sql}\0").as_bytes())));
+    assert_eq!(seen.last().is_some_and(|last| last == "closed"), writes_pass, "{seen:?}");
+    assert_eq!(left(), "0", "{seen:?}");
+    // What a cursor runs at the commit is not seen before it.
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    say(&mut raw, "begin");
+    let (error, _) = say(&mut raw, "declare c cursor with hold for select counted()");
+    assert!(error[1].contains("WITH HOLD"), "{error:?}");
+    say(&mut raw, "rollback");
+    say(&mut raw, "begin");
+    let (error, _) = say(&mut raw, "declare c cursor with hold for select id from orders");
+    assert!(error[0].is_empty(), "{error:?}");
+    say(&mut raw, "commit");
     // A transaction that asks for its number has one.
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     for sql in [
@@ -253,7 +273,7 @@ fn what_a_read_has_written_all_the_same_is_rolled_back() {
     let record = lab.gateway.record().unwrap();
     assert!(record.unbalanced().is_empty());
     let trips = record.of_kind("session.noted").filter(|e| e.leaf("what") == &json!("tripwire")).count();
-    assert_eq!(trips, if writes_pass { ways.len() } else { 0 });
+    assert_eq!(trips, if writes_pass { ways.len() + 1 } else { 0 });
 }
 
 /// What to send, for a function of this name.

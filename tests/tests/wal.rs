@@ -194,6 +194,9 @@ fn shapes() -> Vec<(Vec<u8>, usize)> {
         (q("execute p(310)"), 1),
         (q("begin; insert into own values (320, 'unseen'); commit"), 1),
         (q("do $$ begin insert into own values (330, 'do'); end $$"), 1),
+        (q("do $$ begin insert into own values (332, 'ends'); commit; end $$"), 1),
+        (q("begin; savepoint s"), 1),
+        (q("rollback; insert into own values (361, 'behind')"), 1),
         (q("begin"), 1),
         (q("do $$ begin insert into own values (331, 'inside'); end $$"), 1),
         (q("commit and chain"), 1),
@@ -237,7 +240,8 @@ fn transactions_of_all_shapes_are_told_as_they_committed() {
         .map(|row| row["id"].as_str().unwrap().to_owned())
         .collect();
     ids.sort();
-    let all = ["100", "200", "201", "202", "203", "210", "211", "300", "301", "310", "331", "340", "350"];
+    let all =
+        ["100", "200", "201", "202", "203", "210", "211", "300", "301", "310", "330", "331", "340", "350"];
     assert_eq!(ids, all);
     assert_eq!(told(&record, "savepoint s"), ["insert public.own 1", "update public.own 1"]);
     assert_eq!(told(&record, "table made"), ["insert public.made 1"]);
@@ -245,10 +249,10 @@ fn transactions_of_all_shapes_are_told_as_they_committed() {
         let intent = record.intents(part).next().unwrap();
         record.outcome(intent).unwrap().leaf("coverage") == &json!(["changed-rows:unattributed"])
     };
-    for part in ["insert into own values (320", "(330, 'do')", "call twice"] {
+    for part in ["insert into own values (320", "(332, 'ends')", "(361, 'behind')", "call twice"] {
         assert!(unseen(part), "{part}");
     }
-    assert!(!unseen("(331, 'inside')") && !unseen("insert into own values (100"));
+    assert!(!unseen("(331, 'inside')") && !unseen("(330, 'do')") && !unseen("insert into own values (100"));
     assert!(record.unbalanced().is_empty());
 }
 

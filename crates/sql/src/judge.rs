@@ -276,4 +276,21 @@ mod tests {
         assert!(Arc::ptr_eq(first, second) && Arc::ptr_eq(first, fourth));
         assert_ne!(first, third);
     }
+
+    #[test]
+    fn so_many_different_ones_are_compared_with_and_no_more() {
+        let facts = |n: usize| Some(Arc::new(Facts { settings: vec![n.to_string()], ..Facts::default() }));
+        let mut alike = Alike::default();
+        for n in 0..=Alike::MAX {
+            alike.share(&mut facts(n));
+        }
+        let mut is_shared = |n: usize| {
+            let mut own = facts(n);
+            let before = own.clone();
+            alike.share(&mut own);
+            own.zip(before).is_some_and(|(now, before)| !Arc::ptr_eq(&now, &before))
+        };
+        assert!(is_shared(0) && is_shared(Alike::MAX - 1));
+        assert!(!is_shared(Alike::MAX));
+    }
 }

@@ -21,6 +21,7 @@ use super::knowing::Pending;
 use super::names::{Epoch, Portal, Statement};
 use super::role::{self, Change};
 use super::text::{self, Recorded};
+use super::wal::may_commit_within;
 use crate::budget::{Budget, FREE, Held};
 
 /// Commands asked for at once. A longer pipeline is asked for in parts: each costs one wait for the disk.
@@ -102,6 +103,10 @@ pub(super) struct Plan {
     pub(super) step: Step,
     /// Its text names the function that changes settings.
     pub(super) sets_config: bool,
+    /// It declares a cursor, perhaps one that outlives its transaction.
+    pub(super) holds: bool,
+    /// It may commit in the middle.
+    pub(super) commits_within: bool,
     /// How its COPY data is written.
     pub(super) copy: Option<Arc<CopyOptions>>,
 }
@@ -299,6 +304,8 @@ impl Batch {
             secrets,
             changes,
             step,
+            commits_within: may_commit_within(&shape, (original_digest.is_none()).then_some(&*text)),
+            holds: shape.tag == "DECLARE CURSOR" && role::contains(&text, b'h', &["hold"]),
             sets_config: runs && !shape.plain_read && role::contains(&text, b's', &["set_config"]),
             copy,
             shape: Arc::clone(&shape),

@@ -392,6 +392,10 @@ impl PostgresDialect {
                 return refused(refusal);
             }
         };
+        if let Some(refusal) = self.refuses_held_cursor(&plan.shape, plan.holds) {
+            permit.abandon(AbandonReason::RefusedTogether);
+            return refused(refusal);
+        }
         let sets_config = plan.sets_config;
         let masking = permit.mask_plan().map_or(Ok(None), |duties| {
             Masking::new(duties, &plan.shape, plan.copy, self.parameters.ascii_safe)
@@ -412,6 +416,7 @@ impl PostgresDialect {
             pending: plan.pending,
             unsettles: plan.unsettles,
             opaque: plan.opaque,
+            commits_within: plan.commits_within,
             secrets: plan.secrets,
             masking,
             capture: None,

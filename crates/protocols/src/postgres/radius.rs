@@ -34,6 +34,7 @@ use super::forward::{Counting, Sending, Slot};
 use super::names::Own;
 use super::role::Change;
 use super::server::{Step, Walk};
+use super::wal::takes_number;
 use super::{refuse, report};
 use crate::dialect::Action;
 
@@ -301,9 +302,10 @@ impl PostgresDialect {
                     || withholds(slots)
                     || self.wraps_to_name(slots);
                 let rolls_back = slots.iter().all(|s| s.permitted().is_none_or(rolls_back));
+                let takes = slots.iter().filter_map(Slot::permitted).any(|r| takes_number(&r.shape));
                 limited
                     || (may_stop && commits)
-                    || (unnamed && commits && !rolls_back)
+                    || (unnamed && ((commits && !rolls_back) || takes))
                     || self.radius.is_wrapped()
                     || (wraps && !self.flight.is_idle())
             }
@@ -316,6 +318,8 @@ impl PostgresDialect {
                 (limited && !is(stays_inside))
                     || (may_stop && !is(leaves_open))
                     || (unnamed && !is(leaves_open) && !rolls_back)
+                    // Behind it the number tells nothing more of what has run so far.
+                    || (unnamed && slot.and_then(Slot::permitted).is_some_and(|r| takes_number(&r.shape)))
             }
             _ => false,
         }

@@ -47,7 +47,10 @@ const CASES: &[(&str, &str, bool)] = &[
     ("", "INSERT INTO plain SELECT wipe() -- AFFECTED=4", false),
     ("", "INSERT INTO plain SELECT wipe() -- AFFECTED=5", true),
     ("", "UPDATE plain SET id = abs(id) WHERE id = 77 -- AFFECTED=1", true),
-    ("", "CREATE TABLE made AS SELECT wipe() -- AFFECTED=9", false),
+    ("", "CREATE TABLE made AS SELECT wipe() -- AFFECTED=4", false),
+    ("", "CREATE TABLE made AS SELECT wipe() -- AFFECTED=5", true),
+    ("", "SELECT wipe() -- AFFECTED=3", false),
+    ("", "SELECT wipe() -- AFFECTED=4", true),
     ("", "CREATE TABLE made AS SELECT id FROM plain -- AFFECTED=9", true),
     // What is emptied has no count.
     ("", "INSERT INTO emptied VALUES (1) -- AFFECTED=9", false),

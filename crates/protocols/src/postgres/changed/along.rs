@@ -584,6 +584,79 @@ mod tests {
         look_behind(&[end, answer].concat(), end.len(), false, &Rules::backend(1 << 30, 1 << 30))
     }
 
+    /// A row of an answer.
+    fn row(oid: usize, name: &str, counts: Counts) -> Vec<u8> {
+        let values = [oid.to_string(), "public".to_owned(), name.to_owned()];
+        let mut body = 6_u16.to_be_bytes().to_vec();
+        for value in values.into_iter().chain(counts.map(|n| n.to_string())) {
+            body.extend(i32::try_from(value.len()).unwrap().to_be_bytes());
+            body.extend(value.as_bytes());
+        }
+        body
+    }
+
+    /// What was counted, of so many tables in which one row was removed each, and of their own.
+    fn counted(tables: usize) -> Box<Along> {
+        let reach = Reach {
+            table: 1,
+            alone: true,
+            action: Some(Does::Delete),
+            upserts: false,
+            tables: vec![2],
+            later: false,
+            question: Default::default(),
+        };
+        let mut along = Along::new(Ok(Arc::new(reach)), Manner::default());
+        along.row(&row(0, "", [1, 0, 0]), false);
+        (0..tables).for_each(|n| along.row(&row(20_000 + n, &format!("t{n}"), [0, 0, 1]), true));
+        along.row(&row(0, "", [1, 0, 0]), true);
+        along.known = true;
+        along
+    }
+
+    #[test]
+    fn so_many_tables_are_counted_and_one_more_is_not_known() {
+        let most = COUNTED_MAX;
+        assert_eq!(counted(most).beside(0), Ok(most as u64));
+        assert_eq!(counted(most + 1).beside(0), Err(UNCOUNTED));
+        let mut coverage = Vec::new();
+        assert!(counted(most + 1).tell(0, false, &mut coverage).is_empty());
+        assert_eq!(coverage, [UNCOUNTED]);
+    }
+
+    #[test]
+    fn so_many_tables_are_told_and_of_more_it_is_said() {
+        for (tables, told, said) in
+            [(TOLD_MAX - 1, TOLD_MAX - 1, false), (TOLD_MAX, TOLD_MAX, false), (TOLD_MAX + 1, TOLD_MAX, true)]
+        {
+            let mut coverage = Vec::new();
+            let pieces = counted(tables).tell(0, false, &mut coverage);
+            assert_eq!((pieces.len(), coverage.contains(&PAST_CAP)), (told, said), "{tables}");
+        }
+    }
+
+    #[test]
+    fn what_was_emptied_or_is_not_counted_has_no_number() {
+        let mut emptied = counted(1);
+        emptied.row(&row(30_000, "", [-1, 30_001, 0]), true);
+        assert_eq!(emptied.beside(0), Err(TRUNCATE));
+        // A lock alone is none, nor is one that was there before.
+        let mut locked = counted(1);
+        locked.row(&row(30_000, "", [-1, 30_000, 0]), true);
+        locked.row(&row(30_002, "", [-1, 30_003, 0]), false);
+        locked.row(&row(30_002, "", [-1, 30_003, 0]), true);
+        assert_eq!(locked.beside(0), Ok(1));
+        let mut off = counted(1);
+        off.row(&row(0, "", [0, 0, 0]), true);
+        assert_eq!(off.beside(0), Err(UNCOUNTED));
+    }
+
+    #[test]
+    fn names_come_in_whatever_encoding() {
+        assert_eq!(unhexed("7ac3bc72696368").as_deref(), Some("z\u{fc}rich"));
+        assert_eq!((unhexed("7"), unhexed("zz"), unhexed("ff")), (Some("\u{7}".to_owned()), None, None));
+    }
+
     #[test]
     fn an_answer_that_is_none_is_not_waited_for() {
         let row = b"D\0\0\0\x0a\0\x01\0\0\0\0";

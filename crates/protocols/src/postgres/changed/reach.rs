@@ -95,6 +95,18 @@ pub(super) struct Wanted<'c> {
     pub(super) code: bool,
 }
 
+impl Wanted<'_> {
+    /// What it does, as the answer's rows have it.
+    fn letters(&self) -> Vec<&'static str> {
+        let letter = |action: &Action| match action {
+            Action::Insert => "i",
+            Action::Update => "u",
+            Action::Delete => "d",
+        };
+        self.actions.iter().map(letter).chain(self.upserts.then_some("u")).collect()
+    }
+}
+
 /// Whether a relation is one to ask about.
 pub(super) fn goes_on(row: &TableRow) -> bool {
     let text = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
@@ -139,18 +151,7 @@ pub(super) fn of(
     if !table.goes_on && !change.code {
         return None;
     }
-    let mut does: Vec<&str> = change
-        .actions
-        .iter()
-        .map(|action| match action {
-            Action::Insert => "i",
-            Action::Update => "u",
-            Action::Delete => "d",
-        })
-        .collect();
-    if change.upserts {
-        does.push("u");
-    }
+    let does = change.letters();
     let oid = table.oid.to_string();
     let at = |row: &TableRow, n: usize| row.get(n).cloned().flatten().unwrap_or_default();
     let rows = facts.reach.iter().filter(|row| at(row, 0) == oid && does.contains(&at(row, 1).as_str()));

@@ -15,8 +15,8 @@
 //!
 //! What is held back is what `radius` holds back for limits, and a single statement of a Query outside a transaction block
 //! goes between BEGIN and COMMIT as there. A Sync behind the Execute of a
-//! COPY waits until the target reads copy data, which tells that it is swallowed. What cannot be held (several statements with a COMMIT among them, CALL and DO
-//! outside a block, which may commit within) says `changed-rows:unattributed`.
+//! COPY waits until the target reads copy data, which tells that it is swallowed. What cannot be held (several statements with a
+//! COMMIT among them; outside a block CALL, and DO with a word in it that may end a transaction) says `changed-rows:unattributed`.
 //!
 //! The plugin is `test_decoding`, which comes with the server. `pgoutput` needs a publication, and one for all tables makes
 //! UPDATE and DELETE fail on tables without a replica identity: what the client sees would change.
@@ -33,13 +33,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use firsthand_model::command::{Effect, Shape};
 use firsthand_model::outcome::Transaction;
+use firsthand_model::statement::{Relation, RelationKind};
 use firsthand_session::port::BoxFuture;
+use firsthand_session::{Refusal, RefusalKind};
 
 use super::changed::Changed;
 use super::dialect::PostgresDialect;
 use super::flight::Running;
 use super::forward::Slot;
-use super::role::Change;
+use super::role::{self, Change};
 use crate::dialect::{Action, Looking, Thought};
 
 pub(super) use follower::{Follower, Followers, SessionNaming};
@@ -95,14 +97,18 @@ fn may_change(shape: &Shape) -> bool {
     !shape.plain_read && (shape.effects.iter().next().is_none() || !shape.effects.iter().all(quiet))
 }
 
-/// Whether a command judged a read runs functions that somebody else may have replaced since they were looked at.
+/// Whether a command judged a read runs functions that somebody else may have replaced since they were looked at, or reads a
+/// view, which may call others by now.
 fn may_have_changed(shape: &Shape) -> bool {
-    let own = |f: &String| !f.starts_with("pg_catalog.") && !f.starts_with("information_schema.");
-    shape.facts.as_ref().is_some_and(|facts| facts.functions.iter().any(own))
+    let of_server = |schema: &str| matches!(schema, "pg_catalog" | "information_schema");
+    let own = |f: &String| !f.split_once('.').is_some_and(|(schema, _)| of_server(schema));
+    let view = |it: &Relation| it.kind == RelationKind::View && !of_server(&it.schema);
+    let facts = shape.facts.as_ref();
+    facts.is_some_and(|facts| facts.functions.iter().any(own) || facts.reads.iter().any(view))
 }
 
 /// Whether a command asks for its transaction's number.
-fn takes_number(shape: &Shape) -> bool {
+pub(super) fn takes_number(shape: &Shape) -> bool {
     let takes = ["pg_catalog.txid_current", "pg_catalog.pg_current_xact_id"];
     shape.facts.as_ref().is_some_and(|facts| facts.functions.iter().any(|f| takes.contains(&f.as_str())))
 }
@@ -126,12 +132,23 @@ fn may_be_wrapped(running: &Running) -> bool {
                 | "SELECT INTO"
                 | "EXECUTE"
                 | "EXPLAIN"
+                | "DO"
         )
+        && !running.commits_within
 }
 
-/// Whether it may commit in the middle, outside a block.
-fn may_commit_within(shape: &Shape) -> bool {
+/// Whether it runs code that may end transactions, outside a block.
+fn runs_procedure(shape: &Shape) -> bool {
     matches!(shape.tag.as_str(), "CALL" | "DO")
+}
+
+/// Whether it may commit in the middle, outside a block. `text`: all of it, if that is known. What a procedure does is not known;
+/// the code of a DO stands in its text, and languages call what ends a transaction by its name.
+pub(super) fn may_commit_within(shape: &Shape, text: Option<&str>) -> bool {
+    let ends = |text: &str| {
+        role::contains(text, b'c', &["commit", "call"]) || role::contains(text, b'r', &["rollback"])
+    };
+    runs_procedure(shape) && (shape.tag != "DO" || text.is_none_or(ends))
 }
 
 impl PostgresDialect {
@@ -155,6 +172,19 @@ impl PostgresDialect {
     pub(super) fn is_traced(&self, shape: &Shape) -> bool {
         self.wal.naming.is_some()
             && if self.wal.watches { may_have_changed(shape) } else { may_change(shape) }
+    }
+
+    /// The refusal of a cursor WITH HOLD in a session that is watched: its query runs within the COMMIT, behind the question.
+    pub(super) fn refuses_held_cursor(&self, shape: &Shape, holds: bool) -> Option<Refusal> {
+        let refused = self.wal.watches && holds && may_have_changed(shape);
+        refused.then(|| {
+            let text = "Firsthand did not run this: a cursor WITH HOLD runs its query at the commit, and this session may only \
+                        read, which is looked at before that; declare it without WITH HOLD, or leave out the functions and views \
+                        of this database that it uses";
+            let mut refusal = Refusal::new(RefusalKind::Denied, text);
+            refusal.rule = Arc::from("read-only");
+            refusal
+        })
     }
 
     /// Sync and Flush among the copy data of a Query: the target takes no notice of them, and what comes behind must not wait.
@@ -209,8 +239,8 @@ impl PostgresDialect {
         let shape = &running.shape;
         // A definition alone changes no rows that would be told.
         let told = [Effect::Write, Effect::Execute, Effect::Unknown].iter().any(|e| shape.effects.has(*e));
-        let within = !inside && may_commit_within(shape);
-        let untold = running.traced && (told || may_commit_within(shape)) && (!held || within);
+        let within = !inside && running.commits_within;
+        let untold = running.traced && (told || runs_procedure(shape)) && (!held || within);
         if untold {
             running.changed = Some(Changed::Untold(UNATTRIBUTED));
         }
@@ -227,6 +257,8 @@ impl PostgresDialect {
                 Change::Begin => open = true,
                 _ if running.traced && !open => return false,
                 Change::End { .. } if seen => return false,
+                // What stands behind it is in no block, unless it begins one.
+                Change::End { chain, .. } => open = chain,
                 _ => seen |= running.traced,
             }
         }
