@@ -174,3 +174,22 @@ fn large_rows_are_kept_up_to_the_cap() {
         assert_eq!(new, if sql.starts_with("insert") { 4 } else { 0 }, "{changed:?}");
     }
 }
+
+/// More notices than are kept, and texts of an error and a notice that are longer: what is left out is said.
+#[test]
+fn messages_that_are_not_kept_whole_are_said_to_be_cut() {
+    let lab = Lab::start(Plan::default()).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for (what, cut) in [
+        ("raise notice 'short'; raise warning 'short'", false),
+        ("for i in 1..1000 loop raise notice 'many %', i; end loop", true),
+        ("raise notice '%', repeat('x', 9000)", true),
+        ("raise exception 'short'", false),
+        ("raise exception '%', repeat('x', 9000)", true),
+    ] {
+        raw.query(&format!("do $$ begin {what}; end $$")).unwrap();
+        let record = lab.gateway.record().unwrap();
+        let outcome = record.outcome(record.intents(what).next().unwrap()).unwrap();
+        assert_eq!(outcome.leaf("coverage").to_string().contains("messages-cut"), cut, "{what}");
+    }
+}

@@ -51,6 +51,8 @@ pub(super) struct Running {
     pub(super) capture: Option<Box<Capture>>,
     /// Rendered notices: JSON array without its end.
     pub(super) notices: Vec<u8>,
+    /// Not all of them are there, or not whole.
+    pub(super) notices_cut: bool,
     /// Copy data from the client is wanted.
     pub(super) copy_in: bool,
     /// The client has ended its copy data.

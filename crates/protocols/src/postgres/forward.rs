@@ -381,6 +381,7 @@ impl PostgresDialect {
             masking,
             capture: None,
             notices: Vec::new(),
+            notices_cut: false,
             copy_in: false,
             copy_done: false,
             changes: plan.changes,
