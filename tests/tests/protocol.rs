@@ -102,6 +102,17 @@ fn the_role_in_force_is_followed() {
     assert_eq!(role("'as app again'"), "app");
     assert_eq!(role("'as reader still'"), "app_reader");
     assert_eq!(role("'at the end'"), "app");
+    // Asked for together, before any of it has run: which role the later ones have is not claimed.
+    raw.query("select 'first'; set role app_reader; select 'second'; reset role; select 'third'").unwrap();
+    let hidden = "do $$ begin perform set_config('role', 'app_reader', false); end $$; select 'fourth'";
+    raw.query(hidden).unwrap();
+    let record = lab.gateway.record().unwrap();
+    for (text, unknown) in [("'first'", false), ("'second'", true), ("'third'", true), ("'fourth'", true)] {
+        let intent = record.intents(text).last().unwrap();
+        assert_eq!(intent.leaf("coverage").to_string().contains("role-unknown"), unknown, "{text}");
+    }
+    let outcome = record.outcome(record.intents("'second'").next().unwrap()).unwrap();
+    assert_eq!(outcome.leaf("who")["role"], "app_reader");
 }
 
 /// A FunctionCall with these arguments, all in binary.

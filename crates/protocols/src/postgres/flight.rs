@@ -238,6 +238,11 @@ impl Flight {
         self.open
     }
 
+    /// Whether a command with this number, or one before it, has not ended.
+    pub(super) fn runs_up_to(&self, seq: u64) -> bool {
+        self.running.front().is_some_and(|first| first.seq <= seq)
+    }
+
     pub(super) fn push(&mut self, entry: Entry) {
         match entry.sent {
             Sent::Sync { .. } | Sent::Ready => self.open = false,
