@@ -102,6 +102,17 @@ fn the_role_in_force_is_followed() {
     assert_eq!(role("'as app again'"), "app");
     assert_eq!(role("'as reader still'"), "app_reader");
     assert_eq!(role("'at the end'"), "app");
+    // Asked for together, before any of it has run: which role the later ones have is not claimed.
+    raw.query("select 'first'; set role app_reader; select 'second'; reset role; select 'third'").unwrap();
+    let hidden = "do $$ begin perform set_config('role', 'app_reader', false); end $$; select 'fourth'";
+    raw.query(hidden).unwrap();
+    let record = lab.gateway.record().unwrap();
+    for (text, unknown) in [("'first'", false), ("'second'", true), ("'third'", true), ("'fourth'", true)] {
+        let intent = record.intents(text).last().unwrap();
+        assert_eq!(intent.leaf("coverage").to_string().contains("role-unknown"), unknown, "{text}");
+    }
+    let outcome = record.outcome(record.intents("'second'").next().unwrap()).unwrap();
+    assert_eq!(outcome.leaf("who")["role"], "app_reader");
 }
 
 /// A FunctionCall with these arguments, all in binary.
@@ -172,5 +183,24 @@ fn large_rows_are_kept_up_to_the_cap() {
         let changed: Vec<_> = of("command.changed").collect();
         let new: usize = changed.iter().map(|e| e.named_rows("new").len()).sum();
         assert_eq!(new, if sql.starts_with("insert") { 4 } else { 0 }, "{changed:?}");
+    }
+}
+
+/// More notices than are kept, and texts of an error and a notice that are longer: what is left out is said.
+#[test]
+fn messages_that_are_not_kept_whole_are_said_to_be_cut() {
+    let lab = Lab::start(Plan::default()).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for (what, cut) in [
+        ("raise notice 'short'; raise warning 'short'", false),
+        ("for i in 1..1000 loop raise notice 'many %', i; end loop", true),
+        ("raise notice '%', repeat('x', 9000)", true),
+        ("raise exception 'short'", false),
+        ("raise exception '%', repeat('x', 9000)", true),
+    ] {
+        raw.query(&format!("do $$ begin {what}; end $$")).unwrap();
+        let record = lab.gateway.record().unwrap();
+        let outcome = record.outcome(record.intents(what).next().unwrap()).unwrap();
+        assert_eq!(outcome.leaf("coverage").to_string().contains("messages-cut"), cut, "{what}");
     }
 }

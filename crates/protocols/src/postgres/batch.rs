@@ -212,6 +212,8 @@ pub(super) struct Batch {
     pub(super) bytes: Messages,
     pub(super) items: Vec<Item>,
     pub(super) plans: Vec<Plan>,
+    /// A command in it may change the role: those behind it are asked for before that is known.
+    pub(super) moves_role: bool,
     /// The room that its bytes take, when they are many.
     pub(super) held: Option<Held>,
 }
@@ -291,10 +293,11 @@ impl Batch {
         } = parts;
         let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
         coverage.extend(of_text);
-        if moment.role_unknown {
+        if moment.role_unknown || self.moves_role {
             coverage.push(role::ROLE_UNKNOWN);
         }
         let runs = step == Step::Run;
+        self.moves_role |= runs && change.moves_role();
         self.plans.push(Plan {
             last: self.items.len().saturating_sub(1),
             change: if runs { change } else { Change::None },

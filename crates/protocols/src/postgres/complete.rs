@@ -18,7 +18,7 @@ use super::dialect::PostgresDialect;
 use super::fastpath::Answer;
 use super::flight::{Running, Sent};
 use super::knowing::Pending;
-use super::report;
+use super::report::{self, MESSAGES_CUT};
 use super::role::Change;
 use super::server::{Step, Walk};
 use super::tripwire::judged_read;
@@ -478,6 +478,9 @@ fn frame_header(tag: u8, body: usize) -> [u8; HEADER_LEN] {
 pub(super) fn fail(outcome: &mut Outcome, it: &Report<'_>, secrets: Option<&Arc<firsthand_sql::Masked>>) {
     outcome.code = Some(String::from_utf8_lossy(it.sqlstate()).into_owned());
     outcome.error = report::json(it, secrets);
+    if report::is_cut(it) {
+        outcome.coverage.push(MESSAGES_CUT);
+    }
 }
 
 /// Puts rows and notices into the outcome; what does not fit there goes before it.
@@ -504,6 +507,9 @@ pub(super) fn finish(running: &mut Running, outcome: &mut Outcome, out: &mut Vec
         outcome.rows = rows;
     }
     outcome.taken = running.shape.tag == "COPY" && running.shape.effects.has(Effect::Write);
+    if running.notices_cut && !outcome.coverage.contains(&MESSAGES_CUT) {
+        outcome.coverage.push(MESSAGES_CUT);
+    }
     if !running.notices.is_empty() {
         let mut notices = std::mem::take(&mut running.notices);
         notices.push(b']');

@@ -150,6 +150,9 @@ pub struct PostgresDialect {
     pub(super) overtime: Option<Box<Refusal>>,
     /// When the driver spoke last.
     pub(super) now: MonoMicros,
+    /// Number of the last command sent that may change the role; while it runs, those behind it are asked for before that is
+    /// known.
+    pub(super) role_moves: Option<u64>,
     /// A statement since the last ReadyForQuery said that it changes the role.
     pub(super) role_touched: bool,
 }
@@ -205,6 +208,7 @@ impl PostgresDialect {
             target_said_why: false,
             over_because: AbandonReason::Dropped,
             failed: false,
+            role_moves: None,
             changed,
             radius: Radius::default(),
             wal: Wal::default(),
@@ -230,7 +234,8 @@ impl PostgresDialect {
     pub(super) fn moment(&self) -> Moment {
         Moment {
             transaction: self.transaction,
-            role_unknown: self.role.is_unknown(),
+            role_unknown: self.role.is_unknown()
+                || self.role_moves.is_some_and(|seq| self.flight.runs_up_to(seq)),
             epoch: self.names.epoch(),
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct Running {
     pub(super) capture: Option<Box<Capture>>,
     /// Rendered notices: JSON array without its end.
     pub(super) notices: Vec<u8>,
+    /// Not all of them are there, or not whole.
+    pub(super) notices_cut: bool,
     /// Copy data from the client is wanted.
     pub(super) copy_in: bool,
     /// The client has ended its copy data.
@@ -240,6 +242,11 @@ impl Flight {
     /// Whether the client's pipeline is open at the target: a Sync of ours would end it.
     pub(super) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Whether a command with this number, or one before it, has not ended.
+    pub(super) fn runs_up_to(&self, seq: u64) -> bool {
+        self.running.front().is_some_and(|first| first.seq <= seq)
     }
 
     pub(super) fn push(&mut self, entry: Entry) {

@@ -142,7 +142,7 @@ impl Sending {
 impl PostgresDialect {
     /// Sends the batch, as the answers allow. One answer per planned command.
     pub(super) fn forward(&mut self, answers: Vec<Answer>, out: &mut Vec<Action>) {
-        let Batch { bytes, mut items, mut plans, held } = std::mem::take(&mut self.batch);
+        let Batch { bytes, mut items, mut plans, held, moves_role: _ } = std::mem::take(&mut self.batch);
         self.sending = held.map(Arc::new);
         let mut slots: Vec<Slot> = Vec::with_capacity(plans.len());
         let mut answers = answers.into_iter();
@@ -153,7 +153,7 @@ impl PostgresDialect {
         }
         self.send_items(bytes, items.drain(..).enumerate(), slots, true, out);
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
-        self.batch = Batch { bytes: Messages::default(), items, plans, held: None };
+        self.batch = Batch { items, plans, ..Batch::default() };
         self.sending = None;
         if self.is_unnamed() {
             // Where all has been answered already, no answer will come that brings it on.
@@ -408,6 +408,9 @@ impl PostgresDialect {
             }
         };
         self.seq += 1;
+        if plan.change.moves_role() {
+            self.role_moves = Some(self.seq);
+        }
         let traced = plan.step == Step::Run && self.is_traced(&plan.shape);
         let running = Running {
             seq: self.seq,
@@ -421,6 +424,7 @@ impl PostgresDialect {
             masking,
             capture: None,
             notices: Vec::new(),
+            notices_cut: false,
             copy_in: false,
             copy_done: false,
             changes: plan.changes,

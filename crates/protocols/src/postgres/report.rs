@@ -33,6 +33,14 @@ const FIELDS: [(u8, &str); 14] = [
 /// Fields that can quote statements other than the one that was asked: those of functions, or what RAISE was given.
 const QUOTING: [u8; 5] = *b"DHMWq";
 
+/// Coverage fact: an error or a notice has a text that is longer than is kept, or there were more notices.
+pub(super) const MESSAGES_CUT: &str = "messages-cut";
+
+/// Whether not all of a report is kept.
+pub(super) fn is_cut(report: &Report<'_>) -> bool {
+    FIELDS.iter().any(|(code, _)| report.field(*code).is_some_and(|value| value.len() > FIELD_BYTES_KEPT))
+}
+
 /// A field's value, as much of it as is kept.
 fn field<'a>(report: &Report<'a>, code: u8) -> Option<Cow<'a, str>> {
     let value = if code == b'V' { Some(report.severity()) } else { report.field(code) }?;

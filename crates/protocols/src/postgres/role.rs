@@ -40,6 +40,13 @@ pub(super) enum Change {
     Unclear,
 }
 
+impl Change {
+    /// Whether the role behind it may be another one.
+    pub(super) const fn moves_role(&self) -> bool {
+        matches!(self, Self::RollbackTo | Self::Role { .. } | Self::Authorization { .. } | Self::Unclear)
+    }
+}
+
 /// What `SET ROLE` or `RESET ROLE` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum To {

@@ -562,7 +562,9 @@ impl PostgresDialect {
                 let Some(running) = self.flight.running.front_mut() else {
                     return Some(Aside { what: "notice", detail: report::json(&it, None) });
                 };
-                if running.notices.len() < NOTICE_BYTES_KEPT {
+                let room = running.notices.len() < NOTICE_BYTES_KEPT;
+                running.notices_cut |= !room || report::is_cut(&it);
+                if room {
                     running.notices.push(if running.notices.is_empty() { b'[' } else { b',' });
                     report::write(&mut running.notices, &it, running.secrets.as_ref());
                 }
