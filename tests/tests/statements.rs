@@ -34,7 +34,8 @@ fn cases(text: &str) -> Vec<Case> {
 }
 
 fn lab() -> Lab {
-    let seed = concat!(include_str!("statements/fixture.sql"), include_str!("statements/world.sql")).to_owned();
+    let seed =
+        concat!(include_str!("statements/fixture.sql"), include_str!("statements/world.sql")).to_owned();
     Lab::start(Plan { top: "[policy]\n".to_owned(), seed, ..Plan::default() }).unwrap()
 }
 

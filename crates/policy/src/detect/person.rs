@@ -11,10 +11,41 @@ const MAX_WORD: usize = 40;
 
 /// Titles before a name.
 const TITLES: [&str; 35] = [
-    "Mr", "Mrs", "Ms", "Miss", "Dr", "Prof", "Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "Herr", "Herrn", "Frau",
-    "Monsieur", "Madame", "Mme", "Mlle", "Señor", "Señora", "Sr.", "Sra.", "Signor", "Signora", "Sig.",
-    "Mx.", "Sir", "Fru", "Dhr.", "Mevr.", "Ing.", "Mgr.", "Sr",
-    "Dra.", "Univ.Prof.",
+    "Mr",
+    "Mrs",
+    "Ms",
+    "Miss",
+    "Dr",
+    "Prof",
+    "Mr.",
+    "Mrs.",
+    "Ms.",
+    "Dr.",
+    "Prof.",
+    "Herr",
+    "Herrn",
+    "Frau",
+    "Monsieur",
+    "Madame",
+    "Mme",
+    "Mlle",
+    "Señor",
+    "Señora",
+    "Sr.",
+    "Sra.",
+    "Signor",
+    "Signora",
+    "Sig.",
+    "Mx.",
+    "Sir",
+    "Fru",
+    "Dhr.",
+    "Mevr.",
+    "Ing.",
+    "Mgr.",
+    "Sr",
+    "Dra.",
+    "Univ.Prof.",
 ];
 /// Words behind which somebody's name stands.
 const CUES: [&str; 46] = [
@@ -604,8 +635,8 @@ fn untitled(text: &str) -> &str {
 
 fn unsuffixed(text: &str) -> &str {
     const SUFFIXES: [&str; 16] = [
-        " Jr.", " Jr", " Sr.", " II", " III", " MD", " PhD", " DDS", " DVM", " B.Eng.", " B.Sc.", " B.A.", " M.Sc.",
-        " M.A.", " MBA.", " MBA",
+        " Jr.", " Jr", " Sr.", " II", " III", " MD", " PhD", " DDS", " DVM", " B.Eng.", " B.Sc.", " B.A.",
+        " M.Sc.", " M.A.", " MBA.", " MBA",
     ];
     SUFFIXES.iter().find_map(|s| text.strip_suffix(s)).unwrap_or(text)
 }
