@@ -172,6 +172,7 @@ impl Detector {
             }
             return;
         }
+        self.bytes_within(value, class, topic, hits);
         if class.json()
             && matches!(hint, TypeHint::Text | TypeHint::Json)
             && json::walk(self, value, topic, hits)
@@ -179,6 +180,29 @@ impl Detector {
             return;
         }
         self.cell(value, class, topic, hint, hits);
+    }
+}
+
+/// Fewer signs are no text in hexadecimal that holds anything.
+const BYTES_MIN: usize = 16;
+
+impl Detector {
+    /// Bytes that a text holds as PostgreSQL writes them: in messages, arrays and rows.
+    fn bytes_within(&self, value: &str, class: Class, topic: Topic, hits: &mut Vec<Hit>) {
+        if class.len < BYTES_MIN || !class.signs() || !value.contains("\\x") {
+            return;
+        }
+        let mut from = 0;
+        while let Some(run) = hex::next(value, from) {
+            from = run.end;
+            let Some(text) = value.get(run.clone()).and_then(hex::text) else { continue };
+            let first = hits.len();
+            self.cell(&text, Class::of(&text), topic, TypeHint::Text, hits);
+            for hit in hits.iter_mut().skip(first) {
+                let place = hex::place(&hit.range, run.len());
+                hit.range = run.start + place.start..run.start + place.end;
+            }
+        }
     }
 }
 

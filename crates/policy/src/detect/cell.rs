@@ -39,6 +39,14 @@ impl Detector {
             hits.push(Hit { range: whole, label, score });
             return;
         }
+        if trimmed.len() <= LONGEST_CELL
+            && let Some(inner) = enclosed(trimmed)
+            && let Some((label, score)) = self.whole(inner, Class::of(inner), topic)
+        {
+            let at = start + trimmed.len() - trimmed.trim_start_matches(ENCLOSING).len();
+            hits.push(Hit { range: at..at + inner.len(), label, score });
+            return;
+        }
         let first = hits.len();
         self.anywhere(value, class, topic, hits);
         if hits.get(first..).is_some_and(|h| h.iter().any(|h| h.range == whole)) {
@@ -53,6 +61,8 @@ impl Detector {
         }
         if class.text() {
             self.text(value, class, topic, hits);
+        } else if class.list() {
+            cards(value, hits);
         }
     }
 
@@ -151,6 +161,34 @@ impl Detector {
                 secrets::discord(value, hits);
             }
         }
+    }
+}
+
+/// What stands around a value that is quoted, or alone in a row or a list.
+const ENCLOSING: [char; 14] = ['\'', '"', '`', '(', ')', '[', ']', '{', '}', '<', '>', '|', '=', ';'];
+
+/// The value within.
+fn enclosed(value: &str) -> Option<&str> {
+    let inner = value.trim_matches(ENCLOSING);
+    (inner.len() < value.len() && !inner.is_empty()).then_some(inner)
+}
+
+/// Cards among numbers without words: of the networks that are common everywhere.
+fn cards(value: &str, hits: &mut Vec<Hit>) {
+    let bytes = value.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let len = bytes.iter().skip(at).take_while(|b| b.is_ascii_digit()).count();
+        let fraction = |i: Option<usize>| i.and_then(|i| bytes.get(i)) == Some(&b'.');
+        if let Some(run) = value.get(at..at + len)
+            && money::is_common(run)
+            && !fraction(at.checked_sub(1))
+            && !fraction(Some(at + len))
+            && Shape::of(run.as_bytes()).is_some_and(|shape| money::is_card(&shape, Topic::Unknown))
+        {
+            hits.push(Hit { range: at..at + len, label: label::CARD, score: 0.9 });
+        }
+        at += len.max(1);
     }
 }
 

@@ -105,9 +105,19 @@ impl Class {
         self.has(HIGH)
     }
 
+    /// Signs that stand in no word, number or time: quotes, brackets, backslashes.
+    pub(crate) fn signs(self) -> bool {
+        self.has(OTHER)
+    }
+
     /// Begins and ends as JSON does.
     pub(crate) fn json(self) -> bool {
         self.json
+    }
+
+    /// Whether there are only numbers with signs between, enough of them for a card.
+    pub(crate) fn list(self) -> bool {
+        self.letters == 0 && self.digits >= 14 && self.has(OTHER | EQUALS | PLUS | COLON | SPACE)
     }
 
     /// Whether there is enough for words: letters and spaces, or a long value.

@@ -77,9 +77,40 @@ const MAX_WORDS: usize = 16;
 /// The most bytes of a name that are looked at, for the same reason (and JSON keys are seldom longer).
 const MAX_NAME: usize = 96;
 
+/// Functions after which PostgreSQL names a column, and which hand on what they are given: their names tell nothing of it,
+/// though words in them do elsewhere (`build`, `path`, `quote`, `max`).
+const HANDING_ON: [&str; 23] = [
+    "max",
+    "min",
+    "mode",
+    "quote_literal",
+    "quote_nullable",
+    "quote_ident",
+    "host",
+    "json_build_array",
+    "jsonb_build_array",
+    "json_build_object",
+    "jsonb_build_object",
+    "json_extract_path",
+    "jsonb_extract_path",
+    "jsonb_delete_path",
+    "jsonb_path_query",
+    "jsonb_path_query_tz",
+    "jsonb_path_query_array",
+    "jsonb_path_query_array_tz",
+    "jsonb_path_query_first",
+    "jsonb_path_query_first_tz",
+    "ts_headline",
+    "ts_debug",
+    "ts_parse",
+];
+
 impl Topic {
     /// What a column of this name holds.
     pub fn of_column(name: &str) -> Self {
+        if HANDING_ON.contains(&name) {
+            return Self::Unknown;
+        }
         match Words::of(name).topic() {
             Self::Unknown if !name.is_ascii() => foreign(name),
             topic => topic,

@@ -23,6 +23,14 @@ pub(crate) fn text(value: &str) -> Option<String> {
     String::from_utf8(bytes?).ok()
 }
 
+/// The next run of hexadecimal signs behind a `\\x` within a text: the mark's place and the end. Where it stands in a text in
+/// quotes or an array, the backslash is doubled.
+pub(crate) fn next(text: &str, from: usize) -> Option<Range<usize>> {
+    let at = from + text.get(from..)?.find("\\x")?;
+    let len = text.bytes().skip(at + 2).take_while(u8::is_ascii_hexdigit).count();
+    Some(at..at + 2 + len)
+}
+
 fn nibble(b: u8) -> Option<u8> {
     char::from(b).to_digit(16).and_then(|n| u8::try_from(n).ok())
 }

@@ -62,7 +62,11 @@ impl Walker<'_> {
                         return false;
                     }
                 }
-                b'-' | b'0'..=b'9' => self.number(hits),
+                b'-' | b'0'..=b'9' => {
+                    if !self.number(hits) {
+                        return false;
+                    }
+                }
                 b't' | b'f' | b'n' => {
                     let len = self
                         .text
@@ -82,7 +86,8 @@ impl Walker<'_> {
         self.depth == 0
     }
 
-    fn number(&mut self, hits: &mut Vec<Hit>) {
+    /// False: it is none, as in an array of PostgreSQL's (`{192.0.2.1}`).
+    fn number(&mut self, hits: &mut Vec<Hit>) -> bool {
         let start = self.at;
         let len = self
             .text
@@ -93,8 +98,12 @@ impl Walker<'_> {
             .count();
         self.at += len;
         let part = self.text.get(start..self.at).unwrap_or_default();
+        if part.parse::<f64>().is_err() {
+            return false;
+        }
         let hint = if part.contains('.') { TypeHint::Decimal } else { TypeHint::Integer };
         self.look(part, start, hint, hits);
+        true
     }
 
     /// A string: a key, whose topic is kept, or a value.
@@ -118,6 +127,10 @@ impl Walker<'_> {
         let is_key =
             self.text.as_bytes().iter().skip(self.at).find(|b| !b.is_ascii_whitespace()) == Some(&b':');
         if is_key {
+            if may_be_somebodys(body) {
+                self.set(Topic::Unknown);
+                self.look(body, start, TypeHint::Text, hits);
+            }
             let topic = remembered::topic(body);
             // What a person's object holds under ordinary keys stays ordinary; under unknown ones the outer key tells.
             self.set(topic);
@@ -151,6 +164,15 @@ impl Walker<'_> {
             hit.range = start + from..start + to;
         }
     }
+}
+
+/// Whether a key may be somebody's address or number, as in `{"ann@example.org": 3}`.
+fn may_be_somebodys(key: &str) -> bool {
+    /// Fewer digits are nobody's number, and shorter keys no token.
+    const DIGITS: u32 = 7;
+    const TOKEN: usize = 20;
+    let class = Class::of(key);
+    class.at() || class.digits >= DIGITS || class.len >= TOKEN
 }
 
 /// The text that escapes stand for, and for each of its bytes where its escape begins and ends.

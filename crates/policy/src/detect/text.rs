@@ -85,6 +85,7 @@ impl Detector {
             return None;
         }
         let told = context(value, start);
+        let told = if told == Topic::Ordinary && is_cited(value, start) { Topic::Unknown } else { told };
         let topic = if told == Topic::Unknown { topic } else { told };
         let bytes = value.as_bytes();
         let dear = start.checked_sub(1).and_then(|i| bytes.get(i)).is_some_and(|b| matches!(b, b'#' | b'$'));
@@ -263,6 +264,14 @@ fn extension(rest: &str) -> usize {
         }
     }
     0
+}
+
+/// Whether a server's message cites what stands here: `invalid input syntax for type date: "…"`, `Key (id)=(…)`. The words
+/// before are those of the message, and not of whom the value belongs to.
+fn is_cited(value: &str, start: usize) -> bool {
+    let before = value.get(..start).unwrap_or_default();
+    before.ends_with(")=(")
+        || before.strip_suffix(": \"").is_some_and(|words| words.ends_with(|c: char| c.is_alphanumeric()))
 }
 
 /// What the last words before a number say of it.

@@ -9,6 +9,7 @@ use firsthand_wire::postgres::Format;
 
 use super::digits::Digits;
 use super::found::{Elements, Look};
+use super::network::Network;
 
 const INT8: u32 = 20;
 
@@ -70,6 +71,8 @@ impl Believed {
             3802 => Self::Looked(Look::Json { versioned: true }),
             1009 => array(Elements::Text),
             1016 | 1231 => array(Elements::Number),
+            650 | 774 | 829 | 869 => Network::of(type_oid, Format::Binary)
+                .map_or(Self::Anything, |network| Self::Looked(Look::Network(network))),
             _ if tells => Self::Anything,
             16 => Self::Bytes(1),
             21 => Self::Bytes(2),
@@ -112,6 +115,7 @@ impl Believed {
                 digits.is_long(value).then_some(Look::Number(digits))
             }
             Self::Looked(Look::Json { versioned: true }) if value.first() != Some(&1) => Some(Look::Opaque),
+            Self::Looked(Look::Network(network)) if !network.is_whole(value) => Some(Look::Opaque),
             Self::Looked(look) => Some(look),
             Self::Bytes(_) | Self::Long(_) => Some(Look::Opaque),
         }

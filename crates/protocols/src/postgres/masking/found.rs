@@ -9,6 +9,7 @@ use firsthand_wire::postgres::mask::{
 };
 
 use super::digits::Digits;
+use super::network::Network;
 use super::{Keyed, Tools, style};
 use crate::postgres::columns::Column;
 
@@ -32,6 +33,8 @@ pub(in crate::postgres) enum Look {
     Number(Digits),
     /// As a number of a column whose name says what it holds: in text, whatever its length.
     Named(Digits),
+    /// As an address of a network.
+    Network(Network),
     /// By what each value looks like.
     Guess,
     /// For text anywhere in a form that is not known.
@@ -46,6 +49,7 @@ pub(in crate::postgres) enum Elements {
     Bytes,
     Record,
     Number,
+    Network(Network),
     /// By what each looks like.
     Guess,
 }
@@ -97,12 +101,14 @@ impl Look {
             (114, _) | (3802, Format::Text) => Some(Self::Json { versioned: false }),
             (3802, Format::Binary) => Some(Self::Json { versioned: true }),
             (17, _) => Some(Self::Bytes(format)),
-            (1003 | 1009 | 1014 | 1015 | 1263 | 143, _) => elements(Elements::Text),
+            (1003 | 1009 | 1014 | 1015 | 1263 | 143 | 2201, _) => elements(Elements::Text),
             (199 | 3807, _) => elements(Elements::Json),
             (1001, _) => elements(Elements::Bytes),
             (2287, _) => elements(Elements::Record),
             (1016 | 1231, _) => elements(Elements::Number),
             (20 | 1700, _) => Digits::of(oid, format).map(Self::Number),
+            (650 | 774 | 829 | 869, _) => Network::of(oid, format).map(Self::Network),
+            (651 | 775 | 1040 | 1041, _) => Network::element(oid).map(Elements::Network).and_then(elements),
             (2249, _) => Some(Self::Record(format)),
             // tsvector, tsquery, jsonpath, and arrays of them: words of a text.
             (3614 | 3615 | 4072 | 3643 | 3645 | 4073, Format::Text) => Some(Self::Text(None)),
@@ -165,6 +171,7 @@ impl Finder<'_> {
             Look::Bytes(format) => self.bytes(format, value, out),
             Look::Number(digits) => self.number(digits, value, out),
             Look::Named(digits) => self.named(digits, value, out),
+            Look::Network(network) => self.network(network, value, out),
             Look::Guess => self.value(Look::guess(value), value, out),
             Look::Opaque => {
                 let column = self.column;
@@ -255,6 +262,17 @@ impl Finder<'_> {
         }
         self.hits = before;
         false
+    }
+
+    fn network(&mut self, network: Network, value: &[u8], out: &mut Vec<u8>) -> bool {
+        if let Some(text) = network.read(value)
+            && self.scan(&text, self.column) > 0
+        {
+            let mask = self.tools.found.first().map(|found| network.mask(found));
+            return mask.is_some_and(|mask| mask.mask(value, &Keyed(&*self.tools.values), out));
+        }
+        out.extend_from_slice(value);
+        true
     }
 
     fn named(&mut self, digits: Digits, value: &[u8], out: &mut Vec<u8>) -> bool {
@@ -383,6 +401,7 @@ impl Finder<'_> {
                     Elements::Bytes => Look::Bytes(format),
                     Elements::Record => Look::Record(format),
                     Elements::Number => Look::Number(Digits::element()),
+                    Elements::Network(network) => Look::Network(network),
                     Elements::Guess => Look::Guess,
                 };
                 array_text(value, b',', out, &mut |v, out| self.value(look, v, out))

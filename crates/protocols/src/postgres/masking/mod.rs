@@ -10,6 +10,7 @@ mod copy;
 mod digits;
 mod found;
 mod incoming;
+mod network;
 mod plan;
 mod rows;
 mod stream;
