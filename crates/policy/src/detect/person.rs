@@ -417,7 +417,7 @@ impl Names {
         while let Some((start, end)) = next_capital(text, from) {
             let word = text.get(start..end).unwrap_or_default();
             // All titles have a small letter second; words in capitals, of which statements are full, need no look at them.
-            let titled = word.bytes().nth(1).is_some_and(|b| !b.is_ascii_uppercase())
+            let titled = word.as_bytes().get(1).is_some_and(|b| !b.is_ascii_uppercase())
                 && (TITLES.contains(&word)
                     || word.len() < 5 && TITLES.contains(&text.get(start..end + 1).unwrap_or_default()));
             let found = if titled {
