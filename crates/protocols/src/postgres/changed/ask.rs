@@ -8,7 +8,7 @@ use firsthand_sql::Changes;
 
 use super::super::batch::What;
 use super::super::dialect::PostgresDialect;
-use super::far::{ANY, runs_code, shape_of};
+use super::far::{ANY, runs_code, shape_of, stays_alone};
 use super::table::TableFacts;
 use crate::dialect::{Action, Looking, Thought};
 
@@ -75,20 +75,35 @@ impl PostgresDialect {
                 names.push(name.to_owned());
             }
         };
+        self.each_statement(&mut note);
+        (names, all)
+    }
+
+    /// Looks at all that the batch runs.
+    fn each_statement(&self, look: &mut dyn FnMut(Option<&Changes>, &Shape)) {
         for item in &self.batch.items {
             match &item.what {
                 What::Bind(portal) | What::Execute(Some(portal)) => {
                     let changes = portal.statement.as_ref().and_then(|it| it.changes.as_deref());
-                    shape_of(portal).into_iter().for_each(|shape| note(changes, shape));
+                    shape_of(portal).into_iter().for_each(|shape| look(changes, shape));
                 }
                 What::Query(range) => {
                     let plans = self.batch.plans.get(range.clone()).unwrap_or_default();
-                    plans.iter().for_each(|plan| note(plan.changes.as_deref(), &plan.shape));
+                    plans.iter().for_each(|plan| look(plan.changes.as_deref(), &plan.shape));
                 }
                 _ => {}
             }
         }
-        (names, all)
+    }
+
+    /// Whether anything may change along, by the definitions that statements are judged by. Where nothing does, a limit needs
+    /// no question about each table that is written: it would take longer than the write.
+    fn may_change_along(&self) -> bool {
+        let mut may = false;
+        self.each_statement(&mut |changes, shape| {
+            may |= (changes.is_some() || runs_code(shape)) && !stays_alone(shape);
+        });
+        may
     }
 
     /// Whether something is not known of tables that a limit has to know.
@@ -109,7 +124,11 @@ impl PostgresDialect {
         }
         let limits = |permit: &Permit| permit.affected_limit().is_some() || permit.affected_left().is_some();
         let limited = |answer: &Answer| answer.as_ref().is_ok_and(limits);
-        if !self.changed.looked && answers.iter().any(limited) && self.lacks_facts() {
+        if !self.changed.looked
+            && answers.iter().any(limited)
+            && self.may_change_along()
+            && self.lacks_facts()
+        {
             // Nobody keeps changed rows; but a limit has to know what changes along with them.
             self.changed.looked = true;
             self.look_at_tables(true, out);

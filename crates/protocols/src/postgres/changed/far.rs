@@ -48,7 +48,7 @@ pub(in super::super) fn runs_code(shape: &Shape) -> bool {
 }
 
 /// Whether nothing changes along, as the statement was judged.
-fn stays_alone(shape: &Shape) -> bool {
+pub(super) fn stays_alone(shape: &Shape) -> bool {
     let alone = |facts: &Arc<firsthand_model::statement::Facts>| {
         facts.opaque.is_none() && !facts.takes_along && !facts.code_writes
     };
