@@ -11,7 +11,7 @@ pub(crate) fn is_address(text: &str) -> bool {
     if text.len() > LONGEST || !text.bytes().any(|b| b.is_ascii_digit()) || !text.contains(' ') {
         return false;
     }
-    let parted = text.contains([',', '\n']);
+    let parted = text.bytes().any(|b| matches!(b, b',' | b'\n'));
     if parted && (ends_in_state(text) || ends_in_town(text)) || is_grid(text) {
         return true;
     }
