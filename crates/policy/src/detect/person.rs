@@ -578,8 +578,12 @@ fn holds(set: &HashSet<&'static str>, word: &str) -> bool {
     let mut buffer = [0_u8; MAX_WORD + 8];
     let mut len = 0;
     for (i, c) in word.chars().enumerate() {
-        let c =
-            if i == 0 { c.to_uppercase().next().unwrap_or(c) } else { c.to_lowercase().next().unwrap_or(c) };
+        let c = match (i, c.is_ascii()) {
+            (0, true) => c.to_ascii_uppercase(),
+            (_, true) => c.to_ascii_lowercase(),
+            (0, false) => c.to_uppercase().next().unwrap_or(c),
+            (_, false) => c.to_lowercase().next().unwrap_or(c),
+        };
         let Some(room) = buffer.get_mut(len..len + c.len_utf8()) else { return false };
         c.encode_utf8(room);
         len += c.len_utf8();
