@@ -14,7 +14,7 @@ use firsthand_adapters::record::kind_letter;
 use firsthand_auditlog::entry::fields::Fields;
 use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::keys::KeyStore;
-use firsthand_auditlog::reader::{ReadError, Reader};
+use firsthand_auditlog::reader::{Place, ReadError, Reader};
 use firsthand_auditlog::search::query::Query;
 use firsthand_auditlog::search::{Found, Search};
 use firsthand_model::identity::IdentityKind;
@@ -56,6 +56,9 @@ pub(crate) fn compare(data: &Path, tokens: &TokenStore, desk: &Desk) -> Result<(
     let whole = read(data, &mut said);
     if let Err(e) = &whole {
         tracing::error!("what the record says of tokens cannot be read, so it was compared in part: {e}");
+        // A damaged place hides nothing of what stands behind it: above all not that a token ended.
+        said.clear();
+        read_around(data, &mut said);
     }
     let mut differences = 0;
     let mut tell = |found: &'static str, done: bool, tok: &str, detail: Json, name: &str| {
@@ -156,6 +159,28 @@ fn read(data: &Path, said: &mut HashMap<String, Said>) -> Result<(), ReadError> 
     Ok(())
 }
 
+/// The same of a damaged record: of each segment as much as can be read.
+fn read_around(data: &Path, said: &mut HashMap<String, Said>) {
+    let Ok(reader) = Reader::open(data, Arc::new(RealIo::new())) else { return };
+    let segments = reader.segments().unwrap_or_default();
+    let mut opener = reader.opener();
+    for (at, name) in segments.iter().enumerate() {
+        let Ok(mut cursor) = reader.from_segment(*name) else { continue };
+        let next = segments.get(at + 1).map(|next| Place { epoch: next.epoch, position: next.first });
+        while let Ok(Some(stored)) = cursor.next() {
+            let place = stored.place;
+            if next.is_some_and(|next| place >= next) {
+                break;
+            }
+            let Ok(fields) = Fields::read(stored.leaf) else { continue };
+            if fields.k.starts_with("identity.token") {
+                let payload = opener.open(&stored, &fields);
+                learn(said, &Found { place, leaf: stored.leaf.to_vec(), payload });
+            }
+        }
+    }
+}
+
 fn learn(said: &mut HashMap<String, Said>, found: &Found) {
     let Ok(fields) = Fields::read(&found.leaf) else { return };
     let payload: Value =
@@ -248,6 +273,13 @@ mod tests {
             }
         });
         assert_eq!(compared(data).1, [""; 0], "they agree");
+        let (mut searched, mut walked) = (HashMap::new(), HashMap::new());
+        read(data, &mut searched).unwrap();
+        read_around(data, &mut walked);
+        assert_eq!(searched.len(), 4);
+        let made = |said: &HashMap<String, Said>| said.values().filter(|said| said.made.is_some()).count();
+        assert_eq!((made(&searched), made(&walked)), (4, 4));
+        assert!(searched.keys().all(|tok| walked.contains_key(tok)));
         let before = std::fs::read_to_string(&file).unwrap();
         // As a crash leaves it between the entry and the act.
         with(data, async |desk| {

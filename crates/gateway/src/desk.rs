@@ -218,6 +218,10 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
             "check that the data folder can be written by this user".to_owned()
         }
         StoreError::Exposed { path, .. } => only_for_its_owner(path),
+        StoreError::Foreign { .. } => {
+            "send the gateway SIGHUP: it reads the file again and compares it with the record; then try again"
+                .to_owned()
+        }
         StoreError::Damaged { .. } => "restore the file from a backup; no token works without it".to_owned(),
     };
     match e {
@@ -225,6 +229,7 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
         StoreError::Io { .. }
         | StoreError::Crypto(_)
         | StoreError::Exposed { .. }
+        | StoreError::Foreign { .. }
         | StoreError::Damaged { .. } => Failure::later(e.to_string(), hint).there(),
         StoreError::Taken(_) | StoreError::NotFound(_) | StoreError::RevokedBefore(_) => {
             Failure::new(e.to_string(), hint)

@@ -139,7 +139,12 @@ struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// A file that may not grow (`ulimit -f`): the write's error says so, and commands are refused as on a full disk.
+    _too_large: Signal,
 }
+
+/// SIGXFSZ (signal(7)), for which there is no name.
+const SIGXFSZ: i32 = 25;
 
 impl Signals {
     /// From now on none of them ends the process by itself. Needs to be inside the runtime.
@@ -153,6 +158,7 @@ impl Signals {
             hangup: listen(SignalKind::hangup())?,
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            _too_large: listen(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 }

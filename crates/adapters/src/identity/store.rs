@@ -53,6 +53,12 @@ pub enum StoreError {
         /// What is wrong.
         what: String,
     },
+    /// The file is not as it was read: somebody else has written it, and nobody has looked at what it says now.
+    #[error("token store {} was changed by somebody else", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A valid token of this name is there.
     #[error("there is a valid token `{0}` already")]
     Taken(String),
@@ -79,6 +85,13 @@ struct Content {
     #[serde(with = "b64")]
     decoy: [u8; 32],
     tokens: Vec<Token>,
+}
+
+impl Content {
+    /// Whether it says the same.
+    fn says(&self, other: &Self) -> bool {
+        matches!((serde_json::to_vec(self), serde_json::to_vec(other)), (Ok(a), Ok(b)) if a == b)
+    }
 }
 
 /// What readers see: the content and two ways to find a token in it.
@@ -245,7 +258,7 @@ impl TokenStore {
     /// # Errors
     /// [`StoreError::Taken`] when another took the name since, [`StoreError::Io`].
     pub fn add(&self, token: &Arc<Token>) -> Result<(), StoreError> {
-        self.change(|content| {
+        self.change(false, |content| {
             let now = micros(token.created);
             if content.tokens.iter().any(|t| t.name == token.name && t.state(now) == State::Valid) {
                 return Err(StoreError::Taken(token.name.clone()));
@@ -274,7 +287,7 @@ impl TokenStore {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Io`].
     pub fn revoke(&self, id: &str, now: UnixMicros) -> Result<(), StoreError> {
-        self.change(|content| match content.tokens.iter_mut().find(|t| t.id == id) {
+        self.change(true, |content| match content.tokens.iter_mut().find(|t| t.id == id) {
             Some(token) => {
                 token.revoked.get_or_insert(timestamp(now));
                 Ok(())
@@ -292,12 +305,33 @@ impl TokenStore {
     }
 
     /// Reads, changes, writes: alone among threads (mutex) and processes (lock file).
-    fn change(&self, change: impl FnOnce(&mut Content) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    ///
+    /// What another hand wrote counts once it was read again and compared with the record, not by the way: a file from a
+    /// backup would bring back what has been revoked since. Only what `ends` something is done all the same, to what is in
+    /// force and to what stands in the file.
+    fn change(
+        &self,
+        ends: bool,
+        change: impl Fn(&mut Content) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let _thread = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let _process = lock(&self.path)?;
+        let known = self.snapshot.load().content();
         let mut content = match read(&self.path)? {
+            Some(mut content) if !content.says(&known) => {
+                if !ends {
+                    return Err(StoreError::Foreign { path: self.path.clone() });
+                }
+                let mut known = known;
+                change(&mut known)?;
+                if change(&mut content).is_ok() {
+                    write(&self.path, &content)?;
+                }
+                self.snapshot.store(Arc::new(Snapshot::of(known)));
+                return Ok(());
+            }
             Some(content) => content,
-            None => self.snapshot.load().content(),
+            None => known,
         };
         change(&mut content)?;
         write(&self.path, &content)?;
@@ -450,7 +484,16 @@ mod tests {
         let stores: Vec<_> = (0..4).map(|_| TokenStore::open(dir.path()).unwrap()).collect();
         std::thread::scope(|scope| {
             for (i, store) in stores.iter().enumerate() {
-                scope.spawn(move || (0..5).for_each(|n| drop(create(store, &format!("bot-{i}-{n}")))));
+                scope.spawn(move || {
+                    for n in 0..5 {
+                        let bot = store.prepare(&new(&format!("bot-{i}-{n}")), "root", NOW).unwrap();
+                        // What the others have written is read before something is added to it.
+                        while let Err(e) = store.add(&bot.token) {
+                            assert!(matches!(e, StoreError::Foreign { .. }), "{e}");
+                            store.reload().unwrap();
+                        }
+                    }
+                });
             }
         });
         assert_eq!(TokenStore::open(dir.path()).unwrap().list().len(), 20);
@@ -467,6 +510,25 @@ mod tests {
         create(&again, "bot2");
         store.reload().unwrap();
         assert_eq!(store.list().len(), 2);
+    }
+
+    #[test]
+    fn what_another_hand_wrote_does_not_count_by_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.json");
+        let store = TokenStore::open(dir.path()).unwrap();
+        let bot = create(&store, "bot");
+        let backup = fs::read(&path).unwrap();
+        store.revoke(&bot.token.id, NOW).unwrap();
+        fs::write(&path, backup).unwrap();
+        let other = store.prepare(&new("other"), "root", NOW).unwrap();
+        let refused = store.add(&other.token).unwrap_err();
+        assert!(matches!(refused, StoreError::Foreign { .. }), "{refused}");
+        assert!(store.list()[0].revoked.is_some(), "what is in force is as it was");
+        store.revoke(&bot.token.id, NOW).unwrap();
+        assert!(TokenStore::open(dir.path()).unwrap().list()[0].revoked.is_some(), "what ends, ends");
+        store.reload().unwrap();
+        store.add(&other.token).unwrap();
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn parts(function: Option<u32>, known: Option<&Known>, (parameters, cut): (Json,
 
 #[cfg(test)]
 mod tests {
+    use super::super::radius::{Count, count};
     use super::*;
 
     /// A FunctionCall's body: all in binary.
@@ -143,5 +144,11 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(parts.parameters.as_bytes()), parameters);
         }
         assert_eq!(unreadable(&[0, 0, 3, 184]).text.text, "function call 952");
+    }
+
+    #[test]
+    fn what_a_called_function_changes_is_not_told() {
+        let shape = parts(Some(1598), None, (Json::default(), false)).shape;
+        assert!(matches!(count(&shape, None), Count::Untold));
     }
 }

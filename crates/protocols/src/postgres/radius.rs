@@ -120,14 +120,14 @@ impl Radius {
 }
 
 /// Whether the number of rows that a command affects is told before it commits.
-enum Count {
+pub(super) enum Count {
     /// It changes no rows, as far as is known.
     NoWrite,
     Told,
     Untold,
 }
 
-fn count(shape: &Shape, changes: Option<&Changes>) -> Count {
+pub(super) fn count(shape: &Shape, changes: Option<&Changes>) -> Count {
     // What it means says more than its text: EXECUTE and FETCH by what they stand for.
     let told = shape.facts.as_ref().filter(|facts| facts.opaque.is_none());
     if shape.plain_read || told.is_some_and(|facts| !facts.effects.has(Effect::Write)) {
@@ -140,6 +140,8 @@ fn count(shape: &Shape, changes: Option<&Changes>) -> Count {
     };
     match shape.tag.as_str() {
         _ if untold => Count::Untold,
+        // A call by the protocol's own FunctionCall: what the function changes nobody tells.
+        "" if shape.effects.has(Effect::Execute) => Count::Untold,
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => Count::Told,
         // What fills a new relation tells as `SELECT n` how many rows it has put there; WITH NO DATA puts none.
         "CREATE TABLE AS" | "SELECT INTO" | "CREATE MATERIALIZED VIEW" => Count::Told,
@@ -498,9 +500,10 @@ impl PostgresDialect {
                     return Some(self.undo(&refusal, Some(rows), len, walk, out));
                 }
             };
-            self.radius.sum = self.radius.sum.saturating_add(rows).saturating_add(along);
-            if limit.of_transaction && self.radius.sum > limit.most {
-                let refusal = over(rows, along, self.radius.sum, &limit);
+            // What is refused is undone, and no part of the sum: behind ROLLBACK TO a smaller write may still be made.
+            let sum = self.radius.sum.saturating_add(rows).saturating_add(along);
+            if limit.of_transaction && sum > limit.most {
+                let refusal = over(rows, along, sum, &limit);
                 return Some(self.undo(&refusal, Some(rows), len, walk, out));
             }
             let affected =
@@ -508,6 +511,7 @@ impl PostgresDialect {
             if let Some(Err(refusal)) = affected {
                 return Some(self.undo(&refusal, Some(rows), len, walk, out));
             }
+            self.radius.sum = sum;
         }
         if ending == Ending::Suspended
             && let Some(limit) = self.flight.take_limit()
