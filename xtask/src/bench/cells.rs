@@ -261,6 +261,9 @@ pub(super) fn busy_peak_mib(bed: &Bed, peer: &Peer, seconds: u32) -> Result<f64>
     Ok(proc::peak_kib(pid)? as f64 / 1024.0)
 }
 
+/// After so long without anything to do a session is idle: it looks at that every five seconds.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(12);
+
 /// KiB of resident memory for each of `count` idle sessions.
 pub(super) fn idle_session_kib(peer: &Peer, count: u32) -> Result<f64> {
     let pid = peer.pid.context("the server itself is not measured")?;
@@ -274,6 +277,8 @@ pub(super) fn idle_session_kib(peer: &Peer, count: u32) -> Result<f64> {
         client.drain("select 1")?;
         sessions.push(client);
     }
+    // A session that has nothing to do for some seconds gives its buffers back: it is idle sessions that are measured.
+    std::thread::sleep(IDLE);
     let after = proc::resident_kib(pid)?;
     Ok(after.saturating_sub(before) as f64 / f64::from(count))
 }

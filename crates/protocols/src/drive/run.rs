@@ -16,7 +16,7 @@ use firsthand_model::time::MonoMicros;
 use firsthand_session::breaker::Broken;
 use firsthand_session::port::{BoxFuture, ByteStream, Need, RecordError, Waiting};
 use firsthand_session::{Answer, Refusal, Session};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::outbox::Outbox;
@@ -24,7 +24,7 @@ use super::sessions::{CancelRoute, Handle};
 use super::thinkers::{Pondering, Thinkers};
 use crate::dialect::{Action, Dialect};
 
-/// The first size of a read; what an idle session keeps per direction.
+/// The first size of a read; what a session keeps per direction that is not idle.
 const READ_MIN: usize = 4 << 10;
 /// The largest size of a read: beyond it a system call costs little of what copying does.
 const READ_MAX: usize = 128 << 10;
@@ -109,6 +109,9 @@ impl Inlet {
 
     /// Reads once. `Ready(Ok(0))` at the end.
     fn poll_read(&mut self, stream: &mut dyn ByteStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buf.capacity() == 0 {
+            return self.poll_first(stream, cx);
+        }
         if self.buf.capacity() - self.buf.len() < self.size / 2 {
             self.buf.reserve(self.size);
         }
@@ -122,8 +125,26 @@ impl Inlet {
         read
     }
 
-    fn give_back(&mut self) {
-        if self.buf.is_empty() && self.buf.capacity() > READ_MIN {
+    /// The read that ends a session's idleness: it gets a buffer only if something came.
+    fn poll_first(&mut self, stream: &mut dyn ByteStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut first = [0; READ_MIN];
+        let mut first = ReadBuf::new(&mut first);
+        match Pin::new(stream).poll_read(cx, &mut first) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            Poll::Ready(Ok(())) => {
+                let came = first.filled();
+                if !came.is_empty() {
+                    self.buf.reserve(self.size);
+                    self.buf.extend_from_slice(came);
+                }
+                Poll::Ready(Ok(came.len()))
+            }
+        }
+    }
+
+    fn give_back(&mut self, idle: bool) {
+        if self.buf.is_empty() && (idle || self.buf.capacity() > READ_MIN) {
             (self.buf, self.size) = (BytesMut::new(), READ_MIN);
         }
     }
@@ -574,8 +595,9 @@ impl Running {
             );
             self.finish(Some(refusal), AbandonReason::SessionEnded, "idle");
         } else {
-            self.from_client.give_back();
-            self.from_server.give_back();
+            let idle = over(self.last_traffic, TICK);
+            self.from_client.give_back(idle);
+            self.from_server.give_back(idle);
         }
         true
     }
@@ -666,5 +688,34 @@ impl Running {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    #[tokio::test]
+    async fn an_idle_session_keeps_no_buffers_and_reads_on() {
+        let (mut there, mut here) = tokio::io::duplex(3 * READ_MIN);
+        let mut inlet = Inlet::new(BytesMut::with_capacity(READ_MIN));
+        inlet.give_back(false);
+        assert_eq!(inlet.buf.capacity(), READ_MIN, "it may go on at any moment");
+        inlet.give_back(true);
+        assert_eq!(inlet.buf.capacity(), 0);
+        let nothing = poll_fn(|cx| Poll::Ready(inlet.poll_read(&mut here, cx).is_pending())).await;
+        assert!(nothing && inlet.buf.capacity() == 0, "to look needs no buffer");
+        there.write_all(&[7; READ_MIN + 100]).await.unwrap();
+        let mut got = 0;
+        while got < READ_MIN + 100 {
+            got += poll_fn(|cx| inlet.poll_read(&mut here, cx)).await.unwrap();
+        }
+        assert_eq!(&*inlet.buf, &[7; READ_MIN + 100]);
+        inlet.give_back(true);
+        assert_eq!(inlet.buf.len(), got, "what is not taken yet stays");
+        drop(there);
+        inlet.buf.clear();
+        assert_eq!(poll_fn(|cx| inlet.poll_read(&mut here, cx)).await.unwrap(), 0);
     }
 }
