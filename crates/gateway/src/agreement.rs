@@ -225,12 +225,10 @@ mod tests {
 
     fn new(name: &str) -> NewToken {
         NewToken {
-            name: name.to_owned(),
-            kind: TokenKind::Agent,
             on_behalf_of: Some("ada@example.com".to_owned()),
             targets: vec!["shop".to_owned()],
-            roles: Vec::new(),
             ttl_seconds: Some(60),
+            ..NewToken::new(name, TokenKind::Agent)
         }
     }
 
@@ -311,6 +309,28 @@ mod tests {
             ["kept revoked-in-file", "raised changed", "forged not-in-record", "lost not-in-file"]
         );
         assert_eq!(compared(data).1, [""; 0], "it is told once");
+    }
+
+    /// The file of another data folder: not as many entries as it has tokens.
+    #[test]
+    fn so_many_differences_are_told_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, file) = (dir.path(), dir.path().join("tokens.json"));
+        with(data, async |desk| {
+            desk.create_token(&new("bot"), &who::own(&desk.keys)).await.unwrap();
+        });
+        let mut content: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let tokens = content["tokens"].as_array_mut().unwrap();
+        let bot = tokens[0].clone();
+        for n in 0..=TOLD_MAX {
+            let mut other = bot.clone();
+            other["id"] = json!(format!("tok-{n:016x}"));
+            other["name"] = json!(format!("other-{n}"));
+            tokens.push(other);
+        }
+        std::fs::write(&file, content.to_string()).unwrap();
+        assert_eq!(compared(data).1.len(), TOLD_MAX);
+        assert_eq!(compared(data).1.len(), 1, "what was left out is told the next time");
     }
 
     #[test]

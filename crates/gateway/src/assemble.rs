@@ -15,6 +15,7 @@ use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::ids::Uuid7;
 use firsthand_adapters::record::{Found, Record, kind_letter};
 use firsthand_adapters::targets::TargetTable;
+use firsthand_auditlog::reader::Place;
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::json::{Json, Object};
 use firsthand_protocols::budget::Budget;
@@ -58,8 +59,8 @@ pub(crate) struct Gateway {
     pub(crate) budget: Arc<Budget>,
     /// Since when.
     pub(crate) started: Instant,
-    /// Entries of the log that earlier runs have written.
-    pub(crate) earlier: u64,
+    /// Where the entries of this run begin.
+    pub(crate) began: Place,
     /// What was used earlier today is counted, or has been.
     pub(crate) counting: AtomicBool,
     targets: TargetTable,
@@ -118,6 +119,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     agreement::compare(&config.data_dir, &desk.tokens, &desk)?;
     let config = ArcSwap::from_pointee(config);
     let started = Instant::now();
+    let began = Place { epoch: record.recorder().log().epoch(), position: found.entries };
     let gateway = Gateway {
         config,
         engine,
@@ -128,7 +130,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         web_tls,
         budget,
         started,
-        earlier: found.entries,
+        began,
         counting: AtomicBool::new(false),
         targets,
         credentials,

@@ -10,7 +10,7 @@ use firsthand_adapters::clock::wall;
 use firsthand_auditlog::entry::fields::Fields;
 use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::reader::cursor::Cursor;
-use firsthand_auditlog::reader::{ReadError, Reader};
+use firsthand_auditlog::reader::{Place, ReadError, Reader};
 use firsthand_model::amount::{Amount, Amounts};
 use firsthand_model::outcome::Outcome;
 use firsthand_session::usage::{DAY_US, Usage, day_of};
@@ -23,7 +23,7 @@ pub(crate) fn count(gateway: &Gateway) {
     if known || gateway.counting.swap(true, SeqCst) {
         return;
     }
-    let (engine, data, before) = (Arc::clone(&gateway.engine), gateway.data_dir(), gateway.earlier);
+    let (engine, data, before) = (Arc::clone(&gateway.engine), gateway.data_dir(), gateway.began);
     std::thread::spawn(move || match used_today(&data, before, &engine.usage) {
         Ok(()) => engine.usage.all_counted(),
         Err(why) => tracing::error!(
@@ -32,16 +32,16 @@ pub(crate) fn count(gateway: &Gateway) {
     });
 }
 
-/// Tells what commands of today used that ended before this position of the log. Only leaves are looked at, from the segment
+/// Tells what commands of today used that ended before this place in the log. Only leaves are looked at, from the segment
 /// on that was being written at midnight.
-fn used_today(data: &Path, before: u64, usage: &Usage) -> Result<(), String> {
+fn used_today(data: &Path, before: Place, usage: &Usage) -> Result<(), String> {
     let now = wall();
     let midnight = now.0 - now.0 % DAY_US;
     let reader = Reader::open(data, Arc::new(RealIo::new())).map_err(|e| e.to_string())?;
     let mut entries = from_midnight(&reader, midnight).map_err(|e| e.to_string())?;
     let mut used = Used::default();
     while let Some(entry) = entries.next().map_err(|e| e.to_string())? {
-        if entry.place.position >= before {
+        if entry.place >= before {
             break;
         }
         let fields = Fields::read(entry.leaf).map_err(|e| e.to_string())?;
@@ -130,4 +130,33 @@ fn amounts(fields: &Fields<'_>) -> Amounts {
         ..Outcome::default()
     };
     outcome.amounts()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(kind: &str, command: u64, rows: u64) -> String {
+        format!(
+            r#"{{"affected":{rows},"bytes":0,"cmd":{command},"k":"{kind}","mono":1,"n":1,"rows":{rows},"sid":"s","t":"2026-11-28T00:00:00.000000Z","tag":"SELECT","v":1,"who":{{"agent":"a-1","chain":[],"db":"d","role":"r","target":"t"}}}}"#
+        )
+    }
+
+    /// More transfers without an end than are remembered count before their end: too much rather than too little.
+    #[test]
+    fn transfers_beyond_those_that_are_remembered_count_at_once() {
+        for count in [OPEN_MAX, OPEN_MAX + 1] {
+            let mut used = Used::default();
+            for command in 0..count {
+                let leaf = entry("stream", command as u64, 2);
+                used.take(&Fields::read(leaf.as_bytes()).unwrap());
+            }
+            assert_eq!(used.open.len(), if count > OPEN_MAX { 1 } else { OPEN_MAX });
+            let leaf = entry("command.completed", 0, 3);
+            used.take(&Fields::read(leaf.as_bytes()).unwrap());
+            // The first has ended: with its own count where it was remembered, with both where it was not.
+            let twice = u64::from(count > OPEN_MAX);
+            assert_eq!(used.all()["a-1"].rows, 2 * (count as u64 - 1) + 3 + 2 * twice, "{count}");
+        }
+    }
 }

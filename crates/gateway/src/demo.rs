@@ -169,12 +169,10 @@ async fn token(running: &Running) -> Result<Secret, Failure> {
         desk.revoke_token(AGENT, &by).await?;
     }
     let new = NewToken {
-        name: AGENT.to_owned(),
-        kind: TokenKind::Agent,
         on_behalf_of: Some(PERSON.to_owned()),
         targets: vec![shop::DATABASE.to_owned()],
-        roles: Vec::new(),
         ttl_seconds: Some(TOKEN_SECONDS),
+        ..NewToken::new(AGENT, TokenKind::Agent)
     };
     Ok(desk.create_token(&new, &by).await?.secret)
 }

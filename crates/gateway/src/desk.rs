@@ -294,14 +294,7 @@ mod tests {
     }
 
     fn new(name: &str) -> NewToken {
-        NewToken {
-            name: name.to_owned(),
-            kind: TokenKind::Agent,
-            on_behalf_of: None,
-            targets: vec!["shop".to_owned()],
-            roles: Vec::new(),
-            ttl_seconds: None,
-        }
+        NewToken { targets: vec!["shop".to_owned()], ..NewToken::new(name, TokenKind::Agent) }
     }
 
     #[tokio::test]

@@ -337,7 +337,7 @@ impl Engine {
         let (engine, purse) = (Arc::clone(self), Arc::new(Purse::new(seat)));
         let session = Session { engine, facts, limits, opened, asked, breaker, purse, closed: false };
         if let Some(most) = over
-            && session.note(LIMIT, passed(&most, "sessions")).is_err()
+            && session.note(LIMIT, passed(&most, "sessions", None)).is_err()
         {
             session.close("record", String::new());
             return Err(Refusal::not_recorded());

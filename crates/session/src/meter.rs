@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use firsthand_model::amount::{Amount, Amounts, Labelled, Limits, Most};
+use firsthand_model::id::CommandNumber;
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::Outcome;
 
@@ -117,7 +118,7 @@ impl Meter {
         {
             self.passed.get_or_insert((most.clone(), "time"));
         }
-        self.passed.filter(|_| !self.told).map(|(most, what)| passed(&most, what))
+        self.passed.filter(|_| !self.told).map(|(most, what)| passed(&most, what, None))
     }
 
     fn observe(&mut self, amount: Amount, n: u64) {
@@ -130,10 +131,13 @@ impl Meter {
     }
 }
 
-/// What is noted of a limit that was passed.
-pub(crate) fn passed(most: &Most, what: &str) -> Json {
+/// What is noted of a limit that was passed; of a command, where it is still running.
+pub(crate) fn passed(most: &Most, what: &str, command: Option<CommandNumber>) -> Json {
     let mut detail = Vec::new();
     let mut o = Object::open(&mut detail);
+    if let Some(CommandNumber(number)) = command {
+        o.number("cmd", number);
+    }
     o.string("limit", &most.limit);
     o.number("most", most.most);
     o.string("of", what);

@@ -404,6 +404,26 @@ mod tests {
         Purse::new(Seat { account, number: 1 })
     }
 
+    /// Nobody is forgotten to let somebody in, but those who have no session and whose day is over.
+    #[test]
+    fn as_many_identities_are_known_as_may_be() {
+        let usage = Usage::default();
+        let seated = purse(&usage, "seated");
+        for n in 1..ACCOUNTS_MAX {
+            assert!(usage.account_of(&n.to_string()).is_some());
+        }
+        assert!(usage.account_of("one too many").is_none());
+        assert!(usage.account_of("1").is_some(), "who is known is let in");
+        usage.used_earlier("2", 9, &Amounts::default());
+        assert!(
+            usage.account_of("somebody new").is_some(),
+            "who had no session since yesterday is forgotten"
+        );
+        let known = usage.accounts.lock().unwrap();
+        assert!(known.contains_key("seated") && known.contains_key("2") && !known.contains_key("3"));
+        drop((known, seated));
+    }
+
     #[test]
     fn sums_are_of_a_session_and_of_an_identitys_day() {
         let usage = Usage::default();

@@ -137,12 +137,10 @@ mod tests {
 
         fn create(&self, name: &str) -> Created {
             let new = NewToken {
-                name: name.to_owned(),
-                kind: TokenKind::Agent,
                 on_behalf_of: Some("ada@example.com".to_owned()),
                 targets: vec!["shop".to_owned()],
-                roles: Vec::new(),
                 ttl_seconds: Some(60),
+                ..NewToken::new(name, TokenKind::Agent)
             };
             let created = self.store.prepare(&new, "root", NOW).unwrap();
             self.store.add(&created.token).unwrap();

@@ -415,12 +415,10 @@ mod tests {
 
     fn new(name: &str) -> NewToken {
         NewToken {
-            name: name.to_owned(),
-            kind: TokenKind::Agent,
             on_behalf_of: Some("ada@example.com".to_owned()),
             targets: vec!["shop".to_owned()],
-            roles: Vec::new(),
             ttl_seconds: Some(60),
+            ..NewToken::new(name, TokenKind::Agent)
         }
     }
 

@@ -205,6 +205,13 @@ pub enum BadToken {
 }
 
 impl NewToken {
+    /// One that names somebody and opens nothing yet.
+    #[must_use]
+    pub fn new(name: &str, kind: TokenKind) -> Self {
+        let (on_behalf_of, targets, roles, ttl_seconds) = (None, Vec::new(), Vec::new(), None);
+        Self { name: name.to_owned(), kind, on_behalf_of, targets, roles, ttl_seconds }
+    }
+
     /// Checks what does not need the store.
     ///
     /// # Errors

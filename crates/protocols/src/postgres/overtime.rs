@@ -3,7 +3,6 @@
 //! it does whenever a statement is cancelled.
 
 use bytes::Bytes;
-use firsthand_model::json::{Json, Object};
 use firsthand_model::time::MonoMicros;
 use firsthand_session::Permit;
 use firsthand_wire::postgres::backend::{Report, TransactionStatus};
@@ -52,8 +51,7 @@ impl PostgresDialect {
         timed.ends = Some(MonoMicros(now.0.saturating_add(AGAIN_US)));
         let again = std::mem::replace(&mut timed.stopped, true);
         if !again {
-            let Some(refusal) = running.permit.overtime() else { return };
-            let detail = told(&refusal.rule, timed.most_us, running.permit.number().0);
+            let Some((refusal, detail)) = running.permit.overtime() else { return };
             out.push(Action::Note { what: "limit", detail, reply: Bytes::new() });
             self.overtime = Some(Box::new(refusal));
         }
@@ -79,15 +77,4 @@ impl PostgresDialect {
         walk.quiet = walk.quiet.max(walk.at + told.len()).min(walk.input.len());
         (told.len(), ready.map(|(end, status)| (end - len + told.len(), status)))
     }
-}
-
-fn told(limit: &str, most_us: u64, command: u64) -> Json {
-    let mut detail = Vec::new();
-    let mut o = Object::open(&mut detail);
-    o.number("cmd", command);
-    o.string("limit", limit);
-    o.number("most", most_us);
-    o.string("of", "time");
-    o.close();
-    Json::from_written(detail)
 }
