@@ -369,23 +369,28 @@ fn who_follows_gets_nothing_more_once_the_token_is_revoked() {
     assert_eq!(code, Some(1), "{talk}");
 }
 
-#[test]
-fn a_token_that_is_revoked_while_its_request_comes_in_does_nothing_more() {
-    let gateway = alone();
-    let ops = admin(&gateway);
+/// A request for a token that has been let in, and is asked for its body.
+fn begun(gateway: &Gateway, who: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", gateway.http_port())).unwrap();
-    let body = r#"{"name":"successor","kind":"agent","targets":["shop"]}"#;
     write!(
         stream,
         "POST /v1/tokens HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: {}\r\n{JSON}{}\r\n",
         body.len(),
-        bearer(&ops)
+        bearer(who)
     )
     .unwrap();
-    // It has been let in, and is asked for the rest.
     let mut said = [0; 25];
     stream.read_exact(&mut said).unwrap();
     assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+#[test]
+fn a_token_that_is_revoked_while_its_request_comes_in_does_nothing_more() {
+    let gateway = alone();
+    let ops = admin(&gateway);
+    let body = r#"{"name":"successor","kind":"agent","targets":["shop"]}"#;
+    let mut stream = begun(&gateway, &ops, body);
     gateway.cli(&["token", "revoke", "ops"]).unwrap();
     stream.write_all(body.as_bytes()).unwrap();
     let mut status = [0; 12];
@@ -401,16 +406,7 @@ fn what_is_recorded_is_done_also_when_who_asked_has_left() {
     let ops = admin(&gateway);
     for n in 0..20 {
         let body = format!(r#"{{"name":"made-{n}","kind":"agent","targets":["shop"]}}"#);
-        let mut stream = TcpStream::connect(("127.0.0.1", gateway.http_port())).unwrap();
-        write!(
-            stream,
-            "POST /v1/tokens HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: {}\r\n{JSON}{}\r\n",
-            body.len(),
-            bearer(&ops)
-        )
-        .unwrap();
-        let mut said = [0; 25];
-        stream.read_exact(&mut said).unwrap();
+        let mut stream = begun(&gateway, &ops, &body);
         stream.write_all(body.as_bytes()).unwrap();
     }
     // Nobody waited for an answer. This one comes after all of them that have begun: acts on tokens take turns.

@@ -297,6 +297,24 @@ impl File for RealFile {
 mod tests {
     use super::*;
 
+    /// Beyond the file's end, and where a file system takes no direct writes, what is stored goes the plain way.
+    #[test]
+    fn what_cannot_be_written_directly_is_stored_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let io = RealIo::new();
+        let path = dir.path().join("a");
+        let file = io.create(&path).unwrap();
+        file.allocate(5000).unwrap();
+        file.fill(0, 5000).unwrap();
+        file.store(0, &[1; 100]).unwrap();
+        file.store(100, &[2; 4800]).unwrap();
+        file.store(4900, &[3; 100]).unwrap();
+        file.write_at(0, b"x").unwrap();
+        let bytes = read_all(&*file, 10_000).unwrap();
+        let want = [&b"x"[..], &[1; 99], &[2; 4800], &[3; 100]].concat();
+        assert_eq!(bytes, want);
+    }
+
     #[test]
     fn a_real_file_is_made_filled_sealed_and_listed() {
         let dir = tempfile::tempdir().unwrap();

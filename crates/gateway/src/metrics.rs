@@ -186,8 +186,17 @@ impl Source {
             Some(&Unit::Bytes),
             get(&counters.bytes),
         )?;
-        page.counter("log_syncs", "Calls of fdatasync", None, get(&counters.syncs))?;
-        page.histogram("log_sync", "What a call of fdatasync took", &counters.sync_times)?;
+        page.counter(
+            "log_syncs",
+            "Writes to the log that were waited for until they were on disk",
+            None,
+            get(&counters.syncs),
+        )?;
+        page.histogram(
+            "log_sync",
+            "What such a write took, with the waiting for the disk",
+            &counters.sync_times,
+        )?;
         page.counter("log_refused", "Entries that the log did not take", None, get(&counters.refused))?;
         let waiting = float(health.next.saturating_sub(health.durable));
         page.gauge("log_waiting", "Entries queued and not durable yet", None, waiting)?;

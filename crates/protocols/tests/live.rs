@@ -175,6 +175,17 @@ impl Through {
         self.say(&out, 1)
     }
 
+    /// In the simple or the extended protocol.
+    fn ask(&mut self, text: &str, simple: bool) -> Told {
+        if simple {
+            return self.query(text);
+        }
+        let mut out = BytesMut::new();
+        extended(&mut out, text);
+        frontend::encode_sync(&mut out);
+        self.say(&out, 1)
+    }
+
     fn feed(&mut self) {
         while self.dialect.wants_client() && !self.client.is_empty() {
             let before = self.client.len();
@@ -585,14 +596,7 @@ fn told(server: &Server, second: &mut Session) {
                 through.query(restore);
             }
             let from = through.entries();
-            let said = if simple {
-                through.query(text)
-            } else {
-                let mut out = BytesMut::new();
-                extended(&mut out, text);
-                frontend::encode_sync(&mut out);
-                through.say(&out, 1)
-            };
+            let said = through.ask(text, simple);
             let seen = tags(&said).replace("12n", "");
             assert!(matches!(seen.as_str(), "CZ" | "TDCZ"), "{text}: {seen}");
             let changed = through.changed(from);

@@ -25,7 +25,7 @@ use super::thinkers::{Pondering, Thinkers};
 use crate::dialect::{Action, Dialect};
 
 /// The first size of a read; what a session keeps per direction that is not idle.
-const READ_MIN: usize = 4 << 10;
+const READ_MIN: usize = 2 << 10;
 /// The largest size of a read: beyond it a system call costs little of what copying does.
 const READ_MAX: usize = 128 << 10;
 /// Client bytes taken in while the dialect waits for an answer: read on, so that a client that leaves is noticed.

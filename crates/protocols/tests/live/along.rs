@@ -177,24 +177,20 @@ fn outside(server: &Server) {
         assert_eq!(quiet.counted(from, text).0, "", "{text}");
     }
     assert_eq!(quiet.noted(), 0);
+    let empties = |through: &mut Through| {
+        let from = through.entries();
+        through.query("INSERT INTO emptied VALUES (1)");
+        let said = through.counted(from, "INSERT INTO emptied");
+        assert_eq!(said, (String::new(), "changed-rows:truncate".to_owned()));
+    };
     // A trigger that empties what the transaction itself has filled.
     through.query("BEGIN");
     through.query("INSERT INTO log VALUES ('a'), ('b')");
-    let from = through.entries();
-    through.query("INSERT INTO emptied VALUES (1)");
-    assert_eq!(
-        through.counted(from, "INSERT INTO emptied"),
-        (String::new(), "changed-rows:truncate".to_owned())
-    );
+    empties(&mut through);
     through.query("ROLLBACK");
     // And one that empties what was there before.
     through.query("INSERT INTO log VALUES ('a'), ('b')");
-    let from = through.entries();
-    through.query("INSERT INTO emptied VALUES (1)");
-    assert_eq!(
-        through.counted(from, "INSERT INTO emptied"),
-        (String::new(), "changed-rows:truncate".to_owned())
-    );
+    empties(&mut through);
     through.query("SET track_counts TO off");
     let from = through.entries();
     through.query("DELETE FROM cust WHERE id = 9");

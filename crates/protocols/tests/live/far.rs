@@ -90,14 +90,7 @@ fn cases(server: &Server, second: &mut Session, kept: ChangedRows) {
             if !before.is_empty() {
                 through.query(before);
             }
-            let said = if simple {
-                through.query(text)
-            } else {
-                let mut out = BytesMut::new();
-                extended(&mut out, text);
-                frontend::encode_sync(&mut out);
-                through.say(&out, 1)
-            };
+            let said = through.ask(text, simple);
             let want = if *runs { (String::new(), 'T') } else { ("RF003".to_owned(), 'E') };
             assert_eq!(ended(&said), want, "{what}");
             let end = through.query(if *runs { "ROLLBACK" } else { "COMMIT" });
