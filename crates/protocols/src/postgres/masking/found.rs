@@ -265,9 +265,10 @@ impl Finder<'_> {
     }
 
     fn network(&mut self, network: Network, value: &[u8], out: &mut Vec<u8>) -> bool {
-        if let Some(text) = network.read(value)
-            && self.scan(&text, self.column) > 0
-        {
+        let (column, mut room) = (self.column, std::mem::take(&mut self.tools.text));
+        let found = network.read(value, &mut room).is_some_and(|text| self.scan(text, column) > 0);
+        self.tools.text = room;
+        if found {
             let mask = self.tools.found.first().map(|found| network.mask(found));
             return mask.is_some_and(|mask| mask.mask(value, &Keyed(&*self.tools.values), out));
         }

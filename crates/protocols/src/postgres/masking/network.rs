@@ -1,6 +1,6 @@
 //! Addresses in columns of the types that are made for them: `inet`, `cidr`, `macaddr`. What a text says openly they say too.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use firsthand_session::port::Found;
@@ -48,27 +48,31 @@ impl Network {
         }
     }
 
-    /// The address as text.
-    pub(super) fn read(self, value: &[u8]) -> Option<String> {
+    /// The address as text, written into `room` where it does not come as one.
+    pub(super) fn read<'a>(self, value: &'a [u8], room: &'a mut Vec<u8>) -> Option<&'a str> {
         if self.format == Format::Text {
-            return str::from_utf8(value).ok().map(str::to_owned);
+            return str::from_utf8(value).ok();
         }
+        room.clear();
         if matches!(self.oid, MACADDR | MACADDR8) {
-            let mut text = String::new();
             for (at, byte) in value.iter().enumerate() {
                 let colon = if at == 0 { "" } else { ":" };
-                write!(text, "{colon}{byte:02x}").ok()?;
+                write!(room, "{colon}{byte:02x}").ok()?;
             }
-            return Some(text);
+            return str::from_utf8(room).ok();
         }
         // Family, bits, whether it is a cidr, length, address.
         let [_, bits, _, _, address @ ..] = value else { return None };
-        let (text, most) = match address.len() {
-            4 => (Ipv4Addr::from(*address.first_chunk::<4>()?).to_string(), 32),
-            16 => (Ipv6Addr::from(*address.first_chunk::<16>()?).to_string(), 128),
+        let (written, most) = match address.len() {
+            4 => (write!(room, "{}", Ipv4Addr::from(*address.first_chunk::<4>()?)), 32),
+            16 => (write!(room, "{}", Ipv6Addr::from(*address.first_chunk::<16>()?)), 128),
             _ => return None,
         };
-        Some(if *bits == most { text } else { format!("{text}/{bits}") })
+        written.ok()?;
+        if *bits != most {
+            write!(room, "/{bits}").ok()?;
+        }
+        str::from_utf8(room).ok()
     }
 
     /// What masks an address that was found.
