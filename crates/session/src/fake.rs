@@ -283,6 +283,7 @@ fn duty(text: &str) -> MaskDuty {
         scan: text.contains("MASK") && columns.is_none(),
         columns,
         origins: Arc::new(origins.unwrap_or_default()),
+        names: Vec::new(),
         hush: text.contains("HUSH"),
         spills: false,
         texts: text.contains("TEXTS") || text.contains("MASK"),

@@ -50,8 +50,8 @@ pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
 pub use copying::{CopyForm, CopyOptions, copy_options};
 pub use returning::{Action, Change, Changes, Target, quoted, with_returning};
 pub use secrets::{
-    Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, mask, mask_connection, mask_message,
-    mask_report, may_hold_secret,
+    Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, SecretParameters, mask, mask_all,
+    mask_connection, mask_message, mask_report, may_hold_secret,
 };
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};
 pub use walk::TABLES_CUT;

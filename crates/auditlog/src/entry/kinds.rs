@@ -231,6 +231,11 @@ pub const KINDS: &[Kind] = &[
                 True,
                 "It was not run although `mode` is `observe`: nobody may run what its caller gave up.",
             ),
+            field(
+                "resolved",
+                Texts,
+                "What names in `tables` mean, as `schema.name`, where that is known (`[policy]`) and not what is written.",
+            ),
             field("rule", Text, "The rule that decided."),
             field("step", Text, "`run`, or `prepare` for a statement that was only prepared."),
             field("tables", Texts, "Tables named in it, as written."),

@@ -45,6 +45,8 @@ struct Patterns {
     number: Finder<'static>,
     sid: Finder<'static>,
     tables: Finder<'static>,
+    resolved: Finder<'static>,
+    table: Finder<'static>,
     pay: Finder<'static>,
 }
 
@@ -55,6 +57,8 @@ impl Patterns {
             number: Finder::new(b"\"cmd\":"),
             sid: Finder::new(b"\"sid\":\""),
             tables: Finder::new(b"\"tables\":["),
+            resolved: Finder::new(b"\"resolved\":["),
+            table: Finder::new(b"\"table\":\""),
             pay: Finder::new(b"\"pay\":{"),
         }
     }
@@ -319,12 +323,19 @@ impl Ready {
     fn may_hold_for(&self, leaf: &[u8], patterns: &Patterns) -> bool {
         match &self.test {
             Test::Table(table) => {
-                let Some(at) = patterns.tables.find(leaf) else { return false };
-                let rest = leaf.get(at..).unwrap_or_default();
-                let end = memmem::find(rest, b"],\"").unwrap_or(rest.len());
-                let list = String::from_utf8_lossy(rest.get(..end).unwrap_or_default());
-                // Names are compared without quotes, which stand escaped here.
-                list.contains('\\') || list.to_lowercase().contains(table.as_str())
+                let holds = |at: usize, end: &[u8]| {
+                    let rest = leaf.get(at..).unwrap_or_default();
+                    let end = memmem::find(rest, end).unwrap_or(rest.len());
+                    let names = String::from_utf8_lossy(rest.get(..end).unwrap_or_default());
+                    // Names are compared without quotes, which stand escaped here.
+                    names.contains('\\') || names.to_lowercase().contains(table.as_str())
+                };
+                let lists = [
+                    (&patterns.tables, &b"],\""[..]),
+                    (&patterns.resolved, b"],\""),
+                    (&patterns.table, b",\""),
+                ];
+                lists.into_iter().any(|(list, end)| list.find(leaf).is_some_and(|at| holds(at, end)))
             }
             Test::Text(_) => patterns.pay.find(leaf).is_some(),
             _ => self.literals.is_empty() || self.literals.iter().any(|l| l.find(leaf).is_some()),
@@ -431,7 +442,14 @@ impl Test {
             Self::Target(name) => facts.any(Facet::Target, |target| target == name) || refused(name),
             Self::Database(name) => facts.any(Facet::Database, |database| database == name),
             Self::Role(role) => facts.any(Facet::Role, |known| known == role),
-            Self::Table(table) => facts.any(Facet::Table, |known| is_table(table, known)),
+            Self::Table(table) => {
+                let resolved = match facts.clear.facets.get(&Facet::Resolved) {
+                    Some(known) => known.iter().any(|known| is_table(table, known)),
+                    // Written before that was told: changed rows may be of any table.
+                    None => facts.any(Facet::Kind, |kind| kind.ends_with(".changed")),
+                };
+                resolved || facts.any(Facet::Table, |known| is_table(table, known))
+            }
             Self::Effect(effect) => facts.any(Facet::Effect, |known| known == effect),
             Self::Kind(kind) => facts.any(Facet::Kind, |known| is_kind(kind, known)),
             Self::Sqlstate(code) => facts.any(Facet::Sqlstate, |known| is_sqlstate(code, known)),
@@ -456,7 +474,11 @@ impl Test {
             Self::Target(name) => who.is_some_and(|who| who.target == *name),
             Self::Database(name) => who.is_some_and(|who| who.db == *name),
             Self::Role(role) => who.is_some_and(|who| who.role == *role || who.srole == *role),
-            Self::Table(table) => fields.tables.iter().any(|t| is_table(table, &plain_table(t))),
+            Self::Table(table) => {
+                let is = |name: &str| is_table(table, &plain_table(name));
+                fields.tables.iter().chain(&fields.resolved).any(|name| is(name))
+                    || fields.table.split(", ").any(is)
+            }
             Self::Effect(effect) => fields.effects.iter().any(|e| e == effect),
             Self::Kind(kind) => is_kind(kind, &fields.k),
             Self::Sqlstate(code) => is_sqlstate(code, &fields.sqlstate),

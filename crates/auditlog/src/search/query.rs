@@ -19,7 +19,7 @@ pub enum Key {
     Target,
     /// A database.
     Database,
-    /// A table named in a command.
+    /// A table named in a command, or whose rows changed.
     Table,
     /// What a command does.
     Effect,
@@ -48,7 +48,11 @@ pub const KEYS: &[(&str, Key, &str)] = &[
     ("identity", Key::Identity, "a human, agent, service or token: name, the part of a name before @, or id"),
     ("target", Key::Target, "a target's name"),
     ("db", Key::Database, "a database"),
-    ("table", Key::Table, "a table named in the command, with or without schema"),
+    (
+        "table",
+        Key::Table,
+        "a table that the command names (as written, or as meant where that is known) or whose rows changed, with or without schema",
+    ),
     (
         "effect",
         Key::Effect,

@@ -10,7 +10,8 @@ use firsthand_model::limits::TEXT_BYTES_KEPT;
 use firsthand_model::statement::Facts;
 use firsthand_sql::judge::{After, Judged};
 use firsthand_sql::{
-    Analyzer, Changes, CopyOptions, Masked, Settings, Unparsed, copy_options, mask, may_hold_secret,
+    Analyzer, Changes, CopyOptions, Masked, SecretParameters, Settings, Unparsed, copy_options, mask_all,
+    may_hold_secret,
 };
 
 use super::knowing::View;
@@ -44,6 +45,8 @@ pub(super) struct Recorded {
     pub(super) coverage: Option<&'static str>,
     /// The secrets that were in it, for what the target says of it.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// Which of its parameters are secrets.
+    pub(super) secret_parameters: SecretParameters,
     /// How its COPY data is written, if it is a COPY toward the client.
     pub(super) copy: Option<Arc<CopyOptions>>,
 }
@@ -55,12 +58,14 @@ impl Recorded {
     pub(super) fn of(original: &[u8], settings: Settings) -> Self {
         let Settings { utf8, standard_conforming_strings } = settings;
         if !standard_conforming_strings && original.contains(&b'\\') && may_hold_secret(original) {
+            let (secrets, secret_parameters) = mask_all(&String::from_utf8_lossy(original));
             return Self {
                 text: WITHHELD.to_owned(),
                 original_digest: Some(sha256(original)),
                 original_bytes: original.len() as u64,
                 coverage: Some(TEXT_WITHHELD),
-                secrets: mask(&String::from_utf8_lossy(original)).map(Arc::new),
+                secrets: secrets.map(Arc::new),
+                secret_parameters,
                 copy: None,
             };
         }
@@ -69,7 +74,8 @@ impl Recorded {
             Err(_) => (String::from_utf8_lossy(original).into_owned(), Some(ENCODING)),
         };
         let mut differs = text.as_bytes() != original;
-        let secrets = mask(&text).map(|mut masked| {
+        let (secrets, secret_parameters) = mask_all(&text);
+        let secrets = secrets.map(|mut masked| {
             text = std::mem::take(&mut masked.text);
             differs = true;
             Arc::new(masked)
@@ -79,7 +85,8 @@ impl Recorded {
             (coverage, differs) = (Some(TEXT_CUT), true);
         }
         let original_digest = differs.then(|| sha256(original));
-        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets, copy: None }
+        let original_bytes = original.len() as u64;
+        Self { text, original_digest, original_bytes, coverage, secrets, secret_parameters, copy: None }
     }
 
     /// The same for a statement that does this: COPY's options are read, too.
