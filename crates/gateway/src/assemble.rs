@@ -24,6 +24,7 @@ use firsthand_protocols::drive::sessions::Sessions;
 use firsthand_protocols::drive::stream::StreamServer;
 use firsthand_protocols::drive::tls::ServerTls;
 use firsthand_protocols::estimates::Estimates;
+use firsthand_protocols::previews::Previews;
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::Engine;
 use firsthand_session::tally::Tally;
@@ -160,6 +161,7 @@ fn engine(
         identity: Box::new(TokenIdentity::new(Arc::clone(tokens), Box::new(pseudonym))),
         policy: Box::new(governing.clone()),
         estimator: Box::new(Estimates::new(Arc::new(links.clone()))),
+        previewer: Box::new(Previews::new(Arc::new(links.clone()))),
         approver: Box::new(NobodyToAsk),
         credentials: Box::new(credentials.clone()),
         masker: Box::new(governing.clone()),

@@ -28,6 +28,8 @@ pub struct Facts {
     pub code_writes: bool,
     /// Why not all of what it does can be told. Then `effects` holds `unknown`.
     pub opaque: Option<Opaque>,
+    /// That is only so of what its changes take along (triggers, rules): what it does itself is all told.
+    pub opaque_along: bool,
     /// Where the columns of its rows (or of its COPY data, or RETURNING) come from.
     pub output: Output,
     /// Columns it compares, sorts, groups or joins by.

@@ -24,7 +24,7 @@ use crate::permit::{Forward, Reply};
 use crate::pipeline::{LIMIT, Session, denied};
 use crate::port::{
     Approver, Ask, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
-    IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
+    IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{Refused, Sum};
@@ -39,6 +39,8 @@ pub struct Engine {
     pub policy: Box<dyn Policy>,
     /// Asks targets how many rows a command touches.
     pub estimator: Box<dyn Estimator>,
+    /// Finds out what a command would change.
+    pub previewer: Box<dyn Previewer>,
     /// Asks people.
     pub approver: Box<dyn Approver>,
     /// Finds credentials.

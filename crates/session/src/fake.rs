@@ -14,6 +14,7 @@ use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Trust
 use firsthand_model::json::Json;
 use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
 use firsthand_model::outcome::Transaction;
+use firsthand_model::preview::{Original, Preview};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::{Durability, Mode, Target};
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -23,7 +24,7 @@ use crate::pipeline::Session;
 use crate::port::{
     Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
     CredentialError, CredentialSource, DialError, Dialer, Estimator, Found, Hold, IdentityError,
-    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket,
+    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Previewer, Proof, RecordError, Recorder, Targets, Ticket,
     Values, Waiting,
 };
 use crate::secret::Secret;
@@ -423,6 +424,18 @@ impl Estimator for Rest {
     }
 }
 
+impl Previewer for Rest {
+    fn preview<'a>(
+        &'a self,
+        _: &'a Arc<Engine>,
+        _: &'a SessionFacts,
+        _: &'a Command,
+        _: &'a Original,
+    ) -> BoxFuture<'a, Preview> {
+        Box::pin(std::future::ready(Preview::none("nothing is tried here")))
+    }
+}
+
 impl CredentialSource for Rest {
     fn credential(&self, _: &Identity, _: &Target) -> Result<Credential, CredentialError> {
         Ok(Credential { user: "orders_rw".to_owned(), password: Some(Secret::new("pg".to_owned())) })
@@ -512,6 +525,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
         identity: Box::new(identity.clone()),
         policy: Box::new(TextPolicy),
         estimator: Box::new(Rest),
+        previewer: Box::new(Rest),
         approver: Box::new(approver.clone()),
         credentials: Box::new(Rest),
         masker: Box::new(Rest),

@@ -13,6 +13,7 @@ use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::Identity;
 use firsthand_model::masking::{ColumnMask, MaskDuty};
+use firsthand_model::preview::{Original, Preview};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Target;
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -174,6 +175,19 @@ pub trait Estimator: Send + Sync {
         session: &'a SessionFacts,
         command: &'a Command,
     ) -> BoxFuture<'a, Option<u64>>;
+}
+
+/// Finds out what a command would change, for whoever is asked to approve it. It never decides whether the command runs.
+pub trait Previewer: Send + Sync {
+    /// Has its own timeout; whatever it asks of the target is in the record. Cancel-safe: dropped, what it has tried is rolled
+    /// back by the target. What is in the way is in the answer, without any value.
+    fn preview<'a>(
+        &'a self,
+        engine: &'a Arc<crate::Engine>,
+        session: &'a SessionFacts,
+        command: &'a Command,
+        original: &'a Original,
+    ) -> BoxFuture<'a, Preview>;
 }
 
 /// A command that waits for a person.

@@ -26,6 +26,10 @@ struct Met {
 pub(super) struct Found {
     pub(super) effects: Effects,
     opaque: Option<Opaque>,
+    /// It is not only so in what changes take along.
+    opaque_itself: bool,
+    /// What changes take along is being looked at.
+    along: bool,
     relations: Vec<Met>,
     columns: Vec<Column>,
     column_numbers: HashMap<(Oid, i16), Source>,
@@ -50,21 +54,29 @@ impl Found {
     pub(super) fn opaque(&mut self, why: &'static str, what: &str) {
         self.effect(Effect::Unknown);
         self.code_writes = true;
+        self.opaque_itself |= !self.along;
         self.opaque.get_or_insert_with(|| Opaque { why, what: what.to_owned() });
     }
 
     /// What this finds is what changes of a relation take along: none of it is called by the statement itself.
     pub(super) fn along(&mut self) -> bool {
+        self.along = true;
         std::mem::take(&mut self.code_writes)
     }
 
     /// All of that is found. `before`: what [`Found::along`] said.
     pub(super) fn along_found(&mut self, before: bool) {
+        self.along = false;
         self.takes_along |= std::mem::replace(&mut self.code_writes, before);
     }
 
     pub(super) fn is_opaque(&self) -> bool {
         self.opaque.is_some()
+    }
+
+    /// The statement itself is, not only what its changes take along.
+    pub(super) fn is_opaque_itself(&self) -> bool {
+        self.opaque_itself
     }
 
     pub(super) fn function(&mut self, schema: &str, name: &str) {
@@ -328,6 +340,7 @@ impl Found {
             unbounded: self.unbounded,
             takes_along: self.takes_along,
             code_writes: self.code_writes,
+            opaque_along: self.opaque.is_some() && !self.opaque_itself,
             opaque: self.opaque.take(),
             output: std::mem::take(&mut self.output),
             tested,
@@ -350,6 +363,8 @@ impl Found {
         let copy = Self {
             effects: self.effects,
             opaque: self.opaque.clone(),
+            opaque_itself: self.opaque_itself,
+            along: false,
             relations: self.relations.clone(),
             columns: self.columns.clone(),
             column_numbers: HashMap::new(),

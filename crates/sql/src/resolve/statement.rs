@@ -170,7 +170,7 @@ impl Resolver<'_> {
         if it.is_from {
             self.found.effect(Effect::Write);
             if let Some(known) = &known {
-                self.writing(known, Change::Insert);
+                self.writing(known, Change::Insert, false);
             }
             self.scopes.push(Scope::of(table));
             if let Some(condition) = &it.where_clause {
@@ -511,7 +511,7 @@ impl Resolver<'_> {
         self.relation_table(it, true);
         let schema = Some(it.schemaname.as_str()).filter(|s| !s.is_empty());
         if let Some(relation) = self.find_relation(schema, &it.relname) {
-            self.writing(&relation, change);
+            self.writing(&relation, change, false);
         }
     }
 
