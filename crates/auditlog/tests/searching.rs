@@ -193,6 +193,9 @@ const QUERIES: &[&str] = &[
     "table:shop.invoices",
     "table:shop.payments text:17",
     "table:public.payments",
+    "claim:tool=run_sql sqlstate:42501",
+    "-claim:tool kind:command",
+    "traceparent:00f067aa0ba902b7 table:invoices",
     "table:secret_plans sqlstate:57014",
     "table:secret_plans sqlstate:42501",
     "table:invoices sqlstate:42501 effect:write",
@@ -263,6 +266,32 @@ fn outcomes_are_found_by_what_their_intents_said() {
     let (found, _) = search(dir.path(), "");
     assert!(found.len() as u64 > ROUNDS * 4);
     assert!(kinds(&found).contains(&"log.sealed".to_owned()));
+}
+
+/// Claims of a command are found with its outcome, by name and value; nothing else that has the same words.
+#[test]
+fn claims_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    let found = |query: &str| places(&search(dir.path(), query).0);
+    let all = found("claim:tool=run_sql");
+    assert_eq!(
+        kinds(&search(dir.path(), "claim:tool=run_sql table:invoices").0),
+        ["command.decided", "command.completed"]
+    );
+    for query in [
+        "claim:tool",
+        "traceparent:4bf92f3577b34da6a3ce929d0e0e4736",
+        "traceparent:00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "claim:traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ] {
+        assert_eq!(found(query), all, "{query}");
+    }
+    for query in
+        ["claim:tool=run", "claim:run_sql", "claim:traceparent=01", "traceparent:4bf9", "claim:name=tool"]
+    {
+        assert_eq!(found(query), [0; 0], "{query}");
+    }
 }
 
 /// As written or as meant; in segments whose indexes are older than that, too.

@@ -594,6 +594,7 @@ pub fn command(text: &str) -> Command {
         original_digest: None,
         original_bytes: text.len() as u64,
         parameters: Json::default(),
+        claims: Json::default(),
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),

@@ -246,6 +246,7 @@ pub const KINDS: &[Kind] = &[
             field("via", Text, "The protocol's way of asking: `simple`, `extended`, …"),
         ],
         payload: &[
+            CLAIMS,
             CUT,
             NAMES,
             PARAMETERS,

@@ -104,6 +104,9 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             original_digest: None,
             original_bytes: 51,
             parameters: json(r#"[{"type":"int4","value":"42"},{"type":16501,"value":null}]"#),
+            claims: json(
+                r#"[{"name":"traceparent","value":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},{"name":"tool","value":"run_sql"}]"#,
+            ),
             names: json(r#"{"max_rows":100,"portal":"p1","statement":"s1"}"#),
             transaction: Transaction::Open,
             coverage: vec![],

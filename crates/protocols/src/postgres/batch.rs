@@ -291,7 +291,18 @@ impl Batch {
             changes,
             pending,
         } = parts;
-        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy, .. } = text;
+        let Recorded {
+            text,
+            original_digest,
+            original_bytes,
+            coverage: of_text,
+            claims,
+            claims_cut,
+            secrets,
+            copy,
+            secret_parameters: _,
+        } = text;
+        coverage.extend(claims_cut.then_some(text::CLAIMS_CUT));
         coverage.extend(of_text);
         if moment.role_unknown || self.moves_role {
             coverage.push(role::ROLE_UNKNOWN);
@@ -320,6 +331,7 @@ impl Batch {
                 original_digest,
                 original_bytes,
                 parameters,
+                claims,
                 names,
                 transaction: moment.transaction,
                 coverage,

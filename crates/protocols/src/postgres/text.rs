@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Effect, Effects, Shape};
+use firsthand_model::json::{Json, Object};
 use firsthand_model::limits::TEXT_BYTES_KEPT;
 
 use firsthand_model::statement::Facts;
 use firsthand_sql::judge::{After, Judged};
 use firsthand_sql::{
-    Analyzer, Changes, CopyOptions, Masked, SecretParameters, Settings, Unparsed, copy_options, mask_all,
-    may_hold_secret,
+    Analyzer, Changes, Claims, CopyOptions, Masked, SecretParameters, Settings, Unparsed, claims,
+    copy_options, mask_all, may_hold_secret,
 };
 
 use super::knowing::View;
@@ -22,6 +23,9 @@ use super::role::{self, Change};
 pub(super) const TEXT_CUT: &str = "text-cut";
 /// Coverage fact: the text (or a name in it) is not UTF-8; what could not be read stands as U+FFFD.
 pub(super) const ENCODING: &str = "encoding";
+
+/// Coverage fact: comments claim more than the record keeps.
+pub(super) const CLAIMS_CUT: &str = "claims-cut";
 
 /// Coverage fact: a prepared statement of several statements, which the target refuses.
 const SEVERAL: &str = "several";
@@ -43,6 +47,10 @@ pub(super) struct Recorded {
     pub(super) original_bytes: u64,
     /// What could not be shown.
     pub(super) coverage: Option<&'static str>,
+    /// What its comments claim: JSON array, or absent.
+    pub(super) claims: Json,
+    /// Not all of it.
+    pub(super) claims_cut: bool,
     /// The secrets that were in it, for what the target says of it.
     pub(super) secrets: Option<Arc<Masked>>,
     /// Which of its parameters are secrets.
@@ -64,6 +72,8 @@ impl Recorded {
                 original_digest: Some(sha256(original)),
                 original_bytes: original.len() as u64,
                 coverage: Some(TEXT_WITHHELD),
+                claims: Json::default(),
+                claims_cut: false,
                 secrets: secrets.map(Arc::new),
                 secret_parameters,
                 copy: None,
@@ -80,13 +90,27 @@ impl Recorded {
             differs = true;
             Arc::new(masked)
         });
+        // Before it is cut, and without its secrets.
+        let claimed = claims(&text);
+        let claims_cut = claimed.as_ref().is_some_and(|claims| claims.cut);
+        let claims = claimed.map(|claims| json_of(&claims)).unwrap_or_default();
         if text.len() > TEXT_BYTES_KEPT {
             text.truncate(text.floor_char_boundary(TEXT_BYTES_KEPT));
             (coverage, differs) = (Some(TEXT_CUT), true);
         }
         let original_digest = differs.then(|| sha256(original));
         let original_bytes = original.len() as u64;
-        Self { text, original_digest, original_bytes, coverage, secrets, secret_parameters, copy: None }
+        Self {
+            text,
+            original_digest,
+            original_bytes,
+            coverage,
+            claims,
+            claims_cut,
+            secrets,
+            secret_parameters,
+            copy: None,
+        }
     }
 
     /// The same for a statement that does this: COPY's options are read, too.
@@ -101,8 +125,24 @@ impl Recorded {
     pub(super) fn kept_bytes(&self) -> usize {
         // Secrets are kept as written and as meant; more than the text they are not.
         let secrets = if self.secrets.is_some() { 2 * self.original_bytes as usize } else { 0 };
-        self.text.len() + secrets
+        self.text.len() + self.claims.as_bytes().len() + secrets
     }
+}
+
+/// What comments claim, as the record has it.
+fn json_of(claims: &Claims) -> Json {
+    let mut out = Vec::new();
+    for (name, value) in &claims.pairs {
+        out.push(if out.is_empty() { b'[' } else { b',' });
+        let mut o = Object::open(&mut out);
+        o.string("name", name);
+        o.string("value", value);
+        o.close();
+    }
+    if !out.is_empty() {
+        out.push(b']');
+    }
+    Json::from_written(out)
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
