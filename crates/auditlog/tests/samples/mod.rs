@@ -309,7 +309,7 @@ const LOG: [(&str, &str); 7] = [
     ("log.stopped", r#"{"by":"serve"}"#),
     (
         "target.asked",
-        r#"{"database":"orders","slot":"firsthand_019ab27c6e11_orders_0a1b2c3d","tables":["lines"],"target":"orders","what":"tables"}"#,
+        r#"{"backend":4711,"database":"orders","session":"019ab27c-6e11-7abc-8def-0123456789ab","slot":"firsthand_019ab27c6e11_orders_0a1b2c3d","tables":["lines"],"target":"orders","what":"tables"}"#,
     ),
 ];
 
