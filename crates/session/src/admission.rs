@@ -29,7 +29,7 @@ use crate::port::{
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{Refused, Sum};
 use crate::tally::Tally;
-use crate::usage::{Purse, Seat, Usage};
+use crate::usage::{NoSeat, Purse, Seat, Usage};
 
 /// The ports, wired together once at the start. No global state: everything that needs it is handed it.
 pub struct Engine {
@@ -286,21 +286,21 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let facts = facts_of(admitted, application.to_owned());
         let most = self.policy.sessions_limit(&facts, self.clock.now());
-        let seat = self.usage.seat(&admitted.identity).ok_or_else(|| {
-            self.refused_known("limit", wanted, client, "as many identities are known as may be");
-            unavailable()
-        })?;
-        let over = most.filter(|most| seat.number > most.most);
-        admitted.seat = Some(seat);
-        match over {
-            Some(most) if facts.mode == Mode::Enforce => {
+        let enforced = most.as_ref().filter(|_| facts.mode == Mode::Enforce);
+        match (self.usage.seat(&admitted.identity, enforced.map(|most| most.most)), enforced) {
+            (Ok(seat), _) => {
+                admitted.over = most.filter(|most| seat.number > most.most);
+                admitted.seat = Some(seat);
+                Ok(())
+            }
+            (Err(NoSeat::Full), Some(most)) => {
                 let detail = format!("limit {}: {} sessions at a time", most.limit, most.most);
                 self.refused_known("limit", wanted, client, &detail);
-                Err(too_many_sessions(&most))
+                Err(too_many_sessions(most))
             }
-            over => {
-                admitted.over = over;
-                Ok(())
+            (Err(_), _) => {
+                self.refused_known("limit", wanted, client, "as many identities are known as may be");
+                Err(unavailable())
             }
         }
     }
@@ -324,7 +324,10 @@ impl Engine {
             ..facts_of(&admitted, application)
         });
         let Admitted { admission, target, identity, seat, over, .. } = admitted;
-        let seat = seat.or_else(|| self.usage.seat(&identity)).ok_or_else(unavailable)?;
+        let seat = match seat {
+            Some(seat) => seat,
+            None => self.usage.seat(&identity, None).map_err(|_| unavailable())?,
+        };
         let event = Event::SessionOpened(Box::new(SessionOpened {
             facts: Arc::clone(&facts),
             client: bound.client,

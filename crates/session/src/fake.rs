@@ -248,9 +248,13 @@ fn limits(text: &str) -> Option<Arc<Limits>> {
         time_us: most(" TIME-US="),
         commands_per_second: most(" RATE="),
         sessions: None,
-        labelled: number_after(text, " LABELLED=").map_or(Labelled::Uncounted, Labelled::Cells),
+        labelled: number_after(text, " LABELLED=").map_or(Labelled::Uncounted, first_columns),
     };
     limits.any().then(|| Arc::new(limits))
+}
+
+fn first_columns(count: u64) -> Labelled {
+    Labelled::Columns((0..count).map(|_| true).collect())
 }
 
 /// The number that stands behind a word.

@@ -475,6 +475,10 @@ fn later(all: &mut Vec<(String, Event)>) {
     let noted = SessionNoted { facts: Arc::new(facts()), what: "limit", detail };
     all.push(("session.noted-limit".to_owned(), Event::SessionNoted(Box::new(noted))));
     all.push(("identity.token_differs".to_owned(), administered("identity.token_differs")));
+    let detail =
+        json(r#"{"code":"00000","coverage":["messages-cut"],"message":"a long one","severity":"NOTICE"}"#);
+    let noted = SessionNoted { facts: Arc::new(facts()), what: "notice", detail };
+    all.push(("session.noted-cut".to_owned(), Event::SessionNoted(Box::new(noted))));
 }
 
 /// Who asks over the API.

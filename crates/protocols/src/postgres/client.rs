@@ -285,8 +285,8 @@ impl PostgresDialect {
         input: &mut BytesMut,
         out: &mut Vec<Action>,
     ) -> Next {
-        input.advance(len);
-        self.stand_for(tag, e, out);
+        let message = input.split_to(len);
+        self.stand_for(tag, message.get(HEADER_LEN..).unwrap_or_default(), e, out);
         Next::Taken
     }
 
@@ -455,7 +455,7 @@ impl PostgresDialect {
             }
             Err(e) => {
                 self.batch.let_go();
-                self.stand_for(tag, &e, out);
+                self.stand_for(tag, message.get(HEADER_LEN..).unwrap_or_default(), &e, out);
                 Next::Taken
             }
         };

@@ -2,11 +2,12 @@
 //! with the same credential, and recorded before it is asked (`target.asked`, invariant 12).
 
 use std::future::poll_fn;
+use std::sync::Arc;
 
 use firsthand_model::event::{Event, LogEvent};
 use firsthand_model::id::SessionId;
 use firsthand_model::json::{Json, Object};
-use firsthand_session::port::{Need, Waiting};
+use firsthand_session::port::{BoxFuture, Need, Waiting};
 
 use super::catalog::{ask, say_goodbye};
 use super::definitions::Way;
@@ -15,10 +16,23 @@ use super::wal::open;
 /// Bytes of the answer: one row, and what the target notes beside it.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
+/// Has the target end a session, for whoever runs it.
+pub(super) fn route(
+    way: Way,
+    pid: u32,
+    session: SessionId,
+) -> Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync> {
+    let way = Arc::new(way);
+    Arc::new(move || {
+        let way = Arc::clone(&way);
+        Box::pin(async move { end(&way, pid, session).await })
+    })
+}
+
 /// Ends the backend of this number, if it is what this session has: of the same role in the same database, and busy for longer
 /// than a moment. A pooler in front of the target gives numbers of its own, which must hit nobody else. Whether the target
 /// says that it will. The caller puts a time limit around it.
-pub(super) async fn end(way: &Way, pid: u32, session: SessionId) -> bool {
+async fn end(way: &Way, pid: u32, session: SessionId) -> bool {
     match ended(way, pid, session).await {
         Ok(ended) => ended,
         Err(why) => {

@@ -29,9 +29,6 @@ use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
 use crate::protocol::{Beginning, Begun, Ready};
 
-/// Has the target end the session.
-type EndRoute = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
-
 /// Bytes of a cancel key in protocol 3.0 (fixed) and from 3.2 on (PostgreSQL 18 uses 32).
 const CANCEL_KEY_3_0: usize = 4;
 const CANCEL_KEY_3_2: usize = 32;
@@ -117,11 +114,7 @@ async fn connect(
     let mut greeting = BytesMut::from(&greeted(&on_success, &accepted.before_key)[..]);
     reply::encode_backend_key_data(&mut greeting, pid, &key);
     greeting.extend_from_slice(&accepted.after_key);
-    let (way, id) = (Arc::new(way), session.facts().id);
-    let end: EndRoute = Arc::new(move || {
-        let way = Arc::clone(&way);
-        Box::pin(async move { ending::end(&way, pid, id).await })
-    });
+    let end = ending::route(way, pid, session.facts().id);
     let route = CancelRoute { canceller: session.canceller(), forward, end };
     let setup = Setup {
         analyzer: Arc::clone(&it.analyzer),

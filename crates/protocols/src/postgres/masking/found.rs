@@ -191,7 +191,7 @@ impl Tools {
             out.truncate(start);
             return Seen::Nothing;
         }
-        self.cells_found += 1;
+        self.found_in(index);
         if kept {
             return Seen::Masked;
         }
