@@ -57,7 +57,8 @@ pub(super) fn may<'f>(
     if session.role.is_empty() || session.session_role.is_empty() {
         return Err("the role of its session is not known".to_owned());
     }
-    let quiet = [Effect::Read, Effect::Write, Effect::Lock, Effect::Session, Effect::Unknown];
+    use Effect::{Execute, Lock, Read, Session, Unknown, Write};
+    let quiet = [Read, Write, Lock, Session, Execute, Unknown];
     if !facts.effects.iter().all(|effect| quiet.contains(&effect)) {
         return Err("it reaches beyond the database, or does more than to change rows".to_owned());
     }
@@ -94,6 +95,10 @@ fn readable<'f>(command: &'f Command, original: &Original) -> Result<&'f Facts, 
     let bytes: usize = original.parameters.iter().filter_map(|p| p.value.as_ref()).map(Vec::len).sum();
     if original.text.len() > TEXT_BYTES_MAX || bytes > PARAMETERS_BYTES_MAX {
         return no("it is too large to be sent twice");
+    }
+    if !text_settings(original).standard_conforming_strings {
+        // The gateway's own questions name what the statement names, and are not written for it.
+        return no("its session reads backslashes in strings");
     }
     if !is_utf8(original) && !is_ascii(original) {
         return no("its session does not speak UTF-8");

@@ -129,12 +129,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    async fn tried(
-        &mut self,
-        may: &May,
-        masks: &Masks<'_>,
-        command: &Command,
-    ) -> Preview {
+    async fn tried(&mut self, may: &May, masks: &Masks<'_>, command: &Command) -> Preview {
         let nothing = |why: &str| Preview::none(format!("Nothing was tried: {why}."));
         if let Err(why) = self.begin().await {
             return nothing(&why);
@@ -161,7 +156,9 @@ impl Trial<'_> {
             (May::Run(run), None) => run,
         };
         if rows > ROWS_MAX {
-            return only(&format!("it expects more than the {ROWS_MAX} rows up to which a statement is tried"));
+            return only(&format!(
+                "it expects more than the {ROWS_MAX} rows up to which a statement is tried"
+            ));
         }
         match self.run(run, &told, added, masks).await {
             Ok(preview) => preview,
@@ -198,7 +195,8 @@ impl Trial<'_> {
         let mut text = String::new();
         for (name, value) in &self.original.settings {
             if !OWN_SETTINGS.contains(&name.to_lowercase().as_str()) {
-                let set = format!("SELECT pg_catalog.set_config({}, {}, true);", literal(name), literal(value));
+                let set =
+                    format!("SELECT pg_catalog.set_config({}, {}, true);", literal(name), literal(value));
                 text.push_str(&set);
             }
         }
@@ -335,7 +333,13 @@ impl Trial<'_> {
             Some(_) => String::new(),
             None => format!("Its rows are not shown ({unlisted})."),
         };
-        Ok(Preview { how: How::Exact, count: Some(count), changes: changed(told, &before, &after), sample, why })
+        Ok(Preview {
+            how: How::Exact,
+            count: Some(count),
+            changes: changed(told, &before, &after),
+            sample,
+            why,
+        })
     }
 
     /// The text with the list, and what its rows become.

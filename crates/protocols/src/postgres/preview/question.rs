@@ -111,8 +111,12 @@ pub(super) fn told(rows: &[Row]) -> Told {
             }
             "foreign" => format!("rows of {table} are another server's"),
             "temporary" => format!("{table} is a session's own"),
-            "rule" => format!("the rule {what} of {table} would put other statements beside or in place of it"),
-            "trigger" => format!("the trigger {what} of {table} would run code, and what it does is not known"),
+            "rule" => {
+                format!("the rule {what} of {table} would put other statements beside or in place of it")
+            }
+            "trigger" => {
+                format!("the trigger {what} of {table} would run code, and what it does is not known")
+            }
             "sequence" if table.is_empty() => {
                 "it would advance a sequence, which a rollback does not take back".to_owned()
             }
