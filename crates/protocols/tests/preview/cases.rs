@@ -177,6 +177,7 @@ fn what_a_write_would_change_is_told_and_nothing_is_changed() {
         }
         let most = bed.preview("DELETE FROM many WHERE id <= 30").sample.unwrap();
         assert_eq!((most.rows, &*most.coverage), (20, &["changed-rows:past-cap"][..]));
+        a_default_runs_where_the_statement_says_so(&bed);
         what_is_not_proven_does_not_run(&bed, &before);
         parameters_of_both_formats(&bed, &before);
         what_is_masked_is_not_shown(&bed);
@@ -227,4 +228,30 @@ fn what_is_masked_is_not_shown(bed: &Bed) {
     let stored = it("UPDATE cust SET n = length(code) WHERE id = 4", &["code"][..]);
     assert_eq!(line(&stored), "exact 1 [public.cust update 1]");
     assert!(stored.sample.is_none() && stored.why.contains("columns that are masked"), "{}", stored.why);
+}
+
+/// Statements; whether they may advance the table's sequence; whether only what they set off is not known.
+const FACTS: &[(&str, bool, bool)] = &[
+    ("INSERT INTO numbered (id, v) VALUES (1, 'x')", true, false),
+    ("INSERT INTO numbered VALUES (1) ON CONFLICT DO NOTHING", true, false),
+    ("UPDATE numbered SET v = 'x'", false, false),
+    ("UPDATE numbered SET id = DEFAULT", true, false),
+    ("UPDATE numbered SET (v, id) = ('x', DEFAULT)", true, false),
+    ("DELETE FROM numbered", false, false),
+    ("MERGE INTO numbered n USING cust c ON n.id = c.id WHEN MATCHED THEN UPDATE SET v = 'x'", false, false),
+    ("MERGE INTO numbered n USING cust c ON n.id = c.id WHEN MATCHED THEN UPDATE SET id = DEFAULT", true, false),
+    ("UPDATE logged SET v = 'x'", false, true),
+    ("UPDATE logged SET v = twice(id)::text", false, false),
+    ("UPDATE logged SET v = nosuch(id)", false, false),
+    ("UPDATE logged SET v = 'x' FROM nowhere", false, false),
+    ("DELETE FROM above", false, true),
+];
+
+fn a_default_runs_where_the_statement_says_so(bed: &Bed) {
+    for (text, advances, only_along) in FACTS {
+        let (_, command, _) = bed.asked(&Try { text, ..Try::default() });
+        let facts = command.shape.facts.as_deref().unwrap();
+        let nextval = facts.functions.iter().any(|name| name == "pg_catalog.nextval");
+        assert_eq!((nextval, facts.opaque_along), (*advances, *only_along), "{text}: {facts:?}");
+    }
 }

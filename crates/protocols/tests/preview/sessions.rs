@@ -85,6 +85,10 @@ fn what_a_session_cannot_tell_is_not_tried(bed: &Bed) {
     let open = bed.with(&session, &command, &original);
     assert!(open.how == How::None && open.why.contains("in a transaction"), "{}", open.why);
     command.transaction = Transaction::Idle;
+    command.coverage.push("role-unknown");
+    let unknown = bed.with(&session, &command, &original);
+    assert!(unknown.how == How::None && unknown.why.contains("role in force"), "{}", unknown.why);
+    command.coverage.clear();
     // Facts of one statement never let another run.
     for text in ["DELETE FROM t; COMMIT", "DELETE FROM other.t", "DELETE FROM t; DELETE FROM t"] {
         original.text = text.as_bytes().to_vec();

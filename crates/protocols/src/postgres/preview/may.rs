@@ -7,6 +7,8 @@ use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Relation, RelationKind};
 use firsthand_sql::{Action, Change, Changes};
 
+use super::super::role::ROLE_UNKNOWN;
+
 /// A text longer than this is not sent twice.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 /// Bytes of all parameters: as many as a Bind that goes to a target twice may have.
@@ -85,6 +87,9 @@ fn readable<'f>(command: &'f Command, original: &Original) -> Result<&'f Facts, 
     }
     if command.transaction != Transaction::Idle {
         return no("its session is in a transaction, whose changes nobody else sees");
+    }
+    if command.coverage.contains(&ROLE_UNKNOWN) {
+        return no("the role in force in its session cannot be told");
     }
     if let Some(why) = original.unsettled {
         return Err(format!("what it means elsewhere than in its own session cannot be told: {why}"));

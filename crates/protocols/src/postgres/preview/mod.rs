@@ -219,19 +219,15 @@ impl Trial<'_> {
         command: &Command,
     ) -> Result<(Told, Result<Arc<Added>, &'static str>), String> {
         self.enter().await.map_err(|fault| format!("its session cannot be set up: {}", in_words(fault)))?;
-        for question in [same_names(self.facts)?, self.same_functions()].into_iter().flatten() {
-            let rows = self.ask(&question).await.map_err(in_words)?;
-            let row = rows.into_iter().next();
-            if row.is_none_or(|row| row.iter().any(|same| same.as_deref() != Some("t"))) {
-                return Err("its names mean something else in another session".to_owned());
-            }
-        }
+        self.means_the_same().await?;
         let types: Vec<u32> = self.original.parameters.iter().map(|p| p.type_number).collect();
         let mut out = BytesMut::new();
         frontend::encode_parse(&mut out, NAME, &self.original.text, &types).map_err(|e| e.to_string())?;
         frontend::encode_sync(&mut out);
         send(&mut self.line, &out).await.map_err(in_words)?;
         said(&mut self.line, &mut self.budget, |_| {}).await.map_err(in_words)?;
+        // Now it has its locks: nobody gives those names to anything else.
+        self.means_the_same().await?;
         self.ask(APART).await.map_err(in_words)?;
         let told = self.definitions(run).await.map_err(in_words)?;
         let added = match run.and_then(|run| run.change.as_ref()) {
@@ -240,6 +236,18 @@ impl Trial<'_> {
         };
         self.enter().await.map_err(in_words)?;
         Ok((told, added))
+    }
+
+    /// Whether its names mean here what they were taken for.
+    async fn means_the_same(&mut self) -> Result<(), String> {
+        for question in [same_names(self.facts)?, self.same_functions()].into_iter().flatten() {
+            let rows = self.ask(&question).await.map_err(in_words)?;
+            let row = rows.into_iter().next();
+            if row.is_none_or(|row| row.iter().any(|same| same.as_deref() != Some("t"))) {
+                return Err("its names mean something else in another session".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Whether none of the functions' names is also one of the database's own on the search path.
