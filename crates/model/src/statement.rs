@@ -111,6 +111,9 @@ pub struct OutputColumn {
     pub sources: Vec<Column>,
     /// How.
     pub derivation: Derivation,
+    /// Where it is made of its sources: those whose values it hands on, whole or in part (a cast, `lower`, an arm of CASE),
+    /// rather than only tells of (a condition, `length`).
+    pub kept: Vec<Column>,
     /// The server's number of its type, a domain's base, as far as the definitions tell; 0: not known. What was defined a
     /// moment ago may be missing from it: only a hint of what to look for in values.
     pub type_oid: u32,

@@ -69,6 +69,7 @@ fn shape(number: u32) -> Arc<Shape> {
         name: "email".to_owned(),
         sources: vec![column],
         derivation: Derivation::Same,
+        kept: Vec::new(),
         type_oid: 0,
     };
     let facts = Facts {

@@ -219,7 +219,7 @@ fn shown(text: &str) -> OutputColumn {
         [one] if derivation != Derivation::Row => one.column.clone(),
         _ => text.to_owned(),
     };
-    OutputColumn { name, sources, derivation, type_oid: 0 }
+    OutputColumn { name, sources, derivation, kept: Vec::new(), type_oid: 0 }
 }
 
 fn whole(relation: Relation) -> Column {

@@ -16,6 +16,7 @@ pub mod labels;
 pub mod limits;
 mod masks;
 pub mod pattern;
+mod priors;
 mod question;
 mod reach;
 pub mod read;

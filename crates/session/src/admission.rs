@@ -532,6 +532,7 @@ fn setting(settings: Vec<String>) -> Command {
         original_digest: None,
         original_bytes: 0,
         parameters: Json::default(),
+        claims: Json::default(),
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),

@@ -22,6 +22,7 @@ mod veil;
 pub mod fake;
 
 pub use admission::{Admission, Admitted, Bound, Engine, Wanted};
+pub use meter::Outlasted;
 pub use permit::{ChangedPiece, Completed, Forward, Permit, Reply, RowsPiece};
 pub use pipeline::{Answer, Session};
 pub use refusal::{Refusal, RefusalKind};

@@ -87,6 +87,8 @@ pub struct Fields<'a> {
     pub effects: Vec<Cow<'a, str>>,
     /// Tables named.
     pub tables: Vec<Cow<'a, str>>,
+    /// What their names mean, where that is not what is written.
+    pub resolved: Vec<Cow<'a, str>>,
     /// Tables that did not fit.
     #[serde(deserialize_with = "optional_count")]
     pub tables_more: Option<u64>,

@@ -12,6 +12,9 @@ pub(crate) const CHAIN_LINKS_KEPT: usize = 8;
 /// Rendered bytes of the list of tables in a leaf; more are counted.
 pub(crate) const TABLES_BYTES_KEPT: usize = 4 << 10;
 
+/// Rendered bytes of what the names in that list mean: for searches, which find the rest as it is written.
+pub(crate) const RESOLVED_BYTES_KEPT: usize = 2 << 10;
+
 /// Words of coverage in a leaf.
 pub(crate) const COVERAGE_KEPT: usize = 16;
 

@@ -125,9 +125,11 @@ fn decided(e: &CommandDecided, out: &mut Vec<u8>) {
     let command = &e.command;
     let text = renderable(&command.text);
     let mut o = Object::open(out);
+    section(&mut o, "claims", &command.claims);
     cut_list(
         &mut o,
         &[
+            ("claims", fits(&command.claims)),
             ("names", fits(&command.names)),
             ("parameters", fits(&command.parameters)),
             ("text", text.len() == command.text.len()),

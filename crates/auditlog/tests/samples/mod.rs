@@ -10,6 +10,7 @@ use firsthand_model::identity::{Claim, ClientFacts, Identity, IdentityKind, Link
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_model::session::SessionFacts;
+use firsthand_model::statement::{Facts, Relation};
 use firsthand_model::target::{Durability, Mode};
 
 pub(crate) const SESSION: SessionId = SessionId(0x019a_b27c_6e11_7abc_8def_0123_4567_89ab);
@@ -73,6 +74,13 @@ pub(crate) fn client() -> ClientFacts {
     }
 }
 
+/// A table that is written by this name, and is this schema's.
+pub(crate) fn resolved(written: &str, schema: &str) -> Facts {
+    let (written, schema) = (written.to_owned(), schema.to_owned());
+    let name = written.rsplit('.').next().unwrap_or_default().to_owned();
+    Facts { writes: vec![Relation { written, schema, name, ..Relation::default() }], ..Facts::default() }
+}
+
 pub(crate) fn shape() -> Shape {
     Shape {
         tag: "DELETE".to_owned(),
@@ -80,7 +88,7 @@ pub(crate) fn shape() -> Shape {
         tables: vec!["payments".to_owned()],
         plain_read: false,
         coverage: vec!["tables-cut".to_owned()],
-        facts: None,
+        facts: Some(Arc::new(resolved("payments", "shop"))),
     }
 }
 
@@ -96,6 +104,9 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             original_digest: None,
             original_bytes: 51,
             parameters: json(r#"[{"type":"int4","value":"42"},{"type":16501,"value":null}]"#),
+            claims: json(
+                r#"[{"name":"traceparent","value":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},{"name":"tool","value":"run_sql"}]"#,
+            ),
             names: json(r#"{"max_rows":100,"portal":"p1","statement":"s1"}"#),
             transaction: Transaction::Open,
             coverage: vec![],
@@ -132,6 +143,8 @@ fn refused_decision(facts: Arc<SessionFacts>) -> CommandDecided {
     let mut shape = shape();
     shape.plain_read = true;
     shape.tables = (0..100).map(|i| format!("\"{}{i}\"", "\u{1}".repeat(40))).collect();
+    let writes = shape.tables.iter().flat_map(|table| resolved(table, "shop").writes).collect();
+    shape.facts = Some(Arc::new(Facts { writes, ..Facts::default() }));
     e.command.shape = Arc::new(shape);
     e.command.step = Step::Prepare;
     e.command.coverage = vec!["text-cut"];
@@ -296,12 +309,12 @@ const LOG: [(&str, &str); 7] = [
     ("log.stopped", r#"{"by":"serve"}"#),
     (
         "target.asked",
-        r#"{"database":"orders","slot":"firsthand_019ab27c6e11_orders_0a1b2c3d","tables":["lines"],"target":"orders","what":"tables"}"#,
+        r#"{"backend":4711,"database":"orders","session":"019ab27c-6e11-7abc-8def-0123456789ab","slot":"firsthand_019ab27c6e11_orders_0a1b2c3d","tables":["lines"],"target":"orders","what":"tables"}"#,
     ),
 ];
 
 #[expect(clippy::unwrap_used, reason = "a kind without a sample is a mistake here")]
-fn administered(kind: &'static str) -> Event {
+pub(crate) fn administered(kind: &'static str) -> Event {
     let (_, leaf, payload) = ADMINISTERED.iter().find(|(name, ..)| *name == kind).unwrap();
     Event::Administered(Box::new(Administered {
         kind,

@@ -174,10 +174,7 @@ impl Told<'_> {
         let tls = if f.tls.is_empty() { "clear text" } else { &f.tls };
         let address = text(self.payload, "address");
         writeln!(out, "client    {}", clean::line(&format!("{address}, {tls}, {}, {}", f.method, f.proto)))?;
-        for claim in self.payload.get("claims").and_then(Value::as_array).into_iter().flatten() {
-            let said = format!("{} = {} (claimed)", text(claim, "name"), text(claim, "value"));
-            writeln!(out, "says      {}", clean::fit(&clean::line(&said), WIDTH - 10))?;
-        }
+        self.claims(out, "says      ")?;
         writeln!(out, "opened    {} UTC", entry::moment(&f.t))?;
         if f.mode == "observe" {
             writeln!(out, "mode      observe: refusals are recorded and not enforced")?;
@@ -262,12 +259,22 @@ impl Told<'_> {
             let kind = if kind.is_empty() { String::new() } else { format!(" ({kind})") };
             writeln!(out, "{INDENT}${} = {value}{}", i + 1, clean::line(&kind))?;
         }
+        self.claims(out, INDENT)?;
         let reason = text(self.payload, "reason");
         if !reason.is_empty() {
             writeln!(out, "{INDENT}reason: {}", clean::line(reason))?;
         }
         self.unseen(out, &format!("{INDENT}not observed: "))?;
         self.not_shown(out, INDENT)
+    }
+
+    /// What the client says of itself, or of the command.
+    fn claims(&self, out: &mut dyn Write, before: &str) -> io::Result<()> {
+        for claim in self.payload.get("claims").and_then(Value::as_array).into_iter().flatten() {
+            let said = format!("{} = {} (claimed)", text(claim, "name"), text(claim, "value"));
+            writeln!(out, "{before}{}", clean::fit(&clean::line(&said), WIDTH - before.len()))?;
+        }
+        Ok(())
     }
 
     fn changed(&self, said: &str, out: &mut dyn Write) -> io::Result<()> {

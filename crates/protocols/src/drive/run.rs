@@ -61,6 +61,12 @@ const POLITE_WITHIN: Duration = Duration::from_secs(1);
 /// How long the target is given to take the request to stop a statement whose session was ended from here.
 const STOP_TARGET: Duration = Duration::from_secs(2);
 
+/// How long the target is given to say that it ends a session for good: a connection of the gateway's own, and one question.
+const END_TARGET: Duration = Duration::from_secs(5);
+
+/// How long its last words for the session may take behind that.
+const END_HEARD: Duration = Duration::from_secs(2);
+
 /// What a session loop is given.
 pub struct Parts {
     /// The session.
@@ -150,6 +156,9 @@ impl Inlet {
     }
 }
 
+/// Has the target end the session for good.
+type EndSession = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// Asks the target to stop what it runs.
 type Stop = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -202,6 +211,10 @@ struct Running {
     stop: Option<Stop>,
     /// That, under way: until the target has taken it nothing more is sent, which it could hit instead.
     stopping: Option<BoxFuture<'static, ()>>,
+    /// Has the target end the session for good.
+    end_session: Option<EndSession>,
+    /// That, under way: what the client is told if nothing comes of it.
+    target_ends: Option<(BoxFuture<'static, ()>, Box<Refusal>)>,
     end: Option<End>,
     ending_since: Option<MonoMicros>,
 }
@@ -241,6 +254,8 @@ pub async fn run(parts: Parts) {
         stop_target: false,
         stop: parts.cancel.as_ref().map(|route| Arc::clone(&route.forward)),
         stopping: None,
+        end_session: parts.cancel.as_ref().map(|route| Arc::clone(&route.end)),
+        target_ends: None,
         end: None,
         ending_since: None,
     });
@@ -372,6 +387,15 @@ impl Running {
             && stopping.as_mut().poll(cx).is_ready()
         {
             self.stopping = None;
+            return true;
+        }
+        if let Some((ends, _)) = &mut self.target_ends
+            && ends.as_mut().poll(cx).is_ready()
+        {
+            let refusal = self.target_ends.take().map(|(_, refusal)| *refusal);
+            if self.end.is_none() && self.dialect.outlasts() {
+                self.finish(refusal, AbandonReason::SessionEnded, "limit");
+            }
             return true;
         }
         if let Some(thinking) = &mut self.thinking
@@ -657,6 +681,36 @@ impl Running {
         true
     }
 
+    fn stop_target(&mut self) {
+        self.stopping = self.stop.as_ref().map(|stop| {
+            let stop = stop();
+            Box::pin(async move {
+                let _ = tokio::time::timeout(STOP_TARGET, stop).await;
+            }) as BoxFuture<'static, ()>
+        });
+    }
+
+    fn end_target(&mut self, refusal: Box<Refusal>) {
+        if self.target_ends.is_some() {
+            return;
+        }
+        if !self.to_client.has_room() {
+            // The client does not read, so nor is the target read: it may have stopped long ago.
+            return self.stop_target();
+        }
+        let ends = self.end_session.as_ref().map(|end| end());
+        let ends = async move {
+            let ended = match ends {
+                Some(ends) => tokio::time::timeout(END_TARGET, ends).await.unwrap_or(false),
+                None => false,
+            };
+            if ended {
+                tokio::time::sleep(END_HEARD).await;
+            }
+        };
+        self.target_ends = Some((Box::pin(ends), refusal));
+    }
+
     fn one(&mut self, action: Action) -> Result<(), RecordError> {
         match action {
             Action::ToServer(forward) => self.to_server.push(forward.into_bytes(), None),
@@ -681,7 +735,8 @@ impl Running {
                 self.to_client.push(bytes, after);
             }
             Action::Abandon(permit, why) => permit.abandon(why),
-            Action::StopTarget => self.stopping = self.stop.as_ref().map(|stop| stop()),
+            Action::StopTarget => self.stop_target(),
+            Action::EndTarget(refusal) => self.end_target(refusal),
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 self.end.get_or_insert((why, detail));

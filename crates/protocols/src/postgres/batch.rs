@@ -291,7 +291,18 @@ impl Batch {
             changes,
             pending,
         } = parts;
-        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
+        let Recorded {
+            text,
+            original_digest,
+            original_bytes,
+            coverage: of_text,
+            claims,
+            claims_cut,
+            secrets,
+            copy,
+            secret_parameters: _,
+        } = text;
+        coverage.extend(claims_cut.then_some(text::CLAIMS_CUT));
         coverage.extend(of_text);
         if moment.role_unknown || self.moves_role {
             coverage.push(role::ROLE_UNKNOWN);
@@ -320,6 +331,7 @@ impl Batch {
                 original_digest,
                 original_bytes,
                 parameters,
+                claims,
                 names,
                 transaction: moment.transaction,
                 coverage,
@@ -449,7 +461,9 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
     let (mut shape, text) = match statement {
         Some(statement) => {
             let does = portal.and_then(|p| p.does.as_ref()).map_or(&statement.shape, |(shape, _)| shape);
-            (Arc::clone(does), statement.text.clone())
+            let secrets = portal.and_then(|p| p.secrets.clone());
+            let text = statement.text.clone();
+            (Arc::clone(does), Recorded { secrets: secrets.or_else(|| text.secrets.clone()), ..text })
         }
         None => {
             // Made by SQL's PREPARE: what it does may be known, how it reads is not.

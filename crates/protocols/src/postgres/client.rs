@@ -20,7 +20,7 @@ use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::Own;
 use super::names::{Known, Portal, Statement, known_as};
-use super::parameters;
+use super::parameters::Values;
 use super::text::{Piece, Reading};
 use crate::dialect::{Action, Dialect as _, Looking, Thought};
 
@@ -586,14 +586,16 @@ impl PostgresDialect {
             (Some(_), meaning) => meaning.map(|meaning| meaning.again(&view)),
         });
         let type_of = |index| statement.as_ref().map_or(0, |s| s.parameter_type(index));
-        let (parameters, formats) = match bind {
+        let secret = statement.as_ref().map(|s| s.text.secret_parameters).unwrap_or_default();
+        let known = || statement.as_ref().and_then(|s| s.text.secrets.as_deref());
+        let (values, formats) = match bind {
             Some(bind) => (
-                parameters::render(bind.parameters(), type_of),
+                Values::of(|| bind.parameters(), type_of, secret, known),
                 (0..bind.result_formats.len()).map(|i| bind.result_formats.of(i)).collect(),
             ),
-            None => ((Json::default(), true), Box::default()),
+            None => (Values::untold(), Box::default()),
         };
-        Some(Arc::new(self.names.portal_of(portal, statement, does, parameters, formats)))
+        Some(Arc::new(self.names.portal_of(portal, statement, does, values, formats)))
     }
 
     fn bind(&mut self, portal: Arc<Portal>, message: BytesMut, out: &mut Vec<Action>) -> Next {

@@ -18,6 +18,7 @@ use super::Postgres;
 use super::changed::TableSource;
 use super::definitions::Way;
 use super::dialect::{MESSAGE_BYTES_MAX, PostgresDialect, Setup};
+use super::ending;
 use super::handshake_client::{self as client, Hello, Opening};
 use super::handshake_target::{self as target, Accepted, TargetError};
 use super::knowing::Knowing;
@@ -27,6 +28,9 @@ use super::wal::{self, Follower, Naming, SessionNaming};
 use crate::drive::line::Line;
 use crate::drive::sessions::CancelRoute;
 use crate::protocol::{Beginning, Begun, Ready};
+
+/// Has the target end the session.
+type EndRoute = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// Bytes of a cancel key in protocol 3.0 (fixed) and from 3.2 on (PostgreSQL 18 uses 32).
 const CANCEL_KEY_3_0: usize = 4;
@@ -82,7 +86,7 @@ async fn connect(
                 return Err(e.relay().map_or_else(|| told(&refusal), |relay| greeted(&on_success, &relay)));
             }
         };
-    let forward = cancel_route(with, &admitted, &accepted);
+    let (forward, way) = (cancel_route(with, &admitted, &accepted), way(with, &admitted));
     let (database, changed) = (admitted.database.clone(), admitted.target.changed);
     let knowing = match &search_path {
         Some(path) => Some(know(with, it, &admitted, &accepted, start_of(hello, &role, path)).await),
@@ -113,7 +117,12 @@ async fn connect(
     let mut greeting = BytesMut::from(&greeted(&on_success, &accepted.before_key)[..]);
     reply::encode_backend_key_data(&mut greeting, pid, &key);
     greeting.extend_from_slice(&accepted.after_key);
-    let route = CancelRoute { canceller: session.canceller(), forward };
+    let (way, id) = (Arc::new(way), session.facts().id);
+    let end: EndRoute = Arc::new(move || {
+        let way = Arc::clone(&way);
+        Box::pin(async move { ending::end(&way, pid, id).await })
+    });
+    let route = CancelRoute { canceller: session.canceller(), forward, end };
     let setup = Setup {
         analyzer: Arc::clone(&it.analyzer),
         knowing,
@@ -197,8 +206,9 @@ fn may_begin(
 ) -> Result<(), Refusal> {
     let application = claims(&hello.parameters).pop().map(|claim| claim.value).unwrap_or_default();
     let settings = settings::of(&hello.parameters);
-    with.engine.sit(admitted, &application, &hello.wanted, facts)?;
-    with.engine.may_begin_with(settings, &application, admitted, &hello.wanted, facts)
+    // Who is refused takes no place before.
+    with.engine.may_begin_with(settings, &application, admitted, &hello.wanted, facts)?;
+    with.engine.sit(admitted, &application, &hello.wanted, facts)
 }
 
 /// How the gateway itself asks that database.

@@ -14,6 +14,7 @@ mod copy;
 mod definitions;
 mod delivery;
 pub mod dialect;
+mod ending;
 mod estimate;
 mod fastpath;
 mod flight;

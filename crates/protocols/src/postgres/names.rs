@@ -13,12 +13,14 @@ use firsthand_model::command::Shape;
 use firsthand_model::id::SessionId;
 use firsthand_model::json::Json;
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
+use firsthand_sql::Masked;
 use firsthand_sql::judge::After;
 use firsthand_wire::postgres::Format;
 
 use super::changed::{Decided, Found, Reached};
 use super::columns::Columns;
 use super::knowing::Meaning;
+use super::parameters::Values;
 use super::role;
 use super::text::Piece;
 
@@ -195,6 +197,8 @@ pub(super) struct Portal {
     pub(super) parameters: Json,
     /// Whether the values were cut.
     pub(super) parameters_cut: bool,
+    /// Where some of them are secrets: those, and those of the text.
+    pub(super) secrets: Option<Arc<Masked>>,
     /// In which formats the columns are asked for: none (all text), one for all, or one each.
     pub(super) result_formats: Box<[Format]>,
     /// The columns as the target described them.
@@ -420,13 +424,15 @@ impl Names {
         name: &[u8],
         statement: Option<Arc<Statement>>,
         does: Option<(Arc<Shape>, After)>,
-        (parameters, parameters_cut): (Json, bool),
+        Values { parameters, cut: parameters_cut, secrets }: Values,
         result_formats: Box<[Format]>,
     ) -> Portal {
         let name = known_as(name);
         let bytes = size_of::<Portal>()
             + 2 * name.len()
             + parameters.as_bytes().len()
+            // No more than the parameters are, and the text's, which may be shared.
+            + secrets.as_ref().map_or(0, |_| 2 * parameters.as_bytes().len())
             + size_of_val(&*result_formats);
         Portal {
             name: name.into(),
@@ -434,6 +440,7 @@ impl Names {
             does,
             parameters,
             parameters_cut,
+            secrets,
             result_formats,
             columns: OnceLock::new(),
             added: OnceLock::new(),

@@ -49,7 +49,7 @@ pub(crate) struct Stage {
     to_server: BytesMut,
     strict: bool,
     closed: Option<String>,
-    stopped: bool,
+    stopped: Option<&'static str>,
 }
 
 #[path = "../tables/plain.rs"]
@@ -114,7 +114,7 @@ impl Stage {
             to_server: BytesMut::new(),
             strict: !head.relaxed && !head.unobserved,
             closed: None,
-            stopped: false,
+            stopped: None,
         }
     }
 
@@ -261,7 +261,8 @@ impl Stage {
                 let noted = self.session.note(what, detail).unwrap();
                 self.reply(noted.reply(reply));
             }
-            Action::StopTarget => self.stopped = true,
+            Action::StopTarget => self.stopped = Some("stop-target"),
+            Action::EndTarget(_) => self.stopped = Some("end-target"),
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 assert!(self.closed.is_none(), "closed twice");
@@ -304,7 +305,7 @@ impl Stage {
         lines.extend(words::tell(&server, false).into_iter().map(|l| format!("server {l}")));
         let client = self.to_client.split();
         lines.extend(words::tell(&client, true).into_iter().map(|l| format!("client {l}")));
-        lines.extend(std::mem::take(&mut self.stopped).then(|| "stop-target".to_owned()));
+        lines.extend(self.stopped.take().map(str::to_owned));
         lines.extend(self.closed.take());
         lines
     }

@@ -222,6 +222,11 @@ impl Found {
         let mut value = Value::plain(type_oid);
         let mut sources: Vec<Source> = of.sources.iter().map(|c| self.source(c)).collect();
         sources.sort_unstable();
+        value.kept = match of.derivation {
+            Derivation::Same => sources.clone(),
+            _ => of.kept.iter().map(|c| self.source(c)).collect(),
+        };
+        value.kept.sort_unstable();
         value.sources = sources;
         value.how = of.derivation;
         value
@@ -306,7 +311,9 @@ impl Found {
     /// A value as an output column, of this type.
     pub(super) fn output_column(&self, name: &str, value: &Value, type_oid: Oid) -> OutputColumn {
         let sources = self.named(&value.sources);
-        OutputColumn { name: name.to_owned(), sources, derivation: value.how, type_oid }
+        // What is a column itself hands it on.
+        let kept = if value.how == Derivation::Same { Vec::new() } else { self.named(&value.kept) };
+        OutputColumn { name: name.to_owned(), sources, derivation: value.how, kept, type_oid }
     }
 
     /// As [`Found::output_column`], for the catalog's origins.

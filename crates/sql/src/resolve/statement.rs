@@ -84,6 +84,7 @@ impl Resolver<'_> {
             name: (*name).to_owned(),
             sources: Vec::new(),
             derivation: Derivation::Clean,
+            kept: Vec::new(),
             type_oid: 0,
         };
         self.found.output = Output::Columns(names.iter().map(column).collect());

@@ -99,6 +99,11 @@ const NOTED: &[Field] = &[
     ),
     field("constraint", Text, "`error`, `notice`."),
     field("context", Text, "`error`, `notice`."),
+    field(
+        "coverage",
+        Texts,
+        "`error`, `notice`: `messages-cut`, where a text in it is longer than is kept; absent: it is whole.",
+    ),
     field("detail", Text, "`error`, `notice`."),
     field("from", Text, "`cancel`: address and port from which it came."),
     field("held", Bool, "`cancel`: whether it ended the wait of a command that was held."),
@@ -254,14 +259,20 @@ pub(super) const HEARTBEAT: &[Field] = &[
 ];
 
 pub(super) const ASKED: &[Field] = &[
+    field("backend", Number, "The backend that is to end, of `end`."),
     field("database", Text, "The database."),
+    field("session", Text, "The session whose backend that is, of `end`."),
     field("slot", Text, "The slot, of `slot` and `changes`."),
     field("tables", Texts, "The names asked about, of `tables`."),
     field("target", Text, "The target."),
     field(
         "what",
         Text,
+<<<<<<< HEAD
         "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `preview`: what a command would change that waits for a person; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in.",
+=======
+        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in; `end`: to end a session's backend, whose statement has gone on past its time although it was cancelled.",
+>>>>>>> main
     ),
 ];
 
