@@ -69,7 +69,10 @@ impl Previews {
             .map_err(|_| "there is no credential for the target")?;
         let event = Event::Log(LogEvent { kind: "target.asked", leaf: told(session) }.into());
         // What is not in the record is not asked.
-        engine.recorder.append(event, Need::Intent).map_err(|_| "the record does not take that it is tried")?;
+        engine
+            .recorder
+            .append(event, Need::Intent)
+            .map_err(|_| "the record does not take that it is tried")?;
         let masks = |schema: &str, table: &str, columns: &[&str]| {
             let duty = engine.policy.masks_of_rows(session, (schema, table), columns, engine.clock.now())?;
             Some(engine.masker.plan(&Arc::new(Obligations { mask: duty, ..Obligations::default() })))
@@ -92,9 +95,9 @@ impl Previewer for Previews {
         command: &'a Command,
         original: &'a Original,
     ) -> BoxFuture<'a, Preview> {
-        Box::pin(async move {
-            self.tried(engine, session, command, original).await.unwrap_or_else(Preview::none)
-        })
+        Box::pin(
+            async move { self.tried(engine, session, command, original).await.unwrap_or_else(Preview::none) },
+        )
     }
 }
 

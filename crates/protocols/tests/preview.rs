@@ -14,6 +14,8 @@ mod server;
 
 #[path = "preview/cases.rs"]
 mod cases;
+#[path = "preview/port.rs"]
+mod port;
 #[path = "preview/sessions.rs"]
 mod sessions;
 
@@ -31,10 +33,10 @@ use firsthand_protocols::protocol::{Link, Previewing, Probe, TlsUse};
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::fake::{command, identity};
 use firsthand_session::port::{Credential, MaskPlan};
+use firsthand_sql::STACK_BYTES;
 use firsthand_sql::catalog::Catalog;
 use firsthand_sql::explain::judge;
 use firsthand_sql::state::{SessionState, Start};
-use firsthand_sql::STACK_BYTES;
 use firsthand_wire::postgres::Format;
 use server::{Server, Session};
 use tokio::net::UnixStream;
@@ -145,12 +147,13 @@ impl Bed {
         let mut session = self.session();
         let tables = ask(
             &mut session,
-            "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+            "SELECT c.oid::regclass::text || CASE c.relkind WHEN 'S' THEN ' last_value, is_called' ELSE ' t::text' END FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r','S') AND n.nspname NOT IN ('pg_catalog','information_schema','pg_toast') ORDER BY 1",
         );
         let mut all = String::new();
-        for table in tables.lines() {
-            let rows = ask(&mut session, &format!("SELECT t::text FROM {table} t ORDER BY 1"));
+        for line in tables.lines() {
+            let (table, what) = line.split_once(' ').unwrap();
+            let rows = ask(&mut session, &format!("SELECT {what} FROM {table} t ORDER BY 1"));
             all.push_str(&format!("{table}: {rows}\n"));
         }
         all
@@ -195,25 +198,46 @@ fn run(session: &mut Session, statement: &str) {
 /// The rows, a line each.
 fn ask(session: &mut Session, text: &str) -> String {
     let (_, rows) = session.ask(text, &[], Format::Text).unwrap_or_else(|e| panic!("{text}: {e}"));
-    let value = |v: &Option<Vec<u8>>| v.as_ref().map_or("-".into(), |v| String::from_utf8_lossy(v).into_owned());
-    let rows: Vec<String> = rows.iter().map(|row| row.iter().map(value).collect::<Vec<_>>().join("|")).collect();
+    let value =
+        |v: &Option<Vec<u8>>| v.as_ref().map_or("-".into(), |v| String::from_utf8_lossy(v).into_owned());
+    let rows: Vec<String> =
+        rows.iter().map(|row| row.iter().map(value).collect::<Vec<_>>().join("|")).collect();
     rows.join("\n")
 }
 
 /// What is told, in one line.
 fn line(preview: &Preview) -> String {
-    let changes = preview.changes.iter().map(|c| {
-        format!("{} {} {}{}", c.table, c.action, c.count, if c.along { " along" } else { "" })
-    });
+    let changes = preview
+        .changes
+        .iter()
+        .map(|c| format!("{} {} {}{}", c.table, c.action, c.count, if c.along { " along" } else { "" }));
     let changes: Vec<String> = changes.collect();
     let count = preview.count.map_or("-".to_owned(), |count| count.to_string());
     format!("{} {count} [{}]", preview.how.word(), changes.join(", "))
 }
 
-/// The rows: old and new.
+/// The rows: old and new, without quotes.
 fn rows(preview: &Preview) -> String {
-    let text = |json: &firsthand_model::json::Json| String::from_utf8_lossy(json.as_bytes()).into_owned();
+    let text = |json: &firsthand_model::json::Json| String::from_utf8_lossy(json.as_bytes()).replace('"', "");
     preview.sample.as_ref().map_or_else(String::new, |s| format!("{} -> {}", text(&s.old), text(&s.new)))
+}
+
+/// What is not as it should be, all of it at once.
+#[derive(Default)]
+struct Wrong(Vec<String>);
+
+impl Wrong {
+    fn unless(&mut self, right: bool, what: impl FnOnce() -> String) {
+        if !right {
+            self.0.push(what());
+        }
+    }
+}
+
+impl Drop for Wrong {
+    fn drop(&mut self) {
+        assert!(self.0.is_empty() || std::thread::panicking(), "{:#?}", self.0);
+    }
 }
 
 fn on_a_deep_stack(work: impl FnOnce() + Send + 'static) {

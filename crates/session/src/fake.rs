@@ -24,8 +24,8 @@ use crate::pipeline::Session;
 use crate::port::{
     Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
     CredentialError, CredentialSource, DialError, Dialer, Estimator, Found, Hold, IdentityError,
-    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Previewer, Proof, RecordError, Recorder, Targets, Ticket,
-    Values, Waiting,
+    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Previewer, Proof, RecordError, Recorder, Targets,
+    Ticket, Values, Waiting,
 };
 use crate::secret::Secret;
 

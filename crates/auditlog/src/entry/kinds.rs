@@ -389,8 +389,8 @@ pub const KINDS: &[Kind] = &[
     log(
         "target.asked",
         "The gateway itself asked a target, over a connection of its own: what a database defines (its questions are always the \
-         same), how many rows the command behind this entry is estimated to touch (EXPLAIN of its text), what tables are that are \
-         written to (asked with each write, and told once for each table and connection), which rows transactions have changed \
+         same), how many rows the command behind this entry is estimated to touch (EXPLAIN of its text), what a held command \
+         would change (its text is run in a transaction that is rolled back), what tables are that are written to (asked with each write, and told once for each table and connection), which rows transactions have changed \
          (asked as long as one is open, and told once for each connection), or to end a backend that does not stop.",
         &[of_log(parts::ASKED), FACTS_CUT],
     ),

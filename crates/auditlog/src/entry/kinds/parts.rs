@@ -268,7 +268,7 @@ pub(super) const ASKED: &[Field] = &[
     field(
         "what",
         Text,
-        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in; `end`: to end a session's backend, whose statement has gone on past its time although it was cancelled.",
+        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `preview`: what a command would change that waits for a person; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in; `end`: to end a session's backend, whose statement has gone on past its time although it was cancelled.",
     ),
 ];
 

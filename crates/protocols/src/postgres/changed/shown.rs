@@ -59,11 +59,8 @@ impl Shown {
         let of = |column: &table::Column| (added.table.oid, column.number);
         let origins = added.columns.iter().zip(masks);
         let origins = origins.filter_map(|(column, mask)| Some((of(column), mask.clone()?))).collect();
-        let mask = MaskDuty {
-            origins: Arc::new(origins),
-            scan: plan.obligations.mask.scan,
-            ..MaskDuty::default()
-        };
+        let mask =
+            MaskDuty { origins: Arc::new(origins), scan: plan.obligations.mask.scan, ..MaskDuty::default() };
         let obligations = Arc::new(Obligations { mask, ..Obligations::default() });
         let plan = MaskPlan { obligations, values: plan.values.clone() };
         Some(Self(Told::new(Arc::clone(added), limits, plan)))

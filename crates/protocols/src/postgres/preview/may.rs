@@ -7,6 +7,8 @@ use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Relation, RelationKind};
 use firsthand_sql::{Action, Change, Changes};
 
+use super::super::role::ROLE_UNKNOWN;
+
 /// A text longer than this is not sent twice.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 /// Bytes of all parameters: as many as a Bind that goes to a target twice may have.
@@ -57,7 +59,8 @@ pub(super) fn may<'f>(
     if session.role.is_empty() || session.session_role.is_empty() {
         return Err("the role of its session is not known".to_owned());
     }
-    let quiet = [Effect::Read, Effect::Write, Effect::Lock, Effect::Session, Effect::Unknown];
+    use Effect::{Execute, Lock, Read, Session, Unknown, Write};
+    let quiet = [Read, Write, Lock, Session, Execute, Unknown];
     if !facts.effects.iter().all(|effect| quiet.contains(&effect)) {
         return Err("it reaches beyond the database, or does more than to change rows".to_owned());
     }
@@ -85,6 +88,9 @@ fn readable<'f>(command: &'f Command, original: &Original) -> Result<&'f Facts, 
     if command.transaction != Transaction::Idle {
         return no("its session is in a transaction, whose changes nobody else sees");
     }
+    if command.coverage.contains(&ROLE_UNKNOWN) {
+        return no("the role in force in its session cannot be told");
+    }
     if let Some(why) = original.unsettled {
         return Err(format!("what it means elsewhere than in its own session cannot be told: {why}"));
     }
@@ -94,6 +100,10 @@ fn readable<'f>(command: &'f Command, original: &Original) -> Result<&'f Facts, 
     let bytes: usize = original.parameters.iter().filter_map(|p| p.value.as_ref()).map(Vec::len).sum();
     if original.text.len() > TEXT_BYTES_MAX || bytes > PARAMETERS_BYTES_MAX {
         return no("it is too large to be sent twice");
+    }
+    if !text_settings(original).standard_conforming_strings {
+        // The gateway's own questions name what the statement names, and are not written for it.
+        return no("its session reads backslashes in strings");
     }
     if !is_utf8(original) && !is_ascii(original) {
         return no("its session does not speak UTF-8");

@@ -129,12 +129,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    async fn tried(
-        &mut self,
-        may: &May,
-        masks: &Masks<'_>,
-        command: &Command,
-    ) -> Preview {
+    async fn tried(&mut self, may: &May, masks: &Masks<'_>, command: &Command) -> Preview {
         let nothing = |why: &str| Preview::none(format!("Nothing was tried: {why}."));
         if let Err(why) = self.begin().await {
             return nothing(&why);
@@ -161,7 +156,9 @@ impl Trial<'_> {
             (May::Run(run), None) => run,
         };
         if rows > ROWS_MAX {
-            return only(&format!("it expects more than the {ROWS_MAX} rows up to which a statement is tried"));
+            return only(&format!(
+                "it expects more than the {ROWS_MAX} rows up to which a statement is tried"
+            ));
         }
         match self.run(run, &told, added, masks).await {
             Ok(preview) => preview,
@@ -198,7 +195,8 @@ impl Trial<'_> {
         let mut text = String::new();
         for (name, value) in &self.original.settings {
             if !OWN_SETTINGS.contains(&name.to_lowercase().as_str()) {
-                let set = format!("SELECT pg_catalog.set_config({}, {}, true);", literal(name), literal(value));
+                let set =
+                    format!("SELECT pg_catalog.set_config({}, {}, true);", literal(name), literal(value));
                 text.push_str(&set);
             }
         }
@@ -221,19 +219,15 @@ impl Trial<'_> {
         command: &Command,
     ) -> Result<(Told, Result<Arc<Added>, &'static str>), String> {
         self.enter().await.map_err(|fault| format!("its session cannot be set up: {}", in_words(fault)))?;
-        for question in [same_names(self.facts)?, self.same_functions()].into_iter().flatten() {
-            let rows = self.ask(&question).await.map_err(in_words)?;
-            let row = rows.into_iter().next();
-            if row.is_none_or(|row| row.iter().any(|same| same.as_deref() != Some("t"))) {
-                return Err("its names mean something else in another session".to_owned());
-            }
-        }
+        self.means_the_same().await?;
         let types: Vec<u32> = self.original.parameters.iter().map(|p| p.type_number).collect();
         let mut out = BytesMut::new();
         frontend::encode_parse(&mut out, NAME, &self.original.text, &types).map_err(|e| e.to_string())?;
         frontend::encode_sync(&mut out);
         send(&mut self.line, &out).await.map_err(in_words)?;
         said(&mut self.line, &mut self.budget, |_| {}).await.map_err(in_words)?;
+        // Now it has its locks: nobody gives those names to anything else.
+        self.means_the_same().await?;
         self.ask(APART).await.map_err(in_words)?;
         let told = self.definitions(run).await.map_err(in_words)?;
         let added = match run.and_then(|run| run.change.as_ref()) {
@@ -242,6 +236,18 @@ impl Trial<'_> {
         };
         self.enter().await.map_err(in_words)?;
         Ok((told, added))
+    }
+
+    /// Whether its names mean here what they were taken for.
+    async fn means_the_same(&mut self) -> Result<(), String> {
+        for question in [same_names(self.facts)?, self.same_functions()].into_iter().flatten() {
+            let rows = self.ask(&question).await.map_err(in_words)?;
+            let row = rows.into_iter().next();
+            if row.is_none_or(|row| row.iter().any(|same| same.as_deref() != Some("t"))) {
+                return Err("its names mean something else in another session".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Whether none of the functions' names is also one of the database's own on the search path.
@@ -335,7 +341,13 @@ impl Trial<'_> {
             Some(_) => String::new(),
             None => format!("Its rows are not shown ({unlisted})."),
         };
-        Ok(Preview { how: How::Exact, count: Some(count), changes: changed(told, &before, &after), sample, why })
+        Ok(Preview {
+            how: How::Exact,
+            count: Some(count),
+            changes: changed(told, &before, &after),
+            sample,
+            why,
+        })
     }
 
     /// The text with the list, and what its rows become.

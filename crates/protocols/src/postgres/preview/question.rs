@@ -21,7 +21,7 @@ WITH RECURSIVE reach(rel, does, own, defaults) AS (
             FROM pg_trigger g WHERE g.tgrelid = reach.rel AND g.tgenabled <> 'D'
             AND g.tgfoid = ANY (CASE reach.does WHEN 'd' THEN '{1646,1650,1652}' WHEN 'u' THEN '{1647,1651,1653}'
                 ELSE '{}' END::oid[])) s ON true),
-rel AS MATERIALIZED (SELECT DISTINCT c.oid, n.nspname || '.' || c.relname AS name, c.relkind, c.relpersistence, c.relrowsecurity,
+rel AS MATERIALIZED (SELECT DISTINCT c.oid, n.nspname || '.' || c.relname AS name, c.relkind, c.relpersistence, c.relrowsecurity, c.relam,
     reach.does, reach.own, reach.defaults
     FROM reach JOIN pg_class c ON c.oid = reach.rel JOIN pg_namespace n ON n.oid = c.relnamespace),
 type(name, oid) AS (
@@ -52,6 +52,7 @@ called AS (
 apart(name) AS (VALUES ('gen_random_uuid'), ('uuidv4'), ('uuidv7'), ('clock_timestamp'), ('timeofday'))
 SELECT 'reached', rel.name, rel.oid::text, CASE WHEN bool_or(rel.own) THEN 'own' ELSE '' END FROM rel GROUP BY rel.name, rel.oid
 UNION ALL SELECT 'foreign', rel.name, '', '' FROM rel WHERE rel.relkind = 'f'
+UNION ALL SELECT 'method', rel.name, '', '' FROM rel WHERE rel.relam >= 16384
 UNION ALL SELECT 'temporary', rel.name, '', '' FROM rel WHERE rel.relpersistence = 't'
 UNION ALL SELECT 'rule', rel.name, w.rulename, '' FROM rel JOIN pg_rewrite w ON w.ev_class = rel.oid
     WHERE w.rulename <> '_RETURN' AND w.ev_enabled <> 'D'
@@ -110,9 +111,14 @@ pub(super) fn told(rows: &[Row]) -> Told {
                 continue;
             }
             "foreign" => format!("rows of {table} are another server's"),
+            "method" => format!("{table} is not stored as PostgreSQL stores tables"),
             "temporary" => format!("{table} is a session's own"),
-            "rule" => format!("the rule {what} of {table} would put other statements beside or in place of it"),
-            "trigger" => format!("the trigger {what} of {table} would run code, and what it does is not known"),
+            "rule" => {
+                format!("the rule {what} of {table} would put other statements beside or in place of it")
+            }
+            "trigger" => {
+                format!("the trigger {what} of {table} would run code, and what it does is not known")
+            }
             "sequence" if table.is_empty() => {
                 "it would advance a sequence, which a rollback does not take back".to_owned()
             }

@@ -79,11 +79,7 @@ pub(super) async fn send(line: &mut Line, bytes: &[u8]) -> Result<(), Fault> {
 }
 
 /// Sends a Query and reads all of its rows.
-pub(super) async fn ask(
-    line: &mut Line,
-    text: &str,
-    budget: &mut usize,
-) -> Result<(Vec<Row>, Said), Fault> {
+pub(super) async fn ask(line: &mut Line, text: &str, budget: &mut usize) -> Result<(Vec<Row>, Said), Fault> {
     send_query(line, text).await.map_err(|_| Fault::Lost)?;
     rows(line, budget).await
 }
