@@ -32,7 +32,7 @@ pub(crate) fn identity() -> Identity {
         login: "triage-bot".to_owned(),
         subject: "h-1f0a6c2b9d3e4f50".to_owned(),
         targets: vec!["orders".to_owned()],
-        roles: Vec::new(),
+        ..Identity::default()
     }
 }
 
@@ -206,6 +206,17 @@ fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpene
         parameters: json(r#"[{"name":"client_encoding","value":"UTF8"}]"#),
         coverage,
     }
+}
+
+/// Opened with the token of an issuer.
+fn issued() -> SessionOpened {
+    let vouched = Identity {
+        issuer: Some("corp".to_owned()),
+        groups: vec!["corp/dba".to_owned(), "corp/eng".to_owned()],
+        expires: Some(firsthand_model::time::UnixMicros(1_795_000_000_000_000)),
+        ..identity()
+    };
+    opened(Arc::new(SessionFacts { identity: Arc::new(vouched), ..facts() }), vec![])
 }
 
 fn refused(identity: bool) -> AdmissionRefused {
@@ -462,6 +473,7 @@ fn later(all: &mut Vec<(String, Event)>) {
     let noted = SessionNoted { facts: Arc::new(facts()), what: "limit", detail };
     all.push(("session.noted-limit".to_owned(), Event::SessionNoted(Box::new(noted))));
     all.push(("identity.token_differs".to_owned(), administered("identity.token_differs")));
+    all.push(("session.opened-issued".to_owned(), Event::SessionOpened(Box::new(issued()))));
 }
 
 /// Who asks over the API.
