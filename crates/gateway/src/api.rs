@@ -305,13 +305,7 @@ mod tests {
                 name: String::new(),
                 trust: firsthand_model::identity::Trust::Verified,
             }),
-            identity: Some(Arc::new(Identity {
-                chain: Vec::new(),
-                login: String::new(),
-                subject: String::new(),
-                targets: Vec::new(),
-                roles,
-            })),
+            identity: Some(Arc::new(Identity { roles, ..Identity::default() })),
         };
         let (admin, auditor) = (Needs::Role(Role::Admin), Needs::Role(Role::Auditor));
         for (roles, open) in [

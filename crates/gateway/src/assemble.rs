@@ -10,8 +10,11 @@ use firsthand_adapters::approver::NobodyToAsk;
 use firsthand_adapters::clock::SystemClock;
 use firsthand_adapters::credentials::{CredentialSpec, StaticCredentials};
 use firsthand_adapters::dialer::DirectDialer;
+use firsthand_adapters::identity::issuer::ring::Issuers;
 use firsthand_adapters::identity::provider::TokenIdentity;
+use firsthand_adapters::identity::providers::Providers;
 use firsthand_adapters::identity::store::TokenStore;
+use firsthand_adapters::identity::token::Pseudonym;
 use firsthand_adapters::ids::Uuid7;
 use firsthand_adapters::record::{Found, Record, kind_letter};
 use firsthand_adapters::targets::TargetTable;
@@ -35,6 +38,7 @@ use crate::config::{Config, Listener};
 use crate::day;
 use crate::desk::{Desk, store_failure};
 use crate::failure::Failure;
+use crate::fetch::Fetcher;
 use crate::listen::{self, LinkTable};
 use crate::place::{lock_data, make_data_dir, open_record};
 use crate::rules::{self, Governing};
@@ -64,6 +68,8 @@ pub(crate) struct Gateway {
     pub(crate) began: Place,
     /// What was used earlier today is counted, or has been.
     pub(crate) counting: AtomicBool,
+    /// Those whose tokens count besides Firsthand's own.
+    pub(crate) issuers: Arc<Issuers>,
     targets: TargetTable,
     credentials: StaticCredentials,
     links: LinkTable,
@@ -95,7 +101,8 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
     let credentials = StaticCredentials::read(&specs(&config));
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
-    let engine = engine(&record, &tokens, &targets, &credentials, &governing, &links);
+    let (identity, issuers) = identities(&config, &record, &tokens);
+    let engine = engine(&record, identity, &targets, &credentials, &governing, &links);
     let engine = Arc::new(Engine { usage, ..engine });
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
@@ -133,6 +140,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         started,
         began,
         counting: AtomicBool::new(false),
+        issuers,
         targets,
         credentials,
         links,
@@ -149,16 +157,14 @@ fn web_tls(config: &Config) -> Result<Option<ServerTls>, Failure> {
 
 fn engine(
     record: &Record,
-    tokens: &Arc<TokenStore>,
+    identity: Providers,
     targets: &TargetTable,
     credentials: &StaticCredentials,
     governing: &Governing,
     links: &LinkTable,
 ) -> Engine {
-    let keys = Arc::clone(record.keys());
-    let pseudonym = move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name);
     Engine {
-        identity: Box::new(TokenIdentity::new(Arc::clone(tokens), Box::new(pseudonym))),
+        identity: Box::new(identity),
         policy: Box::new(governing.clone()),
         estimator: Box::new(Estimates::new(Arc::new(links.clone()))),
         previewer: Box::new(Previews::new(Arc::new(links.clone()))),
@@ -175,6 +181,18 @@ fn engine(
         tally: Tally::default(),
         usage: Usage::default(),
     }
+}
+
+/// All that can tell who somebody is, and of it those whose tokens count besides Firsthand's own.
+fn identities(config: &Config, record: &Record, tokens: &Arc<TokenStore>) -> (Providers, Arc<Issuers>) {
+    let keys = Arc::clone(record.keys());
+    let pseudonym: Arc<Pseudonym> =
+        Arc::new(move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name));
+    let (fetcher, clock) = (Box::new(Fetcher), Box::new(SystemClock::start()));
+    let issuers = Issuers::new(config.issuers.clone(), fetcher, clock, Arc::clone(&pseudonym));
+    let issuers = Arc::new(issuers);
+    let tokens = TokenIdentity::new(Arc::clone(tokens), pseudonym);
+    (Providers::new(tokens, Arc::clone(&issuers)), issuers)
 }
 
 fn specs(config: &Config) -> Vec<(String, CredentialSpec)> {
@@ -245,6 +263,7 @@ impl Gateway {
         day::count(self);
         self.links.replace(links);
         self.credentials.replace(&specs(&new));
+        self.issuers.replace(new.issuers.clone());
         self.targets.replace(new.targets.iter().map(|t| t.target.clone()).collect());
         let needs_restart = needs_restart(&old, &new);
         self.config.store(Arc::new(new));

@@ -1,5 +1,6 @@
 //! `firsthand.toml`: read with the place of every value, checked against one table of keys, resolved into a snapshot.
 
+mod issuer;
 pub(crate) mod keys;
 mod read;
 mod section;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firsthand_adapters::credentials::CredentialSpec;
+use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_model::target::Target;
 use firsthand_protocols::protocol::ListenLimits;
 
@@ -96,6 +98,8 @@ pub(crate) struct Config {
     pub(crate) limits: ListenLimits,
     /// The targets.
     pub(crate) targets: Vec<TargetConfig>,
+    /// Whose tokens count besides Firsthand's own.
+    pub(crate) issuers: Vec<IssuerSpec>,
     /// The rules; `None`: a token allows what its targets allow.
     pub(crate) policy: Option<PolicyFiles>,
     /// SHA-256 of the file, for the record.

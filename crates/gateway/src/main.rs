@@ -14,6 +14,7 @@ mod day;
 mod demo;
 mod desk;
 mod failure;
+mod fetch;
 mod follow;
 mod http;
 mod listen;

@@ -214,6 +214,7 @@ impl Running {
         aside.spawn(admin.serve(api));
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));
+        aside.spawn(Arc::clone(&gateway.issuers).keep_fresh());
         for (server, socket) in bound {
             servers.spawn(server.serve(socket, watching.clone()));
         }

@@ -1,6 +1,7 @@
 //! Who: the chain human → agent → token → session → target role, and how each link is known.
 
 use crate::id::SessionId;
+use crate::time::UnixMicros;
 
 /// How a fact about the actor is known (invariant 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,7 +102,7 @@ pub struct Link {
 }
 
 /// The established identity of a session: outermost first (human, agent, token).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Human → agent → token. Never empty.
     pub chain: Vec<Link>,
@@ -113,13 +114,19 @@ pub struct Identity {
     pub targets: Vec<String>,
     /// What the token lets its holder do at the gateway itself.
     pub roles: Vec<Role>,
+    /// Who vouches for it, where that is not Firsthand's own store of tokens: the name of an issuer.
+    pub issuer: Option<String>,
+    /// The groups that the issuer says it is in, each as `ISSUER/GROUP`.
+    pub groups: Vec<String>,
+    /// When it ends by itself; asked of the store of tokens where that vouches for it.
+    pub expires: Option<UnixMicros>,
 }
 
 impl Identity {
-    /// The link that acts: the agent or service if there is one, else the human.
+    /// The link that acts: the agent or service if there is one (the last, where one acts for another), else the human.
     pub fn actor(&self) -> Option<&Link> {
         let acts = |l: &&Link| matches!(l.kind, IdentityKind::Agent | IdentityKind::Service);
-        self.chain.iter().find(acts).or_else(|| self.chain.iter().find(|l| l.kind == IdentityKind::Human))
+        self.chain.iter().rfind(acts).or_else(|| self.chain.iter().find(|l| l.kind == IdentityKind::Human))
     }
 }
 

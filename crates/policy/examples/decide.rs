@@ -114,7 +114,7 @@ fn session() -> SessionFacts {
             login: "bot".to_owned(),
             subject: String::new(),
             targets: vec!["orders".to_owned()],
-            roles: Vec::new(),
+            ..Identity::default()
         }),
         target: "orders".to_owned(),
         database: "orders".to_owned(),

@@ -117,7 +117,8 @@ fn session(case: &Case) -> SessionFacts {
             login: case.identity.clone(),
             subject: String::new(),
             targets: vec![case.target.clone()],
-            roles: Vec::new(),
+            groups: case.groups.clone(),
+            ..Identity::default()
         }),
         target: case.target.clone(),
         database: case.target.clone(),

@@ -279,6 +279,7 @@ fn case(table: &Table<'_>) -> Option<Case> {
         kind: table.choice("kind", IdentityKind::parse).unwrap_or(IdentityKind::Agent),
         identity: if identity.is_empty() { "somebody".to_owned() } else { identity },
         on_behalf_of: text("on_behalf_of"),
+        groups: texts("groups"),
         target,
         target_labels: texts("target_labels"),
         application: text("application"),
@@ -390,7 +391,9 @@ fn check_references(all: &Document, problems: &mut Vec<Problem>) {
             let missing = |names: &[String], known: &[&str]| {
                 names.iter().find(|n| !known.contains(&n.as_str())).map(|n| (n.clone(), nearest(n, known)))
             };
-            if let Some((name, hint)) = missing(&conditions.groups, &groups) {
+            // A group of an issuer is known to its tokens alone.
+            let own: Vec<_> = conditions.groups.iter().filter(|g| !g.contains('/')).cloned().collect();
+            if let Some((name, hint)) = missing(&own, &groups) {
                 problems.push(at(place, "groups", format!("there is no `[[group]]` named `{name}`"), &hint));
             }
             for names in [&conditions.during, &conditions.outside] {

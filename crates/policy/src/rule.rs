@@ -288,6 +288,8 @@ pub struct Case {
     pub identity: String,
     /// For which person.
     pub on_behalf_of: String,
+    /// The groups that an issuer says it is in.
+    pub groups: Vec<String>,
     /// Where.
     pub target: String,
     /// Labels of that target.

@@ -393,7 +393,7 @@ mod tests {
             login: name(),
             subject: name(),
             targets: vec![name()],
-            roles: Vec::new(),
+            ..Identity::default()
         };
         SessionFacts {
             id: SessionId(0),

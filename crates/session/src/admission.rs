@@ -145,6 +145,18 @@ impl Engine {
         self.identity.challenge(login)
     }
 
+    /// Whether to ask this login for its secret itself, over TLS.
+    pub fn asks_for_secret(&self, login: &str) -> bool {
+        self.identity.asks_for_secret(login)
+    }
+
+    /// Waits, for a bounded time, for what a provider has to fetch before it can look at this proof.
+    pub async fn prepare(&self, proof: &Proof) {
+        if let Some(fetched) = self.identity.prepare(proof) {
+            fetched.await;
+        }
+    }
+
     /// Looks at the proof and at the target. Every no is recorded; what the client reads is the same for all of them.
     ///
     /// # Errors

@@ -411,7 +411,7 @@ pub fn identity() -> Identity {
         login: "bot".to_owned(),
         subject: "h-1".to_owned(),
         targets: vec!["orders".to_owned()],
-        roles: Vec::new(),
+        ..Identity::default()
     }
 }
 

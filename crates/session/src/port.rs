@@ -57,6 +57,11 @@ pub enum Proof {
         /// The token.
         secret: Secret,
     },
+    /// The token of an issuer, which names its holder itself: shown without a login name, over TLS or within the machine.
+    Bearer {
+        /// The token.
+        secret: Secret,
+    },
     /// A proof that failed before it could be looked up (a wrong SCRAM proof): to be counted and recorded.
     Failed {
         /// The login name of the startup message.
@@ -82,6 +87,9 @@ pub enum IdentityError {
     /// The store cannot be read.
     #[error("the token store cannot be read")]
     Store,
+    /// The token of an issuer is not accepted. The text is fixed, and says nothing of what stands in the token.
+    #[error("{0}")]
+    Issued(&'static str),
 }
 
 impl IdentityError {
@@ -93,6 +101,7 @@ impl IdentityError {
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::Store => "store",
+            Self::Issued(_) => "issuer",
         }
     }
 }
@@ -101,6 +110,16 @@ impl IdentityError {
 pub trait IdentityProvider: Send + Sync {
     /// What to ask of this login. Never fails: unknown logins get a made-up challenge.
     fn challenge(&self, login: &str) -> Challenge;
+    /// Whether this login is asked for the secret itself, over TLS, instead of a SCRAM exchange, because it may be the token
+    /// of an issuer. Says nothing of whether anybody has this login name.
+    fn asks_for_secret(&self, _login: &str) -> bool {
+        false
+    }
+    /// What [`IdentityProvider::identify`] should not be asked before, where something has to be fetched for it. Bounded in
+    /// time; ends also where it cannot be had. Cancel-safe.
+    fn prepare<'a>(&'a self, _proof: &'a Proof) -> Option<BoxFuture<'a, ()>> {
+        None
+    }
     /// Who it is. Constant-time in the secret.
     ///
     /// # Errors

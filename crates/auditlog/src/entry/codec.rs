@@ -287,7 +287,7 @@ mod tests {
                 login: "ada".to_owned(),
                 subject: subject.to_owned(),
                 targets: vec![],
-                roles: vec![],
+                ..Identity::default()
             }),
             target: String::new(),
             database: String::new(),

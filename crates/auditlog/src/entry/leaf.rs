@@ -17,7 +17,7 @@ use firsthand_model::statement::Relation;
 use firsthand_model::target::{Durability, Mode};
 
 use super::limits::{COVERAGE_KEPT, FACTS_BYTES_KEPT, RESOLVED_BYTES_KEPT, TABLES_BYTES_KEPT};
-use super::moment::TimeText;
+use super::moment::{TimeText, rfc3339};
 use super::session_text::{SessionText, kept, write_chain, write_link};
 use super::{Sealing, Stamp, base64};
 
@@ -133,6 +133,12 @@ fn opened(e: &SessionOpened, common: &mut Common<'_>, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
     coverage(&mut o, e.coverage.iter().copied());
     durability(&mut o, &e.facts);
+    if let (Some(ends), Some(_)) = (e.facts.identity.expires, &e.facts.identity.issuer) {
+        o.string("ends", &rfc3339(ends.0));
+    }
+    if let Some(issuer) = &e.facts.identity.issuer {
+        o.string("issuer", kept(issuer));
+    }
     o.string("k", "session.opened");
     o.string("method", e.client.method);
     common.place(&mut o, Some(&e.facts));

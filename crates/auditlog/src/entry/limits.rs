@@ -36,3 +36,5 @@ pub(crate) const SHORT_TEXT_KEPT: usize = 8 << 10;
 
 /// Claims kept of a session; clients send two or three.
 pub(crate) const CLAIMS_KEPT: usize = 32;
+/// Groups kept of a session: as many as are accepted of a token.
+pub(crate) const GROUPS_KEPT: usize = 256;

@@ -12,8 +12,8 @@ use firsthand_model::json::{Json, Object, write_hex, write_string};
 
 use super::leaf::is_clean_tag;
 use super::limits::{
-    CHAIN_LINKS_KEPT, CLAIMS_KEPT, FACTS_BYTES_KEPT, ROWS_SECTION_MAX, SECTION_BYTES_MAX, SHORT_TEXT_KEPT,
-    TEXT_RENDERED_MAX,
+    CHAIN_LINKS_KEPT, CLAIMS_KEPT, FACTS_BYTES_KEPT, GROUPS_KEPT, ROWS_SECTION_MAX, SECTION_BYTES_MAX,
+    SHORT_TEXT_KEPT, TEXT_RENDERED_MAX,
 };
 use super::session_text::cut;
 
@@ -78,7 +78,25 @@ fn opened(e: &SessionOpened, out: &mut Vec<u8>) {
         }
         list.push(b']');
     }
-    cut_list(&mut o, &[("claims", e.claims.len() <= CLAIMS_KEPT), ("parameters", fits(&e.parameters))]);
+    let groups = &e.facts.identity.groups;
+    cut_list(
+        &mut o,
+        &[
+            ("claims", e.claims.len() <= CLAIMS_KEPT),
+            ("groups", groups.len() <= GROUPS_KEPT),
+            ("parameters", fits(&e.parameters)),
+        ],
+    );
+    if !groups.is_empty() {
+        let list = o.key("groups");
+        let mut before = b'[';
+        for group in groups.iter().take(GROUPS_KEPT) {
+            list.push(before);
+            before = b',';
+            write_string(list, short(group));
+        }
+        list.push(b']');
+    }
     o.string("login", short(&e.facts.identity.login));
     names(&mut o, &e.facts.identity.chain);
     section(&mut o, "parameters", &e.parameters);

@@ -33,7 +33,7 @@ pub(crate) fn identity() -> Identity {
         login: "triage-bot".to_owned(),
         subject: "h-1f0a6c2b9d3e4f50".to_owned(),
         targets: vec!["orders".to_owned()],
-        roles: Vec::new(),
+        ..Identity::default()
     }
 }
 
@@ -219,6 +219,17 @@ fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpene
         parameters: json(r#"[{"name":"client_encoding","value":"UTF8"}]"#),
         coverage,
     }
+}
+
+/// Opened with the token of an issuer.
+fn issued() -> SessionOpened {
+    let vouched = Identity {
+        issuer: Some("corp".to_owned()),
+        groups: vec!["corp/dba".to_owned(), "corp/eng".to_owned()],
+        expires: Some(firsthand_model::time::UnixMicros(1_795_000_000_000_000)),
+        ..identity()
+    };
+    opened(Arc::new(SessionFacts { identity: Arc::new(vouched), ..facts() }), vec![])
 }
 
 fn refused(identity: bool) -> AdmissionRefused {
@@ -479,6 +490,7 @@ fn later(all: &mut Vec<(String, Event)>) {
         json(r#"{"code":"00000","coverage":["messages-cut"],"message":"a long one","severity":"NOTICE"}"#);
     let noted = SessionNoted { facts: Arc::new(facts()), what: "notice", detail };
     all.push(("session.noted-cut".to_owned(), Event::SessionNoted(Box::new(noted))));
+    all.push(("session.opened-issued".to_owned(), Event::SessionOpened(Box::new(issued()))));
 }
 
 /// Who asks over the API.

@@ -12,6 +12,7 @@ use firsthand_protocols::protocol::ListenLimits;
 use firsthand_session::secret::Secret;
 use toml::de::DeTable;
 
+use super::issuer::read_issuers;
 use super::keys::protocol_names;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
@@ -77,6 +78,8 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     let limits = ListenLimits { ask_for_secret, ..limits };
     let policy = read_policy(top, folder);
     let targets = read_targets(top, folder, policy.is_some());
+    let names: Vec<_> = targets.iter().map(|t| t.target.name.as_str()).collect();
+    let issuers = read_issuers(top, folder, &names, tls.is_some());
     Config {
         file: file.to_path_buf(),
         data_dir,
@@ -85,6 +88,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         tls,
         limits,
         targets,
+        issuers,
         policy,
         hash: sha256_hex(text.as_bytes()),
         resolved: Vec::new(),

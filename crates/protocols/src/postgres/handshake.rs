@@ -47,6 +47,7 @@ pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>, it: &Postgres) 
         protocol: format!("postgres {}", hello.version),
         ..with.client.clone()
     };
+    with.engine.prepare(&proven.proof).await;
     let admitted = match with.engine.admit(&proven.proof, &hello.wanted, &facts) {
         Ok(admitted) => admitted,
         Err(refusal) => {

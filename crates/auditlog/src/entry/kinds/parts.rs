@@ -158,7 +158,11 @@ pub(super) const ADDRESS: Field = field(
     Text,
     "The client's address and port. Of several that are told together: their address, or network, if they share one.",
 );
-pub(super) const LOGIN: Field = field("login", Text, "The login name presented.");
+pub(super) const LOGIN: Field = field(
+    "login",
+    Text,
+    "The login name presented; of an admitted issuer's token, the name that it came to.",
+);
 pub(super) const CUT: Field = field("cut", Texts, "Fields that were too long and are missing or cut.");
 pub(super) const COLUMNS: Field = field("columns", Objects(COLUMN), "The columns, where rows have any.");
 pub(super) const ROWS: Field = field(
@@ -205,7 +209,7 @@ pub(super) const NAMES_BY: Field = field("names", Objects(LINK_NAME), "The names
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `clear-text`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `issuer`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `clear-text`, `unreachable`, `credential`.",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
