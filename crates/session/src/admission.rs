@@ -530,6 +530,7 @@ fn setting(settings: Vec<String>) -> Command {
         original_digest: None,
         original_bytes: 0,
         parameters: Json::default(),
+        parameters_digest: None,
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),

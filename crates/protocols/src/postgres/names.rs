@@ -193,6 +193,8 @@ pub(super) struct Portal {
     pub(super) does: Option<(Arc<Shape>, After)>,
     /// The values, rendered: JSON array, or absent.
     pub(super) parameters: Json,
+    /// SHA-256 of the values as they came.
+    pub(super) parameters_digest: Option<[u8; 32]>,
     /// Whether the values were cut.
     pub(super) parameters_cut: bool,
     /// In which formats the columns are asked for: none (all text), one for all, or one each.
@@ -433,6 +435,7 @@ impl Names {
             statement,
             does,
             parameters,
+            parameters_digest: None,
             parameters_cut,
             result_formats,
             columns: OnceLock::new(),
