@@ -138,6 +138,7 @@ pub fn word(event: &Event) -> String {
             )
         }
         Event::CommandAbandoned(e) => format!("abandoned {} {}", e.number.0, e.why.word()),
+        Event::Approval(e) => e.kind.to_owned(),
         Event::Stream(e) => format!("stream {} {}", e.number.0, e.bytes),
         Event::Refused(e) => format!("refused {}", e.why),
         Event::Administered(e) => e.kind.to_owned(),

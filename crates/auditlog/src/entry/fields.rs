@@ -106,9 +106,15 @@ pub struct Fields<'a> {
     /// The policy's version.
     #[serde(borrow)]
     pub policy: Cow<'a, str>,
-    /// The approval spent.
+    /// The approval spent, or that an entry is about.
     #[serde(borrow)]
     pub approval: Cow<'a, str>,
+    /// People whose approval is needed.
+    #[serde(deserialize_with = "optional_count")]
+    pub quorum: Option<u64>,
+    /// People who have given theirs.
+    #[serde(deserialize_with = "optional_count")]
+    pub given: Option<u64>,
     /// `run` or `prepare`.
     #[serde(borrow)]
     pub step: Cow<'a, str>,

@@ -86,6 +86,7 @@ enum Test {
     Role(String),
     Verdict(String),
     Rule(String),
+    Approval(String),
     Text(Box<Needle>),
 }
 
@@ -116,7 +117,7 @@ impl Matcher {
             let bit = 1u64.checked_shl(i as u32).unwrap_or(0);
             let side = if term.negated { &mut matcher.unwanted } else { &mut matcher.wanted };
             *side |= bit;
-            if matches!(term.key, Key::Table | Key::Effect | Key::Verdict | Key::Rule | Key::Text) {
+            if matches!(term.key, Key::Table | Key::Effect | Key::Verdict | Key::Rule | Key::Approval | Key::Text) {
                 matcher.inherited |= bit;
             }
             let test = ready(term, keys, names);
@@ -357,6 +358,7 @@ fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {
         Key::Role => Test::Role(value),
         Key::Verdict => Test::Verdict(value),
         Key::Rule => Test::Rule(value),
+        Key::Approval => Test::Approval(value.to_ascii_lowercase()),
         // Times are not terms; as a text they find nothing that is not there.
         Key::Text | Key::Since | Key::Until => Test::Text(Box::new(Needle::new(&value))),
     }
@@ -411,6 +413,7 @@ fn literals(test: &Test) -> Vec<Finder<'static>> {
         Test::Effect(word) => vec![quoted("", word, true)],
         Test::Verdict(word) => vec![quoted("\"verdict\":", word, true)],
         Test::Rule(rule) => vec![quoted("\"rule\":", rule, true)],
+        Test::Approval(id) => vec![quoted("\"approval\":", id, true)],
         Test::Table(_) | Test::Text(_) => vec![],
     }
 }
@@ -438,7 +441,8 @@ impl Test {
             Self::Verdict(verdict) => facts.any(Facet::Verdict, |known| known == verdict),
             Self::Rule(rule) => facts.any(Facet::Rule, |known| known == rule),
             // The catalog looks at sessions: they are not a list of texts.
-            Self::Session(_) => true,
+            // Nor are approvals, which are few.
+            Self::Session(_) | Self::Approval(_) => true,
             Self::Text(needle) => needle.may_stand_in_segment(facts),
         }
     }
@@ -463,6 +467,7 @@ impl Test {
             Self::Session(id) => !fields.sid.is_empty() && session_starts(&fields.sid, id),
             Self::Verdict(verdict) => fields.verdict == *verdict,
             Self::Rule(rule) => fields.rule == *rule,
+            Self::Approval(id) => fields.approval == *id,
             Self::Text(_) => false,
         }
     }

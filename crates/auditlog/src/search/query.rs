@@ -35,6 +35,8 @@ pub enum Key {
     Verdict,
     /// The rule that decided.
     Rule,
+    /// An approval, by its id.
+    Approval,
     /// Free text.
     Text,
     /// Not before.
@@ -60,6 +62,7 @@ pub const KEYS: &[(&str, Key, &str)] = &[
     ("role", Key::Role, "a database role, in force or authenticated"),
     ("verdict", Key::Verdict, "allow, deny or hold"),
     ("rule", Key::Rule, "the rule that decided"),
+    ("approval", Key::Approval, "an approval's id: what became of it, and the command that spent it"),
     ("text", Key::Text, "words in statements, parameters, rows, errors and names, in any case"),
     ("since", Key::Since, "2h, 30m, 7d, 2026-11-23 or 2026-11-23T02:00:00Z"),
     ("until", Key::Until, "the same; a day counts as a whole"),

@@ -411,7 +411,11 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     ];
     for kind in firsthand_auditlog::entry::kinds::KINDS {
         let event = match kind.name.split_once('.') {
-            Some(("log", "oversize") | ("admin", "target_asked") | ("identity", "token_differs")) => continue,
+            Some(
+                ("log", "oversize")
+                | ("admin", "target_asked" | "approval_differs")
+                | ("identity", "token_differs"),
+            ) => continue,
             Some(("log", "gap")) => administered(kind.name),
             Some(("log", _)) => log(kind.name),
             Some(("admin" | "record", _)) => administered(kind.name),
@@ -464,6 +468,8 @@ fn later(all: &mut Vec<(String, Event)>) {
     let noted = SessionNoted { facts: Arc::new(facts()), what: "limit", detail };
     all.push(("session.noted-limit".to_owned(), Event::SessionNoted(Box::new(noted))));
     all.push(("identity.token_differs".to_owned(), administered("identity.token_differs")));
+    all.extend(approvals().map(|(name, event)| (name.to_owned(), event)));
+    all.push(("admin.approval_differs".to_owned(), administered("admin.approval_differs")));
 }
 
 /// Who asks over the API.
@@ -573,4 +579,52 @@ pub(crate) fn bench_completed(facts: Arc<SessionFacts>) -> CommandCompleted {
     e.outcome.inline_rows = json(r#"[["0"]]"#);
     e.outcome.notices = Json::default();
     e
+}
+
+/// An approval from its asking to its end, in all the ways.
+fn approvals() -> [(&'static str, Event); 8] {
+    let of = |kind: &'static str| ApprovalEvent {
+        kind,
+        id: "ap-7k3m9xq2vb".to_owned(),
+        facts: None,
+        session: SESSION,
+        number: CommandNumber(7),
+        by: None,
+        digest: None,
+        rule: "agents-write-held".to_owned(),
+        quorum: 2,
+        given: None,
+        text: String::new(),
+        parameters: Json::default(),
+        reason: String::new(),
+    };
+    let of_session = |kind| ApprovalEvent { facts: Some(Arc::new(facts())), ..of(kind) };
+    let asked = ApprovalEvent {
+        digest: Some("ab".repeat(32)),
+        text: "delete from payments where id = $1".to_owned(),
+        parameters: json(r#"[{"type":"int4","value":"42"}]"#),
+        reason: "A person must approve what an agent writes (write public.payments)".to_owned(),
+        ..of_session("approval.asked")
+    };
+    let relaxed = ApprovalEvent { facts: Some(Arc::new(odd_facts())), ..of("approval.spent") };
+    let local = link(IdentityKind::Human, "h-00ff00ff00ff00ff", "unix:grace", Trust::Verified);
+    let given = ApprovalEvent { by: Some(local.into()), given: Some(1), ..of("approval.given") };
+    let by = Some(over_the_api());
+    let refused = ApprovalEvent {
+        by,
+        given: Some(0),
+        reason: "not on a Friday".to_owned(),
+        ..of("approval.refused")
+    };
+    let boxed = |e| Event::Approval(Box::new(e));
+    [
+        ("approval.asked", boxed(asked)),
+        ("approval.given", boxed(given)),
+        ("approval.refused", boxed(refused)),
+        ("approval.expired", boxed(of("approval.expired"))),
+        ("approval.withdrawn", boxed(of_session("approval.withdrawn"))),
+        ("approval.withdrawn-elsewhere", boxed(of("approval.withdrawn"))),
+        ("approval.spent", boxed(of_session("approval.spent"))),
+        ("approval.spent-relaxed", boxed(relaxed)),
+    ]
 }

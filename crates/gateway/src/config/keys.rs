@@ -98,6 +98,8 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("target.credential", "`credential` of a target: what the gateway presents there. Clients never see it."),
     ("target.credential.password", "`password` of a credential: where it is found. Exactly one of the keys."),
     ("target.record", "`record` of a target: how much of results is kept, and how durably."),
+    super::state::SECTIONS[0],
+    super::state::SECTIONS[1],
     ("policy", "`[policy]`: the rules (see policy.md). Without it, a token allows what its targets allow."),
 ];
 
@@ -114,6 +116,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("", "limits", Form::Table("limits"), "see there", "Limits of the gateway."),
     key("", "target", Form::Tables("target"), "none", "The servers behind the gateway."),
     key("", "policy", Form::Table("policy"), "no rules", "The rules that decide commands."),
+    key("", "state", Form::Table("state"), "in the data folder", "Where approvals are kept."),
+    super::state::SHARED,
+    super::state::ENV,
+    super::state::FILE,
     key(
         "listen",
         PROTOCOL,

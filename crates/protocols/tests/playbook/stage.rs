@@ -378,6 +378,7 @@ fn entry(event: &Event) -> String {
             format!("abandoned #{} {} forwarded={}", e.number.0, e.why.word(), e.forwarded.unwrap())
         }
         Event::SessionNoted(e) => format!("noted {} {}", e.what, json(&e.detail)),
+        Event::Approval(e) => e.kind.to_owned(),
         Event::Stream(e) => format!("stream #{} rows={} bytes={}", e.number.0, e.rows, e.bytes),
         other => firsthand_session::fake::word(other),
     }
