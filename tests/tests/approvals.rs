@@ -203,7 +203,7 @@ fn extended(raw: &mut Raw, id: &str) -> Vec<Message> {
 /// Transaction × protocol × outcome: what is not approved fails what it stands in, and what is approved runs once.
 #[test]
 fn every_protocol_and_transaction_keeps_what_is_held() {
-    let (lab, _folder) = lab(&rules("0s", ""));
+    let (lab, _folder) = lab(&rules("1ms", ""));
     type Say = fn(&mut Raw) -> Vec<Message>;
     let ways: [(&str, Say); 3] = [
         ("simple", |raw| raw.query("delete from payments where id = 1").unwrap()),
@@ -263,7 +263,7 @@ fn every_protocol_and_transaction_keeps_what_is_held() {
 /// People: their own, two tokens of one person, outside of the group, two of them, and no person at all.
 #[test]
 fn nobody_approves_their_own_and_one_person_counts_once() {
-    let (lab, _folder) = lab(&rules("0s", ", quorum = 2"));
+    let (lab, _folder) = lab(&rules("1ms", ", quorum = 2"));
     let token = |name: &str, who: &str, kind: &str| {
         let args = ["--kind", kind, "--on-behalf-of", who, "--role", "approver"];
         lab.gateway.role_token(name, &args).unwrap()
@@ -309,7 +309,7 @@ fn nobody_approves_their_own_and_one_person_counts_once() {
 /// the state says and the record does not know is not.
 #[test]
 fn approvals_outlast_a_restart_and_the_states_word_alone_is_worth_nothing() {
-    let (mut lab, _folder) = lab(&rules("0s", ""));
+    let (mut lab, _folder) = lab(&rules("1ms", ""));
     let mut ids = Vec::new();
     {
         let mut raw = Raw::login(&lab.through(), &[]).unwrap();

@@ -2,7 +2,7 @@
 //! API and for a command line that has the data folder to itself.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,7 +137,7 @@ pub(crate) async fn add_before(data: &Path, approval: &mut Value) {
     }
 }
 
-fn before(data: &PathBuf, session: &str, number: u64, asked: &str) -> Result<Vec<Value>, ReadError> {
+fn before(data: &Path, session: &str, number: u64, asked: &str) -> Result<Vec<Value>, ReadError> {
     let since = firsthand_auditlog::entry::moment::parse(asked).unwrap_or(0).saturating_sub(BACK_US);
     let expression = format!("kind:command.decided session:{session} since:{}", rfc3339(since));
     let Ok(query) = Query::parse(&expression, wall().0) else { return Ok(Vec::new()) };
