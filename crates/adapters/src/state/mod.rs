@@ -133,6 +133,7 @@ impl Changes {
 async fn open_file(path: &Path) -> Result<AnyPool, StateError> {
     let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     made.map_err(|e| StateError(format!("{}: {e}", path.display())))?;
+    let path = std::path::absolute(path).map_err(|e| StateError(format!("{}: {e}", path.display())))?;
     let mut url = "sqlite://".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
         // As RFC 3986 has it: a path may hold anything.
