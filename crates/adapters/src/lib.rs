@@ -3,7 +3,7 @@
 //!
 //! In scope: files, sockets, clocks, randomness. Out of scope: protocols, configuration syntax, the command line.
 
-pub mod approver;
+pub mod approvals;
 pub mod clock;
 pub mod credentials;
 pub mod dialer;

@@ -3,6 +3,8 @@
 //! gateway listens and before it takes a file that it reads again. What the record says ended is ended (fail closed); the rest
 //! is said, on stderr and in the record, once.
 
+pub(crate) mod approvals;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;

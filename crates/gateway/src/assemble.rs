@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use firsthand_adapters::approver::NobodyToAsk;
+use firsthand_adapters::approvals::Approvals;
 use firsthand_adapters::clock::SystemClock;
 use firsthand_adapters::credentials::{CredentialSpec, StaticCredentials};
 use firsthand_adapters::dialer::DirectDialer;
@@ -17,6 +17,7 @@ use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::identity::token::Pseudonym;
 use firsthand_adapters::ids::Uuid7;
 use firsthand_adapters::record::{Found, Record, kind_letter};
+use firsthand_adapters::state::State;
 use firsthand_adapters::targets::TargetTable;
 use firsthand_auditlog::reader::Place;
 use firsthand_model::identity::IdentityKind;
@@ -54,6 +55,8 @@ pub(crate) struct Gateway {
     pub(crate) record: Arc<Record>,
     /// Administrative acts.
     pub(crate) desk: Desk,
+    /// What waits for people, and what they have said.
+    pub(crate) approvals: Approvals,
     /// The sessions that run.
     pub(crate) sessions: Arc<Sessions>,
     /// One server per listener.
@@ -102,7 +105,9 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let credentials = StaticCredentials::read(&specs(&config));
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
     let (identity, issuers) = identities(&config, &record, &tokens);
-    let engine = engine(&record, identity, &targets, &credentials, &governing, &links);
+    let approvals = approvals(&record, Some(&config), &governing)?;
+    let engine =
+        engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, ..engine });
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
@@ -133,6 +138,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         engine,
         record,
         desk,
+        approvals,
         sessions,
         servers,
         web_tls,
@@ -149,6 +155,28 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     Ok((gateway, found))
 }
 
+/// What waits for people, over a record that is open: kept where the configuration says, with the groups of its rules.
+///
+/// # Errors
+/// When the connection string of a shared state cannot be read.
+pub(crate) fn approvals(
+    record: &Record,
+    config: Option<&Config>,
+    governing: &Governing,
+) -> Result<Approvals, Failure> {
+    let shared = config.and_then(|config| config.shared_state.as_ref());
+    let state = match (shared, config) {
+        (Some(place), _) => {
+            let url = place.read().map_err(|e| Failure::new(format!("[state]: {e}"), "see docs/config.md"))?;
+            State::shared(url.expose().to_owned())
+        }
+        (None, Some(config)) => State::in_folder(&config.data_dir),
+        (None, None) => return Err(Failure::usage("approvals need a configuration", "give --config FILE")),
+    };
+    let key = record.keys().token_key();
+    Ok(Approvals::new(state, record.recorder().clone(), key.as_slice(), Arc::new(governing.clone())))
+}
+
 /// The certificate of the http listener, where it listens and there is one.
 fn web_tls(config: &Config) -> Result<Option<ServerTls>, Failure> {
     let files = config.tls.as_ref().filter(|_| config.http.is_some());
@@ -160,7 +188,7 @@ fn engine(
     identity: Providers,
     targets: &TargetTable,
     credentials: &StaticCredentials,
-    governing: &Governing,
+    (governing, approvals): (&Governing, Approvals),
     links: &LinkTable,
 ) -> Engine {
     Engine {
@@ -168,7 +196,7 @@ fn engine(
         policy: Box::new(governing.clone()),
         estimator: Box::new(Estimates::new(Arc::new(links.clone()))),
         previewer: Box::new(Previews::new(Arc::new(links.clone()))),
-        approver: Box::new(NobodyToAsk),
+        approver: Box::new(approvals),
         credentials: Box::new(credentials.clone()),
         masker: Box::new(governing.clone()),
         recorder: record.recorder().clone(),
@@ -280,6 +308,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let same_folder = |a: &Path, b: &Path| a == b;
     let checks = [
         ("data_dir", same_folder(&old.data_dir, &new.data_dir)),
+        ("state", format!("{:?}", old.shared_state) == format!("{:?}", new.shared_state)),
         ("listen", old.listeners == new.listeners && old.http == new.http),
         ("listen.tls (removed or added)", old.tls.is_some() == new.tls.is_some()),
         ("listen.proof", old.limits.ask_for_secret == new.limits.ask_for_secret),

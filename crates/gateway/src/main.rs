@@ -28,6 +28,7 @@ mod serve;
 mod shelf;
 mod show;
 mod web;
+mod weigh;
 mod who;
 
 use std::process::ExitCode;

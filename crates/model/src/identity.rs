@@ -63,17 +63,23 @@ pub enum Role {
     Admin,
     /// Reads the record and what is listed; changes nothing.
     Auditor,
+    /// Sees what waits for approval and answers it, where a rule names a group that the person is in.
+    Approver,
+    /// Sees what waits for approval of what is done in their own name.
+    User,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Admin, Self::Auditor];
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Auditor, Self::Approver, Self::User];
 
     /// The word used in the record, in files and on the command line.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Auditor => "auditor",
+            Self::Approver => "approver",
+            Self::User => "user",
         }
     }
 
@@ -84,7 +90,10 @@ impl Role {
 
     /// Whether who has this role may do what asks for `other`.
     pub const fn includes(self, other: Self) -> bool {
-        matches!((self, other), (Self::Admin, _) | (Self::Auditor, Self::Auditor))
+        match (self, other) {
+            (Self::Admin, _) | (_, Self::User) => true,
+            (own, other) => own as u8 == other as u8,
+        }
     }
 }
 

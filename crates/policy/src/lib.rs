@@ -22,6 +22,7 @@ mod reach;
 pub mod read;
 pub mod rule;
 pub mod rules;
+mod terms;
 pub mod window;
 mod written_back;
 

@@ -163,6 +163,8 @@ pub trait Dialect: Send {
     fn wants_client(&self) -> bool;
     /// Whether it keeps a message of the client that it could not act on yet, because that depends on the target's answers.
     fn has_unread(&self) -> bool;
+    /// The command that was asked last waits for a person: the client may be told, if the protocol has a way that ends nothing.
+    fn held(&mut self, _now: MonoMicros, _out: &mut Vec<Action>) {}
     /// Whether a command runs or waits at this moment: a drain waits for it, a cancel request concerns it.
     fn is_busy(&self) -> bool;
     /// Whether the target owes an answer that comes by itself, however long it takes.

@@ -548,6 +548,7 @@ fn setting(settings: Vec<String>) -> Command {
         original_bytes: 0,
         parameters: Json::default(),
         claims: Json::default(),
+        parameters_digest: None,
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),

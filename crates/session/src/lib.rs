@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod breaker;
+mod holding;
 pub mod limiter;
 mod meter;
 pub mod permit;

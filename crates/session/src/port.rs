@@ -10,7 +10,7 @@ use firsthand_model::amount::Most;
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::event::Event;
-use firsthand_model::id::SessionId;
+use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::identity::Identity;
 use firsthand_model::masking::{ColumnMask, MaskDuty};
 use firsthand_model::preview::{Original, Preview};
@@ -208,46 +208,93 @@ pub trait Previewer: Send + Sync {
         original: &'a Original,
     ) -> BoxFuture<'a, Preview>;
 }
+/// What an approval is bound to: a keyed digest over who asks, where, as whom, and exactly what (invariant 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binding(pub [u8; 32]);
 
 /// A command that waits for a person.
 #[derive(Debug)]
 pub struct Hold {
     /// The session.
     pub session: Arc<SessionFacts>,
+    /// The command's number in it.
+    pub number: CommandNumber,
     /// The decision that holds it.
     pub decision: Decision,
-    /// The command's text, secrets replaced.
-    pub text: String,
+    /// The command as the record has it: secrets replaced, values veiled.
+    pub command: Command,
+    /// Of the command as it came.
+    pub binding: Binding,
 }
 
-/// An approval that was given.
-#[derive(Clone, Debug)]
-pub struct Approval {
+/// A question that people can answer. Dropped before anybody was told its id, it is withdrawn: nobody waits for it any more.
+pub struct Question {
     /// Its id.
     pub id: String,
+    /// Withdraws it when it is dropped.
+    pub asker: Box<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Question").field(&self.id).finish()
+    }
 }
 
 /// Why a hold did not end in an approval.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalError {
-    /// Nobody can approve: no approver is configured.
-    #[error("no approver is configured")]
+    /// Nobody can approve: nobody is in the groups that the rule names.
+    #[error("nobody can approve")]
     NobodyToAsk,
+    /// Whoever approves could not see all of what would run. The text says what is missing.
+    #[error("it cannot be shown whole: {0}")]
+    Unseen(String),
+    /// As many questions wait as may.
+    #[error("too many approvals are waited for")]
+    TooMany,
     /// It was refused.
-    #[error("the approver refused")]
-    Refused,
+    #[error("{id} was refused")]
+    Refused {
+        /// The approval.
+        id: String,
+        /// What the approver said; may be empty.
+        reason: String,
+    },
     /// The client cancelled or left while it waited.
     #[error("the wait was broken off")]
     Broken(crate::breaker::Broken),
     /// Still waiting; the id is for the client.
     #[error("approval {0} is pending")]
     Pending(String),
+    /// It is approved, and something that was sent together with it is not.
+    #[error("{0} is approved, and what was sent with it is not")]
+    Together(String),
+    /// It lapsed, was withdrawn, or another session has spent it.
+    #[error("{0} is over")]
+    Over(String),
+    /// What is decided now is not what was approved.
+    #[error("{0} was for other rules")]
+    Changed(String),
+    /// What is known of approvals cannot be read or written.
+    #[error("the state of approvals cannot be reached")]
+    Unreachable,
 }
 
-/// Asks a person.
+/// Asks people. All of it is cancel-safe: whatever is given up leaves an approval at most unspent or spent in vain, and never a
+/// command that runs without one.
 pub trait Approver: Send + Sync {
-    /// Waits for the answer. Dropping the future withdraws the question (cancel-safe).
-    fn approve<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<Approval, ApprovalError>>;
+    /// What an approval of this command would be bound to: of the command as it came, before anything of it is veiled.
+    fn binding(&self, session: &SessionFacts, command: &Command, decision: &Decision) -> Binding;
+    /// Asks, or joins the question that is open for the same binding. Does not wait for an answer.
+    fn ask<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<Question, ApprovalError>>;
+    /// Waits at most so many µs until the question is answered.
+    fn wait<'a>(&'a self, question: &'a Question, most_us: u64) -> BoxFuture<'a, Result<(), ApprovalError>>;
+    /// The client is about to be told of it: it stays open, for the same command to come again.
+    fn keep<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, ()>;
+    /// Spends the approval: of all who try, over all gateways, one succeeds. That it was spent is in the record's queue when
+    /// this returns.
+    fn spend<'a>(&'a self, hold: &'a Hold, question: &'a Question) -> BoxFuture<'a, Result<(), ApprovalError>>;
 }
 
 /// What is presented to a target.

@@ -3,6 +3,7 @@
 //! Every function writes its keys in ascending order; `Object` checks that in debug builds. Names and meanings of all
 //! keys stand in `kinds.rs`.
 
+mod approval;
 mod transaction;
 
 use firsthand_model::command::{Command, Shape};
@@ -43,6 +44,7 @@ pub(super) fn write(event: &Event, common: &mut Common<'_>, out: &mut Vec<u8>) {
         Event::CommandCompleted(e) => completed(e, common, out),
         Event::CommandAbandoned(e) => abandoned(e, common, out),
         Event::Stream(e) => stream(e, common, out),
+        Event::Approval(e) => approval::write(e, common, out),
         Event::Refused(e) => refused(e, common, out),
         Event::Administered(e) => administered(e, common, out),
         Event::Log(e) => log(e, common, out),

@@ -4,7 +4,7 @@
 //! Whatever does not fit under the limits is left out or cut, and named in `cut`: an entry is never refused for its size.
 
 use firsthand_model::event::{
-    Administered, AdmissionRefused, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed,
+    Administered, AdmissionRefused, ApprovalEvent, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed,
     SessionNoted, SessionOpened,
 };
 use firsthand_model::identity::Link;
@@ -30,6 +30,7 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
         Event::CommandCompleted(e) => completed(e, out),
         Event::Refused(e) => refused(e, out),
         Event::Administered(e) => administered(e, out),
+        Event::Approval(e) => approval(e, out),
         Event::CommandAbandoned(_)
         | Event::Stream(_)
         | Event::Log(_)
@@ -274,6 +275,32 @@ fn refused(e: &AdmissionRefused, out: &mut Vec<u8>) {
         names(&mut o, &by.chain);
     }
     o.string("target", short(&e.target));
+    o.close();
+}
+
+fn approval(e: &ApprovalEvent, out: &mut Vec<u8>) {
+    if e.by.is_none() && e.text.is_empty() && e.reason.is_empty() {
+        return;
+    }
+    let text = renderable(&e.text);
+    let mut o = Object::open(out);
+    if let Some(client) = e.by.as_ref().and_then(|by| by.client.as_ref()) {
+        o.string("address", short(&client.address));
+    }
+    if let Some(by) = &e.by {
+        o.string("by", short(&by.link.name));
+    }
+    cut_list(&mut o, &[("parameters", fits(&e.parameters)), ("text", text.len() == e.text.len())]);
+    if let Some(by) = e.by.as_ref().filter(|by| !by.chain.is_empty()) {
+        names(&mut o, &by.chain);
+    }
+    section(&mut o, "parameters", &e.parameters);
+    if !e.reason.is_empty() {
+        o.string("reason", short(&e.reason));
+    }
+    if !text.is_empty() {
+        o.string("text", text);
+    }
     o.close();
 }
 

@@ -90,6 +90,7 @@ enum Test {
     Role(String),
     Verdict(String),
     Rule(String),
+    Approval(String),
     Text(Box<Needle>),
     Claim(Box<Claimed>),
 }
@@ -138,6 +139,7 @@ impl Matcher {
                     | Key::Effect
                     | Key::Verdict
                     | Key::Rule
+                    | Key::Approval
                     | Key::Text
                     | Key::Claim
                     | Key::Traceparent
@@ -396,6 +398,7 @@ fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {
             Test::Claim(Box::new(Claimed::new(name, value, false)))
         }
         Key::Traceparent => Test::Claim(Box::new(Claimed::new("traceparent", Some(&value), true))),
+        Key::Approval => Test::Approval(value.to_ascii_lowercase()),
         // Times are not terms; as a text they find nothing that is not there.
         Key::Text | Key::Since | Key::Until => Test::Text(Box::new(Needle::new(&value))),
     }
@@ -450,6 +453,7 @@ fn literals(test: &Test) -> Vec<Finder<'static>> {
         Test::Effect(word) => vec![quoted("", word, true)],
         Test::Verdict(word) => vec![quoted("\"verdict\":", word, true)],
         Test::Rule(rule) => vec![quoted("\"rule\":", rule, true)],
+        Test::Approval(id) => vec![quoted("\"approval\":", id, true)],
         Test::Table(_) | Test::Text(_) | Test::Claim(_) => vec![],
     }
 }
@@ -493,7 +497,8 @@ impl Test {
             Self::Verdict(verdict) => facts.any(Facet::Verdict, |known| known == verdict),
             Self::Rule(rule) => facts.any(Facet::Rule, |known| known == rule),
             // The catalog looks at sessions: they are not a list of texts.
-            Self::Session(_) => true,
+            // Nor are approvals, which are few.
+            Self::Session(_) | Self::Approval(_) => true,
             Self::Text(needle) => needle.may_stand_in_segment(facts),
             Self::Claim(claim) => claim.needle.may_stand_in_segment(facts),
         }
@@ -523,6 +528,7 @@ impl Test {
             Self::Session(id) => !fields.sid.is_empty() && session_starts(&fields.sid, id),
             Self::Verdict(verdict) => fields.verdict == *verdict,
             Self::Rule(rule) => fields.rule == *rule,
+            Self::Approval(id) => fields.approval == *id,
             Self::Text(_) | Self::Claim(_) => false,
         }
     }

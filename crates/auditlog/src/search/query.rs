@@ -35,6 +35,8 @@ pub enum Key {
     Verdict,
     /// The rule that decided.
     Rule,
+    /// An approval, by its id.
+    Approval,
     /// Free text.
     Text,
     /// A claim of a session or a command: `name`, or `name=value`.
@@ -68,6 +70,7 @@ pub const KEYS: &[(&str, Key, &str)] = &[
     ("role", Key::Role, "a database role, in force or authenticated"),
     ("verdict", Key::Verdict, "allow, deny or hold"),
     ("rule", Key::Rule, "the rule that decided"),
+    ("approval", Key::Approval, "an approval's id: what became of it, and the command that spent it"),
     ("text", Key::Text, "words in statements, parameters, rows, errors and names, in any case"),
     ("claim", Key::Claim, "name=value, or a name: what a client says of itself (application_name, comments)"),
     (

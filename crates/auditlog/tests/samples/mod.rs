@@ -107,6 +107,7 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             claims: json(
                 r#"[{"name":"traceparent","value":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},{"name":"tool","value":"run_sql"}]"#,
             ),
+            parameters_digest: None,
             names: json(r#"{"max_rows":100,"portal":"p1","statement":"s1"}"#),
             transaction: Transaction::Open,
             coverage: vec![],
@@ -118,6 +119,7 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             advice: "".into(),
             policy: "built-in-1".into(),
             obligations: Arc::new(Obligations::default()),
+            terms: None,
         },
         approval: None,
         estimated_rows: None,
@@ -433,7 +435,11 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     ];
     for kind in firsthand_auditlog::entry::kinds::KINDS {
         let event = match kind.name.split_once('.') {
-            Some(("log", "oversize") | ("admin", "target_asked") | ("identity", "token_differs")) => continue,
+            Some(
+                ("log", "oversize")
+                | ("admin", "target_asked" | "approval_differs")
+                | ("identity", "token_differs"),
+            ) => continue,
             Some(("log", "gap")) => administered(kind.name),
             Some(("log", _)) => log(kind.name),
             Some(("admin" | "record", _)) => administered(kind.name),
@@ -491,6 +497,8 @@ fn later(all: &mut Vec<(String, Event)>) {
     let noted = SessionNoted { facts: Arc::new(facts()), what: "notice", detail };
     all.push(("session.noted-cut".to_owned(), Event::SessionNoted(Box::new(noted))));
     all.push(("session.opened-issued".to_owned(), Event::SessionOpened(Box::new(issued()))));
+    all.extend(approvals().map(|(name, event)| (name.to_owned(), event)));
+    all.push(("admin.approval_differs".to_owned(), administered("admin.approval_differs")));
 }
 
 /// Who asks over the API.
@@ -600,4 +608,52 @@ pub(crate) fn bench_completed(facts: Arc<SessionFacts>) -> CommandCompleted {
     e.outcome.inline_rows = json(r#"[["0"]]"#);
     e.outcome.notices = Json::default();
     e
+}
+
+/// An approval from its asking to its end, in all the ways.
+fn approvals() -> [(&'static str, Event); 8] {
+    let of = |kind: &'static str| ApprovalEvent {
+        kind,
+        id: "ap-7k3m9xq2vb".to_owned(),
+        facts: None,
+        session: SESSION,
+        number: CommandNumber(7),
+        by: None,
+        digest: None,
+        rule: "agents-write-held".to_owned(),
+        quorum: 2,
+        given: None,
+        text: String::new(),
+        parameters: Json::default(),
+        reason: String::new(),
+    };
+    let of_session = |kind| ApprovalEvent { facts: Some(Arc::new(facts())), ..of(kind) };
+    let asked = ApprovalEvent {
+        digest: Some("ab".repeat(32)),
+        text: "delete from payments where id = $1".to_owned(),
+        parameters: json(r#"[{"type":"int4","value":"42"}]"#),
+        reason: "A person must approve what an agent writes (write public.payments)".to_owned(),
+        ..of_session("approval.asked")
+    };
+    let relaxed = ApprovalEvent { facts: Some(Arc::new(odd_facts())), ..of("approval.spent") };
+    let local = link(IdentityKind::Human, "h-00ff00ff00ff00ff", "unix:grace", Trust::Verified);
+    let given = ApprovalEvent { by: Some(local.into()), given: Some(1), ..of("approval.given") };
+    let by = Some(over_the_api());
+    let refused = ApprovalEvent {
+        by,
+        given: Some(0),
+        reason: "not on a Friday".to_owned(),
+        ..of("approval.refused")
+    };
+    let boxed = |e| Event::Approval(Box::new(e));
+    [
+        ("approval.asked", boxed(asked)),
+        ("approval.given", boxed(given)),
+        ("approval.refused", boxed(refused)),
+        ("approval.expired", boxed(of("approval.expired"))),
+        ("approval.withdrawn", boxed(of_session("approval.withdrawn"))),
+        ("approval.withdrawn-elsewhere", boxed(of("approval.withdrawn"))),
+        ("approval.spent", boxed(of_session("approval.spent"))),
+        ("approval.spent-relaxed", boxed(relaxed)),
+    ]
 }

@@ -106,6 +106,8 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "issuer.allow",
         "`[[issuer.allow]]`: what its tokens open. A token gets all that the rules give which fit it; where none fits, it is refused.",
     ),
+    super::state::SECTIONS[0],
+    super::state::SECTIONS[1],
     ("policy", "`[policy]`: the rules (see policy.md). Without it, a token allows what its targets allow."),
 ];
 
@@ -123,6 +125,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("", "target", Form::Tables("target"), "none", "The servers behind the gateway."),
     key("", "issuer", Form::Tables("issuer"), "none", "Whose tokens count besides Firsthand's own."),
     key("", "policy", Form::Table("policy"), "no rules", "The rules that decide commands."),
+    key("", "state", Form::Table("state"), "in the data folder", "Where approvals are kept."),
+    super::state::SHARED,
+    super::state::ENV,
+    super::state::FILE,
     key(
         "listen",
         PROTOCOL,

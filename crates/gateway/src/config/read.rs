@@ -16,7 +16,7 @@ use super::issuer::read_issuers;
 use super::keys::protocol_names;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
-use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode};
+use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, state};
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
 const SESSIONS_MAX: u64 = 250_000;
@@ -90,6 +90,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         targets,
         issuers,
         policy,
+        shared_state: state::read(top, folder),
         hash: sha256_hex(text.as_bytes()),
         resolved: Vec::new(),
         warnings: Vec::new(),
@@ -455,7 +456,7 @@ fn read_credential(section: &Section<'_>, folder: &Path) -> Option<CredentialSpe
     Some(CredentialSpec { user: user?.value, password })
 }
 
-fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
+pub(super) fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
     match (table.text("env"), table.path_in("file", folder)) {
         (Some(env), None) => {
             table.came_to("env", Some(&env.span), &*env.value);

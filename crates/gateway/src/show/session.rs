@@ -62,6 +62,7 @@ impl Teller {
                 told.closed(out)?;
             }
             ("session.noted", _) => told.noted(out)?,
+            (kind, _) if kind.starts_with("approval.") => told.approval(out)?,
             ("command.decided", Some(n)) => {
                 self.gap(n, out)?;
                 told.decided(n, out)?;
@@ -222,6 +223,20 @@ impl Told<'_> {
         self.not_shown(out, INDENT)
     }
 
+    fn approval(&self, out: &mut dyn Write) -> io::Result<()> {
+        let command = self.fields.cmd.map(|n| format!("#{n} ")).unwrap_or_default();
+        let said = format!("{command}{}", line::approval(self.fields, self.payload));
+        let said = clean::line(&said);
+        writeln!(out, "\n·  {}  {}", entry::clock(&self.fields.t), clean::fit(&said, WIDTH - 20))?;
+        if self.fields.k == "approval.asked" {
+            let statement = text(self.payload, "text");
+            for line in clean::wrap(&clean::block(statement), WIDTH - INDENT.len()).iter().take(STATEMENT_LINES) {
+                writeln!(out, "{INDENT}{line}")?;
+            }
+        }
+        self.not_shown(out, INDENT)
+    }
+
     fn decided(&self, n: u64, out: &mut dyn Write) -> io::Result<()> {
         let f = self.fields;
         let mut marks = vec![f.effects.join(", ")];
@@ -229,6 +244,7 @@ impl Told<'_> {
             ("allow", _) => format!("allowed by {}", f.rule),
             (verdict, "observe") => format!("{verdict} by {}, not enforced", f.rule),
             ("deny", _) => format!("DENIED by {}", f.rule),
+            (_, _) if f.permitted() => format!("HELD by {}", f.rule),
             (_, _) => format!("HELD by {}: not run", f.rule),
         });
         if !f.approval.is_empty() {

@@ -43,6 +43,8 @@ const LEFT_UNHEARD_MAX: Duration = Duration::from_secs(1);
 const LEFT_MAX: Duration = Duration::from_secs(30);
 /// The same while it owes the end of a statement, which runs on when its client has gone.
 const LEFT_BUSY_MAX: Duration = Duration::from_secs(6 * 3600);
+/// A client whose command waits for a person hears of it this often: idle timeouts of what stands between are longer.
+const STILL_HELD: Duration = Duration::from_secs(10);
 /// How often time limits are looked at, and memory of an idle session given back.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -193,6 +195,8 @@ struct Running {
     thinkers: Arc<Thinkers>,
     handle: Arc<Handle>,
     limits: TimeLimits,
+    /// While a command waits for a person: when the client is told again that it does.
+    waits: Option<Pin<Box<tokio::time::Sleep>>>,
     tick: Pin<Box<Sleep>>,
     /// Ends at the dialect's deadline or before it; made with the first.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -240,6 +244,7 @@ pub async fn run(parts: Parts) {
         thinkers: parts.thinkers,
         handle: parts.handle,
         limits: parts.limits,
+        waits: None,
         tick: Box::pin(tokio::time::sleep(TICK)),
         deadline: None,
         now,
@@ -290,6 +295,7 @@ impl Running {
         for _ in 0..ROUNDS {
             let mut progress = self.signals();
             progress |= self.answers(cx);
+            progress |= self.held(cx);
             progress |= self.read_server(cx);
             progress |= self.read_client(cx);
             progress |= self.write(cx);
@@ -419,6 +425,24 @@ impl Running {
             return true;
         }
         false
+    }
+
+    /// Tells a client whose command waits for a person that it does, so that nothing between takes its connection for idle.
+    fn held(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.asking.is_none() || self.end.is_some() {
+            self.waits = None;
+            return false;
+        }
+        if !self.session.is_holding() {
+            return false;
+        }
+        let waits = self.waits.get_or_insert_with(|| Box::pin(tokio::time::sleep(STILL_HELD)));
+        if waits.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        waits.as_mut().reset(Instant::now() + STILL_HELD);
+        self.dialect.held(self.now, &mut self.actions);
+        self.carry_out()
     }
 
     fn read_server(&mut self, cx: &mut Context<'_>) -> bool {

@@ -498,6 +498,7 @@ impl PostgresDialect {
                 text: piece.text,
                 change: piece.change,
                 parameters: Json::default(),
+                parameters_digest: None,
                 names: Json::default(),
                 opaque: reading.opaque,
                 coverage: Vec::new(),
@@ -595,7 +596,9 @@ impl PostgresDialect {
             ),
             None => (Values::untold(), Box::default()),
         };
-        Some(Arc::new(self.names.portal_of(portal, statement, does, values, formats)))
+        let mut portal = self.names.portal_of(portal, statement, does, values, formats);
+        portal.parameters_digest = bind.and_then(|bind| parameters::digest(bind.parameters(), type_of));
+        Some(Arc::new(portal))
     }
 
     fn bind(&mut self, portal: Arc<Portal>, message: BytesMut, out: &mut Vec<Action>) -> Next {

@@ -389,6 +389,13 @@ impl Dialect for PostgresDialect {
         self.end_when_idle(out);
     }
 
+    fn held(&mut self, _: MonoMicros, out: &mut Vec<Action>) {
+        // Between the pieces of a message there is no room for another one.
+        if self.flight.is_idle() && self.server_passing.is_none() && self.held.is_empty() {
+            out.push(Action::ToClient(self.admission.reply(refuse::still_held())));
+        }
+    }
+
     fn deadline(&mut self, now: MonoMicros) -> Option<MonoMicros> {
         self.time_ends(now)
     }

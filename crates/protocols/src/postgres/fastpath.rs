@@ -87,6 +87,8 @@ fn parts(function: Option<u32>, known: Option<&Known>, (parameters, cut): (Json,
         text: Recorded { original_bytes: text.len() as u64, text, ..Recorded::default() },
         change: Change::None,
         parameters,
+        // Nobody can approve a number and values: what they mean is not told.
+        parameters_digest: None,
         names: Json::default(),
         opaque: false,
         coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },

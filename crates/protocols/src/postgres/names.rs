@@ -195,6 +195,8 @@ pub(super) struct Portal {
     pub(super) does: Option<(Arc<Shape>, After)>,
     /// The values, rendered: JSON array, or absent.
     pub(super) parameters: Json,
+    /// SHA-256 of the values as they came.
+    pub(super) parameters_digest: Option<[u8; 32]>,
     /// Whether the values were cut.
     pub(super) parameters_cut: bool,
     /// Where some of them are secrets: those, and those of the text.
@@ -439,6 +441,7 @@ impl Names {
             statement,
             does,
             parameters,
+            parameters_digest: None,
             parameters_cut,
             secrets,
             result_formats,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use firsthand_model::json::{Json, Object, write_lossy, write_string};
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
 use firsthand_sql::{Masked, SecretParameters, Settings, mask_connection, may_hold_secret};
@@ -209,6 +210,25 @@ pub(super) fn render<'a>(
         out.push(b']');
     }
     (Json::from_written(out), cut)
+}
+
+/// SHA-256 of the values as they came, each with its format and type: what is rendered has lost some of them. `None`: there
+/// are none.
+pub(super) fn digest<'a>(
+    values: impl Iterator<Item = (Format, Option<&'a [u8]>)>,
+    type_of: impl Fn(usize) -> u32,
+) -> Option<[u8; 32]> {
+    let mut values = values.enumerate().peekable();
+    values.peek()?;
+    let mut context = Context::new(&SHA256);
+    for (i, (format, value)) in values {
+        context.update(&[u8::from(format == Format::Binary), u8::from(value.is_some())]);
+        context.update(&type_of(i).to_be_bytes());
+        let value = value.unwrap_or_default();
+        context.update(&(value.len() as u64).to_be_bytes());
+        context.update(value);
+    }
+    context.finish().as_ref().try_into().ok()
 }
 
 #[cfg(test)]

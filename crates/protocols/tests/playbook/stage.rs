@@ -16,7 +16,7 @@ use firsthand_protocols::dialect::{Action, Crowded, Dialect, Thought};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
-use firsthand_session::port::{Approval, ApprovalError, BoxFuture};
+use firsthand_session::port::{ApprovalError, BoxFuture};
 use firsthand_session::{Answer, Reply, Session};
 use firsthand_sql::Analyzer;
 
@@ -155,8 +155,10 @@ impl Stage {
                 _ => Disk::Stopped,
             }),
             "approver" => self.fakes.approver.answer(match rest.split_once(' ').unwrap_or((rest, "")) {
-                ("approves", id) => Ok(Approval { id: id.to_owned() }),
-                ("refuses", _) => Err(ApprovalError::Refused),
+                ("approves", _) => Ok(()),
+                ("refuses", id) => {
+                    Err(ApprovalError::Refused { id: id.to_owned(), reason: "said no".to_owned() })
+                }
                 ("pending", id) => Err(ApprovalError::Pending(id.to_owned())),
                 _ => Err(ApprovalError::NobodyToAsk),
             }),
@@ -379,6 +381,7 @@ fn entry(event: &Event) -> String {
             format!("abandoned #{} {} forwarded={}", e.number.0, e.why.word(), e.forwarded.unwrap())
         }
         Event::SessionNoted(e) => format!("noted {} {}", e.what, json(&e.detail)),
+        Event::Approval(e) => e.kind.to_owned(),
         Event::Stream(e) => format!("stream #{} rows={} bytes={}", e.number.0, e.rows, e.bytes),
         other => firsthand_session::fake::word(other),
     }

@@ -315,6 +315,17 @@ pub(super) const TOKEN: &[Field] = &[
     field("tok", Text, "The token's id."),
 ];
 
+pub(super) const APPROVAL_DIFFERS: &[Field] = &[
+    field("approval", Text, "The approval's id."),
+    field("done", True, "It was ended for that: nothing is spent that the record does not know as given."),
+    field(
+        "found",
+        Text,
+        "`over-in-record`: the record says that it ended. `not-given-in-record`: nobody recorded that it was given. `not-in-record`: nobody \
+         recorded that it was asked.",
+    ),
+];
+
 pub(super) const DIFFERS: &[Field] = &[
     field("done", True, "It was revoked for that: what the record says ended, opens nothing."),
     field(
