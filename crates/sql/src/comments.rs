@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::secrets::MASK;
 use crate::split::is_space;
 
 /// Claims kept of one statement: sqlcommenter's own list has nine names.
@@ -39,8 +40,7 @@ pub fn claims(text: &str) -> Option<Claims> {
     }
     let trailing = text.strip_suffix("*/").and_then(|rest| rest.rsplit_once("/*"));
     // Of a text that is one comment both are the same.
-    if let Some((before, comment)) = trailing.filter(|(before, _)| !before.is_empty()) {
-        let _ = before;
+    if let Some((_, comment)) = trailing.filter(|(before, _)| !before.is_empty()) {
         found.take(comment);
     }
     (!found.pairs.is_empty() || found.cut).then_some(found)
@@ -83,7 +83,8 @@ fn pairs(comment: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
             None => {
                 let (value, after) = after.split_at(after.find(',').unwrap_or(after.len()));
                 let value = value.trim_end();
-                is_traceparent(value).then_some((Cow::Borrowed(value), after))?
+                // A secret has been taken out, with its quotes.
+                (is_traceparent(value) || value == MASK).then_some((Cow::Borrowed(value), after))?
             }
         };
         found.push((name, value));
@@ -173,6 +174,7 @@ mod tests {
             ("select 1 /*a='1' b='2'*/", &[]),
             ("select 1 /*a='1*/", &[]),
             ("select 1 /*a=1*/", &[]),
+            ("select 1 /*api_token=***,a='1'*/", &[("api_token", "***"), ("a", "1")]),
             ("select /*a='1'*/ 1", &[]),
             ("/* a hint */ select 1 /*a='1'*/", &[("a", "1")]),
             ("select '*/'", &[]),

@@ -649,7 +649,7 @@ mod tests {
     #[test]
     fn a_portals_values_count_and_what_is_under_way_without_a_name_is_bounded() {
         let names = Names::default();
-        let value = || (Json::string(&"x".repeat(60_000)), false);
+        let value = || Values { parameters: Json::string(&"x".repeat(60_000)), cut: false, secrets: None };
         let mut held = Vec::new();
         for name in [&b"p"[..], b""] {
             loop {

@@ -335,13 +335,14 @@ fn entry(event: &Event) -> String {
             let coverage: Vec<_> =
                 c.shape.coverage.iter().map(String::as_str).chain(c.coverage.iter().copied()).collect();
             format!(
-                "decided #{} {} {} {} {} [{}]{read}{}{}{} {:?}{}",
+                "decided #{} {} {} {} {} [{}]{read}{}{}{}{} {:?}{}",
                 e.number.0,
                 e.decision.verdict.word(),
                 c.step.word(),
                 c.via,
                 c.transaction.word(),
                 effects.join(" "),
+                shown("claims", &json(&c.claims)),
                 shown("names", &json(&c.names)),
                 shown("parameters", &json(&c.parameters)),
                 shown("coverage", &coverage.join(",")),

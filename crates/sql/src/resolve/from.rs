@@ -293,7 +293,7 @@ impl Resolver<'_> {
             value.how = origin.1;
             value.sources = origin.0.iter().map(|c| self.found.source(c)).collect();
             value.sources.sort_unstable();
-            if value.how == firsthand_model::statement::Derivation::Same {
+            if value.how == Derivation::Same {
                 value.kept.clone_from(&value.sources);
             }
             return value;

@@ -46,7 +46,7 @@ pub const PIECE_MIN: usize = 4;
 pub const SECRETS_MAX: usize = 64;
 
 /// What stands for a secret.
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Which bound parameters of a text are secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

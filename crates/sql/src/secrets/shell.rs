@@ -42,7 +42,8 @@ pub(super) fn credentials(command: &str) -> Vec<Range<usize>> {
         let (own, option) = (text(at), text(at.wrapping_sub(1)));
         let part = |from: usize| word.start + from..word.end;
         let behind = |option: &str, value: &str| {
-            let long = option.strip_prefix("--").is_some_and(is_credential);
+            let long =
+                option.strip_prefix("--").is_some_and(|name| !name.contains('=') && is_credential(name));
             let short = PASSWORDS.contains(&option) && (asks || option.len() > 2);
             if long || short {
                 return Some(0);
@@ -60,7 +61,10 @@ pub(super) fn credentials(command: &str) -> Vec<Range<usize>> {
                 let secret = HEADERS.contains(&name.as_str()) || is_credential(&name);
                 secret.then(|| part(own.len() - value.trim_start().len()))
             }));
-        } else if asks && let Some(value) = own.strip_prefix("-p").filter(|value| !value.is_empty()) {
+        } else if asks
+            && !PASSWORDS.contains(&own)
+            && let Some(value) = own.strip_prefix("-p").filter(|value| !value.is_empty())
+        {
             found.push(word.end - value.len()..word.end);
         }
     }

@@ -252,7 +252,11 @@ impl Finder<'_> {
         found.clear();
         values.scan(text, column, found);
         if found.is_empty() && !self.more.is_empty() && column == self.column {
-            self.more.iter().take_while(|_| found.is_empty()).for_each(|name| values.scan(text, name, found));
+            for name in self.more {
+                if found.is_empty() {
+                    values.scan(text, name, found);
+                }
+            }
         }
         self.found()
     }
