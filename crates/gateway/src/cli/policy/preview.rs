@@ -108,6 +108,7 @@ fn command(meant: &Meant) -> Command {
         original_digest: None,
         original_bytes: meant.text.len() as u64,
         parameters: Json::default(),
+        claims: Json::default(),
         names: Json::default(),
         transaction: if meant.in_transaction { Transaction::Open } else { Transaction::Idle },
         coverage: Vec::new(),
