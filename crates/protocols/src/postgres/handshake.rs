@@ -90,8 +90,7 @@ async fn connect(
         Some(path) => Some(know(with, it, &admitted, &accepted, start_of(hello, &role, path)).await),
         None => None,
     };
-    let pid = accepted.backend.0;
-    let pinned = read_only.then_some(pid);
+    let (pid, pinned) = (accepted.backend.0, read_only.then_some(accepted.backend.0));
     let Telling { tables, follower, watch, coverage } = telling(with, it, hello, &admitted, pinned).await;
     let bound = Bound {
         client: facts.clone(),
@@ -115,8 +114,8 @@ async fn connect(
     let mut greeting = BytesMut::from(&greeted(&on_success, &accepted.before_key)[..]);
     reply::encode_backend_key_data(&mut greeting, pid, &key);
     greeting.extend_from_slice(&accepted.after_key);
-    let end = ending::route(way, pid, session.facts().id);
-    let route = CancelRoute { canceller: session.canceller(), forward, end };
+    let (canceller, end) = (session.canceller(), ending::route(way, pid, session.facts().id));
+    let route = CancelRoute { canceller, forward, end };
     let setup = Setup {
         analyzer: Arc::clone(&it.analyzer),
         knowing,
@@ -132,9 +131,9 @@ async fn connect(
     };
     let naming = follower.map(|follower| SessionNaming::of(follower, session.facts()));
     let dialect = PostgresDialect::new(admission, setup).read_only(read_only).naming(naming);
-    let dialect = Box::new(dialect.watched(watch));
+    let (dialect, greeting) = (Box::new(dialect.watched(watch)), greeting.freeze());
     let cancel = Some((client::cancel_key(pid, &key), route));
-    Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
+    Ok(Ready { session, dialect, target, greeting, cancel })
 }
 
 /// A key of the gateway's own, by which the client cancels.
