@@ -594,8 +594,9 @@ impl PostgresDialect {
             ),
             None => ((Json::default(), true), Box::default()),
         };
+        let digest = bind.and_then(|bind| parameters::digest(bind.parameters(), type_of));
         let mut portal = self.names.portal_of(portal, statement, does, parameters, formats);
-        portal.parameters_digest = bind.and_then(|bind| parameters::digest(bind.parameters(), type_of));
+        portal.parameters_digest = digest;
         Some(Arc::new(portal))
     }
 
