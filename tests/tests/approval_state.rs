@@ -96,7 +96,8 @@ async fn one_question_is_open_for_a_binding_and_one_spends_it() {
         let hold = a.hold("DELETE HOLD", |_| {});
         let question = a.ask(&hold).await;
         let same = b.hold("DELETE HOLD", |_| {});
-        assert_eq!(b.ask(&same).await.id, question.id, "the same command");
+        let joined = b.ask(&same).await;
+        assert_eq!(joined.id, question.id, "the same command");
         let other = a.ask(&a.hold("DELETE HOLD 2", |_| {})).await;
         assert_ne!(other.id, question.id);
         assert_eq!(a.approvals.wait(&question, 0).await, Err(ApprovalError::Pending(question.id.clone())));
@@ -179,7 +180,7 @@ async fn an_answer_counts_only_when_it_is_recorded_and_by_whom_it_may() {
     on_both(|a, _b| async move {
         let hold = a.hold("DELETE HOLD", |t| t.approvers[0].quorum = 2);
         let question = a.ask(&hold).await;
-        let say = |name: &'static str| a.approvals.answer(&question.id, &by(name), true, "").boxed_local();
+        let say = async |name: &str| a.approvals.answer(&question.id, &by(name), true, "").await;
         assert!(matches!(say("ada").await, Err(AnswerError::Own(_))), "the person behind the agent");
         assert!(matches!(say("eve").await, Err(AnswerError::NotInGroup { .. })));
         a.log.set(Disk::Stopped);
@@ -197,8 +198,6 @@ async fn an_answer_counts_only_when_it_is_recorded_and_by_whom_it_may() {
     })
     .await;
 }
-
-use futures_util::FutureExt as _;
 
 /// A small deterministic source (SplitMix64): a failing seed reproduces what was done, though not how threads met.
 struct Seed(u64);

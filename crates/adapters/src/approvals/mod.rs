@@ -353,7 +353,7 @@ impl Desk {
     }
 
     async fn withdraw(&self, id: &str, session: &Arc<SessionFacts>) -> Result<(), StateError> {
-        if self.waiting().contains_key(id) || !self.state.withdraw(id, wall().0).await? {
+        if self.waiting().contains_key(id) || !self.state.withdraw(id, &self.log, wall().0).await? {
             return Ok(());
         }
         if let Some((row, _)) = self.state.approval(id).await? {
