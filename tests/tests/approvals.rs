@@ -23,7 +23,7 @@ const SEED: &str = "create table payments (id int primary key, amount numeric(10
 fn rules(wait: &str, more: &str) -> String {
     format!(
         "[[group]]\nname = \"payers\"\nmembers = [\"unix:*\", \"grace@example.com\", \"ada@example.com\", \"bob@example.com\"]\n
-[[rule]]\nname = \"reads\"\nbecause = \"\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
+[[rule]]\nname = \"reads\"\nbecause = \"Anybody may.\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
 [[rule]]\nname = \"payments-held\"\nbecause = \"Payments need a second pair of eyes.\"\nverdict = \"hold\"\neffects = [\"write\"]\n\
 approve = {{ group = \"payers\", wait = \"{wait}\"{more} }}\n"
     )
