@@ -248,7 +248,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 9] = [
+const ADMINISTERED: [(&str, &str, &str); 10] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -256,6 +256,11 @@ const ADMINISTERED: [(&str, &str, &str); 9] = [
     ),
     ("admin.session_killed", r#"{"session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#, ""),
     ("admin.target_asked", r#"{"command":"policy explain","database":"orders","target":"orders"}"#, ""),
+    (
+        "admin.approval_differs",
+        r#"{"approval":"ap-7k3m9xq2vb","done":true,"found":"not-given-in-record"}"#,
+        "",
+    ),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
     (
         "identity.token_differs",
