@@ -98,8 +98,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let credentials = StaticCredentials::read(&specs(&config));
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
     let approvals = approvals(&record, Some(&config), &governing)?;
-    let engine =
-        engine(&record, &tokens, &targets, &credentials, (&governing, approvals.clone()), &links);
+    let engine = engine(&record, &tokens, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, ..engine });
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
@@ -158,7 +157,8 @@ pub(crate) fn approvals(
     let shared = config.and_then(|config| config.shared_state.as_ref());
     let state = match (shared, config) {
         (Some(place), _) => {
-            let url = place.read().map_err(|e| Failure::new(format!("[state]: {e}"), "see docs/config.md"))?;
+            let url =
+                place.read().map_err(|e| Failure::new(format!("[state]: {e}"), "see docs/config.md"))?;
             State::shared(url.expose().to_owned())
         }
         (None, Some(config)) => State::in_folder(&config.data_dir),

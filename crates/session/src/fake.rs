@@ -23,8 +23,8 @@ use crate::pipeline::Session;
 use crate::port::{
     ApprovalError, Approver, Ask, Binding, BoxFuture, ByteStream, Challenge, Clock, Credential,
     CredentialError, CredentialSource, DialError, Dialer, Estimator, Found, Hold, IdentityError,
-    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Proof, Question, RecordError, Recorder, Targets, Ticket,
-    Values, Waiting,
+    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Proof, Question, RecordError, Recorder, Targets,
+    Ticket, Values, Waiting,
 };
 use crate::secret::Secret;
 

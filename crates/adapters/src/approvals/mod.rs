@@ -179,13 +179,7 @@ impl Approvals {
         Err(ApprovalError::Unreachable)
     }
 
-    fn new_row(
-        &self,
-        hold: &Hold,
-        terms: &HoldTerms,
-        binding: &str,
-        now: u64,
-    ) -> Result<Row, ApprovalError> {
+    fn new_row(&self, hold: &Hold, terms: &HoldTerms, binding: &str, now: u64) -> Result<Row, ApprovalError> {
         let identity = &hold.session.identity;
         Ok(Row {
             id: new_id()?,
@@ -299,12 +293,19 @@ impl Approver for Approvals {
         Box::pin(async move {
             let kept = within(STATE_MAX, async { Ok(self.desk.state.told(&question.id).await?) }).await;
             if kept.is_err() {
-                tracing::warn!("approval {} may be withdrawn although its client was told of it", question.id);
+                tracing::warn!(
+                    "approval {} may be withdrawn although its client was told of it",
+                    question.id
+                );
             }
         })
     }
 
-    fn spend<'a>(&'a self, hold: &'a Hold, question: &'a Question) -> BoxFuture<'a, Result<(), ApprovalError>> {
+    fn spend<'a>(
+        &'a self,
+        hold: &'a Hold,
+        question: &'a Question,
+    ) -> BoxFuture<'a, Result<(), ApprovalError>> {
         Box::pin(within(STATE_MAX, self.spent(hold, question)))
     }
 }

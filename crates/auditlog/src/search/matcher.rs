@@ -117,7 +117,10 @@ impl Matcher {
             let bit = 1u64.checked_shl(i as u32).unwrap_or(0);
             let side = if term.negated { &mut matcher.unwanted } else { &mut matcher.wanted };
             *side |= bit;
-            if matches!(term.key, Key::Table | Key::Effect | Key::Verdict | Key::Rule | Key::Approval | Key::Text) {
+            if matches!(
+                term.key,
+                Key::Table | Key::Effect | Key::Verdict | Key::Rule | Key::Approval | Key::Text
+            ) {
                 matcher.inherited |= bit;
             }
             let test = ready(term, keys, names);
