@@ -23,7 +23,7 @@ const SEED: &str = "create table payments (id int primary key, amount numeric(10
 fn rules(wait: &str, more: &str) -> String {
     format!(
         "[[group]]\nname = \"payers\"\nmembers = [\"unix:*\", \"grace@example.com\", \"ada@example.com\", \"bob@example.com\"]\n
-[[rule]]\nname = \"reads\"\nbecause = \"\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
+[[rule]]\nname = \"reads\"\nbecause = \"Anybody may.\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
 [[rule]]\nname = \"payments-held\"\nbecause = \"Payments need a second pair of eyes.\"\nverdict = \"hold\"\neffects = [\"write\"]\n\
 approve = {{ group = \"payers\", wait = \"{wait}\"{more} }}\n"
     )
@@ -51,7 +51,11 @@ fn said(seen: &[Message]) -> String {
 }
 
 fn rows(lab: &Lab) -> String {
-    lab.far.sql("shop", "select string_agg(id::text, ',' order by id) from payments").unwrap().trim().to_owned()
+    lab.far
+        .sql("shop", "select string_agg(id::text, ',' order by id) from payments")
+        .unwrap()
+        .trim()
+        .to_owned()
 }
 
 /// Exit code, stdout and stderr.
@@ -96,13 +100,18 @@ fn an_agents_delete_waits_for_a_person_and_runs_once() {
     let mut call = |sql: &str| server.call("execute_sql", &json!({ "sql": sql })).unwrap();
     let delete = "delete from payments where id = 2";
     let first = call(delete);
-    assert!(first.text.contains("is pending") && first.text.contains("Send the same statement again"), "{first:?}");
+    assert!(
+        first.text.contains("is pending") && first.text.contains("Send the same statement again"),
+        "{first:?}"
+    );
     let id = id_in(&first.text);
     assert_eq!(rows(&lab), "1,2,3,4", "it waits");
     // Asked again, it is the same question.
     assert_eq!(id_in(&call(delete).text), id);
     let shown = lab.gateway.cli(&["approvals", "show", &id]).unwrap();
-    for part in [delete, "ada@example.com", "payments-held", "second pair of eyes", "write", "role app", "payers"] {
+    for part in
+        [delete, "ada@example.com", "payments-held", "second pair of eyes", "write", "role app", "payers"]
+    {
         assert!(shown.contains(part), "{part} is not in:\n{shown}");
     }
     let approved = lab.gateway.cli(&["approvals", "approve", &id, "--reason", "ticket 7"]).unwrap();
@@ -192,7 +201,8 @@ fn a_client_that_gives_up_withdraws_its_question() {
 
 /// Parse, Bind, Execute, Sync of a delete with a parameter.
 fn extended(raw: &mut Raw, id: &str) -> Vec<Message> {
-    let bind = [b"\0\0\0\0\0\x01".as_slice(), &(id.len() as u32).to_be_bytes(), id.as_bytes(), b"\0\0"].concat();
+    let bind =
+        [b"\0\0\0\0\0\x01".as_slice(), &(id.len() as u32).to_be_bytes(), id.as_bytes(), b"\0\0"].concat();
     let parse = b"\0delete from payments where id = $1\0\0\0";
     for (tag, body) in [(b'P', parse.as_slice()), (b'B', &bind), (b'E', b"\0\0\0\0\0"), (b'S', b"")] {
         raw.send(tag, body).unwrap();
@@ -232,7 +242,13 @@ fn every_protocol_and_transaction_keeps_what_is_held() {
                 // What was refused asks anew.
                 assert_eq!(code(&seen), if runs { "" } else { "RF001" }, "{case}: {}", said(&seen));
                 let state = seen.last().unwrap().body[0];
-                let expected = if !block { b'I' } else if runs { b'T' } else { b'E' };
+                let expected = if !block {
+                    b'I'
+                } else if runs {
+                    b'T'
+                } else {
+                    b'E'
+                };
                 assert_eq!(state as char, expected as char, "{case}");
                 if block {
                     let end = said(&raw.query("commit").unwrap());
@@ -269,8 +285,10 @@ fn nobody_approves_their_own_and_one_person_counts_once() {
         lab.gateway.role_token(name, &args).unwrap()
     };
     let own = token("ada-phone", "ada@example.com", "human");
-    let (laptop, phone) =
-        (token("grace-laptop", "grace@example.com", "human"), token("grace-phone", "grace@example.com", "human"));
+    let (laptop, phone) = (
+        token("grace-laptop", "grace@example.com", "human"),
+        token("grace-phone", "grace@example.com", "human"),
+    );
     let (bob, eve) = (token("bob", "bob@example.com", "human"), token("eve", "eve@example.com", "human"));
     let robot = token("robot", "bob@example.com", "agent");
     let auditor = lab.gateway.role_token("auditor", &["--kind", "human", "--role", "auditor"]).unwrap();

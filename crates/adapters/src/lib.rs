@@ -12,4 +12,5 @@ pub mod ids;
 pub mod policy;
 pub mod record;
 pub mod recorder;
+pub mod state;
 pub mod targets;

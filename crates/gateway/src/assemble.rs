@@ -167,7 +167,8 @@ pub(crate) fn approvals(
     let shared = config.and_then(|config| config.shared_state.as_ref());
     let state = match (shared, config) {
         (Some(place), _) => {
-            let url = place.read().map_err(|e| Failure::new(format!("[state]: {e}"), "see docs/config.md"))?;
+            let url =
+                place.read().map_err(|e| Failure::new(format!("[state]: {e}"), "see docs/config.md"))?;
             State::shared(url.expose().to_owned())
         }
         (None, Some(config)) => State::in_folder(&config.data_dir),

@@ -35,7 +35,11 @@ const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// What a state that cannot be reached means to who asks.
 pub(crate) fn state_failure(e: &StateError) -> Failure {
-    Failure::later(e.to_string(), "look at the disk of the data folder, or at the database that [state] names").there()
+    Failure::later(
+        e.to_string(),
+        "look at the disk of the data folder, or at the database that [state] names",
+    )
+    .there()
 }
 
 /// No approval has this id.
@@ -78,10 +82,14 @@ fn not_answered(id: &str, e: &AnswerError) -> Failure {
             let hint = "look at the disk of the data folder; /readyz says how the log is";
             return Failure::later(e.to_string(), hint).there();
         }
-        AnswerError::Over { .. } => "firsthand approvals list shows those that wait; the statement has to be sent again to ask anew",
+        AnswerError::Over { .. } => {
+            "firsthand approvals list shows those that wait; the statement has to be sent again to ask anew"
+        }
         AnswerError::NoPerson(_) => "use a token of --kind human with --role approver",
         AnswerError::Own(_) => "somebody else of the group must approve it",
-        AnswerError::NotInGroup { .. } => "the policy's [[group]] lists its members by name; a user of this machine is unix:NAME there",
+        AnswerError::NotInGroup { .. } => {
+            "the policy's [[group]] lists its members by name; a user of this machine is unix:NAME there"
+        }
         AnswerError::Twice(_) => "ask somebody else of the group",
         AnswerError::Long => return Failure::usage(e.to_string(), "say it in fewer words"),
     };

@@ -112,7 +112,9 @@ impl Gathered {
     }
 
     fn push(&mut self, meta: &Meta, verdict: Verdict, about: String) {
-        if let Some(approve) = meta.hold.as_ref().filter(|_| self.approve.iter().all(|(o, _)| *o != meta.order)) {
+        if let Some(approve) =
+            meta.hold.as_ref().filter(|_| self.approve.iter().all(|(o, _)| *o != meta.order))
+        {
             self.approve.push((meta.order, approve.clone()));
         }
         self.fired.push((meta.order, fired(meta, verdict, about)));

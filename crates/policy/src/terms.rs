@@ -34,14 +34,8 @@ pub(crate) fn written(approve: &Approve) -> String {
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn read(text: &str) -> Result<Approve, String> {
-    let mut approve = Approve {
-        group: String::new(),
-        quorum: 1,
-        ttl: TTL_S,
-        spend: SPEND_S,
-        wait: None,
-        own: false,
-    };
+    let mut approve =
+        Approve { group: String::new(), quorum: 1, ttl: TTL_S, spend: SPEND_S, wait: None, own: false };
     for term in text.split(',').map(str::trim).filter(|term| !term.is_empty()) {
         let bad = || format!("@hold: `{term}` is not understood");
         let (key, value) = term.split_once('=').ok_or_else(bad)?;
@@ -93,14 +87,8 @@ mod tests {
 
     #[test]
     fn terms_read_back_as_they_are_written_and_nothing_else_is_read() {
-        let approve = Approve {
-            group: "dba".to_owned(),
-            quorum: 2,
-            ttl: 60,
-            spend: 30,
-            wait: Some(5),
-            own: true,
-        };
+        let approve =
+            Approve { group: "dba".to_owned(), quorum: 2, ttl: 60, spend: 30, wait: Some(5), own: true };
         assert_eq!(read(&written(&approve)), Ok(approve.clone()));
         let short = Approve { wait: None, own: false, ..approve };
         assert_eq!(read(&written(&short)), Ok(short));

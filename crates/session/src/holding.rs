@@ -108,86 +108,74 @@ async fn foreseen(
     Some(Hold { session: Arc::clone(facts), number, decision, command, binding })
 }
 
-/// What the client reads of a hold that ended without leave to run. The message is all that reaches a model through MCP
-/// servers, so what to do next stands there, too.
+/// What the client reads of a hold that ended without leave to run.
 pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
     let Decision { rule, advice, .. } = decision;
-    let said = |kind, message: String| Refusal::new(kind, message);
-    let mut refusal = match e {
-        ApprovalError::Pending(id) => said(
-            RefusalKind::Pending,
-            format!(
-                "Firsthand holds this command until a person approves it: approval {id} is pending (rule {rule}); it was not run. \
-                 Send the same statement again once it is approved: it then runs once"
-            ),
-        )
-        .hint(&**advice),
-        ApprovalError::Together(id) => said(
-            RefusalKind::Pending,
-            format!(
-                "approval {id} of this command is given, and something that was sent together with it is not approved, so none of it \
-                 was run; send the same statements again once all are approved"
-            ),
+    let kind = match e {
+        ApprovalError::Pending(_) | ApprovalError::Together(_) => RefusalKind::Pending,
+        ApprovalError::Broken(Broken::Draining) => RefusalKind::Draining,
+        ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => RefusalKind::Cancelled,
+        ApprovalError::TooMany => RefusalKind::Limit,
+        ApprovalError::Unreachable => RefusalKind::Unavailable,
+        ApprovalError::Refused { .. }
+        | ApprovalError::Over(_)
+        | ApprovalError::Changed(_)
+        | ApprovalError::NobodyToAsk
+        | ApprovalError::Unseen(_) => RefusalKind::Denied,
+    };
+    let advice = if advice.is_empty() { NO_ADVICE } else { &**advice };
+    let mut refusal = Refusal::new(kind, words(rule, advice, e));
+    if matches!(e, ApprovalError::Pending(_) | ApprovalError::NobodyToAsk) {
+        refusal = refusal.hint(advice);
+    }
+    refusal.rule = Arc::clone(rule);
+    refusal
+}
+
+/// The message is all that reaches a model through MCP servers, so what to do next stands there, too.
+fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
+    match e {
+        ApprovalError::Pending(id) => format!(
+            "Firsthand holds this command until a person approves it: approval {id} is pending (rule {rule}); it was not run. Send \
+             the same statement again once it is approved: it then runs once"
+        ),
+        ApprovalError::Together(id) => format!(
+            "approval {id} of this command is given, and something that was sent together with it is not approved, so none of it was \
+             run; send the same statements again once all are approved"
         ),
         ApprovalError::Refused { id, reason } => {
             let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            said(
-                RefusalKind::Denied,
-                format!(
-                    "an approver refused this command (approval {id}, rule {rule}){why}; it was not run, do not send it again as it is"
-                ),
+            format!(
+                "an approver refused this command (approval {id}, rule {rule}){why}; it was not run, do not send it again as it is"
             )
         }
-        ApprovalError::Over(id) => said(
-            RefusalKind::Denied,
-            format!(
-                "approval {id} of this command has lapsed, was withdrawn or was spent elsewhere (rule {rule}); it was not run; send it \
-                 again to ask anew"
-            ),
+        ApprovalError::Over(id) => format!(
+            "approval {id} of this command has lapsed, was withdrawn or was spent elsewhere (rule {rule}); it was not run; send it \
+             again to ask anew"
         ),
-        ApprovalError::Changed(id) => said(
-            RefusalKind::Denied,
-            format!(
-                "approval {id} was given under other rules than those in force now (rule {rule}); the command was not run; send it \
-                 again to ask anew"
-            ),
+        ApprovalError::Changed(id) => format!(
+            "approval {id} was given under other rules than those in force now (rule {rule}); the command was not run; send it again \
+             to ask anew"
         ),
-        ApprovalError::Broken(Broken::Draining) => said(
-            RefusalKind::Draining,
-            "Firsthand is stopping, so this command, which waited for approval, was not run; connect again in a moment".to_owned(),
-        ),
-        ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => said(
-            RefusalKind::Cancelled,
-            "canceling statement due to user request while it waited for approval".to_owned(),
-        ),
-        ApprovalError::NobodyToAsk => {
-            let advice = if advice.is_empty() { NO_ADVICE } else { &**advice };
-            let message = format!(
-                "this command needs an approval (rule {rule}), and no approver is configured, so it was not run. {advice}"
-            );
-            said(RefusalKind::Denied, message).hint(advice)
+        ApprovalError::Broken(Broken::Draining) => {
+            "Firsthand is stopping, so this command, which waited for approval, was not run; connect again in a moment".to_owned()
         }
-        ApprovalError::Unseen(what) => said(
-            RefusalKind::Denied,
-            format!(
-                "this command needs an approval (rule {rule}), and nobody could see all of it ({what}), so it was not run; send it as \
-                 one plain and shorter statement"
-            ),
+        ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => {
+            "canceling statement due to user request while it waited for approval".to_owned()
+        }
+        ApprovalError::NobodyToAsk => format!(
+            "this command needs an approval (rule {rule}), and no approver is configured, so it was not run. {advice}"
         ),
-        ApprovalError::TooMany => said(
-            RefusalKind::Limit,
-            format!(
-                "this command needs an approval (rule {rule}), and too many already wait for one, so it was not run; send it again later"
-            ),
+        ApprovalError::Unseen(what) => format!(
+            "this command needs an approval (rule {rule}), and nobody could see all of it ({what}), so it was not run; send it as one \
+             plain and shorter statement"
         ),
-        ApprovalError::Unreachable => said(
-            RefusalKind::Unavailable,
-            format!(
-                "this command needs an approval (rule {rule}), and Firsthand cannot reach its approvals, so it was not run; try again later"
-            ),
-        )
-        .hint("Ask the operator to look at the gateway's messages."),
-    };
-    refusal.rule = Arc::clone(rule);
-    refusal
+        ApprovalError::TooMany => format!(
+            "this command needs an approval (rule {rule}), and too many already wait for one, so it was not run; send it again later"
+        ),
+        ApprovalError::Unreachable => format!(
+            "this command needs an approval (rule {rule}), and Firsthand cannot reach its approvals, so it was not run; try again \
+             later, and ask the operator to look at the gateway's messages"
+        ),
+    }
 }

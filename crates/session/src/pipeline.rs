@@ -29,7 +29,9 @@ use crate::breaker::{Broken, HoldBreaker};
 use crate::holding::{People, held_in_vain, waits_for_people};
 use crate::meter::Meter;
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
-use crate::port::{ApprovalError, Ask, Binding, Hold, MaskPlan, Need, Question, RecordError, Ticket, Waiting};
+use crate::port::{
+    ApprovalError, Ask, Binding, Hold, MaskPlan, Need, Question, RecordError, Ticket, Waiting,
+};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
 use crate::usage::Purse;
@@ -384,8 +386,8 @@ fn authorize(
         decision.advice =
             Arc::from("Connect again with a token that holds; who made this one can make another.");
     }
-    let limited =
-        decision.verdict != Verdict::Deny && is_used_up(engine, purse, &command, (now, asked), turn, &mut decision);
+    let limited = decision.verdict != Verdict::Deny
+        && is_used_up(engine, purse, &command, (now, asked), turn, &mut decision);
     let held = waits_for_people(facts, &command, &decision).then(|| {
         let binding = engine.approver.binding(facts, &command, &decision);
         Box::new(Original { command: command.clone(), binding })
@@ -538,8 +540,9 @@ fn record_intent(
     cleared: Cleared,
 ) -> Recorded {
     let Cleared { authorized, approval, refusal } = cleared;
-    let Authorized { number, asked, command, decision, identity_ended, limited, plan, estimated_rows, .. } =
-        authorized;
+    let Authorized {
+        number, asked, command, decision, identity_ended, limited, plan, estimated_rows, ..
+    } = authorized;
     let kind = if limited { RefusalKind::Limit } else { RefusalKind::Denied };
     let refusal = match decision.verdict {
         Verdict::Deny => Some(Refusal { kind, ..denied(&decision, "this command") }),

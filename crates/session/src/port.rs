@@ -294,7 +294,11 @@ pub trait Approver: Send + Sync {
     fn keep<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, ()>;
     /// Spends the approval: of all who try, over all gateways, one succeeds. That it was spent is in the record's queue when
     /// this returns.
-    fn spend<'a>(&'a self, hold: &'a Hold, question: &'a Question) -> BoxFuture<'a, Result<(), ApprovalError>>;
+    fn spend<'a>(
+        &'a self,
+        hold: &'a Hold,
+        question: &'a Question,
+    ) -> BoxFuture<'a, Result<(), ApprovalError>>;
 }
 
 /// What is presented to a target.

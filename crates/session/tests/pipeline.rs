@@ -215,7 +215,13 @@ fn holds_end_by_answer_by_cancel_or_by_leaving() {
         let words = f.approver.words();
         let last = words.last().unwrap();
         let kept = kind == Some(RefusalKind::Pending);
-        let expected = if run { "spend ap-1" } else if kept { "keep ap-1" } else { "withdraw ap-1" };
+        let expected = if run {
+            "spend ap-1"
+        } else if kept {
+            "keep ap-1"
+        } else {
+            "withdraw ap-1"
+        };
         assert_eq!(last, expected, "{answer:?}: {words:?}");
     }
 }
@@ -251,7 +257,9 @@ fn what_was_approved_runs_only_as_it_was_approved() {
         assert_eq!(came, expected, "{what}");
         assert_eq!(f.approver.words().last().unwrap(), word, "{what}");
         f.log.with(|events| match &events[1] {
-            Event::CommandDecided(e) => assert!(!e.command.text.contains("ada@"), "{what}: {}", e.command.text),
+            Event::CommandDecided(e) => {
+                assert!(!e.command.text.contains("ada@"), "{what}: {}", e.command.text)
+            }
             _ => unreachable!(),
         });
     }

@@ -173,7 +173,8 @@ impl Approvals {
             return Ok(Answered { stage: Stage::Refused, given, quorum });
         }
         let teams = json!(teams).to_string();
-        let vote = Vote { person: who, log: self.desk.log.clone(), teams, reason: reason.to_owned(), at: now };
+        let vote =
+            Vote { person: who, log: self.desk.log.clone(), teams, reason: reason.to_owned(), at: now };
         let votes = [locked.votes.clone(), vec![vote.clone()]].concat();
         let enough = suffices(&wanted, &votes);
         self.durably(event("approval.given", count(votes.len()))).await?;

@@ -81,10 +81,9 @@ pub(super) fn of(key: &hmac::Key, session: &SessionFacts, command: &Command, dec
     for part in [&session.target, &session.database, &session.session_role, &session.role] {
         bound.text(part);
     }
-    let statement = command.original_digest.map_or_else(
-        || digest(&SHA256, command.text.as_bytes()).as_ref().to_vec(),
-        |digest| digest.to_vec(),
-    );
+    let statement = command
+        .original_digest
+        .map_or_else(|| digest(&SHA256, command.text.as_bytes()).as_ref().to_vec(), |digest| digest.to_vec());
     bound.part(&statement);
     bound.number(command.original_bytes);
     bound.part(command.parameters_digest.as_ref().map_or(&[], |digest| digest));
@@ -147,7 +146,8 @@ mod tests {
             ("a table", |c| Arc::make_mut(&mut c.shape).tables.push("t".to_owned())),
             ("what is known", |c| Arc::make_mut(&mut c.shape).facts = Some(Arc::default())),
             ("a table behind a name", |c| {
-                let evil = Relation { schema: "evil".to_owned(), name: "t".to_owned(), ..Relation::default() };
+                let evil =
+                    Relation { schema: "evil".to_owned(), name: "t".to_owned(), ..Relation::default() };
                 let known = Facts { writes: vec![evil], ..Facts::default() };
                 Arc::make_mut(&mut c.shape).facts = Some(Arc::new(known));
             }),

@@ -179,13 +179,7 @@ impl Approvals {
         Err(ApprovalError::Unreachable)
     }
 
-    fn new_row(
-        &self,
-        hold: &Hold,
-        terms: &HoldTerms,
-        binding: &str,
-        now: u64,
-    ) -> Result<Row, ApprovalError> {
+    fn new_row(&self, hold: &Hold, terms: &HoldTerms, binding: &str, now: u64) -> Result<Row, ApprovalError> {
         let identity = &hold.session.identity;
         Ok(Row {
             id: new_id()?,
@@ -299,12 +293,19 @@ impl Approver for Approvals {
         Box::pin(async move {
             let kept = within(STATE_MAX, async { Ok(self.desk.state.told(&question.id).await?) }).await;
             if kept.is_err() {
-                tracing::warn!("approval {} may be withdrawn although its client was told of it", question.id);
+                tracing::warn!(
+                    "approval {} may be withdrawn although its client was told of it",
+                    question.id
+                );
             }
         })
     }
 
-    fn spend<'a>(&'a self, hold: &'a Hold, question: &'a Question) -> BoxFuture<'a, Result<(), ApprovalError>> {
+    fn spend<'a>(
+        &'a self,
+        hold: &'a Hold,
+        question: &'a Question,
+    ) -> BoxFuture<'a, Result<(), ApprovalError>> {
         Box::pin(within(STATE_MAX, self.spent(hold, question)))
     }
 }
@@ -353,7 +354,7 @@ impl Desk {
     }
 
     async fn withdraw(&self, id: &str, session: &Arc<SessionFacts>) -> Result<(), StateError> {
-        if self.waiting().contains_key(id) || !self.state.withdraw(id, wall().0).await? {
+        if self.waiting().contains_key(id) || !self.state.withdraw(id, &self.log, wall().0).await? {
             return Ok(());
         }
         if let Some((row, _)) = self.state.approval(id).await? {

@@ -270,14 +270,14 @@ impl State {
         self.one(sqlx::query(update).bind(id).bind(binding).bind(signed(now)), id).await
     }
 
-    /// Withdraws what nobody waits for, unless a client was told of it. True where that ended it.
+    /// Withdraws what was asked here and nobody waits for, unless a client was told of it: who joined it elsewhere does not. True where that ended it.
     ///
     /// # Errors
     /// See [`State::open_for`].
-    pub async fn withdraw(&self, id: &str, now: u64) -> Result<bool, StateError> {
+    pub async fn withdraw(&self, id: &str, log: &str, now: u64) -> Result<bool, StateError> {
         let update = "UPDATE approvals SET stage = 'withdrawn', ended = $2 \
-                      WHERE id = $1 AND told = 0 AND stage IN ('asked', 'given')";
-        self.one(sqlx::query(update).bind(id).bind(signed(now)), id).await
+                      WHERE id = $1 AND told = 0 AND log = $3 AND stage IN ('asked', 'given')";
+        self.one(sqlx::query(update).bind(id).bind(signed(now)).bind(log), id).await
     }
 
     /// Ends what the record says has ended, or what it does not know. True where that ended it.
@@ -285,7 +285,8 @@ impl State {
     /// # Errors
     /// See [`State::open_for`].
     pub async fn correct(&self, id: &str, stage: Stage, now: u64) -> Result<bool, StateError> {
-        let update = "UPDATE approvals SET stage = $2, ended = $3 WHERE id = $1 AND stage IN ('asked', 'given')";
+        let update =
+            "UPDATE approvals SET stage = $2, ended = $3 WHERE id = $1 AND stage IN ('asked', 'given')";
         self.one(sqlx::query(update).bind(id).bind(stage.word()).bind(signed(now)), id).await
     }
 
@@ -339,7 +340,8 @@ impl State {
 async fn read(on: &mut Transaction<'static, Any>, id: &str) -> Result<Option<(Row, Vec<Vote>)>, StateError> {
     let select = "SELECT * FROM approvals WHERE id = $1";
     let Some(found) = sqlx::query(select).bind(id).fetch_optional(&mut **on).await? else { return Ok(None) };
-    let votes = "SELECT person, log, teams, reason, cast_at FROM votes WHERE approval = $1 ORDER BY cast_at, person";
+    let votes =
+        "SELECT person, log, teams, reason, cast_at FROM votes WHERE approval = $1 ORDER BY cast_at, person";
     let votes = sqlx::query(votes).bind(id).fetch_all(&mut **on).await?;
     Ok(Some((row(&found)?, votes.iter().map(vote).collect::<Result<_, _>>()?)))
 }

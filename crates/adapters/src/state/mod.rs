@@ -138,7 +138,9 @@ async fn open_file(path: &Path) -> Result<AnyPool, StateError> {
     for byte in path.as_os_str().as_encoded_bytes() {
         // As RFC 3986 has it: a path may hold anything.
         match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => url.push(char::from(*byte)),
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                url.push(char::from(*byte))
+            }
             other => url.push_str(&format!("%{other:02X}")),
         }
     }
@@ -146,7 +148,9 @@ async fn open_file(path: &Path) -> Result<AnyPool, StateError> {
     let options = options.after_connect(|on, _| {
         Box::pin(async move {
             // What is spent stays spent, also when the power fails.
-            for setting in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"] {
+            for setting in
+                ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"]
+            {
                 sqlx::query(setting).execute(&mut *on).await?;
             }
             Ok(())

@@ -22,9 +22,7 @@ use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::{MonoMicros, UnixMicros};
 use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, FakeApprover, command, fakes, target};
-use firsthand_session::port::{
-    ApprovalError, BoxFuture, Clock, Ids, Need, Proof, Recorder, Ticket, Waiting,
-};
+use firsthand_session::port::{ApprovalError, BoxFuture, Clock, Ids, Need, Proof, Recorder, Ticket, Waiting};
 use firsthand_session::secret::Secret;
 use firsthand_session::{
     Admission, Answer, Bound, Engine, Permit, Refusal, RefusalKind, RowsPiece, Session, Wanted,

@@ -126,7 +126,13 @@ pub const KINDS: &[Kind] = &[
         means: "A held command waits for people. The same command that comes again, in whatever session of the same identity, asks \
                 nothing new while this is open.",
         of_session: true,
-        leaf: &[APPROVAL, CMD, field("digest", Text, "What it is bound to: a keyed digest."), QUORUM, RULE_HELD],
+        leaf: &[
+            APPROVAL,
+            CMD,
+            field("digest", Text, "What it is bound to: a keyed digest."),
+            QUORUM,
+            RULE_HELD,
+        ],
         payload: &[
             CUT,
             PARAMETERS,
@@ -134,19 +140,19 @@ pub const KINDS: &[Kind] = &[
             field("text", Text, "The text, secrets replaced."),
         ],
     },
-    apart("approval.expired", "Nobody answered in time, or what was given was not spent in time.", &[APPROVAL, CMD_ASKED, QUORUM, RULE_HELD, SID_ASKED], &[]),
+    apart(
+        "approval.expired",
+        "Nobody answered in time, or what was given was not spent in time.",
+        &[APPROVAL, CMD_ASKED, QUORUM, RULE_HELD, SID_ASKED],
+        &[],
+    ),
     apart(
         "approval.given",
         "A person approved it. It can be spent once as many have as it needs.",
         ANSWERED,
-        &[ADDRESS_BY, BY_NAME, CUT, NAMES_BY, REASON_BY],
+        &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
     ),
-    apart(
-        "approval.refused",
-        "A person refused it.",
-        ANSWERED,
-        &[ADDRESS_BY, BY_NAME, CUT, NAMES_BY, REASON_BY],
-    ),
+    apart("approval.refused", "A person refused it.", ANSWERED, &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY]),
     Kind {
         name: "approval.spent",
         means: "An approval was used up by the command whose `command.decided` follows. Where none follows, it was spent in vain: \
@@ -554,13 +560,7 @@ const XID: Field = field(
 );
 
 /// Kinds whose names are taken for what later versions will write.
-pub const RESERVED: &[&str] = &[
-    "grant.*",
-    "log.erased",
-    "log.key",
-    "log.pruned",
-    "record.exported",
-];
+pub const RESERVED: &[&str] = &["grant.*", "log.erased", "log.key", "log.pruned", "record.exported"];
 
 /// The kind of this name, if it is known.
 pub fn kind(name: &str) -> Option<&'static Kind> {

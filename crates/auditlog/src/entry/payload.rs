@@ -4,8 +4,8 @@
 //! Whatever does not fit under the limits is left out or cut, and named in `cut`: an entry is never refused for its size.
 
 use firsthand_model::event::{
-    Administered, AdmissionRefused, ApprovalEvent, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed,
-    SessionNoted, SessionOpened,
+    Administered, AdmissionRefused, ApprovalEvent, CommandCompleted, CommandDecided, CommandRows, Event,
+    SessionClosed, SessionNoted, SessionOpened,
 };
 use firsthand_model::identity::Link;
 use firsthand_model::json::{Json, Object, write_hex, write_string};

@@ -272,7 +272,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 9] = [
+const ADMINISTERED: [(&str, &str, &str); 10] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -280,6 +280,11 @@ const ADMINISTERED: [(&str, &str, &str); 9] = [
     ),
     ("admin.session_killed", r#"{"session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#, ""),
     ("admin.target_asked", r#"{"command":"policy explain","database":"orders","target":"orders"}"#, ""),
+    (
+        "admin.approval_differs",
+        r#"{"approval":"ap-7k3m9xq2vb","done":true,"found":"not-given-in-record"}"#,
+        "",
+    ),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
     (
         "identity.token_differs",
@@ -435,11 +440,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     ];
     for kind in firsthand_auditlog::entry::kinds::KINDS {
         let event = match kind.name.split_once('.') {
-            Some(
-                ("log", "oversize")
-                | ("admin", "target_asked" | "approval_differs")
-                | ("identity", "token_differs"),
-            ) => continue,
+            _ if OF_LATER.contains(&kind.name) => continue,
             Some(("log", "gap")) => administered(kind.name),
             Some(("log", _)) => log(kind.name),
             Some(("admin" | "record", _)) => administered(kind.name),
@@ -451,6 +452,10 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     later(&mut all);
     all
 }
+
+/// Kinds whose samples came later, and one that has none.
+const OF_LATER: [&str; 4] =
+    ["log.oversize", "admin.target_asked", "admin.approval_differs", "identity.token_differs"];
 
 /// Later samples stand at the end: the position of each is in its file.
 fn later(all: &mut Vec<(String, Event)>) {
@@ -520,7 +525,7 @@ fn remote(kind: &'static str) -> Event {
     let Event::Administered(mut event) = administered(kind) else { return administered(kind) };
     event.by = over_the_api();
     (event.leaf, event.payload) = match kind {
-        "record.read" => (event.leaf, json(r#"{"tokens":2}"#)),
+        "record.read" => (event.leaf, json(r#"{"approval":"ap-7k3m9xq2vb","approvals":2,"tokens":2}"#)),
         "admin.session_killed" => (event.leaf, event.payload),
         _ => (json(&TOKEN.replace(r#""targets""#, r#""roles":["auditor"],"targets""#)), event.payload),
     };
@@ -610,8 +615,12 @@ pub(crate) fn bench_completed(facts: Arc<SessionFacts>) -> CommandCompleted {
     e
 }
 
+fn asked_digest() -> Option<String> {
+    Some("ab".repeat(32))
+}
+
 /// An approval from its asking to its end, in all the ways.
-fn approvals() -> [(&'static str, Event); 8] {
+fn approvals() -> [(&'static str, Event); 10] {
     let of = |kind: &'static str| ApprovalEvent {
         kind,
         id: "ap-7k3m9xq2vb".to_owned(),
@@ -629,7 +638,7 @@ fn approvals() -> [(&'static str, Event); 8] {
     };
     let of_session = |kind| ApprovalEvent { facts: Some(Arc::new(facts())), ..of(kind) };
     let asked = ApprovalEvent {
-        digest: Some("ab".repeat(32)),
+        digest: asked_digest(),
         text: "delete from payments where id = $1".to_owned(),
         parameters: json(r#"[{"type":"int4","value":"42"}]"#),
         reason: "A person must approve what an agent writes (write public.payments)".to_owned(),
@@ -639,12 +648,20 @@ fn approvals() -> [(&'static str, Event); 8] {
     let local = link(IdentityKind::Human, "h-00ff00ff00ff00ff", "unix:grace", Trust::Verified);
     let given = ApprovalEvent { by: Some(local.into()), given: Some(1), ..of("approval.given") };
     let by = Some(over_the_api());
-    let refused = ApprovalEvent {
-        by,
-        given: Some(0),
-        reason: "not on a Friday".to_owned(),
-        ..of("approval.refused")
+    let remote = ApprovalEvent {
+        by: by.clone(),
+        given: Some(2),
+        reason: "ticket 7".to_owned(),
+        ..of("approval.given")
     };
+    let cut = ApprovalEvent {
+        text: "\u{1}".repeat(200_000),
+        facts: Some(Arc::new(odd_facts())),
+        digest: asked_digest(),
+        ..of("approval.asked")
+    };
+    let refused =
+        ApprovalEvent { by, given: Some(0), reason: "not on a Friday".to_owned(), ..of("approval.refused") };
     let boxed = |e| Event::Approval(Box::new(e));
     [
         ("approval.asked", boxed(asked)),
@@ -655,5 +672,7 @@ fn approvals() -> [(&'static str, Event); 8] {
         ("approval.withdrawn-elsewhere", boxed(of("approval.withdrawn"))),
         ("approval.spent", boxed(of_session("approval.spent"))),
         ("approval.spent-relaxed", boxed(relaxed)),
+        ("approval.given-remote", boxed(remote)),
+        ("approval.asked-cut", boxed(cut)),
     ]
 }

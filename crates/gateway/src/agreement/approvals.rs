@@ -82,12 +82,7 @@ pub(crate) async fn compare(gateway: &Gateway) -> Result<(), Failure> {
 }
 
 /// How an open approval differs, and as what it is ended.
-fn difference(
-    log: &str,
-    row: &Row,
-    votes: &[Vote],
-    said: Option<&Said>,
-) -> Option<(&'static str, Stage)> {
+fn difference(log: &str, row: &Row, votes: &[Vote], said: Option<&Said>) -> Option<(&'static str, Stage)> {
     if let Some(over) = said.and_then(|said| said.over) {
         return Some(("over-in-record", over));
     }
@@ -117,7 +112,10 @@ fn tell(desk: &Desk, found: &str, id: &str) {
     leaf.insert("found".to_owned(), json!(found));
     let leaf = what(&Value::Object(leaf));
     if let Err(failure) = desk.queue("admin.approval_differs", &who::own(&desk.keys), leaf, Json::default()) {
-        tracing::error!("that an approval is not as the record says is not recorded: {}", failure.messages.join("; "));
+        tracing::error!(
+            "that an approval is not as the record says is not recorded: {}",
+            failure.messages.join("; ")
+        );
     }
 }
 

@@ -62,7 +62,12 @@ pub(super) async fn list_tokens(State(api): Of, Extension(caller): Extension<Cal
 }
 
 /// That something was listed over the network is an entry, too. On this machine its user can read it in the files.
-pub(super) async fn note_listing(api: &Api, caller: &Caller, command: &str, listed: Value) -> Result<(), Failure> {
+pub(super) async fn note_listing(
+    api: &Api,
+    caller: &Caller,
+    command: &str,
+    listed: Value,
+) -> Result<(), Failure> {
     if caller.identity.is_none() {
         return Ok(());
     }

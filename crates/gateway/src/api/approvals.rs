@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::acts::{Answered, note_listing, to_its_end};
 use super::{Api, Asked, Caller};
-use crate::failure::Failure;
 use crate::place::reading_leaf;
 use crate::reading::what;
 use crate::weigh;

@@ -157,13 +157,14 @@ fn cells(of: &Value) -> Vec<String> {
 
 fn show(id: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
     let path = format!("/v1/approvals/{}", checked(id)?);
-    let approval = ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
-        let mut approval = weigh::show(approvals, id).await?;
-        let read = what(&json!({ "approval": id }));
-        desk.record("record.read", &who::own(&desk.keys), reading_leaf("approvals show"), read).await?;
-        weigh::add_before(&place.data_dir, &mut approval).await;
-        Ok(approval)
-    })?;
+    let approval =
+        ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
+            let mut approval = weigh::show(approvals, id).await?;
+            let read = what(&json!({ "approval": id }));
+            desk.record("record.read", &who::own(&desk.keys), reading_leaf("approvals show"), read).await?;
+            weigh::add_before(&place.data_dir, &mut approval).await;
+            Ok(approval)
+        })?;
     if out.is_json() {
         out.text(&clean::json(&approval.to_string()));
     } else {
@@ -187,11 +188,17 @@ fn shown(of: &Value) -> String {
         .map(|l| format!("{} {} ({})", text(l, "kind"), text(l, "name"), text(l, "trust")))
         .collect::<Vec<_>>();
     line("who", &links.join(" > "));
-    line("application", &match text(of, "application") {
-        "" => String::new(),
-        claimed => format!("{claimed} (claimed)"),
-    });
-    line("target", &format!("{}, database {}, role {}", text(of, "target"), text(of, "database"), text(of, "role")));
+    line(
+        "application",
+        &match text(of, "application") {
+            "" => String::new(),
+            claimed => format!("{claimed} (claimed)"),
+        },
+    );
+    line(
+        "target",
+        &format!("{}, database {}, role {}", text(of, "target"), text(of, "database"), text(of, "role")),
+    );
     let words = |key: &str| entries(of, key).filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
     line("effects", &words("effects"));
     line("tables", &words("tables"));
@@ -201,10 +208,24 @@ fn shown(of: &Value) -> String {
     line("because", text(of, "reason"));
     line("needs", &needs(of));
     for vote in entries(of, "approved") {
-        line("approved", &format!("by {} at {} {}", text(vote, "by"), text(vote, "at"), text(vote, "reason")));
+        line(
+            "approved",
+            &format!("by {} at {} {}", text(vote, "by"), text(vote, "at"), text(vote, "reason")),
+        );
     }
     line("answer", text(of, "answer"));
-    line("session", &format!("{} command {}", text(of, "session"), of.get("command").unwrap_or(&Value::Null)));
+    line(
+        "session",
+        &format!("{} command {}", text(of, "session"), of.get("command").unwrap_or(&Value::Null)),
+    );
+    lines.extend(asked(of));
+    lines.extend(before(of));
+    lines.join("\n")
+}
+
+/// The statement and its parameters.
+fn asked(of: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
     let raw = text(of, "statement");
     let differs = of.get("statement_differs") == Some(&Value::Bool(true));
     let about = if differs { "\nstatement (secrets and personal values replaced):" } else { "\nstatement:" };
@@ -214,11 +235,24 @@ fn shown(of: &Value) -> String {
     }
     let parameters: Vec<String> = entries(of, "parameters")
         .enumerate()
-        .map(|(i, p)| format!("  ${} = {} ({})", i + 1, p.get("value").unwrap_or(&Value::Null), p.get("type").unwrap_or(&Value::Null)))
+        .map(|(i, p)| {
+            format!(
+                "  ${} = {} ({})",
+                i + 1,
+                p.get("value").unwrap_or(&Value::Null),
+                p.get("type").unwrap_or(&Value::Null)
+            )
+        })
         .collect();
     if !parameters.is_empty() {
         lines.push(format!("\nparameters:\n{}", parameters.join("\n")));
     }
+    lines
+}
+
+/// What the session did before.
+fn before(of: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
     match of.get("before") {
         Some(Value::Array(before)) if !before.is_empty() => {
             lines.push("\nbefore it, in the same session:".to_owned());
@@ -231,7 +265,7 @@ fn shown(of: &Value) -> String {
         Some(Value::Array(_)) => lines.push("\nthe session did nothing before it".to_owned()),
         _ => lines.push("\nwhat the session did before is not known".to_owned()),
     }
-    lines.join("\n")
+    lines
 }
 
 fn indented(text: &str) -> String {

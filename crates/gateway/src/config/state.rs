@@ -12,7 +12,10 @@ use firsthand_session::secret::Secret;
 /// The section and its table.
 pub(super) const SECTIONS: [(&str, &str); 2] = [
     ("state", "`[state]`: where approvals are kept. Without it, in `state.db` of the data folder."),
-    ("state.postgres", "`postgres` of `[state]`: where its connection string is found. Exactly one of the keys."),
+    (
+        "state.postgres",
+        "`postgres` of `[state]`: where its connection string is found. Exactly one of the keys.",
+    ),
 ];
 
 /// In the section.
@@ -48,6 +51,9 @@ pub(super) fn read(top: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
         return read_place(&state.table("postgres", "state.postgres")?, folder);
     }
     let text = state.text("postgres")?;
-    state.warn(Some(&text.span), "a connection string may hold a password: use `{ env = … }` or `{ file = … }`");
+    state.warn(
+        Some(&text.span),
+        "a connection string may hold a password: use `{ env = … }` or `{ file = … }`",
+    );
     Some(PasswordPlace::Inline(Secret::new(text.value)))
 }

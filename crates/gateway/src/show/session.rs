@@ -230,7 +230,9 @@ impl Told<'_> {
         writeln!(out, "\n·  {}  {}", entry::clock(&self.fields.t), clean::fit(&said, WIDTH - 20))?;
         if self.fields.k == "approval.asked" {
             let statement = text(self.payload, "text");
-            for line in clean::wrap(&clean::block(statement), WIDTH - INDENT.len()).iter().take(STATEMENT_LINES) {
+            for line in
+                clean::wrap(&clean::block(statement), WIDTH - INDENT.len()).iter().take(STATEMENT_LINES)
+            {
                 writeln!(out, "{INDENT}{line}")?;
             }
         }

@@ -2,15 +2,31 @@
 //! nothing is shown.
 
 /// Clauses that begin a line.
-const CLAUSES: &[&str] =
-    &["from", "where", "set", "values", "returning", "using", "order", "group", "having", "limit", "on", "union", "join"];
+const CLAUSES: &[&str] = &[
+    "from",
+    "where",
+    "set",
+    "values",
+    "returning",
+    "using",
+    "order",
+    "group",
+    "having",
+    "limit",
+    "on",
+    "union",
+    "join",
+];
 /// Shorter statements are read as they are.
 const SHORT: usize = 80;
 
 /// The statement with line breaks before its clauses; `None`: it is short, has some already, or cannot be broken safely.
 pub(crate) fn formatted(text: &str) -> Option<String> {
     // What stands in dollar quotes and comments is not looked into; escapes move the end of a string.
-    if text.len() <= SHORT || text.contains('\n') || ["$$", "--", "/*", "\\", "\"\""].iter().any(|s| text.contains(s)) {
+    if text.len() <= SHORT
+        || text.contains('\n')
+        || ["$$", "--", "/*", "\\", "\"\""].iter().any(|s| text.contains(s))
+    {
         return None;
     }
     let (mut out, mut quote) = (String::with_capacity(text.len() + 32), None);

@@ -228,7 +228,11 @@ pub const SECTIONS: &[SectionKeys] = &[
             key("quorum", Form::Count, "so many different people; 1"),
             key("ttl", Form::Duration, "until the question lapses; `15m`"),
             key("spend", Form::Duration, "until it must have been sent again, once it is approved; `15m`"),
-            key("wait", Form::Duration, "how long the command itself waits for the answer, at most `10m`; `20s`, for people `45s`"),
+            key(
+                "wait",
+                Form::Duration,
+                "how long the command itself waits for the answer, at most `10m`; `20s`, for people `45s`",
+            ),
             key("own", Form::Flag, "who acts, or is acted for, may approve it, too; `false`"),
             key("once", Form::Flag, "one approval, one command; always `true`"),
         ],

@@ -196,7 +196,7 @@ struct Running {
     handle: Arc<Handle>,
     limits: TimeLimits,
     /// While a command waits for a person: when the client is told again that it does.
-    waits: Option<Pin<Box<tokio::time::Sleep>>>,
+    waits: Option<Pin<Box<Sleep>>>,
     tick: Pin<Box<Sleep>>,
     /// Ends at the dialect's deadline or before it; made with the first.
     deadline: Option<Pin<Box<Sleep>>>,

@@ -348,6 +348,8 @@ pub(super) const READ: &[Field] =
     &[field("command", Text, "The command that read it, such as `log search`.")];
 
 pub(super) const READ_DETAIL: &[Field] = &[
+    field("approval", Text, "The approval that was shown, with what its session did before."),
+    field("approvals", Number, "Approvals that were listed, over the API."),
     field("commands", Number, "Commands of the session that was shown."),
     field("entries", Number, "Entries that were shown."),
     field("expression", Text, "What was searched for."),
