@@ -262,8 +262,7 @@ fn read_rule(section: &Section<'_>, targets: &[&str]) -> Allow {
         match (Condition::parse(&text), section.span_of("when")) {
             (Some(condition), _) => allow.when.push(condition),
             (None, Some(at)) => {
-                let hint =
-                    "write `claim = pattern`, such as `groups = dba` or `/kubernetes.io/namespace = billing`";
+                let hint = "write `claim = pattern`, such as `groups = dba` or `/realm/roles = admin`";
                 section.bad(&at, "when", format!("`{text}` is no condition"), hint);
             }
             (None, None) => {}

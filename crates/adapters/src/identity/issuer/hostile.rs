@@ -303,7 +303,13 @@ fn chain(identity: &Identity) -> Vec<(IdentityKind, &str)> {
 #[test]
 fn tokens_of_real_workloads_come_to_what_the_rules_say() {
     let signer = Signer::new("k", Algorithm::Rs256);
-    // A projected service account token of Kubernetes.
+    of_a_cluster(&signer);
+    of_a_build(&signer);
+    of_a_mesh(&signer);
+}
+
+/// A projected service account token of Kubernetes.
+fn of_a_cluster(signer: &Signer) {
     let cluster = IssuerSpec {
         name: "prod".to_owned(),
         url: "https://kubernetes.default.svc.cluster.local".to_owned(),
@@ -317,7 +323,7 @@ fn tokens_of_real_workloads_come_to_what_the_rules_say() {
             ),
             allow(&["/kubernetes.io/namespace = ops"], &[], &[Role::Auditor]),
         ],
-        ..corp(&[&signer])
+        ..corp(&[signer])
     };
     let pod = |namespace: &str, account: &str| {
         json!({
@@ -342,8 +348,10 @@ fn tokens_of_real_workloads_come_to_what_the_rules_say() {
     assert_eq!(look(&cluster, &signer.token(&pod("billing", "web"))), Err(Fault::NoRule));
     let ops = look(&cluster, &signer.token(&pod("ops", "watch"))).unwrap();
     assert_eq!((ops.targets.len(), ops.roles), (0, vec![Role::Auditor]));
+}
 
-    // GitHub Actions.
+/// GitHub Actions.
+fn of_a_build(signer: &Signer) {
     let github = IssuerSpec {
         name: "github".to_owned(),
         url: "https://token.actions.githubusercontent.com".to_owned(),
@@ -354,7 +362,7 @@ fn tokens_of_real_workloads_come_to_what_the_rules_say() {
             &["shop"],
             &[],
         )],
-        ..corp(&[&signer])
+        ..corp(&[signer])
     };
     let run = |repository: &str, reference: &str, environment: &str| {
         json!({
@@ -376,15 +384,17 @@ fn tokens_of_real_workloads_come_to_what_the_rules_say() {
         let token = signer.token(&run(repository, reference, environment));
         assert_eq!(look(&github, &token), Err(Fault::NoRule), "{repository} {reference} {environment}");
     }
+}
 
-    // A SPIFFE JWT-SVID: no `iss`, the trust domain says whose it is.
+/// A SPIFFE JWT-SVID: no `iss`, the trust domain says whose it is.
+fn of_a_mesh(signer: &Signer) {
     let mesh = IssuerSpec {
         name: "mesh".to_owned(),
         url: "spiffe://prod.acme.example".to_owned(),
         prefix: String::new(),
         kind: IdentityKind::Agent,
         allow: vec![allow(&["sub = spiffe://prod.acme.example/ns/agents/*"], &["shop"], &[])],
-        ..corp(&[&signer])
+        ..corp(&[signer])
     };
     let svid = |id: &str| json!({ "sub": id, "aud": ["firsthand"], "exp": NOW + 300, "iat": NOW });
     let identity = look(&mesh, &signer.token(&svid("spiffe://prod.acme.example/ns/agents/triage"))).unwrap();

@@ -75,7 +75,10 @@ impl Condition {
     fn fits(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => matches(&self.pattern, text),
-            Value::Bool(_) | Value::Number(_) => self.pattern == value.to_string(),
+            Value::Bool(_) | Value::Number(_) => {
+                let said = value.to_string();
+                said == self.pattern
+            }
             Value::Null | Value::Array(_) | Value::Object(_) => false,
         }
     }

@@ -1,3 +1,5 @@
+//! Keys as they come, go and stay away, against a site whose pages a test changes.
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
