@@ -597,7 +597,7 @@ impl PostgresDialect {
             None => (Values::untold(), Box::default()),
         };
         let mut portal = self.names.portal_of(portal, statement, does, values, formats);
-        portal.parameters_digest = bind.and_then(|bind| parameters::digest(bind.parameters(), type_of));
+        portal.parameters_digest = bind.and_then(|bind| super::parameters::digest(bind.parameters(), type_of));
         Some(Arc::new(portal))
     }
 
