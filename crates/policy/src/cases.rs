@@ -147,6 +147,7 @@ fn facts(case: &Case) -> Facts {
         settings: case.settings.clone(),
         unbounded: case.unbounded,
         takes_along: false,
+        opaque_along: false,
         code_writes: false,
         opaque: (!case.opaque.is_empty()).then(|| Opaque { why: reason(&case.opaque), what: String::new() }),
         output: if shows.is_empty() { Output::None } else { Output::Columns(shows) },

@@ -596,8 +596,9 @@ impl PostgresDialect {
             ),
             None => (Values::untold(), Box::default()),
         };
+        let digest = bind.and_then(|bind| super::parameters::digest(bind.parameters(), type_of));
         let mut portal = self.names.portal_of(portal, statement, does, values, formats);
-        portal.parameters_digest = bind.and_then(|bind| super::parameters::digest(bind.parameters(), type_of));
+        portal.parameters_digest = digest;
         Some(Arc::new(portal))
     }
 
