@@ -106,8 +106,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
     let (identity, issuers) = identities(&config, &record, &tokens);
     let approvals = approvals(&record, Some(&config), &governing)?;
-    let engine =
-        engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
+    let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, ..engine });
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));

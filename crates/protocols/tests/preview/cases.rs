@@ -239,7 +239,11 @@ const FACTS: &[(&str, bool, bool)] = &[
     ("UPDATE numbered SET (v, id) = ('x', DEFAULT)", true, false),
     ("DELETE FROM numbered", false, false),
     ("MERGE INTO numbered n USING cust c ON n.id = c.id WHEN MATCHED THEN UPDATE SET v = 'x'", false, false),
-    ("MERGE INTO numbered n USING cust c ON n.id = c.id WHEN MATCHED THEN UPDATE SET id = DEFAULT", true, false),
+    (
+        "MERGE INTO numbered n USING cust c ON n.id = c.id WHEN MATCHED THEN UPDATE SET id = DEFAULT",
+        true,
+        false,
+    ),
     ("UPDATE logged SET v = 'x'", false, true),
     ("UPDATE logged SET v = twice(id)::text", false, false),
     ("UPDATE logged SET v = nosuch(id)", false, false),

@@ -107,6 +107,7 @@ fn command(meant: &Meant) -> Command {
         text: meant.text.clone(),
         original_digest: None,
         original_bytes: meant.text.len() as u64,
+        parameters_digest: None,
         parameters: Json::default(),
         claims: Json::default(),
         names: Json::default(),
