@@ -320,7 +320,7 @@ fn nobody_approves_their_own_and_one_person_counts_once() {
     assert_eq!(record.of_kind("approval.given").count(), 2);
     let last = record.of_kind("approval.given").last().unwrap();
     assert_eq!((last.leaf("given"), last.leaf("quorum")), (&json!(2), &json!(2)));
-    assert_eq!(last.payload("address").is_string(), true);
+    assert!(last.payload("address").is_string());
 }
 
 /// Without a gateway the command line opens the data folder itself; what was approved then is spent after the next start. What

@@ -123,10 +123,12 @@ pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
         | ApprovalError::NobodyToAsk
         | ApprovalError::Unseen(_) => RefusalKind::Denied,
     };
-    let advice = if advice.is_empty() { NO_ADVICE } else { &**advice };
-    let mut refusal = Refusal::new(kind, words(rule, advice, e));
-    if matches!(e, ApprovalError::Pending(_) | ApprovalError::NobodyToAsk) {
-        refusal = refusal.hint(advice);
+    let way_out = if advice.is_empty() { NO_ADVICE } else { &**advice };
+    let mut refusal = Refusal::new(kind, words(rule, way_out, e));
+    match e {
+        ApprovalError::Pending(_) => refusal = refusal.hint(&**advice),
+        ApprovalError::NobodyToAsk => refusal = refusal.hint(way_out),
+        _ => {}
     }
     refusal.rule = Arc::clone(rule);
     refusal

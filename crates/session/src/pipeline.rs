@@ -123,7 +123,7 @@ impl Session {
                     give_way().await;
                 }
                 let rows = estimate(&engine, &facts, &command, begun).await;
-                let authorized = authorize(&engine, &facts, &purse, number, command, rows, Turn::First);
+                let authorized = authorize(&engine, &facts, &purse, (number, Turn::First), command, rows);
                 let holding = Holding { engine: &engine, facts: &facts, purse: &purse, limits, begun };
                 let behind = commands.as_slice();
                 let cleared = hold(holding, &breaker, &mut people, authorized, behind).await;
@@ -371,10 +371,9 @@ fn authorize(
     engine: &Engine,
     facts: &Arc<SessionFacts>,
     purse: &Purse,
-    number: CommandNumber,
+    (number, turn): (CommandNumber, Turn),
     mut command: Command,
     estimated_rows: Option<u64>,
-    turn: Turn,
 ) -> Authorized {
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
     let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now, estimated_rows });
@@ -500,7 +499,7 @@ async fn spend(
 ) -> Cleared {
     let Holding { engine, facts, purse, .. } = holding;
     let (number, rows) = (authorized.number, authorized.estimated_rows);
-    let again = authorize(engine, facts, purse, number, original.command.clone(), rows, Turn::Again);
+    let again = authorize(engine, facts, purse, (number, Turn::Again), original.command.clone(), rows);
     if again.decision.verdict == Verdict::Deny {
         return Cleared { authorized: again, approval: None, refusal: None };
     }

@@ -150,12 +150,10 @@ impl Approvals {
             let now = wall().0;
             match state.open_for(&binding).await? {
                 Some(open) if open.ends > now => return Ok(open),
-                Some(over) => {
-                    if state.expire(&over.id, now).await? {
-                        self.desk.tell_of(&over, "approval.expired");
-                    }
+                Some(over) if state.expire(&over.id, now).await? => {
+                    self.desk.tell_of(&over, "approval.expired");
                 }
-                None => {}
+                Some(_) | None => {}
             }
             if state.open_approvals().await? >= OPEN_MAX {
                 return Err(ApprovalError::TooMany);
