@@ -102,7 +102,9 @@ fn what_was_written_over_several_runs_is_read_back_in_order() {
                     ["stream", "command.abandoned", "target.asked", "transaction.named", "transaction.ended"];
                 // A COPY that nothing was read of has nothing to seal.
                 assert!(
-                    kind == "command.completed" || kind.starts_with("log.") || bare.contains(&kind.as_str()),
+                    kind == "command.completed"
+                        || ["approval.", "log."].iter().any(|of| kind.starts_with(of))
+                        || bare.contains(&kind.as_str()),
                     "{kind}"
                 )
             }
@@ -139,7 +141,7 @@ fn a_destroyed_key_erases_payloads_and_nothing_else() {
     let erased = after.iter().filter(|(_, kind, payload)| {
         assert!(
             *payload != Payload::Erased
-                || ["command.", "session.", "transaction."].iter().any(|of| kind.starts_with(of)),
+                || ["approval.", "command.", "session.", "transaction."].iter().any(|of| kind.starts_with(of)),
             "{kind}"
         );
         *payload == Payload::Erased
