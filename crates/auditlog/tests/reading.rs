@@ -98,8 +98,16 @@ fn what_was_written_over_several_runs_is_read_back_in_order() {
                 serde_json::from_slice::<serde_json::Value>(json).unwrap();
             }
             Payload::None => {
-                let bare =
-                    ["stream", "command.abandoned", "target.asked", "transaction.named", "transaction.ended"];
+                let bare = [
+                    "stream",
+                    "command.abandoned",
+                    "target.asked",
+                    "transaction.named",
+                    "transaction.ended",
+                    "approval.expired",
+                    "approval.spent",
+                    "approval.withdrawn",
+                ];
                 // A COPY that nothing was read of has nothing to seal.
                 assert!(
                     kind == "command.completed"
