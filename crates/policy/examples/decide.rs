@@ -98,6 +98,7 @@ fn command(shape: Arc<Shape>) -> Command {
         original_digest: None,
         original_bytes: 0,
         parameters: Json::default(),
+        claims: Json::default(),
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),

@@ -63,6 +63,7 @@ pub(super) const PROTOCOL_PLACES: &[(&str, &str)] = &[
         "explains statements against the catalog of the one protocol that has one",
     ),
     ("crates/session/src/fake.rs", "a test double of a target"),
+    ("crates/sql/src/secrets/shell.rs", "programs that take passwords have a protocol's name in their own"),
     ("crates/policy/src/detect/", "keys and addresses that detection finds begin with a protocol's name"),
     ("xtask/", "the benchmark drives a real server; these lists name the protocols"),
     ("tests/", "end-to-end tests use real servers and drivers"),
