@@ -111,10 +111,14 @@ mod tests {
         }
     }
 
+    /// A column's name, how it is made, of which columns, those that it hands on; and the names to look under.
+    type Case = (&'static str, Derivation, Names, Names, Names);
+    type Names = &'static [&'static str];
+
     #[test]
     fn an_alias_says_no_less_than_what_it_stands_for() {
         use Derivation::{Clean, Derived, Mixed, Row, Same};
-        let table: [(&str, Derivation, &[&str], &[&str], &[&str]); 20] = [
+        let table: [Case; 20] = [
             // Plain columns are looked through as they always were.
             ("card_number", Same, &["card_number"], &[], &[]),
             ("order_id", Same, &["order_id"], &[], &[]),

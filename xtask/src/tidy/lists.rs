@@ -65,6 +65,7 @@ pub(super) const PROTOCOL_PLACES: &[(&str, &str)] = &[
     ("crates/session/src/fake.rs", "a test double of a target"),
     ("crates/adapters/src/state/", "the database in which gateways share their state is of one kind"),
     ("crates/gateway/src/config/state.rs", "the key that names that database"),
+    ("crates/sql/src/secrets/shell.rs", "programs that take passwords have a protocol's name in their own"),
     ("crates/policy/src/detect/", "keys and addresses that detection finds begin with a protocol's name"),
     ("xtask/", "the benchmark drives a real server; these lists name the protocols"),
     ("tests/", "end-to-end tests use real servers and drivers"),
