@@ -139,6 +139,12 @@ impl Gateway {
         Ok(())
     }
 
+    /// The process that serves; `None`: none does.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.daemon.as_ref().map(Daemon::pid)
+    }
+
     /// The way in with a token.
     #[must_use]
     pub fn place(&self, name: &str, secret: &str, target: &str) -> Place {

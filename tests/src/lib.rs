@@ -10,6 +10,7 @@
 pub mod certificates;
 pub mod clients;
 pub mod gateway;
+pub mod issuer;
 pub mod lab;
 pub mod mcp;
 pub mod place;

@@ -502,3 +502,37 @@ fn a_catalog_is_kept_for_the_next_run_and_believed_only_while_it_is_true() {
     lab.gateway.stop().unwrap();
     assert_ne!(std::fs::read(&file).unwrap(), bytes);
 }
+
+#[test]
+fn a_preview_shows_what_would_change_and_changes_nothing() {
+    let rules = "[[label]]\nlabel = \"email\"\ncolumns = [\"customers.email\"]\n";
+    let (mut lab, _folder) = lab(rules, true);
+    let previewed = |lab: &Lab, sql: &str, more: &[&str]| {
+        let mut args = vec!["policy", "explain", "--json", "--preview", "--target", "shop", "--as", AGENT];
+        args.extend(more);
+        args.push(sql);
+        let out = lab.gateway.command(&args).unwrap().output().unwrap();
+        let told: Value = serde_json::from_slice(&out.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
+        (told["verdict"].clone(), told["preview"].clone())
+    };
+    let (verdict, preview) = previewed(&lab, "delete from customers where id = 7", &[]);
+    assert_eq!((verdict, &preview["how"], &preview["count"]), (json!("hold"), &json!("exact"), &json!(1)));
+    let old = &preview["sample"]["old"][0];
+    assert_eq!((&old[0], &old[1]), (&json!("7"), &json!("n7")));
+    assert!(!preview.to_string().contains("@example.com") && old[2] == json!("[email]"), "{preview}");
+    // In the session that it would be sent in.
+    let (_, other) =
+        previewed(&lab, "delete from customers where id > 7", &["--setup", "set search_path to other"]);
+    assert_eq!((&other["how"], &other["count"]), (&json!("exact"), &json!(0)), "{other}");
+    let (_, begun) = previewed(&lab, "delete from customers where id = 7", &["--setup", "begin"]);
+    assert_eq!(begun["how"], json!("none"), "{begun}");
+    let (_, several) = previewed(&lab, "delete from customers where id = 7; commit", &[]);
+    assert_eq!(several["how"], json!("none"), "{several}");
+    assert_eq!(lab.far.sql("shop", "select count(*) from customers").unwrap(), "500");
+    lab.gateway.stop().unwrap();
+    let record = lab.gateway.record().unwrap();
+    let asked = record.of_kind("admin.target_asked");
+    let asked = asked.filter(|e| e.leaf("facts")["command"] == json!("policy explain --preview")).count();
+    assert_eq!(asked, 3, "several statements are not even asked about");
+}

@@ -11,6 +11,7 @@ use firsthand_tests::lab::AGENT;
 use firsthand_tests::postgres::Postgres;
 use firsthand_tests::process::{self, PATIENCE};
 use firsthand_tests::raw::{Message, Raw};
+use rustix::process::{Resource, Rlimit};
 
 /// Room for the segment in use, the one made ready, and little else.
 const SIZE: &str = "size=80m,mode=0700";
@@ -152,6 +153,39 @@ fn a_full_disk_refuses_commands_and_work_resumes_when_there_is_room() {
     let done =
         record.of_kind("command.completed").filter(|e| e.leaf("tag").as_str() == Some("INSERT 0 1")).count();
     assert_eq!(done, written + 1, "each insert that ran is in the record, with its outcome");
+}
+
+/// How large the gateway's files may become from now on (`ulimit -f`); `None`: as large as they like.
+fn limit_files(gateway: &Gateway, bytes: Option<u64>) {
+    let pid = rustix::process::Pid::from_raw(gateway.pid().unwrap());
+    let limit = Rlimit { current: bytes, maximum: None };
+    rustix::process::prlimit(pid, Resource::Fsize, limit).unwrap();
+}
+
+/// A file at its limit of size: the kernel sends SIGXFSZ, which ends a program that does not mind it.
+#[test]
+fn a_limit_on_the_size_of_files_refuses_like_a_full_disk() {
+    let server = Postgres::start(None).unwrap();
+    server
+        .sql("shop", "create table written (n serial, size int); alter table written owner to app")
+        .unwrap();
+    let targets = vec![Target::of(&server.place("app", "shop"))];
+    let mut gateway = Gateway::start(Settings { targets, ..Settings::default() }).unwrap();
+    let secret = gateway.token(AGENT, &["shop"]).unwrap();
+    let mut raw = Raw::login(&gateway.place(AGENT, &secret, "shop"), &[]).unwrap();
+    assert_eq!(large_write(&mut raw), "");
+    // Below where the log stands.
+    limit_files(&gateway, Some(1 << 12));
+    assert_eq!(large_write(&mut raw), "RF002");
+    assert_eq!(large_write(&mut raw), "RF002", "and the connection lives on");
+    assert_eq!(rows(&server), 1, "what was refused did not run");
+    assert_eq!(gateway.http("/readyz").unwrap().0, 503);
+    limit_files(&gateway, None);
+    until_it_works(&mut raw);
+    assert_eq!(rows(&server), 2);
+    assert_eq!(gateway.http("/readyz").unwrap().0, 200);
+    gateway.stop().unwrap();
+    assert_eq!(gateway.record().unwrap().unbalanced(), Vec::<String>::new());
 }
 
 #[test]

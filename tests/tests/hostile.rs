@@ -423,6 +423,19 @@ fn text_that_is_not_utf8_is_passed_on_and_recorded() {
     let mut raw = Raw::login(&attack.lab.through(), &[]).unwrap();
     raw.send(b'Q', b"select '\xff\xfe\xc3(' as broken\0").unwrap();
     assert_eq!(codes(&raw.until(b'Z').unwrap()), ["22021"]);
+    // A message that is malformed besides: the text is read first.
+    let mut direct = Raw::login(&attack.lab.direct(), &[]).unwrap();
+    for (tag, body) in
+        [(b'P', &b"\0select '\xff\xfe'\0"[..]), (b'D', b"S\xc3(\0x"), (b'P', b"\xe2\x82\0select\0\0")]
+    {
+        let bytes = [frame(tag, body), frame(b'S', b"")].concat();
+        let [near, far] = [&mut direct, &mut raw].map(|raw| {
+            raw.stream.write_all(&bytes).unwrap();
+            raw.until(b'Z').unwrap()
+        });
+        assert_eq!(codes(&far), ["22021"]);
+        assert_eq!(near, far);
+    }
     raw.query("set client_encoding = 'LATIN1'").unwrap();
     raw.send(b'Q', b"select 'caf\xe9' as latin\0").unwrap();
     let seen = raw.until(b'Z').unwrap();

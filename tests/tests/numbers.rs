@@ -7,6 +7,7 @@ use firsthand_tests::lab::{Lab, Plan};
 use firsthand_tests::place::Place;
 use firsthand_tests::postgres::program;
 use firsthand_tests::raw::{Message, Raw, frame};
+use firsthand_tests::record::Entry;
 
 const SEED: &str = "create domain amount as bigint;
 create table copied (id int primary key, pan bigint, n bigint, phone bigint, done bool, at timestamptz, day date, u uuid, share float8,
@@ -52,7 +53,11 @@ const TABLE: &[(&str, &str)] = &[
 
 fn psql(place: &Place, sql: &str) -> String {
     let mut command = Command::new(program("psql").unwrap());
-    command.args(["-X", "-A", "-t", "-q", "-c", sql]);
+    command.args(["-X", "-A", "-t", "-q"]);
+    // Statements of one session, each in a message of its own.
+    for one in sql.split(";; ") {
+        command.args(["-c", one]);
+    }
     let out = command.envs(place.environment()).output().unwrap();
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
@@ -198,4 +203,76 @@ fn a_card_in_a_column_of_numbers_becomes_zero() {
     assert!(with("1732665600000001") > 0, "the record has rows");
     let masked = record.of_kind("command.completed").any(|e| e.0.to_string().contains("agents-masked"));
     assert!(masked, "the rule of a mask stands beside its column");
+}
+
+/// Values that are found by the names of their columns, and nothing else.
+const NAMED: &str = "create table clients (id bigint primary key, card_number text, phone text, ssn text, first_name text, code text, size bigint);
+create view shown as select id, phone as reference, first_name as kind from clients;
+insert into clients values (1, '4111111111111111', '4155552671', '078051120', 'Oyelaran', 'K7', 4155552671);
+grant select on clients, shown to app;";
+
+/// Ways to call such a value something ordinary.
+const ALIASES: [&str; 11] = [
+    "select card_number as order_id, phone as version, ssn as total, first_name as status from clients",
+    "select card_number::text as order_id, phone::varchar as n, ssn::bigint::text as total, upper(first_name) as status from clients",
+    "select order_id, n, first_name from (select card_number as order_id, phone as n, trim(first_name) as first_name from clients) s",
+    "with w (order_id, n, total) as (select card_number, phone, ssn from clients) select * from w",
+    "select reference, kind from shown",
+    "select reference || '' as order_id, coalesce(kind, '') as status from shown",
+    "select card_number as order_id from clients union all select ssn from clients",
+    "select (select phone from clients limit 1) as order_id, max(ssn) as total, min(first_name) as status from clients",
+    "select case when id = 1 then phone end as order_id, nullif(ssn, '') as n from clients",
+    "select array_agg(phone) as order_ids, string_agg(ssn, ',') as totals from clients",
+    "select phone as ssn, ssn as card_number, first_name as phone from clients",
+];
+
+/// What is no such value, though it is made with one; a client reads it as it is.
+const ORDINARY: [(&str, &str); 5] = [
+    ("select id as order_id, code, size as total from clients", "1|K7|4155552671\n"),
+    (
+        "select length(first_name) as n, count(phone), phone is null as missing from clients group by 1, 3",
+        "8|1|f\n",
+    ),
+    (
+        "select case when first_name = 'Ada' then 'founder' else 'member' end as kind, char_length(phone)::text as n from clients",
+        "member|10\n",
+    ),
+    ("select case when phone is null then 'absent' else 'present' end as status from clients", "present\n"),
+    ("select code as reference, id::text as version from clients", "K7|1\n"),
+];
+
+/// An alias does not say less than the columns behind it: rows, COPY and cursors.
+#[test]
+fn an_alias_hides_no_value_from_detection() {
+    let plan = Plan { top: "[policy]\n".to_owned(), seed: NAMED.to_owned(), ..Plan::default() };
+    let lab = Lab::start(plan).unwrap();
+    let through = lab.through();
+    let mut wrong = Vec::new();
+    let hidden = ["4111111111111111", "4155552671", "078051120", "78051120", "yelaran", "YELARAN"];
+    for sql in ALIASES {
+        let cursor = format!("begin;; declare c cursor for {sql};; fetch all from c;; commit");
+        for sql in
+            [sql.to_owned(), format!("copy ({sql}) to stdout"), format!("copy ({sql}) to stdout csv"), cursor]
+        {
+            let said = psql(&through, &sql);
+            let leak = hidden.iter().any(|hidden| said.contains(hidden));
+            if leak || said.contains("ERROR") || said.trim().is_empty() {
+                wrong.push(format!("{sql}: {said}"));
+            }
+        }
+    }
+    for (sql, expected) in ORDINARY {
+        let said = psql(&through, sql);
+        if said != expected {
+            wrong.push(format!("{sql}: {said}"));
+        }
+        let copied = psql(&through, &format!("copy ({sql}) to stdout with (delimiter '|')"));
+        if copied != expected {
+            wrong.push(format!("copy {sql}: {copied}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let record = lab.gateway.record().unwrap();
+    let meant = |entry: &Entry| entry.leaf("resolved").to_string().contains("public.clients");
+    assert!(record.of_kind("command.decided").any(meant), "what a name means stands beside it");
 }

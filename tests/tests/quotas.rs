@@ -132,6 +132,85 @@ fn a_statement_that_takes_too_long_is_stopped_wherever_it_stands() {
     assert_eq!(record.unbalanced(), Vec::<String>::new());
 }
 
+/// Code that catches its cancellation and goes on.
+const STUBBORN: &str = "create table steps (n int); grant all on steps to app;
+create function stubborn() returns int language plpgsql as $$ begin
+  insert into steps values (1);
+  for i in 1..60 loop
+    begin perform pg_sleep(1); exception when query_canceled then null; end;
+  end loop;
+  return 1;
+end $$;
+create procedure stubborn_steps() language plpgsql as $$ begin
+  for i in 1..60 loop
+    begin insert into steps values (1); perform pg_sleep(1); exception when query_canceled then null; end;
+    commit;
+  end loop;
+end $$;";
+
+#[test]
+fn what_catches_its_cancellation_is_ended_with_its_session() {
+    let (mut lab, _folder) = limited("time = \"700ms\"");
+    lab.far.sql("shop", STUBBORN).unwrap();
+    let count = |lab: &Lab| lab.far.sql("shop", "select count(*) from steps").unwrap().trim().to_owned();
+    let simple = |raw: &mut Raw, sql: &str| raw.send(b'Q', format!("{sql}\0").as_bytes()).unwrap();
+    let extended = |raw: &mut Raw, sql: &str| {
+        raw.stream.write_all(&[one(sql), frame(b'S', &[])].concat()).unwrap();
+    };
+    let asks: [&dyn Fn(&mut Raw, &str); 2] = [&simple, &extended];
+    for ask in asks {
+        let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+        ask(&mut raw, "select stubborn()");
+        let seen = raw.until_closed().unwrap();
+        let errors: Vec<_> = seen.iter().filter(|m| m.tag == b'E').collect();
+        assert_eq!(errors.len(), 1, "one word, after which the connection is closed: {seen:?}");
+        let field = |code| errors[0].field(code).unwrap_or_default();
+        assert_eq!((&*field(b'C'), &*field(b'V')), ("RF003", "FATAL"));
+        assert!(field(b'M').contains("at most 700 ms are allowed for one (rule quota)"), "{}", field(b'M'));
+        assert!(field(b'M').contains("what it had not committed is rolled back"), "{}", field(b'M'));
+        let busy = "select count(*) from pg_stat_activity where datname = 'shop' and state = 'active' and pid <> pg_backend_pid()";
+        assert_eq!(lab.far.sql("shop", busy).unwrap().trim(), "0", "it runs no more");
+        assert_eq!(count(&lab), "0", "and has done nothing");
+    }
+    // What a procedure has committed by itself stays; but it goes no further.
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    simple(&mut raw, "call stubborn_steps()");
+    let seen = raw.until_closed().unwrap();
+    assert_eq!(code(&seen), "RF003");
+    let steps: u32 = count(&lab).parse().unwrap();
+    assert!((1..10).contains(&steps), "{steps}");
+    // Others go on.
+    assert_eq!(code(&Raw::login(&lab.through(), &[]).unwrap().query("select 1").unwrap()), "");
+    lab.gateway.stop().unwrap();
+    let record = lab.gateway.record().unwrap();
+    let ended = [("command.completed".to_owned(), "RF003".to_owned())];
+    assert_eq!(outcomes(&record, "select stubborn()"), [ended.clone(), ended.clone()].concat());
+    assert_eq!(outcomes(&record, "call stubborn_steps()"), ended);
+    assert_eq!(record.of_kind("session.closed").filter(|e| e.leaf("why") == "limit").count(), 3);
+    let asked = record.of_kind("target.asked").filter(|e| e.leaf("facts")["what"] == "end");
+    assert_eq!(asked.count(), 3, "what the gateway does at the target is an entry");
+    assert_eq!(record.unbalanced(), Vec::<String>::new());
+}
+
+#[test]
+fn where_the_target_cannot_be_made_to_end_it_the_session_ends_all_the_same() {
+    let (mut lab, _folder) = limited("time = \"700ms\"");
+    lab.far.sql("shop", STUBBORN).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    // The sessions of the role are used up: no other connection is to be had.
+    lab.far.sql("shop", "alter role app connection limit 0").unwrap();
+    raw.send(b'Q', b"select stubborn()\0").unwrap();
+    let seen = raw.until_closed().unwrap();
+    assert_eq!(code(&seen), "RF003");
+    assert!(text(&seen).contains("what it did may take effect"), "{}", text(&seen));
+    lab.gateway.stop().unwrap();
+    let record = lab.gateway.record().unwrap();
+    let abandoned: Vec<_> = record.of_kind("command.abandoned").collect();
+    assert!(abandoned.len() == 1 && abandoned[0].leaf("why") == "session-ended", "{abandoned:?}");
+    assert_eq!(record.of_kind("session.closed").filter(|e| e.leaf("why") == "limit").count(), 1);
+    assert_eq!(record.unbalanced(), Vec::<String>::new());
+}
+
 #[test]
 fn a_session_has_so_many_rows_and_then_no_more() {
     let (lab, _folder) = limited("session = { rows = 150 }");
@@ -340,6 +419,25 @@ fn cells_that_detection_finds_and_those_of_a_copy_count_too() {
         assert!(text(&seen).contains("at most 10 labelled cells"), "{}", text(&seen));
     }
     assert_eq!(copied(&raw.query("copy (select id, name from people) to stdout").unwrap()), 100);
+}
+
+#[test]
+fn a_labelled_cell_that_is_found_too_counts_once() {
+    // Found as what it is, under a label that no mask is for.
+    let rules = ALL.replace("label = \"email\"", "label = \"contact\"");
+    let mask = "[[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"email\"]\nstyle = \"redact\"\ndetect = true\n";
+    let limit = "[[limit]]\nname = \"quota\"\ncells = 10\n";
+    let (mut lab, _folder) = lab(&format!("{rules}{mask}{limit}"), "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let seen = raw.query("select id, email from people order by id").unwrap();
+    assert_eq!((rows(&seen), &*code(&seen)), (10, "RF003"));
+    assert!(!seen.iter().any(|m| m.line().contains("@example.com")), "it was found");
+    let seen = raw.query("select p.email, n.body from people p join notes n using (id) order by id").unwrap();
+    assert_eq!((rows(&seen), &*code(&seen)), (5, "RF003"), "what has no label counts where it is found");
+    let seen = raw.query("copy (select id, email from people order by id) to stdout").unwrap();
+    assert_eq!((seen.iter().filter(|m| m.tag == b'd').count(), &*code(&seen)), (10, "RF003"));
+    drop(raw);
+    lab.gateway.stop().unwrap();
 }
 
 #[test]

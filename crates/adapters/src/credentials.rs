@@ -46,7 +46,11 @@ impl CredentialSpec {
 }
 
 impl PasswordPlace {
-    fn read(&self) -> Result<Secret, CredentialError> {
+    /// Reads it now.
+    ///
+    /// # Errors
+    /// [`CredentialError::Missing`], naming the place.
+    pub fn read(&self) -> Result<Secret, CredentialError> {
         let missing = |what: String| CredentialError::Missing(what);
         match self {
             Self::Inline(secret) => Ok(secret.clone()),

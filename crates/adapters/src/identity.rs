@@ -1,8 +1,11 @@
-//! Identity by token: `token` (what a token is), `scram` (what is kept of its secret), `store` (the file), `provider`
-//! (the port), `proven` (secrets found right lately).
+//! Who it is. By Firsthand's own tokens: `token` (what a token is), `scram` (what is kept of its secret), `store` (the
+//! file), `provider` (the port), `proven` (secrets found right lately). By tokens of others: `issuer`. `providers` is the
+//! port over all of them.
 
+pub mod issuer;
 mod proven;
 pub mod provider;
+pub mod providers;
 pub mod scram;
 pub mod store;
 pub mod token;

@@ -3,7 +3,7 @@
 //!
 //! In scope: files, sockets, clocks, randomness. Out of scope: protocols, configuration syntax, the command line.
 
-pub mod approver;
+pub mod approvals;
 pub mod clock;
 pub mod credentials;
 pub mod dialer;
@@ -12,4 +12,5 @@ pub mod ids;
 pub mod policy;
 pub mod record;
 pub mod recorder;
+pub mod state;
 pub mod targets;

@@ -51,6 +51,7 @@ impl Policy for AllowTokenTargets {
             advice: Arc::clone(if named { &self.allowed } else { &self.advice }),
             policy: Arc::clone(&self.version),
             obligations: Arc::clone(&self.obligations),
+            terms: None,
         }
     }
 

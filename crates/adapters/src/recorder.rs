@@ -160,6 +160,7 @@ fn size(event: &Event) -> usize {
             Event::SessionOpened(e) => e.parameters.len() + 512,
             Event::Administered(e) => e.leaf.len() + e.payload.len(),
             Event::Log(e) => e.leaf.len(),
+            Event::Approval(e) => e.text.len() + e.parameters.len() + e.reason.len() + 512,
             Event::SessionClosed(_)
             | Event::CommandAbandoned(_)
             | Event::Stream(_)

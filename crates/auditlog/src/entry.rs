@@ -143,6 +143,7 @@ pub fn facts(event: &Event) -> Option<&Arc<SessionFacts>> {
         Event::CommandCompleted(e) => Some(&e.facts),
         Event::CommandAbandoned(e) => e.facts.as_ref(),
         Event::Stream(e) => Some(&e.facts),
+        Event::Approval(e) => e.facts.as_ref(),
         Event::Refused(_) | Event::Administered(_) | Event::Log(_) => None,
     }
 }
@@ -151,6 +152,7 @@ pub fn facts(event: &Event) -> Option<&Arc<SessionFacts>> {
 pub fn session(event: &Event) -> Option<SessionId> {
     match event {
         Event::CommandAbandoned(e) => Some(e.session),
+        Event::Approval(e) => Some(e.session),
         other => facts(other).map(|facts| facts.id),
     }
 }

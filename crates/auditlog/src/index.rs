@@ -51,6 +51,9 @@ pub enum Facet {
     Identity,
     /// Kinds of entries.
     Kind,
+    /// What names of tables mean, plain, where that is not what is written; and tables whose rows changed. An index without
+    /// it was made before there was any.
+    Resolved,
     /// Roles in force or authenticated.
     Role,
     /// Rules that decided.
@@ -80,6 +83,10 @@ pub struct Clear {
     pub marks: Vec<(u64, u64)>,
     /// Epoch and position of the intents that were running at its beginning; `None`: too many.
     pub running: Option<Vec<(u64, u64)>>,
+    /// Of each entry about a token, the frame before it: byte and position; `(0, 0)` where it is the first. `None`: too many,
+    /// or written before there was this list.
+    #[serde(default)]
+    pub tokens: Option<Vec<(u64, u64)>>,
     /// Its sessions, by first position.
     #[serde(skip)]
     pub sessions: Vec<(u128, SessionLine)>,

@@ -2,12 +2,14 @@
 //!
 //! - [`query`]: the expression language.
 //! - [`matcher`]: whether one entry matches.
+//! - [`tokens`]: what was done to tokens, read at each start.
 //!
 //! Sealed segments whose index says that nothing in them can match are not read.
 
 pub mod matcher;
 pub mod query;
 pub mod sessions;
+pub mod tokens;
 
 use std::collections::VecDeque;
 

@@ -98,11 +98,21 @@ fn what_was_written_over_several_runs_is_read_back_in_order() {
                 serde_json::from_slice::<serde_json::Value>(json).unwrap();
             }
             Payload::None => {
-                let bare =
-                    ["stream", "command.abandoned", "target.asked", "transaction.named", "transaction.ended"];
+                let bare = [
+                    "stream",
+                    "command.abandoned",
+                    "target.asked",
+                    "transaction.named",
+                    "transaction.ended",
+                    "approval.expired",
+                    "approval.spent",
+                    "approval.withdrawn",
+                ];
                 // A COPY that nothing was read of has nothing to seal.
                 assert!(
-                    kind == "command.completed" || kind.starts_with("log.") || bare.contains(&kind.as_str()),
+                    kind == "command.completed"
+                        || ["approval.", "log."].iter().any(|of| kind.starts_with(of))
+                        || bare.contains(&kind.as_str()),
                     "{kind}"
                 )
             }
@@ -139,7 +149,9 @@ fn a_destroyed_key_erases_payloads_and_nothing_else() {
     let erased = after.iter().filter(|(_, kind, payload)| {
         assert!(
             *payload != Payload::Erased
-                || ["command.", "session.", "transaction."].iter().any(|of| kind.starts_with(of)),
+                || ["approval.", "command.", "session.", "transaction."]
+                    .iter()
+                    .any(|of| kind.starts_with(of)),
             "{kind}"
         );
         *payload == Payload::Erased

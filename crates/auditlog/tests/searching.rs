@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use firsthand_auditlog::entry::codec::{EventCodec, LogEntry};
-use firsthand_auditlog::index::Indexer;
+use firsthand_auditlog::index::{Clear, Facet, Indexer, SegmentFacts};
 use firsthand_auditlog::io::{Io, RealIo};
 use firsthand_auditlog::keys::KeyStore;
+use firsthand_auditlog::names::Names;
 use firsthand_auditlog::queue::{Class, Durability, Item, Patience, Ticket};
 use firsthand_auditlog::reader::payload::Payload;
 use firsthand_auditlog::reader::{ReadError, Reader};
 use firsthand_auditlog::recover::Recovered;
+use firsthand_auditlog::search::matcher::Matcher;
 use firsthand_auditlog::search::query::Query;
+use firsthand_auditlog::search::tokens::about_tokens;
 use firsthand_auditlog::search::{Found, Search};
 use firsthand_auditlog::writer::{Log, Options};
 use firsthand_model::event::{CommandCompleted, CommandDecided, Event, SessionClosed, SessionOpened};
@@ -103,6 +106,7 @@ impl Writer {
         e.number = CommandNumber(number);
         let mut shape = samples::shape();
         shape.tables = vec![table.to_owned()];
+        shape.facts = (!table.contains('.')).then(|| Arc::new(samples::resolved(table, "shop")));
         e.command.shape = Arc::new(shape);
         e.command.text = text.to_owned();
         self.append(Event::CommandDecided(Box::new(e)))
@@ -186,6 +190,12 @@ const QUERIES: &[&str] = &[
     "target:billing",
     "table:invoices",
     "table:secret_plans",
+    "table:shop.invoices",
+    "table:shop.payments text:17",
+    "table:public.payments",
+    "claim:tool=run_sql sqlstate:42501",
+    "-claim:tool kind:command",
+    "traceparent:00f067aa0ba902b7 table:invoices",
     "table:secret_plans sqlstate:57014",
     "table:secret_plans sqlstate:42501",
     "table:invoices sqlstate:42501 effect:write",
@@ -256,6 +266,97 @@ fn outcomes_are_found_by_what_their_intents_said() {
     let (found, _) = search(dir.path(), "");
     assert!(found.len() as u64 > ROUNDS * 4);
     assert!(kinds(&found).contains(&"log.sealed".to_owned()));
+}
+
+/// Claims of a command are found with its outcome, by name and value; nothing else that has the same words.
+#[test]
+fn claims_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    let found = |query: &str| places(&search(dir.path(), query).0);
+    let all = found("claim:tool=run_sql");
+    assert_eq!(
+        kinds(&search(dir.path(), "claim:tool=run_sql table:invoices").0),
+        ["command.decided", "command.completed"]
+    );
+    for query in [
+        "claim:tool",
+        "traceparent:4bf92f3577b34da6a3ce929d0e0e4736",
+        "traceparent:00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "claim:traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ] {
+        assert_eq!(found(query), all, "{query}");
+    }
+    for query in
+        ["claim:tool=run", "claim:run_sql", "claim:traceparent=01", "traceparent:4bf9", "claim:name=tool"]
+    {
+        assert_eq!(found(query), [0; 0], "{query}");
+    }
+}
+
+/// As written or as meant; in segments whose indexes are older than that, too.
+#[test]
+fn a_table_is_found_by_the_name_that_is_written_and_by_the_one_that_is_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path());
+    let found = |query: &str| places(&search(dir.path(), query).0);
+    assert_eq!(found("table:invoices").len(), 2);
+    assert_eq!(found("table:shop.invoices"), found("table:invoices"));
+    assert_eq!(found("table:SHOP.INVOICES"), found("table:invoices"));
+    assert_eq!(found("table:public.secret_plans"), found("table:secret_plans"));
+    assert!(found("table:public.invoices").is_empty());
+
+    let older = |kind: &str| {
+        let texts = |text: &str| [text.to_owned()].into();
+        let facets = [(Facet::Table, texts("q")), (Facet::Kind, texts(kind))].into();
+        SegmentFacts { clear: Clear { facets, ..Clear::default() }, secret: None }
+    };
+    let may_hold = |query: &str, facts: &SegmentFacts| {
+        let query = Query::parse(query, now()).unwrap();
+        Matcher::new(&query, None, &Names::default()).may_match(facts, Some(&[]))
+    };
+    assert!(may_hold("table:q", &older("command.decided")));
+    assert!(!may_hold("table:public.q", &older("command.decided")), "it tells no more than what is written");
+    assert!(may_hold("table:public.q", &older("command.changed")), "changed rows may be of any table");
+}
+
+/// Of a sealed segment those entries are read and not the rest, and all is found without indexes, too.
+#[test]
+fn what_was_done_to_tokens_is_read_by_its_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Writer::open(dir.path());
+    let ada = writer.facts(1, "ada", "orders");
+    let mut last = 0;
+    let mut expected = Vec::new();
+    for round in 0..600 {
+        if round % 150 == 0 {
+            expected.push(writer.append(samples::administered("identity.token_created")));
+        }
+        if round == 299 {
+            expected.push(writer.append(samples::administered("identity.token_revoked")));
+        }
+        last = writer.decided(&ada, round, "payments", "identity.token is no kind here");
+    }
+    writer.close(last);
+    let read = || {
+        let mut found = Vec::new();
+        let reader = Reader::open(dir.path(), io()).unwrap();
+        let effort = about_tokens(&reader, &mut |f| found.push(f.clone())).unwrap();
+        assert!(found.iter().all(|f| f.payload.clear().is_some()));
+        (places(&found), effort)
+    };
+    let (found, by_places) = read();
+    assert_eq!(found, expected);
+    assert_eq!(found, places(&search(dir.path(), "kind:identity.token").0));
+    for entry in std::fs::read_dir(dir.path().join("log")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "idx") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let (found, whole) = read();
+    assert_eq!(found, expected);
+    assert!(whole.entries > 600 && by_places.entries < whole.entries / 3, "{by_places:?} {whole:?}");
 }
 
 #[test]

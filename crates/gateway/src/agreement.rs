@@ -3,6 +3,8 @@
 //! gateway listens and before it takes a file that it reads again. What the record says ended is ended (fail closed); the rest
 //! is said, on stderr and in the record, once.
 
+pub(crate) mod approvals;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +17,8 @@ use firsthand_auditlog::entry::fields::Fields;
 use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::reader::{Place, ReadError, Reader};
-use firsthand_auditlog::search::query::Query;
-use firsthand_auditlog::search::{Found, Search};
+use firsthand_auditlog::search::Found;
+use firsthand_auditlog::search::tokens::{KINDS, about_tokens};
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::json::Json;
 use serde_json::{Map, Value, json};
@@ -27,8 +29,6 @@ use crate::reading::what;
 use crate::show::clean;
 use crate::who;
 
-/// The kinds of entries that tell of tokens. Segments without any are left unread.
-const ABOUT_TOKENS: &str = "kind:identity.token";
 /// The kind of entry that is written here.
 const DIFFERS: &str = "identity.token_differs";
 /// Differences told one by one. A file of another data folder has as many as it has tokens.
@@ -151,12 +151,7 @@ fn tell(desk: &Desk, found: &str, done: bool, tok: &str, detail: Json) {
 /// What the record says of all tokens.
 fn read(data: &Path, said: &mut HashMap<String, Said>) -> Result<(), ReadError> {
     let reader = Reader::open(data, Arc::new(RealIo::new()))?;
-    let Ok(query) = Query::parse(ABOUT_TOKENS, wall().0) else { return Ok(()) };
-    let mut search = Search::new(&reader, &query)?;
-    while let Some(found) = search.next()? {
-        learn(said, &found);
-    }
-    Ok(())
+    about_tokens(&reader, &mut |found| learn(said, found)).map(drop)
 }
 
 /// The same of a damaged record: of each segment as much as can be read.
@@ -173,7 +168,7 @@ fn read_around(data: &Path, said: &mut HashMap<String, Said>) {
                 break;
             }
             let Ok(fields) = Fields::read(stored.leaf) else { continue };
-            if fields.k.starts_with("identity.token") {
+            if fields.k.starts_with(KINDS) {
                 let payload = opener.open(&stored, &fields);
                 learn(said, &Found { place, leaf: stored.leaf.to_vec(), payload });
             }
@@ -209,6 +204,8 @@ mod tests {
     use super::*;
     use firsthand_adapters::identity::token::{NewToken, TokenKind};
     use firsthand_auditlog::lock::DataLock;
+    use firsthand_auditlog::search::Search;
+    use firsthand_auditlog::search::query::Query;
 
     use crate::place::{open_record, started_by_command};
 

@@ -11,7 +11,7 @@ use firsthand_protocols::postgres::catalog::load_with_start;
 use firsthand_protocols::protocol::Probe;
 use firsthand_session::port::Dialer;
 use firsthand_sql::catalog::{Catalog, Relation};
-use firsthand_sql::explain::explain;
+use firsthand_sql::explain::{Meant, explain, meant};
 use firsthand_sql::state::Start;
 use tokio::time::timeout;
 
@@ -70,6 +70,11 @@ impl Analyst {
         if self.catalog.is_known() {
             rules.know(target, &self.database, columns(&self.catalog));
         }
+    }
+
+    /// What the only statement of a text means, after others have passed through the session; `None`: it is not one.
+    pub(crate) fn meant(&self, setup: &[String], sql: &str) -> Option<Meant> {
+        meant(&self.catalog, &self.start, setup, sql)
     }
 
     /// What the statements of a text do, after others have passed through the session.

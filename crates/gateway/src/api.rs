@@ -3,9 +3,11 @@
 //!
 //! - `door.rs`: who asks over the network: a token with a role, in an `Authorization` header.
 //! - `acts.rs`: tokens and sessions.
+//! - `approvals.rs`: what waits for people.
 //! - `give.rs`: the record, as a stream of lines.
 
 pub(crate) mod acts;
+pub(crate) mod approvals;
 pub(crate) mod door;
 pub(crate) mod give;
 
@@ -47,7 +49,12 @@ pub(crate) enum Needs {
     Local,
     /// That, or a token with this role.
     Role(Role),
+    /// That, or a token with one of these.
+    OneOf(&'static [Role]),
 }
+
+/// Who sees what waits for people: its user sees their own.
+const SEE_APPROVALS: &[Role] = &[Role::Auditor, Role::Approver, Role::User];
 
 /// A route.
 pub(crate) struct Route {
@@ -95,6 +102,34 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Role(Role::Admin),
         about: "Ends a session that runs.",
         handler: || post(acts::kill_session),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/approvals",
+        needs: Needs::OneOf(SEE_APPROVALS),
+        about: "What waits for approval, and what is approved and not spent; with `?all=true` what is over, too.",
+        handler: || get(approvals::list),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/approvals/{id}",
+        needs: Needs::OneOf(SEE_APPROVALS),
+        about: "One approval: all that an approver has to see of it.",
+        handler: || get(approvals::show),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/approvals/{id}/approve",
+        needs: Needs::Role(Role::Approver),
+        about: "Approves it, as a person of its group.",
+        handler: || post(approvals::approve),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/approvals/{id}/deny",
+        needs: Needs::Role(Role::Approver),
+        about: "Refuses it, as a person of its group.",
+        handler: || post(approvals::deny),
     },
     Route {
         method: "POST",
@@ -193,6 +228,9 @@ impl Caller {
             (None, _) => true,
             (Some(_), Needs::Local) => false,
             (Some(identity), Needs::Role(role)) => identity.roles.iter().any(|own| own.includes(role)),
+            (Some(identity), Needs::OneOf(roles)) => {
+                identity.roles.iter().any(|own| roles.iter().any(|role| own.includes(*role)))
+            }
         }
     }
 }
@@ -214,6 +252,8 @@ async fn let_in(
     let hint = match needs {
         Needs::Local => "do it on the gateway's machine",
         Needs::Role(Role::Admin) => "it takes a token made with --role admin",
+        Needs::Role(Role::Approver) => "it takes a token made with --role approver",
+        Needs::Role(Role::User) | Needs::OneOf(_) => "it takes a token made with --role, see docs/api.md",
         Needs::Role(Role::Auditor) => "it takes a token made with --role auditor or --role admin",
     };
     answer(StatusCode::FORBIDDEN, "this token's role does not let it do this", hint)
@@ -305,13 +345,7 @@ mod tests {
                 name: String::new(),
                 trust: firsthand_model::identity::Trust::Verified,
             }),
-            identity: Some(Arc::new(Identity {
-                chain: Vec::new(),
-                login: String::new(),
-                subject: String::new(),
-                targets: Vec::new(),
-                roles,
-            })),
+            identity: Some(Arc::new(Identity { roles, ..Identity::default() })),
         };
         let (admin, auditor) = (Needs::Role(Role::Admin), Needs::Role(Role::Auditor));
         for (roles, open) in [

@@ -6,14 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use firsthand_adapters::approver::NobodyToAsk;
+use firsthand_adapters::approvals::Approvals;
 use firsthand_adapters::clock::SystemClock;
 use firsthand_adapters::credentials::{CredentialSpec, StaticCredentials};
 use firsthand_adapters::dialer::DirectDialer;
+use firsthand_adapters::identity::issuer::ring::Issuers;
 use firsthand_adapters::identity::provider::TokenIdentity;
+use firsthand_adapters::identity::providers::Providers;
 use firsthand_adapters::identity::store::TokenStore;
+use firsthand_adapters::identity::token::Pseudonym;
 use firsthand_adapters::ids::Uuid7;
 use firsthand_adapters::record::{Found, Record, kind_letter};
+use firsthand_adapters::state::State;
 use firsthand_adapters::targets::TargetTable;
 use firsthand_auditlog::reader::Place;
 use firsthand_model::identity::IdentityKind;
@@ -24,6 +28,7 @@ use firsthand_protocols::drive::sessions::Sessions;
 use firsthand_protocols::drive::stream::StreamServer;
 use firsthand_protocols::drive::tls::ServerTls;
 use firsthand_protocols::estimates::Estimates;
+use firsthand_protocols::previews::Previews;
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::Engine;
 use firsthand_session::tally::Tally;
@@ -34,6 +39,7 @@ use crate::config::{Config, Listener};
 use crate::day;
 use crate::desk::{Desk, store_failure};
 use crate::failure::Failure;
+use crate::fetch::Fetcher;
 use crate::listen::{self, LinkTable};
 use crate::place::{lock_data, make_data_dir, open_record};
 use crate::rules::{self, Governing};
@@ -49,6 +55,8 @@ pub(crate) struct Gateway {
     pub(crate) record: Arc<Record>,
     /// Administrative acts.
     pub(crate) desk: Desk,
+    /// What waits for people, and what they have said.
+    pub(crate) approvals: Approvals,
     /// The sessions that run.
     pub(crate) sessions: Arc<Sessions>,
     /// One server per listener.
@@ -63,6 +71,8 @@ pub(crate) struct Gateway {
     pub(crate) began: Place,
     /// What was used earlier today is counted, or has been.
     pub(crate) counting: AtomicBool,
+    /// Those whose tokens count besides Firsthand's own.
+    pub(crate) issuers: Arc<Issuers>,
     targets: TargetTable,
     credentials: StaticCredentials,
     links: LinkTable,
@@ -94,7 +104,9 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
     let credentials = StaticCredentials::read(&specs(&config));
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
-    let engine = engine(&record, &tokens, &targets, &credentials, &governing, &links);
+    let (identity, issuers) = identities(&config, &record, &tokens);
+    let approvals = approvals(&record, Some(&config), &governing)?;
+    let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, ..engine });
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
@@ -125,6 +137,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         engine,
         record,
         desk,
+        approvals,
         sessions,
         servers,
         web_tls,
@@ -132,12 +145,36 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         started,
         began,
         counting: AtomicBool::new(false),
+        issuers,
         targets,
         credentials,
         links,
         governing,
     };
     Ok((gateway, found))
+}
+
+/// What waits for people, over a record that is open: kept where the configuration says, with the groups of its rules.
+///
+/// # Errors
+/// When the connection string of a shared state cannot be read.
+pub(crate) fn approvals(
+    record: &Record,
+    config: Option<&Config>,
+    governing: &Governing,
+) -> Result<Approvals, Failure> {
+    let shared = config.and_then(|config| config.shared_state.as_ref());
+    let state = match (shared, config) {
+        (Some(place), _) => {
+            let url =
+                place.read().map_err(|e| Failure::new(format!("[state]: {e}"), "see docs/config.md"))?;
+            State::shared(url.expose().to_owned())
+        }
+        (None, Some(config)) => State::in_folder(&config.data_dir),
+        (None, None) => return Err(Failure::usage("approvals need a configuration", "give --config FILE")),
+    };
+    let key = record.keys().token_key();
+    Ok(Approvals::new(state, record.recorder().clone(), key.as_slice(), Arc::new(governing.clone())))
 }
 
 /// The certificate of the http listener, where it listens and there is one.
@@ -148,19 +185,18 @@ fn web_tls(config: &Config) -> Result<Option<ServerTls>, Failure> {
 
 fn engine(
     record: &Record,
-    tokens: &Arc<TokenStore>,
+    identity: Providers,
     targets: &TargetTable,
     credentials: &StaticCredentials,
-    governing: &Governing,
+    (governing, approvals): (&Governing, Approvals),
     links: &LinkTable,
 ) -> Engine {
-    let keys = Arc::clone(record.keys());
-    let pseudonym = move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name);
     Engine {
-        identity: Box::new(TokenIdentity::new(Arc::clone(tokens), Box::new(pseudonym))),
+        identity: Box::new(identity),
         policy: Box::new(governing.clone()),
         estimator: Box::new(Estimates::new(Arc::new(links.clone()))),
-        approver: Box::new(NobodyToAsk),
+        previewer: Box::new(Previews::new(Arc::new(links.clone()))),
+        approver: Box::new(approvals),
         credentials: Box::new(credentials.clone()),
         masker: Box::new(governing.clone()),
         recorder: record.recorder().clone(),
@@ -173,6 +209,18 @@ fn engine(
         tally: Tally::default(),
         usage: Usage::default(),
     }
+}
+
+/// All that can tell who somebody is, and of it those whose tokens count besides Firsthand's own.
+fn identities(config: &Config, record: &Record, tokens: &Arc<TokenStore>) -> (Providers, Arc<Issuers>) {
+    let keys = Arc::clone(record.keys());
+    let pseudonym: Arc<Pseudonym> =
+        Arc::new(move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name));
+    let (fetcher, clock) = (Box::new(Fetcher), Box::new(SystemClock::start()));
+    let issuers = Issuers::new(config.issuers.clone(), fetcher, clock, Arc::clone(&pseudonym));
+    let issuers = Arc::new(issuers);
+    let tokens = TokenIdentity::new(Arc::clone(tokens), pseudonym);
+    (Providers::new(tokens, Arc::clone(&issuers)), issuers)
 }
 
 fn specs(config: &Config) -> Vec<(String, CredentialSpec)> {
@@ -243,6 +291,7 @@ impl Gateway {
         day::count(self);
         self.links.replace(links);
         self.credentials.replace(&specs(&new));
+        self.issuers.replace(new.issuers.clone());
         self.targets.replace(new.targets.iter().map(|t| t.target.clone()).collect());
         let needs_restart = needs_restart(&old, &new);
         self.config.store(Arc::new(new));
@@ -259,6 +308,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let same_folder = |a: &Path, b: &Path| a == b;
     let checks = [
         ("data_dir", same_folder(&old.data_dir, &new.data_dir)),
+        ("state", format!("{:?}", old.shared_state) == format!("{:?}", new.shared_state)),
         ("listen", old.listeners == new.listeners && old.http == new.http),
         ("listen.tls (removed or added)", old.tls.is_some() == new.tls.is_some()),
         ("listen.proof", old.limits.ask_for_secret == new.limits.ask_for_secret),

@@ -3,6 +3,7 @@
 //! Rules for all of it: stdout is data, stderr is talk; `--json` on everything that lists or shows; exit codes 0 done,
 //! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
 
+pub(crate) mod approvals;
 pub(crate) mod check;
 pub(crate) mod labels;
 pub(crate) mod lines;
@@ -79,6 +80,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: token::TokenCommand,
     },
+    /// List, show and answer what waits for a person
+    Approvals {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+        /// What to do.
+        #[command(subcommand)]
+        command: approvals::ApprovalsCommand,
+    },
     /// List, show, replay and end sessions
     Sessions {
         /// Where.
@@ -148,6 +158,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Serve(args) => crate::serve::run(&args, place()?, out),
         Command::Check(args) => check::run(&args, &place()?, out),
         Command::Token { elsewhere, command } => token::run(command, &at(&elsewhere)?, out),
+        Command::Approvals { elsewhere, command } => approvals::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
         Command::Policy { command } => {

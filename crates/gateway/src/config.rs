@@ -1,16 +1,19 @@
 //! `firsthand.toml`: read with the place of every value, checked against one table of keys, resolved into a snapshot.
 
+mod issuer;
 pub(crate) mod keys;
 mod read;
 mod section;
 mod source;
+mod state;
 pub(crate) mod value;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use firsthand_adapters::credentials::CredentialSpec;
+use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace};
+use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_model::target::Target;
 use firsthand_protocols::protocol::ListenLimits;
 
@@ -96,8 +99,12 @@ pub(crate) struct Config {
     pub(crate) limits: ListenLimits,
     /// The targets.
     pub(crate) targets: Vec<TargetConfig>,
+    /// Whose tokens count besides Firsthand's own.
+    pub(crate) issuers: Vec<IssuerSpec>,
     /// The rules; `None`: a token allows what its targets allow.
     pub(crate) policy: Option<PolicyFiles>,
+    /// Where the connection string of a shared state is; `None`: the state is in the data folder.
+    pub(crate) shared_state: Option<PasswordPlace>,
     /// SHA-256 of the file, for the record.
     pub(crate) hash: String,
     /// What each key came to.

@@ -35,13 +35,7 @@ pub(crate) async fn begin(gateway: &Gateway) {
     }
     let data = gateway.data_dir();
     let unread = tokio::task::spawn_blocking(move || unread(&data)).await.unwrap_or_default();
-    let identity = Arc::new(Identity {
-        chain: Vec::new(),
-        login: String::new(),
-        subject: String::new(),
-        targets: Vec::new(),
-        roles: Vec::new(),
-    });
+    let identity = Arc::new(Identity::default());
     for target in followed {
         let Some((_, server)) = gateway.servers.iter().find(|(l, _)| l.protocol == target.protocol) else {
             continue;
@@ -116,7 +110,7 @@ fn facts(fields: &Fields<'_>) -> Option<Arc<SessionFacts>> {
         login: String::new(),
         subject,
         targets: vec![who.target.to_string()],
-        roles: Vec::new(),
+        ..Identity::default()
     };
     Some(Arc::new(SessionFacts {
         id: SessionId::parse(&fields.sid)?,

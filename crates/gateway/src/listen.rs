@@ -118,6 +118,23 @@ pub(crate) fn tls_toward_gateway(host: &str, ca: Option<&Path>) -> Result<Client
         .map_err(|e| bad(e.to_string()))
 }
 
+/// TLS toward an issuer: its certificate is always verified. Reads files.
+///
+/// # Errors
+/// Why there is none, for the operator.
+pub(crate) fn tls_toward_issuer(host: &str, ca: Option<&Path>) -> Result<ClientTls, String> {
+    let roots = match ca {
+        Some(file) => {
+            let pem = read_pem(file).map_err(|failure| failure.messages.join("; "))?;
+            roots(&pem).map_err(|e| format!("{}: {e}", file.display()))?
+        }
+        None => system_roots().map_err(|what| what.replace("tls_ca", "ca"))?,
+    };
+    let (verify, server_name) = (Verify::Full, host.to_owned());
+    client_tls(ClientTlsParts { verify, roots, identity: None, server_name, alpn: &[HTTP_1_1] })
+        .map_err(|e| e.to_string())
+}
+
 fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();

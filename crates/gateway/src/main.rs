@@ -14,6 +14,7 @@ mod day;
 mod demo;
 mod desk;
 mod failure;
+mod fetch;
 mod follow;
 mod http;
 mod listen;
@@ -27,6 +28,7 @@ mod serve;
 mod shelf;
 mod show;
 mod web;
+mod weigh;
 mod who;
 
 use std::process::ExitCode;

@@ -52,7 +52,8 @@ pub(crate) enum Way {
 pub(crate) struct Alone {
     /// Its acts.
     pub(crate) desk: Desk,
-    record: Record,
+    /// The log.
+    pub(crate) record: Record,
 }
 
 impl Place {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
+use firsthand_adapters::approvals::Groups;
 use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
 use firsthand_model::amount::Most;
 use firsthand_model::command::Command;
@@ -146,6 +147,16 @@ impl Policy for Governing {
 
     fn wants_estimate(&self, session: &SessionFacts, command: &Command) -> bool {
         self.rules.load().as_ref().is_some_and(|ruled| ruled.rules.wants_estimate(session, command))
+    }
+}
+
+impl Groups for Governing {
+    fn has_members(&self, group: &str) -> bool {
+        self.rules.load().as_ref().is_some_and(|ruled| ruled.rules.has_members(group))
+    }
+
+    fn is_member(&self, group: &str, names: &[&str]) -> bool {
+        self.rules.load().as_ref().is_some_and(|ruled| ruled.rules.is_member(group, names))
     }
 }
 

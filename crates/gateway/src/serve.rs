@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::admin::AdminSocket;
+use crate::agreement;
 use crate::api::Api;
 use crate::api::acts::reload_as;
 use crate::assemble::{Gateway, assemble};
@@ -212,8 +213,11 @@ impl Running {
             )
         })?;
         aside.spawn(admin.serve(api));
+        agreement::approvals::compare(&gateway).await?;
+        aside.spawn(gateway.approvals.clone().keep_up());
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));
+        aside.spawn(Arc::clone(&gateway.issuers).keep_fresh());
         for (server, socket) in bound {
             servers.spawn(server.serve(socket, watching.clone()));
         }

@@ -95,15 +95,26 @@ impl Sums {
 }
 
 /// How many cells of a row have a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Labelled {
-    /// So many of every row.
-    Cells(u64),
+    /// Of every row those of these columns, in their order.
+    Columns(Arc<[bool]>),
     /// Which cannot be told, while labelled columns are read: all of them.
     All,
     /// None, and nobody has to know.
     #[default]
     Uncounted,
+}
+
+impl Labelled {
+    /// Whether the cells of this column are counted whatever is found in them.
+    pub fn has(&self, column: usize) -> bool {
+        match self {
+            Self::Columns(columns) => columns.get(column).copied().unwrap_or(false),
+            Self::All => true,
+            Self::Uncounted => false,
+        }
+    }
 }
 
 /// The limits that hold for a command.

@@ -153,6 +153,11 @@ pub struct Command {
     pub original_bytes: u64,
     /// Typed, readable parameters: a JSON array, or absent.
     pub parameters: Json,
+    /// What comments in its text claim of who sends it: a JSON array of names and values, or absent. Never trusted.
+    pub claims: Json,
+    /// SHA-256 of the parameters as they came (values, formats, types): what approvals are bound to. `None`: it has none, or
+    /// they were not seen whole.
+    pub parameters_digest: Option<[u8; 32]>,
     /// The statement's and portal's names in the protocol, where they have one (JSON object, or absent).
     pub names: Json,
     /// State of the transaction in which it was asked, as far as the gateway has seen.

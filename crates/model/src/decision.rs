@@ -45,6 +45,30 @@ pub struct Obligations {
     pub limits: Option<Arc<Limits>>,
 }
 
+/// A group of which so many different people must approve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approvers {
+    /// The group's name.
+    pub group: Arc<str>,
+    /// So many of it.
+    pub quorum: u64,
+}
+
+/// What a hold waits for, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldTerms {
+    /// All of these must approve: one for each rule that holds. Never empty.
+    pub approvers: Vec<Approvers>,
+    /// Whoever is in the command's own identity chain may approve it, too.
+    pub own: bool,
+    /// How long the command itself waits before its client is told that the approval is pending, in µs.
+    pub wait_us: u64,
+    /// How long it can be approved, in µs.
+    pub ttl_us: u64,
+    /// How long an approval can be spent, in µs.
+    pub spend_us: u64,
+}
+
 /// A decision with its reason.
 #[derive(Clone, Debug)]
 pub struct Decision {
@@ -60,4 +84,6 @@ pub struct Decision {
     pub policy: Arc<str>,
     /// Duties of an allow.
     pub obligations: Arc<Obligations>,
+    /// Of a hold: who must approve. `None`: nobody can.
+    pub terms: Option<Arc<HoldTerms>>,
 }

@@ -37,6 +37,8 @@ pub enum Event {
     CommandAbandoned(Box<CommandAbandoned>),
     /// `stream`: progress of a long transfer.
     Stream(Box<StreamProgress>),
+    /// `approval.*`: what becomes of an approval.
+    Approval(Box<ApprovalEvent>),
     /// `identity.refused`, `session.refused`: somebody was not let in.
     Refused(Box<AdmissionRefused>),
     /// `admin.*`, `identity.*`, `record.*`: what an administrator (or the gateway itself) did.
@@ -262,6 +264,37 @@ pub struct StreamProgress {
     pub bytes: u64,
     /// Rows or messages so far.
     pub rows: u64,
+}
+
+/// Something that happened to an approval.
+#[derive(Debug)]
+pub struct ApprovalEvent {
+    /// `approval.asked`, `approval.given`, `approval.refused`, `approval.expired`, `approval.withdrawn`, `approval.spent`.
+    pub kind: &'static str,
+    /// The approval's id.
+    pub id: String,
+    /// The facts of the session that asks, spends or leaves, where it is known here.
+    pub facts: Option<Arc<SessionFacts>>,
+    /// That session; of what people do, the one that asked first.
+    pub session: SessionId,
+    /// Its command.
+    pub number: CommandNumber,
+    /// The person who gives or refuses it.
+    pub by: Option<By>,
+    /// What it is bound to: a keyed digest, in hexadecimal.
+    pub digest: Option<String>,
+    /// The rule that holds the command.
+    pub rule: String,
+    /// People whose approval it needs.
+    pub quorum: u64,
+    /// People who have approved it by now.
+    pub given: Option<u64>,
+    /// What is asked about, secrets replaced (payload).
+    pub text: String,
+    /// Its parameters: JSON array, or absent (payload).
+    pub parameters: Json,
+    /// What the rule or the person says (payload).
+    pub reason: String,
 }
 
 /// Somebody was not let in.

@@ -1,6 +1,7 @@
 //! Who: the chain human → agent → token → session → target role, and how each link is known.
 
 use crate::id::SessionId;
+use crate::time::UnixMicros;
 
 /// How a fact about the actor is known (invariant 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,17 +63,23 @@ pub enum Role {
     Admin,
     /// Reads the record and what is listed; changes nothing.
     Auditor,
+    /// Sees what waits for approval and answers it, where a rule names a group that the person is in.
+    Approver,
+    /// Sees what waits for approval of what is done in their own name.
+    User,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Admin, Self::Auditor];
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Auditor, Self::Approver, Self::User];
 
     /// The word used in the record, in files and on the command line.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Auditor => "auditor",
+            Self::Approver => "approver",
+            Self::User => "user",
         }
     }
 
@@ -83,7 +90,10 @@ impl Role {
 
     /// Whether who has this role may do what asks for `other`.
     pub const fn includes(self, other: Self) -> bool {
-        matches!((self, other), (Self::Admin, _) | (Self::Auditor, Self::Auditor))
+        match (self, other) {
+            (Self::Admin, _) | (_, Self::User) => true,
+            (own, other) => own as u8 == other as u8,
+        }
     }
 }
 
@@ -101,7 +111,7 @@ pub struct Link {
 }
 
 /// The established identity of a session: outermost first (human, agent, token).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Human → agent → token. Never empty.
     pub chain: Vec<Link>,
@@ -113,13 +123,19 @@ pub struct Identity {
     pub targets: Vec<String>,
     /// What the token lets its holder do at the gateway itself.
     pub roles: Vec<Role>,
+    /// Who vouches for it, where that is not Firsthand's own store of tokens: the name of an issuer.
+    pub issuer: Option<String>,
+    /// The groups that the issuer says it is in, each as `ISSUER/GROUP`.
+    pub groups: Vec<String>,
+    /// When it ends by itself; asked of the store of tokens where that vouches for it.
+    pub expires: Option<UnixMicros>,
 }
 
 impl Identity {
-    /// The link that acts: the agent or service if there is one, else the human.
+    /// The link that acts: the agent or service if there is one (the last, where one acts for another), else the human.
     pub fn actor(&self) -> Option<&Link> {
         let acts = |l: &&Link| matches!(l.kind, IdentityKind::Agent | IdentityKind::Service);
-        self.chain.iter().find(acts).or_else(|| self.chain.iter().find(|l| l.kind == IdentityKind::Human))
+        self.chain.iter().rfind(acts).or_else(|| self.chain.iter().find(|l| l.kind == IdentityKind::Human))
     }
 }
 

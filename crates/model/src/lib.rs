@@ -13,6 +13,7 @@ pub mod json;
 pub mod limits;
 pub mod masking;
 pub mod outcome;
+pub mod preview;
 pub mod session;
 pub mod statement;
 pub mod target;

@@ -60,6 +60,9 @@ pub struct MaskDuty {
     pub origins: Arc<HashMap<(u32, i16), ColumnMask>>,
     /// Values of columns without a mask are looked through for what needs one.
     pub scan: bool,
+    /// Where the name of a column of the rows is not all that tells what its values are: the names under which they are
+    /// looked through, those of the columns that they come from. In the rows' order; empty: their own names do.
+    pub names: Vec<Option<Arc<[Arc<str>]>>>,
     /// Texts that the target makes (errors, notices, notifications) may hold values: they are replaced.
     pub hush: bool,
     /// What it stores may hold values in columns without a mask that are masked elsewhere.

@@ -28,6 +28,8 @@ pub struct Facts {
     pub code_writes: bool,
     /// Why not all of what it does can be told. Then `effects` holds `unknown`.
     pub opaque: Option<Opaque>,
+    /// That is only so of what its changes take along (triggers, rules): what it does itself is all told.
+    pub opaque_along: bool,
     /// Where the columns of its rows (or of its COPY data, or RETURNING) come from.
     pub output: Output,
     /// Columns it compares, sorts, groups or joins by.
@@ -109,6 +111,9 @@ pub struct OutputColumn {
     pub sources: Vec<Column>,
     /// How.
     pub derivation: Derivation,
+    /// Where it is made of its sources: those whose values it hands on, whole or in part (a cast, `lower`, an arm of CASE),
+    /// rather than only tells of (a condition, `length`).
+    pub kept: Vec<Column>,
     /// The server's number of its type, a domain's base, as far as the definitions tell; 0: not known. What was defined a
     /// moment ago may be missing from it: only a hint of what to look for in values.
     pub type_oid: u32,

@@ -69,6 +69,7 @@ fn shape(number: u32) -> Arc<Shape> {
         name: "email".to_owned(),
         sources: vec![column],
         derivation: Derivation::Same,
+        kept: Vec::new(),
         type_oid: 0,
     };
     let facts = Facts {
@@ -97,6 +98,8 @@ fn command(shape: Arc<Shape>) -> Command {
         original_digest: None,
         original_bytes: 0,
         parameters: Json::default(),
+        claims: Json::default(),
+        parameters_digest: None,
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),
@@ -113,7 +116,7 @@ fn session() -> SessionFacts {
             login: "bot".to_owned(),
             subject: String::new(),
             targets: vec!["orders".to_owned()],
-            roles: Vec::new(),
+            ..Identity::default()
         }),
         target: "orders".to_owned(),
         database: "orders".to_owned(),

@@ -61,11 +61,11 @@ pub(crate) fn advice(
 
 /// Who must approve, from the words of the rule.
 fn approval(judged: &Judgement) -> String {
-    let group = judged.approvers.as_deref().unwrap_or_default();
-    if group.is_empty() {
-        "A person must approve it.".to_owned()
-    } else {
-        format!("Ask somebody of the group {group} to approve it.")
+    let approvers = judged.terms.iter().flat_map(|terms| &terms.approvers);
+    let groups: Vec<&str> = approvers.map(|a| &*a.group).collect();
+    match groups.as_slice() {
+        [] => "A person must approve it.".to_owned(),
+        groups => format!("Ask somebody of the group {} to approve it.", groups.join(", and of ")),
     }
 }
 

@@ -117,7 +117,8 @@ fn session(case: &Case) -> SessionFacts {
             login: case.identity.clone(),
             subject: String::new(),
             targets: vec![case.target.clone()],
-            roles: Vec::new(),
+            groups: case.groups.clone(),
+            ..Identity::default()
         }),
         target: case.target.clone(),
         database: case.target.clone(),
@@ -146,6 +147,7 @@ fn facts(case: &Case) -> Facts {
         settings: case.settings.clone(),
         unbounded: case.unbounded,
         takes_along: false,
+        opaque_along: false,
         code_writes: false,
         opaque: (!case.opaque.is_empty()).then(|| Opaque { why: reason(&case.opaque), what: String::new() }),
         output: if shows.is_empty() { Output::None } else { Output::Columns(shows) },
@@ -219,7 +221,7 @@ fn shown(text: &str) -> OutputColumn {
         [one] if derivation != Derivation::Row => one.column.clone(),
         _ => text.to_owned(),
     };
-    OutputColumn { name, sources, derivation, type_oid: 0 }
+    OutputColumn { name, sources, derivation, kept: Vec::new(), type_oid: 0 }
 }
 
 fn whole(relation: Relation) -> Column {

@@ -8,6 +8,7 @@ use firsthand_model::decision::Verdict;
 
 use crate::pattern::{ColumnPattern, Pattern, RelationPattern, quoted};
 use crate::rule::{Conditions, Defaults, Limit, Mask, OpaqueCondition, Rule};
+use crate::terms;
 
 /// What a rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +109,7 @@ pub fn of_rule(rule: &Rule) -> String {
     let thing = Thing::of(&rule.when);
     let mut out = annotations(&rule.name, &rule.because);
     if let Some(a) = &rule.approve {
-        let terms = format!("group={},quorum={},ttl={},once={}", a.group, a.quorum, a.ttl, a.once);
-        annotate(&mut out, "hold", &terms);
+        annotate(&mut out, "hold", &terms::written(a));
     }
     let word = if rule.verdict == Verdict::Allow { "permit" } else { "forbid" };
     // A call is no effect: what the statement does as a whole is a condition then.

@@ -19,7 +19,8 @@ use crate::masks::strictest;
 use crate::pattern::{ColumnPattern, Pattern};
 use crate::reach::{Reach, Who};
 use crate::read;
-use crate::rule::{Bounds, Case, Document, Label, Mask, Problem, Use};
+use crate::rule::{Approve, Bounds, Case, Document, Label, Mask, Problem, Use};
+use crate::terms;
 use crate::window::Window;
 use crate::written_back;
 
@@ -55,7 +56,7 @@ pub struct Meta {
     /// It is about commands, not about masks or limits.
     pub decides: bool,
     /// Who must approve.
-    pub hold: Option<Arc<str>>,
+    pub(crate) hold: Option<Approve>,
     /// How to mask.
     pub style: Style,
     /// Look through unlabelled values too.
@@ -509,7 +510,7 @@ fn meta(policy: &Policy, id: &str, base: bool, order: usize, place: &str) -> Res
         base,
         permits,
         decides: actions(policy) & COMMAND != 0,
-        hold: text("hold").map(Arc::from),
+        hold: text("hold").map(terms::read).transpose().map_err(|e| format!("rule `{id}`: {e}"))?,
         style,
         detect: text("detect") == Some("true"),
         in_predicate: usage("masked_in_predicate", Use::Record)?,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use firsthand_model::command::{Effect, Effects};
-use firsthand_model::decision::{Obligations, Verdict};
+use firsthand_model::decision::{HoldTerms, Obligations, Verdict};
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::masking::MaskDuty;
 use firsthand_model::statement::{Column, Output, Relation};
@@ -13,7 +13,8 @@ use crate::labels::{Columns, labels_of};
 use crate::limits::{labelled, limits};
 use crate::masks::{Masked, Origins, Veil};
 use crate::question::{CALL, COLUMN, FUNCTION, Question, Said, Situation, Unfit};
-use crate::rule::Use;
+use crate::rule::{Approve, Use};
+use crate::terms;
 
 /// One rule that spoke, and of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +48,8 @@ pub struct Judgement {
     pub noted: Vec<String>,
     /// What could be read instead of what may not, as something to do.
     pub remedy: Option<String>,
-    /// Of a hold: the group that may approve.
-    pub approvers: Option<Arc<str>>,
+    /// Of a hold: who must approve.
+    pub terms: Option<Arc<HoldTerms>>,
 }
 
 impl Judgement {
@@ -83,8 +84,8 @@ struct Gathered {
     unpermitted: Option<String>,
     noted: Vec<String>,
     remedy: Option<String>,
-    /// Who may approve, by the order of the rule that says so.
-    approvers: Vec<(usize, Arc<str>)>,
+    /// Who must approve, by the order of the rule that says so.
+    approve: Vec<(usize, Approve)>,
 }
 
 impl Gathered {
@@ -111,8 +112,10 @@ impl Gathered {
     }
 
     fn push(&mut self, meta: &Meta, verdict: Verdict, about: String) {
-        if let Some(group) = meta.hold.as_deref().and_then(approvers) {
-            self.approvers.push((meta.order, group));
+        if let Some(approve) =
+            meta.hold.as_ref().filter(|_| self.approve.iter().all(|(o, _)| *o != meta.order))
+        {
+            self.approve.push((meta.order, approve.clone()));
         }
         self.fired.push((meta.order, fired(meta, verdict, about)));
     }
@@ -126,12 +129,6 @@ impl Gathered {
             Use::Deny => self.push(&masked.meta, Verdict::Deny, about()),
         }
     }
-}
-
-/// The group of `group=dba,quorum=1,…`.
-fn approvers(terms: &str) -> Option<Arc<str>> {
-    let group = terms.split(',').find_map(|term| term.trim().strip_prefix("group="));
-    group.filter(|group| !group.is_empty()).map(Arc::from)
 }
 
 fn fired(meta: &Meta, verdict: Verdict, about: String) -> Fired {
@@ -170,7 +167,7 @@ fn refuse(rule: &str, reason: &str) -> Judgement {
         obligations: Arc::default(),
         noted: Vec::new(),
         remedy: None,
-        approvers: None,
+        terms: None,
     }
 }
 
@@ -433,9 +430,8 @@ fn whole(relation: &Relation) -> Column {
 }
 
 fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> Judgement {
-    let Gathered { mut fired, allowed, unpermitted, noted, remedy, mut approvers } = gathered;
-    approvers.sort_by_key(|(order, _)| *order);
-    let approvers = approvers.into_iter().next().map(|(_, group)| group);
+    let Gathered { mut fired, allowed, unpermitted, noted, remedy, mut approve } = gathered;
+    approve.sort_by_key(|(order, _)| *order);
     let strict = |verdict: Verdict| if verdict == Verdict::Deny { 0 } else { 1 };
     fired.sort_by_key(|(order, f)| (strict(f.verdict), *order));
     let mut fired: Vec<Fired> = fired.into_iter().map(|(_, f)| f).collect();
@@ -462,7 +458,7 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
             obligations: Arc::new(obligations),
             noted,
             remedy: None,
-            approvers: None,
+            terms: None,
         };
     };
     let because: &str = if first.because.is_empty() { "a rule forbids this" } else { &first.because };
@@ -472,7 +468,15 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
         Verdict::Allow | Verdict::Deny => only_texts(obligations.mask.texts),
     };
     let (verdict, rule) = (first.verdict, Arc::clone(&first.rule));
-    Judgement { verdict, rule, reason: Arc::from(reason), fired, obligations, noted, remedy, approvers }
+    // Something else that holds it, and names nobody who could approve, cannot be approved by others.
+    let held = |f: &&Fired| f.verdict == Verdict::Hold;
+    let mut rules: Vec<&str> = fired.iter().filter(held).map(|f| &*f.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    let terms = (verdict == Verdict::Hold && rules.len() == approve.len())
+        .then(|| terms::together(approve.iter().map(|(_, approve)| approve), on.kind()))
+        .flatten();
+    Judgement { verdict, rule, reason: Arc::from(reason), fired, obligations, noted, remedy, terms }
 }
 
 /// A relation as people read it.

@@ -16,11 +16,13 @@ pub mod labels;
 pub mod limits;
 mod masks;
 pub mod pattern;
+mod priors;
 mod question;
 mod reach;
 pub mod read;
 pub mod rule;
 pub mod rules;
+mod terms;
 pub mod window;
 mod written_back;
 

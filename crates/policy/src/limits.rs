@@ -64,10 +64,10 @@ pub fn listed(limits: &Limits) -> Vec<String> {
 /// read, or something of which that is not known.
 pub(crate) fn labelled(compiled: &Compiled, on: &Situation<'_>, known: Option<&Columns>) -> Labelled {
     match &on.facts.output {
-        Output::None => Labelled::Cells(0),
+        Output::None => Labelled::Columns(Arc::default()),
         Output::Columns(columns) => {
-            let has = |c: &&OutputColumn| c.sources.iter().any(|s| has_label(compiled, on.target, s, known));
-            Labelled::Cells(columns.iter().filter(has).count() as u64)
+            let has = |c: &OutputColumn| c.sources.iter().any(|s| has_label(compiled, on.target, s, known));
+            Labelled::Columns(columns.iter().map(has).collect())
         }
         Output::Untold(_) => {
             let mut relations = on.facts.reads.iter().map(|relation| Column {
@@ -78,7 +78,7 @@ pub(crate) fn labelled(compiled: &Compiled, on: &Situation<'_>, known: Option<&C
             });
             let reached = on.facts.opaque.is_some()
                 || relations.any(|relation| has_label(compiled, on.target, &relation, known));
-            if reached { Labelled::All } else { Labelled::Cells(0) }
+            if reached { Labelled::All } else { Labelled::Columns(Arc::default()) }
         }
     }
 }

@@ -271,7 +271,11 @@ impl<'q, 'c> Veil<'q, 'c> {
         let written =
             if matches!(facts.output, Output::None) { self.written(facts, &origins) } else { Vec::new() };
         let origins = if gives_rows { origins } else { Origins::default() };
-        Ok(Ok(MaskDuty { columns, origins, scan, hush, spills, texts, written }))
+        let names = match &facts.output {
+            Output::Columns(columns) if scan => crate::priors::of(columns, self.columns),
+            _ => Vec::new(),
+        };
+        Ok(Ok(MaskDuty { columns, origins, scan, names, hush, spills, texts, written }))
     }
 
     /// Whether what it stores may hold values in columns without a mask that are masked elsewhere.

@@ -295,6 +295,10 @@ fn principal(
             parents.insert(uid(NAMES.group.as_ref(), &group.name)?);
         }
     }
+    // `ISSUER/GROUP`: no group of these files has a slash in its name.
+    for group in &identity.groups {
+        parents.insert(uid(NAMES.group.as_ref(), group)?);
+    }
     let attributes = HashMap::from([
         ("name".to_owned(), text(name)),
         ("login".to_owned(), text(&identity.login)),

@@ -151,8 +151,10 @@ fn concerns(when: &Conditions, groups: &[Group], who: &Who<'_>) -> bool {
     let identity = who.identity;
     let name = identity.actor().map_or(identity.login.as_str(), |l| l.name.as_str());
     let human = identity.chain.iter().find(|l| l.kind == IdentityKind::Human);
-    let is_in =
-        |group: &String| groups.iter().any(|g| g.name == *group && g.members.iter().any(|m| m.matches(name)));
+    let is_in = |group: &String| {
+        identity.groups.contains(group)
+            || groups.iter().any(|g| g.name == *group && g.members.iter().any(|m| m.matches(name)))
+    };
     let any = |patterns: &[Pattern], texts: &[&str]| {
         patterns.is_empty() || patterns.iter().any(|p| texts.iter().any(|text| p.matches(text)))
     };
@@ -185,7 +187,7 @@ mod tests {
             login: name.to_owned(),
             subject: String::new(),
             targets: vec!["shop".to_owned()],
-            roles: Vec::new(),
+            ..Identity::default()
         }
     }
 

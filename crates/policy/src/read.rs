@@ -19,12 +19,11 @@ use crate::rule::{
     Approve, Bounds, Case, Conditions, Defaults, Document, Group, Label, Limit, Mask, OpaqueCondition, Place,
     Problem, Rule, Use,
 };
+use crate::terms;
 use parts::{conditions, effect};
 pub(crate) use table::nearest;
 use table::{Source, Table};
 
-/// Seconds until a question lapses, when the rule does not say.
-const TTL: u64 = 900;
 /// Names of rules that Firsthand itself gives.
 pub(crate) const RESERVED: &[&str] = &["identity", "token-targets", "no-rule", "policy-error", "read-only"];
 
@@ -149,9 +148,35 @@ fn approve(table: &Table<'_>) -> Option<Approve> {
     if quorum == 0 {
         table.bad(&table.span, "quorum", "must be at least 1", "leave it out for 1");
     }
-    let ttl = table.duration("ttl").map_or(TTL, |ms| ms / 1000);
-    let once = table.flag("once").unwrap_or(true);
-    Some(Approve { group: group?.value, quorum, ttl, once })
+    let seconds = |key: &str, most: u64| {
+        let s = table.duration(key)? / 1000;
+        if s > most {
+            table.bad(&table.span, key, format!("is longer than {most} s"), "write a shorter time");
+        }
+        Some(s)
+    };
+    let ttl = seconds("ttl", terms::TERM_S_MAX).unwrap_or(terms::TTL_S);
+    let spend = seconds("spend", terms::TERM_S_MAX).unwrap_or(terms::SPEND_S);
+    for (key, time) in [("ttl", ttl), ("spend", spend)] {
+        if time == 0 {
+            table.bad(&table.span, key, "must be at least a second", "leave it out for 15m");
+        }
+    }
+    let wait = seconds("wait", terms::WAIT_S_MAX);
+    if table.flag("once") == Some(false) {
+        table.bad(
+            &table.span,
+            "once",
+            "is false: an approval is of one command, and spent by it",
+            "leave it out; what need not be asked each time is a rule that allows",
+        );
+    }
+    let group = group?;
+    if group.value.contains(',') {
+        table.bad(&group.span, "group", "has a comma in its name", "name one group; two rules need two");
+    }
+    let own = table.flag("own").unwrap_or(false);
+    Some(Approve { group: group.value, quorum, ttl, spend, wait, own })
 }
 
 fn mask(table: &Table<'_>) -> Option<Mask> {
@@ -279,6 +304,7 @@ fn case(table: &Table<'_>) -> Option<Case> {
         kind: table.choice("kind", IdentityKind::parse).unwrap_or(IdentityKind::Agent),
         identity: if identity.is_empty() { "somebody".to_owned() } else { identity },
         on_behalf_of: text("on_behalf_of"),
+        groups: texts("groups"),
         target,
         target_labels: texts("target_labels"),
         application: text("application"),
@@ -390,7 +416,9 @@ fn check_references(all: &Document, problems: &mut Vec<Problem>) {
             let missing = |names: &[String], known: &[&str]| {
                 names.iter().find(|n| !known.contains(&n.as_str())).map(|n| (n.clone(), nearest(n, known)))
             };
-            if let Some((name, hint)) = missing(&conditions.groups, &groups) {
+            // A group of an issuer is known to its tokens alone.
+            let own: Vec<_> = conditions.groups.iter().filter(|g| !g.contains('/')).cloned().collect();
+            if let Some((name, hint)) = missing(&own, &groups) {
                 problems.push(at(place, "groups", format!("there is no `[[group]]` named `{name}`"), &hint));
             }
             for names in [&conditions.during, &conditions.outside] {

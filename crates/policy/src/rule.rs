@@ -84,8 +84,12 @@ pub struct Approve {
     pub quorum: u64,
     /// Seconds until the question lapses.
     pub ttl: u64,
-    /// It is spent by one command.
-    pub once: bool,
+    /// Seconds to send the command again once it is approved.
+    pub spend: u64,
+    /// Seconds that the command waits for the answer; `None`: as usual for who asks.
+    pub wait: Option<u64>,
+    /// Whoever acts, or is acted for, may approve, too.
+    pub own: bool,
 }
 
 /// A rule.
@@ -288,6 +292,8 @@ pub struct Case {
     pub identity: String,
     /// For which person.
     pub on_behalf_of: String,
+    /// The groups that an issuer says it is in.
+    pub groups: Vec<String>,
     /// Where.
     pub target: String,
     /// Labels of that target.

@@ -24,6 +24,7 @@ use crate::judge::{Judgement, effects, judge};
 use crate::labels::{Columns, KnownColumn};
 use crate::limits::limits;
 use crate::masks::{Origins, Veil};
+use crate::pattern::Pattern;
 use crate::question::{Question, Situation, Unfit};
 use crate::window::open_bits;
 use crate::written_back;
@@ -150,6 +151,19 @@ impl Rules {
         let mut by_label = self.force.load().compiled.found.clone();
         let others = by_label.remove("*");
         LabelMasks::new(by_label, others)
+    }
+
+    /// Whether one of these names is a member of a group of the rules.
+    #[must_use]
+    pub fn is_member(&self, group: &str, names: &[&str]) -> bool {
+        let has = |members: &[Pattern]| members.iter().any(|m| names.iter().any(|name| m.matches(name)));
+        self.with_compiled(|c| c.groups.iter().any(|g| g.name == group && has(&g.members)))
+    }
+
+    /// Whether anybody at all is in a group of the rules.
+    #[must_use]
+    pub fn has_members(&self, group: &str) -> bool {
+        self.with_compiled(|c| c.groups.iter().any(|g| g.name == group && !g.members.is_empty()))
     }
 
     /// The rules in force, for documents and explanations.
@@ -314,6 +328,7 @@ fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> De
             advice: Arc::from("Use a token that names this target."),
             policy: version,
             obligations: Arc::default(),
+            terms: None,
         };
     }
     let known = known_of(catalogs, session);
@@ -336,6 +351,7 @@ fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> De
         reason: judged.reason,
         policy: version,
         obligations: judged.obligations,
+        terms: judged.terms,
     };
     force.cache.keep(hash, key, decision.clone());
     decision
@@ -393,7 +409,7 @@ mod tests {
             login: name(),
             subject: name(),
             targets: vec![name()],
-            roles: Vec::new(),
+            ..Identity::default()
         };
         SessionFacts {
             id: SessionId(0),

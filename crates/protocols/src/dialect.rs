@@ -55,6 +55,9 @@ pub enum Action {
     },
     /// Have the target stop what it runs: its further answers are not wanted.
     StopTarget,
+    /// Have the target end this session for good: what it runs has not stopped for [`Action::StopTarget`]. Where it cannot be
+    /// made to, or does not say so, the session ends here and the client is told this. Asked again until one or the other.
+    EndTarget(Box<Refusal>),
     /// The role in force at the target has changed.
     Role(String),
     /// Nothing more will come: flush to both sides and end the session.
@@ -152,12 +155,16 @@ pub trait Dialect: Send {
     /// When [`Dialect::overdue`] is to be called; `None`: never. Asked after all else that happens: the time of what has begun
     /// meanwhile begins now.
     fn deadline(&mut self, now: MonoMicros) -> Option<MonoMicros>;
+    /// Whether what the target is to end for ([`Action::EndTarget`]) still runs.
+    fn outlasts(&self) -> bool;
     /// The deadline is over.
     fn overdue(&mut self, now: MonoMicros, out: &mut Vec<Action>);
     /// Whether it can take client bytes now (false while an ask or a thought is unanswered, or too much is in flight).
     fn wants_client(&self) -> bool;
     /// Whether it keeps a message of the client that it could not act on yet, because that depends on the target's answers.
     fn has_unread(&self) -> bool;
+    /// The command that was asked last waits for a person: the client may be told, if the protocol has a way that ends nothing.
+    fn held(&mut self, _now: MonoMicros, _out: &mut Vec<Action>) {}
     /// Whether a command runs or waits at this moment: a drain waits for it, a cancel request concerns it.
     fn is_busy(&self) -> bool;
     /// Whether the target owes an answer that comes by itself, however long it takes.

@@ -8,5 +8,6 @@ pub mod dialect;
 pub mod drive;
 pub mod estimates;
 pub mod postgres;
+pub mod previews;
 pub mod protocol;
 pub mod registry;

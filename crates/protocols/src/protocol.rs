@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use firsthand_model::command::Command;
 use firsthand_model::identity::{ClientFacts, Identity};
+use firsthand_model::preview::{Original, Preview};
 use firsthand_model::session::SessionFacts;
-use firsthand_session::port::BoxFuture;
+use firsthand_session::port::{BoxFuture, MaskPlan};
 use firsthand_session::{Engine, Refusal, Session};
 use firsthand_sql::catalog::Catalog;
 
@@ -41,6 +42,26 @@ pub trait StreamProtocol: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<String>, String>>;
     /// Asks the target how many rows a command touches. Has a time limit of its own.
     fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>>;
+    /// Runs a command at the target and takes it back, where nothing can be left of it. The caller has a time limit around it
+    /// and has recorded that it is asked.
+    fn preview<'a>(&'a self, with: Previewing<'a>) -> BoxFuture<'a, Preview>;
+}
+
+/// The plan by which rows of a table (schema, name) with these columns are masked; `None`: it cannot be told.
+pub type Masks<'a> = dyn Fn(&str, &str, &[&str]) -> Option<MaskPlan> + Send + Sync + 'a;
+
+/// What a preview may use.
+pub struct Previewing<'a> {
+    /// The target.
+    pub probe: Probe<'a>,
+    /// The session whose command it is.
+    pub session: &'a SessionFacts,
+    /// What is known of the command.
+    pub command: &'a Command,
+    /// The command as it came.
+    pub original: &'a Original,
+    /// How rows are masked.
+    pub masks: &'a Masks<'a>,
 }
 
 /// What following a database's changes takes.

@@ -24,12 +24,12 @@ use crate::permit::{Forward, Reply};
 use crate::pipeline::{LIMIT, Session, denied};
 use crate::port::{
     Approver, Ask, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
-    IdentityProvider, Ids, Masker, Need, Policy, Proof, Recorder, Targets, Waiting,
+    IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{Refused, Sum};
 use crate::tally::Tally;
-use crate::usage::{Purse, Seat, Usage};
+use crate::usage::{NoSeat, Purse, Seat, Usage};
 
 /// The ports, wired together once at the start. No global state: everything that needs it is handed it.
 pub struct Engine {
@@ -39,6 +39,8 @@ pub struct Engine {
     pub policy: Box<dyn Policy>,
     /// Asks targets how many rows a command touches.
     pub estimator: Box<dyn Estimator>,
+    /// Finds out what a command would change.
+    pub previewer: Box<dyn Previewer>,
     /// Asks people.
     pub approver: Box<dyn Approver>,
     /// Finds credentials.
@@ -141,6 +143,18 @@ impl Engine {
     /// What to ask of this login (SCRAM).
     pub fn challenge(&self, login: &str) -> Challenge {
         self.identity.challenge(login)
+    }
+
+    /// Whether to ask this login for its secret itself, over TLS.
+    pub fn asks_for_secret(&self, login: &str) -> bool {
+        self.identity.asks_for_secret(login)
+    }
+
+    /// Waits, for a bounded time, for what a provider has to fetch before it can look at this proof.
+    pub async fn prepare(&self, proof: &Proof) {
+        if let Some(fetched) = self.identity.prepare(proof) {
+            fetched.await;
+        }
     }
 
     /// Looks at the proof and at the target. Every no is recorded; what the client reads is the same for all of them.
@@ -284,21 +298,21 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let facts = facts_of(admitted, application.to_owned());
         let most = self.policy.sessions_limit(&facts, self.clock.now());
-        let seat = self.usage.seat(&admitted.identity).ok_or_else(|| {
-            self.refused_known("limit", wanted, client, "as many identities are known as may be");
-            unavailable()
-        })?;
-        let over = most.filter(|most| seat.number > most.most);
-        admitted.seat = Some(seat);
-        match over {
-            Some(most) if facts.mode == Mode::Enforce => {
+        let enforced = most.as_ref().filter(|_| facts.mode == Mode::Enforce);
+        match (self.usage.seat(&admitted.identity, enforced.map(|most| most.most)), enforced) {
+            (Ok(seat), _) => {
+                admitted.over = most.filter(|most| seat.number > most.most);
+                admitted.seat = Some(seat);
+                Ok(())
+            }
+            (Err(NoSeat::Full), Some(most)) => {
                 let detail = format!("limit {}: {} sessions at a time", most.limit, most.most);
                 self.refused_known("limit", wanted, client, &detail);
-                Err(too_many_sessions(&most))
+                Err(too_many_sessions(most))
             }
-            over => {
-                admitted.over = over;
-                Ok(())
+            (Err(_), _) => {
+                self.refused_known("limit", wanted, client, "as many identities are known as may be");
+                Err(unavailable())
             }
         }
     }
@@ -322,7 +336,10 @@ impl Engine {
             ..facts_of(&admitted, application)
         });
         let Admitted { admission, target, identity, seat, over, .. } = admitted;
-        let seat = seat.or_else(|| self.usage.seat(&identity)).ok_or_else(unavailable)?;
+        let seat = match seat {
+            Some(seat) => seat,
+            None => self.usage.seat(&identity, None).map_err(|_| unavailable())?,
+        };
         let event = Event::SessionOpened(Box::new(SessionOpened {
             facts: Arc::clone(&facts),
             client: bound.client,
@@ -530,6 +547,8 @@ fn setting(settings: Vec<String>) -> Command {
         original_digest: None,
         original_bytes: 0,
         parameters: Json::default(),
+        claims: Json::default(),
+        parameters_digest: None,
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),

@@ -38,6 +38,11 @@ impl HoldBreaker {
         false
     }
 
+    /// Whether something waits.
+    pub fn is_waiting(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_some()
+    }
+
     /// Runs `future` unless the wait is broken first. Cancel-safe.
     pub(crate) async fn unless_broken<T>(&self, future: impl Future<Output = T>) -> Result<T, Broken> {
         let mut future = pin!(future);

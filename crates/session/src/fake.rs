@@ -7,13 +7,14 @@ use std::task::{Context, Poll, Waker};
 
 use firsthand_model::amount::{Labelled, Limits, Most, Sums};
 use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
-use firsthand_model::decision::{Decision, Obligations, Verdict};
+use firsthand_model::decision::{Approvers, Decision, HoldTerms, Obligations, Verdict};
 use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Trust};
 use firsthand_model::json::Json;
 use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
 use firsthand_model::outcome::Transaction;
+use firsthand_model::preview::{Original, Preview};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::{Durability, Mode, Target};
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -21,10 +22,10 @@ use firsthand_model::time::{MonoMicros, UnixMicros};
 use crate::admission::{Admission, Bound, Engine, Wanted};
 use crate::pipeline::Session;
 use crate::port::{
-    Approval, ApprovalError, Approver, Ask, BoxFuture, ByteStream, Challenge, Clock, Credential,
+    ApprovalError, Approver, Ask, Binding, BoxFuture, ByteStream, Challenge, Clock, Credential,
     CredentialError, CredentialSource, DialError, Dialer, Estimator, Found, Hold, IdentityError,
-    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Proof, RecordError, Recorder, Targets, Ticket,
-    Values, Waiting,
+    IdentityProvider, Ids, MaskPlan, Masker, Need, Policy, Previewer, Proof, Question, RecordError, Recorder,
+    Targets, Ticket, Values, Waiting,
 };
 use crate::secret::Secret;
 
@@ -138,6 +139,7 @@ pub fn word(event: &Event) -> String {
             )
         }
         Event::CommandAbandoned(e) => format!("abandoned {} {}", e.number.0, e.why.word()),
+        Event::Approval(e) => e.kind.to_owned(),
         Event::Stream(e) => format!("stream {} {}", e.number.0, e.bytes),
         Event::Refused(e) => format!("refused {}", e.why),
         Event::Administered(e) => e.kind.to_owned(),
@@ -224,8 +226,20 @@ impl Policy for TextPolicy {
             advice: Arc::from(if text.contains("DENY") { "Send it without DENY." } else { "" }),
             policy: Arc::from("fake"),
             obligations: Arc::new(Obligations { mask, limits: limits(text) }),
+            terms: (verdict == Verdict::Hold).then(terms),
         }
     }
+}
+
+/// One of the approvers, within 20 s.
+pub fn terms() -> Arc<HoldTerms> {
+    Arc::new(HoldTerms {
+        approvers: vec![Approvers { group: Arc::from("approvers"), quorum: 1 }],
+        own: false,
+        wait_us: 20_000_000,
+        ttl_us: 900_000_000,
+        spend_us: 900_000_000,
+    })
 }
 
 /// The limits that a text asks for.
@@ -247,9 +261,13 @@ fn limits(text: &str) -> Option<Arc<Limits>> {
         time_us: most(" TIME-US="),
         commands_per_second: most(" RATE="),
         sessions: None,
-        labelled: number_after(text, " LABELLED=").map_or(Labelled::Uncounted, Labelled::Cells),
+        labelled: number_after(text, " LABELLED=").map_or(Labelled::Uncounted, first_columns),
     };
     limits.any().then(|| Arc::new(limits))
+}
+
+fn first_columns(count: u64) -> Labelled {
+    Labelled::Columns((0..count).map(|_| true).collect())
 }
 
 /// The number that stands behind a word.
@@ -283,6 +301,7 @@ fn duty(text: &str) -> MaskDuty {
         scan: text.contains("MASK") && columns.is_none(),
         columns,
         origins: Arc::new(origins.unwrap_or_default()),
+        names: Vec::new(),
         hush: text.contains("HUSH"),
         spills: false,
         texts: text.contains("TEXTS") || text.contains("MASK"),
@@ -317,36 +336,126 @@ impl Values for FakeValues {
     }
 }
 
-/// The answer put in, and who waits for it.
-type AnswerSlot = (Option<Result<Approval, ApprovalError>>, Option<Waker>);
+/// What approvers do of themselves in tests.
+#[derive(Default)]
+struct Answers {
+    next: u64,
+    /// The answer put in.
+    answer: Option<Result<(), ApprovalError>>,
+    /// The answer to all that has none of its own.
+    always: Option<Result<(), ApprovalError>>,
+    /// Nobody answers: the wait ends.
+    ends: bool,
+    waiting: Option<Waker>,
+    /// What was asked, kept, spent and withdrawn, in order.
+    words: Vec<String>,
+    /// Spending fails with this.
+    unspendable: Option<ApprovalError>,
+    /// What is in the digest besides the text: for rules that change.
+    salt: u8,
+}
 
 /// Answers holds with what the test has put in; waits while that is nothing.
 #[derive(Clone, Default)]
-pub struct FakeApprover(Arc<Mutex<AnswerSlot>>);
+pub struct FakeApprover(Arc<Mutex<Answers>>);
 
-impl FakeApprover {
-    /// Gives the answer.
-    pub fn answer(&self, answer: Result<Approval, ApprovalError>) {
-        let mut s = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        s.0 = Some(answer);
-        if let Some(waker) = s.1.take() {
-            waker.wake();
+/// Says that its question was withdrawn.
+struct Asker(FakeApprover, String);
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        let mut s = self.0.state();
+        let (kept, spent) = (format!("keep {}", self.1), format!("spend {}", self.1));
+        if !s.words.iter().any(|word| *word == kept || *word == spent) {
+            s.words.push(format!("withdraw {}", self.1));
         }
     }
 }
 
+impl FakeApprover {
+    fn state(&self) -> std::sync::MutexGuard<'_, Answers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the answer to whatever waits next.
+    pub fn answer(&self, answer: Result<(), ApprovalError>) {
+        let mut s = self.state();
+        s.answer = Some(answer);
+        s.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives this answer to whatever waits from now on.
+    pub fn answers_all(&self, answer: Result<(), ApprovalError>) {
+        let mut s = self.state();
+        s.always = Some(answer);
+        s.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// From now on nobody waits: what is asked is pending, unless an answer is put in.
+    pub fn ends_waits(&self) {
+        let mut s = self.state();
+        s.ends = true;
+        s.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// From now on nothing can be spent, for this reason.
+    pub fn spends_nothing(&self, why: ApprovalError) {
+        self.state().unspendable = Some(why);
+    }
+
+    /// From now on approvals are bound to something else, as under other rules.
+    pub fn binds_otherwise(&self) {
+        self.state().salt += 1;
+    }
+
+    /// What was asked, kept, spent and withdrawn.
+    pub fn words(&self) -> Vec<String> {
+        self.state().words.clone()
+    }
+}
+
 impl Approver for FakeApprover {
-    fn approve<'a>(&'a self, _: &'a Hold) -> BoxFuture<'a, Result<Approval, ApprovalError>> {
+    fn binding(&self, _: &SessionFacts, command: &Command, _: &Decision) -> Binding {
+        let mut digest = [self.state().salt; 32];
+        digest.iter_mut().skip(1).zip(command.text.bytes()).for_each(|(to, from)| *to = from);
+        Binding(digest)
+    }
+
+    fn ask<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<Question, ApprovalError>> {
+        let mut s = self.state();
+        s.next += 1;
+        let id = format!("ap-{}", s.next);
+        s.words.push(format!("ask {id} #{}", hold.number.0));
+        let asker = Box::new(Asker(self.clone(), id.clone()));
+        Box::pin(std::future::ready(Ok(Question { id, asker })))
+    }
+
+    fn wait<'a>(&'a self, question: &'a Question, _: u64) -> BoxFuture<'a, Result<(), ApprovalError>> {
         Box::pin(std::future::poll_fn(|cx| {
-            let mut s = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match s.0.take() {
+            let mut s = self.state();
+            match s.answer.take().or_else(|| s.always.clone()) {
                 Some(answer) => Poll::Ready(answer),
+                None if s.ends => Poll::Ready(Err(ApprovalError::Pending(question.id.clone()))),
                 None => {
-                    s.1 = Some(cx.waker().clone());
+                    s.waiting = Some(cx.waker().clone());
                     Poll::Pending
                 }
             }
         }))
+    }
+
+    fn keep<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, ()> {
+        self.state().words.push(format!("keep {}", question.id));
+        Box::pin(std::future::ready(()))
+    }
+
+    fn spend<'a>(&'a self, _: &'a Hold, question: &'a Question) -> BoxFuture<'a, Result<(), ApprovalError>> {
+        let mut s = self.state();
+        let spent = s.unspendable.clone().map_or(Ok(()), Err);
+        if spent.is_ok() {
+            s.words.push(format!("spend {}", question.id));
+        }
+        Box::pin(std::future::ready(spent))
     }
 }
 
@@ -405,7 +514,7 @@ pub fn identity() -> Identity {
         login: "bot".to_owned(),
         subject: "h-1".to_owned(),
         targets: vec!["orders".to_owned()],
-        roles: Vec::new(),
+        ..Identity::default()
     }
 }
 
@@ -419,6 +528,18 @@ impl Estimator for Rest {
         _: &'a Command,
     ) -> BoxFuture<'a, Option<u64>> {
         Box::pin(std::future::ready(None))
+    }
+}
+
+impl Previewer for Rest {
+    fn preview<'a>(
+        &'a self,
+        _: &'a Arc<Engine>,
+        _: &'a SessionFacts,
+        _: &'a Command,
+        _: &'a Original,
+    ) -> BoxFuture<'a, Preview> {
+        Box::pin(std::future::ready(Preview::none("nothing is tried here")))
     }
 }
 
@@ -511,6 +632,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
         identity: Box::new(identity.clone()),
         policy: Box::new(TextPolicy),
         estimator: Box::new(Rest),
+        previewer: Box::new(Rest),
         approver: Box::new(approver.clone()),
         credentials: Box::new(Rest),
         masker: Box::new(Rest),
@@ -579,6 +701,8 @@ pub fn command(text: &str) -> Command {
         original_digest: None,
         original_bytes: text.len() as u64,
         parameters: Json::default(),
+        claims: Json::default(),
+        parameters_digest: None,
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod breaker;
+mod holding;
 pub mod limiter;
 mod meter;
 pub mod permit;
@@ -22,6 +23,7 @@ mod veil;
 pub mod fake;
 
 pub use admission::{Admission, Admitted, Bound, Engine, Wanted};
+pub use meter::Outlasted;
 pub use permit::{ChangedPiece, Completed, Forward, Permit, Reply, RowsPiece};
 pub use pipeline::{Answer, Session};
 pub use refusal::{Refusal, RefusalKind};

@@ -47,7 +47,7 @@ impl Meter {
 
     /// How many cells of each row have a label.
     pub(crate) fn labelled(&self) -> Labelled {
-        if self.limits.counts_cells() { self.limits.labelled } else { Labelled::Uncounted }
+        if self.limits.counts_cells() { self.limits.labelled.clone() } else { Labelled::Uncounted }
     }
 
     /// Something more is about to be delivered.
@@ -183,18 +183,45 @@ fn undone(most: &Most, rows: u64, span: Span) -> Refusal {
     refusal(most, text).hint(UNDONE_ADVICE)
 }
 
-/// What the client reads whose statement took too long.
-pub(crate) fn overtime(most: &Most) -> Refusal {
-    let limit = &most.limit;
-    let took = took(most.most);
-    let advice = with_because(
-        most,
-        "It was cancelled, and its transaction fails. Ask for less at a time, or ask the operator for a longer time.",
-    );
-    let text = format!(
-        "Firsthand stopped this statement: at most {took} are allowed for one (rule {limit}). {advice}"
-    );
-    refusal(most, text).hint("ROLLBACK, if it was in a transaction, then begin again.")
+/// What is said of a statement that took too long: what the client reads, and what is noted.
+#[derive(Debug)]
+pub struct Outlasted {
+    /// It was cancelled.
+    pub stopped: Refusal,
+    /// It went on, and the target has ended the session.
+    pub ended: Refusal,
+    /// It went on, and the target could not be made to end it.
+    pub cut: Refusal,
+    /// For the record, when its time is over: JSON object.
+    pub noted: Json,
+}
+
+pub(crate) fn overtime(most: &Most, number: CommandNumber) -> Outlasted {
+    let told = |what: &str, hint: &str| {
+        let (limit, took) = (&most.limit, took(most.most));
+        let advice = format!("{what} Ask for less at a time, or ask the operator for a longer time.");
+        let advice = with_because(most, &advice);
+        let text = format!(
+            "Firsthand stopped this statement: at most {took} are allowed for one (rule {limit}). {advice}"
+        );
+        refusal(most, text).hint(hint)
+    };
+    let again = "Connect again. A handler for query_canceled must not go on with the work.";
+    Outlasted {
+        stopped: told(
+            "It was cancelled, and its transaction fails.",
+            "ROLLBACK, if it was in a transaction, then begin again.",
+        ),
+        ended: told(
+            "It went on when it was cancelled, so its session was ended: what it had not committed is rolled back.",
+            again,
+        ),
+        cut: told(
+            "It went on when it was cancelled, so its session was ended; the target could not be made to end it, and what it did may take effect.",
+            again,
+        ),
+        noted: passed(most, "time", Some(number)),
+    }
 }
 
 /// A time as people write it.

@@ -15,7 +15,7 @@ use firsthand_model::target::Durability;
 use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
-use crate::meter::{Meter, overtime, passed};
+use crate::meter::{Meter, Outlasted, overtime};
 use crate::port::{MaskPlan, Need, Ticket};
 use crate::refusal::Refusal;
 use crate::tally::Tally;
@@ -152,10 +152,10 @@ impl Permit {
         Some(self.meter()?.enforced()?.time_us.as_ref()?.most)
     }
 
-    /// What its client reads when it took longer, and what is noted of that.
-    pub fn overtime(&self) -> Option<(Refusal, Json)> {
+    /// What is said when it took longer.
+    pub fn overtime(&self) -> Option<Outlasted> {
         let most = self.meter()?.enforced()?.time_us.as_ref()?;
-        Some((overtime(most), passed(most, "time", Some(self.number()))))
+        Some(overtime(most, self.number()))
     }
 
     /// Ends it without an answer of the target. A record that fails here is found at the next start: an intent without

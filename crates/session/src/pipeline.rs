@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
+use firsthand_model::amount::Limits;
 use firsthand_model::command::{Command, Effect, Effects};
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::event::{
@@ -25,9 +26,12 @@ use firsthand_model::time::{MonoMicros, UnixMicros};
 
 use crate::admission::Engine;
 use crate::breaker::{Broken, HoldBreaker};
+use crate::holding::{People, held_in_vain, waits_for_people};
 use crate::meter::Meter;
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
-use crate::port::{ApprovalError, Ask, Hold, MaskPlan, Need, RecordError, Ticket, Waiting};
+use crate::port::{
+    ApprovalError, Ask, Binding, Hold, MaskPlan, Need, Question, RecordError, Ticket, Waiting,
+};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
 use crate::usage::Purse;
@@ -73,6 +77,15 @@ struct Authorized {
     /// How its reply is masked, and with which tools values are found.
     plan: MaskPlan,
     estimated_rows: Option<u64>,
+    /// Of what waits for a person.
+    held: Option<Box<Original>>,
+}
+
+/// A command that waits for a person, as it came: what is approved is decided again, and is bound to that.
+#[derive(Clone)]
+struct Original {
+    command: Command,
+    binding: Binding,
 }
 
 /// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
@@ -103,13 +116,17 @@ impl Session {
         async move {
             let mut batch = Batch(Vec::with_capacity(commands.len()));
             let begun = engine.clock.mono();
-            for (number, command) in (first..).map(CommandNumber).zip(commands) {
+            let (mut people, mut commands) = (People::default(), commands.into_iter());
+            for number in (first..).map(CommandNumber) {
+                let Some(command) = commands.next() else { break };
                 if !batch.0.is_empty() && batch.0.len().is_multiple_of(IN_A_ROW) {
                     give_way().await;
                 }
                 let rows = estimate(&engine, &facts, &command, begun).await;
-                let authorized = authorize(&engine, &facts, &purse, number, command, rows);
-                let cleared = hold(&engine, &facts, (&purse, limits), &breaker, authorized).await;
+                let authorized = authorize(&engine, &facts, &purse, (number, Turn::First), command, rows);
+                let holding = Holding { engine: &engine, facts: &facts, purse: &purse, limits, begun };
+                let behind = commands.as_slice();
+                let cleared = hold(holding, &breaker, &mut people, authorized, behind).await;
                 batch.0.push(record_intent(&engine, &facts, &purse, limits, cleared));
             }
             make_durable(&engine, batch).await
@@ -211,6 +228,11 @@ impl Session {
     /// refused and recorded as such.
     pub fn break_hold(&self, why: Broken) {
         self.breaker.break_now(why);
+    }
+
+    /// Whether a command waits for a person.
+    pub fn is_holding(&self) -> bool {
+        self.breaker.is_waiting()
     }
 
     /// Records something that belongs to no command. What it returns may be used to tell the client of it.
@@ -323,7 +345,7 @@ async fn give_way() {
 
 /// Before stage 1, and only where the rules ask for it: how many rows the target thinks that the command touches. Deciding
 /// itself asks nobody.
-async fn estimate(
+pub(crate) async fn estimate(
     engine: &Arc<Engine>,
     facts: &SessionFacts,
     command: &Command,
@@ -337,12 +359,19 @@ async fn estimate(
     engine.estimator.estimate(engine, facts, command).await
 }
 
+/// Whether a command is decided for the first time, or once more before its approval is spent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Again,
+}
+
 /// Stage 1. Policy decides; an identity that no longer holds is denied whatever policy says.
 fn authorize(
     engine: &Engine,
     facts: &Arc<SessionFacts>,
     purse: &Purse,
-    number: CommandNumber,
+    (number, turn): (CommandNumber, Turn),
     mut command: Command,
     estimated_rows: Option<u64>,
 ) -> Authorized {
@@ -356,8 +385,12 @@ fn authorize(
         decision.advice =
             Arc::from("Connect again with a token that holds; who made this one can make another.");
     }
-    let limited =
-        decision.verdict != Verdict::Deny && is_used_up(engine, purse, &command, (now, asked), &mut decision);
+    let limited = decision.verdict != Verdict::Deny
+        && is_used_up(engine, purse, &command, (now, asked), turn, &mut decision);
+    let held = waits_for_people(facts, &command, &decision).then(|| {
+        let binding = engine.approver.binding(facts, &command, &decision);
+        Box::new(Original { command: command.clone(), binding })
+    });
     let plan = engine.masker.plan(&decision.obligations);
     if let Some(values) = &plan.values {
         // Policy has read the original; whoever reads on (an approver, the record) needs no values.
@@ -373,6 +406,7 @@ fn authorize(
         limited,
         plan,
         estimated_rows,
+        held,
     }
 }
 
@@ -383,9 +417,14 @@ fn is_used_up(
     purse: &Purse,
     command: &Command,
     now: (UnixMicros, MonoMicros),
+    turn: Turn,
     decision: &mut Decision,
 ) -> bool {
     let Some(limits) = &decision.obligations.limits else { return false };
+    // How fast commands come was looked at when this one came.
+    let without = (turn == Turn::Again && limits.commands_per_second.is_some())
+        .then(|| Limits { commands_per_second: None, ..Limits::clone(limits) });
+    let limits = without.as_ref().unwrap_or(limits);
     let effects = command.shape.facts.as_ref().map_or(command.shape.effects, |facts| facts.effects);
     if effects == Effects::only(Effect::Transaction) && command.transaction != Transaction::Idle {
         return false;
@@ -399,41 +438,84 @@ fn is_used_up(
     true
 }
 
-/// Stage 2. What policy holds waits for a person. Without an approver, or without an answer, it is refused. Observing
-/// refuses nothing, so nobody is waited for.
-async fn hold(
-    engine: &Arc<Engine>,
-    facts: &Arc<SessionFacts>,
-    (purse, limits): (&Arc<Purse>, RecordLimits),
-    breaker: &HoldBreaker,
-    authorized: Authorized,
-) -> Cleared {
-    if authorized.decision.verdict != Verdict::Hold || facts.mode == Mode::Observe {
-        return Cleared { authorized, approval: None, refusal: None };
-    }
-    let question = Hold {
-        session: Arc::clone(facts),
-        decision: authorized.decision.clone(),
-        text: authorized.command.text.clone(),
-    };
-    let mut held = Held { engine, facts, purse, limits, authorized: Some(authorized.clone()) };
-    let answer = breaker.unless_broken(engine.approver.approve(&question)).await;
-    held.authorized = None;
-    match answer.unwrap_or_else(|broken| Err(ApprovalError::Broken(broken))) {
-        Ok(approval) => Cleared { authorized, approval: Some(approval.id), refusal: None },
-        Err(e) => {
-            let refusal = held_in_vain(&authorized.decision, &e);
-            Cleared { authorized, approval: None, refusal: Some(refusal) }
-        }
-    }
-}
-
-/// A command that waits for a person. Its session may end meanwhile: then it is recorded as what it is, held and not run.
-struct Held<'a> {
+/// What stage 2 works with.
+#[derive(Clone, Copy)]
+struct Holding<'a> {
     engine: &'a Arc<Engine>,
     facts: &'a Arc<SessionFacts>,
     purse: &'a Arc<Purse>,
     limits: RecordLimits,
+    /// When the batch was asked: it waits for people once, not for each of its commands.
+    begun: MonoMicros,
+}
+
+/// Stage 2. What policy holds waits for a person: ask, wait, decide again, spend. Without an approval it is refused. `behind`:
+/// what was sent together with it and has not had its turn.
+async fn hold(
+    holding: Holding<'_>,
+    breaker: &HoldBreaker,
+    people: &mut People,
+    authorized: Authorized,
+    behind: &[Command],
+) -> Cleared {
+    let Some(original) = &authorized.held else {
+        return Cleared { authorized, approval: None, refusal: None };
+    };
+    let Holding { engine, facts, .. } = holding;
+    let mut held = Held { holding, authorized: Some(authorized.clone()) };
+    let answer = match people.answer(authorized.number) {
+        Some(answer) => answer,
+        None => {
+            let (number, decision, command) =
+                (authorized.number, authorized.decision.clone(), authorized.command.clone());
+            let binding = original.binding;
+            let first = Hold { session: Arc::clone(facts), number, decision, command, binding };
+            let asking = people.ask((engine, facts), first, behind, holding.begun);
+            match breaker.unless_broken(asking).await {
+                Ok(()) => people.answer(number).unwrap_or(Err(ApprovalError::Unreachable)),
+                Err(broken) => Err(ApprovalError::Broken(broken)),
+            }
+        }
+    };
+    let cleared = match answer {
+        Ok((hold, question)) => spend(holding, &authorized, original, &hold, &question).await,
+        Err(e) => {
+            let refusal = Some(held_in_vain(&authorized.decision, &e));
+            Cleared { authorized, approval: None, refusal }
+        }
+    };
+    held.authorized = None;
+    cleared
+}
+
+/// The end of stage 2. What was approved runs only if it is still what policy holds: decided once more, and bound to the same.
+/// Then one spends the approval.
+async fn spend(
+    holding: Holding<'_>,
+    authorized: &Authorized,
+    original: &Original,
+    hold: &Hold,
+    question: &Question,
+) -> Cleared {
+    let Holding { engine, facts, purse, .. } = holding;
+    let (number, rows) = (authorized.number, authorized.estimated_rows);
+    let again = authorize(engine, facts, purse, (number, Turn::Again), original.command.clone(), rows);
+    if again.decision.verdict == Verdict::Deny {
+        return Cleared { authorized: again, approval: None, refusal: None };
+    }
+    let same = again.held.as_ref().is_some_and(|held| held.binding == hold.binding);
+    let spent = match same {
+        true => engine.approver.spend(hold, question).await,
+        false => Err(ApprovalError::Changed(question.id.clone())),
+    };
+    let refusal = spent.err().map(|e| held_in_vain(&again.decision, &e));
+    let approval = refusal.is_none().then(|| question.id.clone());
+    Cleared { authorized: again, approval, refusal }
+}
+
+/// A command that waits for a person. Its session may end meanwhile: then it is recorded as what it is, held and not run.
+struct Held<'a> {
+    holding: Holding<'a>,
     /// `None` once the waiting is over.
     authorized: Option<Authorized>,
 }
@@ -441,9 +523,10 @@ struct Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let Some(authorized) = self.authorized.take() else { return };
+        let Holding { engine, facts, purse, limits, .. } = self.holding;
         let refusal = Some(held_in_vain(&authorized.decision, &ApprovalError::Broken(Broken::ClientLeft)));
         let cleared = Cleared { authorized, approval: None, refusal };
-        drop(record_intent(self.engine, self.facts, self.purse, self.limits, cleared));
+        drop(record_intent(engine, facts, purse, limits, cleared));
     }
 }
 
@@ -456,8 +539,9 @@ fn record_intent(
     cleared: Cleared,
 ) -> Recorded {
     let Cleared { authorized, approval, refusal } = cleared;
-    let Authorized { number, asked, command, decision, identity_ended, limited, plan, estimated_rows } =
-        authorized;
+    let Authorized {
+        number, asked, command, decision, identity_ended, limited, plan, estimated_rows, ..
+    } = authorized;
     let kind = if limited { RefusalKind::Limit } else { RefusalKind::Denied };
     let refusal = match decision.verdict {
         Verdict::Deny => Some(Refusal { kind, ..denied(&decision, "this command") }),
@@ -535,7 +619,7 @@ impl Drop for Batch {
 }
 
 /// What is said where policy knows nothing better: an agent that reads no way out looks for a way around.
-const NO_ADVICE: &str = "Ask the operator for a rule that allows it, or a person to run it.";
+pub(crate) const NO_ADVICE: &str = "Ask the operator for a rule that allows it, or a person to run it.";
 
 /// What is told of a no: `what` was refused.
 pub(crate) fn denied(decision: &Decision, what: &str) -> Refusal {
@@ -546,40 +630,6 @@ pub(crate) fn denied(decision: &Decision, what: &str) -> Refusal {
     let mut refusal = Refusal::new(RefusalKind::Denied, message)
         .detail(format!("Rule {rule} of policy {policy}: {reason}."))
         .hint(advice);
-    refusal.rule = Arc::clone(rule);
-    refusal
-}
-
-fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
-    let Decision { rule, advice, .. } = decision;
-    let mut refusal = match e {
-        ApprovalError::Pending(id) => Refusal::new(
-            RefusalKind::Pending,
-            format!(
-                "approval {id} is pending (rule {rule}); send the same command again once it is approved"
-            ),
-        )
-        .hint(&**advice),
-        ApprovalError::Refused => Refusal::new(
-            RefusalKind::Denied,
-            format!("an approver refused this command (rule {rule}); do not send it again as it is"),
-        ),
-        ApprovalError::Broken(Broken::Draining) => Refusal::new(
-            RefusalKind::Draining,
-            "Firsthand is stopping, so this command, which waited for approval, was not run; connect again in a moment",
-        ),
-        ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => Refusal::new(
-            RefusalKind::Cancelled,
-            "canceling statement due to user request while it waited for approval",
-        ),
-        ApprovalError::NobodyToAsk => {
-            let advice = if advice.is_empty() { NO_ADVICE } else { &**advice };
-            let message = format!(
-                "this command needs an approval (rule {rule}), and no approver is configured, so it was not run. {advice}"
-            );
-            Refusal::new(RefusalKind::Denied, message).hint(advice)
-        }
-    };
     refusal.rule = Arc::clone(rule);
     refusal
 }

@@ -10,9 +10,10 @@ use firsthand_model::amount::Most;
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::event::Event;
-use firsthand_model::id::SessionId;
+use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::identity::Identity;
 use firsthand_model::masking::{ColumnMask, MaskDuty};
+use firsthand_model::preview::{Original, Preview};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Target;
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -56,6 +57,11 @@ pub enum Proof {
         /// The token.
         secret: Secret,
     },
+    /// The token of an issuer, which names its holder itself: shown without a login name, over TLS or within the machine.
+    Bearer {
+        /// The token.
+        secret: Secret,
+    },
     /// A proof that failed before it could be looked up (a wrong SCRAM proof): to be counted and recorded.
     Failed {
         /// The login name of the startup message.
@@ -81,6 +87,9 @@ pub enum IdentityError {
     /// The store cannot be read.
     #[error("the token store cannot be read")]
     Store,
+    /// The token of an issuer is not accepted. The text is fixed, and says nothing of what stands in the token.
+    #[error("{0}")]
+    Issued(&'static str),
 }
 
 impl IdentityError {
@@ -92,6 +101,7 @@ impl IdentityError {
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::Store => "store",
+            Self::Issued(_) => "issuer",
         }
     }
 }
@@ -100,6 +110,16 @@ impl IdentityError {
 pub trait IdentityProvider: Send + Sync {
     /// What to ask of this login. Never fails: unknown logins get a made-up challenge.
     fn challenge(&self, login: &str) -> Challenge;
+    /// Whether this login is asked for the secret itself, over TLS, instead of a SCRAM exchange, because it may be the token
+    /// of an issuer. Says nothing of whether anybody has this login name.
+    fn asks_for_secret(&self, _login: &str) -> bool {
+        false
+    }
+    /// What [`IdentityProvider::identify`] should not be asked before, where something has to be fetched for it. Bounded in
+    /// time; ends also where it cannot be had. Cancel-safe.
+    fn prepare<'a>(&'a self, _proof: &'a Proof) -> Option<BoxFuture<'a, ()>> {
+        None
+    }
     /// Who it is. Constant-time in the secret.
     ///
     /// # Errors
@@ -176,45 +196,109 @@ pub trait Estimator: Send + Sync {
     ) -> BoxFuture<'a, Option<u64>>;
 }
 
+/// Finds out what a command would change, for whoever is asked to approve it. It never decides whether the command runs.
+pub trait Previewer: Send + Sync {
+    /// Has its own timeout; whatever it asks of the target is in the record. Cancel-safe: dropped, what it has tried is rolled
+    /// back by the target. What is in the way is in the answer, without any value.
+    fn preview<'a>(
+        &'a self,
+        engine: &'a Arc<crate::Engine>,
+        session: &'a SessionFacts,
+        command: &'a Command,
+        original: &'a Original,
+    ) -> BoxFuture<'a, Preview>;
+}
+/// What an approval is bound to: a keyed digest over who asks, where, as whom, and exactly what (invariant 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binding(pub [u8; 32]);
+
 /// A command that waits for a person.
 #[derive(Debug)]
 pub struct Hold {
     /// The session.
     pub session: Arc<SessionFacts>,
+    /// The command's number in it.
+    pub number: CommandNumber,
     /// The decision that holds it.
     pub decision: Decision,
-    /// The command's text, secrets replaced.
-    pub text: String,
+    /// The command as the record has it: secrets replaced, values veiled.
+    pub command: Command,
+    /// Of the command as it came.
+    pub binding: Binding,
 }
 
-/// An approval that was given.
-#[derive(Clone, Debug)]
-pub struct Approval {
+/// A question that people can answer. Dropped before anybody was told its id, it is withdrawn: nobody waits for it any more.
+pub struct Question {
     /// Its id.
     pub id: String,
+    /// Withdraws it when it is dropped.
+    pub asker: Box<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Question").field(&self.id).finish()
+    }
 }
 
 /// Why a hold did not end in an approval.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalError {
-    /// Nobody can approve: no approver is configured.
-    #[error("no approver is configured")]
+    /// Nobody can approve: nobody is in the groups that the rule names.
+    #[error("nobody can approve")]
     NobodyToAsk,
+    /// Whoever approves could not see all of what would run. The text says what is missing.
+    #[error("it cannot be shown whole: {0}")]
+    Unseen(String),
+    /// As many questions wait as may.
+    #[error("too many approvals are waited for")]
+    TooMany,
     /// It was refused.
-    #[error("the approver refused")]
-    Refused,
+    #[error("{id} was refused")]
+    Refused {
+        /// The approval.
+        id: String,
+        /// What the approver said; may be empty.
+        reason: String,
+    },
     /// The client cancelled or left while it waited.
     #[error("the wait was broken off")]
     Broken(crate::breaker::Broken),
     /// Still waiting; the id is for the client.
     #[error("approval {0} is pending")]
     Pending(String),
+    /// It is approved, and something that was sent together with it is not.
+    #[error("{0} is approved, and what was sent with it is not")]
+    Together(String),
+    /// It lapsed, was withdrawn, or another session has spent it.
+    #[error("{0} is over")]
+    Over(String),
+    /// What is decided now is not what was approved.
+    #[error("{0} was for other rules")]
+    Changed(String),
+    /// What is known of approvals cannot be read or written.
+    #[error("the state of approvals cannot be reached")]
+    Unreachable,
 }
 
-/// Asks a person.
+/// Asks people. All of it is cancel-safe: whatever is given up leaves an approval at most unspent or spent in vain, and never a
+/// command that runs without one.
 pub trait Approver: Send + Sync {
-    /// Waits for the answer. Dropping the future withdraws the question (cancel-safe).
-    fn approve<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<Approval, ApprovalError>>;
+    /// What an approval of this command would be bound to: of the command as it came, before anything of it is veiled.
+    fn binding(&self, session: &SessionFacts, command: &Command, decision: &Decision) -> Binding;
+    /// Asks, or joins the question that is open for the same binding. Does not wait for an answer.
+    fn ask<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<Question, ApprovalError>>;
+    /// Waits at most so many µs until the question is answered.
+    fn wait<'a>(&'a self, question: &'a Question, most_us: u64) -> BoxFuture<'a, Result<(), ApprovalError>>;
+    /// The client is about to be told of it: it stays open, for the same command to come again.
+    fn keep<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, ()>;
+    /// Spends the approval: of all who try, over all gateways, one succeeds. That it was spent is in the record's queue when
+    /// this returns.
+    fn spend<'a>(
+        &'a self,
+        hold: &'a Hold,
+        question: &'a Question,
+    ) -> BoxFuture<'a, Result<(), ApprovalError>>;
 }
 
 /// What is presented to a target.

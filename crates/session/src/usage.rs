@@ -165,13 +165,24 @@ impl Usage {
         Some(account)
     }
 
-    /// A place for one more session of this identity. `None`: there are too many identities.
-    pub(crate) fn seat(&self, identity: &Identity) -> Option<Seat> {
+    /// A place for one more session of this identity, of so many at most. Who gets none takes none, not for a moment: others
+    /// that come meanwhile are not refused for it.
+    pub(crate) fn seat(&self, identity: &Identity, most: Option<u64>) -> Result<Seat, NoSeat> {
         let id = identity.actor().map_or(identity.subject.as_str(), |link| link.id.as_str());
-        let account = self.account_of(id)?;
-        let number = account.sessions.fetch_add(1, SeqCst) + 1;
-        Some(Seat { account, number })
+        let account = self.account_of(id).ok_or(NoSeat::Crowded)?;
+        let one_more = |n: u64| most.is_none_or(|most| n < most).then_some(n + 1);
+        let before = account.sessions.fetch_update(SeqCst, SeqCst, one_more).map_err(|_| NoSeat::Full)?;
+        Ok(Seat { account, number: before + 1 })
     }
+}
+
+/// Why there is no place for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSeat {
+    /// There are too many identities.
+    Crowded,
+    /// The identity has as many sessions as it may have.
+    Full,
 }
 
 /// One session's place among those of its identity; given back when dropped.
@@ -396,6 +407,18 @@ mod tests {
 
     fn most(most: u64, limit: &str) -> Option<Most> {
         Some(Most { most, limit: Arc::from(limit), because: Arc::from("") })
+    }
+
+    #[test]
+    fn who_gets_no_seat_takes_none() {
+        let identity = crate::fake::identity();
+        let usage = Usage::default();
+        let first = usage.seat(&identity, Some(1)).unwrap();
+        assert!(matches!(usage.seat(&identity, Some(1)), Err(NoSeat::Full)));
+        let second = usage.seat(&identity, None).unwrap();
+        assert_eq!(second.number, 2, "the one that was refused was no third");
+        drop((first, second));
+        assert!(usage.seat(&identity, Some(1)).is_ok());
     }
 
     fn purse(usage: &Usage, id: &str) -> Purse {

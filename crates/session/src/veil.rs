@@ -28,7 +28,7 @@ pub(crate) fn veil(command: &mut Command, values: &dyn Values) {
         command.text = text;
         veil_tables(command, values, &mut found);
     }
-    for said in [&mut command.parameters, &mut command.names] {
+    for said in [&mut command.parameters, &mut command.claims, &mut command.names] {
         if said.is_absent() {
             continue;
         }

@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
+use firsthand_model::command::Step;
 use firsthand_model::event::Event;
 use firsthand_model::identity::ClientFacts;
 use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::target::{Durability, Mode};
 use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, FakeLog, Fakes, command, fakes, target};
-use firsthand_session::port::{Approval, ApprovalError, BoxFuture};
+use firsthand_session::port::{ApprovalError, BoxFuture};
 use firsthand_session::{Answer, Completed, Permit, RefusalKind, Session, Wanted};
 
 struct Flag(AtomicBool);
@@ -181,9 +182,12 @@ fn a_log_that_stops_while_a_batch_waits_refuses_all_of_it() {
 
 #[test]
 fn holds_end_by_answer_by_cancel_or_by_leaving() {
-    let cases: [(Result<Answered, Broken>, Option<RefusalKind>); 7] = [
-        (Ok(Ok(Approval { id: "ap-1".to_owned() })), None),
-        (Ok(Err(ApprovalError::Refused)), Some(RefusalKind::Denied)),
+    let refused = ApprovalError::Refused { id: "ap-1".to_owned(), reason: "not today".to_owned() };
+    let cases: [(Result<Answered, Broken>, Option<RefusalKind>); 9] = [
+        (Ok(Ok(())), None),
+        (Ok(Err(refused)), Some(RefusalKind::Denied)),
+        (Ok(Err(ApprovalError::Over("ap-1".to_owned()))), Some(RefusalKind::Denied)),
+        (Ok(Err(ApprovalError::Unreachable)), Some(RefusalKind::Unavailable)),
         (Ok(Err(ApprovalError::NobodyToAsk)), Some(RefusalKind::Denied)),
         (Ok(Err(ApprovalError::Pending("ap-2".to_owned()))), Some(RefusalKind::Pending)),
         (Err(Broken::Cancelled), Some(RefusalKind::Cancelled)),
@@ -202,7 +206,101 @@ fn holds_end_by_answer_by_cancel_or_by_leaving() {
         let Poll::Ready(answers) = poll(&mut asked) else { panic!("{answer:?}") };
         assert_eq!(answers[0].as_ref().err().map(|r| r.kind), kind, "{answer:?}");
         assert_eq!(f.log.words()[1], "decided 1 hold", "{answer:?}");
+        let approval = f.log.with(|events| match &events[1] {
+            Event::CommandDecided(e) => (e.permitted, e.approval.clone()),
+            _ => unreachable!(),
+        });
+        let run = kind.is_none();
+        assert_eq!(approval, (run, run.then(|| "ap-1".to_owned())), "{answer:?}");
+        let words = f.approver.words();
+        let last = words.last().unwrap();
+        let kept = kind == Some(RefusalKind::Pending);
+        let expected = if run {
+            "spend ap-1"
+        } else if kept {
+            "keep ap-1"
+        } else {
+            "withdraw ap-1"
+        };
+        assert_eq!(last, expected, "{answer:?}: {words:?}");
     }
+}
+
+/// What was approved is decided once more before it runs, with the command as it came.
+#[test]
+fn what_was_approved_runs_only_as_it_was_approved() {
+    type Change = fn(&Fakes);
+    let cases: [(&str, Change, &str, &str); 4] = [
+        ("nothing", |_| {}, "permit", "spend ap-1"),
+        ("the rules", |f| f.approver.binds_otherwise(), "Denied hold", "withdraw ap-1"),
+        ("the token", |f| f.identity.revoke(), "Denied deny", "withdraw ap-1"),
+        (
+            "somebody else spent it",
+            |f| f.approver.spends_nothing(ApprovalError::Over("ap-1".to_owned())),
+            "Denied hold",
+            "withdraw ap-1",
+        ),
+    ];
+    for (what, change, expected, word) in cases {
+        let (f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+        // Veiled for the approver: what is decided again is not.
+        let mut asked = submit(&session, &["DELETE HOLD ada@example.com TEXTS"]);
+        assert!(poll(&mut asked).is_pending());
+        change(&f);
+        f.approver.answer(Ok(()));
+        let Poll::Ready(answers) = poll(&mut asked) else { panic!("{what}") };
+        let verdict = f.log.words()[1].rsplit(' ').next().unwrap().to_owned();
+        let came = match &answers[0] {
+            Ok(_) => "permit".to_owned(),
+            Err(refusal) => format!("{:?} {verdict}", refusal.kind),
+        };
+        assert_eq!(came, expected, "{what}");
+        assert_eq!(f.approver.words().last().unwrap(), word, "{what}");
+        f.log.with(|events| match &events[1] {
+            Event::CommandDecided(e) => {
+                assert!(!e.command.text.contains("ada@"), "{what}: {}", e.command.text)
+            }
+            _ => unreachable!(),
+        });
+    }
+}
+
+/// Who approves sees all that was sent together; none of it runs, and no approval of it is spent, before all is approved.
+#[test]
+fn what_is_sent_together_is_asked_together_and_runs_together() {
+    let texts = ["SELECT 1", "DELETE HOLD a", "SELECT 2", "UPDATE HOLD b"];
+    let (f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+    let mut asked = submit(&session, &texts);
+    assert!(poll(&mut asked).is_pending());
+    assert_eq!(f.approver.words(), ["ask ap-1 #2", "ask ap-2 #4"]);
+    f.approver.answer(Ok(()));
+    assert!(poll(&mut asked).is_pending(), "the second one is not approved");
+    f.approver.ends_waits();
+    let Poll::Ready(answers) = poll(&mut asked) else { panic!("the wait is over") };
+    let kinds: Vec<_> = answers.iter().map(|a| a.as_ref().err().map(|r| r.kind)).collect();
+    let pending = Some(RefusalKind::Pending);
+    assert_eq!(kinds, [None, pending, None, pending]);
+    assert!(!f.approver.words().iter().any(|w| w.starts_with("spend")), "{:?}", f.approver.words());
+    drop(answers);
+    // Both are approved when they come again.
+    let mut again = submit(&session, &texts);
+    f.approver.answers_all(Ok(()));
+    let Poll::Ready(answers) = poll(&mut again) else { panic!("all is approved") };
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let words = f.approver.words();
+    assert_eq!(words[words.len() - 2..], ["spend ap-3", "spend ap-4"]);
+}
+
+/// Nothing runs when a statement is only prepared, so nobody is asked; when it runs, somebody is.
+#[test]
+fn what_is_only_prepared_waits_for_nobody() {
+    let (f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+    let mut prepared = command("DELETE HOLD");
+    prepared.step = Step::Prepare;
+    let mut asked: Answers = Box::pin(session.submit(vec![prepared]));
+    let Poll::Ready(answers) = poll(&mut asked) else { panic!("it waits") };
+    assert!(answers[0].is_ok() && f.approver.words().is_empty());
+    assert!(poll(&mut submit(&session, &["DELETE HOLD"])).is_pending());
 }
 
 #[test]
@@ -211,7 +309,7 @@ fn a_held_command_whose_session_ends_is_recorded_and_never_runs() {
     let mut asked = submit(&session, &["SELECT 1", "DELETE HOLD", "SELECT 2"]);
     assert!(poll(&mut asked).is_pending());
     drop(asked);
-    f.approver.answer(Ok(Approval { id: "ap-1".to_owned() }));
+    f.approver.answer(Ok(()));
     let mut words = f.log.words();
     words.sort();
     assert_eq!(words, ["abandoned 1 session-ended", "decided 1 allow", "decided 2 hold", "opened"]);
@@ -289,7 +387,7 @@ impl Seed {
 }
 
 /// What an approver answers.
-type Answered = Result<Approval, ApprovalError>;
+type Answered = Result<(), ApprovalError>;
 
 /// A batch that waits, and its texts.
 type Asked = (Answers, Vec<&'static str>);
@@ -320,7 +418,7 @@ fn step(seed: &mut Seed, f: &Fakes, session: &Session, world: &mut World) {
             world.asking = Some((submit(session, &texts), texts));
         }
         2 => f.log.sync(),
-        3 => f.approver.answer(Ok(Approval { id: "ap".to_owned() })),
+        3 => f.approver.answer(Ok(())),
         4 => session.break_hold(Broken::Cancelled),
         5 => {
             let disks = [Disk::ByHand, Disk::ByHand, Disk::Full, Disk::Stopped];

@@ -33,6 +33,40 @@ pub fn explain(catalog: &Arc<Catalog>, start: &Start, setup: &[String], text: &s
     })
 }
 
+/// A text of one statement, and the session that it would meet.
+#[derive(Clone, Debug)]
+pub struct Meant {
+    /// What it does; `facts` is there.
+    pub shape: Arc<Shape>,
+    /// The statement itself.
+    pub text: String,
+    /// The role in force.
+    pub role: String,
+    /// What the session has set; `None`: not all of it can be told.
+    pub settings: Option<Vec<(String, String)>>,
+    /// A transaction block is open.
+    pub in_transaction: bool,
+}
+
+/// As [`explain`], for a text of one statement; `None`: it is not one.
+pub fn meant(catalog: &Arc<Catalog>, start: &Start, setup: &[String], text: &str) -> Option<Meant> {
+    let work = || {
+        let mut state = SessionState::new(start.clone(), Arc::clone(catalog));
+        for statement in setup {
+            judge(&mut state, statement);
+        }
+        let (role, settings, in_transaction) =
+            (state.role().to_owned(), state.settings_in_force(), state.in_transaction());
+        let mut judged = judge(&mut state, text);
+        let only = judged.pop().filter(|_| judged.is_empty())?;
+        Some(Meant { shape: only.shape, text: only.text, role, settings, in_transaction })
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        thread.ok().and_then(|thread| thread.join().ok()).flatten()
+    })
+}
+
 /// Judges a text and lets each of its statements change the state, as if it had succeeded.
 pub fn judge(state: &mut SessionState, text: &str) -> Vec<Explained> {
     let mut out = Vec::new();

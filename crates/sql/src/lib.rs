@@ -25,6 +25,7 @@
 mod analysis;
 mod cache;
 pub mod catalog;
+mod comments;
 mod copying;
 mod cost;
 pub mod explain;
@@ -47,11 +48,12 @@ pub use analysis::{
     Statement, TEXT_BYTES_MAX, UNPARSED, Unparsed, analyze, is_large, parse_cost,
 };
 pub use cache::{Analyzer, SET_BYTES_MAX, SETS, WAYS};
+pub use comments::{CLAIM_NAME_MAX, CLAIM_VALUE_MAX, CLAIMS_COMMENT_MAX, CLAIMS_MAX, Claims, claims};
 pub use copying::{CopyForm, CopyOptions, copy_options};
 pub use returning::{Action, Change, Changes, Target, quoted, with_returning};
 pub use secrets::{
-    Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, mask, mask_connection, mask_message,
-    mask_report, may_hold_secret,
+    Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, SecretParameters, mask, mask_all,
+    mask_connection, mask_message, mask_report, may_hold_secret,
 };
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};
 pub use walk::TABLES_CUT;

@@ -326,6 +326,19 @@ impl SessionState {
         Path { schemas, temporary_at: temporary_at.unwrap_or(0), certain }
     }
 
+    /// What this session has set, and `search_path`, for another connection that is to read a text in the same way. `None`: not
+    /// all of it can be told.
+    pub fn settings_in_force(&self) -> Option<Vec<(String, String)>> {
+        let path = self.now.search_path.as_ref().filter(|_| self.is_certain())?;
+        let path: Vec<String> = path.iter().map(|name| crate::quoted(name)).collect();
+        let mut all = vec![("search_path".to_owned(), path.join(", "))];
+        for (name, value) in &self.now.settings {
+            all.push((name.clone(), value.clone()?));
+        }
+        all.sort();
+        Some(all)
+    }
+
     /// The role in force.
     pub fn role(&self) -> &str {
         self.now.role.as_deref().unwrap_or(&self.now.session_user)
@@ -503,7 +516,11 @@ impl SessionState {
             }
             (_, Setting::Default) => drop(self.now.settings.remove(name)),
             _ if self.now.settings.len() < SETTINGS_MAX || self.now.settings.contains_key(name) => {
-                self.now.settings.insert(name.to_owned(), first);
+                let whole = match value {
+                    Setting::To(list) => Some(list.join(", ")),
+                    Setting::Default | Setting::Unknown => None,
+                };
+                self.now.settings.insert(name.to_owned(), whole);
             }
             _ => self.now.uncertain = true,
         }

@@ -21,6 +21,30 @@ fn table_of_secrets() {
     assert!(wrong.is_empty(), "{} cases differ; now:\n\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Parameters stand for strings: those that would be taken out are secrets.
+#[test]
+fn parameters_in_a_secrets_place_are_secrets() {
+    for (text, want) in [
+        ("select crypt($1, gen_salt('bf'))", &[1][..]),
+        ("insert into u (name, password) values ($1, crypt($2::text, gen_salt('bf', 8)))", &[2]),
+        ("select id from u where name = $1 and password = crypt($2, password)", &[2]),
+        ("select crypt(trim(both from ($3)), $2), $1", &[3]),
+        ("select set_config('app.api_key', $1, $2)", &[1]),
+        ("select set_config('app.tenant', $1, true)", &[]),
+        ("select pgp_sym_encrypt($1, $2), hmac($3, $4, 'sha256')", &[2, 4]),
+        ("select vault.create_secret($1, $2)", &[1]),
+        ("select * from login(name => $1, password => $2)", &[2]),
+        ("select f(secret := $64), $65", &[64, 65]),
+        ("update users set password = $1 where token = $2", &[]),
+        ("do 'begin perform crypt($1, gen_salt(''bf'')); end'", &[]),
+        ("select $1, 'key'", &[]),
+    ] {
+        let found = firsthand_sql::mask_all(text).1;
+        let found: Vec<usize> = (1..=65).filter(|n| found.has(n - 1)).collect();
+        assert_eq!(found, want, "{text}");
+    }
+}
+
 #[test]
 fn messages_lose_what_the_text_lost() {
     let masked = mask("ALTER ROLE r PASSWORD 'ge'heim x' SELEC").unwrap();

@@ -13,14 +13,14 @@ use super::token::{Pseudonym, State, Token};
 /// Identities by the tokens that Firsthand issued.
 pub struct TokenIdentity {
     store: Arc<TokenStore>,
-    pseudonym: Box<Pseudonym>,
+    pseudonym: Arc<Pseudonym>,
     proven: Proven,
 }
 
 impl TokenIdentity {
     /// Over this store; `pseudonym` makes the ids that stand in leaves.
     #[must_use]
-    pub fn new(store: Arc<TokenStore>, pseudonym: Box<Pseudonym>) -> Self {
+    pub fn new(store: Arc<TokenStore>, pseudonym: Arc<Pseudonym>) -> Self {
         Self { store, pseudonym, proven: Proven::default() }
     }
 
@@ -34,6 +34,7 @@ impl TokenIdentity {
             subject,
             targets: token.targets.clone(),
             roles: token.roles.clone(),
+            ..Identity::default()
         })
     }
 }
@@ -81,6 +82,7 @@ impl IdentityProvider for TokenIdentity {
                     Err(IdentityError::Unknown)
                 }
             },
+            Proof::Bearer { .. } => Err(IdentityError::Unknown),
             Proof::Failed { login } => match snapshot.by_name(login) {
                 Some(_) => Err(IdentityError::Proof),
                 None => Err(IdentityError::Unknown),
@@ -130,7 +132,7 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let store = Arc::new(TokenStore::open(dir.path()).unwrap());
-            let pseudonym = Box::new(|kind: IdentityKind, name: &str| format!("{}-{name}", kind.word()));
+            let pseudonym = Arc::new(|kind: IdentityKind, name: &str| format!("{}-{name}", kind.word()));
             let provider = TokenIdentity::new(Arc::clone(&store), pseudonym);
             Self { _dir: dir, store, provider }
         }

@@ -204,6 +204,14 @@ pub enum BadToken {
     Ttl(u64),
 }
 
+/// Whether a token may have this login name.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let starts = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    starts && name.len() <= NAME_BYTES_MAX && name.chars().all(fits)
+}
+
 impl NewToken {
     /// One that names somebody and opens nothing yet.
     #[must_use]
@@ -217,9 +225,7 @@ impl NewToken {
     /// # Errors
     /// See [`BadToken`].
     pub fn check(&self) -> Result<(), BadToken> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let starts = self.name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
-        if !starts || self.name.len() > NAME_BYTES_MAX || !self.name.chars().all(fits) {
+        if !is_name(&self.name) {
             return Err(BadToken::Name(self.name.chars().take(NAME_BYTES_MAX).collect()));
         }
         if self.on_behalf_of.as_ref().is_some_and(|who| {

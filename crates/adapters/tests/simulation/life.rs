@@ -22,9 +22,7 @@ use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::{MonoMicros, UnixMicros};
 use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, FakeApprover, command, fakes, target};
-use firsthand_session::port::{
-    Approval, ApprovalError, BoxFuture, Clock, Ids, Need, Proof, Recorder, Ticket, Waiting,
-};
+use firsthand_session::port::{ApprovalError, BoxFuture, Clock, Ids, Need, Proof, Recorder, Ticket, Waiting};
 use firsthand_session::secret::Secret;
 use firsthand_session::{
     Admission, Answer, Bound, Engine, Permit, Refusal, RefusalKind, RowsPiece, Session, Wanted,
@@ -156,8 +154,8 @@ impl<'a> Life<'a> {
             9..=11 => self.end(seat),
             12 => {
                 let refused = self.random.one_in(2);
-                let approval = Approval { id: "ap-1".to_owned() };
-                self.approver.answer(if refused { Err(ApprovalError::Refused) } else { Ok(approval) });
+                let no = ApprovalError::Refused { id: "ap-1".to_owned(), reason: String::new() };
+                self.approver.answer(if refused { Err(no) } else { Ok(()) });
             }
             13 => self.note(seat),
             14 => self.close(seat, "client"),

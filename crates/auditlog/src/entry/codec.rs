@@ -171,7 +171,7 @@ impl Codec for EventCodec {
                 | Event::TransactionEnded(_),
             ) => return None,
             (Some(facts), _) => self.session_keys(facts),
-            (None, Event::Administered(_)) => Arc::clone(&self.admin),
+            (None, Event::Administered(_) | Event::Approval(_)) => Arc::clone(&self.admin),
             (None, _) => Arc::clone(&self.gateway),
         };
         Some(&self.given.keys)
@@ -287,7 +287,7 @@ mod tests {
                 login: "ada".to_owned(),
                 subject: subject.to_owned(),
                 targets: vec![],
-                roles: vec![],
+                ..Identity::default()
             }),
             target: String::new(),
             database: String::new(),

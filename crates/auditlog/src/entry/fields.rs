@@ -23,6 +23,8 @@ pub(crate) struct ChangeFields<'a> {
     pub(crate) verdict: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) approval: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) step: Cow<'a, str>,
     pub(crate) refused: bool,
 }
 
@@ -33,13 +35,15 @@ impl<'a> ChangeFields<'a> {
 
     /// Whether an intent was given leave to run.
     pub(crate) fn permitted(&self) -> bool {
-        permitted(&self.verdict, &self.mode, &self.approval, self.refused)
+        permitted((&self.verdict, &self.step), &self.mode, &self.approval, self.refused)
     }
 }
 
 /// A refusal in spite of `mode` is said by itself; everything else follows from what is there.
-fn permitted(verdict: &str, mode: &str, approval: &str, refused: bool) -> bool {
-    !refused && (verdict == "allow" || mode == "observe" || verdict == "hold" && !approval.is_empty())
+/// Of what is held, only running it needs an approval: nothing runs when a statement is prepared.
+fn permitted((verdict, step): (&str, &str), mode: &str, approval: &str, refused: bool) -> bool {
+    let held_leave = verdict == "hold" && (!approval.is_empty() || step == "prepare");
+    !refused && (verdict == "allow" || mode == "observe" || held_leave)
 }
 
 /// The fields of a leaf. Absent ones are empty, as `docs/record.md` says.
@@ -87,6 +91,8 @@ pub struct Fields<'a> {
     pub effects: Vec<Cow<'a, str>>,
     /// Tables named.
     pub tables: Vec<Cow<'a, str>>,
+    /// What their names mean, where that is not what is written.
+    pub resolved: Vec<Cow<'a, str>>,
     /// Tables that did not fit.
     #[serde(deserialize_with = "optional_count")]
     pub tables_more: Option<u64>,
@@ -102,9 +108,15 @@ pub struct Fields<'a> {
     /// The policy's version.
     #[serde(borrow)]
     pub policy: Cow<'a, str>,
-    /// The approval spent.
+    /// The approval spent, or that an entry is about.
     #[serde(borrow)]
     pub approval: Cow<'a, str>,
+    /// People whose approval is needed.
+    #[serde(deserialize_with = "optional_count")]
+    pub quorum: Option<u64>,
+    /// People who have given theirs.
+    #[serde(deserialize_with = "optional_count")]
+    pub given: Option<u64>,
     /// `run` or `prepare`.
     #[serde(borrow)]
     pub step: Cow<'a, str>,
@@ -273,7 +285,7 @@ impl<'a> Fields<'a> {
 
     /// Whether an intent was given leave to run.
     pub fn permitted(&self) -> bool {
-        permitted(&self.verdict, &self.mode, &self.approval, self.refused)
+        permitted((&self.verdict, &self.step), &self.mode, &self.approval, self.refused)
     }
 
     /// Microseconds since 1970; 0 when there is no readable time.

@@ -97,6 +97,12 @@ pub(crate) const fn of_refusal(e: &AdmissionRefused) -> &'static str {
 /// All kinds that today's gateway writes, by name.
 pub const KINDS: &[Kind] = &[
     apart(
+        "admin.approval_differs",
+        "When a gateway started, an approval in the state was not as the record says.",
+        &[BY, facts(parts::APPROVAL_DIFFERS)],
+        &[BY_NAME, CUT, long_facts(parts::APPROVAL_DIFFERS)],
+    ),
+    apart(
         "admin.reloaded",
         "The configuration was read again.",
         &[BY, facts(parts::RELOADED)],
@@ -115,6 +121,54 @@ pub const KINDS: &[Kind] = &[
         &[BY, facts(parts::ASKED_BY_HAND)],
         &[BY_NAME, CUT, long_facts(parts::ASKED_BY_HAND)],
     ),
+    Kind {
+        name: "approval.asked",
+        means: "A held command waits for people. The same command that comes again, in whatever session of the same identity, asks \
+                nothing new while this is open.",
+        of_session: true,
+        leaf: &[
+            APPROVAL,
+            CMD,
+            field("digest", Text, "What it is bound to: a keyed digest."),
+            QUORUM,
+            RULE_HELD,
+        ],
+        payload: &[
+            CUT,
+            PARAMETERS,
+            field("reason", Text, "The operator's sentence of the rule."),
+            field("text", Text, "The text, secrets replaced."),
+        ],
+    },
+    apart(
+        "approval.expired",
+        "Nobody answered in time, or what was given was not spent in time.",
+        &[APPROVAL, CMD_ASKED, QUORUM, RULE_HELD, SID_ASKED],
+        &[],
+    ),
+    apart(
+        "approval.given",
+        "A person approved it. It can be spent once as many have as it needs.",
+        ANSWERED,
+        &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
+    ),
+    apart("approval.refused", "A person refused it.", ANSWERED, &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY]),
+    Kind {
+        name: "approval.spent",
+        means: "An approval was used up by the command whose `command.decided` follows. Where none follows, it was spent in vain: \
+                the command did not run.",
+        of_session: true,
+        leaf: &[APPROVAL, CMD, QUORUM, RULE_HELD],
+        payload: &[],
+    },
+    Kind {
+        name: "approval.withdrawn",
+        means: "Nobody waits for it any more, and no client was told of it: its session was cancelled or ended. Without `who`, the \
+                session that asked first was another one.",
+        of_session: true,
+        leaf: &[APPROVAL, CMD_ASKED, QUORUM, RULE_HELD],
+        payload: &[],
+    },
     Kind {
         name: "command.abandoned",
         means: "A permitted command will have no answer of the target.",
@@ -231,6 +285,11 @@ pub const KINDS: &[Kind] = &[
                 True,
                 "It was not run although `mode` is `observe`: nobody may run what its caller gave up.",
             ),
+            field(
+                "resolved",
+                Texts,
+                "What names in `tables` mean, as `schema.name`, where that is known (`[policy]`) and not what is written.",
+            ),
             field("rule", Text, "The rule that decided."),
             field("step", Text, "`run`, or `prepare` for a statement that was only prepared."),
             field("tables", Texts, "Tables named in it, as written."),
@@ -241,6 +300,7 @@ pub const KINDS: &[Kind] = &[
             field("via", Text, "The protocol's way of asking: `simple`, `extended`, …"),
         ],
         payload: &[
+            CLAIMS,
             CUT,
             NAMES,
             PARAMETERS,
@@ -359,8 +419,28 @@ pub const KINDS: &[Kind] = &[
         name: "session.opened",
         means: "A session began: somebody was admitted to a target.",
         of_session: true,
-        leaf: &[COVERAGE, METHOD, PROTO, field("server", Text, "The target's version as it says."), TLS],
-        payload: &[ADDRESS, CLAIMS, CUT, LOGIN, LINK_NAMES, PASSED_ON],
+        leaf: &[
+            COVERAGE,
+            field(
+                "ends",
+                Time,
+                "When the token ends that an issuer vouches for: nothing is allowed after that.",
+            ),
+            field("issuer", Text, "The issuer of the token; absent: Firsthand itself."),
+            METHOD,
+            PROTO,
+            field("server", Text, "The target's version as it says."),
+            TLS,
+        ],
+        payload: &[
+            ADDRESS,
+            CLAIMS,
+            CUT,
+            field("groups", Texts, "The groups that the issuer says it is in, each as `ISSUER/GROUP`."),
+            LOGIN,
+            LINK_NAMES,
+            PASSED_ON,
+        ],
     },
     apart(
         "session.refused",
@@ -383,9 +463,9 @@ pub const KINDS: &[Kind] = &[
     log(
         "target.asked",
         "The gateway itself asked a target, over a connection of its own: what a database defines (its questions are always the \
-         same), how many rows the command behind this entry is estimated to touch (EXPLAIN of its text), what tables are that are \
-         written to (asked with each write, and told once for each table and connection), or which rows transactions have changed \
-         (asked as long as one is open, and told once for each connection).",
+         same), how many rows the command behind this entry is estimated to touch (EXPLAIN of its text), what a held command \
+         would change (its text is run in a transaction that is rolled back), what tables are that are written to (asked with each write, and told once for each table and connection), which rows transactions have changed \
+         (asked as long as one is open, and told once for each connection), or to end a backend that does not stop.",
         &[of_log(parts::ASKED), FACTS_CUT],
     ),
     Kind {
@@ -450,6 +530,26 @@ pub const KINDS: &[Kind] = &[
     },
 ];
 
+const APPROVAL: Field = field("approval", Text, "The approval's id.");
+const CMD_ASKED: Field = field("cmd", Number, "The command that asked first.");
+const SID_ASKED: Field = field("sid", Text, "The session that asked first.");
+const QUORUM: Field = field("quorum", Number, "People whose approval it needs, over all groups.");
+const RULE_HELD: Field = field("rule", Text, "The rule that holds the command.");
+const REASON_BY: Field = field("reason", Text, "What they said.");
+const ANSWERED: &[Field] = &[
+    APPROVAL,
+    BY,
+    CHAIN,
+    CMD_ASKED,
+    field("given", Number, "People who have approved it by now."),
+    METHOD_BY,
+    PROTO_BY,
+    QUORUM,
+    RULE_HELD,
+    SID_ASKED,
+    TLS_BY,
+];
+
 const FROM: Field =
     field("from", Number, "The first of its commands in the session that may have changed something.");
 const TO: Field = field("to", Number, "The last of them.");
@@ -460,18 +560,7 @@ const XID: Field = field(
 );
 
 /// Kinds whose names are taken for what later versions will write.
-pub const RESERVED: &[&str] = &[
-    "approval.asked",
-    "approval.expired",
-    "approval.given",
-    "approval.refused",
-    "approval.spent",
-    "grant.*",
-    "log.erased",
-    "log.key",
-    "log.pruned",
-    "record.exported",
-];
+pub const RESERVED: &[&str] = &["grant.*", "log.erased", "log.key", "log.pruned", "record.exported"];
 
 /// The kind of this name, if it is known.
 pub fn kind(name: &str) -> Option<&'static Kind> {

@@ -3,6 +3,7 @@
 //! Every function writes its keys in ascending order; `Object` checks that in debug builds. Names and meanings of all
 //! keys stand in `kinds.rs`.
 
+mod approval;
 mod transaction;
 
 use firsthand_model::command::{Command, Shape};
@@ -13,10 +14,11 @@ use firsthand_model::event::{
 use firsthand_model::id::SessionId;
 use firsthand_model::json::{Object, write_hex, write_string, write_u64};
 use firsthand_model::session::SessionFacts;
+use firsthand_model::statement::Relation;
 use firsthand_model::target::{Durability, Mode};
 
-use super::limits::{COVERAGE_KEPT, FACTS_BYTES_KEPT, TABLES_BYTES_KEPT};
-use super::moment::TimeText;
+use super::limits::{COVERAGE_KEPT, FACTS_BYTES_KEPT, RESOLVED_BYTES_KEPT, TABLES_BYTES_KEPT};
+use super::moment::{TimeText, rfc3339};
 use super::session_text::{SessionText, kept, write_chain, write_link};
 use super::{Sealing, Stamp, base64};
 
@@ -42,6 +44,7 @@ pub(super) fn write(event: &Event, common: &mut Common<'_>, out: &mut Vec<u8>) {
         Event::CommandCompleted(e) => completed(e, common, out),
         Event::CommandAbandoned(e) => abandoned(e, common, out),
         Event::Stream(e) => stream(e, common, out),
+        Event::Approval(e) => approval::write(e, common, out),
         Event::Refused(e) => refused(e, common, out),
         Event::Administered(e) => administered(e, common, out),
         Event::Log(e) => log(e, common, out),
@@ -132,6 +135,12 @@ fn opened(e: &SessionOpened, common: &mut Common<'_>, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
     coverage(&mut o, e.coverage.iter().copied());
     durability(&mut o, &e.facts);
+    if let (Some(ends), Some(_)) = (e.facts.identity.expires, &e.facts.identity.issuer) {
+        o.string("ends", &rfc3339(ends.0));
+    }
+    if let Some(issuer) = &e.facts.identity.issuer {
+        o.string("issuer", kept(issuer));
+    }
     o.string("k", "session.opened");
     o.string("method", e.client.method);
     common.place(&mut o, Some(&e.facts));
@@ -224,6 +233,7 @@ fn decided(e: &CommandDecided, common: &mut Common<'_>, out: &mut Vec<u8>) {
     if !e.permitted && e.facts.mode == Mode::Observe {
         o.boolean("refused", true);
     }
+    resolved(&mut o, shape);
     o.string("rule", kept(&e.decision.rule));
     session(&mut o, &text);
     o.string("step", step.word());
@@ -281,6 +291,39 @@ fn tables(o: &mut Object<'_>, tables: &[String]) {
     if listed < tables.len() {
         o.number("tables_more", (tables.len() - listed) as u64);
     }
+}
+
+/// `resolved`: what the names in `tables` mean, where that is known and not what is written.
+fn resolved(o: &mut Object<'_>, shape: &Shape) {
+    let Some(facts) = &shape.facts else { return };
+    let listed = |it: &&Relation| {
+        let Relation { written, schema, name, .. } = *it;
+        let same =
+            written.strip_prefix(schema.as_str()).and_then(|rest| rest.strip_prefix('.')) == Some(name);
+        // A name that the list does not have was taken out of it.
+        !schema.is_empty() && !same && shape.tables.contains(written)
+    };
+    let is_read = |it: &Relation| facts.reads.iter().any(|r| (&r.schema, &r.name) == (&it.schema, &it.name));
+    let written = facts.writes.iter().filter(|it| !is_read(it));
+    let mut all = facts.reads.iter().chain(written).filter(listed).peekable();
+    if all.peek().is_none() {
+        return;
+    }
+    let out = o.key("resolved");
+    let start = out.len();
+    out.push(b'[');
+    for it in all {
+        let before = out.len();
+        if before > start + 1 {
+            out.push(b',');
+        }
+        write_string(out, kept(&format!("{}.{}", it.schema, it.name)));
+        if out.len() - start > RESOLVED_BYTES_KEPT {
+            out.truncate(before);
+            break;
+        }
+    }
+    out.push(b']');
 }
 
 fn rows(e: &CommandRows, common: &mut Common<'_>, out: &mut Vec<u8>) {

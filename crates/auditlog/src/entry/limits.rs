@@ -12,6 +12,9 @@ pub(crate) const CHAIN_LINKS_KEPT: usize = 8;
 /// Rendered bytes of the list of tables in a leaf; more are counted.
 pub(crate) const TABLES_BYTES_KEPT: usize = 4 << 10;
 
+/// Rendered bytes of what the names in that list mean: for searches, which find the rest as it is written.
+pub(crate) const RESOLVED_BYTES_KEPT: usize = 2 << 10;
+
 /// Words of coverage in a leaf.
 pub(crate) const COVERAGE_KEPT: usize = 16;
 
@@ -33,3 +36,5 @@ pub(crate) const SHORT_TEXT_KEPT: usize = 8 << 10;
 
 /// Claims kept of a session; clients send two or three.
 pub(crate) const CLAIMS_KEPT: usize = 32;
+/// Groups kept of a session: as many as are accepted of a token.
+pub(crate) const GROUPS_KEPT: usize = 256;

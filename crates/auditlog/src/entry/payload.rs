@@ -4,16 +4,16 @@
 //! Whatever does not fit under the limits is left out or cut, and named in `cut`: an entry is never refused for its size.
 
 use firsthand_model::event::{
-    Administered, AdmissionRefused, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed,
-    SessionNoted, SessionOpened,
+    Administered, AdmissionRefused, ApprovalEvent, CommandCompleted, CommandDecided, CommandRows, Event,
+    SessionClosed, SessionNoted, SessionOpened,
 };
 use firsthand_model::identity::Link;
 use firsthand_model::json::{Json, Object, write_hex, write_string};
 
 use super::leaf::is_clean_tag;
 use super::limits::{
-    CHAIN_LINKS_KEPT, CLAIMS_KEPT, FACTS_BYTES_KEPT, ROWS_SECTION_MAX, SECTION_BYTES_MAX, SHORT_TEXT_KEPT,
-    TEXT_RENDERED_MAX,
+    CHAIN_LINKS_KEPT, CLAIMS_KEPT, FACTS_BYTES_KEPT, GROUPS_KEPT, ROWS_SECTION_MAX, SECTION_BYTES_MAX,
+    SHORT_TEXT_KEPT, TEXT_RENDERED_MAX,
 };
 use super::session_text::cut;
 
@@ -30,6 +30,7 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
         Event::CommandCompleted(e) => completed(e, out),
         Event::Refused(e) => refused(e, out),
         Event::Administered(e) => administered(e, out),
+        Event::Approval(e) => approval(e, out),
         Event::CommandAbandoned(_)
         | Event::Stream(_)
         | Event::Log(_)
@@ -78,7 +79,25 @@ fn opened(e: &SessionOpened, out: &mut Vec<u8>) {
         }
         list.push(b']');
     }
-    cut_list(&mut o, &[("claims", e.claims.len() <= CLAIMS_KEPT), ("parameters", fits(&e.parameters))]);
+    let groups = &e.facts.identity.groups;
+    cut_list(
+        &mut o,
+        &[
+            ("claims", e.claims.len() <= CLAIMS_KEPT),
+            ("groups", groups.len() <= GROUPS_KEPT),
+            ("parameters", fits(&e.parameters)),
+        ],
+    );
+    if !groups.is_empty() {
+        let list = o.key("groups");
+        let mut before = b'[';
+        for group in groups.iter().take(GROUPS_KEPT) {
+            list.push(before);
+            before = b',';
+            write_string(list, short(group));
+        }
+        list.push(b']');
+    }
     o.string("login", short(&e.facts.identity.login));
     names(&mut o, &e.facts.identity.chain);
     section(&mut o, "parameters", &e.parameters);
@@ -125,9 +144,11 @@ fn decided(e: &CommandDecided, out: &mut Vec<u8>) {
     let command = &e.command;
     let text = renderable(&command.text);
     let mut o = Object::open(out);
+    section(&mut o, "claims", &command.claims);
     cut_list(
         &mut o,
         &[
+            ("claims", fits(&command.claims)),
             ("names", fits(&command.names)),
             ("parameters", fits(&command.parameters)),
             ("text", text.len() == command.text.len()),
@@ -254,6 +275,32 @@ fn refused(e: &AdmissionRefused, out: &mut Vec<u8>) {
         names(&mut o, &by.chain);
     }
     o.string("target", short(&e.target));
+    o.close();
+}
+
+fn approval(e: &ApprovalEvent, out: &mut Vec<u8>) {
+    if e.by.is_none() && e.text.is_empty() && e.reason.is_empty() {
+        return;
+    }
+    let text = renderable(&e.text);
+    let mut o = Object::open(out);
+    if let Some(client) = e.by.as_ref().and_then(|by| by.client.as_ref()) {
+        o.string("address", short(&client.address));
+    }
+    if let Some(by) = &e.by {
+        o.string("by", short(&by.link.name));
+    }
+    cut_list(&mut o, &[("parameters", fits(&e.parameters)), ("text", text.len() == e.text.len())]);
+    if let Some(by) = e.by.as_ref().filter(|by| !by.chain.is_empty()) {
+        names(&mut o, &by.chain);
+    }
+    section(&mut o, "parameters", &e.parameters);
+    if !e.reason.is_empty() {
+        o.string("reason", short(&e.reason));
+    }
+    if !text.is_empty() {
+        o.string("text", text);
+    }
     o.close();
 }
 

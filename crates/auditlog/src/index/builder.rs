@@ -26,6 +26,9 @@ const FACET_MAX: usize = 4096;
 /// Running commands at a segment's beginning that are listed; with more, the segment is not skipped for what intents say.
 const RUNNING_MAX: usize = 1024;
 
+/// Entries about tokens whose places are listed: 32 KiB of an index. With more, the segment is read whole for them.
+const TOKENS_MAX: usize = 2048;
+
 /// Sessions are looked up by their id's text, whose last digits are random (UUID version 7).
 #[derive(Default)]
 struct SidHasher(u64);
@@ -48,6 +51,8 @@ struct Patterns {
     who: Finder<'static>,
     effects: Finder<'static>,
     tables: Finder<'static>,
+    resolved: Finder<'static>,
+    table: Finder<'static>,
     rule: Finder<'static>,
     verdict: Finder<'static>,
     sqlstate: Finder<'static>,
@@ -78,6 +83,10 @@ pub(crate) struct Builder {
     /// Offset of the frame to come: frames follow each other without gaps.
     byte: u64,
     marks: Vec<(u64, u64)>,
+    /// The frame that came last: byte and position.
+    last: (u64, u64),
+    /// Frames before those about tokens.
+    tokens: Vec<(u64, u64)>,
 }
 
 /// Distinct raw pieces of leaves.
@@ -85,6 +94,9 @@ pub(crate) struct Builder {
 struct Pieces {
     effects: HashSet<Box<[u8]>>,
     tables: HashSet<Box<[u8]>>,
+    resolved: HashSet<Box<[u8]>>,
+    /// Of entries about changed rows.
+    changed: HashSet<Box<[u8]>>,
     rules: HashSet<Box<[u8]>>,
     verdicts: HashSet<Box<[u8]>>,
 }
@@ -144,6 +156,8 @@ impl Builder {
                 who: f("\"who\":"),
                 effects: f("\"effects\":["),
                 tables: f("\"tables\":["),
+                resolved: f("\"resolved\":["),
+                table: f("\"table\":\""),
                 rule: f("\"rule\":\""),
                 verdict: f("\"verdict\":\""),
                 sqlstate: f("\"sqlstate\":\""),
@@ -162,6 +176,8 @@ impl Builder {
             entries: 0,
             byte: header.size() as u64,
             marks: Vec::new(),
+            last: (0, 0),
+            tokens: Vec::new(),
         }
     }
 
@@ -173,10 +189,15 @@ impl Builder {
             self.marks.push((self.byte, at.position));
         }
         self.entries += 1;
+        let (before, byte) = (self.last, self.byte);
+        self.last = (byte, at.position);
         self.byte += frame::size_of(leaf.len(), payload.map_or(0, |p| p.len() + SEAL_OVERHEAD)) as u64;
         let kind = after(leaf, &self.patterns.kind).map(quoted).unwrap_or_default();
         if !self.kinds.contains(kind) && self.kinds.len() <= FACET_MAX {
             self.kinds.insert(kind.to_vec());
+        }
+        if kind.starts_with(crate::search::tokens::KINDS.as_bytes()) && self.tokens.len() <= TOKENS_MAX {
+            self.tokens.push(before);
         }
         if let Some(payload) = payload {
             self.text.add(payload);
@@ -184,6 +205,11 @@ impl Builder {
             if kind == b"session.opened" || leaf.starts_with(b"{\"by\":") {
                 self.names.learn(leaf, payload);
             }
+        }
+        if matches!(kind, b"command.changed" | b"transaction.changed")
+            && let Some(table) = after(leaf, &self.patterns.table).map(quoted)
+        {
+            keep(&mut self.pieces.changed, table);
         }
         let sid = after(leaf, &self.patterns.sid).and_then(|rest| rest.first_chunk::<36>());
         match sid {
@@ -228,6 +254,7 @@ impl Builder {
                 for (pattern, set) in [
                     (&self.patterns.effects, &mut self.pieces.effects),
                     (&self.patterns.tables, &mut self.pieces.tables),
+                    (&self.patterns.resolved, &mut self.pieces.resolved),
                 ] {
                     if let Some(rest) = after(leaf, pattern) {
                         let end = self.patterns.end.find(rest).unwrap_or(rest.len());
@@ -256,16 +283,24 @@ impl Builder {
         let texts = |pieces: &BTreeSet<Vec<u8>>| -> BTreeSet<String> {
             pieces.iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
         };
+        let plain =
+            |all: BTreeSet<String>| -> BTreeSet<String> { all.iter().map(|t| plain_table(t)).collect() };
+        let changed = strings_of(&self.pieces.changed, false);
+        let resolved = strings_of(&self.pieces.resolved, true).zip(changed).map(|(mut all, changed)| {
+            all.extend(changed.iter().flat_map(|tables| tables.split(", ")).map(str::to_owned));
+            plain(all)
+        });
+        let resolved = resolved.filter(|all| all.len() <= FACET_MAX);
+        // An index with the one and not the other is an older one, which tells all that it knows by the other.
+        let tables = strings_of(&self.pieces.tables, true).map(plain).filter(|_| resolved.is_some());
         let facets: Vec<(Facet, Option<BTreeSet<String>>)> = vec![
             (Facet::Kind, Some(texts(&self.kinds))),
             (Facet::Sqlstate, Some(texts(&self.sqlstates))),
             (Facet::Verdict, strings_of(&self.pieces.verdicts, false)),
             (Facet::Rule, strings_of(&self.pieces.rules, false)),
             (Facet::Effect, strings_of(&self.pieces.effects, true)),
-            (
-                Facet::Table,
-                strings_of(&self.pieces.tables, true).map(|all| all.iter().map(|t| plain_table(t)).collect()),
-            ),
+            (Facet::Table, tables),
+            (Facet::Resolved, resolved),
             (Facet::Identity, Some(self.people.ids)),
             (Facet::Target, Some(self.people.targets)),
             (Facet::Database, Some(self.people.databases)),
@@ -280,6 +315,7 @@ impl Builder {
                 .filter_map(|(facet, values)| Some((facet, values.filter(|v| v.len() <= FACET_MAX)?)))
                 .collect(),
             marks: self.marks,
+            tokens: Some(self.tokens).filter(|list| list.len() <= TOKENS_MAX),
             running: running(&self.header),
             sessions: Vec::new(),
         };

@@ -45,6 +45,8 @@ struct Patterns {
     number: Finder<'static>,
     sid: Finder<'static>,
     tables: Finder<'static>,
+    resolved: Finder<'static>,
+    table: Finder<'static>,
     pay: Finder<'static>,
 }
 
@@ -55,6 +57,8 @@ impl Patterns {
             number: Finder::new(b"\"cmd\":"),
             sid: Finder::new(b"\"sid\":\""),
             tables: Finder::new(b"\"tables\":["),
+            resolved: Finder::new(b"\"resolved\":["),
+            table: Finder::new(b"\"table\":\""),
             pay: Finder::new(b"\"pay\":{"),
         }
     }
@@ -86,7 +90,20 @@ enum Test {
     Role(String),
     Verdict(String),
     Rule(String),
+    Approval(String),
     Text(Box<Needle>),
+    Claim(Box<Claimed>),
+}
+
+/// What a client says of itself, and how to see quickly that it does not.
+#[derive(Debug)]
+struct Claimed {
+    name: String,
+    /// None: any.
+    value: Option<String>,
+    /// The value may be one of the parts between hyphens.
+    part: bool,
+    needle: Needle,
 }
 
 /// A text to find in any case.
@@ -116,7 +133,17 @@ impl Matcher {
             let bit = 1u64.checked_shl(i as u32).unwrap_or(0);
             let side = if term.negated { &mut matcher.unwanted } else { &mut matcher.wanted };
             *side |= bit;
-            if matches!(term.key, Key::Table | Key::Effect | Key::Verdict | Key::Rule | Key::Text) {
+            if matches!(
+                term.key,
+                Key::Table
+                    | Key::Effect
+                    | Key::Verdict
+                    | Key::Rule
+                    | Key::Approval
+                    | Key::Text
+                    | Key::Claim
+                    | Key::Traceparent
+            ) {
                 matcher.inherited |= bit;
             }
             let test = ready(term, keys, names);
@@ -166,7 +193,7 @@ impl Matcher {
     /// Whether a look into the payload by [`Matcher::may_hold_text`] can save parsing the leaf.
     #[must_use]
     pub fn looks_for_text(&self) -> bool {
-        self.terms.iter().any(|term| !term.negated && matches!(term.test, Test::Text(_)))
+        self.terms.iter().any(|term| !term.negated && term.test.needle().is_some())
     }
 
     /// A quick look at an opened payload: `false` when the texts looked for do not stand there (nor in the command's
@@ -174,18 +201,13 @@ impl Matcher {
     #[must_use]
     pub fn may_hold_text(&self, leaf: &[u8], payload: &[u8]) -> bool {
         let is_intent = self.patterns.intent.find(leaf).is_some();
-        let texts_only =
-            self.terms.iter().all(|t| t.bit & self.inherited == 0 || matches!(t.test, Test::Text(_)));
-        if is_intent
-            && (!texts_only || self.terms.iter().filter(|t| matches!(t.test, Test::Text(_))).count() > 1)
-        {
+        let texts_only = self.terms.iter().all(|t| t.bit & self.inherited == 0 || t.test.needle().is_some());
+        if is_intent && (!texts_only || self.terms.iter().filter(|t| t.test.needle().is_some()).count() > 1) {
             return true;
         }
         let held = if is_intent || self.intents.is_empty() { 0 } else { self.held_of(leaf) };
-        self.terms.iter().filter(|term| !term.negated && term.bit & held == 0).all(|term| match &term.test {
-            Test::Text(needle) => needle.may_stand_in(payload),
-            _ => true,
-        })
+        let lacking = self.terms.iter().filter(|term| !term.negated && term.bit & held == 0);
+        lacking.filter_map(|term| term.test.needle()).all(|needle| needle.may_stand_in(payload))
     }
 
     /// What the intent said of the command that a leaf belongs to, found without parsing it.
@@ -225,9 +247,10 @@ impl Matcher {
         };
         let mut texts = 0;
         for term in &self.terms {
-            match &term.test {
-                Test::Text(_) => texts |= term.bit,
-                test => held |= if test.leaf_holds(fields) { term.bit } else { 0 },
+            if term.test.needle().is_some() {
+                texts |= term.bit;
+            } else if term.test.leaf_holds(fields) {
+                held |= term.bit;
             }
         }
         let in_time = self.in_time(fields);
@@ -247,7 +270,7 @@ impl Matcher {
     /// Whether a later entry of this intent's command could still match.
     fn possible_later(&self, held: u64) -> bool {
         let never = |term: &&Ready| {
-            !matches!(term.test, Test::Sqlstate(_) | Test::Kind(_) | Test::Text(_))
+            !matches!(term.test, Test::Sqlstate(_) | Test::Kind(_) | Test::Text(_) | Test::Claim(_))
                 && term.bit & self.wanted != 0
                 && term.bit & held == 0
         };
@@ -300,6 +323,12 @@ impl Matcher {
                         needle.stands_in(value)
                     }
                 }
+                Test::Claim(claim) => {
+                    claim.needle.may_stand_in(&json)
+                        && claim.stands_in(
+                            parsed.get_or_insert_with(|| serde_json::from_slice(&json).unwrap_or_default()),
+                        )
+                }
                 Test::Identity { name, .. } | Test::Target(name) if fields.who.is_none() => {
                     let key = if matches!(term.test, Test::Target(_)) { "target" } else { "login" };
                     let value: &serde_json::Value =
@@ -319,14 +348,21 @@ impl Ready {
     fn may_hold_for(&self, leaf: &[u8], patterns: &Patterns) -> bool {
         match &self.test {
             Test::Table(table) => {
-                let Some(at) = patterns.tables.find(leaf) else { return false };
-                let rest = leaf.get(at..).unwrap_or_default();
-                let end = memmem::find(rest, b"],\"").unwrap_or(rest.len());
-                let list = String::from_utf8_lossy(rest.get(..end).unwrap_or_default());
-                // Names are compared without quotes, which stand escaped here.
-                list.contains('\\') || list.to_lowercase().contains(table.as_str())
+                let holds = |at: usize, end: &[u8]| {
+                    let rest = leaf.get(at..).unwrap_or_default();
+                    let end = memmem::find(rest, end).unwrap_or(rest.len());
+                    let names = String::from_utf8_lossy(rest.get(..end).unwrap_or_default());
+                    // Names are compared without quotes, which stand escaped here.
+                    names.contains('\\') || names.to_lowercase().contains(table.as_str())
+                };
+                let lists = [
+                    (&patterns.tables, &b"],\""[..]),
+                    (&patterns.resolved, b"],\""),
+                    (&patterns.table, b",\""),
+                ];
+                lists.into_iter().any(|(list, end)| list.find(leaf).is_some_and(|at| holds(at, end)))
             }
-            Test::Text(_) => patterns.pay.find(leaf).is_some(),
+            Test::Text(_) | Test::Claim(_) => patterns.pay.find(leaf).is_some(),
             _ => self.literals.is_empty() || self.literals.iter().any(|l| l.find(leaf).is_some()),
         }
     }
@@ -357,6 +393,12 @@ fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {
         Key::Role => Test::Role(value),
         Key::Verdict => Test::Verdict(value),
         Key::Rule => Test::Rule(value),
+        Key::Claim => {
+            let (name, value) = value.split_once('=').map_or((&*value, None), |(n, v)| (n, Some(v)));
+            Test::Claim(Box::new(Claimed::new(name, value, false)))
+        }
+        Key::Traceparent => Test::Claim(Box::new(Claimed::new("traceparent", Some(&value), true))),
+        Key::Approval => Test::Approval(value.to_ascii_lowercase()),
         // Times are not terms; as a text they find nothing that is not there.
         Key::Text | Key::Since | Key::Until => Test::Text(Box::new(Needle::new(&value))),
     }
@@ -411,12 +453,22 @@ fn literals(test: &Test) -> Vec<Finder<'static>> {
         Test::Effect(word) => vec![quoted("", word, true)],
         Test::Verdict(word) => vec![quoted("\"verdict\":", word, true)],
         Test::Rule(rule) => vec![quoted("\"rule\":", rule, true)],
-        Test::Table(_) | Test::Text(_) => vec![],
+        Test::Approval(id) => vec![quoted("\"approval\":", id, true)],
+        Test::Table(_) | Test::Text(_) | Test::Claim(_) => vec![],
     }
 }
 
 impl Test {
     /// Whether it may hold for an entry of a segment.
+    /// What must stand in the payload, for a test that looks there.
+    fn needle(&self) -> Option<&Needle> {
+        match self {
+            Self::Text(needle) => Some(needle),
+            Self::Claim(claim) => Some(&claim.needle),
+            _ => None,
+        }
+    }
+
     fn may_hold_in(&self, facts: &SegmentFacts) -> bool {
         // Those who were refused stand in payloads only.
         let refused = |name: &str| {
@@ -431,15 +483,24 @@ impl Test {
             Self::Target(name) => facts.any(Facet::Target, |target| target == name) || refused(name),
             Self::Database(name) => facts.any(Facet::Database, |database| database == name),
             Self::Role(role) => facts.any(Facet::Role, |known| known == role),
-            Self::Table(table) => facts.any(Facet::Table, |known| is_table(table, known)),
+            Self::Table(table) => {
+                let resolved = match facts.clear.facets.get(&Facet::Resolved) {
+                    Some(known) => known.iter().any(|known| is_table(table, known)),
+                    // Written before that was told: changed rows may be of any table.
+                    None => facts.any(Facet::Kind, |kind| kind.ends_with(".changed")),
+                };
+                resolved || facts.any(Facet::Table, |known| is_table(table, known))
+            }
             Self::Effect(effect) => facts.any(Facet::Effect, |known| known == effect),
             Self::Kind(kind) => facts.any(Facet::Kind, |known| is_kind(kind, known)),
             Self::Sqlstate(code) => facts.any(Facet::Sqlstate, |known| is_sqlstate(code, known)),
             Self::Verdict(verdict) => facts.any(Facet::Verdict, |known| known == verdict),
             Self::Rule(rule) => facts.any(Facet::Rule, |known| known == rule),
             // The catalog looks at sessions: they are not a list of texts.
-            Self::Session(_) => true,
+            // Nor are approvals, which are few.
+            Self::Session(_) | Self::Approval(_) => true,
             Self::Text(needle) => needle.may_stand_in_segment(facts),
+            Self::Claim(claim) => claim.needle.may_stand_in_segment(facts),
         }
     }
 
@@ -456,14 +517,19 @@ impl Test {
             Self::Target(name) => who.is_some_and(|who| who.target == *name),
             Self::Database(name) => who.is_some_and(|who| who.db == *name),
             Self::Role(role) => who.is_some_and(|who| who.role == *role || who.srole == *role),
-            Self::Table(table) => fields.tables.iter().any(|t| is_table(table, &plain_table(t))),
+            Self::Table(table) => {
+                let is = |name: &str| is_table(table, &plain_table(name));
+                fields.tables.iter().chain(&fields.resolved).any(|name| is(name))
+                    || fields.table.split(", ").any(is)
+            }
             Self::Effect(effect) => fields.effects.iter().any(|e| e == effect),
             Self::Kind(kind) => is_kind(kind, &fields.k),
             Self::Sqlstate(code) => is_sqlstate(code, &fields.sqlstate),
             Self::Session(id) => !fields.sid.is_empty() && session_starts(&fields.sid, id),
             Self::Verdict(verdict) => fields.verdict == *verdict,
             Self::Rule(rule) => fields.rule == *rule,
-            Self::Text(_) => false,
+            Self::Approval(id) => fields.approval == *id,
+            Self::Text(_) | Self::Claim(_) => false,
         }
     }
 }
@@ -483,6 +549,23 @@ fn is_sqlstate(asked: &str, code: &str) -> bool {
 pub fn session_starts(sid: &str, asked: &str) -> bool {
     let mut digits = sid.bytes().filter(|b| *b != b'-');
     asked.bytes().filter(|b| *b != b'-').all(|b| digits.next() == Some(b))
+}
+
+impl Claimed {
+    fn new(name: &str, value: Option<&str>, part: bool) -> Self {
+        let needle = Needle::new(value.unwrap_or(name));
+        Self { name: name.to_owned(), value: value.map(str::to_owned), part, needle }
+    }
+
+    fn stands_in(&self, payload: &serde_json::Value) -> bool {
+        let claims = payload.get("claims").and_then(|list| list.as_array());
+        claims.into_iter().flatten().any(|claim| {
+            let text = |key: &str| claim.get(key).and_then(|v| v.as_str()).unwrap_or_default();
+            let (name, said) = (text("name"), text("value"));
+            let is = |asked: &str| said == asked || self.part && said.split('-').any(|part| part == asked);
+            name == self.name && self.value.as_deref().is_none_or(is)
+        })
+    }
 }
 
 impl Needle {

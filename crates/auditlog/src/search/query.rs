@@ -19,7 +19,7 @@ pub enum Key {
     Target,
     /// A database.
     Database,
-    /// A table named in a command.
+    /// A table named in a command, or whose rows changed.
     Table,
     /// What a command does.
     Effect,
@@ -35,8 +35,14 @@ pub enum Key {
     Verdict,
     /// The rule that decided.
     Rule,
+    /// An approval, by its id.
+    Approval,
     /// Free text.
     Text,
+    /// A claim of a session or a command: `name`, or `name=value`.
+    Claim,
+    /// The claim `traceparent`, or its trace's or span's id.
+    Traceparent,
     /// Not before.
     Since,
     /// Not after.
@@ -48,7 +54,11 @@ pub const KEYS: &[(&str, Key, &str)] = &[
     ("identity", Key::Identity, "a human, agent, service or token: name, the part of a name before @, or id"),
     ("target", Key::Target, "a target's name"),
     ("db", Key::Database, "a database"),
-    ("table", Key::Table, "a table named in the command, with or without schema"),
+    (
+        "table",
+        Key::Table,
+        "a table that the command names (as written, or as meant where that is known) or whose rows changed, with or without schema",
+    ),
     (
         "effect",
         Key::Effect,
@@ -60,7 +70,14 @@ pub const KEYS: &[(&str, Key, &str)] = &[
     ("role", Key::Role, "a database role, in force or authenticated"),
     ("verdict", Key::Verdict, "allow, deny or hold"),
     ("rule", Key::Rule, "the rule that decided"),
+    ("approval", Key::Approval, "an approval's id: what became of it, and the command that spent it"),
     ("text", Key::Text, "words in statements, parameters, rows, errors and names, in any case"),
+    ("claim", Key::Claim, "name=value, or a name: what a client says of itself (application_name, comments)"),
+    (
+        "traceparent",
+        Key::Traceparent,
+        "a W3C traceparent that a client claims, or the id of its trace or span",
+    ),
     ("since", Key::Since, "2h, 30m, 7d, 2026-11-23 or 2026-11-23T02:00:00Z"),
     ("until", Key::Until, "the same; a day counts as a whole"),
 ];

@@ -10,6 +10,7 @@ use firsthand_model::identity::{Claim, ClientFacts, Identity, IdentityKind, Link
 use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_model::session::SessionFacts;
+use firsthand_model::statement::{Facts, Relation};
 use firsthand_model::target::{Durability, Mode};
 
 pub(crate) const SESSION: SessionId = SessionId(0x019a_b27c_6e11_7abc_8def_0123_4567_89ab);
@@ -32,7 +33,7 @@ pub(crate) fn identity() -> Identity {
         login: "triage-bot".to_owned(),
         subject: "h-1f0a6c2b9d3e4f50".to_owned(),
         targets: vec!["orders".to_owned()],
-        roles: Vec::new(),
+        ..Identity::default()
     }
 }
 
@@ -73,6 +74,13 @@ pub(crate) fn client() -> ClientFacts {
     }
 }
 
+/// A table that is written by this name, and is this schema's.
+pub(crate) fn resolved(written: &str, schema: &str) -> Facts {
+    let (written, schema) = (written.to_owned(), schema.to_owned());
+    let name = written.rsplit('.').next().unwrap_or_default().to_owned();
+    Facts { writes: vec![Relation { written, schema, name, ..Relation::default() }], ..Facts::default() }
+}
+
 pub(crate) fn shape() -> Shape {
     Shape {
         tag: "DELETE".to_owned(),
@@ -80,7 +88,7 @@ pub(crate) fn shape() -> Shape {
         tables: vec!["payments".to_owned()],
         plain_read: false,
         coverage: vec!["tables-cut".to_owned()],
-        facts: None,
+        facts: Some(Arc::new(resolved("payments", "shop"))),
     }
 }
 
@@ -96,6 +104,10 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             original_digest: None,
             original_bytes: 51,
             parameters: json(r#"[{"type":"int4","value":"42"},{"type":16501,"value":null}]"#),
+            claims: json(
+                r#"[{"name":"traceparent","value":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},{"name":"tool","value":"run_sql"}]"#,
+            ),
+            parameters_digest: None,
             names: json(r#"{"max_rows":100,"portal":"p1","statement":"s1"}"#),
             transaction: Transaction::Open,
             coverage: vec![],
@@ -107,6 +119,7 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             advice: "".into(),
             policy: "built-in-1".into(),
             obligations: Arc::new(Obligations::default()),
+            terms: None,
         },
         approval: None,
         estimated_rows: None,
@@ -132,6 +145,8 @@ fn refused_decision(facts: Arc<SessionFacts>) -> CommandDecided {
     let mut shape = shape();
     shape.plain_read = true;
     shape.tables = (0..100).map(|i| format!("\"{}{i}\"", "\u{1}".repeat(40))).collect();
+    let writes = shape.tables.iter().flat_map(|table| resolved(table, "shop").writes).collect();
+    shape.facts = Some(Arc::new(Facts { writes, ..Facts::default() }));
     e.command.shape = Arc::new(shape);
     e.command.step = Step::Prepare;
     e.command.coverage = vec!["text-cut"];
@@ -208,6 +223,17 @@ fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpene
     }
 }
 
+/// Opened with the token of an issuer.
+fn issued() -> SessionOpened {
+    let vouched = Identity {
+        issuer: Some("corp".to_owned()),
+        groups: vec!["corp/dba".to_owned(), "corp/eng".to_owned()],
+        expires: Some(firsthand_model::time::UnixMicros(1_795_000_000_000_000)),
+        ..identity()
+    };
+    opened(Arc::new(SessionFacts { identity: Arc::new(vouched), ..facts() }), vec![])
+}
+
 fn refused(identity: bool) -> AdmissionRefused {
     AdmissionRefused {
         identity,
@@ -246,7 +272,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 9] = [
+const ADMINISTERED: [(&str, &str, &str); 10] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -254,6 +280,11 @@ const ADMINISTERED: [(&str, &str, &str); 9] = [
     ),
     ("admin.session_killed", r#"{"session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#, ""),
     ("admin.target_asked", r#"{"command":"policy explain","database":"orders","target":"orders"}"#, ""),
+    (
+        "admin.approval_differs",
+        r#"{"approval":"ap-7k3m9xq2vb","done":true,"found":"not-given-in-record"}"#,
+        "",
+    ),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
     (
         "identity.token_differs",
@@ -296,12 +327,12 @@ const LOG: [(&str, &str); 7] = [
     ("log.stopped", r#"{"by":"serve"}"#),
     (
         "target.asked",
-        r#"{"database":"orders","slot":"firsthand_019ab27c6e11_orders_0a1b2c3d","tables":["lines"],"target":"orders","what":"tables"}"#,
+        r#"{"backend":4711,"database":"orders","session":"019ab27c-6e11-7abc-8def-0123456789ab","slot":"firsthand_019ab27c6e11_orders_0a1b2c3d","tables":["lines"],"target":"orders","what":"tables"}"#,
     ),
 ];
 
 #[expect(clippy::unwrap_used, reason = "a kind without a sample is a mistake here")]
-fn administered(kind: &'static str) -> Event {
+pub(crate) fn administered(kind: &'static str) -> Event {
     let (_, leaf, payload) = ADMINISTERED.iter().find(|(name, ..)| *name == kind).unwrap();
     Event::Administered(Box::new(Administered {
         kind,
@@ -409,7 +440,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     ];
     for kind in firsthand_auditlog::entry::kinds::KINDS {
         let event = match kind.name.split_once('.') {
-            Some(("log", "oversize") | ("admin", "target_asked") | ("identity", "token_differs")) => continue,
+            _ if OF_LATER.contains(&kind.name) => continue,
             Some(("log", "gap")) => administered(kind.name),
             Some(("log", _)) => log(kind.name),
             Some(("admin" | "record", _)) => administered(kind.name),
@@ -421,6 +452,10 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     later(&mut all);
     all
 }
+
+/// Kinds whose samples came later, and one that has none.
+const OF_LATER: [&str; 4] =
+    ["log.oversize", "admin.target_asked", "admin.approval_differs", "identity.token_differs"];
 
 /// Later samples stand at the end: the position of each is in its file.
 fn later(all: &mut Vec<(String, Event)>) {
@@ -462,6 +497,13 @@ fn later(all: &mut Vec<(String, Event)>) {
     let noted = SessionNoted { facts: Arc::new(facts()), what: "limit", detail };
     all.push(("session.noted-limit".to_owned(), Event::SessionNoted(Box::new(noted))));
     all.push(("identity.token_differs".to_owned(), administered("identity.token_differs")));
+    let detail =
+        json(r#"{"code":"00000","coverage":["messages-cut"],"message":"a long one","severity":"NOTICE"}"#);
+    let noted = SessionNoted { facts: Arc::new(facts()), what: "notice", detail };
+    all.push(("session.noted-cut".to_owned(), Event::SessionNoted(Box::new(noted))));
+    all.push(("session.opened-issued".to_owned(), Event::SessionOpened(Box::new(issued()))));
+    all.extend(approvals().map(|(name, event)| (name.to_owned(), event)));
+    all.push(("admin.approval_differs".to_owned(), administered("admin.approval_differs")));
 }
 
 /// Who asks over the API.
@@ -483,7 +525,7 @@ fn remote(kind: &'static str) -> Event {
     let Event::Administered(mut event) = administered(kind) else { return administered(kind) };
     event.by = over_the_api();
     (event.leaf, event.payload) = match kind {
-        "record.read" => (event.leaf, json(r#"{"tokens":2}"#)),
+        "record.read" => (event.leaf, json(r#"{"approval":"ap-7k3m9xq2vb","approvals":2,"tokens":2}"#)),
         "admin.session_killed" => (event.leaf, event.payload),
         _ => (json(&TOKEN.replace(r#""targets""#, r#""roles":["auditor"],"targets""#)), event.payload),
     };
@@ -571,4 +613,66 @@ pub(crate) fn bench_completed(facts: Arc<SessionFacts>) -> CommandCompleted {
     e.outcome.inline_rows = json(r#"[["0"]]"#);
     e.outcome.notices = Json::default();
     e
+}
+
+fn asked_digest() -> Option<String> {
+    Some("ab".repeat(32))
+}
+
+/// An approval from its asking to its end, in all the ways.
+fn approvals() -> [(&'static str, Event); 10] {
+    let of = |kind: &'static str| ApprovalEvent {
+        kind,
+        id: "ap-7k3m9xq2vb".to_owned(),
+        facts: None,
+        session: SESSION,
+        number: CommandNumber(7),
+        by: None,
+        digest: None,
+        rule: "agents-write-held".to_owned(),
+        quorum: 2,
+        given: None,
+        text: String::new(),
+        parameters: Json::default(),
+        reason: String::new(),
+    };
+    let of_session = |kind| ApprovalEvent { facts: Some(Arc::new(facts())), ..of(kind) };
+    let asked = ApprovalEvent {
+        digest: asked_digest(),
+        text: "delete from payments where id = $1".to_owned(),
+        parameters: json(r#"[{"type":"int4","value":"42"}]"#),
+        reason: "A person must approve what an agent writes (write public.payments)".to_owned(),
+        ..of_session("approval.asked")
+    };
+    let relaxed = ApprovalEvent { facts: Some(Arc::new(odd_facts())), ..of("approval.spent") };
+    let local = link(IdentityKind::Human, "h-00ff00ff00ff00ff", "unix:grace", Trust::Verified);
+    let given = ApprovalEvent { by: Some(local.into()), given: Some(1), ..of("approval.given") };
+    let by = Some(over_the_api());
+    let remote = ApprovalEvent {
+        by: by.clone(),
+        given: Some(2),
+        reason: "ticket 7".to_owned(),
+        ..of("approval.given")
+    };
+    let cut = ApprovalEvent {
+        text: "\u{1}".repeat(200_000),
+        facts: Some(Arc::new(odd_facts())),
+        digest: asked_digest(),
+        ..of("approval.asked")
+    };
+    let refused =
+        ApprovalEvent { by, given: Some(0), reason: "not on a Friday".to_owned(), ..of("approval.refused") };
+    let boxed = |e| Event::Approval(Box::new(e));
+    [
+        ("approval.asked", boxed(asked)),
+        ("approval.given", boxed(given)),
+        ("approval.refused", boxed(refused)),
+        ("approval.expired", boxed(of("approval.expired"))),
+        ("approval.withdrawn", boxed(of_session("approval.withdrawn"))),
+        ("approval.withdrawn-elsewhere", boxed(of("approval.withdrawn"))),
+        ("approval.spent", boxed(of_session("approval.spent"))),
+        ("approval.spent-relaxed", boxed(relaxed)),
+        ("approval.given-remote", boxed(remote)),
+        ("approval.asked-cut", boxed(cut)),
+    ]
 }

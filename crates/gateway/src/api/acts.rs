@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::place::{Asking, reading_leaf};
 use crate::reading::what;
 
-type Answered = Result<Json<Value>, Failure>;
+pub(super) type Answered = Result<Json<Value>, Failure>;
 type Of = State<Arc<Api>>;
 
 /// How long who asks for an act waits for its end. Its entry and its turn have shorter limits; what is left is a file that is
@@ -30,7 +30,7 @@ type Of = State<Arc<Api>>;
 const ACT_WAIT_MAX: Duration = Duration::from_secs(18);
 
 /// Does an act to its end, also where who asked for it has left or was answered meanwhile: what is recorded is done.
-async fn to_its_end(act: impl Future<Output = Answered> + Send + 'static) -> Answered {
+pub(super) async fn to_its_end(act: impl Future<Output = Answered> + Send + 'static) -> Answered {
     let failed = |_| Failure::later("the gateway failed while it did this", "its messages say more").there();
     let slow = |_| {
         Failure::later(
@@ -62,7 +62,12 @@ pub(super) async fn list_tokens(State(api): Of, Extension(caller): Extension<Cal
 }
 
 /// That something was listed over the network is an entry, too. On this machine its user can read it in the files.
-async fn note_listing(api: &Api, caller: &Caller, command: &str, listed: Value) -> Result<(), Failure> {
+pub(super) async fn note_listing(
+    api: &Api,
+    caller: &Caller,
+    command: &str,
+    listed: Value,
+) -> Result<(), Failure> {
     if caller.identity.is_none() {
         return Ok(());
     }

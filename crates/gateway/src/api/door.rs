@@ -1,5 +1,5 @@
-//! Who asks over the network. A request shows a token as `Authorization: Bearer NAME:SECRET`, over TLS, or in clear text on
-//! loopback alone. Looked at as the secrets of database clients are: the same limiter, the same answer for whatever is
+//! Who asks over the network. A request shows a token as `Authorization: Bearer NAME:SECRET`, or that of an issuer (a JWT) as
+//! it is, over TLS, or in clear text on loopback alone. Looked at as the secrets of database clients are: the same limiter, the same answer for whatever is
 //! wrong, each failure in the record.
 
 use std::net::SocketAddr;
@@ -72,6 +72,7 @@ enum Shown {
     Nothing,
     Unfit(&'static str),
     Token { login: String, secret: Secret },
+    Issued { secret: Secret },
 }
 
 fn shown(headers: &HeaderMap) -> Shown {
@@ -92,7 +93,9 @@ fn shown(headers: &HeaderMap) -> Shown {
         {
             Shown::Token { login: login.to_owned(), secret: Secret::new(secret.to_owned()) }
         }
-        _ => Shown::Unfit("a bearer token that is not NAME:SECRET"),
+        // Base64url and dots: no colon. How long it may be, its issuer says; a request's head is bounded.
+        None if token.contains('.') => Shown::Issued { secret: Secret::new(token.to_owned()) },
+        _ => Shown::Unfit("a bearer token that is neither NAME:SECRET nor the token of an issuer"),
     }
 }
 
@@ -116,8 +119,9 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
             "use https; the gateway needs [listen] tls for it. A token that was sent in clear text should be revoked",
         );
     }
-    let (login, secret) = match shown {
-        Shown::Token { login, secret } => (login, secret),
+    let (proof, login) = match shown {
+        Shown::Token { login, secret } => (Proof::ClearText { login: login.clone(), secret }, login),
+        Shown::Issued { secret } => (Proof::Bearer { secret }, String::new()),
         Shown::Unfit(why) => {
             engine.proof_broken(&Wanted::default(), &from.client, why);
             return not_accepted();
@@ -129,7 +133,7 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
             );
         }
     };
-    let identity = match identified(&api, login, secret, &from.client).await {
+    let identity = match identified(&api, proof, login, &from.client).await {
         Ok(identity) => identity,
         Err(response) => return response,
     };
@@ -158,12 +162,12 @@ fn wanted(shown: &Shown) -> Wanted {
 /// Who the token names. A secret that was not found right before is looked at on a thread of its own, a few at a time.
 async fn identified(
     api: &Arc<Api>,
+    proof: Proof,
     login: String,
-    secret: Secret,
     client: &ClientFacts,
 ) -> Result<Identity, Response> {
     let engine = &api.gateway.engine;
-    let proof = Proof::ClearText { login: login.clone(), secret };
+    engine.prepare(&proof).await;
     if engine.identity.is_quick(&proof) {
         return engine.identify(&proof, &login, client).map_err(|_| not_accepted());
     }
@@ -236,6 +240,9 @@ mod tests {
             let Shown::Token { login, secret } = shown(&headers(&[fit])) else { panic!("{fit}") };
             assert_eq!((login.as_str(), secret.expose()), ("ops", "fh_x"));
         }
+        for issued in ["Bearer a.b.c", "bearer ..", "Bearer eyJ.eyJ.x "] {
+            assert!(matches!(shown(&headers(&[issued])), Shown::Issued { .. }), "{issued}");
+        }
         let long = format!("Bearer {}:fh_x", "n".repeat(NAME_BYTES_MAX + 1));
         let longer = format!("Bearer n:{}", "s".repeat(SECRET_BYTES_MAX + 1));
         for unfit in [
@@ -255,8 +262,10 @@ mod tests {
         }
         assert!(matches!(shown(&headers(&["Bearer a:b", "Bearer c:d"])), Shown::Unfit(_)));
         assert!(matches!(shown(&headers(&[])), Shown::Nothing));
-        let shown = format!("{:?}", shown(&headers(&["Bearer ops:fh_secret"])));
-        assert!(!shown.contains("fh_secret"), "{shown}");
+        for secret in ["Bearer ops:fh_secret", "Bearer secret.secret.secret"] {
+            let shown = format!("{:?}", shown(&headers(&[secret])));
+            assert!(!shown.contains("secret.") && !shown.contains("fh_secret"), "{shown}");
+        }
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use firsthand_adapters::dialer::DirectDialer;
+use firsthand_adapters::identity::issuer::ring::fetched;
 use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::reader::Reader;
 use firsthand_model::target::ChangedRows;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use super::output::{Output, columns};
 use crate::config::{Config, TargetConfig};
 use crate::failure::{Exit, Failure};
+use crate::fetch::Fetcher;
 use crate::listen;
 use crate::place::{Asking, Place};
 use crate::rules;
@@ -24,12 +26,12 @@ use crate::rules;
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Do not connect to the targets, and do not ask for their credentials
+    /// Do not connect to the targets and issuers, and do not ask for credentials
     #[arg(long)]
     offline: bool,
 }
 
-/// What was found out about one target.
+/// What was found out about one target or issuer.
 struct Tried {
     name: String,
     said: Vec<String>,
@@ -61,29 +63,63 @@ pub(crate) fn run(args: &CheckArgs, place: &Place, out: &Output) -> Result<Exit,
             None
         }
     };
-    let tried = if args.offline { Vec::new() } else { try_targets(place, config)? };
+    let (tried, issuers) = match args.offline {
+        true => (Vec::new(), Vec::new()),
+        false => (try_targets(place, config)?, try_issuers(config)?),
+    };
     let policy = rules.map(|rules| (rules.version.to_string(), rules.metas().len()));
     if out.is_json() {
-        show_json(config, &tried, &wrong, policy, out);
+        show_json(config, (&tried, &issuers), &wrong, policy, out);
     } else {
-        show(config, &tried, &wrong, policy, out);
+        show(config, (&tried, &issuers), &wrong, policy, out);
     }
-    let failed = tried.iter().filter(|t| t.failed.is_some()).count();
-    match (wrong.len() + failed, wrong.first()) {
-        (0, _) => Ok(Exit::Done),
-        (_, Some(first)) => Err(Failure::new(first.clone(), hint.unwrap_or_default())),
-        (n, None) => Err(Failure::new(
-            format!("{n} of {} targets cannot be used as configured", tried.len()),
-            "see above; --offline leaves them out",
-        )),
+    verdict(&wrong, hint, &tried, &issuers)
+}
+
+/// What the command ends with.
+fn verdict(
+    wrong: &[String],
+    hint: Option<String>,
+    targets: &[Tried],
+    issuers: &[Tried],
+) -> Result<Exit, Failure> {
+    let failed = |tried: &[Tried]| tried.iter().filter(|t| t.failed.is_some()).count();
+    let (at_targets, at_issuers) = (failed(targets), failed(issuers));
+    let cannot = |what: String| Err(Failure::new(what, "see above; --offline leaves them out"));
+    match wrong.first() {
+        Some(first) => Err(Failure::new(first.clone(), hint.unwrap_or_default())),
+        None if at_targets > 0 => {
+            cannot(format!("{at_targets} of {} targets cannot be used as configured", targets.len()))
+        }
+        None if at_issuers > 0 => {
+            cannot(format!("the keys of {at_issuers} of {} issuers cannot be had", issuers.len()))
+        }
+        None => Ok(Exit::Done),
     }
 }
 
-fn try_targets(place: &Place, config: &Config) -> Result<Vec<Tried>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::new(format!("cannot start: {e}"), "check the limits of this process"))?;
+        .map_err(|e| Failure::new(format!("cannot start: {e}"), "check the limits of this process"))
+}
+
+/// Fetches the keys of each issuer.
+fn try_issuers(config: &Config) -> Result<Vec<Tried>, Failure> {
+    let runtime = runtime()?;
+    let tried = config.issuers.iter().map(|issuer| {
+        let (said, failed) = match runtime.block_on(fetched(&Fetcher, issuer)) {
+            Ok(keys) => (vec![format!("{} keys", keys.count())], None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        Tried { name: issuer.name.clone(), said, failed }
+    });
+    Ok(tried.collect())
+}
+
+fn try_targets(place: &Place, config: &Config) -> Result<Vec<Tried>, Failure> {
+    let runtime = runtime()?;
     let one = |target: &TargetConfig| {
         place
             .note_asking(&Asking {
@@ -131,7 +167,7 @@ async fn try_target(target: &TargetConfig, log: [u8; 16]) -> Result<Vec<String>,
 
 fn show_json(
     config: &Config,
-    tried: &[Tried],
+    (tried, issuers): (&[Tried], &[Tried]),
     wrong: &[String],
     policy: Option<(String, usize)>,
     out: &Output,
@@ -143,16 +179,24 @@ fn show_json(
         .collect();
     let targets: Vec<_> =
         tried.iter().map(|t| json!({ "target": t.name, "said": t.said, "error": t.failed })).collect();
+    let issuers: Vec<_> =
+        issuers.iter().map(|t| json!({ "issuer": t.name, "said": t.said, "error": t.failed })).collect();
     let warnings: Vec<_> =
         config.warnings.iter().map(|w| json!({ "line": w.line, "what": w.what })).collect();
     let file = config.file.display().to_string();
     let value = json!({ "file": file, "sha256": config.hash, "resolved": resolved, "warnings": warnings,
-                        "errors": wrong, "targets": targets,
+                        "errors": wrong, "targets": targets, "issuers": issuers,
                         "policy": policy.map(|(version, rules)| json!({ "version": version, "rules": rules })) });
     out.text(&value.to_string());
 }
 
-fn show(config: &Config, tried: &[Tried], wrong: &[String], policy: Option<(String, usize)>, out: &Output) {
+fn show(
+    config: &Config,
+    (tried, issuers): (&[Tried], &[Tried]),
+    wrong: &[String],
+    policy: Option<(String, usize)>,
+    out: &Output,
+) {
     let lines: Vec<Vec<String>> = config
         .resolved
         .iter()
@@ -166,12 +210,16 @@ fn show(config: &Config, tried: &[Tried], wrong: &[String], policy: Option<(Stri
     if let Some((version, rules)) = policy {
         out.text(&format!("policy {version}: {rules} rules"));
     }
-    for target in tried {
-        match &target.failed {
-            None => out.text(&format!("target {}: {}", target.name, target.said.join("; "))),
-            Some(why) => out.text(&format!("target {}: failed: {why}", target.name)),
+    let of = |what: &'static str, all: &[Tried]| {
+        for tried in all {
+            match &tried.failed {
+                None => out.text(&format!("{what} {}: {}", tried.name, tried.said.join("; "))),
+                Some(why) => out.text(&format!("{what} {}: failed: {why}", tried.name)),
+            }
         }
-    }
+    };
+    of("target", tried);
+    of("issuer", issuers);
     for warning in &config.warnings {
         let line = warning.line.map_or(String::new(), |l| format!(":{l}"));
         out.talk(&format!("warning: {}{line}: {}", config.file.display(), warning.what));

@@ -75,10 +75,10 @@ fn help() -> String {
          before a term that begins with -.\n\n",
     );
     for (key, _, means) in KEYS {
-        out.push_str(&format!("  {:<10} {means}\n", format!("{key}:")));
+        out.push_str(&format!("  {:<12} {means}\n", format!("{key}:")));
     }
     out.push_str(
-        "\nRows and outcomes of a command are also found by its tables, effects, rule, verdict and text.",
+        "\nRows and outcomes of a command are also found by its tables, effects, rule, verdict, claims and text.",
     );
     out
 }

@@ -3,6 +3,7 @@
 mod asking;
 mod explain;
 mod history;
+mod preview;
 mod replay;
 mod suggest;
 

@@ -26,8 +26,9 @@ fn api() -> String {
     let mut out = String::from("| method and path | needs | what it does |\n|---|---|---|\n");
     for route in ROUTES {
         let needs = match route.needs {
-            Needs::Local => "the admin socket",
-            Needs::Role(role) => role.word(),
+            Needs::Local => "the admin socket".to_owned(),
+            Needs::Role(role) => role.word().to_owned(),
+            Needs::OneOf(roles) => roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(", "),
         };
         let _ = writeln!(out, "| `{} {}` | {needs} | {} |", route.method, route.path, route.about);
     }

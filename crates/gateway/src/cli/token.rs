@@ -47,7 +47,8 @@ pub(crate) struct CreateArgs {
     /// A target it may reach; repeat for more [default: the only one; none with --role]
     #[arg(long = "target", value_name = "T")]
     targets: Vec<String>,
-    /// What it may do at the gateway itself, over its API: admin (all), auditor (read the record, list) [default: nothing]
+    /// What it may do at the gateway itself, over its API: admin (all), auditor (read the record, list), approver (answer what
+    /// waits for a person), user (see what waits in their own name) [default: nothing]
     #[arg(long = "role", value_name = "ROLE", value_parser = role)]
     roles: Vec<Role>,
     /// How long it holds, such as 8h or 30d [default: until revoked]

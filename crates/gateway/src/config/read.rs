@@ -12,10 +12,11 @@ use firsthand_protocols::protocol::ListenLimits;
 use firsthand_session::secret::Secret;
 use toml::de::DeTable;
 
+use super::issuer::read_issuers;
 use super::keys::protocol_names;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
-use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode};
+use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, state};
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
 const SESSIONS_MAX: u64 = 250_000;
@@ -77,6 +78,8 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     let limits = ListenLimits { ask_for_secret, ..limits };
     let policy = read_policy(top, folder);
     let targets = read_targets(top, folder, policy.is_some());
+    let names: Vec<_> = targets.iter().map(|t| t.target.name.as_str()).collect();
+    let issuers = read_issuers(top, folder, &names, tls.is_some());
     Config {
         file: file.to_path_buf(),
         data_dir,
@@ -85,7 +88,9 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         tls,
         limits,
         targets,
+        issuers,
         policy,
+        shared_state: state::read(top, folder),
         hash: sha256_hex(text.as_bytes()),
         resolved: Vec::new(),
         warnings: Vec::new(),
@@ -451,7 +456,7 @@ fn read_credential(section: &Section<'_>, folder: &Path) -> Option<CredentialSpe
     Some(CredentialSpec { user: user?.value, password })
 }
 
-fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
+pub(super) fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {
     match (table.text("env"), table.path_in("file", folder)) {
         (Some(env), None) => {
             table.came_to("env", Some(&env.span), &*env.value);

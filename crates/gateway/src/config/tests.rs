@@ -81,7 +81,7 @@ fn mistakes() -> [(String, &'static str); 12] {
         (
             with("[listen]", "[listn]"),
             "error: f.toml:3:2: listn: unknown key\n\
-             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `policy`",
+             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `policy`, `state`",
         ),
         (
             with("127.0.0.1:6432", "0.0.0.0:6432"),
@@ -171,4 +171,77 @@ fn a_password_in_the_file_works_and_is_warned_about_and_not_shown() {
     let config = Config::parse(Path::new("f.toml"), &text).unwrap();
     assert_eq!(config.warnings.len(), 1);
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+/// An issuer behind the good file.
+fn issuer(more: &str) -> String {
+    let issuer = "[[issuer]]\nname = \"corp\"\nurl = \"https://id.corp.example\"\naudience = [\"fh\"]\nkind = \"human\"\n";
+    let allow = "[[issuer.allow]]\ntargets = [\"orders\"]\n";
+    format!("{GOOD}{issuer}{more}\n{allow}")
+}
+
+#[test]
+fn the_examples_of_issuers_in_the_documentation_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","use":"jwt-svid","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    std::fs::write(folder.path().join("bundle.json"), key).unwrap();
+    let text = include_str!("../../../../docs/identity.md");
+    let examples: Vec<_> =
+        text.split("```toml\n").skip(1).filter_map(|part| part.split_once("```")).collect();
+    let mut whole = GOOD.to_owned();
+    for (example, _) in &examples {
+        whole.push_str(example);
+    }
+    let config = Config::parse(&folder.path().join("f.toml"), &whole).unwrap();
+    let names: Vec<_> = config.issuers.iter().map(|i| (i.name.as_str(), i.prefix.as_str())).collect();
+    assert_eq!(names, [("prod", "prod/"), ("github", "github/"), ("mesh", ""), ("corp", "corp/")]);
+    let warned: Vec<_> = config.warnings.iter().map(|w| w.what.as_str()).collect();
+    assert_eq!(
+        warned.iter().filter(|w| w.contains("over TLS only")).count(),
+        4,
+        "there is no listen.tls here"
+    );
+    assert_eq!(warned.iter().filter(|w| w.contains("stand beside those of tokens")).count(), 1, "{warned:?}");
+}
+
+#[test]
+fn an_issuer_that_would_let_in_too_many_is_not_taken() {
+    assert_eq!(errors(&issuer("")), "no error");
+    for (text, want) in [
+        (issuer("algorithms = [\"HS256\"]"), "`HS256` is not taken"),
+        (issuer("algorithms = [\"none\"]"), "`none` is not taken"),
+        (issuer("algorithms = []"), "issuer.corp.algorithms: is empty"),
+        (issuer("skew = \"1h\""), "issuer.corp.skew: is more than 5m"),
+        (issuer("max_bytes = \"1MiB\""), "issuer.corp.max_bytes"),
+        (issuer("jwks_url = \"http://id.corp.example/keys\""), "not fetched in clear text"),
+        (issuer("jwks_url = \"https://a:b@id.corp.example/keys\""), "a name or a secret in it"),
+        (issuer("jwks_file = \"nothing.json\""), "issuer.corp.jwks_file"),
+        (issuer("jwks_url = \"https://x/y\"\njwks_file = \"z\""), "stands beside `jwks_url`"),
+        (issuer("name_claim = \"\""), "names no claim"),
+        (issuer("kind_claim = \"kind\""), "stands beside `kind_claim`"),
+        (issuer("").replace("kind = \"human\"", ""), "issuer.corp.kind: is missing"),
+        (issuer("").replace("audience = [\"fh\"]", ""), "issuer.corp.audience: is missing"),
+        (issuer("").replace("audience = [\"fh\"]", "audience = []"), "issuer.corp.audience: is empty"),
+        (issuer("").replace("https://id", "http://id"), "so it cannot be asked for its keys"),
+        (
+            issuer("").replace("https://id.corp.example", "spiffe://corp"),
+            "so it cannot be asked for its keys",
+        ),
+        (issuer("").replace("name = \"corp\"", "name = \"a/b\""), "is not fit for a name"),
+        (
+            issuer("").replace("[[issuer.allow]]\ntargets = [\"orders\"]\n", ""),
+            "issuer.corp.allow: is missing",
+        ),
+        (issuer("").replace("targets = [\"orders\"]\n", ""), "the rule opens nothing"),
+        (issuer("").replace("[\"orders\"]", "[\"order\"]"), "there is no target `order`"),
+        (issuer("") + "roles = [\"root\"]\n", "`root` is no role"),
+        (issuer("") + "when = [\"groups\"]\n", "`groups` is no condition"),
+        (issuer("") + "wen = [\"a = b\"]\n", "unknown key"),
+    ] {
+        let said = errors(&text);
+        assert!(said.contains(want), "{want}\n{said}");
+    }
+    let twice = issuer("") + issuer("").strip_prefix(GOOD).unwrap();
+    let said = errors(&twice);
+    assert!(said.contains("there is an issuer `corp` already") && said.contains("with the url"), "{said}");
 }

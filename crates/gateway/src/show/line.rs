@@ -64,6 +64,7 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
             counted(fields.rows.unwrap_or(0), "row", "rows"),
             bytes(fields.bytes.unwrap_or(0))
         ),
+        kind if kind.starts_with("approval.") => approval(fields, &payload),
         "identity.refused" | "session.refused" => refused(fields, &payload),
         _ => other(fields, &payload),
     };
@@ -81,6 +82,22 @@ fn refused(fields: &Fields<'_>, payload: &Value) -> String {
     }
     let detail = text(payload, "detail");
     if detail.is_empty() { out } else { format!("{out}: {detail}") }
+}
+
+/// What became of an approval: `ap-7k3m9xq2vb given by ada@example.com, 1 of 2`.
+pub(crate) fn approval(fields: &Fields<'_>, payload: &Value) -> String {
+    let mut out = format!("approval {} {}", fields.approval, fields.k.trim_start_matches("approval."));
+    if let (Some(by), false) = (&fields.by, text(payload, "by").is_empty()) {
+        out.push_str(&format!(" by {} ({})", text(payload, "by"), by.trust));
+    }
+    if let (Some(given), Some(quorum)) = (fields.given, fields.quorum) {
+        out.push_str(&format!(", {given} of {quorum}"));
+    }
+    let said = text(payload, "reason");
+    if !said.is_empty() {
+        out.push_str(&format!(": {said}"));
+    }
+    out
 }
 
 /// What belongs to no command.

@@ -13,6 +13,7 @@ pub(crate) mod line;
 #[path = "tests.rs"]
 mod pages;
 pub(crate) mod session;
+pub(crate) mod statement;
 pub(crate) mod table;
 
 use std::io;

@@ -62,6 +62,7 @@ impl Teller {
                 told.closed(out)?;
             }
             ("session.noted", _) => told.noted(out)?,
+            (kind, _) if kind.starts_with("approval.") => told.approval(out)?,
             ("command.decided", Some(n)) => {
                 self.gap(n, out)?;
                 told.decided(n, out)?;
@@ -174,10 +175,7 @@ impl Told<'_> {
         let tls = if f.tls.is_empty() { "clear text" } else { &f.tls };
         let address = text(self.payload, "address");
         writeln!(out, "client    {}", clean::line(&format!("{address}, {tls}, {}, {}", f.method, f.proto)))?;
-        for claim in self.payload.get("claims").and_then(Value::as_array).into_iter().flatten() {
-            let said = format!("{} = {} (claimed)", text(claim, "name"), text(claim, "value"));
-            writeln!(out, "says      {}", clean::fit(&clean::line(&said), WIDTH - 10))?;
-        }
+        self.claims(out, "says      ")?;
         writeln!(out, "opened    {} UTC", entry::moment(&f.t))?;
         if f.mode == "observe" {
             writeln!(out, "mode      observe: refusals are recorded and not enforced")?;
@@ -225,6 +223,22 @@ impl Told<'_> {
         self.not_shown(out, INDENT)
     }
 
+    fn approval(&self, out: &mut dyn Write) -> io::Result<()> {
+        let command = self.fields.cmd.map(|n| format!("#{n} ")).unwrap_or_default();
+        let said = format!("{command}{}", line::approval(self.fields, self.payload));
+        let said = clean::line(&said);
+        writeln!(out, "\n·  {}  {}", entry::clock(&self.fields.t), clean::fit(&said, WIDTH - 20))?;
+        if self.fields.k == "approval.asked" {
+            let statement = text(self.payload, "text");
+            for line in
+                clean::wrap(&clean::block(statement), WIDTH - INDENT.len()).iter().take(STATEMENT_LINES)
+            {
+                writeln!(out, "{INDENT}{line}")?;
+            }
+        }
+        self.not_shown(out, INDENT)
+    }
+
     fn decided(&self, n: u64, out: &mut dyn Write) -> io::Result<()> {
         let f = self.fields;
         let mut marks = vec![f.effects.join(", ")];
@@ -232,6 +246,7 @@ impl Told<'_> {
             ("allow", _) => format!("allowed by {}", f.rule),
             (verdict, "observe") => format!("{verdict} by {}, not enforced", f.rule),
             ("deny", _) => format!("DENIED by {}", f.rule),
+            (_, _) if f.permitted() => format!("HELD by {}", f.rule),
             (_, _) => format!("HELD by {}: not run", f.rule),
         });
         if !f.approval.is_empty() {
@@ -262,12 +277,22 @@ impl Told<'_> {
             let kind = if kind.is_empty() { String::new() } else { format!(" ({kind})") };
             writeln!(out, "{INDENT}${} = {value}{}", i + 1, clean::line(&kind))?;
         }
+        self.claims(out, INDENT)?;
         let reason = text(self.payload, "reason");
         if !reason.is_empty() {
             writeln!(out, "{INDENT}reason: {}", clean::line(reason))?;
         }
         self.unseen(out, &format!("{INDENT}not observed: "))?;
         self.not_shown(out, INDENT)
+    }
+
+    /// What the client says of itself, or of the command.
+    fn claims(&self, out: &mut dyn Write, before: &str) -> io::Result<()> {
+        for claim in self.payload.get("claims").and_then(Value::as_array).into_iter().flatten() {
+            let said = format!("{} = {} (claimed)", text(claim, "name"), text(claim, "value"));
+            writeln!(out, "{before}{}", clean::fit(&clean::line(&said), WIDTH - before.len()))?;
+        }
+        Ok(())
     }
 
     fn changed(&self, said: &str, out: &mut dyn Write) -> io::Result<()> {

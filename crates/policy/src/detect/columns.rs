@@ -122,6 +122,27 @@ impl Topic {
         matches!(self, Self::Ordinary | Self::Worded | Self::Version)
     }
 
+    /// Whether what is found under such a name has the form of it, too: then a text that is only made with such values (a
+    /// word chosen by one) is not taken for one.
+    pub(crate) fn is_of_form(self) -> bool {
+        matches!(
+            self,
+            Self::Email
+                | Self::Phone
+                | Self::Card
+                | Self::Iban
+                | Self::Account
+                | Self::NationalId
+                | Self::TaxId
+                | Self::Health
+                | Self::Ip
+                | Self::Mac
+                | Self::Device
+                | Self::Vin
+                | Self::Wallet
+        )
+    }
+
     /// Whether the name leaves it open what its values are.
     pub(crate) fn is_open(self) -> bool {
         self.is_ordinary() || matches!(self, Self::Unknown | Self::Name | Self::Party)

@@ -43,6 +43,8 @@ const LEFT_UNHEARD_MAX: Duration = Duration::from_secs(1);
 const LEFT_MAX: Duration = Duration::from_secs(30);
 /// The same while it owes the end of a statement, which runs on when its client has gone.
 const LEFT_BUSY_MAX: Duration = Duration::from_secs(6 * 3600);
+/// A client whose command waits for a person hears of it this often: idle timeouts of what stands between are longer.
+const STILL_HELD: Duration = Duration::from_secs(10);
 /// How often time limits are looked at, and memory of an idle session given back.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -60,6 +62,12 @@ const POLITE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long the target is given to take the request to stop a statement whose session was ended from here.
 const STOP_TARGET: Duration = Duration::from_secs(2);
+
+/// How long the target is given to say that it ends a session for good: a connection of the gateway's own, and one question.
+const END_TARGET: Duration = Duration::from_secs(5);
+
+/// How long its last words for the session may take behind that.
+const END_HEARD: Duration = Duration::from_secs(2);
 
 /// What a session loop is given.
 pub struct Parts {
@@ -150,6 +158,9 @@ impl Inlet {
     }
 }
 
+/// Has the target end the session for good.
+type EndSession = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// Asks the target to stop what it runs.
 type Stop = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -184,6 +195,8 @@ struct Running {
     thinkers: Arc<Thinkers>,
     handle: Arc<Handle>,
     limits: TimeLimits,
+    /// While a command waits for a person: when the client is told again that it does.
+    waits: Option<Pin<Box<Sleep>>>,
     tick: Pin<Box<Sleep>>,
     /// Ends at the dialect's deadline or before it; made with the first.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -202,6 +215,10 @@ struct Running {
     stop: Option<Stop>,
     /// That, under way: until the target has taken it nothing more is sent, which it could hit instead.
     stopping: Option<BoxFuture<'static, ()>>,
+    /// Has the target end the session for good.
+    end_session: Option<EndSession>,
+    /// That, under way: what the client is told if nothing comes of it.
+    target_ends: Option<(BoxFuture<'static, ()>, Box<Refusal>)>,
     end: Option<End>,
     ending_since: Option<MonoMicros>,
 }
@@ -227,6 +244,7 @@ pub async fn run(parts: Parts) {
         thinkers: parts.thinkers,
         handle: parts.handle,
         limits: parts.limits,
+        waits: None,
         tick: Box::pin(tokio::time::sleep(TICK)),
         deadline: None,
         now,
@@ -241,6 +259,8 @@ pub async fn run(parts: Parts) {
         stop_target: false,
         stop: parts.cancel.as_ref().map(|route| Arc::clone(&route.forward)),
         stopping: None,
+        end_session: parts.cancel.as_ref().map(|route| Arc::clone(&route.end)),
+        target_ends: None,
         end: None,
         ending_since: None,
     });
@@ -275,6 +295,7 @@ impl Running {
         for _ in 0..ROUNDS {
             let mut progress = self.signals();
             progress |= self.answers(cx);
+            progress |= self.held(cx);
             progress |= self.read_server(cx);
             progress |= self.read_client(cx);
             progress |= self.write(cx);
@@ -374,6 +395,15 @@ impl Running {
             self.stopping = None;
             return true;
         }
+        if let Some((ends, _)) = &mut self.target_ends
+            && ends.as_mut().poll(cx).is_ready()
+        {
+            let refusal = self.target_ends.take().map(|(_, refusal)| *refusal);
+            if self.end.is_none() && self.dialect.outlasts() {
+                self.finish(refusal, AbandonReason::SessionEnded, "limit");
+            }
+            return true;
+        }
         if let Some(thinking) = &mut self.thinking
             && let Poll::Ready(thought) = Pin::new(thinking).poll(cx)
         {
@@ -395,6 +425,24 @@ impl Running {
             return true;
         }
         false
+    }
+
+    /// Tells a client whose command waits for a person that it does, so that nothing between takes its connection for idle.
+    fn held(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.asking.is_none() || self.end.is_some() {
+            self.waits = None;
+            return false;
+        }
+        if !self.session.is_holding() {
+            return false;
+        }
+        let waits = self.waits.get_or_insert_with(|| Box::pin(tokio::time::sleep(STILL_HELD)));
+        if waits.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        waits.as_mut().reset(Instant::now() + STILL_HELD);
+        self.dialect.held(self.now, &mut self.actions);
+        self.carry_out()
     }
 
     fn read_server(&mut self, cx: &mut Context<'_>) -> bool {
@@ -657,6 +705,36 @@ impl Running {
         true
     }
 
+    fn stop_target(&mut self) {
+        self.stopping = self.stop.as_ref().map(|stop| {
+            let stop = stop();
+            Box::pin(async move {
+                let _ = tokio::time::timeout(STOP_TARGET, stop).await;
+            }) as BoxFuture<'static, ()>
+        });
+    }
+
+    fn end_target(&mut self, refusal: Box<Refusal>) {
+        if self.target_ends.is_some() {
+            return;
+        }
+        if !self.to_client.has_room() {
+            // The client does not read, so nor is the target read: it may have stopped long ago.
+            return self.stop_target();
+        }
+        let ends = self.end_session.as_ref().map(|end| end());
+        let ends = async move {
+            let ended = match ends {
+                Some(ends) => tokio::time::timeout(END_TARGET, ends).await.unwrap_or(false),
+                None => false,
+            };
+            if ended {
+                tokio::time::sleep(END_HEARD).await;
+            }
+        };
+        self.target_ends = Some((Box::pin(ends), refusal));
+    }
+
     fn one(&mut self, action: Action) -> Result<(), RecordError> {
         match action {
             Action::ToServer(forward) => self.to_server.push(forward.into_bytes(), None),
@@ -681,7 +759,8 @@ impl Running {
                 self.to_client.push(bytes, after);
             }
             Action::Abandon(permit, why) => permit.abandon(why),
-            Action::StopTarget => self.stopping = self.stop.as_ref().map(|stop| stop()),
+            Action::StopTarget => self.stop_target(),
+            Action::EndTarget(refusal) => self.end_target(refusal),
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 self.end.get_or_insert((why, detail));

@@ -64,6 +64,8 @@ pub struct CancelRoute {
     pub canceller: Canceller,
     /// Sends the protocol's own cancel to the target; resolves when the target has taken it.
     pub forward: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    /// Has the target end the session for good, over another connection; resolves with whether it said that it will.
+    pub end: Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>,
 }
 
 #[derive(Default)]

@@ -119,6 +119,7 @@ pub(super) struct Parts {
     pub(super) text: Recorded,
     pub(super) change: Change,
     pub(super) parameters: Json,
+    pub(super) parameters_digest: Option<[u8; 32]>,
     pub(super) names: Json,
     pub(super) opaque: bool,
     pub(super) coverage: Vec<&'static str>,
@@ -285,13 +286,25 @@ impl Batch {
             text,
             change,
             parameters,
+            parameters_digest,
             names,
             opaque,
             mut coverage,
             changes,
             pending,
         } = parts;
-        let Recorded { text, original_digest, original_bytes, coverage: of_text, secrets, copy } = text;
+        let Recorded {
+            text,
+            original_digest,
+            original_bytes,
+            coverage: of_text,
+            claims,
+            claims_cut,
+            secrets,
+            copy,
+            secret_parameters: _,
+        } = text;
+        coverage.extend(claims_cut.then_some(text::CLAIMS_CUT));
         coverage.extend(of_text);
         if moment.role_unknown || self.moves_role {
             coverage.push(role::ROLE_UNKNOWN);
@@ -320,6 +333,8 @@ impl Batch {
                 original_digest,
                 original_bytes,
                 parameters,
+                claims,
+                parameters_digest,
                 names,
                 transaction: moment.transaction,
                 coverage,
@@ -449,7 +464,9 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
     let (mut shape, text) = match statement {
         Some(statement) => {
             let does = portal.and_then(|p| p.does.as_ref()).map_or(&statement.shape, |(shape, _)| shape);
-            (Arc::clone(does), statement.text.clone())
+            let secrets = portal.and_then(|p| p.secrets.clone());
+            let text = statement.text.clone();
+            (Arc::clone(does), Recorded { secrets: secrets.or_else(|| text.secrets.clone()), ..text })
         }
         None => {
             // Made by SQL's PREPARE: what it does may be known, how it reads is not.
@@ -479,6 +496,7 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         text,
         change: statement.map_or(Change::None, |s| s.change.clone()),
         parameters: portal.map(|p| p.parameters.clone()).unwrap_or_default(),
+        parameters_digest: portal.and_then(|p| p.parameters_digest),
         names: names_json(name, statement.map_or(&[], |s| &s.name), max_rows),
         via: EXTENDED,
         opaque: false,
@@ -500,6 +518,7 @@ fn preparation_of_statement(statement: &Statement) -> Parts {
         text: statement.text.clone(),
         change: Change::None,
         parameters: Json::default(),
+        parameters_digest: None,
         names: names_json(&[], &statement.name, 0),
         via: EXTENDED,
         opaque: false,

@@ -22,6 +22,9 @@ use crate::dialect::Action;
 const NAME: &[u8] = b"firsthand refused";
 const TEXT: &[u8] = b"firsthand refused a malformed message";
 
+/// Bytes of the longest character in UTF-8: so many are named where they are none.
+const CHARACTER_MAX: usize = 4;
+
 /// A header that cannot be read on from.
 pub(super) struct Broken {
     /// What the client is told, if the target says nothing: PostgreSQL closes without a word over a length that cannot be.
@@ -52,11 +55,38 @@ fn stand_in(tag: u8, fault: &DecodeError) -> BytesMut {
         (b'H', _) => body.push(b'x'),
         _ => {}
     }
+    framed(tag, &body)
+}
+
+fn framed(tag: u8, body: &[u8]) -> BytesMut {
     let mut bytes = BytesMut::with_capacity(5 + body.len());
     bytes.extend_from_slice(&[tag]);
     bytes.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
-    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(body);
     bytes
+}
+
+/// The target reads a message's strings one by one, and finds that one is no text in UTF-8 before it finds what is wrong behind
+/// it. The bytes that are none, of the first such string, which it names: those it may have, since no text has them; with what
+/// stands before a string in such a message.
+fn no_text(tag: u8, body: &[u8]) -> Option<(&'static [u8], &[u8])> {
+    let (before, strings): (&[u8], usize) = match tag {
+        b'Q' | b'E' => (b"", 1),
+        b'P' => (b"", 2),
+        b'D' | b'C' => (b"S", 1),
+        _ => return None,
+    };
+    let mut rest = body.get(before.len()..)?;
+    for _ in 0..strings {
+        let end = memchr::memchr(0, rest)?;
+        let (string, behind) = rest.split_at_checked(end)?;
+        if let Err(e) = str::from_utf8(string) {
+            let bytes = string.get(e.valid_up_to()..)?;
+            return Some((before, bytes.get(..CHARACTER_MAX).unwrap_or(bytes)));
+        }
+        rest = behind.get(1..)?;
+    }
+    None
 }
 
 impl PostgresDialect {
@@ -97,10 +127,15 @@ impl PostgresDialect {
         out.push(Action::ToServer(self.without_command(bytes::Bytes::copy_from_slice(&header))));
     }
 
-    /// Takes in a message that cannot be read.
-    pub(super) fn stand_for(&mut self, tag: u8, fault: &DecodeError, out: &mut Vec<Action>) {
+    /// Takes in a message that cannot be read, with this body.
+    pub(super) fn stand_for(&mut self, tag: u8, body: &[u8], fault: &DecodeError, out: &mut Vec<Action>) {
         let ready = tag == b'Q';
-        self.batch.add(What::Malformed { ready }, stand_in(tag, fault));
+        let no_text = if self.parameters.settings.utf8 { no_text(tag, body) } else { None };
+        let message = match no_text {
+            Some((before, bytes)) => framed(tag, &[before, bytes, b"\0x"].concat()),
+            None => stand_in(tag, fault),
+        };
+        self.batch.add(What::Malformed { ready }, message);
         if ready {
             self.submit(out);
         }
@@ -128,5 +163,25 @@ impl PostgresDialect {
         }
         out.push(Action::Note { what: "refused", detail: Json::from_written(detail), reply });
         Step::On
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_found_in_the_order_of_the_target() {
+        let is = |tag: u8, body: &[u8]| no_text(tag, body).map(|(before, bytes)| [before, bytes].concat());
+        assert_eq!(is(b'P', b"\0select '\xff'\0"), Some(b"\xff'".to_vec()));
+        assert_eq!(is(b'P', b"n\xc3(123456\0select"), Some(b"\xc3(12".to_vec()), "the name comes first");
+        assert_eq!(
+            is(b'P', b"\0select \xff"),
+            None,
+            "a string without an end is found before it is looked into"
+        );
+        assert_eq!(is(b'P', "\0select 'ä'\0".as_bytes()), None);
+        assert_eq!(is(b'D', b"S\xff\0x"), Some(b"S\xff".to_vec()));
+        assert_eq!(is(b'B', b"\xff\0"), None, "its names are looked for before it is read on");
     }
 }

@@ -20,7 +20,7 @@ use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::Own;
 use super::names::{Known, Portal, Statement, known_as};
-use super::parameters;
+use super::parameters::Values;
 use super::text::{Piece, Reading};
 use crate::dialect::{Action, Dialect as _, Looking, Thought};
 
@@ -285,8 +285,8 @@ impl PostgresDialect {
         input: &mut BytesMut,
         out: &mut Vec<Action>,
     ) -> Next {
-        input.advance(len);
-        self.stand_for(tag, e, out);
+        let message = input.split_to(len);
+        self.stand_for(tag, message.get(HEADER_LEN..).unwrap_or_default(), e, out);
         Next::Taken
     }
 
@@ -455,7 +455,7 @@ impl PostgresDialect {
             }
             Err(e) => {
                 self.batch.let_go();
-                self.stand_for(tag, &e, out);
+                self.stand_for(tag, message.get(HEADER_LEN..).unwrap_or_default(), &e, out);
                 Next::Taken
             }
         };
@@ -498,6 +498,7 @@ impl PostgresDialect {
                 text: piece.text,
                 change: piece.change,
                 parameters: Json::default(),
+                parameters_digest: None,
                 names: Json::default(),
                 opaque: reading.opaque,
                 coverage: Vec::new(),
@@ -586,14 +587,19 @@ impl PostgresDialect {
             (Some(_), meaning) => meaning.map(|meaning| meaning.again(&view)),
         });
         let type_of = |index| statement.as_ref().map_or(0, |s| s.parameter_type(index));
-        let (parameters, formats) = match bind {
+        let secret = statement.as_ref().map(|s| s.text.secret_parameters).unwrap_or_default();
+        let known = || statement.as_ref().and_then(|s| s.text.secrets.as_deref());
+        let (values, formats) = match bind {
             Some(bind) => (
-                parameters::render(bind.parameters(), type_of),
+                Values::of(|| bind.parameters(), type_of, secret, known),
                 (0..bind.result_formats.len()).map(|i| bind.result_formats.of(i)).collect(),
             ),
-            None => ((Json::default(), true), Box::default()),
+            None => (Values::untold(), Box::default()),
         };
-        Some(Arc::new(self.names.portal_of(portal, statement, does, parameters, formats)))
+        let digest = bind.and_then(|bind| super::parameters::digest(bind.parameters(), type_of));
+        let mut portal = self.names.portal_of(portal, statement, does, values, formats);
+        portal.parameters_digest = digest;
+        Some(Arc::new(portal))
     }
 
     fn bind(&mut self, portal: Arc<Portal>, message: BytesMut, out: &mut Vec<Action>) -> Next {

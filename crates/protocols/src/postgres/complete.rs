@@ -411,7 +411,7 @@ impl PostgresDialect {
         out: &mut Vec<Action>,
     ) -> Step {
         let detail = match Report::read(walk.body(len), "ErrorResponse") {
-            Ok(it) => report::json(&it, None),
+            Ok(it) => report::noted(&it),
             Err(_) => Json::default(),
         };
         (self.failed, self.target_said_why) = (true, self.target_said_why || fatal);

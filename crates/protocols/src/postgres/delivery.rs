@@ -28,9 +28,9 @@ impl Delivery {
 
     /// The labelled cells of a row, or of a piece of copy data, which holds one.
     fn cells(&self, tag: u8, body: &[u8]) -> u64 {
-        match self.labelled {
+        match &self.labelled {
             Labelled::Uncounted => 0,
-            Labelled::Cells(cells) => cells,
+            Labelled::Columns(columns) => columns.iter().filter(|labelled| **labelled).count() as u64,
             Labelled::All if tag == b'D' => {
                 body.first_chunk::<2>().map_or(0, |count| u64::from(u16::from_be_bytes(*count)))
             }

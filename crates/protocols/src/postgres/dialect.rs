@@ -28,6 +28,7 @@ use super::knowing::{Knowing, Looked};
 use super::large::ReadElsewhere;
 use super::masking::{RowPlan, Tools};
 use super::names::{Names, Own};
+use super::overtime::Overtime;
 use super::parameters::Parameters;
 use super::radius::Radius;
 use super::refuse;
@@ -146,8 +147,8 @@ pub struct PostgresDialect {
     pub(super) wal: Wal,
     /// Whether the session may only read, and what it did all the same.
     pub(super) tripwire: Tripwire,
-    /// What is told of a command that was stopped for its time, once the target has stopped it.
-    pub(super) overtime: Option<Box<Refusal>>,
+    /// A command was to be stopped for its time: what is told of that.
+    pub(super) overtime: Option<Box<Overtime>>,
     /// When the driver spoke last.
     pub(super) now: MonoMicros,
     /// Number of the last command sent that may change the role; while it runs, those behind it are asked for before that is
@@ -388,8 +389,19 @@ impl Dialect for PostgresDialect {
         self.end_when_idle(out);
     }
 
+    fn held(&mut self, _: MonoMicros, out: &mut Vec<Action>) {
+        // Between the pieces of a message there is no room for another one.
+        if self.flight.is_idle() && self.server_passing.is_none() && self.held.is_empty() {
+            out.push(Action::ToClient(self.admission.reply(refuse::still_held())));
+        }
+    }
+
     fn deadline(&mut self, now: MonoMicros) -> Option<MonoMicros> {
         self.time_ends(now)
+    }
+
+    fn outlasts(&self) -> bool {
+        self.is_outlasted()
     }
 
     fn overdue(&mut self, now: MonoMicros, out: &mut Vec<Action>) {
@@ -459,6 +471,9 @@ impl Dialect for PostgresDialect {
             } else if self.life != Life::Over {
                 self.say_goodbye(&broken.refusal, "protocol", out);
             }
+            return;
+        }
+        if self.ended_for_time(out) {
             return;
         }
         self.abandon(AbandonReason::TargetLost, out);

@@ -165,7 +165,7 @@ fn first(rows: Vec<Row>) -> Option<String> {
 }
 
 /// Whether each name that the statement writes means the same relation in another session; `None`: it writes none.
-fn same_names(facts: &Facts) -> Result<Option<String>, String> {
+pub(super) fn same_names(facts: &Facts) -> Result<Option<String>, String> {
     let named = |r: &&Relation| !r.written.is_empty();
     let mut terms = Vec::new();
     for relation in facts.reads.iter().chain(&facts.writes).filter(named) {
@@ -179,7 +179,7 @@ fn same_names(facts: &Facts) -> Result<Option<String>, String> {
 }
 
 /// The rows of a plan: those it changes; of one that changes nothing, those it gives.
-fn rows_of(text: &str) -> Option<u64> {
+pub(super) fn rows_of(text: &str) -> Option<u64> {
     let plans: Value = serde_json::from_str(text).ok()?;
     let plan = plans.get(0)?.get("Plan")?;
     let mut changed = None;

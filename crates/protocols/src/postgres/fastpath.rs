@@ -12,6 +12,8 @@ use firsthand_wire::postgres::frontend::FunctionCall;
 
 use super::batch::{PARAMETERS_CUT, Parts};
 use super::knowing::Pending;
+use firsthand_sql::SecretParameters;
+
 use super::parameters;
 use super::role::Change;
 use super::text::Recorded;
@@ -52,7 +54,8 @@ pub(super) fn called(call: &FunctionCall<'_>) -> (Parts, Answer) {
     let known = KNOWN.iter().find(|(oid, ..)| *oid == call.function);
     let types: &[u32] = known.map_or(&[], |(_, _, types, _)| types);
     let values = call.arguments.iter().enumerate().map(|(i, v)| (call.formats.of(i), v));
-    let parameters = parameters::render(values, |i| types.get(i).copied().unwrap_or(0));
+    let parameters =
+        parameters::render(values, |i| types.get(i).copied().unwrap_or(0), SecretParameters::default());
     let answer = Answer { type_oid: known.map_or(0, |(.., result)| *result), format: call.result_format };
     (parts(Some(call.function), known, parameters), answer)
 }
@@ -84,6 +87,8 @@ fn parts(function: Option<u32>, known: Option<&Known>, (parameters, cut): (Json,
         text: Recorded { original_bytes: text.len() as u64, text, ..Recorded::default() },
         change: Change::None,
         parameters,
+        // Nobody can approve a number and values: what they mean is not told.
+        parameters_digest: None,
         names: Json::default(),
         opaque: false,
         coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },

@@ -401,7 +401,10 @@ impl PostgresDialect {
             Masking::new(duties, &plan.shape, plan.copy, self.parameters.ascii_safe)
         });
         let masking = match masking {
-            Ok(masking) => masking,
+            Ok(mut masking) => {
+                masking.iter_mut().for_each(|masking| masking.counted(permit.labelled()));
+                masking
+            }
             Err(refusal) => {
                 permit.abandon(AbandonReason::RefusedTogether);
                 return refused(*refusal);

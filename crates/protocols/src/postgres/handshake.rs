@@ -18,6 +18,7 @@ use super::Postgres;
 use super::changed::TableSource;
 use super::definitions::Way;
 use super::dialect::{MESSAGE_BYTES_MAX, PostgresDialect, Setup};
+use super::ending;
 use super::handshake_client::{self as client, Hello, Opening};
 use super::handshake_target::{self as target, Accepted, TargetError};
 use super::knowing::Knowing;
@@ -46,6 +47,7 @@ pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>, it: &Postgres) 
         protocol: format!("postgres {}", hello.version),
         ..with.client.clone()
     };
+    with.engine.prepare(&proven.proof).await;
     let admitted = match with.engine.admit(&proven.proof, &hello.wanted, &facts) {
         Ok(admitted) => admitted,
         Err(refusal) => {
@@ -82,14 +84,13 @@ async fn connect(
                 return Err(e.relay().map_or_else(|| told(&refusal), |relay| greeted(&on_success, &relay)));
             }
         };
-    let forward = cancel_route(with, &admitted, &accepted);
+    let (forward, way) = (cancel_route(with, &admitted, &accepted), way(with, &admitted));
     let (database, changed) = (admitted.database.clone(), admitted.target.changed);
     let knowing = match &search_path {
         Some(path) => Some(know(with, it, &admitted, &accepted, start_of(hello, &role, path)).await),
         None => None,
     };
-    let pid = accepted.backend.0;
-    let pinned = read_only.then_some(pid);
+    let (pid, pinned) = (accepted.backend.0, read_only.then_some(accepted.backend.0));
     let Telling { tables, follower, watch, coverage } = telling(with, it, hello, &admitted, pinned).await;
     let bound = Bound {
         client: facts.clone(),
@@ -113,7 +114,8 @@ async fn connect(
     let mut greeting = BytesMut::from(&greeted(&on_success, &accepted.before_key)[..]);
     reply::encode_backend_key_data(&mut greeting, pid, &key);
     greeting.extend_from_slice(&accepted.after_key);
-    let route = CancelRoute { canceller: session.canceller(), forward };
+    let (canceller, end) = (session.canceller(), ending::route(way, pid, session.facts().id));
+    let route = CancelRoute { canceller, forward, end };
     let setup = Setup {
         analyzer: Arc::clone(&it.analyzer),
         knowing,
@@ -129,9 +131,9 @@ async fn connect(
     };
     let naming = follower.map(|follower| SessionNaming::of(follower, session.facts()));
     let dialect = PostgresDialect::new(admission, setup).read_only(read_only).naming(naming);
-    let dialect = Box::new(dialect.watched(watch));
+    let (dialect, greeting) = (Box::new(dialect.watched(watch)), greeting.freeze());
     let cancel = Some((client::cancel_key(pid, &key), route));
-    Ok(Ready { session, dialect, target, greeting: greeting.freeze(), cancel })
+    Ok(Ready { session, dialect, target, greeting, cancel })
 }
 
 /// A key of the gateway's own, by which the client cancels.
@@ -197,8 +199,9 @@ fn may_begin(
 ) -> Result<(), Refusal> {
     let application = claims(&hello.parameters).pop().map(|claim| claim.value).unwrap_or_default();
     let settings = settings::of(&hello.parameters);
-    with.engine.sit(admitted, &application, &hello.wanted, facts)?;
-    with.engine.may_begin_with(settings, &application, admitted, &hello.wanted, facts)
+    // Who is refused takes no place before.
+    with.engine.may_begin_with(settings, &application, admitted, &hello.wanted, facts)?;
+    with.engine.sit(admitted, &application, &hello.wanted, facts)
 }
 
 /// How the gateway itself asks that database.

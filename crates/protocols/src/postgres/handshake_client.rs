@@ -206,8 +206,22 @@ pub(super) async fn prove(
     with: &Beginning<'_>,
     hello: &Hello,
 ) -> Result<Proven, ClientError> {
-    if with.ask_for_secret && line.tls.is_some() {
+    let issued = with.engine.asks_for_secret(&hello.wanted.login);
+    if line.tls.is_some() && (with.ask_for_secret || issued) {
         return clear_text(line, hello).await;
+    }
+    if issued {
+        // Nobody with this login name can answer anything else; a token is not asked for in clear text.
+        with.engine.proof_broken(
+            &hello.wanted,
+            &with.client,
+            "the token of an issuer is taken over TLS only",
+        );
+        let refusal = Refusal::new(
+            RefusalKind::Identity,
+            "Firsthand takes an identity provider's token over TLS only; connect with sslmode=require",
+        );
+        return Err(refuse(line, &refusal).await);
     }
     Scram { line, with, hello }.run().await
 }

@@ -14,6 +14,7 @@ mod copy;
 mod definitions;
 mod delivery;
 pub mod dialect;
+mod ending;
 mod estimate;
 mod fastpath;
 mod flight;
@@ -27,6 +28,7 @@ mod masking;
 mod names;
 mod overtime;
 mod parameters;
+mod preview;
 mod probe;
 mod radius;
 pub mod refuse;
@@ -41,6 +43,7 @@ pub mod wal;
 
 use std::sync::Arc;
 
+use firsthand_model::preview::Preview;
 use firsthand_session::Refusal;
 use firsthand_session::port::BoxFuture;
 use firsthand_sql::Analyzer;
@@ -52,7 +55,7 @@ use self::estimate::Estimates;
 use self::wal::{Followers, Watchers};
 
 use crate::drive::line::Line;
-use crate::protocol::{Beginning, Begun, Estimating, Follow, Probe, StreamProtocol};
+use crate::protocol::{Beginning, Begun, Estimating, Follow, Previewing, Probe, StreamProtocol};
 
 /// The protocol, as the registry lists it.
 #[derive(Default)]
@@ -117,5 +120,9 @@ impl StreamProtocol for Postgres {
 
     fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>> {
         Box::pin(self.estimates.of(with))
+    }
+
+    fn preview<'a>(&'a self, with: Previewing<'a>) -> BoxFuture<'a, Preview> {
+        Box::pin(preview::preview(with))
     }
 }

@@ -13,12 +13,14 @@ use firsthand_model::command::Shape;
 use firsthand_model::id::SessionId;
 use firsthand_model::json::Json;
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
+use firsthand_sql::Masked;
 use firsthand_sql::judge::After;
 use firsthand_wire::postgres::Format;
 
 use super::changed::{Decided, Found, Reached};
 use super::columns::Columns;
 use super::knowing::Meaning;
+use super::parameters::Values;
 use super::role;
 use super::text::Piece;
 
@@ -193,8 +195,12 @@ pub(super) struct Portal {
     pub(super) does: Option<(Arc<Shape>, After)>,
     /// The values, rendered: JSON array, or absent.
     pub(super) parameters: Json,
+    /// SHA-256 of the values as they came.
+    pub(super) parameters_digest: Option<[u8; 32]>,
     /// Whether the values were cut.
     pub(super) parameters_cut: bool,
+    /// Where some of them are secrets: those, and those of the text.
+    pub(super) secrets: Option<Arc<Masked>>,
     /// In which formats the columns are asked for: none (all text), one for all, or one each.
     pub(super) result_formats: Box<[Format]>,
     /// The columns as the target described them.
@@ -420,20 +426,24 @@ impl Names {
         name: &[u8],
         statement: Option<Arc<Statement>>,
         does: Option<(Arc<Shape>, After)>,
-        (parameters, parameters_cut): (Json, bool),
+        Values { parameters, cut: parameters_cut, secrets }: Values,
         result_formats: Box<[Format]>,
     ) -> Portal {
         let name = known_as(name);
         let bytes = size_of::<Portal>()
             + 2 * name.len()
             + parameters.as_bytes().len()
+            // No more than the parameters are, and the text's, which may be shared.
+            + secrets.as_ref().map_or(0, |_| 2 * parameters.as_bytes().len())
             + size_of_val(&*result_formats);
         Portal {
             name: name.into(),
             statement,
             does,
             parameters,
+            parameters_digest: None,
             parameters_cut,
+            secrets,
             result_formats,
             columns: OnceLock::new(),
             added: OnceLock::new(),
@@ -639,7 +649,7 @@ mod tests {
     #[test]
     fn a_portals_values_count_and_what_is_under_way_without_a_name_is_bounded() {
         let names = Names::default();
-        let value = || (Json::string(&"x".repeat(60_000)), false);
+        let value = || Values { parameters: Json::string(&"x".repeat(60_000)), cut: false, secrets: None };
         let mut held = Vec::new();
         for name in [&b"p"[..], b""] {
             loop {

@@ -1,8 +1,11 @@
 //! The target's reported settings that matter here, and values of parameters for the record.
 
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
 use firsthand_model::json::{Json, Object, write_lossy, write_string};
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
-use firsthand_sql::{Settings, mask_connection, may_hold_secret};
+use firsthand_sql::{Masked, SecretParameters, Settings, mask_connection, may_hold_secret};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::value;
 
@@ -130,11 +133,48 @@ pub(super) fn write_said(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
+/// What stands in the record for a value that is a secret.
+const SECRET: &str = "***";
+
+/// The values of a portal, for the record.
+pub(super) struct Values {
+    /// JSON array, or absent.
+    pub(super) parameters: Json,
+    /// Some were left out.
+    pub(super) cut: bool,
+    /// Where some are secrets: those and the text's own, for what the target says of them.
+    pub(super) secrets: Option<Arc<Masked>>,
+}
+
+impl Values {
+    /// Of a Bind whose values are not known.
+    pub(super) fn untold() -> Self {
+        Self { parameters: Json::default(), cut: true, secrets: None }
+    }
+
+    /// Of a Bind. `known`: the secrets of its statement's text.
+    pub(super) fn of<'a, 's, I: Iterator<Item = (Format, Option<&'a [u8]>)>>(
+        values: impl Fn() -> I,
+        type_of: impl Fn(usize) -> u32,
+        secret: SecretParameters,
+        known: impl FnOnce() -> Option<&'s Masked>,
+    ) -> Self {
+        let (parameters, cut) = render(values(), type_of, secret);
+        let secrets = (!secret.is_empty()).then(|| {
+            let hidden = values().enumerate().filter(|(i, _)| secret.has(*i));
+            let texts = hidden.filter_map(|(_, (_, value))| str::from_utf8(value?).ok());
+            Arc::new(known().cloned().unwrap_or_default().knowing(texts))
+        });
+        Self { parameters, cut, secrets }
+    }
+}
+
 /// Renders values as `[{"type":…,"value":…},…]`, absent when there are none. The flag tells that some were left out
-/// because of `limits::PARAMETER_BYTES_KEPT`. Credentials in connection strings are replaced.
+/// because of `limits::PARAMETER_BYTES_KEPT`. Credentials in connection strings are replaced, and values that are `secret`.
 pub(super) fn render<'a>(
     values: impl Iterator<Item = (Format, Option<&'a [u8]>)>,
     type_of: impl Fn(usize) -> u32,
+    secret: SecretParameters,
 ) -> (Json, bool) {
     let mut out = Vec::new();
     let mut cut = false;
@@ -152,6 +192,7 @@ pub(super) fn render<'a>(
             write_type(o.key("type"), oid);
         }
         match value.and_then(without_credentials) {
+            _ if secret.has(i) && value.is_some() => write_string(o.key("value"), SECRET),
             // Text within a binary value of many parts, such as an array: their lengths would no longer fit, so the whole
             // is shown as it reads.
             Some(masked) if masked.contains('\0') => write_string(o.key("value"), &masked),
@@ -171,6 +212,25 @@ pub(super) fn render<'a>(
     (Json::from_written(out), cut)
 }
 
+/// SHA-256 of the values as they came, each with its format and type: what is rendered has lost some of them. `None`: there
+/// are none.
+pub(super) fn digest<'a>(
+    values: impl Iterator<Item = (Format, Option<&'a [u8]>)>,
+    type_of: impl Fn(usize) -> u32,
+) -> Option<[u8; 32]> {
+    let mut values = values.enumerate().peekable();
+    values.peek()?;
+    let mut context = Context::new(&SHA256);
+    for (i, (format, value)) in values {
+        context.update(&[u8::from(format == Format::Binary), u8::from(value.is_some())]);
+        context.update(&type_of(i).to_be_bytes());
+        let value = value.unwrap_or_default();
+        context.update(&(value.len() as u64).to_be_bytes());
+        context.update(value);
+    }
+    context.finish().as_ref().try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,7 +238,7 @@ mod tests {
     const URL: &[u8] = b"postgresql://app:hunter2@db/x";
 
     fn rendered(oid: u32, format: Format, value: &[u8]) -> String {
-        let (json, cut) = render([(format, Some(value))].into_iter(), |_| oid);
+        let (json, cut) = render([(format, Some(value))].into_iter(), |_| oid, SecretParameters::default());
         assert!(!cut);
         String::from_utf8(json.as_bytes().to_vec()).unwrap()
     }
@@ -219,6 +279,21 @@ mod tests {
         }
         assert!(rendered(25, binary, URL).contains("postgresql://app:***@db/x"));
         assert!(rendered(1009, binary, &array(&[b"a", URL])).contains("app:***@db/x"));
+    }
+
+    #[test]
+    fn a_value_that_is_a_secret_by_its_place_is_not_shown_and_known_to_messages() {
+        let text = "select set_config('app.password', $1, false), crypt(trim($3), gen_salt('bf')), $2";
+        let (masked, secret) = firsthand_sql::mask_all(text);
+        assert!(masked.is_none());
+        let values: [Option<&[u8]>; 3] = [Some(b"hunter2"), Some(b"plain"), Some(b"geheim12")];
+        let values = || values.iter().map(|value| (Format::Text, *value));
+        let it = Values::of(values, |_| 25, secret, || masked.as_ref());
+        let told = String::from_utf8_lossy(it.parameters.as_bytes()).into_owned();
+        let expected = r#"[{"type":"text","value":"***"},{"type":"text","value":"plain"},{"type":"text","value":"***"}]"#;
+        assert_eq!(told, expected);
+        let message = firsthand_sql::mask_message("invalid salt: geheim12", &it.secrets.unwrap());
+        assert_eq!(message.as_deref(), Some("invalid salt: ***"));
     }
 
     #[test]

@@ -40,6 +40,12 @@ pub fn error(refusal: &Refusal, utf8: bool) -> Bytes {
     response(&plain, Severity::Error, sqlstate(plain.kind))
 }
 
+/// The NoticeResponse to a client whose command waits for a person.
+pub fn still_held() -> Bytes {
+    let notice = Refusal::new(RefusalKind::Pending, "this command waits for approval by a person");
+    response(&notice, Severity::Notice, "00000")
+}
+
 /// The ErrorResponse with which the session ends.
 pub fn fatal(refusal: &Refusal) -> Bytes {
     response(refusal, Severity::Fatal, sqlstate(refusal.kind))

@@ -47,13 +47,28 @@ fn field<'a>(report: &Report<'a>, code: u8) -> Option<Cow<'a, str>> {
     Some(String::from_utf8_lossy(value.get(..FIELD_BYTES_KEPT).unwrap_or(value)))
 }
 
+/// The same for an entry of its own: where not all of it is kept, it says so itself.
+pub(super) fn noted(report: &Report<'_>) -> Json {
+    let mut out = Vec::with_capacity(256);
+    write_with(&mut out, report, None, if is_cut(report) { &[MESSAGES_CUT] } else { &[] });
+    Json::from_written(out)
+}
+
 /// The report as a JSON object. Replaced in it are the secrets that the statement held, and those that the report itself
 /// quotes: one field may repeat what only another shows to be a secret.
 pub(super) fn write(out: &mut Vec<u8>, report: &Report<'_>, secrets: Option<&Arc<Masked>>) {
+    write_with(out, report, secrets, &[]);
+}
+
+fn write_with(out: &mut Vec<u8>, report: &Report<'_>, secrets: Option<&Arc<Masked>>, coverage: &[&str]) {
     let own = |code: &u8| field(report, *code).and_then(|text| Some((*code, mask_report(&text)?)));
     let own: Vec<(u8, Masked)> = QUOTING.iter().filter_map(own).collect();
     let mut o = Object::open(out);
     for (code, key) in FIELDS {
+        if code == b'D' && !coverage.is_empty() {
+            // By key, as all of them.
+            o.strings("coverage", coverage);
+        }
         let Some(mut text) = field(report, code) else { continue };
         if let Some((_, masked)) = own.iter().find(|(of, _)| *of == code) {
             text = Cow::Owned(masked.text.clone());
@@ -94,4 +109,23 @@ pub(super) fn unknown(tag: u8) -> Json {
     o.string("type", &char::from(tag).escape_default().to_string());
     o.close();
     Json::from_written(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_a_message_says_when_it_is_cut() {
+        for (length, cut) in [(FIELD_BYTES_KEPT, false), (FIELD_BYTES_KEPT + 1, true)] {
+            let body = [b"SNOTICE\0C00000\0M", &*vec![b'x'; length], b"\0Dd\0\0"].concat();
+            let it = Report::read(&body, "NoticeResponse").unwrap();
+            let told = String::from_utf8(noted(&it).as_bytes().to_vec()).unwrap();
+            assert_eq!(
+                told.starts_with(r#"{"code":"00000","coverage":["messages-cut"],"detail":"d","#),
+                cut,
+                "{told}"
+            );
+        }
+    }
 }

@@ -560,7 +560,7 @@ impl PostgresDialect {
             b'N' => {
                 let it = Report::read(body, "NoticeResponse").ok()?;
                 let Some(running) = self.flight.running.front_mut() else {
-                    return Some(Aside { what: "notice", detail: report::json(&it, None) });
+                    return Some(Aside { what: "notice", detail: report::noted(&it) });
                 };
                 let room = running.notices.len() < NOTICE_BYTES_KEPT;
                 running.notices_cut |= !room || report::is_cut(&it);

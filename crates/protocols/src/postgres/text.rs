@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Effect, Effects, Shape};
+use firsthand_model::json::{Json, Object};
 use firsthand_model::limits::TEXT_BYTES_KEPT;
 
 use firsthand_model::statement::Facts;
 use firsthand_sql::judge::{After, Judged};
 use firsthand_sql::{
-    Analyzer, Changes, CopyOptions, Masked, Settings, Unparsed, copy_options, mask, may_hold_secret,
+    Analyzer, Changes, Claims, CopyOptions, Masked, SecretParameters, Settings, Unparsed, claims,
+    copy_options, mask_all, may_hold_secret,
 };
 
 use super::knowing::View;
@@ -21,6 +23,9 @@ use super::role::{self, Change};
 pub(super) const TEXT_CUT: &str = "text-cut";
 /// Coverage fact: the text (or a name in it) is not UTF-8; what could not be read stands as U+FFFD.
 pub(super) const ENCODING: &str = "encoding";
+
+/// Coverage fact: comments claim more than the record keeps.
+pub(super) const CLAIMS_CUT: &str = "claims-cut";
 
 /// Coverage fact: a prepared statement of several statements, which the target refuses.
 const SEVERAL: &str = "several";
@@ -42,8 +47,14 @@ pub(super) struct Recorded {
     pub(super) original_bytes: u64,
     /// What could not be shown.
     pub(super) coverage: Option<&'static str>,
+    /// What its comments claim: JSON array, or absent.
+    pub(super) claims: Json,
+    /// Not all of it.
+    pub(super) claims_cut: bool,
     /// The secrets that were in it, for what the target says of it.
     pub(super) secrets: Option<Arc<Masked>>,
+    /// Which of its parameters are secrets.
+    pub(super) secret_parameters: SecretParameters,
     /// How its COPY data is written, if it is a COPY toward the client.
     pub(super) copy: Option<Arc<CopyOptions>>,
 }
@@ -55,12 +66,16 @@ impl Recorded {
     pub(super) fn of(original: &[u8], settings: Settings) -> Self {
         let Settings { utf8, standard_conforming_strings } = settings;
         if !standard_conforming_strings && original.contains(&b'\\') && may_hold_secret(original) {
+            let (secrets, secret_parameters) = mask_all(&String::from_utf8_lossy(original));
             return Self {
                 text: WITHHELD.to_owned(),
                 original_digest: Some(sha256(original)),
                 original_bytes: original.len() as u64,
                 coverage: Some(TEXT_WITHHELD),
-                secrets: mask(&String::from_utf8_lossy(original)).map(Arc::new),
+                claims: Json::default(),
+                claims_cut: false,
+                secrets: secrets.map(Arc::new),
+                secret_parameters,
                 copy: None,
             };
         }
@@ -69,17 +84,33 @@ impl Recorded {
             Err(_) => (String::from_utf8_lossy(original).into_owned(), Some(ENCODING)),
         };
         let mut differs = text.as_bytes() != original;
-        let secrets = mask(&text).map(|mut masked| {
+        let (secrets, secret_parameters) = mask_all(&text);
+        let secrets = secrets.map(|mut masked| {
             text = std::mem::take(&mut masked.text);
             differs = true;
             Arc::new(masked)
         });
+        // Before it is cut, and without its secrets.
+        let claimed = claims(&text);
+        let claims_cut = claimed.as_ref().is_some_and(|claims| claims.cut);
+        let claims = claimed.map(|claims| json_of(&claims)).unwrap_or_default();
         if text.len() > TEXT_BYTES_KEPT {
             text.truncate(text.floor_char_boundary(TEXT_BYTES_KEPT));
             (coverage, differs) = (Some(TEXT_CUT), true);
         }
         let original_digest = differs.then(|| sha256(original));
-        Self { text, original_digest, original_bytes: original.len() as u64, coverage, secrets, copy: None }
+        let original_bytes = original.len() as u64;
+        Self {
+            text,
+            original_digest,
+            original_bytes,
+            coverage,
+            claims,
+            claims_cut,
+            secrets,
+            secret_parameters,
+            copy: None,
+        }
     }
 
     /// The same for a statement that does this: COPY's options are read, too.
@@ -94,11 +125,27 @@ impl Recorded {
     pub(super) fn kept_bytes(&self) -> usize {
         // Secrets are kept as written and as meant; more than the text they are not.
         let secrets = if self.secrets.is_some() { 2 * self.original_bytes as usize } else { 0 };
-        self.text.len() + secrets
+        self.text.len() + self.claims.as_bytes().len() + secrets
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// What comments claim, as the record has it.
+fn json_of(claims: &Claims) -> Json {
+    let mut out = Vec::new();
+    for (name, value) in &claims.pairs {
+        out.push(if out.is_empty() { b'[' } else { b',' });
+        let mut o = Object::open(&mut out);
+        o.string("name", name);
+        o.string("value", value);
+        o.close();
+    }
+    if !out.is_empty() {
+        out.push(b']');
+    }
+    Json::from_written(out)
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     for (to, from) in out.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
         *to = *from;

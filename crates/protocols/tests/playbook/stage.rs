@@ -16,7 +16,7 @@ use firsthand_protocols::dialect::{Action, Crowded, Dialect, Thought};
 use firsthand_protocols::postgres::dialect::{PostgresDialect, Setup};
 use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, Fakes, fakes, target};
-use firsthand_session::port::{Approval, ApprovalError, BoxFuture};
+use firsthand_session::port::{ApprovalError, BoxFuture};
 use firsthand_session::{Answer, Reply, Session};
 use firsthand_sql::Analyzer;
 
@@ -49,7 +49,7 @@ pub(crate) struct Stage {
     to_server: BytesMut,
     strict: bool,
     closed: Option<String>,
-    stopped: bool,
+    stopped: Option<&'static str>,
 }
 
 #[path = "../tables/plain.rs"]
@@ -114,7 +114,7 @@ impl Stage {
             to_server: BytesMut::new(),
             strict: !head.relaxed && !head.unobserved,
             closed: None,
-            stopped: false,
+            stopped: None,
         }
     }
 
@@ -155,8 +155,10 @@ impl Stage {
                 _ => Disk::Stopped,
             }),
             "approver" => self.fakes.approver.answer(match rest.split_once(' ').unwrap_or((rest, "")) {
-                ("approves", id) => Ok(Approval { id: id.to_owned() }),
-                ("refuses", _) => Err(ApprovalError::Refused),
+                ("approves", _) => Ok(()),
+                ("refuses", id) => {
+                    Err(ApprovalError::Refused { id: id.to_owned(), reason: "said no".to_owned() })
+                }
                 ("pending", id) => Err(ApprovalError::Pending(id.to_owned())),
                 _ => Err(ApprovalError::NobodyToAsk),
             }),
@@ -261,7 +263,8 @@ impl Stage {
                 let noted = self.session.note(what, detail).unwrap();
                 self.reply(noted.reply(reply));
             }
-            Action::StopTarget => self.stopped = true,
+            Action::StopTarget => self.stopped = Some("stop-target"),
+            Action::EndTarget(_) => self.stopped = Some("end-target"),
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 assert!(self.closed.is_none(), "closed twice");
@@ -304,7 +307,7 @@ impl Stage {
         lines.extend(words::tell(&server, false).into_iter().map(|l| format!("server {l}")));
         let client = self.to_client.split();
         lines.extend(words::tell(&client, true).into_iter().map(|l| format!("client {l}")));
-        lines.extend(std::mem::take(&mut self.stopped).then(|| "stop-target".to_owned()));
+        lines.extend(self.stopped.take().map(str::to_owned));
         lines.extend(self.closed.take());
         lines
     }
@@ -332,13 +335,14 @@ fn entry(event: &Event) -> String {
             let coverage: Vec<_> =
                 c.shape.coverage.iter().map(String::as_str).chain(c.coverage.iter().copied()).collect();
             format!(
-                "decided #{} {} {} {} {} [{}]{read}{}{}{} {:?}{}",
+                "decided #{} {} {} {} {} [{}]{read}{}{}{}{} {:?}{}",
                 e.number.0,
                 e.decision.verdict.word(),
                 c.step.word(),
                 c.via,
                 c.transaction.word(),
                 effects.join(" "),
+                shown("claims", &json(&c.claims)),
                 shown("names", &json(&c.names)),
                 shown("parameters", &json(&c.parameters)),
                 shown("coverage", &coverage.join(",")),
@@ -378,6 +382,7 @@ fn entry(event: &Event) -> String {
             format!("abandoned #{} {} forwarded={}", e.number.0, e.why.word(), e.forwarded.unwrap())
         }
         Event::SessionNoted(e) => format!("noted {} {}", e.what, json(&e.detail)),
+        Event::Approval(e) => e.kind.to_owned(),
         Event::Stream(e) => format!("stream #{} rows={} bytes={}", e.number.0, e.rows, e.bytes),
         other => firsthand_session::fake::word(other),
     }

@@ -194,7 +194,11 @@ impl Rig {
                     let noted = self.session.note(what, detail).unwrap();
                     self.to_client.extend_from_slice(&noted.reply(reply).into_parts().0);
                 }
-                Action::StopTarget | Action::Rows(..) | Action::Progress(..) | Action::Role(_) => {}
+                Action::StopTarget
+                | Action::EndTarget(_)
+                | Action::Rows(..)
+                | Action::Progress(..)
+                | Action::Role(_) => {}
                 Action::Close { why, detail } => self.closed = Some(format!("{why}: {detail}")),
             }
         }

@@ -368,6 +368,68 @@ pub(super) fn tells_nothing(name: &str) -> bool {
     )
 }
 
+/// Functions whose result is a value that they are given, a part of it, several in one, or the same written another way.
+pub(super) fn hands_on(name: &str) -> bool {
+    matches!(
+        name,
+        "min"
+            | "max"
+            | "any_value"
+            | "mode"
+            | "first_value"
+            | "last_value"
+            | "nth_value"
+            | "lag"
+            | "lead"
+            | "string_agg"
+            | "array_agg"
+            | "unnest"
+            | "array_append"
+            | "array_prepend"
+            | "array_cat"
+            | "array_to_string"
+            | "string_to_array"
+            | "lower"
+            | "upper"
+            | "initcap"
+            | "btrim"
+            | "ltrim"
+            | "rtrim"
+            | "lpad"
+            | "rpad"
+            | "substr"
+            | "substring"
+            | "left"
+            | "right"
+            | "reverse"
+            | "repeat"
+            | "replace"
+            | "overlay"
+            | "translate"
+            | "normalize"
+            | "split_part"
+            | "regexp_replace"
+            | "regexp_substr"
+            | "regexp_match"
+            | "regexp_matches"
+            | "concat"
+            | "concat_ws"
+            | "format"
+            | "quote_literal"
+            | "quote_nullable"
+            | "quote_ident"
+            | "to_char"
+            | "to_number"
+            | "host"
+            | "textcat"
+            | "text"
+            | "varchar"
+            | "bpchar"
+            | "convert_from"
+            | "convert_to"
+    )
+}
+
 /// Functions that put several values, or a row, into one document or array.
 pub(super) fn makes_document(name: &str) -> bool {
     matches!(

@@ -309,7 +309,8 @@ impl<'a> Resolver<'a> {
             return value;
         }
         if f.is_builtin() {
-            return self.run_builtin(f, arguments, nodes, result);
+            let value = self.run_builtin(f, arguments, nodes, result);
+            return if builtin::hands_on(&f.name) { value.keeping(arguments) } else { value };
         }
         // EXPLAIN plans; the planner runs what claims not to be volatile.
         if self.planning && f.volatility == b'v' {

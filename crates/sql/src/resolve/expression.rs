@@ -74,7 +74,7 @@ impl Resolver<'_> {
                 let element = values.first().map_or(0, |v| v.type_oid);
                 let same = values.iter().all(|v| v.type_oid == element);
                 let array = if same { self.array_of(element) } else { 0 };
-                Value::made(array, &values)
+                Value::made(array, &values).keeping(&values)
             }
             NodeEnum::AIndirection(it) => {
                 let mut value = self.maybe(it.arg.as_deref());
@@ -107,7 +107,7 @@ impl Resolver<'_> {
     fn one_of(&mut self, nodes: &[protobuf::Node]) -> Value {
         let values = self.all(nodes);
         let type_oid = common_type(&values);
-        Value::made(type_oid, &values)
+        Value::made(type_oid, &values).keeping(&values)
     }
 
     fn case(&mut self, it: &protobuf::CaseExpr) -> Value {
@@ -130,7 +130,7 @@ impl Resolver<'_> {
             self.found.tests(subject);
         }
         // Which arm it is tells of the conditions' columns.
-        Value::made(type_oid, results.iter().chain(&conditions).chain(&subject))
+        Value::made(type_oid, results.iter().chain(&conditions).chain(&subject)).keeping(&results)
     }
 
     fn sublink(&mut self, it: &protobuf::SubLink) -> Value {
@@ -155,7 +155,7 @@ impl Resolver<'_> {
             SubLinkType::ArraySublink => {
                 let value = known(first);
                 let array = self.array_of(value.type_oid);
-                Value::made(array, [&value])
+                Value::made(array, [&value]).keeping([&value])
             }
             _ => {
                 let right = Value::made(0, rows.fields.iter().map(|(_, v)| v));
@@ -212,7 +212,7 @@ impl Resolver<'_> {
             }
             AExprKind::AexprNullif => {
                 plain(&["="], self);
-                Value::made(left.as_ref().map_or(0, |v| v.type_oid), left.iter().chain(&right))
+                Value::made(left.as_ref().map_or(0, |v| v.type_oid), left.iter().chain(&right)).keeping(&left)
             }
             AExprKind::AexprOpAny | AExprKind::AexprOpAll => {
                 // The right side is an array, or a text that is read as one.
@@ -236,9 +236,11 @@ impl Resolver<'_> {
                     && left.fields.is_some()
                 {
                     self.literal = true;
-                    return left.field(key).map_or(Value::plain(result), |v| Value::made(result, [v]));
+                    let part = |v: &Value| Value::made(result, [v]).keeping([v]);
+                    return left.field(key).map_or(Value::plain(result), part);
                 }
-                Value::made(result, left.iter().chain(&right))
+                let value = Value::made(result, left.iter().chain(&right));
+                if name == "||" { value.keeping(left.iter().chain(&right)) } else { value }
             }
         }
     }

@@ -26,6 +26,10 @@ struct Met {
 pub(super) struct Found {
     pub(super) effects: Effects,
     opaque: Option<Opaque>,
+    /// It is not only so in what changes take along.
+    opaque_itself: bool,
+    /// What changes take along is being looked at.
+    along: bool,
     relations: Vec<Met>,
     columns: Vec<Column>,
     column_numbers: HashMap<(Oid, i16), Source>,
@@ -50,21 +54,29 @@ impl Found {
     pub(super) fn opaque(&mut self, why: &'static str, what: &str) {
         self.effect(Effect::Unknown);
         self.code_writes = true;
+        self.opaque_itself |= !self.along;
         self.opaque.get_or_insert_with(|| Opaque { why, what: what.to_owned() });
     }
 
     /// What this finds is what changes of a relation take along: none of it is called by the statement itself.
     pub(super) fn along(&mut self) -> bool {
+        self.along = true;
         std::mem::take(&mut self.code_writes)
     }
 
     /// All of that is found. `before`: what [`Found::along`] said.
     pub(super) fn along_found(&mut self, before: bool) {
+        self.along = false;
         self.takes_along |= std::mem::replace(&mut self.code_writes, before);
     }
 
     pub(super) fn is_opaque(&self) -> bool {
         self.opaque.is_some()
+    }
+
+    /// The statement itself is, not only what its changes take along.
+    pub(super) fn is_opaque_itself(&self) -> bool {
+        self.opaque_itself
     }
 
     pub(super) fn function(&mut self, schema: &str, name: &str) {
@@ -210,6 +222,11 @@ impl Found {
         let mut value = Value::plain(type_oid);
         let mut sources: Vec<Source> = of.sources.iter().map(|c| self.source(c)).collect();
         sources.sort_unstable();
+        value.kept = match of.derivation {
+            Derivation::Same => sources.clone(),
+            _ => of.kept.iter().map(|c| self.source(c)).collect(),
+        };
+        value.kept.sort_unstable();
         value.sources = sources;
         value.how = of.derivation;
         value
@@ -294,7 +311,9 @@ impl Found {
     /// A value as an output column, of this type.
     pub(super) fn output_column(&self, name: &str, value: &Value, type_oid: Oid) -> OutputColumn {
         let sources = self.named(&value.sources);
-        OutputColumn { name: name.to_owned(), sources, derivation: value.how, type_oid }
+        // What is a column itself hands it on.
+        let kept = if value.how == Derivation::Same { Vec::new() } else { self.named(&value.kept) };
+        OutputColumn { name: name.to_owned(), sources, derivation: value.how, kept, type_oid }
     }
 
     /// As [`Found::output_column`], for the catalog's origins.
@@ -321,6 +340,7 @@ impl Found {
             unbounded: self.unbounded,
             takes_along: self.takes_along,
             code_writes: self.code_writes,
+            opaque_along: self.opaque.is_some() && !self.opaque_itself,
             opaque: self.opaque.take(),
             output: std::mem::take(&mut self.output),
             tested,
@@ -343,6 +363,8 @@ impl Found {
         let copy = Self {
             effects: self.effects,
             opaque: self.opaque.clone(),
+            opaque_itself: self.opaque_itself,
+            along: false,
             relations: self.relations.clone(),
             columns: self.columns.clone(),
             column_numbers: HashMap::new(),

@@ -293,6 +293,9 @@ impl Resolver<'_> {
             value.how = origin.1;
             value.sources = origin.0.iter().map(|c| self.found.source(c)).collect();
             value.sources.sort_unstable();
+            if value.how == Derivation::Same {
+                value.kept.clone_from(&value.sources);
+            }
             return value;
         }
         let system = relation.is_system() && super::builtin::holds_values(&relation.name, &column.name);

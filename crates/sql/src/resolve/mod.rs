@@ -227,7 +227,7 @@ impl<'a> Resolver<'a> {
     /// A safety net: every call, name of a relation, type, operator and subquery of the tree must have been handled. What was
     /// walked past makes the statement opaque.
     fn check_complete(&mut self, statement: &NodeEnum) {
-        if self.found.is_opaque() || !statement::is_followed(statement) {
+        if self.found.is_opaque_itself() || !statement::is_followed(statement) {
             return;
         }
         self.visited.sort_unstable();

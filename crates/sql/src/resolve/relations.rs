@@ -12,7 +12,7 @@ use super::facts::Slot;
 use super::from::{Columns, Rows, Scope, Table, alias_columns, aliased};
 use super::value::{Field, Value, oid};
 use super::{Kind, Resolver, naming};
-use crate::catalog::{Oid, PG_CATALOG, Relation, Trigger};
+use crate::catalog::{Column, Oid, PG_CATALOG, Relation, Trigger};
 
 /// Changes of data, by what they do to rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,7 +202,7 @@ impl Resolver<'_> {
     /// Expressions of a relation's indexes run when they are built or filled anew.
     pub(super) fn index_expressions(&mut self, relation: &Arc<Relation>) {
         if !relation.index_expressions.is_empty() {
-            self.written_expressions(relation);
+            self.written_expressions(relation, true);
         }
     }
 
@@ -252,7 +252,8 @@ impl Resolver<'_> {
 
     /// What a change of a relation's rows brings along: triggers, rules, defaults, checks, expressions of indexes, and what
     /// foreign keys do to other tables.
-    pub(super) fn writing(&mut self, relation: &Arc<Relation>, change: Change) {
+    /// `defaults`: an UPDATE that gives a column its default; otherwise it runs none.
+    pub(super) fn writing(&mut self, relation: &Arc<Relation>, change: Change, defaults: bool) {
         if self.planning {
             return;
         }
@@ -277,7 +278,7 @@ impl Resolver<'_> {
             self.found.opaque("function", "pg_catalog.set_config");
         }
         if matches!(change, Change::Insert | Change::Update) {
-            self.written_expressions(relation);
+            self.written_expressions(relation, defaults || change == Change::Insert);
         }
         let before = self.found.along();
         self.referencing(relation, change);
@@ -294,9 +295,11 @@ impl Resolver<'_> {
         self.found.along_found(before);
     }
 
-    fn written_expressions(&mut self, relation: &Arc<Relation>) {
+    fn written_expressions(&mut self, relation: &Arc<Relation>, defaults: bool) {
         relation.columns.iter().for_each(|c| self.type_checks(c.type_oid));
-        let some = relation.columns.iter().any(|c| c.default.is_some())
+        // What is generated is so with every change.
+        let runs = move |c: &&Column| c.default.is_some() && (defaults || c.generated);
+        let some = relation.columns.iter().any(|c| runs(&c))
             || !relation.checks.is_empty()
             || !relation.index_expressions.is_empty();
         if !some {
@@ -304,10 +307,10 @@ impl Resolver<'_> {
         }
         let it = Arc::clone(relation);
         let path = self.state.plain_path(self.catalog);
-        let facts = self.body((Kind::Written, relation.oid, 0), path, move |inner| {
+        let facts = self.body((Kind::Written, relation.oid, u64::from(defaults)), path, move |inner| {
             let scope = inner.scope_of(&it);
             inner.scopes.push(scope);
-            let defaults = it.columns.iter().filter_map(|c| c.default.as_ref());
+            let defaults = it.columns.iter().filter(runs).filter_map(|c| c.default.as_ref());
             for text in defaults.chain(&it.checks).chain(&it.index_expressions) {
                 inner.expression_text(text);
             }

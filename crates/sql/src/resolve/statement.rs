@@ -84,6 +84,7 @@ impl Resolver<'_> {
             name: (*name).to_owned(),
             sources: Vec::new(),
             derivation: Derivation::Clean,
+            kept: Vec::new(),
             type_oid: 0,
         };
         self.found.output = Output::Columns(names.iter().map(column).collect());
@@ -169,7 +170,7 @@ impl Resolver<'_> {
         if it.is_from {
             self.found.effect(Effect::Write);
             if let Some(known) = &known {
-                self.writing(known, Change::Insert);
+                self.writing(known, Change::Insert, false);
             }
             self.scopes.push(Scope::of(table));
             if let Some(condition) = &it.where_clause {
@@ -510,7 +511,7 @@ impl Resolver<'_> {
         self.relation_table(it, true);
         let schema = Some(it.schemaname.as_str()).filter(|s| !s.is_empty());
         if let Some(relation) = self.find_relation(schema, &it.relname) {
-            self.writing(&relation, change);
+            self.writing(&relation, change, false);
         }
     }
 

@@ -198,7 +198,7 @@ impl Resolver<'_> {
             return Value::row(target, fields);
         }
         let kept = value.fields.clone().filter(|_| matches!(target, oid::JSON | oid::JSONB));
-        let mut made = Value::made(target, [&value]);
+        let mut made = Value::made(target, [&value]).keeping([&value]);
         made.fields = kept;
         made
     }

@@ -34,6 +34,8 @@ pub(super) struct Value {
     /// Sorted, each once.
     pub(super) sources: Vec<Source>,
     pub(super) how: Derivation,
+    /// Those of the sources whose values it hands on, whole or in part, rather than only tells of. Sorted, each once.
+    pub(super) kept: Vec<Source>,
     /// Of a row, or a document made of one: its fields, where they are known.
     pub(super) fields: Option<Rc<Vec<Field>>>,
 }
@@ -47,16 +49,16 @@ impl Default for Value {
 impl Value {
     /// Without a source.
     pub(super) const fn plain(type_oid: Oid) -> Self {
-        Self { type_oid, sources: Vec::new(), how: Derivation::Clean, fields: None }
+        Self { type_oid, sources: Vec::new(), how: Derivation::Clean, kept: Vec::new(), fields: None }
     }
 
     /// Anything in reach.
     pub(super) const fn unknown(type_oid: Oid) -> Self {
-        Self { type_oid, sources: Vec::new(), how: Derivation::Unknown, fields: None }
+        Self { type_oid, sources: Vec::new(), how: Derivation::Unknown, kept: Vec::new(), fields: None }
     }
 
     pub(super) fn column(type_oid: Oid, source: Source) -> Self {
-        Self { type_oid, sources: vec![source], how: Derivation::Same, fields: None }
+        Self { type_oid, sources: vec![source], how: Derivation::Same, kept: vec![source], fields: None }
     }
 
     /// With another type, and nothing else.
@@ -87,6 +89,18 @@ impl Value {
         it
     }
 
+    /// With what these hand on handed on.
+    pub(super) fn keeping<'v>(mut self, of: impl IntoIterator<Item = &'v Self>) -> Self {
+        for source in of.into_iter().flat_map(|other| &other.kept) {
+            if let Err(at) = self.kept.binary_search(source)
+                && self.sources.binary_search(source).is_ok()
+            {
+                self.kept.insert(at, *source);
+            }
+        }
+        self
+    }
+
     fn settle(&mut self) {
         if !matches!(self.how, Derivation::Unknown | Derivation::Row) {
             self.how = match self.sources.len() {
@@ -115,7 +129,7 @@ impl Value {
         if self.sources == other.sources && self.how == other.how {
             return Self { type_oid, fields: None, ..self };
         }
-        Self::made(type_oid, [&self, other])
+        Self::made(type_oid, [&self, other]).keeping([&self, other])
     }
 
     /// A row of these fields.

@@ -14,7 +14,13 @@ use crate::catalog::Relation;
 
 impl Resolver<'_> {
     /// The target of a change, with what changing it brings along.
-    fn target(&mut self, it: Option<&protobuf::RangeVar>, changes: &[Change]) -> Table {
+    /// `sets`: what an UPDATE assigns.
+    fn target(
+        &mut self,
+        it: Option<&protobuf::RangeVar>,
+        changes: &[Change],
+        sets: &[protobuf::Node],
+    ) -> Table {
         self.changes();
         let Some(it) = it else {
             self.found.opaque("node", "");
@@ -24,7 +30,8 @@ impl Resolver<'_> {
         let table = self.relation_table(it, true);
         let schema = Some(it.schemaname.as_str()).filter(|s| !s.is_empty());
         if let Some(relation) = self.find_relation(schema, &it.relname) {
-            changes.iter().for_each(|change| self.writing(&relation, *change));
+            let defaults = sets.iter().any(sets_default);
+            changes.iter().for_each(|change| self.writing(&relation, *change, defaults));
         }
         table
     }
@@ -45,7 +52,7 @@ impl Resolver<'_> {
         let changes: &[Change] = if updates { &[Change::Insert, Change::Update] } else { &[Change::Insert] };
         // The target's name is no name in the query.
         let rows = it.select_stmt.as_deref().map(|q| self.query(q)).unwrap_or_default();
-        let table = self.target(it.relation.as_ref(), changes);
+        let table = self.target(it.relation.as_ref(), changes, &[]);
         rows.fields.iter().for_each(|(_, value)| self.found.copies(value));
         for column in &it.cols {
             if let Some(NodeEnum::ResTarget(column)) = &column.node {
@@ -86,7 +93,7 @@ impl Resolver<'_> {
         if let Some(with) = &it.with_clause {
             self.with(with);
         }
-        let table = self.target(it.relation.as_ref(), &[Change::Update]);
+        let table = self.target(it.relation.as_ref(), &[Change::Update], &it.target_list);
         let scope =
             self.change_scope(table, &it.from_clause, it.relation.as_ref(), it.where_clause.as_deref());
         self.scopes.push(scope);
@@ -106,7 +113,7 @@ impl Resolver<'_> {
         if let Some(with) = &it.with_clause {
             self.with(with);
         }
-        let table = self.target(it.relation.as_ref(), &[Change::Delete]);
+        let table = self.target(it.relation.as_ref(), &[Change::Delete], &[]);
         let scope =
             self.change_scope(table, &it.using_clause, it.relation.as_ref(), it.where_clause.as_deref());
         self.scopes.push(scope);
@@ -158,7 +165,7 @@ impl Resolver<'_> {
                 _ => {}
             }
         }
-        let table = self.target(it.relation.as_ref(), &changes);
+        let table = self.target(it.relation.as_ref(), &changes, &it.merge_when_clauses);
         let source = it.source_relation.as_deref().map(|n| self.tables_of(std::slice::from_ref(n)));
         let mut scope = source.unwrap_or_default();
         scope.extend(Scope::of(table));
@@ -326,6 +333,18 @@ fn sublink_restricts(it: &protobuf::SubLink, name: &str) -> bool {
         // EXISTS is about the row only if something in it is.
         None => filters,
     }
+}
+
+/// Whether DEFAULT is somewhere in it.
+fn sets_default(node: &protobuf::Node) -> bool {
+    let mut waiting: Vec<_> = node.node.iter().map(NodeEnum::to_ref).collect();
+    while let Some(node) = waiting.pop() {
+        if matches!(node, pg_query::NodeRef::SetToDefault(_)) {
+            return true;
+        }
+        crate::tree::push_children(node, &mut waiting);
+    }
+    false
 }
 
 fn names_table(item: &protobuf::Node, name: &str) -> bool {

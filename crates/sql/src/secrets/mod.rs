@@ -10,11 +10,13 @@
 //!   setting's value, or a mapping's `user`;
 //! - the value in `SET`, `ALTER … SET` and `set_config` of a setting with such a name;
 //! - in any string, comment or address: `password=…` and its kin, `"password": "…"` in JSON, and `scheme://user:password@`;
-//! - keys given to pgcrypto's functions and to Supabase Vault, MySQL's `IDENTIFIED BY '…'`.
+//! - keys given to pgcrypto's functions and to Supabase Vault, MySQL's `IDENTIFIED BY '…'`;
+//! - what the program of COPY … PROGRAM is given as a password (`shell`);
+//! - of bound parameters, those that stand where a string would be one of these ([`mask_all`]).
 //!
 //! Rather too much than too little: what directly runs on after a masked string (a stray quote, a backslash) is masked to the end
-//! of the text. Not found: secrets in columns of the application's own tables (policy masks those), in bound parameters that are
-//! no connection string ([`mask_connection`]), passwords that a program of COPY … PROGRAM gets, a password or its name put together
+//! of the text. Not found: secrets in columns of the application's own tables (policy masks those), in bound parameters elsewhere
+//! that are no connection string ([`mask_connection`]), a password or its name put together
 //! from pieces (`'pass' || 'word=x'`) or taken from a variable, those of JSON that are no strings or stand in a string of JSON, and
 //! names hidden by escapes where no other word gives them away.
 
@@ -22,6 +24,7 @@ mod connection;
 mod lexer;
 mod message;
 mod names;
+mod shell;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -43,10 +46,35 @@ pub const PIECE_MIN: usize = 4;
 pub const SECRETS_MAX: usize = 64;
 
 /// What stands for a secret.
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
+
+/// Which bound parameters of a text are secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SecretParameters(u64);
+
+impl SecretParameters {
+    /// Parameters that are told apart; all behind them are secret where one of them is.
+    pub const TOLD: u32 = 63;
+
+    fn add(&mut self, number: u32) {
+        if let Some(at) = number.checked_sub(1) {
+            self.0 |= 1 << at.min(Self::TOLD);
+        }
+    }
+
+    /// Whether none is.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the parameter at this index, counted from 0, is.
+    pub fn has(self, index: usize) -> bool {
+        self.0 >> index.min(Self::TOLD as usize) & 1 == 1
+    }
+}
 
 /// A text without its secrets.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Masked {
     /// The text for the record.
     pub text: String,
@@ -76,6 +104,16 @@ impl Secrets {
     }
 }
 
+impl Masked {
+    /// With these secrets besides, which a message may quote: values of parameters.
+    #[must_use]
+    pub fn knowing<'s>(mut self, more: impl Iterator<Item = &'s str>) -> Self {
+        more.for_each(|secret| self.secrets.add(secret));
+        self.secrets.known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        self
+    }
+}
+
 impl std::fmt::Debug for Masked {
     /// Without the secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -86,14 +124,21 @@ impl std::fmt::Debug for Masked {
 /// Replaces the credentials in a text by `***`; `None` when it holds none (50 ns for most statements). Takes any text, whether it
 /// parses or not; time and memory grow linearly with it.
 pub fn mask(text: &str) -> Option<Masked> {
+    mask_all(text).0
+}
+
+/// The same, and which of the text's parameters (`$1`) stand where a string would be a secret.
+pub fn mask_all(text: &str) -> (Option<Masked>, SecretParameters) {
     if !may_hold_secret(text.as_bytes()) {
-        return None;
+        return (None, SecretParameters::default());
     }
     let mut secrets = Secrets::default();
-    let read = Reader::new(text, 0, &mut secrets).read();
-    let text = apply(text, read.edits)?;
-    secrets.known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    Some(Masked { text, secrets })
+    let Read { edits, parameters, .. } = Reader::new(text, 0, &mut secrets).read();
+    let masked = apply(text, edits).map(|text| {
+        secrets.known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Masked { text, secrets }
+    });
+    (masked, parameters)
 }
 
 /// A text that may be, or hold, a connection string, without the credentials of it: bound parameters, settings of a session.
@@ -138,6 +183,14 @@ struct Read {
     open: bool,
     /// A connection string in it has a place for a password: that stands in a later argument of the same call.
     place: bool,
+    /// Its own parameters that are secrets.
+    parameters: SecretParameters,
+}
+
+impl Read {
+    fn nothing() -> Self {
+        Self { edits: Vec::new(), open: false, place: false, parameters: SecretParameters::default() }
+    }
 }
 
 /// Reads one text: the statement, or a string in it.
@@ -192,7 +245,7 @@ impl<'t, 's> Reader<'t, 's> {
             text,
             depth,
             secrets,
-            read: Read { edits: Vec::new(), open: false, place: false },
+            read: Read::nothing(),
             before: [None, None, None, None],
             calls: Vec::new(),
             statement: Statement::default(),
@@ -338,7 +391,8 @@ impl<'t, 's> Reader<'t, 's> {
             b'(' => {
                 let function = self.before_name(0).unwrap_or_default();
                 let set_config = function.eq_ignore_ascii_case("set_config");
-                let secret = secret_arguments(&function);
+                // What is made of a secret's place, as `crypt(trim('…'), …)`, is made of a secret.
+                let secret = if self.is_secret_argument() { u8::MAX } else { secret_arguments(&function) };
                 self.calls.push(Call { secret, fills: false, argument: 0, set_config });
             }
             b')' => {
@@ -347,6 +401,13 @@ impl<'t, 's> Reader<'t, 's> {
             b',' => {
                 if let Some(call) = self.calls.last_mut() {
                     call.argument = call.argument.saturating_add(1);
+                }
+            }
+            b'$' if self.is_secret(token) => {
+                let digits = self.text.get(token.span.end..).unwrap_or_default();
+                let end = digits.bytes().take_while(u8::is_ascii_digit).count();
+                if let Some(number) = digits.get(..end).and_then(|digits| digits.parse().ok()) {
+                    self.read.parameters.add(number);
                 }
             }
             b'=' => self.statement.expected |= self.statement.setting && self.before_credential(0),
@@ -373,22 +434,31 @@ impl<'t, 's> Reader<'t, 's> {
         {
             call.secret = 0b010;
         }
-        if !may_hold_secret(value.as_bytes()) {
+        let command = self.before_is(0, "program") && (self.before_is(1, "to") || self.before_is(1, "from"));
+        if !command && !may_hold_secret(value.as_bytes()) {
             return;
         }
         if self.depth >= NESTING_MAX {
             self.statement.fills = true; // it may have a hole for a password
             return self.hide(token);
         }
+        let given = if command { shell::credentials(&value) } else { Vec::new() };
+        for span in &given {
+            self.secrets.add(value.get(span.clone()).unwrap_or_default());
+        }
         if token.kind == Kind::Dollar {
             let edits = self.read.edits.len();
             self.look_into(&token.inner);
+            let at = |span: Range<usize>| token.inner.start + span.start..token.inner.start + span.end;
+            let given = given.into_iter().map(|span| Edit { span: at(span), with: Cow::Borrowed(MASK) });
+            self.read.edits.extend(given);
             if self.read.edits.len() > edits {
                 self.distrust_after(token);
             }
             return;
         }
-        let read = self.read_inside(&value);
+        let mut read = self.read_inside(&value);
+        read.edits.extend(given.into_iter().map(|span| Edit { span, with: Cow::Borrowed(MASK) }));
         self.statement.fills |= read.open;
         if let Some(call) = self.calls.last_mut() {
             call.fills |= read.place;
@@ -408,9 +478,6 @@ impl<'t, 's> Reader<'t, 's> {
         let set = symbol(0, b'=') && symbol(1, b':');
         let assigned = set && (self.before_credential(2) || self.before_credential(3))
             || symbol(0, b'>') && symbol(1, b'=') && self.before_credential(2);
-        let argument = self.calls.last().is_some_and(|call| {
-            1_u8.checked_shl(call.argument.into()).is_some_and(|argument| call.secret & argument != 0)
-        });
         // `'a'` and `'b'` on the next line are one string.
         let continued = self.before.first().and_then(Option::as_ref).is_some_and(|last| {
             last.is_literal() && self.read.edits.last().is_some_and(|edit| edit.span == last.span)
@@ -425,8 +492,15 @@ impl<'t, 's> Reader<'t, 's> {
             || self.statement.fills
             || self.calls.iter().any(|call| call.fills)
             || self.is_of_role()
-            || argument
+            || self.is_secret_argument()
             || continued
+    }
+
+    /// Whether the argument that is being read is a secret.
+    fn is_secret_argument(&self) -> bool {
+        self.calls.last().is_some_and(|call| {
+            1_u8.checked_shl(call.argument.into()).is_some_and(|argument| call.secret & argument != 0)
+        })
     }
 
     /// Takes a token out.
@@ -480,7 +554,7 @@ impl<'t, 's> Reader<'t, 's> {
     /// Reads a text inside this one, as SQL and as a connection string.
     fn read_inside(&mut self, inside: &str) -> Read {
         let mut read = if inside.starts_with("://") {
-            Read { edits: Vec::new(), open: false, place: false } // an address is no SQL, and would be found as one again
+            Read::nothing() // an address is no SQL, and would be found as one again
         } else {
             Reader::new(inside, self.depth + 1, self.secrets).read()
         };

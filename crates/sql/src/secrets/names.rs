@@ -72,7 +72,7 @@ const CREATE: &[u8] = b"create";
 const ALTER: &[u8] = b"alter";
 
 /// Each secret that [`super::mask`] finds stands near one of these.
-const NEEDLES: [Needle; 15] = [
+const NEEDLES: [Needle; 16] = [
     Needle { word: b"passw", rare: 3 },
     Needle { word: b"passph", rare: 3 },
     Needle { word: b"passcode", rare: 3 },
@@ -85,6 +85,7 @@ const NEEDLES: [Needle; 15] = [
     Needle { word: b"identified", rare: 5 },
     Needle { word: b"crypt", rare: 2 },
     Needle { word: b"hmac", rare: 0 },
+    Needle { word: b"program", rare: 2 },
     Needle { word: PASS, rare: 2 },
     Needle { word: CREATE, rare: 0 },
     Needle { word: ALTER, rare: 1 },

@@ -99,6 +99,11 @@ const NOTED: &[Field] = &[
     ),
     field("constraint", Text, "`error`, `notice`."),
     field("context", Text, "`error`, `notice`."),
+    field(
+        "coverage",
+        Texts,
+        "`error`, `notice`: `messages-cut`, where a text in it is longer than is kept; absent: it is whole.",
+    ),
     field("detail", Text, "`error`, `notice`."),
     field("from", Text, "`cancel`: address and port from which it came."),
     field("held", Bool, "`cancel`: whether it ended the wait of a command that was held."),
@@ -153,7 +158,11 @@ pub(super) const ADDRESS: Field = field(
     Text,
     "The client's address and port. Of several that are told together: their address, or network, if they share one.",
 );
-pub(super) const LOGIN: Field = field("login", Text, "The login name presented.");
+pub(super) const LOGIN: Field = field(
+    "login",
+    Text,
+    "The login name presented; of an admitted issuer's token, the name that it came to.",
+);
 pub(super) const CUT: Field = field("cut", Texts, "Fields that were too long and are missing or cut.");
 pub(super) const COLUMNS: Field = field("columns", Objects(COLUMN), "The columns, where rows have any.");
 pub(super) const ROWS: Field = field(
@@ -200,7 +209,7 @@ pub(super) const NAMES_BY: Field = field("names", Objects(LINK_NAME), "The names
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `clear-text`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `issuer`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `clear-text`, `unreachable`, `credential`.",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
@@ -254,14 +263,16 @@ pub(super) const HEARTBEAT: &[Field] = &[
 ];
 
 pub(super) const ASKED: &[Field] = &[
+    field("backend", Number, "The backend that is to end, of `end`."),
     field("database", Text, "The database."),
+    field("session", Text, "The session whose backend that is, of `end`."),
     field("slot", Text, "The slot, of `slot` and `changes`."),
     field("tables", Texts, "The names asked about, of `tables`."),
     field("target", Text, "The target."),
     field(
         "what",
         Text,
-        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in.",
+        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `preview`: what a command would change that waits for a person; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in; `end`: to end a session's backend, whose statement has gone on past its time although it was cancelled.",
     ),
 ];
 
@@ -304,6 +315,17 @@ pub(super) const TOKEN: &[Field] = &[
     field("tok", Text, "The token's id."),
 ];
 
+pub(super) const APPROVAL_DIFFERS: &[Field] = &[
+    field("approval", Text, "The approval's id."),
+    field("done", True, "It was ended for that: nothing is spent that the record does not know as given."),
+    field(
+        "found",
+        Text,
+        "`over-in-record`: the record says that it ended. `not-given-in-record`: nobody recorded that it was given. `not-in-record`: nobody \
+         recorded that it was asked.",
+    ),
+];
+
 pub(super) const DIFFERS: &[Field] = &[
     field("done", True, "It was revoked for that: what the record says ended, opens nothing."),
     field(
@@ -326,6 +348,8 @@ pub(super) const READ: &[Field] =
     &[field("command", Text, "The command that read it, such as `log search`.")];
 
 pub(super) const READ_DETAIL: &[Field] = &[
+    field("approval", Text, "The approval that was shown, with what its session did before."),
+    field("approvals", Number, "Approvals that were listed, over the API."),
     field("commands", Number, "Commands of the session that was shown."),
     field("entries", Number, "Entries that were shown."),
     field("expression", Text, "What was searched for."),

@@ -84,7 +84,7 @@ pub(super) fn identity(
         login: name.to_owned(),
         subject: String::new(),
         targets: vec![target.to_owned()],
-        roles: Vec::new(),
+        ..Identity::default()
     };
     Ok((identity, None))
 }
@@ -101,7 +101,7 @@ fn of_token(token: &Token) -> (Identity, Option<String>) {
         login: token.name.clone(),
         subject: String::new(),
         targets: token.targets.clone(),
-        roles: Vec::new(),
+        ..Identity::default()
     };
     (identity, ended)
 }

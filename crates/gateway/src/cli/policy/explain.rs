@@ -9,6 +9,7 @@ use firsthand_model::command::Effects;
 use firsthand_model::decision::Verdict;
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::masking::MaskDuty;
+use firsthand_model::preview::Preview;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Output as Rows};
 use firsthand_policy::explain::{Change, changes};
@@ -18,10 +19,11 @@ use firsthand_policy::rules::Rules;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::asking;
+use super::{asking, preview};
 use crate::analyst::Analyst;
 use crate::cli::lines::{each_line, not_understood};
 use crate::cli::output::Output;
+use crate::config::TargetConfig;
 use crate::failure::{Exit, Failure};
 use crate::place::Place;
 use crate::show::written;
@@ -44,6 +46,9 @@ pub(crate) struct ExplainArgs {
     /// A statement that has run before in the session; may be given several times
     #[arg(long, value_name = "SQL")]
     setup: Vec<String>,
+    /// Try the statement at the target, take it back, and show the rows that it would change
+    #[arg(long, requires = "sql")]
+    preview: bool,
 }
 
 /// Kinds of identity.
@@ -109,10 +114,20 @@ pub(crate) fn run(args: &ExplainArgs, place: &Place, out: &Output) -> Result<Exi
         None => answerer.stream(),
         Some(sql) => {
             let answers = answerer.answer(&args.setup, sql);
+            let preview = match args.preview {
+                true => Some(answerer.preview(place, target, &args.setup, sql)?),
+                false => None,
+            };
             if out.is_json() {
-                out.text(&answerer.line(&Value::Null, &answers).to_string());
+                let mut line = answerer.line(&Value::Null, &answers);
+                if let (Some(preview), Some(line)) = (&preview, line.as_object_mut()) {
+                    line.insert("preview".to_owned(), preview::value(preview));
+                }
+                out.text(&line.to_string());
             } else {
-                out.text(&answerer.tell(&answers));
+                let mut told = answerer.tell(&answers);
+                preview.iter().for_each(|preview| preview::tell(preview, &mut told));
+                out.text(&told);
             }
             Ok(if strictest(&answers) == Verdict::Allow { Exit::Done } else { Exit::No })
         }
@@ -140,6 +155,18 @@ impl Answerer {
         })?;
         not_understood(wrong, "policy explain")?;
         Ok(Exit::Done)
+    }
+
+    /// What the statement would change. Whether it may run is another question.
+    fn preview(
+        &self,
+        place: &Place,
+        target: &TargetConfig,
+        setup: &[String],
+        sql: &str,
+    ) -> Result<Preview, Failure> {
+        let Self { rules, analyst, session, .. } = self;
+        preview::of(place, target, (rules, analyst), session, (setup, sql))
     }
 
     fn answer(&self, setup: &[String], sql: &str) -> Vec<Answer> {

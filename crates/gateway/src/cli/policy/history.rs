@@ -181,6 +181,6 @@ fn identity(who: &WhoFields<'_>, names: &Names) -> Identity {
         login,
         subject: String::new(),
         targets: vec![who.target.to_string()],
-        roles: Vec::new(),
+        ..Identity::default()
     }
 }

@@ -38,14 +38,14 @@ const DOUBTFUL: &str = "changed-rows:doubtful";
 /// The list added to a statement.
 #[derive(Debug)]
 pub(in super::super) struct Added {
-    table: Table,
+    pub(super) table: Table,
     action: &'static str,
     /// Where its values stand in the record.
     removes: bool,
     /// The statement has a list of its own.
     pub(super) own: bool,
     /// The columns of the rows.
-    columns: Vec<Column>,
+    pub(super) columns: Vec<Column>,
     /// What was added: the table a row is in, if all of that may be read; the row; the row as it was, if that is read.
     items: Vec<String>,
     /// The last item is the row as it was.
@@ -56,6 +56,16 @@ pub(in super::super) struct Added {
 impl Added {
     /// The list for a change of this table; or why there can be none.
     pub(super) fn plan(change: &Change, table: Table, kept: ChangedRows) -> Result<Self, &'static str> {
+        Self::up_to(change, table, kept, old::ROW_BYTES_MAX)
+    }
+
+    /// The same, where a row's values take at most so many bytes.
+    pub(super) fn up_to(
+        change: &Change,
+        table: Table,
+        kept: ChangedRows,
+        row_bytes: usize,
+    ) -> Result<Self, &'static str> {
         if let Some(why) = table.why {
             return Err(why);
         }
@@ -83,10 +93,10 @@ impl Added {
         if table.whole {
             items.push(format!("{}.tableoid", quoted(change.qualifier())));
         }
-        items.push(old::row(change.qualifier(), &columns));
+        items.push(old::row(change.qualifier(), &columns, row_bytes));
         let mut old = None;
         if kept == ChangedRows::Values && (change.action == Action::Update || change.upserts) {
-            old = old::subquery(change, &table, &columns);
+            old = old::subquery(change, &table, &columns, row_bytes);
             coverage.extend(old.is_none().then_some(OLD_VALUES));
         }
         let (has_old, removes, own) = (old.is_some(), change.action == Action::Delete, change.returns);
@@ -283,7 +293,7 @@ impl Told {
         }
     }
 
-    fn take(&mut self, count: Option<u64>) -> ChangedPiece {
+    pub(super) fn take(&mut self, count: Option<u64>) -> ChangedPiece {
         let values = closed(std::mem::take(&mut self.piece));
         let before = closed(std::mem::take(&mut self.old_piece));
         let number = std::mem::take(&mut self.piece_rows);

@@ -8,7 +8,7 @@
 //! statement goes as it is, and its outcome says why (`changed-rows:…`).
 //!
 //! `reach` is how far a change may go beyond the table that is written to, `along` asks for how many rows it did, and `far`
-//! refuses what has a limit of rows where neither can tell.
+//! refuses what has a limit of rows where neither can tell. `shown` is the same list for a statement that is only tried (`preview`).
 //!
 //! In the extended protocol the client's own statement is prepared and bound as it is, and so says all that can be wrong with
 //! it; then the changed text takes the portal's place, as a statement that lives no longer than that.
@@ -22,6 +22,7 @@ mod far;
 mod messages;
 mod old;
 mod reach;
+mod shown;
 mod table;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use asker::TableSource;
 pub(super) use far::{runs_code, undone};
 pub use reach::REACH_QUESTION;
 pub(super) use reach::Reach;
+pub(super) use shown::{Shown, listed};
 pub use table::{TABLES_QUESTION, TableFacts, TableRow};
 
 /// Coverage fact: several statements in one message, whose places must not move.

@@ -20,12 +20,12 @@ const USER_TYPES_FROM: u32 = 16_384;
 
 /// Bytes, as they are stored, that all values of a row take together at most: what is larger is not worth the server's time
 /// and memory, nor the way here. The record itself keeps 1 MiB of all rows of a command.
-const ROW_BYTES_MAX: usize = 256 << 10;
+pub(super) const ROW_BYTES_MAX: usize = 256 << 10;
 /// The share of one column in that, where there are many.
 const VALUE_BYTES_MIN: usize = 8 << 10;
 
-/// A row's values as one: `(t,…)`, or where one of them is too large, only those of the key: `(f,…)`.
-pub(super) fn row(qualifier: &str, columns: &[Column]) -> String {
+/// A row's values as one: `(t,…)`, or where one of them is too large (`most` is for all of them), only those of the key: `(f,…)`.
+pub(super) fn row(qualifier: &str, columns: &[Column], most: usize) -> String {
     let qualifier = quoted(qualifier);
     let list = |flag: &str, wanted: &mut dyn Iterator<Item = &Column>| {
         let mut out = format!("ROW({flag}");
@@ -43,7 +43,7 @@ pub(super) fn row(qualifier: &str, columns: &[Column]) -> String {
     if wide.is_empty() {
         return all;
     }
-    let most = (ROW_BYTES_MAX / wide.len()).max(VALUE_BYTES_MIN);
+    let most = (most / wide.len()).max(VALUE_BYTES_MIN);
     let keys = list("false", &mut columns.iter().filter(|c| c.key));
     // GREATEST passes over NULL, and goes by the type's own order whatever the search path.
     let wide = wide.join(", ");
@@ -51,7 +51,7 @@ pub(super) fn row(qualifier: &str, columns: &[Column]) -> String {
 }
 
 /// The subquery for a change of this table, where it is exact: these columns' values.
-pub(super) fn subquery(change: &Change, table: &Table, columns: &[Column]) -> Option<String> {
+pub(super) fn subquery(change: &Change, table: &Table, columns: &[Column], most: usize) -> Option<String> {
     let keys: Vec<&Column> = columns.iter().filter(|c| c.key).collect();
     let sure = |c: &&Column| c.type_oid < USER_TYPES_FROM && !change.sets.contains(&c.name);
     if change.action != Action::Update
@@ -73,7 +73,7 @@ pub(super) fn subquery(change: &Change, table: &Table, columns: &[Column]) -> Op
     same.push(format!("{ALIAS}.xmax OPERATOR(pg_catalog.=) {qualifier}.xmin"));
     Some(format!(
         "(SELECT {} FROM {}.{} {ALIAS} WHERE {})",
-        row(ALIAS, columns),
+        row(ALIAS, columns, most),
         quoted(&table.schema),
         quoted(&table.name),
         same.join(" AND ")
@@ -154,9 +154,9 @@ mod tests {
 
     #[test]
     fn only_where_values_may_be_large_their_size_is_looked_at() {
-        assert_eq!(row("t", &[column("a", true, false)]), r#"ROW(true, "t"."a")"#);
+        assert_eq!(row("t", &[column("a", true, false)], ROW_BYTES_MAX), r#"ROW(true, "t"."a")"#);
         assert_eq!(
-            row("T", &[column("a", true, false), column("b", false, true)]),
+            row("T", &[column("a", true, false), column("b", false, true)], ROW_BYTES_MAX),
             r#"CASE WHEN GREATEST(pg_catalog.pg_column_size("T"."b")) OPERATOR(pg_catalog.>) 262144 THEN ROW(false, "T"."a") ELSE ROW(true, "T"."a", "T"."b") END"#
         );
     }

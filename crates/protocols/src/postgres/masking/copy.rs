@@ -10,7 +10,7 @@ use firsthand_sql::{CopyForm, CopyOptions};
 use firsthand_wire::postgres::mask::Mask;
 
 use super::believed::Believed;
-use super::found::Seen;
+use super::found::{Named, Seen};
 use super::{Keyed, MASKED_ROW_MAX, Tools, anything, style};
 use crate::postgres::columns::Columns;
 use crate::postgres::copied::{Ends, Front};
@@ -27,7 +27,10 @@ pub(super) enum Fault {
 /// A column of COPY data, as the statement and the definitions tell of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CopyColumn {
+    /// As the client sees it.
     pub(super) name: Box<str>,
+    /// For detection.
+    pub(super) names: Named,
     /// 0: not known.
     pub(super) type_oid: u32,
 }
@@ -195,8 +198,10 @@ impl CopyMask {
             Some(None) if self.scan => {
                 let believed = self.believed.get(index).copied().unwrap_or(Believed::Anything);
                 let Some(look) = believed.look(&self.field) else { return Seen::Nothing };
-                let name = self.columns.get(index).map_or("", |c| &c.name);
-                tools.look(&look, index, name, &self.field, &mut self.masked)
+                match self.columns.get(index) {
+                    Some(c) => tools.look_named(&look, index, &c.names, &self.field, &mut self.masked),
+                    None => tools.look(&look, index, "", &self.field, &mut self.masked),
+                }
             }
             Some(None) => Seen::Nothing,
         }
@@ -297,10 +302,12 @@ impl CopyMask {
             let seen = match self.masks.get(index) {
                 Some(None) if self.scan && size > 0 => {
                     let believed = self.believed.get(index).copied().unwrap_or(Believed::Anything);
-                    let name = self.columns.get(index).map_or("", |c| &c.name);
-                    match believed.look_binary(value) {
-                        Some(look) => tools.look(&look, index, name, value, &mut self.masked),
-                        None => Seen::Nothing,
+                    match (believed.look_binary(value), self.columns.get(index)) {
+                        (Some(look), Some(c)) => {
+                            tools.look_named(&look, index, &c.names, value, &mut self.masked)
+                        }
+                        (Some(look), None) => tools.look(&look, index, "", value, &mut self.masked),
+                        (None, _) => Seen::Nothing,
                     }
                 }
                 Some(None) => Seen::Nothing,
@@ -334,7 +341,7 @@ impl CopyMask {
 }
 
 fn believed(column: &CopyColumn, form: CopyForm, tools: &Tools) -> Believed {
-    Believed::of(column.type_oid, form, tools.values.tells(&column.name))
+    Believed::of(column.type_oid, form, column.names.tells(&*tools.values))
 }
 
 /// Behind the first line feed from there on.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use firsthand_session::port::Found;
+use firsthand_model::masking::MaskDuty;
+use firsthand_session::port::{Found, Values};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::mask::{
     Leaf, Mask, Part, Typed, array_binary, array_text, record_binary, record_text, walk_json,
@@ -39,6 +40,34 @@ pub(in crate::postgres) enum Look {
     Guess,
     /// For text anywhere in a form that is not known.
     Opaque,
+}
+
+/// The names under which the values of a column are looked through.
+#[derive(Clone, Debug, Default)]
+pub(in crate::postgres) struct Named {
+    first: Arc<str>,
+    /// Where nothing is found under the first.
+    more: Box<[Arc<str>]>,
+}
+
+impl Named {
+    /// As policy has them of a column among so many.
+    pub(super) fn of(duty: &MaskDuty, column: usize, count: usize) -> Option<Self> {
+        let names = duty.names.get(column).filter(|_| duty.names.len() == count)?.as_deref()?;
+        let (first, more) = names.split_first()?;
+        Some(Self { first: Arc::clone(first), more: more.into() })
+    }
+
+    /// Whether one of them alone says what the values are.
+    pub(super) fn tells(&self, values: &dyn Values) -> bool {
+        values.tells(&self.first) || self.more.iter().any(|name| values.tells(name))
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Named {
+    fn from(name: T) -> Self {
+        Self { first: name.into(), more: Box::default() }
+    }
 }
 
 /// What stands in an array.
@@ -132,14 +161,37 @@ impl Tools {
         value: &[u8],
         out: &mut Vec<u8>,
     ) -> Seen {
+        self.look_under(look, index, (column, &[]), value, out)
+    }
+
+    /// The same for a column whose names are known.
+    pub(super) fn look_named(
+        &mut self,
+        look: &Look,
+        index: usize,
+        names: &Named,
+        value: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Seen {
+        self.look_under(look, index, (&names.first, &names.more), value, out)
+    }
+
+    fn look_under(
+        &mut self,
+        look: &Look,
+        index: usize,
+        (column, more): (&str, &[Arc<str>]),
+        value: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Seen {
         let start = out.len();
-        let mut finder = Finder { tools: self, index, column, hits: 0, depth: 0 };
+        let mut finder = Finder { tools: self, index, column, more, hits: 0, depth: 0 };
         let kept = finder.value(*look, value, out);
         if finder.hits == 0 {
             out.truncate(start);
             return Seen::Nothing;
         }
-        self.cells_found += 1;
+        self.found_in(index);
         if kept {
             return Seen::Masked;
         }
@@ -152,6 +204,8 @@ struct Finder<'a> {
     tools: &'a mut Tools,
     index: usize,
     column: &'a str,
+    /// Further names of the column.
+    more: &'a [Arc<str>],
     hits: usize,
     depth: u8,
 }
@@ -197,6 +251,26 @@ impl Finder<'_> {
         let Tools { values, found, .. } = self.tools;
         found.clear();
         values.scan(text, column, found);
+        if found.is_empty() && !self.more.is_empty() && column == self.column {
+            for name in self.more {
+                if found.is_empty() {
+                    values.scan(text, name, found);
+                }
+            }
+        }
+        self.found()
+    }
+
+    /// What is found in a whole number: how many.
+    fn scan_number(&mut self, digits: &str) -> usize {
+        let Tools { values, found, .. } = self.tools;
+        found.clear();
+        values.scan_number(digits, self.column, found);
+        for name in self.more {
+            if found.is_empty() {
+                values.scan_number(digits, name, found);
+            }
+        }
         self.found()
     }
 
@@ -215,13 +289,9 @@ impl Finder<'_> {
     fn number(&mut self, digits: Digits, value: &[u8], out: &mut Vec<u8>) -> bool {
         if digits.is_long(value)
             && let Some(text) = digits.read(value)
+            && self.scan_number(&text) > 0
         {
-            let Tools { values, found, .. } = self.tools;
-            found.clear();
-            values.scan_number(&text, self.column, found);
-            if self.found() > 0 {
-                return self.as_number(digits, value, out);
-            }
+            return self.as_number(digits, value, out);
         }
         out.extend_from_slice(value);
         true
@@ -231,15 +301,9 @@ impl Finder<'_> {
     fn is_number(&mut self, value: &[u8]) -> bool {
         // A text of eight letters is a number of nineteen digits.
         let is_text = value.iter().all(|b| *b >= b' ');
-        Digits::in_binary().into_iter().filter(|d| !is_text && d.is_whole(value) && d.is_long(value)).any(
-            |digits| {
-                let Some(text) = digits.read(value) else { return false };
-                let Tools { values, found, .. } = self.tools;
-                found.clear();
-                values.scan_number(&text, self.column, found);
-                self.found() > 0
-            },
-        )
+        let fits = |d: &Digits| !is_text && d.is_whole(value) && d.is_long(value);
+        let mut found = |d: Digits| d.read(value).is_some_and(|text| self.scan_number(&text) > 0);
+        Digits::in_binary().into_iter().filter(fits).any(&mut found)
     }
 
     /// Whether bytes of no known type are an array or a record, which tell the types of their parts, and something is found

@@ -36,7 +36,11 @@ impl Running {
         let (names, masks): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         let scan = masking.duty().scan;
         let duty = MaskDuty { columns: Some(masks), scan, ..MaskDuty::default() };
-        let column = |name: String| CopyColumn { name: name.into_boxed_str(), type_oid: 0 };
+        let column = |name: String| CopyColumn {
+            names: name.as_str().into(),
+            name: name.into_boxed_str(),
+            type_oid: 0,
+        };
         let columns = names.into_iter().map(column).collect();
         let copy = CopyMask::new(&options, &duty, columns, count, &masking.tools, true);
         let told = (!copy.passes_all()).then(|| Arc::new(copy.told()));

@@ -18,6 +18,7 @@ mod texts;
 
 use std::sync::Arc;
 
+use firsthand_model::amount::Labelled;
 use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
 use firsthand_model::statement::Output;
 use firsthand_session::port::{Found, MaskPlan, Values};
@@ -68,12 +69,26 @@ pub(super) struct Tools {
     seen: Vec<Option<Arc<str>>>,
     /// Cells in which something was found and that are not counted yet.
     cells_found: u64,
+    /// Those of these columns are counted already, because of their labels.
+    counted: Labelled,
 }
 
 impl Tools {
     fn new(values: &Arc<dyn Values>) -> Self {
         let values = Arc::clone(values);
-        Self { values, found: Vec::new(), text: Vec::new(), seen: Vec::new(), cells_found: 0 }
+        Self {
+            values,
+            found: Vec::new(),
+            text: Vec::new(),
+            seen: Vec::new(),
+            cells_found: 0,
+            counted: Labelled::default(),
+        }
+    }
+
+    /// Something was found in a cell of this column.
+    fn found_in(&mut self, column: usize) {
+        self.cells_found += u64::from(!self.counted.has(column));
     }
 
     /// A value of this column was masked by this rule.
@@ -170,6 +185,11 @@ impl Masking {
             keeps_nothing: false,
             refusal: None,
         })))
+    }
+
+    /// What a limit on cells counts of each row because of its labels is not counted again when something is found in it.
+    pub(super) fn counted(&mut self, labelled: Labelled) {
+        self.tools.counted = labelled;
     }
 
     pub(super) fn duty(&self) -> &MaskDuty {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use firsthand_model::masking::{ColumnMask, MaskDuty};
 use firsthand_wire::postgres::mask::{Mask, Typed};
 
-use super::found::Look;
+use super::found::{Look, Named};
 use super::{anything, style};
 use crate::postgres::columns::{Column, Columns};
 
@@ -25,7 +25,7 @@ pub(in crate::postgres) enum Act {
 pub(in crate::postgres) struct RowPlan {
     pub(super) acts: Box<[Act]>,
     /// Names, for detection.
-    pub(super) names: Box<[Box<str>]>,
+    pub(super) names: Box<[Named]>,
     /// The columns with their rules, for the record.
     pub(super) told: Arc<Columns>,
     /// Nothing is done but to look at numbers.
@@ -49,11 +49,14 @@ impl RowPlan {
             None => Act::Pass,
         };
         let rules: Vec<_> = masks.iter().map(|m| m.as_ref().map(|m| Arc::clone(&m.rule))).collect();
+        let named = |(i, c): (usize, &Column)| {
+            Named::of(duty, i, all.len()).unwrap_or_else(|| String::from_utf8_lossy(&c.name).into())
+        };
         let acts: Box<[Act]> = all.iter().zip(&masks).map(act).collect();
         Self {
             numbers_only: acts.iter().all(|act| matches!(act, Act::Pass | Act::Look(Look::Number(_)))),
             acts,
-            names: all.iter().map(|c| String::from_utf8_lossy(&c.name).into()).collect(),
+            names: all.iter().enumerate().map(named).collect(),
             told: if rules.iter().any(Option::is_some) {
                 Arc::new(columns.with_masks(&rules))
             } else {

@@ -43,7 +43,7 @@ pub(super) fn rewrite(plan: &RowPlan, tools: &mut Tools, body: &[u8], out: &mut 
                 out.extend_from_slice(rest.get(run..begin)?);
                 let field = out.len();
                 out.extend_from_slice(&[0xff; 4]);
-                match tools.look(look, index, plan.names.get(index)?, value, out) {
+                match tools.look_named(look, index, plan.names.get(index)?, value, out) {
                     Seen::Nothing => {
                         out.truncate(before);
                         continue;

@@ -10,7 +10,7 @@ use firsthand_wire::postgres::{Format, Frames};
 use std::sync::Arc;
 
 use super::copy::{CopyColumn, CopyMask, Fault};
-use super::found::{Look, Seen};
+use super::found::{Look, Named, Seen};
 use super::rows::rewrite;
 use super::{MASKED_ROW_MAX, Masking, RowPlan, texts, too_long};
 use crate::dialect::Action;
@@ -197,9 +197,12 @@ impl PostgresDialect {
         };
         // Of other columns than the target announces nothing is known but their names.
         let type_oid = |oid| if told.len() == count { oid } else { 0 };
-        let column =
-            |c: &OutputColumn| CopyColumn { name: c.name.as_str().into(), type_oid: type_oid(c.type_oid) };
-        let columns = told.iter().map(column).collect();
+        let column = |(at, c): (usize, &OutputColumn)| CopyColumn {
+            name: c.name.as_str().into(),
+            names: Named::of(masking.duty(), at, told.len()).unwrap_or_else(|| c.name.as_str().into()),
+            type_oid: type_oid(c.type_oid),
+        };
+        let columns = told.iter().enumerate().map(column).collect();
         let copy = CopyMask::new(&options, masking.duty(), columns, count, &masking.tools, masking.keys);
         let told = (!copy.passes_all()).then(|| Arc::new(copy.told()));
         masking.copy = Some(copy);

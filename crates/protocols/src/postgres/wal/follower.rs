@@ -595,7 +595,7 @@ fn lsn_text(lsn: u64) -> String {
 }
 
 /// A connection of the gateway's own.
-pub(super) async fn open(way: &Way) -> Result<Line, String> {
+pub(in super::super) async fn open(way: &Way) -> Result<Line, String> {
     let gone = || "the target is gone from the configuration".to_owned();
     let target = way.engine.targets.find(&way.target).ok_or_else(gone)?;
     let link = way.links.link(&way.target).ok_or_else(gone)?;

@@ -44,7 +44,7 @@ use super::forward::Slot;
 use super::role::{self, Change};
 use crate::dialect::{Action, Looking, Thought};
 
-pub(super) use follower::{Follower, Followers, SessionNaming};
+pub(super) use follower::{Follower, Followers, SessionNaming, open};
 pub(super) use watch::Watchers;
 
 pub(super) use setup::{UNREACHED, check, slot_name};

@@ -163,7 +163,10 @@ impl Group {
                 Some(_) => n,
                 None => match self.columns.iter().position(is) {
                     Some(at) => at,
-                    None if self.columns.len() >= COLUMNS_MAX => continue,
+                    None if self.columns.len() >= COLUMNS_MAX => {
+                        self.cut = true;
+                        continue;
+                    }
                     None => {
                         self.columns.push((name, kind));
                         self.columns.len() - 1

@@ -1,0 +1,211 @@
+//! What people say: who may approve, and that first the record has it and then the state.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use firsthand_model::event::{ApprovalEvent, By};
+use firsthand_model::identity::{IdentityKind, Link};
+use firsthand_session::port::{Need, RecordError, Ticket, Waiting};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::Approvals;
+use crate::clock::wall;
+use crate::state::StateError;
+use crate::state::approvals::{Row, Stage, Vote};
+
+/// How long the entry of an answer may take to become durable.
+const DURABLE_MAX: Duration = Duration::from_secs(8);
+/// The longest reason.
+pub const REASON_BYTES_MAX: usize = 2048;
+
+/// Why an answer does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// No approval has this id.
+    #[error("there is no approval `{0}`")]
+    Unknown(String),
+    /// It is over.
+    #[error("approval {id} is {stage} already")]
+    Over {
+        /// Its id.
+        id: String,
+        /// How it ended, or `given`.
+        stage: &'static str,
+    },
+    /// Only people approve.
+    #[error("only a person can answer: {0} is none")]
+    NoPerson(String),
+    /// Nobody approves what is done in their own name.
+    #[error("{0} is in the identity chain of this command, and nobody approves their own command")]
+    Own(String),
+    /// Not one of the rule's group.
+    #[error("{who} is in none of the groups that may answer: {groups}")]
+    NotInGroup {
+        /// Who asks.
+        who: String,
+        /// The groups.
+        groups: String,
+    },
+    /// One person counts once.
+    #[error("{0} has approved it already; it needs somebody else, too")]
+    Twice(String),
+    /// The reason is too long.
+    #[error("the reason has more than {REASON_BYTES_MAX} bytes")]
+    Long,
+    /// It is not recorded, so it does not count.
+    #[error("this could not be recorded, so it was not done: {0}")]
+    NotRecorded(#[from] RecordError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// So many of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The group.
+    pub group: String,
+    /// So many different people of it.
+    pub quorum: u64,
+}
+
+/// Who must approve it.
+#[must_use]
+pub fn wanted(row: &Row) -> Vec<Wanted> {
+    let terms: Value = serde_json::from_str(&row.terms).unwrap_or_default();
+    let list = terms.get("approvers").and_then(Value::as_array);
+    let one = |a: &Value| {
+        let group = a.get("group")?.as_str()?.to_owned();
+        Some(Wanted { group, quorum: a.get("quorum")?.as_u64()?.max(1) })
+    };
+    list.into_iter().flatten().filter_map(one).collect()
+}
+
+/// Whether whoever is in its own chain may approve it, too.
+fn allows_own(row: &Row) -> bool {
+    let terms: Value = serde_json::from_str(&row.terms).unwrap_or_default();
+    terms.get("own") == Some(&Value::Bool(true))
+}
+
+/// A JSON list of names.
+fn names(list: &str) -> Vec<String> {
+    serde_json::from_str(list).unwrap_or_default()
+}
+
+/// Whether these are enough. What names nobody is never approved.
+fn suffices(wanted: &[Wanted], votes: &[Vote]) -> bool {
+    let of = |group: &str| votes.iter().filter(|v| names(&v.teams).iter().any(|t| t == group)).count();
+    let enough = |w: &Wanted| u64::try_from(of(&w.group)).unwrap_or(u64::MAX) >= w.quorum;
+    !wanted.is_empty() && wanted.iter().all(enough)
+}
+
+/// The names of the person who acts, the one that they are known by first.
+fn person(by: &By) -> Result<Vec<String>, AnswerError> {
+    if by.link.kind != IdentityKind::Human {
+        return Err(AnswerError::NoPerson(by.link.name.clone()));
+    }
+    let human = |l: &&Link| l.kind == IdentityKind::Human;
+    let mut all: Vec<String> = by.chain.iter().filter(human).map(|l| l.name.clone()).collect();
+    if all.is_empty() {
+        all.push(by.link.name.clone());
+    }
+    Ok(all)
+}
+
+/// How it is after an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Its stage.
+    pub stage: Stage,
+    /// People who have approved it.
+    pub given: u64,
+    /// People whose approval it needs.
+    pub quorum: u64,
+}
+
+impl Approvals {
+    /// Approves or refuses, as this person.
+    ///
+    /// # Errors
+    /// Why it does not count; then nothing has changed.
+    pub async fn answer(
+        &self,
+        id: &str,
+        by: &By,
+        approve: bool,
+        reason: &str,
+    ) -> Result<Answered, AnswerError> {
+        if reason.len() > REASON_BYTES_MAX {
+            return Err(AnswerError::Long);
+        }
+        let people = person(by)?;
+        let who = people.first().cloned().unwrap_or_default();
+        let Some(locked) = self.desk.state.lock(id).await? else {
+            return Err(AnswerError::Unknown(id.to_owned()));
+        };
+        let (row, now) = (locked.row.clone(), wall().0);
+        let is_over = row.ends <= now;
+        if row.stage != Stage::Asked || is_over {
+            let stage = if is_over && row.stage.is_open() { Stage::Expired } else { row.stage };
+            return Err(AnswerError::Over { id: id.to_owned(), stage: stage.word() });
+        }
+        let wanted = wanted(&row);
+        let teams = self.teams(&wanted, &people, &who)?;
+        if approve && !allows_own(&row) && names(&row.people).iter().any(|own| people.contains(own)) {
+            return Err(AnswerError::Own(who));
+        }
+        if approve && locked.votes.iter().any(|vote| people.contains(&vote.person)) {
+            return Err(AnswerError::Twice(who));
+        }
+        let quorum = wanted.iter().map(|w| w.quorum).sum();
+        let event = |kind, given| ApprovalEvent {
+            by: Some(by.clone()),
+            given: Some(given),
+            reason: reason.to_owned(),
+            ..self.desk.event(kind, &row, None)
+        };
+        if !approve {
+            let given = count(locked.votes.len());
+            self.durably(event("approval.refused", given)).await?;
+            locked.end(Stage::Refused, reason, now).await?;
+            let _ = self.desk.changed.send(id.to_owned());
+            return Ok(Answered { stage: Stage::Refused, given, quorum });
+        }
+        let teams = json!(teams).to_string();
+        let vote =
+            Vote { person: who, log: self.desk.log.clone(), teams, reason: reason.to_owned(), at: now };
+        let votes = [locked.votes.clone(), vec![vote.clone()]].concat();
+        let enough = suffices(&wanted, &votes);
+        self.durably(event("approval.given", count(votes.len()))).await?;
+        locked.give(&vote, enough.then(|| now.saturating_add(row.spend_us))).await?;
+        let _ = self.desk.changed.send(id.to_owned());
+        let stage = if enough { Stage::Given } else { Stage::Asked };
+        Ok(Answered { stage, given: count(votes.len()), quorum })
+    }
+
+    /// The groups in which somebody counts.
+    fn teams(&self, wanted: &[Wanted], people: &[String], who: &str) -> Result<Vec<String>, AnswerError> {
+        let names: Vec<&str> = people.iter().map(String::as_str).collect();
+        let mine = wanted.iter().filter(|w| self.groups.is_member(&w.group, &names));
+        let teams: Vec<String> = mine.map(|w| w.group.clone()).collect();
+        if teams.is_empty() {
+            let groups: Vec<&str> = wanted.iter().map(|w| w.group.as_str()).collect();
+            return Err(AnswerError::NotInGroup { who: who.to_owned(), groups: groups.join(", ") });
+        }
+        Ok(teams)
+    }
+
+    /// Records an answer and waits until that is durable: only then it counts.
+    async fn durably(&self, event: ApprovalEvent) -> Result<(), AnswerError> {
+        let ticket: Ticket = self.desk.tell(event)?;
+        let recorder = &self.desk.recorder;
+        let mut waiting = Waiting::default();
+        let durable = poll_fn(|cx| recorder.poll_durable(ticket, Need::Fact, &mut waiting, cx));
+        Ok(timeout(DURABLE_MAX, durable).await.unwrap_or(Err(RecordError::TimedOut))?)
+    }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

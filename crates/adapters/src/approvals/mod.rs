@@ -1,0 +1,446 @@
+//! Approvals of commands: the port by which the engine asks people, and what people do (`answer.rs`). What is known of them
+//! is in the state; whatever happens to one is an entry of the record.
+
+pub mod answer;
+mod binding;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use firsthand_model::command::Command;
+use firsthand_model::decision::{Decision, HoldTerms};
+use firsthand_model::event::{ApprovalEvent, Event};
+use firsthand_model::id::{CommandNumber, SessionId};
+use firsthand_model::identity::{Identity, IdentityKind};
+use firsthand_model::json::Json;
+use firsthand_model::session::SessionFacts;
+use firsthand_session::port::{
+    ApprovalError, Approver, Binding, BoxFuture, Hold, Need, Question, RecordError, Recorder, Ticket,
+};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::wall;
+use crate::state::approvals::{Row, Stage};
+use crate::state::{State, StateError};
+
+/// Questions that are open at a time: far more than people answer, and few enough to look through.
+const OPEN_MAX: u64 = 10_000;
+/// Who waits looks again after this long, should it not have been told of a change.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often what is over by the clock is ended.
+const SWEEP: Duration = Duration::from_secs(5);
+/// Changes that who waits may be behind; further behind, it looks.
+const CHANGES_KEPT: usize = 1024;
+/// How long the state may take to answer whoever holds a connection meanwhile.
+const STATE_MAX: Duration = Duration::from_secs(8);
+/// Pause before a lost connection to a shared state is made again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Who is in which group, by the rules in force.
+pub trait Groups: Send + Sync {
+    /// Whether anybody is.
+    fn has_members(&self, group: &str) -> bool;
+    /// Whether one of these names is.
+    fn is_member(&self, group: &str, names: &[&str]) -> bool;
+}
+
+/// What is shared with questions that withdraw themselves.
+struct Desk {
+    state: State,
+    recorder: Arc<dyn Recorder>,
+    /// The log's id, in hexadecimal: which of the acts in a shared state are told here.
+    log: String,
+    changed: broadcast::Sender<String>,
+    /// How many sessions here wait for each.
+    waiting: Mutex<HashMap<String, usize>>,
+    runtime: OnceLock<Handle>,
+}
+
+/// Approvals over a state and a record.
+#[derive(Clone)]
+pub struct Approvals {
+    desk: Arc<Desk>,
+    key: Arc<hmac::Key>,
+    groups: Arc<dyn Groups>,
+}
+
+impl std::fmt::Debug for Approvals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Approvals").field("state", &self.desk.state).finish_non_exhaustive()
+    }
+}
+
+impl Approvals {
+    /// Over these. `key`: a secret of the data folder, for what approvals are bound to.
+    #[must_use]
+    pub fn new(state: State, recorder: Arc<dyn Recorder>, key: &[u8], groups: Arc<dyn Groups>) -> Self {
+        let log = recorder.id().iter().map(|b| format!("{b:02x}")).collect();
+        let (changed, _) = broadcast::channel(CHANGES_KEPT);
+        let (waiting, runtime) = (Mutex::default(), OnceLock::new());
+        let desk = Desk { state, recorder, log, changed, waiting, runtime };
+        Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), groups }
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.desk.state
+    }
+
+    /// The id of the log that tells of what is done here.
+    #[must_use]
+    pub fn log(&self) -> &str {
+        &self.desk.log
+    }
+
+    /// What has to go on while a gateway runs: ending what is over, and hearing of what others who share the state do.
+    pub async fn keep_up(self) {
+        tokio::join!(self.sweep_on(), self.listen_on());
+    }
+
+    async fn sweep_on(&self) {
+        loop {
+            // A state that nobody has needed yet has nothing in it that waits.
+            tokio::time::sleep(SWEEP).await;
+            if let Err(e) = self.sweep().await {
+                tracing::warn!("approvals that are over could not be ended: {e}");
+            }
+        }
+    }
+
+    /// Ends what is over by the clock.
+    ///
+    /// # Errors
+    /// When the state cannot be reached.
+    pub async fn sweep(&self) -> Result<(), StateError> {
+        let now = wall().0;
+        for row in self.desk.state.overdue(now).await? {
+            if self.desk.state.expire(&row.id, now).await? {
+                self.desk.tell_of(&row, "approval.expired");
+            }
+        }
+        Ok(())
+    }
+
+    async fn listen_on(&self) {
+        loop {
+            match self.desk.state.listen().await {
+                Ok(None) => return,
+                Ok(Some(mut changes)) => {
+                    while let Ok(id) = changes.next().await {
+                        // Whoever waits looks; an empty id is anybody's.
+                        let _ = self.desk.changed.send(id.unwrap_or_default());
+                    }
+                }
+                Err(e) => tracing::warn!("changes of approvals by other gateways are not heard of: {e}"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn asked(&self, hold: &Hold, terms: &HoldTerms) -> Result<Row, ApprovalError> {
+        let binding = hex(&hold.binding.0);
+        let state = &self.desk.state;
+        for _ in 0..4 {
+            let now = wall().0;
+            match state.open_for(&binding).await? {
+                Some(open) if open.ends > now => return Ok(open),
+                Some(over) if state.expire(&over.id, now).await? => {
+                    self.desk.tell_of(&over, "approval.expired");
+                }
+                Some(_) | None => {}
+            }
+            if state.open_approvals().await? >= OPEN_MAX {
+                return Err(ApprovalError::TooMany);
+            }
+            let new = self.new_row(hold, terms, &binding, now)?;
+            if state.ask(&new).await? {
+                let recorded = self.desk.tell(ApprovalEvent {
+                    text: hold.command.text.clone(),
+                    parameters: hold.command.parameters.clone(),
+                    reason: hold.decision.reason.to_string(),
+                    digest: Some(new.binding.clone()),
+                    ..self.desk.event("approval.asked", &new, Some(&hold.session))
+                });
+                if recorded.is_err() {
+                    state.correct(&new.id, Stage::Withdrawn, now).await?;
+                    return Err(ApprovalError::Unreachable);
+                }
+                return Ok(new);
+            }
+        }
+        Err(ApprovalError::Unreachable)
+    }
+
+    fn new_row(&self, hold: &Hold, terms: &HoldTerms, binding: &str, now: u64) -> Result<Row, ApprovalError> {
+        let identity = &hold.session.identity;
+        Ok(Row {
+            id: new_id()?,
+            binding: binding.to_owned(),
+            stage: Stage::Asked,
+            log: self.desk.log.clone(),
+            session: hold.session.id.to_string(),
+            command: hold.number.0,
+            asked: now,
+            ends: now.saturating_add(terms.ttl_us),
+            spend_us: terms.spend_us,
+            terms: terms_json(terms).to_string(),
+            people: json!(people(identity)).to_string(),
+            told: false,
+            about: about(hold).to_string(),
+            reason: String::new(),
+            ended: 0,
+        })
+    }
+
+    async fn waited(&self, question: &Question, most_us: u64) -> Result<(), ApprovalError> {
+        let id = &question.id;
+        let mut changes = self.desk.changed.subscribe();
+        let end = Instant::now() + Duration::from_micros(most_us);
+        loop {
+            match self.desk.state.approval(id).await? {
+                Some((row, _)) if row.stage.is_open() && row.ends <= wall().0 => {
+                    return Err(ApprovalError::Over(id.clone()));
+                }
+                Some((Row { stage: Stage::Given, .. }, _)) => return Ok(()),
+                Some((Row { stage: Stage::Refused, reason, .. }, _)) => {
+                    return Err(ApprovalError::Refused { id: id.clone(), reason });
+                }
+                Some((Row { stage: Stage::Asked, .. }, _)) => {}
+                Some(_) | None => return Err(ApprovalError::Over(id.clone())),
+            }
+            if Instant::now() >= end {
+                return Err(ApprovalError::Pending(id.clone()));
+            }
+            let look = (Instant::now() + LOOK).min(end);
+            // Behind by too much, it looks as well.
+            while let Ok(Ok(told)) = timeout_at(look, changes.recv()).await {
+                if told == *id || told.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn spent(&self, hold: &Hold, question: &Question) -> Result<(), ApprovalError> {
+        let binding = hex(&hold.binding.0);
+        if !self.desk.state.spend(&question.id, &binding, wall().0).await? {
+            return Err(ApprovalError::Over(question.id.clone()));
+        }
+        let _ = self.desk.changed.send(question.id.clone());
+        let Some((row, _)) = self.desk.state.approval(&question.id).await? else {
+            return Err(ApprovalError::Unreachable);
+        };
+        let event = ApprovalEvent {
+            session: hold.session.id,
+            number: hold.number,
+            ..self.desk.event("approval.spent", &row, Some(&hold.session))
+        };
+        // What was spent is not run where the record does not say so.
+        self.desk.tell(event).map(drop).map_err(|_| ApprovalError::Unreachable)
+    }
+}
+
+impl From<StateError> for ApprovalError {
+    fn from(e: StateError) -> Self {
+        tracing::error!("an approval was not looked at: {e}");
+        Self::Unreachable
+    }
+}
+
+/// Bounds what the state may take.
+async fn within<T>(
+    most: Duration,
+    work: impl Future<Output = Result<T, ApprovalError>>,
+) -> Result<T, ApprovalError> {
+    tokio::time::timeout(most, work).await.unwrap_or(Err(ApprovalError::Unreachable))
+}
+
+impl Approver for Approvals {
+    fn binding(&self, session: &SessionFacts, command: &Command, decision: &Decision) -> Binding {
+        binding::of(&self.key, session, command, decision)
+    }
+
+    fn ask<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<Question, ApprovalError>> {
+        Box::pin(within(STATE_MAX, async move {
+            let Some(terms) = &hold.decision.terms else { return Err(ApprovalError::NobodyToAsk) };
+            if !terms.approvers.iter().all(|a| self.groups.has_members(&a.group)) {
+                return Err(ApprovalError::NobodyToAsk);
+            }
+            if let Some(what) = binding::unseen(&hold.command) {
+                return Err(ApprovalError::Unseen(what));
+            }
+            let _ = self.desk.runtime.set(Handle::current());
+            let id = self.asked(hold, terms).await?.id;
+            let asker = Asker::new(&self.desk, &id, &hold.session);
+            Ok(Question { id, asker: Box::new(asker) })
+        }))
+    }
+
+    fn wait<'a>(&'a self, question: &'a Question, most_us: u64) -> BoxFuture<'a, Result<(), ApprovalError>> {
+        let most = Duration::from_micros(most_us) + STATE_MAX;
+        Box::pin(within(most, self.waited(question, most_us)))
+    }
+
+    fn keep<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let kept = within(STATE_MAX, async { Ok(self.desk.state.told(&question.id).await?) }).await;
+            if kept.is_err() {
+                tracing::warn!(
+                    "approval {} may be withdrawn although its client was told of it",
+                    question.id
+                );
+            }
+        })
+    }
+
+    fn spend<'a>(
+        &'a self,
+        hold: &'a Hold,
+        question: &'a Question,
+    ) -> BoxFuture<'a, Result<(), ApprovalError>> {
+        Box::pin(within(STATE_MAX, self.spent(hold, question)))
+    }
+}
+
+/// A session that waits. When the last one here goes, and no client was told of the question, it is withdrawn.
+struct Asker {
+    desk: Arc<Desk>,
+    id: String,
+    session: Arc<SessionFacts>,
+}
+
+impl Asker {
+    fn new(desk: &Arc<Desk>, id: &str, session: &Arc<SessionFacts>) -> Self {
+        *desk.waiting().entry(id.to_owned()).or_default() += 1;
+        Self { desk: Arc::clone(desk), id: id.to_owned(), session: Arc::clone(session) }
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        {
+            let mut waiting = self.desk.waiting();
+            if let Some(others) = waiting.get_mut(&self.id) {
+                *others -= 1;
+                if *others > 0 {
+                    return;
+                }
+            }
+            waiting.remove(&self.id);
+        }
+        let (desk, session, id) = (Arc::clone(&self.desk), Arc::clone(&self.session), self.id.clone());
+        let Some(runtime) = self.desk.runtime.get() else { return };
+        runtime.spawn(async move {
+            match desk.withdraw(&id, &session).await {
+                Ok(()) => {}
+                // It lapses by itself.
+                Err(e) => tracing::warn!("approval {id} could not be withdrawn: {e}"),
+            }
+        });
+    }
+}
+
+impl Desk {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, usize>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn withdraw(&self, id: &str, session: &Arc<SessionFacts>) -> Result<(), StateError> {
+        if self.waiting().contains_key(id) || !self.state.withdraw(id, &self.log, wall().0).await? {
+            return Ok(());
+        }
+        if let Some((row, _)) = self.state.approval(id).await? {
+            let session = (session.id.to_string() == row.session).then_some(session);
+            let _ = self.tell(self.event("approval.withdrawn", &row, session));
+        }
+        let _ = self.changed.send(id.to_owned());
+        Ok(())
+    }
+
+    /// An entry about it, of the session that asked first.
+    fn event(&self, kind: &'static str, row: &Row, facts: Option<&Arc<SessionFacts>>) -> ApprovalEvent {
+        let about: Value = serde_json::from_str(&row.about).unwrap_or_default();
+        let rule = about.get("rule").and_then(Value::as_str).unwrap_or_default();
+        ApprovalEvent {
+            kind,
+            id: row.id.clone(),
+            facts: facts.cloned(),
+            session: SessionId::parse(&row.session).unwrap_or(SessionId(0)),
+            number: CommandNumber(row.command),
+            by: None,
+            digest: None,
+            rule: rule.to_owned(),
+            quorum: answer::wanted(row).iter().map(|a| a.quorum).sum(),
+            given: None,
+            text: String::new(),
+            parameters: Json::default(),
+            reason: String::new(),
+        }
+    }
+
+    fn tell(&self, event: ApprovalEvent) -> Result<Ticket, RecordError> {
+        self.recorder.append(Event::Approval(Box::new(event)), Need::Fact)
+    }
+
+    /// Tells of an end that nobody brought about.
+    fn tell_of(&self, row: &Row, kind: &'static str) {
+        if let Err(e) = self.tell(self.event(kind, row, None)) {
+            tracing::error!("that approval {} is over is not recorded: {e}", row.id);
+        }
+        let _ = self.changed.send(row.id.clone());
+    }
+}
+
+/// A name that people type, and that cannot be guessed from others.
+fn new_id() -> Result<String, ApprovalError> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0u8; 10];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| ApprovalError::Unreachable)?;
+    let letter = |b: &u8| char::from(LETTERS.get(usize::from(*b) % LETTERS.len()).copied().unwrap_or(b'x'));
+    Ok(format!("ap-{}", bytes.iter().map(letter).collect::<String>()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Names of the people in a chain: nobody approves what is done in their own name.
+fn people(identity: &Identity) -> Vec<&str> {
+    identity.chain.iter().filter(|l| l.kind == IdentityKind::Human).map(|l| l.name.as_str()).collect()
+}
+
+fn terms_json(terms: &HoldTerms) -> Value {
+    let approvers = terms.approvers.iter();
+    let approvers: Vec<Value> =
+        approvers.map(|a| json!({ "group": &*a.group, "quorum": a.quorum })).collect();
+    json!({ "approvers": approvers, "own": terms.own })
+}
+
+/// What an approver sees of it.
+fn about(hold: &Hold) -> Value {
+    let Hold { session, command, decision, .. } = hold;
+    let parsed = |json: &Json| serde_json::from_slice::<Value>(json.as_bytes()).unwrap_or_default();
+    let chain = session.identity.chain.iter();
+    let effects: Vec<&str> = command.shape.effects.iter().map(|e| e.word()).collect();
+    json!({
+        "statement": command.text, "parameters": parsed(&command.parameters),
+        "statement_differs": command.original_digest.is_some(),
+        "chain": chain.map(|l| json!({ "kind": l.kind.word(), "name": l.name, "trust": l.trust.word(), "id": l.id }))
+            .collect::<Vec<_>>(),
+        "login": session.identity.login, "target": session.target, "database": session.database,
+        "role": session.role, "session_role": session.session_role, "application": session.application,
+        "effects": effects, "tables": command.shape.tables, "tag": command.shape.tag, "via": command.via,
+        "transaction": command.transaction.word(), "coverage": coverage(command),
+        "rule": &*decision.rule, "reason": &*decision.reason, "policy": &*decision.policy,
+    })
+}
+
+fn coverage(command: &Command) -> Vec<&str> {
+    command.shape.coverage.iter().map(String::as_str).chain(command.coverage.iter().copied()).collect()
+}

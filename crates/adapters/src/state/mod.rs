@@ -1,0 +1,160 @@
+//! What has to be known between requests besides the log: a SQLite file of the data folder, or a PostgreSQL that gateways
+//! share. The log stays the truth; this is what it says, made quick to ask and atomic to change.
+//!
+//! Opened when it is first needed, so that a gateway without approvals pays nothing for them.
+
+pub mod approvals;
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::AnyPool;
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::postgres::PgListener;
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+/// The file in the data folder.
+const FILE: &str = "state.db";
+/// How long something waits for a connection: where it takes longer, the database does not answer, and what waits is refused.
+const ACQUIRE_MAX: Duration = Duration::from_secs(5);
+/// Connections to a shared PostgreSQL.
+const CONNECTIONS_MAX: u32 = 8;
+/// The channel on which gateways that share a database tell each other what has changed.
+const CHANNEL: &str = "firsthand_approvals";
+
+/// The state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the state cannot be reached: {0}")]
+pub struct StateError(String);
+
+impl From<sqlx::Error> for StateError {
+    fn from(e: sqlx::Error) -> Self {
+        // Errors of the configuration may repeat an address with its password.
+        match e {
+            sqlx::Error::Configuration(_) => Self("its address is not understood".to_owned()),
+            other => Self(other.to_string()),
+        }
+    }
+}
+
+/// Where it is kept.
+enum Place {
+    File(PathBuf),
+    Shared(Zeroizing<String>),
+}
+
+/// The state's database.
+pub struct State {
+    place: Place,
+    pool: OnceCell<AnyPool>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("shared", &self.is_shared()).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// In a file of the data folder.
+    #[must_use]
+    pub fn in_folder(data: &Path) -> Self {
+        Self { place: Place::File(data.join(FILE)), pool: OnceCell::new() }
+    }
+
+    /// In a PostgreSQL, by its connection string.
+    #[must_use]
+    pub fn shared(url: String) -> Self {
+        Self { place: Place::Shared(Zeroizing::new(url)), pool: OnceCell::new() }
+    }
+
+    /// Whether other gateways may use it, too.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.place, Place::Shared(_))
+    }
+
+    async fn pool(&self) -> Result<&AnyPool, StateError> {
+        self.pool.get_or_try_init(|| self.open()).await
+    }
+
+    async fn open(&self) -> Result<AnyPool, StateError> {
+        install_default_drivers();
+        let pool = match &self.place {
+            Place::File(path) => open_file(path).await?,
+            Place::Shared(url) => {
+                let options = AnyPoolOptions::new().max_connections(CONNECTIONS_MAX);
+                options.acquire_timeout(ACQUIRE_MAX).connect(url).await?
+            }
+        };
+        for statement in approvals::SCHEMA {
+            sqlx::query(*statement).execute(&pool).await?;
+        }
+        Ok(pool)
+    }
+
+    /// Tells others who share it, within the transaction that changes it.
+    async fn tell(&self, on: &mut sqlx::AnyConnection, id: &str) -> Result<(), StateError> {
+        if self.is_shared() {
+            sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(id).execute(on).await?;
+        }
+        Ok(())
+    }
+
+    /// What others who share it have changed: ids, one after the other. `None` where nobody shares it.
+    ///
+    /// # Errors
+    /// When it cannot be listened to.
+    pub async fn listen(&self) -> Result<Option<Changes>, StateError> {
+        let Place::Shared(url) = &self.place else { return Ok(None) };
+        let mut listener = PgListener::connect(url).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(Some(Changes(listener)))
+    }
+}
+
+/// Changes by others.
+#[derive(Debug)]
+pub struct Changes(PgListener);
+
+impl Changes {
+    /// The id of the next one. Cancel-safe. `None`: the connection was lost and is there again, so anything may have changed.
+    ///
+    /// # Errors
+    /// When it cannot be had again.
+    pub async fn next(&mut self) -> Result<Option<String>, StateError> {
+        Ok(self.0.try_recv().await?.map(|told| told.payload().to_owned()))
+    }
+}
+
+/// The file, for this user alone; one connection, because SQLite has one writer anyway.
+async fn open_file(path: &Path) -> Result<AnyPool, StateError> {
+    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    made.map_err(|e| StateError(format!("{}: {e}", path.display())))?;
+    let path = std::path::absolute(path).map_err(|e| StateError(format!("{}: {e}", path.display())))?;
+    let mut url = "sqlite://".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        // As RFC 3986 has it: a path may hold anything.
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                url.push(char::from(*byte))
+            }
+            other => url.push_str(&format!("%{other:02X}")),
+        }
+    }
+    let options = AnyPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_MAX);
+    let options = options.after_connect(|on, _| {
+        Box::pin(async move {
+            // What is spent stays spent, also when the power fails.
+            for setting in
+                ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"]
+            {
+                sqlx::query(setting).execute(&mut *on).await?;
+            }
+            Ok(())
+        })
+    });
+    Ok(options.connect(&url).await?)
+}

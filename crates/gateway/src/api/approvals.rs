@@ -1,0 +1,90 @@
+//! What waits for people: listed, shown, approved, refused.
+
+use std::sync::Arc;
+
+use axum::extract::{Path as UrlPath, Query, State};
+use axum::{Extension, Json};
+use firsthand_model::identity::Role;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::acts::{Answered, note_listing, to_its_end};
+use super::{Api, Asked, Caller};
+use crate::place::reading_leaf;
+use crate::reading::what;
+use crate::weigh;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    #[serde(default)]
+    all: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    #[serde(default)]
+    reason: String,
+}
+
+/// Whether somebody sees all of them, or their own.
+fn sees(caller: &Caller, approval: &Value) -> bool {
+    let Some(identity) = &caller.identity else { return true };
+    let all = identity.roles.iter().any(|own| own.includes(Role::Auditor) || own.includes(Role::Approver));
+    let named = |name: &str| identity.chain.iter().any(|link| link.name == name);
+    let people = approval.get("people").and_then(Value::as_array);
+    all || people.into_iter().flatten().filter_map(Value::as_str).any(named)
+}
+
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Query(which): Query<Which>,
+) -> Answered {
+    let mut approvals = weigh::list(&api.gateway.approvals, which.all).await?;
+    approvals.retain(|approval| sees(&caller, approval));
+    note_listing(&api, &caller, "approvals list", json!({ "approvals": approvals.len() })).await?;
+    Ok(Json(json!({ "approvals": approvals })))
+}
+
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+) -> Answered {
+    let mut approval = weigh::show(&api.gateway.approvals, &id).await?;
+    if !sees(&caller, &approval) {
+        return Err(weigh::unknown(&id));
+    }
+    // It tells what the session did before, out of the record.
+    let read = json!({ "approval": approval.get("id") });
+    api.gateway.desk.record("record.read", &caller.by, reading_leaf("approvals show"), what(&read)).await?;
+    weigh::add_before(&api.gateway.data_dir(), &mut approval).await;
+    Ok(Json(approval))
+}
+
+pub(super) async fn approve(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+    Asked(said): Asked<Said>,
+) -> Answered {
+    answer(api, caller, id, true, said).await
+}
+
+pub(super) async fn deny(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+    Asked(said): Asked<Said>,
+) -> Answered {
+    answer(api, caller, id, false, said).await
+}
+
+async fn answer(api: Arc<Api>, caller: Caller, id: String, approve: bool, said: Said) -> Answered {
+    to_its_end(async move {
+        weigh::answer(&api.gateway.approvals, &id, &caller.by, approve, &said.reason).await.map(Json)
+    })
+    .await
+}

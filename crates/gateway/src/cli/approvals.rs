@@ -1,0 +1,288 @@
+//! `firsthand approvals`: list, show, approve, deny.
+
+use clap::Subcommand;
+use firsthand_adapters::approvals::Approvals;
+use serde_json::{Value, json};
+
+use super::output::{Output, columns};
+use crate::assemble;
+use crate::desk::Desk;
+use crate::failure::{Exit, Failure};
+use crate::place::{Alone, At, Place, Way, reading_leaf};
+use crate::reading::what;
+use crate::remote::{Asked, strange};
+use crate::rules::{self, Governing};
+use crate::show::{clean, statement};
+use crate::{weigh, who};
+
+/// Characters of a statement in a list.
+const LISTED: usize = 60;
+
+/// What to do with approvals.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsCommand {
+    /// List what waits for a person, and what is approved and not spent
+    List {
+        /// What is over, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one whole: the statement, who asks, where, why it is held, what the session did before
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Approve it: the command runs once, when it still waits or comes again
+    Approve {
+        /// Its id
+        id: String,
+        /// Why, for the record
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Refuse it
+    Deny {
+        /// Its id
+        id: String,
+        /// Why: whoever asked is told
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+/// Runs the command.
+pub(crate) fn run(command: ApprovalsCommand, at: &At, out: &Output) -> Result<Exit, Failure> {
+    match command {
+        ApprovalsCommand::List { all } => list(all, at, out),
+        ApprovalsCommand::Show { id } => show(&id, at, out),
+        ApprovalsCommand::Approve { id, reason } => answer(&id, "approve", &reason, at, out),
+        ApprovalsCommand::Deny { id, reason } => answer(&id, "deny", &reason, at, out),
+    }
+}
+
+/// An id as it may stand in a path.
+fn checked(id: &str) -> Result<&str, Failure> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
+        return Err(weigh::unknown(id));
+    }
+    Ok(id)
+}
+
+/// Asks the gateway that runs, here or elsewhere, or does it in this process.
+fn ask(
+    at: &At,
+    (method, path, body): (&str, &str, &Value),
+    doing: &str,
+    here: impl AsyncFnOnce(&Approvals, &Desk, &Place) -> Result<Value, Failure>,
+) -> Result<Value, Failure> {
+    match at {
+        At::There(remote) => remote.asked(method, path, body),
+        At::Here(place) => {
+            place.must_exist()?;
+            match place.way(doing)? {
+                Way::Gateway(client) => client.asked(method, path, body),
+                Way::Alone(alone) => {
+                    let approvals = alone_with(&alone, place)?;
+                    alone.act(async |desk: &Desk| here(&approvals, desk, place).await)
+                }
+            }
+        }
+    }
+}
+
+/// Approvals of a folder that no gateway runs on: with the groups that its configuration names.
+fn alone_with(alone: &Alone, place: &Place) -> Result<Approvals, Failure> {
+    let config = place.config.as_ref();
+    let rules = config.map(rules::load).transpose()?.flatten();
+    assemble::approvals(&alone.record, config, &Governing::new(rules))
+}
+
+fn list(all: bool, at: &At, out: &Output) -> Result<Exit, Failure> {
+    let path = if all { "/v1/approvals?all=true" } else { "/v1/approvals" };
+    let mut answer = ask(at, ("GET", path, &Value::Null), "approvals list", async |approvals, _, _| {
+        Ok(json!({ "approvals": weigh::list(approvals, all).await? }))
+    })?;
+    let list = answer.get_mut("approvals").map(Value::take).unwrap_or_default();
+    let Value::Array(list) = list else { return Err(strange()) };
+    if out.is_json() {
+        for approval in &list {
+            out.text(&clean::json(&approval.to_string()));
+        }
+        return Ok(Exit::Done);
+    }
+    let lines: Vec<Vec<String>> = list.iter().map(cells).collect();
+    out.text(&columns(&["ID", "STATE", "ASKED", "WHO", "TARGET", "NEEDS", "STATEMENT"], &lines));
+    Ok(Exit::Done)
+}
+
+fn text<'a>(of: &'a Value, key: &str) -> &'a str {
+    of.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn entries<'a>(of: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    of.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// `ada@example.com > billing-bot`.
+fn chain(of: &Value) -> String {
+    let names: Vec<&str> =
+        entries(of, "chain").filter(|l| text(l, "kind") != "token").map(|l| text(l, "name")).collect();
+    names.join(" > ")
+}
+
+/// `dba (2)`.
+fn needs(of: &Value) -> String {
+    let one = |need: &Value| match need.get("quorum").and_then(Value::as_u64) {
+        Some(1) | None => text(need, "group").to_owned(),
+        Some(n) => format!("{} ({n})", text(need, "group")),
+    };
+    entries(of, "needs").map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The line of an approval in a list.
+fn cells(of: &Value) -> Vec<String> {
+    let statement = text(of, "statement").split_whitespace().collect::<Vec<_>>().join(" ");
+    let all = [
+        text(of, "id").to_owned(),
+        text(of, "state").to_owned(),
+        text(of, "asked").to_owned(),
+        chain(of),
+        text(of, "target").to_owned(),
+        needs(of),
+        clean::fit(&clean::line(&statement), LISTED).into_owned(),
+    ];
+    all.iter().map(|cell| clean::line(cell).into_owned()).collect()
+}
+
+fn show(id: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
+    let path = format!("/v1/approvals/{}", checked(id)?);
+    let approval =
+        ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
+            let mut approval = weigh::show(approvals, id).await?;
+            let read = what(&json!({ "approval": id }));
+            desk.record("record.read", &who::own(&desk.keys), reading_leaf("approvals show"), read).await?;
+            weigh::add_before(&place.data_dir, &mut approval).await;
+            Ok(approval)
+        })?;
+    if out.is_json() {
+        out.text(&clean::json(&approval.to_string()));
+    } else {
+        out.text(&clean::block(&shown(&approval)));
+    }
+    Ok(Exit::Done)
+}
+
+/// All of it, for a person who is to say yes or no.
+fn shown(of: &Value) -> String {
+    let mut lines = Vec::new();
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            lines.push(format!("{name:<11} {}", clean::line(value)));
+        }
+    };
+    line("approval", &format!("{} ({})", text(of, "id"), text(of, "state")));
+    line("asked", text(of, "asked"));
+    line("until", text(of, "until"));
+    let links = entries(of, "chain")
+        .map(|l| format!("{} {} ({})", text(l, "kind"), text(l, "name"), text(l, "trust")))
+        .collect::<Vec<_>>();
+    line("who", &links.join(" > "));
+    line(
+        "application",
+        &match text(of, "application") {
+            "" => String::new(),
+            claimed => format!("{claimed} (claimed)"),
+        },
+    );
+    line(
+        "target",
+        &format!("{}, database {}, role {}", text(of, "target"), text(of, "database"), text(of, "role")),
+    );
+    let words = |key: &str| entries(of, key).filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    line("effects", &words("effects"));
+    line("tables", &words("tables"));
+    line("transaction", text(of, "transaction"));
+    line("unseen", &words("coverage"));
+    line("rule", &format!("{} (policy {})", text(of, "rule"), text(of, "policy")));
+    line("because", text(of, "reason"));
+    line("needs", &needs(of));
+    for vote in entries(of, "approved") {
+        line(
+            "approved",
+            &format!("by {} at {} {}", text(vote, "by"), text(vote, "at"), text(vote, "reason")),
+        );
+    }
+    line("answer", text(of, "answer"));
+    line(
+        "session",
+        &format!("{} command {}", text(of, "session"), of.get("command").unwrap_or(&Value::Null)),
+    );
+    lines.extend(asked(of));
+    lines.extend(before(of));
+    lines.join("\n")
+}
+
+/// The statement and its parameters.
+fn asked(of: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let raw = text(of, "statement");
+    let differs = of.get("statement_differs") == Some(&Value::Bool(true));
+    let about = if differs { "\nstatement (secrets and personal values replaced):" } else { "\nstatement:" };
+    lines.push(format!("{about}\n{}", indented(raw)));
+    if let Some(formatted) = statement::formatted(raw) {
+        lines.push(format!("\nthe same, with line breaks:\n{}", indented(&formatted)));
+    }
+    let parameters: Vec<String> = entries(of, "parameters")
+        .enumerate()
+        .map(|(i, p)| {
+            format!(
+                "  ${} = {} ({})",
+                i + 1,
+                p.get("value").unwrap_or(&Value::Null),
+                p.get("type").unwrap_or(&Value::Null)
+            )
+        })
+        .collect();
+    if !parameters.is_empty() {
+        lines.push(format!("\nparameters:\n{}", parameters.join("\n")));
+    }
+    lines
+}
+
+/// What the session did before.
+fn before(of: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    match of.get("before") {
+        Some(Value::Array(before)) if !before.is_empty() => {
+            lines.push("\nbefore it, in the same session:".to_owned());
+            lines.extend(before.iter().map(|c| {
+                let number = c.get("command").and_then(Value::as_u64).unwrap_or(0);
+                let statement = clean::line(text(c, "statement")).into_owned();
+                format!("  #{number} {} {}", text(c, "verdict"), clean::fit(&statement, 120))
+            }));
+        }
+        Some(Value::Array(_)) => lines.push("\nthe session did nothing before it".to_owned()),
+        _ => lines.push("\nwhat the session did before is not known".to_owned()),
+    }
+    lines
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn answer(id: &str, verb: &str, reason: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
+    let path = format!("/v1/approvals/{}/{verb}", checked(id)?);
+    let (body, doing) = (json!({ "reason": reason }), format!("approvals {verb}"));
+    let answered = ask(at, ("POST", &path, &body), &doing, async |approvals, desk, _| {
+        weigh::answer(approvals, id, &who::own(&desk.keys), verb == "approve", reason).await
+    })?;
+    let number = |key: &str| answered.get(key).and_then(Value::as_u64).unwrap_or(0);
+    out.show(&answered, || match text(&answered, "state") {
+        "given" => format!("approved {id}: it runs once, when the statement still waits or is sent again"),
+        "refused" => format!("refused {id}"),
+        _ => format!("approved {id}: {} of {} people have", number("given"), number("quorum")),
+    });
+    Ok(Exit::Done)
+}

@@ -1,0 +1,173 @@
+//! What people weigh: approvals as they are listed and shown, what their session did before, and the answer. The same for the
+//! API and for a command line that has the data folder to itself.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use firsthand_adapters::approvals::Approvals;
+use firsthand_adapters::approvals::answer::{AnswerError, Answered, wanted};
+use firsthand_adapters::clock::wall;
+use firsthand_adapters::state::StateError;
+use firsthand_adapters::state::approvals::{Row, Stage, Vote};
+use firsthand_auditlog::entry::fields::Fields;
+use firsthand_auditlog::entry::moment::rfc3339;
+use firsthand_auditlog::io::RealIo;
+use firsthand_auditlog::reader::{ReadError, Reader};
+use firsthand_auditlog::search::Search;
+use firsthand_auditlog::search::query::Query;
+use firsthand_model::event::By;
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+
+/// Approvals listed at a time, the newest.
+const LISTED_MAX: u32 = 1_000;
+/// Commands of the session before the one that is held.
+const BEFORE_MAX: usize = 10;
+/// Characters of each.
+const BEFORE_TEXT: usize = 500;
+/// How far back they are looked for, in µs: a session that began earlier shows what it did in this time.
+const BACK_US: u64 = 24 * 3_600_000_000;
+/// How long that may take: an approver does not wait for a long log.
+const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// What a state that cannot be reached means to who asks.
+pub(crate) fn state_failure(e: &StateError) -> Failure {
+    Failure::later(
+        e.to_string(),
+        "look at the disk of the data folder, or at the database that [state] names",
+    )
+    .there()
+}
+
+/// No approval has this id.
+pub(crate) fn unknown(id: &str) -> Failure {
+    let id: String = id.chars().take(64).collect();
+    Failure::new(format!("there is no approval `{id}`"), "firsthand approvals list shows those that wait")
+}
+
+/// Those that are open, or all.
+pub(crate) async fn list(approvals: &Approvals, all: bool) -> Result<Vec<Value>, Failure> {
+    let rows = approvals.state().approvals(all, LISTED_MAX).await.map_err(|e| state_failure(&e))?;
+    Ok(rows.iter().map(|row| described(row, &[])).collect())
+}
+
+/// One, without what its session did before.
+pub(crate) async fn show(approvals: &Approvals, id: &str) -> Result<Value, Failure> {
+    let found = approvals.state().approval(id).await.map_err(|e| state_failure(&e))?;
+    let (row, votes) = found.ok_or_else(|| unknown(id))?;
+    Ok(described(&row, &votes))
+}
+
+/// Approves or refuses.
+pub(crate) async fn answer(
+    approvals: &Approvals,
+    id: &str,
+    by: &By,
+    approve: bool,
+    reason: &str,
+) -> Result<Value, Failure> {
+    let answered = approvals.answer(id, by, approve, reason).await;
+    let Answered { stage, given, quorum } = answered.map_err(|e| not_answered(id, &e))?;
+    Ok(json!({ "id": id, "state": stage.word(), "given": given, "quorum": quorum }))
+}
+
+fn not_answered(id: &str, e: &AnswerError) -> Failure {
+    let hint = match e {
+        AnswerError::Unknown(_) => return unknown(id),
+        AnswerError::State(e) => return state_failure(e),
+        AnswerError::NotRecorded(_) => {
+            let hint = "look at the disk of the data folder; /readyz says how the log is";
+            return Failure::later(e.to_string(), hint).there();
+        }
+        AnswerError::Over { .. } => {
+            "firsthand approvals list shows those that wait; the statement has to be sent again to ask anew"
+        }
+        AnswerError::NoPerson(_) => "use a token of --kind human with --role approver",
+        AnswerError::Own(_) => "somebody else of the group must approve it",
+        AnswerError::NotInGroup { .. } => {
+            "the policy's [[group]] lists its members by name; a user of this machine is unix:NAME there"
+        }
+        AnswerError::Twice(_) => "ask somebody else of the group",
+        AnswerError::Long => return Failure::usage(e.to_string(), "say it in fewer words"),
+    };
+    Failure::new(e.to_string(), hint)
+}
+
+/// What is shown of it.
+fn described(row: &Row, votes: &[Vote]) -> Value {
+    let now = wall().0;
+    let stage = if row.stage.is_open() && row.ends <= now { Stage::Expired } else { row.stage };
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let groups: Vec<Value> =
+        wanted(row).into_iter().map(|w| json!({ "group": w.group, "quorum": w.quorum })).collect();
+    let given: Vec<Value> = votes
+        .iter()
+        .map(|v| json!({ "by": v.person, "at": rfc3339(v.at), "groups": parsed(&v.teams), "reason": v.reason }))
+        .collect();
+    let mut out = match parsed(&row.about) {
+        Value::Object(about) => about,
+        _ => Map::new(),
+    };
+    let ended = (row.ended > 0).then(|| rfc3339(row.ended));
+    for (key, value) in [
+        ("id", json!(row.id)),
+        ("state", json!(stage.word())),
+        ("session", json!(row.session)),
+        ("command", json!(row.command)),
+        ("asked", json!(rfc3339(row.asked))),
+        ("until", json!(rfc3339(row.ends))),
+        ("ended", json!(ended)),
+        ("needs", json!(groups)),
+        ("approved", json!(given)),
+        ("people", parsed(&row.people)),
+        ("answer", json!(row.reason)),
+    ] {
+        out.insert(key.to_owned(), value);
+    }
+    Value::Object(out)
+}
+
+/// Adds what the session did before, as the record tells it. Where that takes too long, it is said not to be known.
+pub(crate) async fn add_before(data: &Path, approval: &mut Value) {
+    let text = |key: &str| approval.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (data, session, asked) = (data.to_path_buf(), text("session"), text("asked"));
+    let number = approval.get("command").and_then(Value::as_u64).unwrap_or(0);
+    let looking = tokio::task::spawn_blocking(move || before(&data, &session, number, &asked));
+    let found = match tokio::time::timeout(LOOK_MAX, looking).await {
+        Ok(Ok(Ok(found))) => json!(found),
+        Ok(Ok(Err(_)) | Err(_)) | Err(_) => Value::Null,
+    };
+    if let Value::Object(approval) = approval {
+        approval.insert("before".to_owned(), found);
+    }
+}
+
+fn before(data: &Path, session: &str, number: u64, asked: &str) -> Result<Vec<Value>, ReadError> {
+    let since = firsthand_auditlog::entry::moment::parse(asked).unwrap_or(0).saturating_sub(BACK_US);
+    let expression = format!("kind:command.decided session:{session} since:{}", rfc3339(since));
+    let Ok(query) = Query::parse(&expression, wall().0) else { return Ok(Vec::new()) };
+    let reader = Reader::open(data, Arc::new(RealIo::new()))?;
+    let mut search = Search::new(&reader, &query)?;
+    let mut last = VecDeque::with_capacity(BEFORE_MAX + 1);
+    while let Some(found) = search.next()? {
+        let Ok(fields) = Fields::read(&found.leaf) else { continue };
+        let at = fields.cmd.unwrap_or(u64::MAX);
+        if at >= number {
+            break;
+        }
+        let payload: Value =
+            found.payload.clear().and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
+        let statement = payload.get("text").and_then(Value::as_str).unwrap_or_default();
+        let statement: String = statement.chars().take(BEFORE_TEXT).collect();
+        last.push_back(json!({
+            "command": at, "at": fields.t, "verdict": fields.verdict, "rule": fields.rule, "statement": statement,
+        }));
+        if last.len() > BEFORE_MAX {
+            last.pop_front();
+        }
+    }
+    Ok(last.into())
+}

@@ -1,0 +1,183 @@
+//! Asking people about what is held of one batch, and what the client is told when that ends without leave to run.
+
+use std::sync::Arc;
+
+use firsthand_model::command::{Command, Step};
+use firsthand_model::decision::{Decision, Verdict};
+use firsthand_model::id::CommandNumber;
+use firsthand_model::session::SessionFacts;
+use firsthand_model::target::Mode;
+use firsthand_model::time::MonoMicros;
+
+use crate::admission::Engine;
+use crate::breaker::Broken;
+use crate::pipeline::{NO_ADVICE, estimate};
+use crate::port::{ApprovalError, Ask, Hold, Question};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::veil::{veil, veil_reason};
+
+/// Whether a command waits for a person. Observing refuses nothing, so nobody is waited for; nothing runs when a statement is
+/// only prepared.
+pub(crate) fn waits_for_people(facts: &SessionFacts, command: &Command, decision: &Decision) -> bool {
+    decision.verdict == Verdict::Hold && facts.mode == Mode::Enforce && command.step == Step::Run
+}
+
+/// What came of asking about one held command.
+pub(crate) type Asked = Result<(Hold, Question), ApprovalError>;
+
+/// What people say of the held commands of one batch.
+#[derive(Default)]
+pub(crate) struct People(Vec<(CommandNumber, Asked)>);
+
+impl People {
+    /// What they said of this command; `None`: they were not asked.
+    pub(crate) fn answer(&mut self, number: CommandNumber) -> Option<Asked> {
+        let at = self.0.iter().position(|(asked, _)| *asked == number)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// Asks about a held command and those behind it that will be held, and waits for all the answers: whoever approves sees
+    /// what was sent together, and nothing of it runs before all of it is approved.
+    pub(crate) async fn ask(
+        &mut self,
+        (engine, facts): (&Arc<Engine>, &Arc<SessionFacts>),
+        first: Hold,
+        behind: &[Command],
+        begun: MonoMicros,
+    ) {
+        let wait_us = first.decision.terms.as_ref().map_or(0, |terms| terms.wait_us);
+        let after = CommandNumber(first.number.0 + 1);
+        let mut asked = vec![(first.number, ask(engine, first).await)];
+        for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
+            if let Some(hold) = foreseen(engine, facts, number, command, begun).await {
+                asked.push((number, ask(engine, hold).await));
+            }
+        }
+        // What cannot be asked about keeps all of it from running.
+        let wait_us = if asked.iter().any(|(_, asked)| asked.is_err()) { 0 } else { wait_us };
+        for (_, asked) in &mut asked {
+            let Ok((_, question)) = asked else { continue };
+            let left = wait_us.saturating_sub(engine.clock.mono().since(begun));
+            if let Err(e) = engine.approver.wait(question, left).await {
+                // Who is told of it may send it again; what is over needs no keeping.
+                if matches!(e, ApprovalError::Pending(_)) {
+                    engine.approver.keep(question).await;
+                }
+                *asked = Err(e);
+            }
+        }
+        if asked.iter().any(|(_, asked)| asked.is_err()) {
+            for (_, asked) in &mut asked {
+                let Ok((_, question)) = asked else { continue };
+                engine.approver.keep(question).await;
+                *asked = Err(ApprovalError::Together(question.id.clone()));
+            }
+        }
+        self.0.append(&mut asked);
+    }
+}
+
+async fn ask(engine: &Engine, hold: Hold) -> Asked {
+    if hold.decision.terms.is_none() {
+        return Err(ApprovalError::NobodyToAsk);
+    }
+    let question = engine.approver.ask(&hold).await?;
+    Ok((hold, question))
+}
+
+/// The hold of a command whose turn has not come: decided as it would be now, and once more in its turn.
+async fn foreseen(
+    engine: &Arc<Engine>,
+    facts: &Arc<SessionFacts>,
+    number: CommandNumber,
+    command: &Command,
+    begun: MonoMicros,
+) -> Option<Hold> {
+    let estimated_rows = estimate(engine, facts, command, begun).await;
+    let ask = Ask { session: facts, command, now: engine.clock.now(), estimated_rows };
+    let mut decision = engine.policy.decide(&ask);
+    if !waits_for_people(facts, command, &decision) {
+        return None;
+    }
+    let binding = engine.approver.binding(facts, command, &decision);
+    let mut command = command.clone();
+    if let Some(values) = &engine.masker.plan(&decision.obligations).values {
+        veil(&mut command, &**values);
+        veil_reason(&mut decision, &**values);
+    }
+    Some(Hold { session: Arc::clone(facts), number, decision, command, binding })
+}
+
+/// What the client reads of a hold that ended without leave to run.
+pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
+    let Decision { rule, advice, .. } = decision;
+    let kind = match e {
+        ApprovalError::Pending(_) | ApprovalError::Together(_) => RefusalKind::Pending,
+        ApprovalError::Broken(Broken::Draining) => RefusalKind::Draining,
+        ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => RefusalKind::Cancelled,
+        ApprovalError::TooMany => RefusalKind::Limit,
+        ApprovalError::Unreachable => RefusalKind::Unavailable,
+        ApprovalError::Refused { .. }
+        | ApprovalError::Over(_)
+        | ApprovalError::Changed(_)
+        | ApprovalError::NobodyToAsk
+        | ApprovalError::Unseen(_) => RefusalKind::Denied,
+    };
+    let way_out = if advice.is_empty() { NO_ADVICE } else { &**advice };
+    let mut refusal = Refusal::new(kind, words(rule, way_out, e));
+    match e {
+        ApprovalError::Pending(_) => refusal = refusal.hint(&**advice),
+        ApprovalError::NobodyToAsk => refusal = refusal.hint(way_out),
+        _ => {}
+    }
+    refusal.rule = Arc::clone(rule);
+    refusal
+}
+
+/// The message is all that reaches a model through MCP servers, so what to do next stands there, too.
+fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
+    match e {
+        ApprovalError::Pending(id) => format!(
+            "Firsthand holds this command until a person approves it: approval {id} is pending (rule {rule}); it was not run. Send \
+             the same statement again once it is approved: it then runs once"
+        ),
+        ApprovalError::Together(id) => format!(
+            "approval {id} of this command is given, and something that was sent together with it is not approved, so none of it was \
+             run; send the same statements again once all are approved"
+        ),
+        ApprovalError::Refused { id, reason } => {
+            let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            format!(
+                "an approver refused this command (approval {id}, rule {rule}){why}; it was not run, do not send it again as it is"
+            )
+        }
+        ApprovalError::Over(id) => format!(
+            "approval {id} of this command has lapsed, was withdrawn or was spent elsewhere (rule {rule}); it was not run; send it \
+             again to ask anew"
+        ),
+        ApprovalError::Changed(id) => format!(
+            "approval {id} was given under other rules than those in force now (rule {rule}); the command was not run; send it again \
+             to ask anew"
+        ),
+        ApprovalError::Broken(Broken::Draining) => {
+            "Firsthand is stopping, so this command, which waited for approval, was not run; connect again in a moment".to_owned()
+        }
+        ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => {
+            "canceling statement due to user request while it waited for approval".to_owned()
+        }
+        ApprovalError::NobodyToAsk => format!(
+            "this command needs an approval (rule {rule}), and no approver is configured, so it was not run. {advice}"
+        ),
+        ApprovalError::Unseen(what) => format!(
+            "this command needs an approval (rule {rule}), and nobody could see all of it ({what}), so it was not run; send it as one \
+             plain and shorter statement"
+        ),
+        ApprovalError::TooMany => format!(
+            "this command needs an approval (rule {rule}), and too many already wait for one, so it was not run; send it again later"
+        ),
+        ApprovalError::Unreachable => format!(
+            "this command needs an approval (rule {rule}), and Firsthand cannot reach its approvals, so it was not run; try again \
+             later, and ask the operator to look at the gateway's messages"
+        ),
+    }
+}

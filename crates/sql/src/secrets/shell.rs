@@ -1,0 +1,112 @@
+//! Credentials in the command of COPY … PROGRAM: what its words give to programs as user and password, as an option that is named
+//! so, or as a header. Addresses and `NAME=…` are found as in any text.
+
+use std::ops::Range;
+
+use super::names::is_credential;
+use crate::split::is_space;
+
+/// Options behind which `user:password` stands: curl's, wget's and their kin.
+const USERS: [&str; 6] = ["-u", "--user", "-U", "--proxy-user", "--http-user", "--userpwd"];
+
+/// Options behind which a password stands: openssl's, ldapsearch's, `sshpass -p` and those of database clients.
+const PASSWORDS: [&str; 8] = ["-pass", "-passin", "-passout", "-w", "-p", "-a", "--oauth2-bearer", "-i"];
+
+/// Programs whose short options of [`PASSWORDS`] mean one; with others they mean a port, a folder, a file.
+const PROGRAMS: [&str; 10] = [
+    "sshpass",
+    "mysql",
+    "mysqldump",
+    "mariadb",
+    "openssl",
+    "ldapsearch",
+    "redis-cli",
+    "7z",
+    "zip",
+    "smbclient",
+];
+
+/// Headers whose values open something.
+const HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-auth"];
+
+/// The places of credentials in a command, in order.
+pub(super) fn credentials(command: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let words = words(command);
+    let text = |at: usize| words.get(at).and_then(|word| command.get(word.clone())).unwrap_or_default();
+    let asks = words.iter().any(|word| {
+        let name = command.get(word.clone()).unwrap_or_default();
+        PROGRAMS.contains(&name.rsplit('/').next().unwrap_or(name))
+    });
+    for (at, word) in words.iter().enumerate() {
+        let (own, option) = (text(at), text(at.wrapping_sub(1)));
+        let part = |from: usize| word.start + from..word.end;
+        let behind = |option: &str, value: &str| {
+            let long =
+                option.strip_prefix("--").is_some_and(|name| !name.contains('=') && is_credential(name));
+            let short = PASSWORDS.contains(&option) && (asks || option.len() > 2);
+            if long || short {
+                return Some(0);
+            }
+            USERS.contains(&option).then(|| value.find(':').map(|colon| colon + 1)).flatten()
+        };
+        if let Some(from) = behind(option, own).filter(|_| !own.starts_with('-')) {
+            found.push(part(from));
+        } else if let Some((name, value)) = own.split_once('=').filter(|_| own.starts_with('-')) {
+            found.extend(behind(name, value).map(|from| part(name.len() + 1 + from)));
+        } else if let Some((header, value)) = own.split_once(':').filter(|_| !own.contains("://")) {
+            let end = own.rfind('@').filter(|_| !own.starts_with('-')).unwrap_or(own.len());
+            found.extend(joined(own).map(|from| word.start + from..word.start + end).or_else(|| {
+                let name = header.trim().to_ascii_lowercase();
+                let secret = HEADERS.contains(&name.as_str()) || is_credential(&name);
+                secret.then(|| part(own.len() - value.trim_start().len()))
+            }));
+        } else if asks
+            && !PASSWORDS.contains(&own)
+            && let Some(value) = own.strip_prefix("-p").filter(|value| !value.is_empty())
+        {
+            found.push(word.end - value.len()..word.end);
+        }
+    }
+    found.retain(|span| span.start < span.end);
+    found
+}
+
+/// Where the password begins in `-uuser:password`, or in `user:password@host` without a scheme.
+fn joined(word: &str) -> Option<usize> {
+    let colon = word.find(':')?;
+    let user = word.get(..colon)?;
+    let option = word.starts_with("-u") && !word.starts_with("--");
+    let address = word.get(colon..).is_some_and(|rest| rest.contains('@')) && !user.contains(['/', '@', ' ']);
+    (option || address).then_some(colon + 1)
+}
+
+/// The words of a command, without the quotes around them: split at white space outside of quotes, and where a command ends.
+fn words(command: &str) -> Vec<Range<usize>> {
+    let bytes = command.as_bytes();
+    let (mut found, mut at) = (Vec::new(), 0);
+    while let Some(&byte) = bytes.get(at) {
+        if is_space(byte) || matches!(byte, b'|' | b';' | b'&' | b'(' | b')' | b'<' | b'>') {
+            at += 1;
+            continue;
+        }
+        let start = at;
+        let mut quote = None;
+        while let Some(&byte) = bytes.get(at) {
+            match quote {
+                Some(open) if byte == open => quote = None,
+                Some(_) => {}
+                None if matches!(byte, b'\'' | b'"') => quote = Some(byte),
+                None if is_space(byte) || matches!(byte, b'|' | b';' | b'&' | b'<' | b'>') => break,
+                None => {}
+            }
+            at += 1;
+        }
+        let quoted = |from: usize, to: usize| {
+            let (first, last) = (bytes.get(from), to.checked_sub(1).and_then(|at| bytes.get(at)));
+            to > from + 1 && first == last && first.is_some_and(|b| matches!(b, b'\'' | b'"'))
+        };
+        found.push(if quoted(start, at) { start + 1..at - 1 } else { start..at });
+    }
+    found
+}
