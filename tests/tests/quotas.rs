@@ -148,16 +148,18 @@ create procedure stubborn_steps() language plpgsql as $$ begin
   end loop;
 end $$;";
 
+type Ask = fn(&mut Raw, &str);
+
 #[test]
 fn what_catches_its_cancellation_is_ended_with_its_session() {
     let (mut lab, _folder) = limited("time = \"700ms\"");
     lab.far.sql("shop", STUBBORN).unwrap();
     let count = |lab: &Lab| lab.far.sql("shop", "select count(*) from steps").unwrap().trim().to_owned();
-    let simple = |raw: &mut Raw, sql: &str| raw.send(b'Q', format!("{sql}\0").as_bytes()).unwrap();
-    let extended = |raw: &mut Raw, sql: &str| {
+    let simple: Ask = |raw, sql| raw.send(b'Q', format!("{sql}\0").as_bytes()).unwrap();
+    let extended: Ask = |raw, sql| {
         raw.stream.write_all(&[one(sql), frame(b'S', &[])].concat()).unwrap();
     };
-    let asks: [&dyn Fn(&mut Raw, &str); 2] = [&simple, &extended];
+    let asks = [simple, extended];
     for ask in asks {
         let mut raw = Raw::login(&lab.through(), &[]).unwrap();
         ask(&mut raw, "select stubborn()");

@@ -66,7 +66,9 @@ fn a_preview_is_recorded_and_bounded_and_fails_with_a_reason() {
         );
         let (engine, log) = engine(&bed, ".s.PGSQL.5432");
         let (mut session, command, original) = bed.asked(&Try { text: "DELETE FROM t", ..Try::default() });
-        ("orders_rw".clone_into(&mut session.session_role), "orders_rw".clone_into(&mut session.role));
+        for role in [&mut session.session_role, &mut session.role] {
+            "orders_rw".clone_into(role);
+        }
         let ask = || engine.previewer.preview(&engine, &session, &command, &original);
         let preview = bed.runtime.block_on(ask());
         assert_eq!(line(&preview), "exact 2 [public.t delete 2]", "{}", preview.why);

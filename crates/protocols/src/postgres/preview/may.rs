@@ -33,7 +33,7 @@ const OF_A_CONNECTION: &[&str] = &[
 /// How far a command may be tried.
 pub(super) enum May {
     /// It may run, if the definitions allow it.
-    Run(Run),
+    Run(Box<Run>),
     /// Only the planner may be asked: why.
     Plan(&'static str),
 }
@@ -140,11 +140,11 @@ fn how(facts: &Facts, changes: Option<&Changes>) -> May {
         Some(Changes::Rows(change)) => {
             let upserts = change.upserts.then_some("u");
             let letters = std::iter::once(letter(change.action)).chain(upserts).collect();
-            May::Run(Run { letters, change: Some(change.clone()), unlisted: "" })
+            May::Run(Box::new(Run { letters, change: Some(change.clone()), unlisted: "" }))
         }
         Some(Changes::Untold("merge", Some(target))) => {
             let letters = target.actions.iter().map(|action| letter(*action)).collect();
-            May::Run(Run { letters, change: None, unlisted: "MERGE does not tell its rows" })
+            May::Run(Box::new(Run { letters, change: None, unlisted: "MERGE does not tell its rows" }))
         }
         _ => May::Plan("it does not say plainly which rows it changes"),
     }

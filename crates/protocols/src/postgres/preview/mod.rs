@@ -135,7 +135,7 @@ impl Trial<'_> {
             return nothing(&why);
         }
         let run = match may {
-            May::Run(run) => Some(run),
+            May::Run(run) => Some(&**run),
             May::Plan(_) => None,
         };
         let (told, added) = match self.prepare(run, command).await {
