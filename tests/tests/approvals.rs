@@ -76,6 +76,8 @@ fn story(gateway: &Gateway) -> Vec<String> {
     let told = record.0.iter().filter_map(|e| {
         let write = e.text().to_lowercase().contains("delete");
         match e.kind() {
+            // Whether one comes in time is up to the machine (previews.rs).
+            "approval.previewed" => None,
             kind if kind.starts_with("approval.") => Some(kind.to_owned()),
             "command.decided" if write => {
                 let leave = if e.leaf("approval").is_null() { "held" } else { "approved" };
@@ -129,7 +131,8 @@ fn an_agents_delete_waits_for_a_person_and_runs_once() {
     assert!(again.text.contains("is pending") && id_in(&again.text) != id, "{again:?}");
     assert_eq!(rows(&lab), "1,2,3,4");
     let record = lab.gateway.record().unwrap();
-    let about: Vec<&Entry> = record.0.iter().filter(|e| e.leaf("approval") == &json!(id)).collect();
+    let about = record.0.iter().filter(|e| e.kind() != "approval.previewed");
+    let about: Vec<&Entry> = about.filter(|e| e.leaf("approval") == &json!(id)).collect();
     let kinds: Vec<&str> = about.iter().map(|e| e.kind()).collect();
     assert_eq!(kinds, ["approval.asked", "approval.given", "approval.spent", "command.decided"]);
     assert_eq!(about[0].text(), delete);

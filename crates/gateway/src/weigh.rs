@@ -122,6 +122,7 @@ fn described(row: &Row, votes: &[Vote]) -> Value {
         ("ended", json!(ended)),
         ("needs", json!(groups)),
         ("approved", json!(given)),
+        ("preview", parsed(&row.preview)),
         ("people", parsed(&row.people)),
         ("answer", json!(row.reason)),
     ] {

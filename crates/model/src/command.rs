@@ -1,6 +1,9 @@
 //! One thing asked: a statement, a call. What it is known to do, and its text.
 
+use std::sync::Arc;
+
 use crate::json::Json;
+use crate::preview::Original;
 
 /// What a command does, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,7 +136,7 @@ pub struct Shape {
     /// What could not be seen, in the record's words (invariant 4): `unparsed`, `text-cut`…
     pub coverage: Vec<String>,
     /// All that policy needs to know; `None`: only the text was read (no catalog), so policy treats it as opaque.
-    pub facts: Option<std::sync::Arc<crate::statement::Facts>>,
+    pub facts: Option<Arc<crate::statement::Facts>>,
 }
 
 /// One command as it is asked.
@@ -144,7 +147,7 @@ pub struct Command {
     /// How it came: `simple`, `extended`, `function`, `copy`…: the protocol's own word.
     pub via: &'static str,
     /// What the analysis found.
-    pub shape: std::sync::Arc<Shape>,
+    pub shape: Arc<Shape>,
     /// The text for the record: secrets replaced, cut to `limits::TEXT_BYTES_KEPT`.
     pub text: String,
     /// SHA-256 of the text as asked; only where `text` differs from it.
@@ -164,4 +167,6 @@ pub struct Command {
     pub transaction: crate::outcome::Transaction,
     /// Further coverage facts of this one command.
     pub coverage: Vec<&'static str>,
+    /// As it came, where what it would change may have to be shown to somebody. Never recorded: taken out when it is decided.
+    pub original: Option<Arc<Original>>,
 }

@@ -269,7 +269,7 @@ pub struct StreamProgress {
 /// Something that happened to an approval.
 #[derive(Debug)]
 pub struct ApprovalEvent {
-    /// `approval.asked`, `approval.given`, `approval.refused`, `approval.expired`, `approval.withdrawn`, `approval.spent`.
+    /// `approval.asked`, `approval.previewed`, `approval.given`, `approval.refused`, `approval.expired`, `approval.withdrawn`, `approval.spent`.
     pub kind: &'static str,
     /// The approval's id.
     pub id: String,
@@ -295,6 +295,8 @@ pub struct ApprovalEvent {
     pub parameters: Json,
     /// What the rule or the person says (payload).
     pub reason: String,
+    /// What the command would change, as approvers are shown it: JSON object, or absent (payload).
+    pub preview: Json,
 }
 
 /// Somebody was not let in.

@@ -23,8 +23,8 @@ pub struct Original {
     pub parameters: Vec<Parameter>,
     /// Settings in force in its session, besides the role, where they are not those that a new session begins with.
     pub settings: Vec<(String, String)>,
-    /// Why it cannot be told what it means elsewhere than in its own session; `None`: the settings are all.
-    pub unsettled: Option<&'static str>,
+    /// Why it cannot be tried; then nothing else is known of it here.
+    pub untried: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Original {

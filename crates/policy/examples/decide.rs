@@ -103,6 +103,7 @@ fn command(shape: Arc<Shape>) -> Command {
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),
+        original: None,
     }
 }
 

@@ -95,9 +95,13 @@ impl Previewer for Previews {
         command: &'a Command,
         original: &'a Original,
     ) -> BoxFuture<'a, Preview> {
-        Box::pin(
-            async move { self.tried(engine, session, command, original).await.unwrap_or_else(Preview::none) },
-        )
+        Box::pin(async move {
+            let tried = match original.untried {
+                Some(why) => Err(why),
+                None => self.tried(engine, session, command, original).await,
+            };
+            tried.unwrap_or_else(|why| Preview::none(format!("Nothing was tried: {why}.")))
+        })
     }
 }
 

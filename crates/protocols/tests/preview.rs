@@ -58,7 +58,7 @@ struct Try<'t> {
     parameters: Vec<Parameter>,
     /// Columns whose values are masked.
     masked: &'t [&'t str],
-    unsettled: Option<&'static str>,
+    untried: Option<&'static str>,
 }
 
 impl Bed {
@@ -136,7 +136,7 @@ impl Bed {
         let original = Original {
             text: it.text.as_bytes().to_vec(),
             parameters: it.parameters.clone(),
-            unsettled: it.unsettled.or(settings.is_none().then_some("settings")),
+            untried: it.untried.or(settings.is_none().then_some("settings")),
             settings: settings.unwrap_or_default(),
         };
         (session, asked, original)

@@ -552,6 +552,7 @@ fn setting(settings: Vec<String>) -> Command {
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),
+        original: None,
     }
 }
 

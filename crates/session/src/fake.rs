@@ -351,6 +351,8 @@ struct Answers {
     words: Vec<String>,
     /// Spending fails with this.
     unspendable: Option<ApprovalError>,
+    /// What commands would change is known from before.
+    known: bool,
     /// What is in the digest besides the text: for rules that change.
     salt: u8,
 }
@@ -403,6 +405,11 @@ impl FakeApprover {
         self.state().unspendable = Some(why);
     }
 
+    /// From now on it is known what commands would change.
+    pub fn knows_what_changes(&self) {
+        self.state().known = true;
+    }
+
     /// From now on approvals are bound to something else, as under other rules.
     pub fn binds_otherwise(&self) {
         self.state().salt += 1;
@@ -427,7 +434,8 @@ impl Approver for FakeApprover {
         let id = format!("ap-{}", s.next);
         s.words.push(format!("ask {id} #{}", hold.number.0));
         let asker = Box::new(Asker(self.clone(), id.clone()));
-        Box::pin(std::future::ready(Ok(Question { id, asker })))
+        let is_new = !s.known;
+        Box::pin(std::future::ready(Ok(Question { id, is_new, asker })))
     }
 
     fn wait<'a>(&'a self, question: &'a Question, _: u64) -> BoxFuture<'a, Result<(), ApprovalError>> {
@@ -442,6 +450,11 @@ impl Approver for FakeApprover {
                 }
             }
         }))
+    }
+
+    fn show<'a>(&'a self, _: &'a Hold, question: &'a Question, preview: &'a Preview) -> BoxFuture<'a, ()> {
+        self.state().words.push(format!("show {} {}", question.id, preview.how.word()));
+        Box::pin(std::future::ready(()))
     }
 
     fn keep<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, ()> {
@@ -706,5 +719,6 @@ pub fn command(text: &str) -> Command {
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),
+        original: None,
     }
 }

@@ -1,5 +1,7 @@
 //! Asking people about what is held of one batch, and what the client is told when that ends without leave to run.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 
 use firsthand_model::command::{Command, Step};
@@ -56,9 +58,9 @@ impl People {
         // What cannot be asked about keeps all of it from running.
         let wait_us = if asked.iter().any(|(_, asked)| asked.is_err()) { 0 } else { wait_us };
         for (_, asked) in &mut asked {
-            let Ok((_, question)) = asked else { continue };
+            let Ok((hold, question)) = asked else { continue };
             let left = wait_us.saturating_sub(engine.clock.mono().since(begun));
-            if let Err(e) = engine.approver.wait(question, left).await {
+            if let Err(e) = wait(engine, hold, question, left).await {
                 // Who is told of it may send it again; what is over needs no keeping.
                 if matches!(e, ApprovalError::Pending(_)) {
                     engine.approver.keep(question).await;
@@ -75,6 +77,31 @@ impl People {
         }
         self.0.append(&mut asked);
     }
+}
+
+/// Waits for people. Meanwhile what the command would change is found out and shown to them: they need not wait for it, and nor
+/// does the client. Given up, what is tried is rolled back.
+async fn wait(
+    engine: &Arc<Engine>,
+    hold: &Hold,
+    question: &Question,
+    most_us: u64,
+) -> Result<(), ApprovalError> {
+    let mut waiting = engine.approver.wait(question, most_us);
+    let Some(original) = hold.original.as_deref().filter(|_| question.is_new) else { return waiting.await };
+    let mut showing = pin!(async {
+        let preview = engine.previewer.preview(engine, &hold.session, &hold.command, original).await;
+        engine.approver.show(hold, question, &preview).await;
+    });
+    let mut shown = false;
+    poll_fn(|cx| {
+        let answer = waiting.as_mut().poll(cx);
+        if answer.is_pending() && !shown {
+            shown = showing.as_mut().poll(cx).is_ready();
+        }
+        answer
+    })
+    .await
 }
 
 async fn ask(engine: &Engine, hold: Hold) -> Asked {
@@ -105,7 +132,8 @@ async fn foreseen(
         veil(&mut command, &**values);
         veil_reason(&mut decision, &**values);
     }
-    Some(Hold { session: Arc::clone(facts), number, decision, command, binding })
+    let original = command.original.take();
+    Some(Hold { session: Arc::clone(facts), number, decision, command, binding, original })
 }
 
 /// What the client reads of a hold that ended without leave to run.

@@ -20,6 +20,7 @@ use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::limits::RecordLimits;
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
+use firsthand_model::preview::Original;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Mode;
 use firsthand_model::time::{MonoMicros, UnixMicros};
@@ -78,14 +79,16 @@ struct Authorized {
     plan: MaskPlan,
     estimated_rows: Option<u64>,
     /// Of what waits for a person.
-    held: Option<Box<Original>>,
+    held: Option<Box<AsItCame>>,
 }
 
 /// A command that waits for a person, as it came: what is approved is decided again, and is bound to that.
 #[derive(Clone)]
-struct Original {
+struct AsItCame {
     command: Command,
     binding: Binding,
+    /// For what it would change.
+    original: Option<Arc<Original>>,
 }
 
 /// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
@@ -387,9 +390,11 @@ fn authorize(
     }
     let limited = decision.verdict != Verdict::Deny
         && is_used_up(engine, purse, &command, (now, asked), turn, &mut decision);
+    // It holds what the record must not.
+    let original = command.original.take();
     let held = waits_for_people(facts, &command, &decision).then(|| {
         let binding = engine.approver.binding(facts, &command, &decision);
-        Box::new(Original { command: command.clone(), binding })
+        Box::new(AsItCame { command: command.clone(), binding, original })
     });
     let plan = engine.masker.plan(&decision.obligations);
     if let Some(values) = &plan.values {
@@ -468,8 +473,8 @@ async fn hold(
         None => {
             let (number, decision, command) =
                 (authorized.number, authorized.decision.clone(), authorized.command.clone());
-            let binding = original.binding;
-            let first = Hold { session: Arc::clone(facts), number, decision, command, binding };
+            let (binding, original) = (original.binding, original.original.clone());
+            let first = Hold { session: Arc::clone(facts), number, decision, command, binding, original };
             let asking = people.ask((engine, facts), first, behind, holding.begun);
             match breaker.unless_broken(asking).await {
                 Ok(()) => people.answer(number).unwrap_or(Err(ApprovalError::Unreachable)),
@@ -493,7 +498,7 @@ async fn hold(
 async fn spend(
     holding: Holding<'_>,
     authorized: &Authorized,
-    original: &Original,
+    original: &AsItCame,
     hold: &Hold,
     question: &Question,
 ) -> Cleared {

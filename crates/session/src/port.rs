@@ -208,6 +208,7 @@ pub trait Previewer: Send + Sync {
         original: &'a Original,
     ) -> BoxFuture<'a, Preview>;
 }
+
 /// What an approval is bound to: a keyed digest over who asks, where, as whom, and exactly what (invariant 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binding(pub [u8; 32]);
@@ -225,12 +226,16 @@ pub struct Hold {
     pub command: Command,
     /// Of the command as it came.
     pub binding: Binding,
+    /// The command as it came, where what it would change can be looked for.
+    pub original: Option<Arc<Original>>,
 }
 
 /// A question that people can answer. Dropped before anybody was told its id, it is withdrawn: nobody waits for it any more.
 pub struct Question {
     /// Its id.
     pub id: String,
+    /// Nobody has asked it before: what the command would change is not known yet.
+    pub is_new: bool,
     /// Withdraws it when it is dropped.
     pub asker: Box<dyn Any + Send + Sync>,
 }
@@ -290,6 +295,8 @@ pub trait Approver: Send + Sync {
     fn ask<'a>(&'a self, hold: &'a Hold) -> BoxFuture<'a, Result<Question, ApprovalError>>;
     /// Waits at most so many µs until the question is answered.
     fn wait<'a>(&'a self, question: &'a Question, most_us: u64) -> BoxFuture<'a, Result<(), ApprovalError>>;
+    /// What the command would change is known now: for whoever is asked. Cancel-safe: it is then shown or not.
+    fn show<'a>(&'a self, hold: &'a Hold, question: &'a Question, preview: &'a Preview) -> BoxFuture<'a, ()>;
     /// The client is about to be told of it: it stays open, for the same command to come again.
     fn keep<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, ()>;
     /// Spends the approval: of all who try, over all gateways, one succeeds. That it was spent is in the record's queue when

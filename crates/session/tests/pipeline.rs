@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
-use firsthand_model::command::Step;
+use firsthand_model::command::{Command, Step};
 use firsthand_model::event::Event;
 use firsthand_model::identity::ClientFacts;
 use firsthand_model::outcome::{AbandonReason, Outcome};
+use firsthand_model::preview::Original;
 use firsthand_model::target::{Durability, Mode};
 use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, FakeLog, Fakes, command, fakes, target};
@@ -34,6 +35,10 @@ impl Wake for Flag {
 
 fn poll<T>(future: &mut BoxFuture<'static, T>) -> Poll<T> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn boxed(asked: impl Future<Output = Vec<Answer>> + Send + 'static) -> BoxFuture<'static, Vec<Answer>> {
+    Box::pin(asked)
 }
 
 fn submit(session: &Session, texts: &[&str]) -> BoxFuture<'static, Vec<Answer>> {
@@ -224,6 +229,36 @@ fn holds_end_by_answer_by_cancel_or_by_leaving() {
         };
         assert_eq!(last, expected, "{answer:?}: {words:?}");
     }
+}
+
+/// What a held command would change is shown while it waits, once, and to nobody who asks the same again; the record never gets
+/// the command as it came.
+#[test]
+fn what_is_held_is_previewed_while_it_waits() {
+    let (f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+    let original = Some(Arc::new(Original { untried: Some("it is late"), ..Original::default() }));
+    let held = Command { original: original.clone(), ..command("DELETE HOLD") };
+    let mut asked = boxed(session.submit(vec![held.clone()]));
+    assert!(poll(&mut asked).is_pending());
+    assert_eq!(f.approver.words(), ["ask ap-1 #1", "show ap-1 none"]);
+    assert!(poll(&mut asked).is_pending());
+    assert_eq!(f.approver.words().len(), 2, "shown once");
+    f.approver.answer(Ok(()));
+    let Poll::Ready(_) = poll(&mut asked) else { panic!("it was approved") };
+    f.approver.knows_what_changes();
+    let mut again = boxed(session.submit(vec![held]));
+    assert!(poll(&mut again).is_pending());
+    assert_eq!(f.approver.words().last().unwrap(), "ask ap-2 #2", "what it would change is known");
+    drop(again);
+    let allowed = Command { original, ..command("DELETE") };
+    let mut asked = boxed(session.submit(vec![allowed]));
+    let Poll::Ready(_) = poll(&mut asked) else { panic!("it is allowed") };
+    f.log.with(|events| {
+        for event in events {
+            let Event::CommandDecided(e) = event else { continue };
+            assert!(e.command.original.is_none(), "{}", e.command.text);
+        }
+    });
 }
 
 /// What was approved is decided once more before it runs, with the command as it came.

@@ -49,9 +49,10 @@ const SHIPPED: &str = include_str!("../../../policy/agents.toml");
 /// What stands otherwise in the shipped rules, and what stands there for the benchmark.
 const FOR_WRITES: &[(&str, &str)] = &[
     (
-        "verdict = \"hold\"\nkinds = [\"agent\"]\neffects = [\"write\"]\napprove = { group = \"approvers\", quorum = 1, ttl = \"15m\", once = true }",
-        "verdict = \"allow\"\nkinds = [\"agent\"]\neffects = [\"write\"]",
+        "verdict = \"hold\"\nkinds = [\"agent\"]\neffects = [\"write\"]\n",
+        "verdict = \"allow\"\nkinds = [\"agent\"]\neffects = [\"write\"]\n",
     ),
+    ("approve = { group = \"approvers\", quorum = 1, ttl = \"15m\" }\n", ""),
     ("affected = 1000\n", "affected = 2000000\n"),
 ];
 const LABELS: &str = "\n[[label]]\nlabel = \"private\"\ncolumns = [\"pgbench_accounts.abalance\", \

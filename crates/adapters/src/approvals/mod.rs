@@ -15,6 +15,7 @@ use firsthand_model::event::{ApprovalEvent, Event};
 use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::identity::{Identity, IdentityKind};
 use firsthand_model::json::Json;
+use firsthand_model::preview::Preview;
 use firsthand_model::session::SessionFacts;
 use firsthand_session::port::{
     ApprovalError, Approver, Binding, BoxFuture, Hold, Need, Question, RecordError, Recorder, Ticket,
@@ -193,6 +194,7 @@ impl Approvals {
             people: json!(people(identity)).to_string(),
             told: false,
             about: about(hold).to_string(),
+            preview: String::new(),
             reason: String::new(),
             ended: 0,
         })
@@ -225,6 +227,24 @@ impl Approvals {
                 }
             }
         }
+    }
+
+    /// First in the record, then to people.
+    async fn shown(&self, hold: &Hold, question: &Question, preview: &Preview) -> Result<(), ApprovalError> {
+        let Some((row, _)) = self.desk.state.approval(&question.id).await? else { return Ok(()) };
+        if !row.preview.is_empty() {
+            return Ok(());
+        }
+        let preview = preview.json();
+        let text = String::from_utf8_lossy(preview.as_bytes()).into_owned();
+        let event = ApprovalEvent {
+            session: hold.session.id,
+            number: hold.number,
+            preview,
+            ..self.desk.event("approval.previewed", &row, Some(&hold.session))
+        };
+        self.desk.tell(event).map_err(|_| ApprovalError::Unreachable)?;
+        Ok(self.desk.state.show(&question.id, &text).await?)
     }
 
     async fn spent(&self, hold: &Hold, question: &Question) -> Result<(), ApprovalError> {
@@ -276,15 +296,23 @@ impl Approver for Approvals {
                 return Err(ApprovalError::Unseen(what));
             }
             let _ = self.desk.runtime.set(Handle::current());
-            let id = self.asked(hold, terms).await?.id;
-            let asker = Asker::new(&self.desk, &id, &hold.session);
-            Ok(Question { id, asker: Box::new(asker) })
+            let row = self.asked(hold, terms).await?;
+            let asker = Asker::new(&self.desk, &row.id, &hold.session);
+            Ok(Question { is_new: row.preview.is_empty(), id: row.id, asker: Box::new(asker) })
         }))
     }
 
     fn wait<'a>(&'a self, question: &'a Question, most_us: u64) -> BoxFuture<'a, Result<(), ApprovalError>> {
         let most = Duration::from_micros(most_us) + STATE_MAX;
         Box::pin(within(most, self.waited(question, most_us)))
+    }
+
+    fn show<'a>(&'a self, hold: &'a Hold, question: &'a Question, preview: &'a Preview) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Err(e) = within(STATE_MAX, self.shown(hold, question, preview)).await {
+                tracing::warn!("what approval {} would change is not shown: {e}", question.id);
+            }
+        })
     }
 
     fn keep<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, ()> {
@@ -381,6 +409,7 @@ impl Desk {
             text: String::new(),
             parameters: Json::default(),
             reason: String::new(),
+            preview: Json::default(),
         }
     }
 

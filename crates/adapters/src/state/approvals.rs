@@ -12,7 +12,7 @@ pub(super) const SCHEMA: &[&str] = &[
         id TEXT PRIMARY KEY, binding TEXT NOT NULL, stage TEXT NOT NULL, log TEXT NOT NULL,
         session TEXT NOT NULL, command BIGINT NOT NULL, asked BIGINT NOT NULL, ends BIGINT NOT NULL,
         spend_us BIGINT NOT NULL, terms TEXT NOT NULL, people TEXT NOT NULL, told BIGINT NOT NULL,
-        about TEXT NOT NULL, reason TEXT NOT NULL, ended BIGINT NOT NULL)",
+        about TEXT NOT NULL, preview TEXT NOT NULL, reason TEXT NOT NULL, ended BIGINT NOT NULL)",
     "CREATE UNIQUE INDEX IF NOT EXISTS approvals_open ON approvals (binding) WHERE stage IN ('asked', 'given')",
     "CREATE INDEX IF NOT EXISTS approvals_asked ON approvals (asked)",
     "CREATE TABLE IF NOT EXISTS votes (
@@ -91,6 +91,8 @@ pub struct Row {
     pub told: bool,
     /// What is shown of it: JSON.
     pub about: String,
+    /// What it would change: JSON; empty: that is not known.
+    pub preview: String,
     /// Why it was refused, or what an approver said.
     pub reason: String,
     /// When it ended; 0: it is open.
@@ -135,6 +137,7 @@ fn row(from: &AnyRow) -> Result<Row, StateError> {
         people: text("people")?,
         told: number("told")? != 0,
         about: text("about")?,
+        preview: text("preview")?,
         reason: text("reason")?,
         ended: number("ended")?,
     })
@@ -242,12 +245,22 @@ impl State {
     /// See [`State::open_for`].
     pub async fn ask(&self, new: &Row) -> Result<bool, StateError> {
         let insert = "INSERT INTO approvals (id, binding, stage, log, session, command, asked, ends, spend_us, terms, people, \
-                      told, about, reason, ended) VALUES ($1, $2, 'asked', $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, '', 0) \
+                      told, about, preview, reason, ended) VALUES ($1, $2, 'asked', $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, '', '', 0) \
                       ON CONFLICT DO NOTHING";
         let query = sqlx::query(insert).bind(&new.id).bind(&new.binding).bind(&new.log).bind(&new.session);
         let query = query.bind(signed(new.command)).bind(signed(new.asked)).bind(signed(new.ends));
         let query = query.bind(signed(new.spend_us)).bind(&new.terms).bind(&new.people).bind(&new.about);
         Ok(query.execute(self.pool().await?).await?.rows_affected() == 1)
+    }
+
+    /// What it would change is known now.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn show(&self, id: &str, preview: &str) -> Result<(), StateError> {
+        let update = "UPDATE approvals SET preview = $2 WHERE id = $1 AND preview = ''";
+        sqlx::query(update).bind(id).bind(preview).execute(self.pool().await?).await?;
+        Ok(())
     }
 
     /// Its client is about to be told of it.

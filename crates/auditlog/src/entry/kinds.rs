@@ -152,6 +152,14 @@ pub const KINDS: &[Kind] = &[
         ANSWERED,
         &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
     ),
+    Kind {
+        name: "approval.previewed",
+        means: "What the held command would change was looked for, and those who are asked are shown this: the target has run it and taken \
+                it back (`exact`), its planner was asked (`estimate`), or why nothing was tried (`none`).",
+        of_session: true,
+        leaf: &[APPROVAL, CMD, QUORUM, RULE_HELD],
+        payload: &[CUT, field("preview", Object(parts::PREVIEW), "What it would change.")],
+    },
     apart("approval.refused", "A person refused it.", ANSWERED, &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY]),
     Kind {
         name: "approval.spent",

@@ -279,7 +279,7 @@ fn refused(e: &AdmissionRefused, out: &mut Vec<u8>) {
 }
 
 fn approval(e: &ApprovalEvent, out: &mut Vec<u8>) {
-    if e.by.is_none() && e.text.is_empty() && e.reason.is_empty() {
+    if e.by.is_none() && e.text.is_empty() && e.reason.is_empty() && e.preview.is_absent() {
         return;
     }
     let text = renderable(&e.text);
@@ -290,11 +290,17 @@ fn approval(e: &ApprovalEvent, out: &mut Vec<u8>) {
     if let Some(by) = &e.by {
         o.string("by", short(&by.link.name));
     }
-    cut_list(&mut o, &[("parameters", fits(&e.parameters)), ("text", text.len() == e.text.len())]);
+    let whole = [
+        ("parameters", fits(&e.parameters)),
+        ("preview", fits(&e.preview)),
+        ("text", text.len() == e.text.len()),
+    ];
+    cut_list(&mut o, &whole);
     if let Some(by) = e.by.as_ref().filter(|by| !by.chain.is_empty()) {
         names(&mut o, &by.chain);
     }
     section(&mut o, "parameters", &e.parameters);
+    section(&mut o, "preview", &e.preview);
     if !e.reason.is_empty() {
         o.string("reason", short(&e.reason));
     }

@@ -111,6 +111,7 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             names: json(r#"{"max_rows":100,"portal":"p1","statement":"s1"}"#),
             transaction: Transaction::Open,
             coverage: vec![],
+            original: None,
         },
         decision: Decision {
             verdict: Verdict::Allow,
@@ -620,7 +621,7 @@ fn asked_digest() -> Option<String> {
 }
 
 /// An approval from its asking to its end, in all the ways.
-fn approvals() -> [(&'static str, Event); 10] {
+fn approvals() -> [(&'static str, Event); 11] {
     let of = |kind: &'static str| ApprovalEvent {
         kind,
         id: "ap-7k3m9xq2vb".to_owned(),
@@ -635,6 +636,7 @@ fn approvals() -> [(&'static str, Event); 10] {
         text: String::new(),
         parameters: Json::default(),
         reason: String::new(),
+        preview: Json::default(),
     };
     let of_session = |kind| ApprovalEvent { facts: Some(Arc::new(facts())), ..of(kind) };
     let asked = ApprovalEvent {
@@ -644,6 +646,9 @@ fn approvals() -> [(&'static str, Event); 10] {
         reason: "A person must approve what an agent writes (write public.payments)".to_owned(),
         ..of_session("approval.asked")
     };
+    let preview =
+        r#"{"changes":[{"action":"delete","count":1,"table":"public.payments"}],"count":1,"how":"exact"}"#;
+    let previewed = ApprovalEvent { preview: json(preview), ..of_session("approval.previewed") };
     let relaxed = ApprovalEvent { facts: Some(Arc::new(odd_facts())), ..of("approval.spent") };
     let local = link(IdentityKind::Human, "h-00ff00ff00ff00ff", "unix:grace", Trust::Verified);
     let given = ApprovalEvent { by: Some(local.into()), given: Some(1), ..of("approval.given") };
@@ -665,6 +670,7 @@ fn approvals() -> [(&'static str, Event); 10] {
     let boxed = |e| Event::Approval(Box::new(e));
     [
         ("approval.asked", boxed(asked)),
+        ("approval.previewed", boxed(previewed)),
         ("approval.given", boxed(given)),
         ("approval.refused", boxed(refused)),
         ("approval.expired", boxed(of("approval.expired"))),

@@ -12,7 +12,7 @@ use crate::place::{Alone, At, Place, Way, reading_leaf};
 use crate::reading::what;
 use crate::remote::{Asked, strange};
 use crate::rules::{self, Governing};
-use crate::show::{clean, statement};
+use crate::show::{clean, preview, statement};
 use crate::{weigh, who};
 
 /// Characters of a statement in a list.
@@ -219,6 +219,7 @@ fn shown(of: &Value) -> String {
         &format!("{} command {}", text(of, "session"), of.get("command").unwrap_or(&Value::Null)),
     );
     lines.extend(asked(of));
+    lines.extend(changes(of));
     lines.extend(before(of));
     lines.join("\n")
 }
@@ -248,6 +249,12 @@ fn asked(of: &Value) -> Vec<String> {
         lines.push(format!("\nparameters:\n{}", parameters.join("\n")));
     }
     lines
+}
+
+/// What it would change.
+fn changes(of: &Value) -> Option<String> {
+    let preview = of.get("preview").filter(|preview| preview.is_object())?;
+    Some(format!("\nwhat it would change:\n{}", indented(&preview::block(preview))))
 }
 
 /// What the session did before.

@@ -97,6 +97,9 @@ pub(crate) fn approval(fields: &Fields<'_>, payload: &Value) -> String {
     if !said.is_empty() {
         out.push_str(&format!(": {said}"));
     }
+    if let Some(preview) = payload.get("preview") {
+        out.push_str(&format!(": {}", super::preview::line(preview)));
+    }
     out
 }
 

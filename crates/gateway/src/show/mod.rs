@@ -4,6 +4,7 @@
 //! - `entry.rs`: an entry taken apart; its JSON.
 //! - `line.rs`: one line per entry, for `log`.
 //! - `session.rs`: a session from its entries, for `sessions show`, `replay` and the demo.
+//! - `preview.rs`: what a held command would change.
 //! - `table.rs`: rows as a table. `clean.rs`: recorded text made harmless.
 
 pub(crate) mod clean;
@@ -12,6 +13,7 @@ pub(crate) mod line;
 #[cfg(test)]
 #[path = "tests.rs"]
 mod pages;
+pub(crate) mod preview;
 pub(crate) mod session;
 pub(crate) mod statement;
 pub(crate) mod table;

@@ -338,6 +338,7 @@ impl Batch {
                 names,
                 transaction: moment.transaction,
                 coverage,
+                original: None,
             }),
         });
         self.plans.len() - 1

@@ -722,7 +722,11 @@ impl PostgresDialect {
             return true;
         }
         self.asking = true;
-        let commands = self.batch.plans.iter_mut().filter_map(|p| p.command.take()).collect();
+        let original = self.as_it_came();
+        let mut commands: Vec<_> = self.batch.plans.iter_mut().filter_map(|p| p.command.take()).collect();
+        if let Some(original) = &original {
+            commands.iter_mut().for_each(|command| command.original = Some(Arc::clone(original)));
+        }
         out.push(Action::Ask(commands));
         self.ask_tables(out);
         false

@@ -139,6 +139,8 @@ pub struct PostgresDialect {
     pub(super) over_because: AbandonReason,
     /// Something failed since the last ReadyForQuery.
     pub(super) failed: bool,
+    /// Something that may write was asked for since the last ReadyForQuery.
+    pub(super) executed: bool,
     /// Which rows writes touch.
     pub(super) changed: ChangedState,
     /// How many rows writes may touch.
@@ -209,6 +211,7 @@ impl PostgresDialect {
             target_said_why: false,
             over_because: AbandonReason::Dropped,
             failed: false,
+            executed: false,
             role_moves: None,
             changed,
             radius: Radius::default(),

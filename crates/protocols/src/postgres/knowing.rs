@@ -207,6 +207,11 @@ impl Knowing {
         }
     }
 
+    /// What the session has set, as the target has confirmed it; see [`SessionState::settings_in_force`].
+    pub(super) fn settings_in_force(&self) -> Option<Vec<(String, String)>> {
+        self.state.settings_in_force()
+    }
+
     /// A name is not known: has the definitions looked at, if that may help. `None`: it was tried a moment ago. Who goes on
     /// asking for what is not there waits longer each time.
     pub(super) fn look_again(&mut self, now: MonoMicros) -> Option<BoxFuture<'static, ()>> {

@@ -535,7 +535,7 @@ impl PostgresDialect {
                 out.push(Action::Role(self.role.name().to_owned()));
             }
         }
-        (self.failed, self.role_touched) = (false, false);
+        (self.failed, self.role_touched, self.executed) = (false, false, false);
         if self.flight.is_idle() {
             self.overtime = None;
             self.changed.settled(status == TransactionStatus::Idle);

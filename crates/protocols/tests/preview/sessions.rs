@@ -77,8 +77,8 @@ fn a_preview_means_what_its_session_means() {
 }
 
 fn what_a_session_cannot_tell_is_not_tried(bed: &Bed) {
-    let unsettled = bed.try_it(&Try { text: "DELETE FROM t", unsettled: Some("why"), ..Try::default() });
-    assert!(unsettled.how == How::None && unsettled.why.contains("why"), "{}", unsettled.why);
+    let untried = bed.try_it(&Try { text: "DELETE FROM t", untried: Some("why"), ..Try::default() });
+    assert!(untried.how == How::None && untried.why.contains("why"), "{}", untried.why);
     let it = Try { text: "DELETE FROM t", ..Try::default() };
     let (session, mut command, mut original) = bed.asked(&it);
     command.transaction = Transaction::Open;

@@ -60,6 +60,35 @@ pub(super) const CHANGED_COLUMN: &[Field] = &[
     field("type", TextOrNumber, "Its type, as of a column of a result."),
 ];
 
+const COUNTED: &[Field] = &[
+    field("action", Text, "`insert`, `update` or `delete`."),
+    field("along", True, "Not by the command itself: by the action of a foreign key."),
+    field("count", Number, "Rows."),
+    field("table", Text, "The table, as `schema.name`."),
+];
+
+const SAMPLE: &[Field] = &[
+    field("action", Text, "`insert`, `update`, `delete` or `upsert`."),
+    field("columns", Objects(CHANGED_COLUMN), "The columns of the rows."),
+    field("coverage", Texts, "What is missing of them, in the words of `command.changed`."),
+    field("new", Rows, "The rows as they would be: a list of values each."),
+    field("old", Rows, "The rows as they are: a list of values each."),
+    field("rows", Number, "Rows that are shown."),
+    field("table", Text, "The table, as `schema.name`."),
+];
+
+pub(super) const PREVIEW: &[Field] = &[
+    field(
+        "changes",
+        Objects(COUNTED),
+        "What each table's rows would go through, where the target counts that.",
+    ),
+    field("count", Number, "Rows that the command itself would change; absent: not known."),
+    field("how", Text, "`exact`, `estimate` or `none`."),
+    field("sample", Object(SAMPLE), "Some of the rows, masked as the record of the session masks them."),
+    field("why", Text, "Why there is no more than this."),
+];
+
 const PARAMETER: &[Field] = &[
     field("type", TextOrNumber, "Its type, as of a column; absent: not known."),
     field(

@@ -26,7 +26,7 @@ use crate::config::TargetConfig;
 use crate::failure::Failure;
 use crate::listen;
 use crate::place::{Asking, Place};
-use crate::show::clean;
+use crate::show::preview::block;
 
 /// All of it may take this long, as it may where a person is asked to approve.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -113,6 +113,7 @@ fn command(meant: &Meant) -> Command {
         names: Json::default(),
         transaction: if meant.in_transaction { Transaction::Open } else { Transaction::Idle },
         coverage: Vec::new(),
+        original: None,
     }
 }
 
@@ -120,7 +121,7 @@ fn original(meant: &Meant) -> Original {
     Original {
         text: meant.text.clone().into_bytes(),
         parameters: Vec::new(),
-        unsettled: meant.settings.is_none().then_some("what its session has set is not known"),
+        untried: meant.settings.is_none().then_some("what its session has set is not known"),
         settings: meant.settings.clone().unwrap_or_default(),
     }
 }
@@ -132,28 +133,7 @@ pub(super) fn value(preview: &Preview) -> Value {
 
 /// For people.
 pub(super) fn tell(preview: &Preview, out: &mut String) {
-    let mut told = String::new();
-    told_of(preview, &mut told);
-    // Names and values are the database's: they are not to drive the screen.
-    out.push_str(&clean::block(&told));
-}
-
-fn told_of(preview: &Preview, out: &mut String) {
-    let count = preview.count.map_or_else(|| "not known".to_owned(), |count| format!("{count} rows"));
-    out.push_str(&format!("  would change: {count} ({})\n", preview.how.word()));
-    for one in &preview.changes {
-        let along = if one.along { ", along with it" } else { "" };
-        out.push_str(&format!("    {}: {} {}{along}\n", one.table, one.action, one.count));
-    }
-    if let Some(sample) = &preview.sample {
-        let text = |json: &Json| String::from_utf8_lossy(json.as_bytes()).into_owned();
-        for (word, rows) in [("are", &sample.old), ("would be", &sample.new)] {
-            if !rows.is_absent() {
-                out.push_str(&format!("    rows as they {word}: {}\n", text(rows)));
-            }
-        }
-    }
-    if !preview.why.is_empty() {
-        out.push_str(&format!("    {}\n", preview.why));
+    for line in block(&value(preview)).lines() {
+        out.push_str(&format!("  {line}\n"));
     }
 }

@@ -91,8 +91,8 @@ fn readable<'f>(command: &'f Command, original: &Original) -> Result<&'f Facts, 
     if command.coverage.contains(&ROLE_UNKNOWN) {
         return no("the role in force in its session cannot be told");
     }
-    if let Some(why) = original.unsettled {
-        return Err(format!("what it means elsewhere than in its own session cannot be told: {why}"));
+    if let Some(why) = original.untried {
+        return no(why);
     }
     let Some(facts) = command.shape.facts.as_deref() else {
         return no("what its names mean was not looked up");
