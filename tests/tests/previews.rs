@@ -64,7 +64,7 @@ fn whoever_is_asked_sees_the_rows_that_would_change() {
     raw.send(b'Q', b"delete from orders where id <= 2\0").unwrap();
     let (id, preview) = previewed(&lab);
     assert_eq!((&preview["how"], &preview["count"]), (&json!("exact"), &json!(2)), "{preview}");
-    assert_eq!(preview["sample"]["old"], json!([[1, "note 1"], [2, "note 2"]]), "{preview}");
+    assert_eq!(preview["sample"]["old"], json!([["1", "note 1"], ["2", "note 2"]]), "{preview}");
     let along = json!({ "action": "delete", "along": true, "count": 20, "table": "public.items" });
     assert!(preview["changes"].as_array().unwrap().contains(&along), "{preview}");
     let count = "select count(*) from orders";
@@ -100,8 +100,8 @@ fn values_of_parameters_count_and_a_second_look_is_not_taken() {
     }
     let (id, preview) = previewed(&lab);
     assert_eq!((&preview["how"], &preview["count"]), (&json!("exact"), &json!(6)), "{preview}");
-    assert_eq!(preview["sample"]["old"][0], json!([4, "note 4"]), "{preview}");
-    assert_eq!(preview["sample"]["new"][0], json!([4, "x"]), "{preview}");
+    assert_eq!(preview["sample"]["old"][0], json!(["4", "note 4"]), "{preview}");
+    assert_eq!(preview["sample"]["new"][0], json!(["4", "x"]), "{preview}");
     lab.gateway.cli(&["approvals", "deny", &id]).unwrap();
     assert_eq!(code(&raw.until(b'Z').unwrap()), "42501");
     assert_eq!(lab.gateway.record().unwrap().of_kind("approval.previewed").count(), 1);

@@ -136,7 +136,7 @@ impl Bed {
         let original = Original {
             text: it.text.as_bytes().to_vec(),
             parameters: it.parameters.clone(),
-            untried: it.untried.or(settings.is_none().then_some("settings")),
+            untried: it.untried.or(settings.is_none().then_some("what its session has set is not known")),
             settings: settings.unwrap_or_default(),
         };
         (session, asked, original)

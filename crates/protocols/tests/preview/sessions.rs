@@ -53,7 +53,7 @@ const SESSIONS: &[(&[&str], &str, &str, &str)] = &[
     (&["CREATE TEMP TABLE t (id int)"], "DELETE FROM t", "none -", "its session's own"),
     (&["CREATE TEMP TABLE t (id int)"], "DELETE FROM public.t", "exact 3", "ada"),
     (&["SELECT set_config('search_path', 'other', false)"], "DELETE FROM t", "exact 2", "[1,x,1]"),
-    (&["DO $$ BEGIN SET search_path TO other; END $$"], "DELETE FROM t", "none -", "cannot be told"),
+    (&["DO $$ BEGIN SET search_path TO other; END $$"], "DELETE FROM t", "none -", "is not known"),
     (&["SET SESSION AUTHORIZATION ada"], "DELETE FROM t", "exact 3", "ada"),
 ];
 
