@@ -646,8 +646,14 @@ fn approvals() -> [(&'static str, Event); 11] {
         reason: "A person must approve what an agent writes (write public.payments)".to_owned(),
         ..of_session("approval.asked")
     };
-    let preview =
-        r#"{"changes":[{"action":"delete","count":1,"table":"public.payments"}],"count":1,"how":"exact"}"#;
+    let preview = concat!(
+        r#"{"changes":[{"action":"delete","count":2,"table":"public.payments"},"#,
+        r#"{"action":"delete","along":true,"count":6,"table":"public.lines"}],"count":2,"how":"exact","#,
+        r#""sample":{"action":"delete","columns":[{"key":true,"name":"id","type":"int4"},"#,
+        r#"{"masked":"iban","name":"iban","type":"text"}],"coverage":["changed-rows:past-cap"],"#,
+        r#""new":[["41","***"]],"old":[["41","***"]],"rows":1,"table":"public.payments"},"#,
+        r#""why":"The rows of what goes along are counted only."}"#,
+    );
     let previewed = ApprovalEvent { preview: json(preview), ..of_session("approval.previewed") };
     let relaxed = ApprovalEvent { facts: Some(Arc::new(odd_facts())), ..of("approval.spent") };
     let local = link(IdentityKind::Human, "h-00ff00ff00ff00ff", "unix:grace", Trust::Verified);

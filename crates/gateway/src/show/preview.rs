@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(
             block(&preview),
             "would change 2 rows (tried at the target and rolled back)\n  public.a: delete 2\n  public.b: delete 6, along with it\n  \
-             rows of public.a as they are:\n    id │ note\n    ───┼──────────\n    1  │ one�[2J\n    2  │ ∅\n  One more thing."
+             rows of public.a as they are:\n    id │ note\n    ───┼───────────\n    1  │ one\\x1b[2J\n    2  │ ∅\n  One more thing."
         );
         let none = serde_json::json!({ "how": "none", "why": "Nothing was tried: it is late." });
         assert_eq!(block(&none), "what it would change is not known. Nothing was tried: it is late.");
