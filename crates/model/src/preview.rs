@@ -1,6 +1,10 @@
 //! What a command would change, shown to whoever is asked to approve it: found out before it runs.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
 use crate::json::{Json, Object};
+use crate::statement::Facts;
 
 /// A value that a command is given for a parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -13,16 +17,29 @@ pub struct Parameter {
     pub value: Option<Vec<u8>>,
 }
 
-/// A command as it came, with what decides what it means: what its preview takes besides the command's facts. Holds what the
-/// record must not, so it is dropped with the preview.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// What stands behind the names of commands at their target, as it is at the moment of asking.
+pub trait Definitions: Send + Sync {
+    /// Has the target asked anew. False: that could not be done, or not in time. Bounded in time; cancel-safe.
+    fn look(&self) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+    /// A digest over the definitions of what a command names: one that is defined otherwise gives another.
+    fn digest(&self, facts: &Facts) -> [u8; 32];
+}
+
+/// A command as it came, with what decides what it means: what its preview and its approval take besides the command's facts.
+/// Holds what the record must not, so it is dropped with the decision.
+#[derive(Clone, Default)]
 pub struct Original {
     /// The text.
     pub text: Vec<u8>,
     /// What its parameters are given.
     pub parameters: Vec<Parameter>,
-    /// Settings in force in its session, besides the role, where they are not those that a new session begins with.
-    pub settings: Vec<(String, String)>,
+    /// Settings in force in its session, besides the role, where they are not those that a new session begins with. `None`: they
+    /// cannot be told.
+    pub settings: Option<Vec<(String, String)>>,
+    /// SHA-256 over what was sent together with it and runs before it; `None`: nothing was.
+    pub before: Option<[u8; 32]>,
+    /// What stands behind its names; `None`: that is not known here.
+    pub definitions: Option<Arc<dyn Definitions>>,
     /// Why it cannot be tried; then nothing else is known of it here.
     pub untried: Option<&'static str>,
 }

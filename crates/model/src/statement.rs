@@ -26,6 +26,8 @@ pub struct Facts {
     pub takes_along: bool,
     /// Functions that it calls may change rows, or what they do is not known.
     pub code_writes: bool,
+    /// What it runs stands in another statement, which it names: a prepared one, a cursor, a portal.
+    pub by_name: bool,
     /// Why not all of what it does can be told. Then `effects` holds `unknown`.
     pub opaque: Option<Opaque>,
     /// That is only so of what its changes take along (triggers, rules): what it does itself is all told.

@@ -140,6 +140,7 @@ fn facts(case: &Case) -> Facts {
     let columns = |texts: &[String]| texts.iter().map(|t| column(t)).collect::<Vec<_>>();
     let shows: Vec<OutputColumn> = case.shows.iter().map(|text| shown(text)).collect();
     Facts {
+        by_name: false,
         effects,
         reads: case.reads.iter().map(|t| relation(t)).collect(),
         writes: case.writes.iter().map(|t| relation(t)).collect(),

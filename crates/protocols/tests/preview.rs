@@ -137,7 +137,8 @@ impl Bed {
             text: it.text.as_bytes().to_vec(),
             parameters: it.parameters.clone(),
             untried: it.untried.or(settings.is_none().then_some("what its session has set is not known")),
-            settings: settings.unwrap_or_default(),
+            settings,
+            ..Original::default()
         };
         (session, asked, original)
     }

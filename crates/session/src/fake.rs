@@ -351,8 +351,8 @@ struct Answers {
     words: Vec<String>,
     /// Spending fails with this.
     unspendable: Option<ApprovalError>,
-    /// What commands would change is known from before.
-    known: bool,
+    /// What commands would change is to be found out.
+    previews: bool,
     /// What is in the digest besides the text: for rules that change.
     salt: u8,
 }
@@ -405,9 +405,9 @@ impl FakeApprover {
         self.state().unspendable = Some(why);
     }
 
-    /// From now on it is known what commands would change.
-    pub fn knows_what_changes(&self) {
-        self.state().known = true;
+    /// From now on it is, or is not, to be found out what commands would change.
+    pub fn asks_for_previews(&self, yes: bool) {
+        self.state().previews = yes;
     }
 
     /// From now on approvals are bound to something else, as under other rules.
@@ -434,7 +434,7 @@ impl Approver for FakeApprover {
         let id = format!("ap-{}", s.next);
         s.words.push(format!("ask {id} #{}", hold.number.0));
         let asker = Box::new(Asker(self.clone(), id.clone()));
-        let is_new = !s.known;
+        let is_new = s.previews;
         Box::pin(std::future::ready(Ok(Question { id, is_new, asker })))
     }
 
@@ -719,6 +719,6 @@ pub fn command(text: &str) -> Command {
         names: Json::default(),
         transaction: Transaction::Idle,
         coverage: Vec::new(),
-        original: None,
+        original: Some(Arc::new(Original { settings: Some(Vec::new()), ..Original::default() })),
     }
 }

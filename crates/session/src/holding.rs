@@ -27,6 +27,9 @@ pub(crate) fn waits_for_people(facts: &SessionFacts, command: &Command, decision
 /// What came of asking about one held command.
 pub(crate) type Asked = Result<(Hold, Question), ApprovalError>;
 
+/// Held commands of one batch that people are asked about: more than anybody looks through at once.
+const TOGETHER_MAX: usize = 32;
+
 /// What people say of the held commands of one batch.
 #[derive(Default)]
 pub(crate) struct People(Vec<(CommandNumber, Asked)>);
@@ -51,6 +54,11 @@ impl People {
         let after = CommandNumber(first.number.0 + 1);
         let mut asked = vec![(first.number, ask(engine, first).await)];
         for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
+            if asked.len() == TOGETHER_MAX {
+                // What is not asked about keeps all of it from running.
+                asked.push((number, Err(ApprovalError::TooMany)));
+                break;
+            }
             if let Some(hold) = foreseen(engine, facts, number, command, begun).await {
                 asked.push((number, ask(engine, hold).await));
             }
@@ -144,7 +152,7 @@ pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
         ApprovalError::Broken(Broken::Draining) => RefusalKind::Draining,
         ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => RefusalKind::Cancelled,
         ApprovalError::TooMany => RefusalKind::Limit,
-        ApprovalError::Unreachable => RefusalKind::Unavailable,
+        ApprovalError::Unreachable | ApprovalError::Unlooked(_) => RefusalKind::Unavailable,
         ApprovalError::Refused { .. }
         | ApprovalError::Over(_)
         | ApprovalError::Changed(_)
@@ -184,8 +192,8 @@ fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
              again to ask anew"
         ),
         ApprovalError::Changed(id) => format!(
-            "approval {id} was given under other rules than those in force now (rule {rule}); the command was not run; send it again \
-             to ask anew"
+            "approval {id} was given for something else than this would be now: the rules, or definitions in the database, have changed (rule \
+             {rule}); the command was not run; send it again to ask anew"
         ),
         ApprovalError::Broken(Broken::Draining) => {
             "Firsthand is stopping, so this command, which waited for approval, was not run; connect again in a moment".to_owned()
@@ -193,6 +201,10 @@ fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
         ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => {
             "canceling statement due to user request while it waited for approval".to_owned()
         }
+        ApprovalError::Unlooked(id) => format!(
+            "what this command's names stand for could not be looked up at the target, so it was not run, and approval {id} is not used up \
+             (rule {rule}); send it again later"
+        ),
         ApprovalError::NobodyToAsk => format!(
             "this command needs an approval (rule {rule}), and no approver is configured, so it was not run. {advice}"
         ),

@@ -87,8 +87,12 @@ struct Authorized {
 struct AsItCame {
     command: Command,
     binding: Binding,
-    /// For what it would change.
-    original: Option<Arc<Original>>,
+}
+
+impl AsItCame {
+    fn original(&self) -> Option<&Arc<Original>> {
+        self.command.original.as_ref()
+    }
 }
 
 /// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
@@ -390,12 +394,12 @@ fn authorize(
     }
     let limited = decision.verdict != Verdict::Deny
         && is_used_up(engine, purse, &command, (now, asked), turn, &mut decision);
-    // It holds what the record must not.
-    let original = command.original.take();
     let held = waits_for_people(facts, &command, &decision).then(|| {
         let binding = engine.approver.binding(facts, &command, &decision);
-        Box::new(AsItCame { command: command.clone(), binding, original })
+        Box::new(AsItCame { command: command.clone(), binding })
     });
+    // It holds what the record must not.
+    command.original = None;
     let plan = engine.masker.plan(&decision.obligations);
     if let Some(values) = &plan.values {
         // Policy has read the original; whoever reads on (an approver, the record) needs no values.
@@ -473,7 +477,7 @@ async fn hold(
         None => {
             let (number, decision, command) =
                 (authorized.number, authorized.decision.clone(), authorized.command.clone());
-            let (binding, original) = (original.binding, original.original.clone());
+            let (binding, original) = (original.binding, original.original().cloned());
             let first = Hold { session: Arc::clone(facts), number, decision, command, binding, original };
             let asking = people.ask((engine, facts), first, behind, holding.begun);
             match breaker.unless_broken(asking).await {
@@ -503,15 +507,22 @@ async fn spend(
     question: &Question,
 ) -> Cleared {
     let Holding { engine, facts, purse, .. } = holding;
+    // Time has passed: what its names stand for is looked up anew, so that the digest tells of it.
+    let definitions = original.original().and_then(|original| original.definitions.as_ref());
+    let looked = match definitions {
+        Some(definitions) => definitions.look().await,
+        None => true,
+    };
     let (number, rows) = (authorized.number, authorized.estimated_rows);
     let again = authorize(engine, facts, purse, (number, Turn::Again), original.command.clone(), rows);
     if again.decision.verdict == Verdict::Deny {
         return Cleared { authorized: again, approval: None, refusal: None };
     }
     let same = again.held.as_ref().is_some_and(|held| held.binding == hold.binding);
-    let spent = match same {
-        true => engine.approver.spend(hold, question).await,
-        false => Err(ApprovalError::Changed(question.id.clone())),
+    let spent = match (looked, same) {
+        (true, true) => engine.approver.spend(hold, question).await,
+        (true, false) => Err(ApprovalError::Changed(question.id.clone())),
+        (false, _) => Err(ApprovalError::Unlooked(question.id.clone())),
     };
     let refusal = spent.err().map(|e| held_in_vain(&again.decision, &e));
     let approval = refusal.is_none().then(|| question.id.clone());

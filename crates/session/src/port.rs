@@ -281,6 +281,9 @@ pub enum ApprovalError {
     /// What is decided now is not what was approved.
     #[error("{0} was for other rules")]
     Changed(String),
+    /// What its names stand for could not be looked up anew.
+    #[error("what the command of {0} means could not be looked up")]
+    Unlooked(String),
     /// What is known of approvals cannot be read or written.
     #[error("the state of approvals cannot be reached")]
     Unreachable,

@@ -236,6 +236,7 @@ fn holds_end_by_answer_by_cancel_or_by_leaving() {
 #[test]
 fn what_is_held_is_previewed_while_it_waits() {
     let (f, session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+    f.approver.asks_for_previews(true);
     let original = Some(Arc::new(Original { untried: Some("it is late"), ..Original::default() }));
     let held = Command { original: original.clone(), ..command("DELETE HOLD") };
     let mut asked = boxed(session.submit(vec![held.clone()]));
@@ -245,7 +246,7 @@ fn what_is_held_is_previewed_while_it_waits() {
     assert_eq!(f.approver.words().len(), 2, "shown once");
     f.approver.answer(Ok(()));
     let Poll::Ready(_) = poll(&mut asked) else { panic!("it was approved") };
-    f.approver.knows_what_changes();
+    f.approver.asks_for_previews(false);
     let mut again = boxed(session.submit(vec![held]));
     assert!(poll(&mut again).is_pending());
     assert_eq!(f.approver.words().last().unwrap(), "ask ap-2 #2", "what it would change is known");

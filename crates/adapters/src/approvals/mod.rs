@@ -292,7 +292,7 @@ impl Approver for Approvals {
             if !terms.approvers.iter().all(|a| self.groups.has_members(&a.group)) {
                 return Err(ApprovalError::NobodyToAsk);
             }
-            if let Some(what) = binding::unseen(&hold.command) {
+            if let Some(what) = binding::unseen(&hold.command, hold.original.as_deref()) {
                 return Err(ApprovalError::Unseen(what));
             }
             let _ = self.desk.runtime.set(Handle::current());

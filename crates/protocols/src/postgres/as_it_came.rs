@@ -1,16 +1,18 @@
-//! A write as it came, for whoever has to find out what it would change (`preview`): its text and values before anything of
-//! them is replaced for the record, and the settings that its session has.
+//! Commands as they came, for whoever has to say yes to them: what decides what they mean besides their own text (what their
+//! session has set, what was sent together with them), which an approval is bound to; and of a write alone its text and
+//! values before anything of them is replaced for the record, to find out what it would change (`preview`).
 
 use std::sync::Arc;
 
-use firsthand_model::command::Step;
+use aws_lc_rs::digest::{SHA256, digest};
+use firsthand_model::command::{Command, Step};
 use firsthand_model::outcome::Transaction;
-use firsthand_model::preview::{Original, Parameter};
+use firsthand_model::preview::{Definitions, Original, Parameter};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::Bind;
 
-use super::batch::What;
+use super::batch::{Plan, What};
 use super::dialect::PostgresDialect;
 
 /// What is not tried; whoever is asked reads it.
@@ -18,39 +20,72 @@ const NO_WRITE: &str = "it is no INSERT, UPDATE, DELETE or MERGE";
 const TOGETHER: &str = "it was sent together with others, whose changes nobody else sees";
 const BEHIND: &str = "others were under way when it came, whose changes nobody else sees";
 const IN_TRANSACTION: &str = "its session is in a transaction, whose changes nobody else sees";
-const SETTINGS: &str = "what its session has set is not known";
+const SETTINGS: &str = "what its session has set cannot be told";
 const APART: &str = "its values came apart from it";
 
+/// Settings that say nothing of what a command does.
+const MEANINGLESS: &[&str] = &[
+    "client_min_messages",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "jit",
+    "lock_timeout",
+    "plan_cache_mode",
+    "statement_timeout",
+    "transaction_timeout",
+];
+
 impl PostgresDialect {
-    /// The batch's command as it came. `None`: nobody is ever asked about it (nothing is known of what statements mean here, or
-    /// it only reads), or there is none.
-    pub(super) fn as_it_came(&mut self) -> Option<Arc<Original>> {
-        let executed = self.executed;
-        let runs = |plan: &&super::batch::Plan| plan.step == Step::Run && !plan.shape.plain_read;
-        let plan = self.batch.plans.iter().find(runs)?;
-        let knowing = self.knowing.as_ref()?;
+    /// Gives the commands of the batch what they came with. Nothing where nobody is ever asked about them: nothing is known of
+    /// what statements mean here, or they only read.
+    pub(super) fn as_they_came(&mut self) {
+        let Some(knowing) = &self.knowing else { return };
+        let runs = |plan: &Plan| plan.step == Step::Run && !plan.shape.plain_read;
+        if !self.batch.plans.iter().any(runs) {
+            return;
+        }
+        let marks = self.batch.plans.iter().filter(|plan| plan.pending.is_something()).count();
+        let settings = knowing.settings_before(marks).map(meaningful);
+        let definitions = Some(knowing.definitions() as Arc<dyn Definitions>);
+        let (untried, text, parameters) = match self.text_and_values(settings.is_some()) {
+            Ok((text, parameters)) => (None, text, parameters),
+            Err(why) => (Some(why), Vec::new(), Vec::new()),
+        };
         self.executed = true;
-        let untried = |why| Some(Arc::new(Original { untried: Some(why), ..Original::default() }));
-        if self.batch.plans.len() > 1 {
-            return untried(TOGETHER);
+        let original = Arc::new(Original { text, parameters, settings, before: None, definitions, untried });
+        let (mut before, several) = (None, self.batch.plans.len() > 1);
+        for command in self.batch.plans.iter_mut().filter_map(|plan| plan.command.as_mut()) {
+            command.original = Some(match before {
+                None => Arc::clone(&original),
+                Some(_) => Arc::new(Original { before, ..Original::clone(&original) }),
+            });
+            if several {
+                before = Some(and(before, command));
+            }
         }
-        if !matches!(plan.shape.tag.as_str(), "INSERT" | "UPDATE" | "DELETE" | "MERGE") {
-            return untried(NO_WRITE);
-        }
-        if self.transaction != Transaction::Idle {
-            return untried(IN_TRANSACTION);
-        }
-        if executed || !self.flight.is_idle() {
-            return untried(BEHIND);
-        }
-        let Some(settings) = knowing.settings_in_force() else { return untried(SETTINGS) };
-        let Some((text, parameters)) = self.text_and_values() else { return untried(APART) };
-        Some(Arc::new(Original { text, parameters, settings, untried: None }))
     }
 
-    /// Of the only command of the batch. `None`: they did not come with it.
-    fn text_and_values(&self) -> Option<(Vec<u8>, Vec<Parameter>)> {
-        let command = self.batch.plans.first()?.command.as_ref()?;
+    /// Of the only command of the batch, where it may be tried; why not, otherwise.
+    fn text_and_values(&self, settled: bool) -> Result<(Vec<u8>, Vec<Parameter>), &'static str> {
+        let [plan] = self.batch.plans.as_slice() else { return Err(TOGETHER) };
+        if !matches!(plan.shape.tag.as_str(), "INSERT" | "UPDATE" | "DELETE" | "MERGE") {
+            return Err(NO_WRITE);
+        }
+        if self.transaction != Transaction::Idle {
+            return Err(IN_TRANSACTION);
+        }
+        if self.executed || !self.flight.is_idle() {
+            return Err(BEHIND);
+        }
+        if !settled {
+            return Err(SETTINGS);
+        }
+        self.sent(plan).ok_or(APART)
+    }
+
+    /// The text and the values of a command. `None`: they did not come with it.
+    fn sent(&self, plan: &Plan) -> Option<(Vec<u8>, Vec<Parameter>)> {
+        let command = plan.command.as_ref()?;
         let as_recorded = || command.original_digest.is_none().then(|| command.text.clone().into_bytes());
         let mut at = 0;
         for item in &self.batch.items {
@@ -76,4 +111,19 @@ impl PostgresDialect {
         }
         None
     }
+}
+
+fn meaningful(mut settings: Vec<(String, String)>) -> Vec<(String, String)> {
+    settings.retain(|(name, _)| !MEANINGLESS.contains(&name.as_str()));
+    settings
+}
+
+/// What runs before the next one: that, and this command.
+fn and(before: Option<[u8; 32]>, command: &Command) -> [u8; 32] {
+    let text = command.original_digest.unwrap_or_else(|| super::text::sha256(command.text.as_bytes()));
+    let values = command.parameters_digest.unwrap_or_default();
+    let mut out = [0; 32];
+    let all = digest(&SHA256, &[before.unwrap_or_default(), text, values].concat());
+    out.iter_mut().zip(all.as_ref()).for_each(|(to, from)| *to = *from);
+    out
 }

@@ -722,11 +722,8 @@ impl PostgresDialect {
             return true;
         }
         self.asking = true;
-        let original = self.as_it_came();
-        let mut commands: Vec<_> = self.batch.plans.iter_mut().filter_map(|p| p.command.take()).collect();
-        if let Some(original) = &original {
-            commands.iter_mut().for_each(|command| command.original = Some(Arc::clone(original)));
-        }
+        self.as_they_came();
+        let commands = self.batch.plans.iter_mut().filter_map(|p| p.command.take()).collect();
         out.push(Action::Ask(commands));
         self.ask_tables(out);
         false

@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use firsthand_model::event::{Event, LogEvent};
 use firsthand_model::identity::Identity;
 use firsthand_model::json::{Json, Object};
+use firsthand_model::preview::Definitions as Defined;
+use firsthand_model::statement::{Facts, Relation};
 use firsthand_model::time::MonoMicros;
 use firsthand_session::Engine;
 use firsthand_session::port::{BoxFuture, Need};
@@ -50,6 +53,8 @@ pub struct Snapshot {
 struct Looks {
     begun: u64,
     done: u64,
+    /// The last one did not work out.
+    failed: bool,
     /// Somebody looks when told to.
     watched: bool,
 }
@@ -78,7 +83,7 @@ impl Snapshot {
     }
 
     /// Has somebody look, and waits for a look that begins after this. `None`: nobody would, or the last look failed.
-    pub(super) fn look_again(&self) -> Option<BoxFuture<'static, ()>> {
+    pub(super) fn look_again(&self) -> Option<BoxFuture<'static, bool>> {
         let mut looks = self.looks.subscribe();
         let Looks { begun, watched, .. } = *looks.borrow();
         if !watched || !self.now().1.is_known() {
@@ -86,8 +91,8 @@ impl Snapshot {
         }
         self.is_stale();
         Some(Box::pin(async move {
-            // In time or not: what is known then is what counts.
-            let _ = timeout(LOOK_WAIT, looks.wait_for(|looks| looks.done > begun)).await;
+            let looked = timeout(LOOK_WAIT, looks.wait_for(|looks| looks.done > begun)).await;
+            looked.is_ok_and(|looked| looked.is_ok_and(|looks| !looks.failed))
         }))
     }
 
@@ -97,6 +102,32 @@ impl Snapshot {
             *now = catalog;
             self.generation.fetch_add(1, Ordering::Release);
         }
+    }
+}
+
+/// What an approval is bound to: swapped, replaced or defined anew, it is something else.
+impl Defined for Snapshot {
+    fn look(&self) -> BoxFuture<'static, bool> {
+        match self.look_again() {
+            Some(looking) => looking,
+            None => Box::pin(std::future::ready(false)),
+        }
+    }
+
+    fn digest(&self, facts: &Facts) -> [u8; 32] {
+        let (_, catalog) = self.now();
+        let mut context = Context::new(&SHA256);
+        for Relation { schema, name, .. } in facts.reads.iter().chain(&facts.writes) {
+            context.update(format!("{schema}.{name} {:?}\0", catalog.relation(schema, name)).as_bytes());
+        }
+        for name in facts.functions.iter().filter(|name| !name.starts_with("pg_catalog.")) {
+            for function in catalog.functions_called(name) {
+                context.update(format!("{name} {function:?}\0").as_bytes());
+            }
+        }
+        let mut out = [0; 32];
+        out.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        out
     }
 }
 
@@ -194,7 +225,8 @@ async fn watch(database: &Database, snapshot: Arc<Snapshot>, way: &Way) {
         snapshot.looks.send_modify(|looks| looks.begun += 1);
         look(&mut state, way).await;
         way.learner.learn(&way.target, &way.database, &snapshot.now().1);
-        snapshot.looks.send_modify(|looks| looks.done = looks.begun);
+        let failed = state.failures > 0;
+        snapshot.looks.send_modify(|looks| (looks.done, looks.failed) = (looks.begun, failed));
         pause = state.pause();
         let rest = if state.failures > 0 { pause } else { REST };
         drop(state);

@@ -77,6 +77,13 @@ struct Mark {
     after: After,
 }
 
+impl Pending {
+    /// Whether it leaves something behind.
+    pub(super) fn is_something(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// What a command leaves behind when it completes; lives with the command, and counts as under way until it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Pending(Option<Arc<Mark>>);
@@ -207,14 +214,29 @@ impl Knowing {
         }
     }
 
-    /// What the session has set, as the target has confirmed it; see [`SessionState::settings_in_force`].
-    pub(super) fn settings_in_force(&self) -> Option<Vec<(String, String)>> {
-        self.state.settings_in_force()
+    /// What the session has set when a batch runs, of which so many commands leave something behind; see
+    /// [`SessionState::settings_in_force`].
+    pub(super) fn settings_before(&self, batch: usize) -> Option<Vec<(String, String)>> {
+        let under_way = self.ahead.len().saturating_sub(batch);
+        let mut marks = self.ahead.iter().take(under_way).filter_map(Weak::upgrade).peekable();
+        if marks.peek().is_none() {
+            return self.state.settings_in_force();
+        }
+        let mut state = SessionState::clone(&self.state);
+        for mark in marks {
+            state.completed(&mark.after);
+        }
+        state.settings_in_force()
+    }
+
+    /// What stands behind names.
+    pub(super) fn definitions(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
     }
 
     /// A name is not known: has the definitions looked at, if that may help. `None`: it was tried a moment ago. Who goes on
     /// asking for what is not there waits longer each time.
-    pub(super) fn look_again(&mut self, now: MonoMicros) -> Option<BoxFuture<'static, ()>> {
+    pub(super) fn look_again(&mut self, now: MonoMicros) -> Option<BoxFuture<'static, bool>> {
         if now < self.patience.from {
             return None;
         }

@@ -43,6 +43,14 @@ impl Catalog {
         self.functions.get(&oid)
     }
 
+    /// Functions of that `schema.name`, each with its own arguments.
+    pub fn functions_called(&self, full: &str) -> impl Iterator<Item = &Arc<Function>> {
+        let named = full.rsplit('.').next().map(|name| self.functions_named(name));
+        let mut found: Vec<_> = named.into_iter().flatten().filter(|it| it.full_name() == full).collect();
+        found.sort_by_key(|it| it.oid);
+        found.into_iter()
+    }
+
     /// Functions of that name, in all schemas.
     pub(crate) fn functions_named(&self, name: &str) -> impl Iterator<Item = &Arc<Function>> {
         self.function_names.get(name).into_iter().flatten().filter_map(|oid| self.functions.get(oid))

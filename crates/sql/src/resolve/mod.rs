@@ -96,7 +96,7 @@ pub(crate) fn resolve(statement: &NodeEnum, catalog: &Catalog, state: &SessionSt
     let sequel = resolver.statement(statement);
     resolver.check_complete(statement);
     let Resolver { found, literal, by_name, .. } = resolver;
-    Resolved { facts: found.finish(), sequel, literal, by_name }
+    Resolved { facts: Facts { by_name, ..found.finish() }, sequel, literal, by_name }
 }
 
 /// The walk's state.

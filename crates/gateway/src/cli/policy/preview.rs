@@ -122,7 +122,8 @@ fn original(meant: &Meant) -> Original {
         text: meant.text.clone().into_bytes(),
         parameters: Vec::new(),
         untried: meant.settings.is_none().then_some("what its session has set is not known"),
-        settings: meant.settings.clone().unwrap_or_default(),
+        settings: meant.settings.clone(),
+        ..Original::default()
     }
 }
 

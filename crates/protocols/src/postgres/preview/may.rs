@@ -171,7 +171,7 @@ const fn letter(action: Action) -> &'static str {
 /// How texts are to be read; where the session does not say, as every server begins.
 pub(super) fn text_settings(original: &Original) -> firsthand_sql::Settings {
     let is = |name: &str, values: &[&str]| {
-        let said = original.settings.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+        let said = original.settings.iter().flatten().find(|(own, _)| own.eq_ignore_ascii_case(name));
         said.is_none_or(|(_, value)| values.iter().any(|v| v.eq_ignore_ascii_case(value)))
     };
     firsthand_sql::Settings {

@@ -193,14 +193,15 @@ impl Trial<'_> {
     async fn enter(&mut self) -> Result<(), Fault> {
         let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
         let mut text = String::new();
-        for (name, value) in &self.original.settings {
+        for (name, value) in self.original.settings.iter().flatten() {
             if !OWN_SETTINGS.contains(&name.to_lowercase().as_str()) {
                 let set =
                     format!("SELECT pg_catalog.set_config({}, {}, true);", literal(name), literal(value));
                 text.push_str(&set);
             }
         }
-        if !self.original.settings.iter().any(|(name, _)| name.eq_ignore_ascii_case("search_path")) {
+        if !self.original.settings.iter().flatten().any(|(name, _)| name.eq_ignore_ascii_case("search_path"))
+        {
             text.push_str("SET LOCAL search_path TO DEFAULT;");
         }
         let SessionFacts { role, session_role, .. } = self.session;
