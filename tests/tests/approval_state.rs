@@ -62,7 +62,8 @@ impl Gateway {
         change(&mut terms);
         let decision = Decision { terms: Some(Arc::new(terms)), ..TextPolicy.decide(&ask) };
         let binding = self.approvals.binding(&session, &command, &decision);
-        Hold { session, number: CommandNumber(1), decision, command, binding, original: None }
+        let original = command.original.clone();
+        Hold { session, number: CommandNumber(1), decision, command, binding, original }
     }
 
     async fn ask(&self, hold: &Hold) -> Question {

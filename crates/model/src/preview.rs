@@ -40,7 +40,9 @@ pub struct Original {
     pub before: Option<[u8; 32]>,
     /// What stands behind its names; `None`: that is not known here.
     pub definitions: Option<Arc<dyn Definitions>>,
-    /// Why it cannot be tried; then nothing else is known of it here.
+    /// A secret in it is shown to nobody.
+    pub hides: bool,
+    /// Why it cannot be tried; then its text and parameters are not here.
     pub untried: Option<&'static str>,
 }
 

@@ -32,13 +32,20 @@ const TOGETHER_MAX: usize = 32;
 
 /// What people say of the held commands of one batch.
 #[derive(Default)]
-pub(crate) struct People(Vec<(CommandNumber, Asked)>);
+pub(crate) struct People {
+    asked: Vec<(CommandNumber, Asked)>,
+    /// More are held than anybody looks through: none of them is asked about.
+    too_many: bool,
+}
 
 impl People {
     /// What they said of this command; `None`: they were not asked.
     pub(crate) fn answer(&mut self, number: CommandNumber) -> Option<Asked> {
-        let at = self.0.iter().position(|(asked, _)| *asked == number)?;
-        Some(self.0.swap_remove(at).1)
+        if self.too_many {
+            return Some(Err(ApprovalError::TooMany));
+        }
+        let at = self.asked.iter().position(|(asked, _)| *asked == number)?;
+        Some(self.asked.swap_remove(at).1)
     }
 
     /// Asks about a held command and those behind it that will be held, and waits for all the answers: whoever approves sees
@@ -52,16 +59,17 @@ impl People {
     ) {
         let wait_us = first.decision.terms.as_ref().map_or(0, |terms| terms.wait_us);
         let after = CommandNumber(first.number.0 + 1);
-        let mut asked = vec![(first.number, ask(engine, first).await)];
+        let mut holds = vec![first];
         for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
-            if asked.len() == TOGETHER_MAX {
-                // What is not asked about keeps all of it from running.
-                asked.push((number, Err(ApprovalError::TooMany)));
-                break;
+            holds.extend(foreseen(engine, facts, number, command, begun).await);
+            self.too_many = holds.len() > TOGETHER_MAX;
+            if self.too_many {
+                return;
             }
-            if let Some(hold) = foreseen(engine, facts, number, command, begun).await {
-                asked.push((number, ask(engine, hold).await));
-            }
+        }
+        let mut asked = Vec::with_capacity(holds.len());
+        for hold in holds {
+            asked.push((hold.number, ask(engine, hold).await));
         }
         // What cannot be asked about keeps all of it from running.
         let wait_us = if asked.iter().any(|(_, asked)| asked.is_err()) { 0 } else { wait_us };
@@ -83,7 +91,7 @@ impl People {
                 *asked = Err(ApprovalError::Together(question.id.clone()));
             }
         }
-        self.0.append(&mut asked);
+        self.asked.append(&mut asked);
     }
 }
 
@@ -213,7 +221,8 @@ fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
              plain and shorter statement"
         ),
         ApprovalError::TooMany => format!(
-            "this command needs an approval (rule {rule}), and too many already wait for one, so it was not run; send it again later"
+            "this command needs an approval (rule {rule}), and too many already wait for one, or were sent together, so it was not run; \
+             send it again later, or fewer at a time"
         ),
         ApprovalError::Unreachable => format!(
             "this command needs an approval (rule {rule}), and Firsthand cannot reach its approvals, so it was not run; try again \

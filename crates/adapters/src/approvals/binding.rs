@@ -6,7 +6,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
-use firsthand_model::command::Command;
+use firsthand_model::command::{Command, Effect};
 use firsthand_model::decision::Decision;
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::preview::Original;
@@ -48,6 +48,11 @@ pub(super) fn unseen(command: &Command, original: Option<&Original>) -> Option<S
         return Some(
             "what its session has set cannot be told, since code ran in it that nobody saw".to_owned(),
         );
+    }
+    // Of a statement about roles or servers it is only the secret. In a condition it may decide which rows are changed.
+    let hides = original.is_some_and(|original| original.hides);
+    if hides && command.shape.effects.has(Effect::Write) {
+        return Some("a secret in it, which nobody is shown, may decide what it changes".to_owned());
     }
     let unread = !command.parameters.is_absent() && command.parameters_digest.is_none();
     unread.then(|| "its parameters were not seen as they came".to_owned())
@@ -254,6 +259,9 @@ mod tests {
         assert!(unseen(&Command { original: None, ..plain.clone() }).is_some());
         let unsettled = Some(Arc::new(Original::default()));
         assert!(unseen(&Command { original: unsettled, ..plain.clone() }).is_some());
+        let settings = Some(Vec::new());
+        let hides = Some(Arc::new(Original { hides: true, settings, ..Original::default() }));
+        assert!(unseen(&Command { original: hides, ..plain.clone() }).is_some());
         let mut call = plain;
         call.parameters = Json::from_written(b"[1]".to_vec());
         assert!(unseen(&call).is_some());

@@ -52,12 +52,14 @@ impl PostgresDialect {
             Err(why) => (Some(why), Vec::new(), Vec::new()),
         };
         self.executed = true;
-        let original = Arc::new(Original { text, parameters, settings, before: None, definitions, untried });
+        let original =
+            Arc::new(Original { text, parameters, settings, definitions, untried, ..Original::default() });
         let (mut before, several) = (None, self.batch.plans.len() > 1);
         for command in self.batch.plans.iter_mut().filter_map(|plan| plan.command.as_mut()) {
+            let hides = command.original_digest.is_some();
             command.original = Some(match before {
-                None => Arc::clone(&original),
-                Some(_) => Arc::new(Original { before, ..Original::clone(&original) }),
+                None if !hides => Arc::clone(&original),
+                _ => Arc::new(Original { before, hides, ..Original::clone(&original) }),
             });
             if several {
                 before = Some(and(before, command));

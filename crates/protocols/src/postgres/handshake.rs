@@ -2,6 +2,7 @@
 //! target with the gateway's own credential, record the opening, pass the target's greeting on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use firsthand_model::identity::{Claim, ClientFacts};
@@ -64,6 +65,9 @@ pub(super) async fn begin(line: &mut Line, with: &Beginning<'_>, it: &Postgres) 
     }
 }
 
+/// How long a session waits for what its database defines: less than `limits.startup`, after which nobody is told anything.
+const KNOW_WITHIN: Duration = Duration::from_secs(8);
+
 /// Admitted: log in to the target and open the session. The error is what the client is told.
 async fn connect(
     with: &Beginning<'_>,
@@ -87,7 +91,13 @@ async fn connect(
     let (forward, way) = (cancel_route(with, &admitted, &accepted), way(with, &admitted));
     let (database, changed) = (admitted.database.clone(), admitted.target.changed);
     let knowing = match &search_path {
-        Some(path) => Some(know(with, it, &admitted, &accepted, start_of(hello, &role, path)).await),
+        Some(path) => {
+            let knowing = know(with, it, &admitted, &accepted, start_of(hello, &role, path));
+            let late = "the definitions of its database could not be read in time";
+            let failed = |_| with.engine.target_failed(&hello.wanted, facts, "unreachable", late);
+            let knowing = tokio::time::timeout(KNOW_WITHIN, knowing).await.map_err(failed);
+            Some(knowing.map_err(|refusal| told(&refusal))?)
+        }
         None => None,
     };
     let (pid, pinned) = (accepted.backend.0, read_only.then_some(accepted.backend.0));

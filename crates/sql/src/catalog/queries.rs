@@ -4,8 +4,7 @@
 //! every name in expressions and view definitions with its schema, and they mean the same to everybody.
 
 /// Run before the questions, in the same session: names come out with their schemas, and nothing waits for long.
-pub const PREPARE: &str =
-    "SET search_path TO pg_catalog; SET statement_timeout TO '30s'; SET quote_all_identifiers TO off";
+pub const PREPARE: &str = "SET search_path TO pg_catalog; SET statement_timeout TO '30s'; SET lock_timeout TO '1s'; SET quote_all_identifiers TO off";
 
 /// A number that changes when definitions change. Costs some milliseconds on a database of usual size.
 pub const VERSION_QUERY: &str = "SELECT md5(concat_ws(',', \
