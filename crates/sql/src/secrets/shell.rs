@@ -10,10 +10,27 @@ use crate::split::is_space;
 const USERS: [&str; 6] = ["-u", "--user", "-U", "--proxy-user", "--http-user", "--userpwd"];
 
 /// Options behind which a password stands: openssl's, ldapsearch's, `sshpass -p` and those of database clients.
-const PASSWORDS: [&str; 8] = ["-pass", "-passin", "-passout", "-w", "-p", "-a", "--oauth2-bearer", "-i"];
+const PASSWORDS: [&str; 10] = [
+    "-pass",
+    "-passin",
+    "-passout",
+    "-w",
+    "-p",
+    "-P",
+    "-a",
+    "--cookie",
+    "--oauth2-bearer",
+    "-i",
+];
 
 /// Programs whose short options of [`PASSWORDS`] mean one; with others they mean a port, a folder, a file.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 16] = [
+    "docker",
+    "http",
+    "lftp",
+    "mongo",
+    "mongosh",
+    "sqlcmd",
     "sshpass",
     "mysql",
     "mysqldump",
@@ -26,11 +43,20 @@ const PROGRAMS: [&str; 10] = [
     "smbclient",
 ];
 
+/// Programs that run what follows `-c`.
+const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ash", "zsh"];
+/// Commands within commands that are looked into.
+const DEPTH_MAX: u8 = 4;
+
 /// Headers whose values open something.
 const HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-auth"];
 
 /// The places of credentials in a command, in order.
 pub(super) fn credentials(command: &str) -> Vec<Range<usize>> {
+    within(command, DEPTH_MAX)
+}
+
+fn within(command: &str, depth: u8) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let words = words(command);
     let text = |at: usize| words.get(at).and_then(|word| command.get(word.clone())).unwrap_or_default();
@@ -48,9 +74,17 @@ pub(super) fn credentials(command: &str) -> Vec<Range<usize>> {
             if long || short {
                 return Some(0);
             }
-            USERS.contains(&option).then(|| value.find(':').map(|colon| colon + 1)).flatten()
+            is_user(option).then(|| value.find([':', '%', ',']).map(|sign| sign + 1)).flatten()
         };
-        if let Some(from) = behind(option, own).filter(|_| !own.starts_with('-')) {
+        let shell = text(at.wrapping_sub(2));
+        if option.starts_with('-')
+            && option.ends_with('c')
+            && SHELLS.contains(&shell.rsplit('/').next().unwrap_or(shell))
+            && depth > 0
+        {
+            let inner = within(own, depth - 1).into_iter();
+            found.extend(inner.map(|span| word.start + span.start..word.start + span.end));
+        } else if let Some(from) = behind(option, own).filter(|_| !own.starts_with('-')) {
             found.push(part(from));
         } else if let Some((name, value)) = own.split_once('=').filter(|_| own.starts_with('-')) {
             found.extend(behind(name, value).map(|from| part(name.len() + 1 + from)));
@@ -70,6 +104,14 @@ pub(super) fn credentials(command: &str) -> Vec<Range<usize>> {
     }
     found.retain(|span| span.start < span.end);
     found
+}
+
+/// Whether `user:password` stands behind an option: also the last of several short ones (`-sSu`).
+fn is_user(option: &str) -> bool {
+    let several = option.strip_prefix('-').is_some_and(|letters| {
+        letters.ends_with(['u', 'U']) && letters.bytes().all(|b| b.is_ascii_alphabetic()) && letters.len() < 6
+    });
+    several || USERS.contains(&option)
 }
 
 /// Where the password begins in `-uuser:password`, or in `user:password@host` without a scheme.
