@@ -268,16 +268,20 @@ async fn an_answer_counts_only_when_it_is_recorded_and_by_whom_it_may() {
     .await;
 }
 
+fn vote(id: &str, log: &str) -> String {
+    format!(
+        "insert into votes (approval, person, log, teams, reason, cast_at, seal) \
+         values ('{id}', 'grace', {log}, '[\"dba\"]', '', 0, '00')"
+    )
+}
+
+fn given(id: &str) -> String {
+    format!("update approvals set stage = 'given' where id = '{id}'")
+}
+
 /// Somebody writes the state while the gateway runs: nothing is spent that people did not give for it, and nothing twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_past_the_gateway_is_worth_nothing() {
-    let vote = |id: &str, log: &str| {
-        format!(
-            "insert into votes (approval, person, log, teams, reason, cast_at, seal) \
-             values ('{id}', 'grace', {log}, '[\"dba\"]', '', 0, '00')"
-        )
-    };
-    let given = |id: &str| format!("update approvals set stage = 'given' where id = '{id}'");
     with_back_door(|a, back| async move {
         let told: Arc<Mutex<Vec<(String, &'static str)>>> = Arc::default();
         let telling = Arc::clone(&told);
