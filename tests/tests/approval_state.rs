@@ -113,10 +113,9 @@ impl Gateway {
 }
 
 /// Where somebody writes the state past the gateways.
-#[derive(Clone)]
 enum Back {
     File(PathBuf),
-    Server(Arc<Postgres>),
+    Server(Box<Postgres>),
 }
 
 impl Back {
@@ -140,7 +139,7 @@ async fn with_back_door<F: Future<Output = ()>>(test: impl Fn(Gateway, Back) -> 
     test(gateway(State::in_folder(folder.path())), file).await;
     let server = shared();
     let url = server.place("app", "shop").url();
-    test(gateway(State::shared(url)), Back::Server(Arc::new(server))).await;
+    test(gateway(State::shared(url)), Back::Server(Box::new(server))).await;
 }
 
 fn shared() -> Postgres {
