@@ -358,7 +358,7 @@ fn approvals_outlast_a_restart_and_the_states_word_alone_is_worth_nothing() {
 fn forge(state: &Path, id: &str) {
     let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
         db.execute(\"update approvals set stage = 'given' where id = ?\", (sys.argv[2],)); \
-        db.execute(\"insert into votes values (?, 'grace@example.com', (select log from approvals limit 1), '[\\\"payers\\\"]', '', 0)\", (sys.argv[2],)); \
+        db.execute(\"insert into votes values (?, 'grace@example.com', (select log from approvals limit 1), '[\\\"payers\\\"]', '', 0, '')\", (sys.argv[2],)); \
         db.commit()";
     let done = Command::new("python3").args(["-c", script]).arg(state).arg(id).status().unwrap();
     assert!(done.success());

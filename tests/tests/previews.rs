@@ -46,7 +46,10 @@ fn previewed(lab: &Lab) -> (String, Value) {
         let listed = lab.gateway.cli(&["approvals", "list", "--json"])?;
         let Some(line) = listed.lines().next() else { return Ok(false) };
         let one: Value = serde_json::from_str(line)?;
-        found = (one["id"].as_str().unwrap_or_default().to_owned(), one["preview"].clone());
+        assert!(one["preview"].is_null() && one["parameters"].is_null(), "a list holds none: {one}");
+        let id = one["id"].as_str().unwrap_or_default().to_owned();
+        let shown: Value = serde_json::from_str(&lab.gateway.cli(&["approvals", "show", &id, "--json"])?)?;
+        found = (id, shown["preview"].clone());
         Ok(found.1.is_object())
     })
     .unwrap();

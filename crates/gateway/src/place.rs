@@ -92,6 +92,13 @@ impl Place {
         if self.data_dir.join("log").is_dir() || self.data_dir.join("tokens.json").exists() {
             return Ok(());
         }
+        let looked = std::fs::symlink_metadata(self.data_dir.join("log"));
+        if looked.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
+            return Err(Failure::new(
+                format!("this user may not look into the data folder {}", self.data_dir.display()),
+                "run this as the user that the gateway runs as, or ask it over the API with --gateway URL",
+            ));
+        }
         Err(Failure::new(
             format!("there is no data in {}", self.data_dir.display()),
             "check --config or --dir; `firsthand serve` makes the folder",

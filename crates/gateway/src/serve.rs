@@ -213,7 +213,7 @@ impl Running {
             )
         })?;
         aside.spawn(admin.serve(api));
-        agreement::approvals::compare(&gateway).await?;
+        aside.spawn(agreement::approvals::agree(Arc::clone(&gateway)));
         aside.spawn(gateway.approvals.clone().keep_up());
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));

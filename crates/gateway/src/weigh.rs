@@ -10,7 +10,7 @@ use firsthand_adapters::approvals::Approvals;
 use firsthand_adapters::approvals::answer::{AnswerError, Answered, wanted};
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::state::StateError;
-use firsthand_adapters::state::approvals::{Row, Stage, Vote};
+use firsthand_adapters::state::approvals::{Listing, Row, Stage, Vote};
 use firsthand_auditlog::entry::fields::Fields;
 use firsthand_auditlog::entry::moment::rfc3339;
 use firsthand_auditlog::io::RealIo;
@@ -22,8 +22,8 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 
-/// Approvals listed at a time, the newest.
-const LISTED_MAX: u32 = 1_000;
+/// Approvals listed at a time, the newest; the next ones have to be asked for.
+const LISTED_MAX: u32 = 500;
 /// Commands of the session before the one that is held.
 const BEFORE_MAX: usize = 10;
 /// Characters of each.
@@ -48,17 +48,46 @@ pub(crate) fn unknown(id: &str) -> Failure {
     Failure::new(format!("there is no approval `{id}`"), "firsthand approvals list shows those that wait")
 }
 
-/// Those that are open, or all.
-pub(crate) async fn list(approvals: &Approvals, all: bool) -> Result<Vec<Value>, Failure> {
-    let rows = approvals.state().approvals(all, LISTED_MAX).await.map_err(|e| state_failure(&e))?;
-    Ok(rows.iter().map(|row| described(row, &[])).collect())
+/// A page of a list: approvals, and what to ask for the next one by.
+pub(crate) struct Page {
+    pub(crate) approvals: Vec<Value>,
+    pub(crate) next: Option<String>,
+}
+
+/// Those that are open, or all, behind a place; `of`: of these names only, as they are compared.
+pub(crate) async fn list(
+    approvals: &Approvals,
+    all: bool,
+    of: Option<Vec<String>>,
+    after: Option<&str>,
+) -> Result<Page, Failure> {
+    let after = after.map(|after| place(after).ok_or_else(|| no_place(after))).transpose()?;
+    let listing = Listing { ended_too: all, of, after, most: LISTED_MAX };
+    let rows = approvals.state().approvals(&listing).await.map_err(|e| state_failure(&e))?;
+    let is_full = rows.len() >= usize::try_from(LISTED_MAX).unwrap_or(usize::MAX);
+    let next = rows.last().filter(|_| is_full).map(|row| format!("{}-{}", row.asked, row.id));
+    Ok(Page { approvals: rows.iter().map(|row| described(row, None)).collect(), next })
+}
+
+/// The place that `next` of a page names.
+fn place(after: &str) -> Option<(u64, String)> {
+    let (asked, id) = after.split_once('-')?;
+    Some((asked.parse().ok()?, id.to_owned()))
+}
+
+fn no_place(after: &str) -> Failure {
+    let after: String = after.chars().take(64).collect();
+    Failure::usage(
+        format!("`{}` is no place in a list", after.escape_debug()),
+        "give `next` of the page before",
+    )
 }
 
 /// One, without what its session did before.
 pub(crate) async fn show(approvals: &Approvals, id: &str) -> Result<Value, Failure> {
     let found = approvals.state().approval(id).await.map_err(|e| state_failure(&e))?;
     let (row, votes) = found.ok_or_else(|| unknown(id))?;
-    Ok(described(&row, &votes))
+    Ok(described(&row, Some(&votes)))
 }
 
 /// Approves or refuses.
@@ -91,23 +120,31 @@ fn not_answered(id: &str, e: &AnswerError) -> Failure {
             "the policy's [[group]] lists its members by name; a user of this machine is unix:NAME there"
         }
         AnswerError::Twice(_) => "ask somebody else of the group",
+        AnswerError::Changed(_) => {
+            "the statement has to be sent again to ask anew; gateways that share a state need the same keys (docs/approvals.md)"
+        }
+        AnswerError::NotCompared => {
+            let hint = "try again in a moment; the gateway's messages say why, where it stays so";
+            return Failure::later(e.to_string(), hint).there();
+        }
         AnswerError::Long => return Failure::usage(e.to_string(), "say it in fewer words"),
     };
     Failure::new(e.to_string(), hint)
 }
 
-/// What is shown of it.
-fn described(row: &Row, votes: &[Vote]) -> Value {
+/// What is shown of it: all there is, with its votes, or as in a list. Of what is over, the state has no more than lists show.
+fn described(row: &Row, votes: Option<&[Vote]>) -> Value {
     let now = wall().0;
     let stage = if row.stage.is_open() && row.ends <= now { Stage::Expired } else { row.stage };
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let groups: Vec<Value> =
         wanted(row).into_iter().map(|w| json!({ "group": w.group, "quorum": w.quorum })).collect();
     let given: Vec<Value> = votes
-        .iter()
+        .into_iter()
+        .flatten()
         .map(|v| json!({ "by": v.person, "at": rfc3339(v.at), "groups": parsed(&v.teams), "reason": v.reason }))
         .collect();
-    let mut out = match parsed(&row.about) {
+    let mut out = match parsed(if row.about.is_empty() { &row.listed } else { &row.about }) {
         Value::Object(about) => about,
         _ => Map::new(),
     };
@@ -121,12 +158,14 @@ fn described(row: &Row, votes: &[Vote]) -> Value {
         ("until", json!(rfc3339(row.ends))),
         ("ended", json!(ended)),
         ("needs", json!(groups)),
-        ("approved", json!(given)),
-        ("preview", parsed(&row.preview)),
         ("people", parsed(&row.people)),
         ("answer", json!(row.reason)),
     ] {
         out.insert(key.to_owned(), value);
+    }
+    if votes.is_some() {
+        out.insert("approved".to_owned(), json!(given));
+        out.insert("preview".to_owned(), parsed(&row.preview));
     }
     Value::Object(out)
 }

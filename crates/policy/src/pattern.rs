@@ -49,6 +49,15 @@ impl Pattern {
         rest.ends_with(last)
     }
 
+    /// Whether `name` matches as a member of a group: `*` alone is everybody, and elsewhere it does not stand for a `/`, so
+    /// that the names of an issuer (`corp/ada@example.com`) are not taken for names without one.
+    #[must_use]
+    pub fn matches_member(&self, name: &str) -> bool {
+        let (own, theirs) = (self.0.split('/'), name.split('/'));
+        let fits = |(piece, part): (&str, &str)| Self(piece.to_owned()).matches(part);
+        self.is_any() || own.clone().count() == theirs.clone().count() && own.zip(theirs).all(fits)
+    }
+
     /// The Cedar condition that `attribute` matches; `None` when everything does.
     pub(crate) fn cedar(&self, attribute: &str) -> Option<String> {
         if self.is_any() {
@@ -196,6 +205,25 @@ fn one_part<'a>(text: &str, rest: &'a str) -> Result<(String, &'a str), String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_star_of_a_member_is_no_slash() {
+        let cases = [
+            ("*@example.com", "grace@example.com", true),
+            ("*@example.com", "other/grace@example.com", false),
+            ("*", "other/grace@example.com", true),
+            ("corp/*", "corp/grace", true),
+            ("corp/*", "corp/eu/grace", false),
+            ("*/grace", "corp/grace", true),
+            ("*/grace", "grace", false),
+            ("unix:*", "unix:ops", true),
+            ("c*/g*", "corp/grace", true),
+            ("corp/grace", "corp/grace", true),
+        ];
+        for (pattern, name, want) in cases {
+            assert_eq!(Pattern::new(pattern).matches_member(name), want, "{pattern} {name}");
+        }
+    }
 
     #[test]
     fn patterns_match_whole_names() {

@@ -291,7 +291,7 @@ fn principal(
     let kind = on.kind();
     let mut parents = HashSet::new();
     for group in &compiled.groups {
-        if group.members.iter().any(|m| m.matches(name)) {
+        if group.members.iter().any(|m| m.matches_member(name)) {
             parents.insert(uid(NAMES.group.as_ref(), &group.name)?);
         }
     }

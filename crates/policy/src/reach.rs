@@ -153,7 +153,7 @@ fn concerns(when: &Conditions, groups: &[Group], who: &Who<'_>) -> bool {
     let human = identity.chain.iter().find(|l| l.kind == IdentityKind::Human);
     let is_in = |group: &String| {
         identity.groups.contains(group)
-            || groups.iter().any(|g| g.name == *group && g.members.iter().any(|m| m.matches(name)))
+            || groups.iter().any(|g| g.name == *group && g.members.iter().any(|m| m.matches_member(name)))
     };
     let any = |patterns: &[Pattern], texts: &[&str]| {
         patterns.is_empty() || patterns.iter().any(|p| texts.iter().any(|text| p.matches(text)))

@@ -156,7 +156,8 @@ impl Rules {
     /// Whether one of these names is a member of a group of the rules.
     #[must_use]
     pub fn is_member(&self, group: &str, names: &[&str]) -> bool {
-        let has = |members: &[Pattern]| members.iter().any(|m| names.iter().any(|name| m.matches(name)));
+        let has =
+            |members: &[Pattern]| members.iter().any(|m| names.iter().any(|name| m.matches_member(name)));
         self.with_compiled(|c| c.groups.iter().any(|g| g.name == group && has(&g.members)))
     }
 

@@ -4,18 +4,21 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use firsthand_model::event::{ApprovalEvent, By};
-use firsthand_model::identity::{IdentityKind, Link};
+use firsthand_model::identity::IdentityKind;
 use firsthand_session::port::{Need, RecordError, Ticket, Waiting};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::Approvals;
+use super::names::{folded, known_as};
+use super::{Approvals, seal, trust};
 use crate::clock::wall;
 use crate::state::StateError;
 use crate::state::approvals::{Row, Stage, Vote};
 
 /// How long the entry of an answer may take to become durable.
 const DURABLE_MAX: Duration = Duration::from_secs(8);
+/// How long an answer waits for the comparison of the state with the record.
+const COMPARED_MAX: Duration = Duration::from_secs(8);
 /// The longest reason.
 pub const REASON_BYTES_MAX: usize = 2048;
 
@@ -53,6 +56,12 @@ pub enum AnswerError {
     /// The reason is too long.
     #[error("the reason has more than {REASON_BYTES_MAX} bytes")]
     Long,
+    /// The state is not as it was asked, or it was asked at a gateway that has other keys.
+    #[error("approval {0} is not as this gateway would have asked it, so it does not count here")]
+    Changed(String),
+    /// The state has not been compared with the record.
+    #[error("what is kept of approvals has not been compared with the record yet")]
+    NotCompared,
     /// It is not recorded, so it does not count.
     #[error("this could not be recorded, so it was not done: {0}")]
     NotRecorded(#[from] RecordError),
@@ -94,23 +103,43 @@ fn names(list: &str) -> Vec<String> {
 }
 
 /// Whether these are enough. What names nobody is never approved.
-fn suffices(wanted: &[Wanted], votes: &[Vote]) -> bool {
+pub(super) fn suffices(wanted: &[Wanted], votes: &[Vote]) -> bool {
     let of = |group: &str| votes.iter().filter(|v| names(&v.teams).iter().any(|t| t == group)).count();
     let enough = |w: &Wanted| u64::try_from(of(&w.group)).unwrap_or(u64::MAX) >= w.quorum;
     !wanted.is_empty() && wanted.iter().all(enough)
 }
 
-/// The names of the person who acts, the one that they are known by first.
-fn person(by: &By) -> Result<Vec<String>, AnswerError> {
-    if by.link.kind != IdentityKind::Human {
-        return Err(AnswerError::NoPerson(by.link.name.clone()));
+/// A person who answers.
+struct Person {
+    /// The name that counts in groups and that is told: the person's, or the token's where it has none.
+    name: String,
+    /// All names of their chain, as they are compared.
+    known_as: Vec<String>,
+}
+
+impl Person {
+    fn of(by: &By) -> Result<Self, AnswerError> {
+        if by.link.kind != IdentityKind::Human {
+            return Err(AnswerError::NoPerson(by.link.name.clone()));
+        }
+        let human = by.chain.iter().find(|l| l.kind == IdentityKind::Human).unwrap_or(&by.link);
+        let mut all = known_as(&by.chain);
+        all.push(folded(&by.link.name));
+        Ok(Self { name: human.name.clone(), known_as: all })
     }
-    let human = |l: &&Link| l.kind == IdentityKind::Human;
-    let mut all: Vec<String> = by.chain.iter().filter(human).map(|l| l.name.clone()).collect();
-    if all.is_empty() {
-        all.push(by.link.name.clone());
+
+    fn is(&self, name: &str) -> bool {
+        self.known_as.contains(&folded(name))
     }
-    Ok(all)
+}
+
+/// A reason as it may reach a terminal and a log: what would move a cursor or turn the text around is a space.
+fn plain(reason: &str) -> String {
+    let moves = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    reason.chars().map(|c| if moves(c) { ' ' } else { c }).collect::<String>().trim().to_owned()
 }
 
 /// How it is after an answer.
@@ -139,42 +168,52 @@ impl Approvals {
         if reason.len() > REASON_BYTES_MAX {
             return Err(AnswerError::Long);
         }
-        let people = person(by)?;
-        let who = people.first().cloned().unwrap_or_default();
+        let (person, reason) = (Person::of(by)?, plain(reason));
+        timeout(COMPARED_MAX, self.once_compared()).await.map_err(|_| AnswerError::NotCompared)?;
         let Some(locked) = self.desk.state.lock(id).await? else {
             return Err(AnswerError::Unknown(id.to_owned()));
         };
         let (row, now) = (locked.row.clone(), wall().0);
-        let is_over = row.ends <= now;
+        let is_over = trust::until(&row, &locked.votes) <= now;
         if row.stage != Stage::Asked || is_over {
             let stage = if is_over && row.stage.is_open() { Stage::Expired } else { row.stage };
             return Err(AnswerError::Over { id: id.to_owned(), stage: stage.word() });
         }
         let wanted = wanted(&row);
-        let teams = self.teams(&wanted, &people, &who)?;
-        if approve && !allows_own(&row) && names(&row.people).iter().any(|own| people.contains(own)) {
-            return Err(AnswerError::Own(who));
+        let teams = self.teams(&wanted, &person.name)?;
+        let is_shown = seal::fits_what_is_shown(&self.desk.trust.key, &row);
+        let doubt = self.doubt(&row, &locked.votes).or((!is_shown).then_some(trust::SEALED_OTHERWISE));
+        if let Some(found) = doubt {
+            drop(locked);
+            if !self.may_be_anothers(&row) {
+                self.distrust(id, found, Stage::Withdrawn).await?;
+            }
+            return Err(AnswerError::Changed(id.to_owned()));
         }
-        if approve && locked.votes.iter().any(|vote| people.contains(&vote.person)) {
-            return Err(AnswerError::Twice(who));
+        if approve && !allows_own(&row) && names(&row.people).iter().any(|own| person.is(own)) {
+            return Err(AnswerError::Own(person.name));
+        }
+        if approve && locked.votes.iter().any(|vote| person.is(&vote.person)) {
+            return Err(AnswerError::Twice(person.name));
         }
         let quorum = wanted.iter().map(|w| w.quorum).sum();
         let event = |kind, given| ApprovalEvent {
             by: Some(by.clone()),
             given: Some(given),
-            reason: reason.to_owned(),
+            reason: reason.clone(),
             ..self.desk.event(kind, &row, None)
         };
         if !approve {
             let given = count(locked.votes.len());
             self.durably(event("approval.refused", given)).await?;
-            locked.end(Stage::Refused, reason, now).await?;
+            locked.end(Stage::Refused, &reason, now).await?;
             let _ = self.desk.changed.send(id.to_owned());
             return Ok(Answered { stage: Stage::Refused, given, quorum });
         }
         let teams = json!(teams).to_string();
-        let vote =
-            Vote { person: who, log: self.desk.log.clone(), teams, reason: reason.to_owned(), at: now };
+        let (log, person) = (self.desk.log.clone(), person.name);
+        let mut vote = Vote { person, log, teams, reason: reason.clone(), at: now, seal: String::new() };
+        vote.seal = seal::of_vote(&self.desk.trust.key, &row, &vote);
         let votes = [locked.votes.clone(), vec![vote.clone()]].concat();
         let enough = suffices(&wanted, &votes);
         self.durably(event("approval.given", count(votes.len()))).await?;
@@ -185,9 +224,8 @@ impl Approvals {
     }
 
     /// The groups in which somebody counts.
-    fn teams(&self, wanted: &[Wanted], people: &[String], who: &str) -> Result<Vec<String>, AnswerError> {
-        let names: Vec<&str> = people.iter().map(String::as_str).collect();
-        let mine = wanted.iter().filter(|w| self.groups.is_member(&w.group, &names));
+    fn teams(&self, wanted: &[Wanted], who: &str) -> Result<Vec<String>, AnswerError> {
+        let mine = wanted.iter().filter(|w| self.groups.is_member(&w.group, &[who]));
         let teams: Vec<String> = mine.map(|w| w.group.clone()).collect();
         if teams.is_empty() {
             let groups: Vec<&str> = wanted.iter().map(|w| w.group.as_str()).collect();

@@ -3,6 +3,9 @@
 
 pub mod answer;
 mod binding;
+pub mod names;
+mod seal;
+pub mod trust;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,7 +16,6 @@ use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, HoldTerms};
 use firsthand_model::event::{ApprovalEvent, Event};
 use firsthand_model::id::{CommandNumber, SessionId};
-use firsthand_model::identity::{Identity, IdentityKind};
 use firsthand_model::json::Json;
 use firsthand_model::preview::Preview;
 use firsthand_model::session::SessionFacts;
@@ -30,7 +32,14 @@ use crate::state::approvals::{Row, Stage};
 use crate::state::{State, StateError};
 
 /// Questions that are open at a time: far more than people answer, and few enough to look through.
-const OPEN_MAX: u64 = 10_000;
+const OPEN_MAX: u64 = 4_000;
+/// Of them, those of one person with all that acts for them, or of one agent that acts for nobody: so that none takes the
+/// place of all others.
+const OPEN_OF_ONE_MAX: u64 = 200;
+/// How long what is over stays in the state, for lists: a day. The record has all of it.
+pub const OVER_KEPT_US: u64 = 24 * 3_600_000_000;
+/// Characters of a statement in lists: enough to know it again.
+const LISTED_CHARS: usize = 500;
 /// Who waits looks again after this long, should it not have been told of a change.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often what is over by the clock is ended.
@@ -60,6 +69,7 @@ struct Desk {
     /// How many sessions here wait for each.
     waiting: Mutex<HashMap<String, usize>>,
     runtime: OnceLock<Handle>,
+    trust: trust::Trust,
 }
 
 /// Approvals over a state and a record.
@@ -83,7 +93,7 @@ impl Approvals {
         let log = recorder.id().iter().map(|b| format!("{b:02x}")).collect();
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
-        let desk = Desk { state, recorder, log, changed, waiting, runtime };
+        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust: trust::Trust::new(key) };
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), groups }
     }
 
@@ -105,6 +115,7 @@ impl Approvals {
     }
 
     async fn sweep_on(&self) {
+        self.once_compared().await;
         loop {
             // A state that nobody has needed yet has nothing in it that waits.
             tokio::time::sleep(SWEEP).await;
@@ -114,7 +125,7 @@ impl Approvals {
         }
     }
 
-    /// Ends what is over by the clock.
+    /// Ends what is over by the clock, and deletes what was over long ago.
     ///
     /// # Errors
     /// When the state cannot be reached.
@@ -125,7 +136,8 @@ impl Approvals {
                 self.desk.tell_of(&row, "approval.expired");
             }
         }
-        Ok(())
+        self.desk.state.purge(now.saturating_sub(OVER_KEPT_US)).await?;
+        self.desk.state.shrink().await
     }
 
     async fn listen_on(&self) {
@@ -156,10 +168,11 @@ impl Approvals {
                 }
                 Some(_) | None => {}
             }
-            if state.open_approvals().await? >= OPEN_MAX {
+            let new = self.new_row(hold, terms, &binding, now)?;
+            let (all, own) = state.open_approvals(&new.asker).await?;
+            if all >= OPEN_MAX || own >= OPEN_OF_ONE_MAX {
                 return Err(ApprovalError::TooMany);
             }
-            let new = self.new_row(hold, terms, &binding, now)?;
             if state.ask(&new).await? {
                 let recorded = self.desk.tell(ApprovalEvent {
                     text: hold.command.text.clone(),
@@ -179,8 +192,9 @@ impl Approvals {
     }
 
     fn new_row(&self, hold: &Hold, terms: &HoldTerms, binding: &str, now: u64) -> Result<Row, ApprovalError> {
-        let identity = &hold.session.identity;
-        Ok(Row {
+        let chain = &hold.session.identity.chain;
+        let about = about(hold);
+        let mut row = Row {
             id: new_id()?,
             binding: binding.to_owned(),
             stage: Stage::Asked,
@@ -191,13 +205,22 @@ impl Approvals {
             ends: now.saturating_add(terms.ttl_us),
             spend_us: terms.spend_us,
             terms: terms_json(terms).to_string(),
-            people: json!(people(identity)).to_string(),
+            people: json!(names::known_as(chain)).to_string(),
+            asker: chain.first().map(|link| link.id.clone()).unwrap_or_default(),
             told: false,
-            about: about(hold).to_string(),
+            listed: listed(&about).to_string(),
+            about: about.to_string(),
+            about_hash: String::new(),
             preview: String::new(),
+            preview_seal: String::new(),
             reason: String::new(),
             ended: 0,
-        })
+            ender: String::new(),
+            seal: String::new(),
+        };
+        row.about_hash = seal::hash(&row.about);
+        row.seal = seal::of_question(&self.desk.trust.key, &row);
+        Ok(row)
     }
 
     async fn waited(&self, question: &Question, most_us: u64) -> Result<(), ApprovalError> {
@@ -205,15 +228,15 @@ impl Approvals {
         let mut changes = self.desk.changed.subscribe();
         let end = Instant::now() + Duration::from_micros(most_us);
         loop {
-            match self.desk.state.approval(id).await? {
-                Some((row, _)) if row.stage.is_open() && row.ends <= wall().0 => {
+            match self.desk.state.glance(id).await? {
+                Some(row) if row.stage.is_open() && row.ends <= wall().0 => {
                     return Err(ApprovalError::Over(id.clone()));
                 }
-                Some((Row { stage: Stage::Given, .. }, _)) => return Ok(()),
-                Some((Row { stage: Stage::Refused, reason, .. }, _)) => {
+                Some(Row { stage: Stage::Given, .. }) => return Ok(()),
+                Some(Row { stage: Stage::Refused, reason, .. }) => {
                     return Err(ApprovalError::Refused { id: id.clone(), reason });
                 }
-                Some((Row { stage: Stage::Asked, .. }, _)) => {}
+                Some(Row { stage: Stage::Asked, .. }) => {}
                 Some(_) | None => return Err(ApprovalError::Over(id.clone())),
             }
             if Instant::now() >= end {
@@ -244,12 +267,13 @@ impl Approvals {
             ..self.desk.event("approval.previewed", &row, Some(&hold.session))
         };
         self.desk.tell(event).map_err(|_| ApprovalError::Unreachable)?;
-        Ok(self.desk.state.show(&question.id, &text).await?)
+        let seal = seal::of_preview(&self.desk.trust.key, &question.id, &text);
+        Ok(self.desk.state.show(&question.id, &text, &seal).await?)
     }
 
     async fn spent(&self, hold: &Hold, question: &Question) -> Result<(), ApprovalError> {
         let binding = hex(&hold.binding.0);
-        if !self.desk.state.spend(&question.id, &binding, wall().0).await? {
+        if !self.spend_once(&question.id, &binding).await? {
             return Err(ApprovalError::Over(question.id.clone()));
         }
         let _ = self.desk.changed.send(question.id.clone());
@@ -296,6 +320,7 @@ impl Approver for Approvals {
                 return Err(ApprovalError::Unseen(what));
             }
             let _ = self.desk.runtime.set(Handle::current());
+            self.once_compared().await;
             let row = self.asked(hold, terms).await?;
             let asker = Asker::new(&self.desk, &row.id, &hold.session);
             Ok(Question { is_new: row.preview.is_empty(), id: row.id, asker: Box::new(asker) })
@@ -332,7 +357,10 @@ impl Approver for Approvals {
         hold: &'a Hold,
         question: &'a Question,
     ) -> BoxFuture<'a, Result<(), ApprovalError>> {
-        Box::pin(within(STATE_MAX, self.spent(hold, question)))
+        Box::pin(within(STATE_MAX, async move {
+            self.once_compared().await;
+            self.spent(hold, question).await
+        }))
     }
 }
 
@@ -393,8 +421,8 @@ impl Desk {
 
     /// An entry about it, of the session that asked first.
     fn event(&self, kind: &'static str, row: &Row, facts: Option<&Arc<SessionFacts>>) -> ApprovalEvent {
-        let about: Value = serde_json::from_str(&row.about).unwrap_or_default();
-        let rule = about.get("rule").and_then(Value::as_str).unwrap_or_default();
+        let listed: Value = serde_json::from_str(&row.listed).unwrap_or_default();
+        let rule = listed.get("rule").and_then(Value::as_str).unwrap_or_default();
         ApprovalEvent {
             kind,
             id: row.id.clone(),
@@ -439,16 +467,23 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Names of the people in a chain: nobody approves what is done in their own name.
-fn people(identity: &Identity) -> Vec<&str> {
-    identity.chain.iter().filter(|l| l.kind == IdentityKind::Human).map(|l| l.name.as_str()).collect()
-}
-
 fn terms_json(terms: &HoldTerms) -> Value {
     let approvers = terms.approvers.iter();
     let approvers: Vec<Value> =
         approvers.map(|a| json!({ "group": &*a.group, "quorum": a.quorum })).collect();
-    json!({ "approvers": approvers, "own": terms.own })
+    json!({ "approvers": approvers, "own": terms.own, "ttl": terms.ttl_us })
+}
+
+/// What lists show of it: no parameters, and the statement shortened.
+fn listed(about: &Value) -> Value {
+    let Value::Object(about) = about else { return Value::Null };
+    let mut listed = about.clone();
+    listed.remove("parameters");
+    let whole = about.get("statement").and_then(Value::as_str).unwrap_or_default();
+    let short: String = whole.chars().take(LISTED_CHARS).collect();
+    listed.insert("statement_shortened".to_owned(), json!(short.len() < whole.len()));
+    listed.insert("statement".to_owned(), json!(short));
+    Value::Object(listed)
 }
 
 /// What an approver sees of it.

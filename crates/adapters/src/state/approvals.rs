@@ -2,7 +2,7 @@
 //! (asking, giving, spending) is one statement, whose count of rows says who did it.
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
 use super::{State, StateError};
 
@@ -11,14 +11,23 @@ pub(super) const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS approvals (
         id TEXT PRIMARY KEY, binding TEXT NOT NULL, stage TEXT NOT NULL, log TEXT NOT NULL,
         session TEXT NOT NULL, command BIGINT NOT NULL, asked BIGINT NOT NULL, ends BIGINT NOT NULL,
-        spend_us BIGINT NOT NULL, terms TEXT NOT NULL, people TEXT NOT NULL, told BIGINT NOT NULL,
-        about TEXT NOT NULL, preview TEXT NOT NULL, reason TEXT NOT NULL, ended BIGINT NOT NULL)",
+        spend_us BIGINT NOT NULL, terms TEXT NOT NULL, people TEXT NOT NULL, asker TEXT NOT NULL,
+        told BIGINT NOT NULL, listed TEXT NOT NULL, about TEXT NOT NULL, about_hash TEXT NOT NULL,
+        preview TEXT NOT NULL, preview_seal TEXT NOT NULL, reason TEXT NOT NULL, ended BIGINT NOT NULL,
+        ender TEXT NOT NULL, seal TEXT NOT NULL)",
     "CREATE UNIQUE INDEX IF NOT EXISTS approvals_open ON approvals (binding) WHERE stage IN ('asked', 'given')",
     "CREATE INDEX IF NOT EXISTS approvals_asked ON approvals (asked)",
+    "CREATE INDEX IF NOT EXISTS approvals_ended ON approvals (ended)",
     "CREATE TABLE IF NOT EXISTS votes (
         approval TEXT NOT NULL, person TEXT NOT NULL, log TEXT NOT NULL, teams TEXT NOT NULL,
-        reason TEXT NOT NULL, cast_at BIGINT NOT NULL, PRIMARY KEY (approval, person))",
+        reason TEXT NOT NULL, cast_at BIGINT NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (approval, person))",
 ];
+
+/// All of an approval but the two that may be long: what is shown of one, and what it would change.
+const SLIM: &str = "id, binding, stage, log, session, command, asked, ends, spend_us, terms, people, asker, told, listed, \
+                    '' AS about, about_hash, '' AS preview, preview_seal, reason, ended, ender, seal";
+/// What an end leaves of what was shown: the record has all of it.
+const CLEARED: &str = "about = '', preview = '', preview_seal = ''";
 
 /// How far an approval is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,18 +94,30 @@ pub struct Row {
     pub spend_us: u64,
     /// Who must approve: JSON.
     pub terms: String,
-    /// Names of the people in the chain of who asks: JSON list.
+    /// Names of all in the chain of who asks, as they are compared: JSON list.
     pub people: String,
+    /// Whose question it is, of the limits: the pseudonym of the outermost in the chain.
+    pub asker: String,
     /// Its client was told of it.
     pub told: bool,
-    /// What is shown of it: JSON.
+    /// What lists show of it: JSON.
+    pub listed: String,
+    /// What is shown of it: JSON. Empty once it is over, and where it was not read.
     pub about: String,
-    /// What it would change: JSON; empty: that is not known.
+    /// The digest of that.
+    pub about_hash: String,
+    /// What it would change: JSON; empty: that is not known, or it was not read.
     pub preview: String,
+    /// The seal of that.
+    pub preview_seal: String,
     /// Why it was refused, or what an approver said.
     pub reason: String,
     /// When it ended; 0: it is open.
     pub ended: u64,
+    /// The log that tells of its being spent, until a start has found it there.
+    pub ender: String,
+    /// What keeps its question from being changed: see `approvals/seal.rs`.
+    pub seal: String,
 }
 
 /// One person's yes.
@@ -112,6 +133,28 @@ pub struct Vote {
     pub reason: String,
     /// When.
     pub at: u64,
+    /// What keeps it from being made up.
+    pub seal: String,
+}
+
+/// Which approvals are listed.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Those that are over, too.
+    pub ended_too: bool,
+    /// Of these names only, as they are compared; `None`: of all.
+    pub of: Option<Vec<String>>,
+    /// Behind this one: when it was asked, and its id.
+    pub after: Option<(u64, String)>,
+    /// At most so many.
+    pub most: u32,
+}
+
+/// What a list of names contains where `name` is one of it. A name that holds quotation marks may be found where it is not.
+fn pattern(name: &str) -> String {
+    let quoted = serde_json::Value::from(name).to_string();
+    let escaped = quoted.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{escaped}%")
 }
 
 fn signed(n: u64) -> i64 {
@@ -135,11 +178,17 @@ fn row(from: &AnyRow) -> Result<Row, StateError> {
         spend_us: number("spend_us")?,
         terms: text("terms")?,
         people: text("people")?,
+        asker: text("asker")?,
         told: number("told")? != 0,
+        listed: text("listed")?,
         about: text("about")?,
+        about_hash: text("about_hash")?,
         preview: text("preview")?,
+        preview_seal: text("preview_seal")?,
         reason: text("reason")?,
         ended: number("ended")?,
+        ender: text("ender")?,
+        seal: text("seal")?,
     })
 }
 
@@ -151,6 +200,7 @@ fn vote(from: &AnyRow) -> Result<Vote, StateError> {
         teams: text("teams")?,
         reason: text("reason")?,
         at: u64::try_from(from.try_get::<i64, _>("cast_at")?).unwrap_or(0),
+        seal: text("seal")?,
     })
 }
 
@@ -171,9 +221,11 @@ impl Locked<'_> {
     /// # Errors
     /// When it cannot be written: then nothing is.
     pub async fn give(mut self, vote: &Vote, ends: Option<u64>) -> Result<(), StateError> {
-        let insert = "INSERT INTO votes (approval, person, log, teams, reason, cast_at) VALUES ($1, $2, $3, $4, $5, $6)";
+        let insert = "INSERT INTO votes (approval, person, log, teams, reason, cast_at, seal) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let query = sqlx::query(insert).bind(&self.row.id).bind(&vote.person).bind(&vote.log);
-        query.bind(&vote.teams).bind(&vote.reason).bind(signed(vote.at)).execute(&mut *self.on).await?;
+        let query = query.bind(&vote.teams).bind(&vote.reason).bind(signed(vote.at)).bind(&vote.seal);
+        query.execute(&mut *self.on).await?;
         if let Some(ends) = ends {
             let update = "UPDATE approvals SET stage = 'given', ends = $2 WHERE id = $1";
             sqlx::query(update).bind(&self.row.id).bind(signed(ends)).execute(&mut *self.on).await?;
@@ -186,8 +238,9 @@ impl Locked<'_> {
     /// # Errors
     /// When it cannot be written: then nothing is.
     pub async fn end(mut self, stage: Stage, reason: &str, now: u64) -> Result<(), StateError> {
-        let update = "UPDATE approvals SET stage = $2, reason = $3, ended = $4 WHERE id = $1";
-        let query = sqlx::query(update).bind(&self.row.id).bind(stage.word()).bind(reason);
+        let update =
+            format!("UPDATE approvals SET stage = $2, reason = $3, ended = $4, {CLEARED} WHERE id = $1");
+        let query = sqlx::query(AssertSqlSafe(update)).bind(&self.row.id).bind(stage.word()).bind(reason);
         query.bind(signed(now)).execute(&mut *self.on).await?;
         self.done().await
     }
@@ -218,25 +271,99 @@ impl State {
         read(&mut on, id).await
     }
 
-    /// All of them, the newest first: those that are open, or the others, too.
+    /// The approval of this id, without what is shown of it and without votes.
     ///
     /// # Errors
     /// See [`State::open_for`].
-    pub async fn approvals(&self, ended_too: bool, most: u32) -> Result<Vec<Row>, StateError> {
-        let select = "SELECT * FROM approvals WHERE stage IN ('asked', 'given') OR 1 = $1 \
-                      ORDER BY asked DESC, id DESC LIMIT $2";
-        let query = sqlx::query(select).bind(i64::from(ended_too)).bind(i64::from(most));
+    pub async fn glance(&self, id: &str) -> Result<Option<Row>, StateError> {
+        let select = format!("SELECT {SLIM} FROM approvals WHERE id = $1");
+        let query = sqlx::query(AssertSqlSafe(select)).bind(id);
+        query.fetch_optional(self.pool().await?).await?.as_ref().map(row).transpose()
+    }
+
+    /// Those of a listing, the newest first, without what is shown of each.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn approvals(&self, listing: &Listing) -> Result<Vec<Row>, StateError> {
+        let names = listing.of.as_deref().unwrap_or_default();
+        let mine: Vec<String> =
+            (0..names.len()).map(|n| format!("people LIKE ${} ESCAPE '!'", n + 5)).collect();
+        let mine = match &listing.of {
+            None => "1 = 1".to_owned(),
+            Some(_) if mine.is_empty() => "1 = 0".to_owned(),
+            Some(_) => mine.join(" OR "),
+        };
+        let select = format!(
+            "SELECT {SLIM} FROM approvals WHERE (stage IN ('asked', 'given') OR 1 = $1) \
+             AND (asked < $2 OR (asked = $2 AND id < $3)) AND ({mine}) ORDER BY asked DESC, id DESC LIMIT $4"
+        );
+        let (asked, id) = listing.after.clone().unwrap_or((u64::MAX, String::new()));
+        let mut query = sqlx::query(AssertSqlSafe(select)).bind(i64::from(listing.ended_too));
+        query = query.bind(signed(asked)).bind(id).bind(i64::from(listing.most));
+        for name in names {
+            query = query.bind(pattern(name));
+        }
         query.fetch_all(self.pool().await?).await?.iter().map(row).collect()
     }
 
-    /// How many are open.
+    /// All votes of what is open, by the approval's id.
     ///
     /// # Errors
     /// See [`State::open_for`].
-    pub async fn open_approvals(&self) -> Result<u64, StateError> {
-        let count = "SELECT COUNT(*) AS n FROM approvals WHERE stage IN ('asked', 'given')";
-        let found = sqlx::query(count).fetch_one(self.pool().await?).await?;
-        Ok(u64::try_from(found.try_get::<i64, _>("n")?).unwrap_or(0))
+    pub async fn open_votes(&self) -> Result<Vec<(String, Vote)>, StateError> {
+        let select = "SELECT v.* FROM votes v JOIN approvals a ON a.id = v.approval \
+                      WHERE a.stage IN ('asked', 'given') ORDER BY v.cast_at, v.person";
+        let found = sqlx::query(select).fetch_all(self.pool().await?).await?;
+        found.iter().map(|from| Ok((from.try_get("approval")?, vote(from)?))).collect()
+    }
+
+    /// How many are open, and how many of them are of one asker.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn open_approvals(&self, asker: &str) -> Result<(u64, u64), StateError> {
+        let count = "SELECT COUNT(*) AS n, COUNT(CASE WHEN asker = $1 THEN 1 END) AS own \
+                     FROM approvals WHERE stage IN ('asked', 'given')";
+        let found = sqlx::query(count).bind(asker).fetch_one(self.pool().await?).await?;
+        let number = |key: &str| found.try_get::<i64, _>(key).map(|n| u64::try_from(n).unwrap_or(0));
+        Ok((number("n")?, number("own")?))
+    }
+
+    /// Those that were spent here since then, as far as no start has looked for them in the record.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn spent_here(&self, log: &str, since: u64) -> Result<Vec<String>, StateError> {
+        let select = "SELECT id FROM approvals WHERE stage = 'spent' AND ender = $1 AND ended >= $2";
+        let query = sqlx::query(select).bind(log).bind(signed(since));
+        let found = query.fetch_all(self.pool().await?).await?;
+        found.iter().map(|from| Ok(from.try_get("id")?)).collect()
+    }
+
+    /// They have been looked for in the record.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn looked_for(&self, log: &str) -> Result<(), StateError> {
+        let update = "UPDATE approvals SET ender = '' WHERE stage = 'spent' AND ender = $1";
+        sqlx::query(update).bind(log).execute(self.pool().await?).await?;
+        Ok(())
+    }
+
+    /// Deletes what ended before then. How many.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn purge(&self, before: u64) -> Result<u64, StateError> {
+        let mut on = self.pool().await?.begin().await?;
+        let old = "stage NOT IN ('asked', 'given') AND ended < $1";
+        let votes = format!("DELETE FROM votes WHERE approval IN (SELECT id FROM approvals WHERE {old})");
+        sqlx::query(AssertSqlSafe(votes)).bind(signed(before)).execute(&mut *on).await?;
+        let delete = format!("DELETE FROM approvals WHERE {old}");
+        let gone = sqlx::query(AssertSqlSafe(delete)).bind(signed(before)).execute(&mut *on).await?;
+        on.commit().await?;
+        Ok(gone.rows_affected())
     }
 
     /// Asks. False: another question is open for the same binding.
@@ -245,11 +372,13 @@ impl State {
     /// See [`State::open_for`].
     pub async fn ask(&self, new: &Row) -> Result<bool, StateError> {
         let insert = "INSERT INTO approvals (id, binding, stage, log, session, command, asked, ends, spend_us, terms, people, \
-                      told, about, preview, reason, ended) VALUES ($1, $2, 'asked', $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, '', '', 0) \
+                      asker, told, listed, about, about_hash, preview, preview_seal, reason, ended, ender, seal) \
+                      VALUES ($1, $2, 'asked', $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, '', '', '', 0, '', $15) \
                       ON CONFLICT DO NOTHING";
         let query = sqlx::query(insert).bind(&new.id).bind(&new.binding).bind(&new.log).bind(&new.session);
         let query = query.bind(signed(new.command)).bind(signed(new.asked)).bind(signed(new.ends));
-        let query = query.bind(signed(new.spend_us)).bind(&new.terms).bind(&new.people).bind(&new.about);
+        let query = query.bind(signed(new.spend_us)).bind(&new.terms).bind(&new.people).bind(&new.asker);
+        let query = query.bind(&new.listed).bind(&new.about).bind(&new.about_hash).bind(&new.seal);
         Ok(query.execute(self.pool().await?).await?.rows_affected() == 1)
     }
 
@@ -257,9 +386,10 @@ impl State {
     ///
     /// # Errors
     /// See [`State::open_for`].
-    pub async fn show(&self, id: &str, preview: &str) -> Result<(), StateError> {
-        let update = "UPDATE approvals SET preview = $2 WHERE id = $1 AND preview = ''";
-        sqlx::query(update).bind(id).bind(preview).execute(self.pool().await?).await?;
+    pub async fn show(&self, id: &str, preview: &str, seal: &str) -> Result<(), StateError> {
+        let update = "UPDATE approvals SET preview = $2, preview_seal = $3 \
+                      WHERE id = $1 AND preview = '' AND stage IN ('asked', 'given')";
+        sqlx::query(update).bind(id).bind(preview).bind(seal).execute(self.pool().await?).await?;
         Ok(())
     }
 
@@ -273,14 +403,17 @@ impl State {
         Ok(())
     }
 
-    /// Spends what is given. True for one, of all who try.
+    /// Spends what is given; `log` tells of it. True for one, of all who try.
     ///
     /// # Errors
     /// See [`State::open_for`].
-    pub async fn spend(&self, id: &str, binding: &str, now: u64) -> Result<bool, StateError> {
-        let update = "UPDATE approvals SET stage = 'spent', ended = $3 \
-                      WHERE id = $1 AND binding = $2 AND stage = 'given' AND ends > $3";
-        self.one(sqlx::query(update).bind(id).bind(binding).bind(signed(now)), id).await
+    pub async fn spend(&self, id: &str, binding: &str, log: &str, now: u64) -> Result<bool, StateError> {
+        let update = format!(
+            "UPDATE approvals SET stage = 'spent', ended = $3, ender = $4, {CLEARED} \
+             WHERE id = $1 AND binding = $2 AND stage = 'given' AND ends > $3"
+        );
+        let query = sqlx::query(AssertSqlSafe(update)).bind(id).bind(binding).bind(signed(now)).bind(log);
+        self.one(query, id).await
     }
 
     /// Withdraws what was asked here and nobody waits for, unless a client was told of it: who joined it elsewhere does not. True where that ended it.
@@ -288,9 +421,11 @@ impl State {
     /// # Errors
     /// See [`State::open_for`].
     pub async fn withdraw(&self, id: &str, log: &str, now: u64) -> Result<bool, StateError> {
-        let update = "UPDATE approvals SET stage = 'withdrawn', ended = $2 \
-                      WHERE id = $1 AND told = 0 AND log = $3 AND stage IN ('asked', 'given')";
-        self.one(sqlx::query(update).bind(id).bind(signed(now)).bind(log), id).await
+        let update = format!(
+            "UPDATE approvals SET stage = 'withdrawn', ended = $2, {CLEARED} \
+             WHERE id = $1 AND told = 0 AND log = $3 AND stage IN ('asked', 'given')"
+        );
+        self.one(sqlx::query(AssertSqlSafe(update)).bind(id).bind(signed(now)).bind(log), id).await
     }
 
     /// Ends what the record says has ended, or what it does not know. True where that ended it.
@@ -298,9 +433,10 @@ impl State {
     /// # Errors
     /// See [`State::open_for`].
     pub async fn correct(&self, id: &str, stage: Stage, now: u64) -> Result<bool, StateError> {
-        let update =
-            "UPDATE approvals SET stage = $2, ended = $3 WHERE id = $1 AND stage IN ('asked', 'given')";
-        self.one(sqlx::query(update).bind(id).bind(stage.word()).bind(signed(now)), id).await
+        let update = format!(
+            "UPDATE approvals SET stage = $2, ended = $3, {CLEARED} WHERE id = $1 AND stage IN ('asked', 'given')"
+        );
+        self.one(sqlx::query(AssertSqlSafe(update)).bind(id).bind(stage.word()).bind(signed(now)), id).await
     }
 
     /// What is over by the clock and not yet ended.
@@ -308,8 +444,10 @@ impl State {
     /// # Errors
     /// See [`State::open_for`].
     pub async fn overdue(&self, now: u64) -> Result<Vec<Row>, StateError> {
-        let select = "SELECT * FROM approvals WHERE stage IN ('asked', 'given') AND ends <= $1 LIMIT 1000";
-        let query = sqlx::query(select).bind(signed(now));
+        let select = format!(
+            "SELECT {SLIM} FROM approvals WHERE stage IN ('asked', 'given') AND ends <= $1 LIMIT 1000"
+        );
+        let query = sqlx::query(AssertSqlSafe(select)).bind(signed(now));
         query.fetch_all(self.pool().await?).await?.iter().map(row).collect()
     }
 
@@ -318,9 +456,11 @@ impl State {
     /// # Errors
     /// See [`State::open_for`].
     pub async fn expire(&self, id: &str, now: u64) -> Result<bool, StateError> {
-        let update = "UPDATE approvals SET stage = 'expired', ended = $2 \
-                      WHERE id = $1 AND stage IN ('asked', 'given') AND ends <= $2";
-        self.one(sqlx::query(update).bind(id).bind(signed(now)), id).await
+        let update = format!(
+            "UPDATE approvals SET stage = 'expired', ended = $2, {CLEARED} \
+             WHERE id = $1 AND stage IN ('asked', 'given') AND ends <= $2"
+        );
+        self.one(sqlx::query(AssertSqlSafe(update)).bind(id).bind(signed(now)), id).await
     }
 
     /// The approval of this id, kept from being changed by others until it is given back.
@@ -353,8 +493,7 @@ impl State {
 async fn read(on: &mut Transaction<'static, Any>, id: &str) -> Result<Option<(Row, Vec<Vote>)>, StateError> {
     let select = "SELECT * FROM approvals WHERE id = $1";
     let Some(found) = sqlx::query(select).bind(id).fetch_optional(&mut **on).await? else { return Ok(None) };
-    let votes =
-        "SELECT person, log, teams, reason, cast_at FROM votes WHERE approval = $1 ORDER BY cast_at, person";
+    let votes = "SELECT person, log, teams, reason, cast_at, seal FROM votes WHERE approval = $1 ORDER BY cast_at, person";
     let votes = sqlx::query(votes).bind(id).fetch_all(&mut **on).await?;
     Ok(Some((row(&found)?, votes.iter().map(vote).collect::<Result<_, _>>()?)))
 }

@@ -21,6 +21,8 @@ const FILE: &str = "state.db";
 const ACQUIRE_MAX: Duration = Duration::from_secs(5);
 /// Connections to a shared PostgreSQL.
 const CONNECTIONS_MAX: u32 = 8;
+/// Number of the lock under which one gateway at a time makes the tables in a shared PostgreSQL: the word `firsthnd`.
+const MAKING: i64 = 0x6669_7273_7468_6e64;
 /// The channel on which gateways that share a database tell each other what has changed.
 const CHANNEL: &str = "firsthand_approvals";
 
@@ -89,10 +91,32 @@ impl State {
                 options.acquire_timeout(ACQUIRE_MAX).connect(url).await?
             }
         };
-        for statement in approvals::SCHEMA {
-            sqlx::query(*statement).execute(&pool).await?;
-        }
+        let making = tokio::time::timeout(ACQUIRE_MAX, self.make(&pool));
+        making.await.map_err(|_| StateError("its tables could not be made in time".to_owned()))??;
         Ok(pool)
+    }
+
+    /// Makes the tables. In PostgreSQL, two that make the same one at the same time would race, and one of them fail.
+    async fn make(&self, pool: &AnyPool) -> Result<(), StateError> {
+        let mut on = pool.begin().await?;
+        if self.is_shared() {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MAKING).execute(&mut *on).await?;
+        }
+        for statement in approvals::SCHEMA {
+            sqlx::query(*statement).execute(&mut *on).await?;
+        }
+        Ok(on.commit().await?)
+    }
+
+    /// Leaves nothing of what was deleted beside the file.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn shrink(&self) -> Result<(), StateError> {
+        if !self.is_shared() {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(self.pool().await?).await?;
+        }
+        Ok(())
     }
 
     /// Tells others who share it, within the transaction that changes it.
@@ -148,9 +172,13 @@ async fn open_file(path: &Path) -> Result<AnyPool, StateError> {
     let options = options.after_connect(|on, _| {
         Box::pin(async move {
             // What is spent stays spent, also when the power fails.
-            for setting in
-                ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"]
-            {
+            for setting in [
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",
+                "PRAGMA busy_timeout = 5000",
+                // What is deleted is not left in the file.
+                "PRAGMA secure_delete = ON",
+            ] {
                 sqlx::query(setting).execute(&mut *on).await?;
             }
             Ok(())

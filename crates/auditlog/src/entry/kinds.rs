@@ -98,7 +98,7 @@ pub(crate) const fn of_refusal(e: &AdmissionRefused) -> &'static str {
 pub const KINDS: &[Kind] = &[
     apart(
         "admin.approval_differs",
-        "When a gateway started, an approval in the state was not as the record says.",
+        "An approval in the state was not as the record says, found when a gateway started or when it was about to be answered or spent.",
         &[BY, facts(parts::APPROVAL_DIFFERS)],
         &[BY_NAME, CUT, long_facts(parts::APPROVAL_DIFFERS)],
     ),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::{Extension, Json};
+use firsthand_adapters::approvals::names::known_as;
 use firsthand_model::identity::Role;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use crate::weigh;
 pub(super) struct Which {
     #[serde(default)]
     all: bool,
+    after: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -28,13 +30,17 @@ pub(super) struct Said {
     reason: String,
 }
 
-/// Whether somebody sees all of them, or their own.
-fn sees(caller: &Caller, approval: &Value) -> bool {
-    let Some(identity) = &caller.identity else { return true };
+/// Whose approvals somebody sees: all (`None`), or those of their own names.
+fn seen(caller: &Caller) -> Option<Vec<String>> {
+    let identity = caller.identity.as_ref()?;
     let all = identity.roles.iter().any(|own| own.includes(Role::Auditor) || own.includes(Role::Approver));
-    let named = |name: &str| identity.chain.iter().any(|link| link.name == name);
+    (!all).then(|| known_as(&identity.chain))
+}
+
+fn sees(names: Option<&[String]>, approval: &Value) -> bool {
     let people = approval.get("people").and_then(Value::as_array);
-    all || people.into_iter().flatten().filter_map(Value::as_str).any(named)
+    let named = |name: &str| names.is_some_and(|names| names.iter().any(|own| own == name));
+    names.is_none() || people.into_iter().flatten().filter_map(Value::as_str).any(named)
 }
 
 pub(super) async fn list(
@@ -42,10 +48,13 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Query(which): Query<Which>,
 ) -> Answered {
-    let mut approvals = weigh::list(&api.gateway.approvals, which.all).await?;
-    approvals.retain(|approval| sees(&caller, approval));
+    let names = seen(&caller);
+    let page = weigh::list(&api.gateway.approvals, which.all, names.clone(), which.after.as_deref()).await?;
+    let weigh::Page { mut approvals, next } = page;
+    // The database finds names within a list as text.
+    approvals.retain(|approval| sees(names.as_deref(), approval));
     note_listing(&api, &caller, "approvals list", json!({ "approvals": approvals.len() })).await?;
-    Ok(Json(json!({ "approvals": approvals })))
+    Ok(Json(json!({ "approvals": approvals, "next": next })))
 }
 
 pub(super) async fn show(
@@ -54,7 +63,7 @@ pub(super) async fn show(
     UrlPath(id): UrlPath<String>,
 ) -> Answered {
     let mut approval = weigh::show(&api.gateway.approvals, &id).await?;
-    if !sees(&caller, &approval) {
+    if !sees(seen(&caller).as_deref(), &approval) {
         return Err(weigh::unknown(&id));
     }
     // It tells what the session did before, out of the record.

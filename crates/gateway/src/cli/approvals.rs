@@ -95,16 +95,25 @@ fn ask(
 fn alone_with(alone: &Alone, place: &Place) -> Result<Approvals, Failure> {
     let config = place.config.as_ref();
     let rules = config.map(rules::load).transpose()?.flatten();
-    assemble::approvals(&alone.record, config, &Governing::new(rules))
+    let approvals = assemble::approvals(&alone.record, config, &Governing::new(rules))?;
+    // Nothing is spent here; what is answered now, the next start compares.
+    approvals.compared();
+    Ok(approvals)
 }
 
 fn list(all: bool, at: &At, out: &Output) -> Result<Exit, Failure> {
-    let path = if all { "/v1/approvals?all=true" } else { "/v1/approvals" };
-    let mut answer = ask(at, ("GET", path, &Value::Null), "approvals list", async |approvals, _, _| {
-        Ok(json!({ "approvals": weigh::list(approvals, all).await? }))
-    })?;
-    let list = answer.get_mut("approvals").map(Value::take).unwrap_or_default();
-    let Value::Array(list) = list else { return Err(strange()) };
+    let (mut list, mut after): (Vec<Value>, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut page = listed(all, after.as_deref(), at)?;
+        let Some(Value::Array(approvals)) = page.get_mut("approvals").map(Value::take) else {
+            return Err(strange());
+        };
+        list.extend(approvals);
+        after = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
     if out.is_json() {
         for approval in &list {
             out.text(&clean::json(&approval.to_string()));
@@ -114,6 +123,16 @@ fn list(all: bool, at: &At, out: &Output) -> Result<Exit, Failure> {
     let lines: Vec<Vec<String>> = list.iter().map(cells).collect();
     out.text(&columns(&["ID", "STATE", "ASKED", "WHO", "TARGET", "NEEDS", "STATEMENT"], &lines));
     Ok(Exit::Done)
+}
+
+/// A page of the list.
+fn listed(all: bool, after: Option<&str>, at: &At) -> Result<Value, Failure> {
+    let place = after.map(|after| format!("&after={after}")).unwrap_or_default();
+    let path = format!("/v1/approvals?all={all}{place}");
+    ask(at, ("GET", &path, &Value::Null), "approvals list", async |approvals, _, _| {
+        let page = weigh::list(approvals, all, None, after).await?;
+        Ok(json!({ "approvals": page.approvals, "next": page.next }))
+    })
 }
 
 fn text<'a>(of: &'a Value, key: &str) -> &'a str {
@@ -230,6 +249,12 @@ fn asked(of: &Value) -> Vec<String> {
     let raw = text(of, "statement");
     let differs = of.get("statement_differs") == Some(&Value::Bool(true));
     let about = if differs { "\nstatement (secrets and personal values replaced):" } else { "\nstatement:" };
+    let is_short = of.get("statement_shortened") == Some(&Value::Bool(true));
+    let id = text(of, "id");
+    let about = match is_short {
+        true => format!("{about} (its beginning; the record has it: firsthand log search approval:{id})"),
+        false => about.to_owned(),
+    };
     lines.push(format!("{about}\n{}", indented(raw)));
     if let Some(formatted) = statement::formatted(raw) {
         lines.push(format!("\nthe same, with line breaks:\n{}", indented(&formatted)));

@@ -393,7 +393,7 @@ pub(crate) const KEYS: &[Key] = &[
         "roles",
         Form::Texts,
         "none",
-        "What they let their holder do at the gateway itself: `admin`, `auditor`.",
+        "What they let their holder do at the gateway itself: `admin`, `auditor`, `approver`, `user` (api.md).",
     ),
     key("policy", "dir", Form::Path, "none", "A folder of rule files: `*.toml` and `*.cedar`."),
     key(

@@ -255,7 +255,11 @@ pub const SECTIONS: &[SectionKeys] = &[
         name: "group",
         keys: &[
             key("name", Form::Text, "its name"),
-            key("members", Form::Texts, "names of people, agents and services; patterns"),
+            key(
+                "members",
+                Form::Texts,
+                "names of people, agents and services; patterns, in which `*` does not stand for a `/` (alone it is everybody)",
+            ),
         ],
         conditions: false,
     },

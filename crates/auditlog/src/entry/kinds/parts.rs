@@ -351,7 +351,9 @@ pub(super) const APPROVAL_DIFFERS: &[Field] = &[
         "found",
         Text,
         "`over-in-record`: the record says that it ended. `not-given-in-record`: nobody recorded that it was given. `not-in-record`: nobody \
-         recorded that it was asked.",
+         recorded that it was asked. `bound-otherwise`: it is bound to something else, or under other terms, than what was asked. \
+         `sealed-otherwise`: it was changed in the state by something else than a gateway. `spent-not-in-record`: it was spent, and no entry \
+         says by which command (a crash came between).",
     ),
 ];
 
