@@ -10,18 +10,8 @@ use crate::split::is_space;
 const USERS: [&str; 6] = ["-u", "--user", "-U", "--proxy-user", "--http-user", "--userpwd"];
 
 /// Options behind which a password stands: openssl's, ldapsearch's, `sshpass -p` and those of database clients.
-const PASSWORDS: [&str; 10] = [
-    "-pass",
-    "-passin",
-    "-passout",
-    "-w",
-    "-p",
-    "-P",
-    "-a",
-    "--cookie",
-    "--oauth2-bearer",
-    "-i",
-];
+const PASSWORDS: [&str; 10] =
+    ["-pass", "-passin", "-passout", "-w", "-p", "-P", "-a", "--cookie", "--oauth2-bearer", "-i"];
 
 /// Programs whose short options of [`PASSWORDS`] mean one; with others they mean a port, a folder, a file.
 const PROGRAMS: [&str; 16] = [
