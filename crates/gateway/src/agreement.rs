@@ -21,6 +21,7 @@ use firsthand_auditlog::search::Found;
 use firsthand_auditlog::search::tokens::{KINDS, about_tokens};
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::json::Json;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::desk::{Desk, store_failure, token_leaf, token_payload};
@@ -38,6 +39,8 @@ const TOLD_MAX: usize = 1_000;
 #[derive(Default)]
 struct Said {
     made: Option<Value>,
+    /// It came by exchange and has ended: the file forgets it then.
+    forgotten: bool,
     /// Its making was recorded, and then that it failed.
     unmade: bool,
     revoked: bool,
@@ -84,7 +87,8 @@ pub(crate) fn compare(data: &Path, tokens: &TokenStore, desk: &Desk) -> Result<(
     }
     for (tok, said) in said {
         let found = "not-in-file";
-        if said.made.is_some() && !said.unmade && !said.revoked && !said.told.iter().any(|t| t == found) {
+        let here = said.made.is_some() && !said.unmade && !said.revoked && !said.forgotten;
+        if here && !said.told.iter().any(|t| t == found) {
             let name = said.detail.get("login").and_then(Value::as_str).unwrap_or(&tok);
             tell(found, false, &tok, what(&said.detail), name);
         }
@@ -188,7 +192,10 @@ fn learn(said: &mut HashMap<String, Said>, found: &Found) {
     let Some(tok) = text("tok") else { return };
     let said = said.entry(tok).or_default();
     match &*fields.k {
-        "identity.token_created" => {
+        "identity.token_created" | "identity.token_exchanged" => {
+            let end = text("expires").and_then(|end| end.parse::<Timestamp>().ok());
+            let over = end.is_some_and(|end| u64::try_from(end.as_microsecond()).unwrap_or(0) <= wall().0);
+            said.forgotten = over && fields.k == "identity.token_exchanged";
             said.detail = payload.get("detail").cloned().unwrap_or_default();
             said.made = Some(facts);
         }

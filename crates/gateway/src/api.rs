@@ -4,11 +4,13 @@
 //! - `door.rs`: who asks over the network: a token with a role, in an `Authorization` header.
 //! - `acts.rs`: tokens and sessions.
 //! - `approvals.rs`: what waits for people.
+//! - `exchange.rs`: a token for an agent that acts for a person, by the tokens of both.
 //! - `give.rs`: the record, as a stream of lines.
 
 pub(crate) mod acts;
 pub(crate) mod approvals;
 pub(crate) mod door;
+pub(crate) mod exchange;
 pub(crate) mod give;
 
 use std::sync::Arc;
@@ -51,6 +53,8 @@ pub(crate) enum Needs {
     Role(Role),
     /// That, or a token with one of these.
     OneOf(&'static [Role]),
+    /// The tokens in the request itself, which its handler looks at: only over the network.
+    Shown,
 }
 
 /// Who sees what waits for people: its user sees their own.
@@ -154,6 +158,13 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         method: "POST",
+        path: "/v1/token",
+        needs: Needs::Shown,
+        about: "A short token for an agent that acts for a person, by the tokens of both (token exchange, RFC 8693).",
+        handler: || post(exchange::exchange),
+    },
+    Route {
+        method: "POST",
         path: "/v1/record/read",
         needs: Needs::Local,
         about: "Records that a command is about to read the log's files.",
@@ -182,22 +193,27 @@ impl Api {
     /// The routes. Each looks at the [`Caller`] that the request carries; without one nothing is let in.
     pub(crate) fn router(api: &Arc<Self>) -> Router {
         let mut router = Router::new();
-        for route in ROUTES {
+        for route in ROUTES.iter().filter(|route| route.needs != Needs::Shown) {
             let needs = (Arc::clone(api), route.needs);
             router =
                 router.route(route.path, (route.handler)().route_layer(from_fn_with_state(needs, let_in)));
         }
         router
-            .method_not_allowed_fallback(async || {
-                answer(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "this path has no such method",
-                    "docs/api.md lists them",
-                )
-            })
+            .method_not_allowed_fallback(no_such_method)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(Arc::clone(api))
     }
+
+    /// The routes that take no [`Caller`]: what they are let in by stands in the request.
+    pub(crate) fn open(api: &Arc<Self>) -> Router {
+        let routes = ROUTES.iter().filter(|route| route.needs == Needs::Shown);
+        let router = routes.fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
+        router.method_not_allowed_fallback(no_such_method).with_state(Arc::clone(api))
+    }
+}
+
+async fn no_such_method() -> Response {
+    answer(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method", "docs/api.md lists them")
 }
 
 /// Who asks.
@@ -226,7 +242,7 @@ impl Caller {
     fn may(&self, needs: Needs) -> bool {
         match (&self.identity, needs) {
             (None, _) => true,
-            (Some(_), Needs::Local) => false,
+            (Some(_), Needs::Local | Needs::Shown) => false,
             (Some(identity), Needs::Role(role)) => identity.roles.iter().any(|own| own.includes(role)),
             (Some(identity), Needs::OneOf(roles)) => {
                 identity.roles.iter().any(|own| roles.iter().any(|role| own.includes(*role)))
@@ -250,7 +266,7 @@ async fn let_in(
         api.gateway.engine.record_refused_request("role", &identity.login, by, &what);
     }
     let hint = match needs {
-        Needs::Local => "do it on the gateway's machine",
+        Needs::Local | Needs::Shown => "do it on the gateway's machine",
         Needs::Role(Role::Admin) => "it takes a token made with --role admin",
         Needs::Role(Role::Approver) => "it takes a token made with --role approver",
         Needs::Role(Role::User) | Needs::OneOf(_) => "it takes a token made with --role, see docs/api.md",

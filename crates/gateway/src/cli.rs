@@ -5,6 +5,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod check;
+pub(crate) mod exchange;
 pub(crate) mod labels;
 pub(crate) mod lines;
 pub(crate) mod log;
@@ -71,7 +72,7 @@ pub(crate) enum Command {
     Serve(crate::serve::ServeArgs),
     /// Parse, resolve and explain a configuration; try its targets
     Check(check::CheckArgs),
-    /// Make, list and revoke tokens
+    /// Make, list, show, revoke and exchange tokens
     Token {
         /// Where.
         #[command(flatten)]
@@ -157,7 +158,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Demo(args) => crate::demo::run(&args, dir.as_deref(), out),
         Command::Serve(args) => crate::serve::run(&args, place()?, out),
         Command::Check(args) => check::run(&args, &place()?, out),
-        Command::Token { elsewhere, command } => token::run(command, &at(&elsewhere)?, out),
+        Command::Token { elsewhere, command } => token::run(command, &elsewhere, || at(&elsewhere), out),
         Command::Approvals { elsewhere, command } => approvals::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),

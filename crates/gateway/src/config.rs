@@ -1,5 +1,6 @@
 //! `firsthand.toml`: read with the place of every value, checked against one table of keys, resolved into a snapshot.
 
+mod exchange;
 mod issuer;
 pub(crate) mod keys;
 mod read;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace};
+use firsthand_adapters::identity::exchange::Rule as ExchangeRule;
 use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_model::target::Target;
 use firsthand_protocols::protocol::ListenLimits;
@@ -101,6 +103,8 @@ pub(crate) struct Config {
     pub(crate) targets: Vec<TargetConfig>,
     /// Whose tokens count besides Firsthand's own.
     pub(crate) issuers: Vec<IssuerSpec>,
+    /// Which agents may have tokens for which people.
+    pub(crate) exchange: Vec<ExchangeRule>,
     /// The rules; `None`: a token allows what its targets allow.
     pub(crate) policy: Option<PolicyFiles>,
     /// Where the connection string of a shared state is; `None`: the state is in the data folder.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::identity::store::{Created, StoreError, TokenStore};
-use firsthand_adapters::identity::token::{NewToken, Token, TokenKind};
+use firsthand_adapters::identity::token::{Exchanged, NewToken, Token, TokenKind};
 use firsthand_adapters::record::{Record, kind_letter};
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_model::event::{Administered, By, Event};
@@ -66,8 +66,24 @@ impl Desk {
     pub(crate) async fn create_token(&self, new: &NewToken, by: &By) -> Result<Created, Failure> {
         let _turn = self.turn().await?;
         let created = self.tokens.prepare(new, &by.link.name, wall()).map_err(store_failure)?;
+        self.add("identity.token_created", created, by).await
+    }
+
+    /// Makes a token for who acts for a person, both of whom were proved.
+    pub(crate) async fn exchange_token(
+        &self,
+        new: &NewToken,
+        exchanged: Exchanged,
+        by: &By,
+    ) -> Result<Created, Failure> {
+        let _turn = self.turn().await?;
+        let created = self.tokens.prepare_exchanged(new, exchanged, &by.link.name, wall());
+        self.add("identity.token_exchanged", created.map_err(store_failure)?, by).await
+    }
+
+    async fn add(&self, kind: &'static str, created: Created, by: &By) -> Result<Created, Failure> {
         let token = Arc::clone(&created.token);
-        self.begin("identity.token_created", by, &token).await?;
+        self.begin(kind, by, &token).await?;
         let tokens = Arc::clone(&self.tokens);
         match apart(move || tokens.add(&token)).await {
             Ok(()) => Ok(created),
@@ -148,6 +164,8 @@ impl Desk {
     }
 }
 
+/// Stands before the ids of owners: a team is none of the kinds of identity.
+const OWNER_LETTER: char = 'o';
 /// Kind of the entry that takes back what one before it says of a token.
 const FAILED: &str = "identity.token_failed";
 
@@ -162,16 +180,33 @@ pub(crate) fn token_leaf(keys: &KeyStore, token: &Token) -> Json {
     let mut text = Vec::with_capacity(200);
     let id = |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name);
     let mut o = Object::open(&mut text);
+    let exchanged = token.exchanged.as_ref();
+    if let Some(exchanged) = exchanged {
+        if let Some(issuer) = &exchanged.actor_by.issuer {
+            o.string("actor_issuer", issuer);
+        }
+        o.string("actor_tok", &id(IdentityKind::Token, &exchanged.actor_by.token));
+        o.string("consent", exchanged.consent.word());
+    }
     if let Some(end) = token.expires {
         o.string("expires", &end.to_string());
     }
-    o.string("for", &id(token.kind.identity(), &token.name));
+    o.string("for", &id(token.kind.identity(), token.names()));
     o.string("kind", kind_word(token.kind));
+    if let Some(owner) = &token.owner {
+        o.string("owner", &keys.identity_id(OWNER_LETTER, owner));
+    }
     if let Some(who) = &token.on_behalf_of {
         o.string("person", &id(IdentityKind::Human, who));
     }
     if !token.roles.is_empty() {
         o.strings("roles", &token.roles.iter().map(|role| role.word()).collect::<Vec<_>>());
+    }
+    if let Some(exchanged) = exchanged {
+        if let Some(issuer) = &exchanged.subject_by.issuer {
+            o.string("subject_issuer", issuer);
+        }
+        o.string("subject_tok", &id(IdentityKind::Token, &exchanged.subject_by.token));
     }
     o.strings("targets", &token.targets);
     o.string("tok", &id(IdentityKind::Token, &token.id));
@@ -182,10 +217,20 @@ pub(crate) fn token_leaf(keys: &KeyStore, token: &Token) -> Json {
 pub(crate) fn token_payload(token: &Token) -> Json {
     let mut text = Vec::with_capacity(120);
     let mut o = Object::open(&mut text);
+    if let Some(exchanged) = &token.exchanged {
+        o.string("actor", &exchanged.actor);
+        o.string("actor_token", &exchanged.actor_by.token);
+    }
     o.string("id", &token.id);
     o.string("login", &token.name);
     if let Some(who) = &token.on_behalf_of {
         o.string("on_behalf_of", who);
+    }
+    if let Some(owner) = &token.owner {
+        o.string("owner", owner);
+    }
+    if let Some(exchanged) = &token.exchanged {
+        o.string("subject_token", &exchanged.subject_by.token);
     }
     o.close();
     Json::from_written(text)
@@ -213,6 +258,7 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
         StoreError::NotFound(_) | StoreError::RevokedBefore(_) => {
             "firsthand token list shows them".to_owned()
         }
+        StoreError::TooMany(_) => "use those that are there; each ends by itself, within the hour".to_owned(),
         StoreError::Bad(_) => "firsthand token create --help describes the arguments".to_owned(),
         StoreError::Io { .. } | StoreError::Crypto(_) => {
             "check that the data folder can be written by this user".to_owned()
@@ -231,9 +277,10 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
         | StoreError::Exposed { .. }
         | StoreError::Foreign { .. }
         | StoreError::Damaged { .. } => Failure::later(e.to_string(), hint).there(),
-        StoreError::Taken(_) | StoreError::NotFound(_) | StoreError::RevokedBefore(_) => {
-            Failure::new(e.to_string(), hint)
-        }
+        StoreError::Taken(_)
+        | StoreError::NotFound(_)
+        | StoreError::RevokedBefore(_)
+        | StoreError::TooMany(_) => Failure::new(e.to_string(), hint),
     }
 }
 

@@ -116,6 +116,7 @@ fn router(api: &Arc<Api>, phase: watch::Receiver<Phase>) -> Router {
         .route("/readyz", get(async move || ready(&gateway, *phase.borrow())))
         .route("/metrics", get(async move || metrics_page(&registry)))
         .merge(door::guarded(api))
+        .merge(Api::open(api))
         .fallback(not_found)
 }
 

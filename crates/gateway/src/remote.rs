@@ -12,7 +12,7 @@ use crate::api::Answer;
 use crate::failure::{Exit, Failure, only_for_its_owner};
 use crate::reading::wire::{Taker, Went, told_elsewhere};
 use crate::reading::{Ask, Sink};
-use exchange::{Exchange, Gone, Host};
+use exchange::{Exchange, Gone, Host, Sent};
 
 pub(crate) use exchange::is_this_machine;
 
@@ -20,6 +20,8 @@ pub(crate) use exchange::is_this_machine;
 const TOKEN_VARIABLE: &str = "FIRSTHAND_TOKEN";
 /// Longest token taken: NAME:SECRET.
 const TOKEN_BYTES_MAX: usize = 1024;
+/// Longest token taken to be exchanged: issuers' are larger.
+const SHOWN_BYTES_MAX: usize = 60 << 10;
 /// Permission bits of the group and of others: a file with a token may have none of them.
 const OTHERS: u32 = 0o077;
 /// Longest answer that is taken whole: a list of all tokens or sessions.
@@ -55,34 +57,8 @@ impl Remote {
     }
 
     fn exchange(&self, method: &str, path: &str, body: &Value) -> Result<Exchange, Failure> {
-        Exchange::begin(&self.host, &self.token, method, path, body).map_err(|e| self.lost(&e))
-    }
-
-    fn lost(&self, e: &Gone) -> Failure {
-        let url = &self.host.url;
-        match e {
-            Gone::Unreachable(why) => Failure::new(
-                format!("cannot reach {url}: {why}"),
-                "check --gateway: it takes the address of the gateway's http listener, which must run",
-            ),
-            Gone::OwnAuthority => Failure::new(
-                format!(
-                    "{url} shows a certificate that is an authority itself (self-signed), and so cannot be a server's"
-                ),
-                "let a small authority sign one for the gateway, and give the authority with --ca FILE: docs/api.md shows how",
-            ),
-            Gone::NoTls(why) => Failure::new(
-                format!("{url} does not speak TLS: {why}"),
-                "does the gateway have [listen] tls? Without it, its API is for its own machine: http://127.0.0.1:PORT there",
-            ),
-            Gone::Unverified(why) => Failure::new(
-                format!("{url} is not who it says, as far as can be told: {why}"),
-                "give --ca FILE with the authority that signed the gateway's certificate, and the name that is in it",
-            ),
-            Gone::Broken(why) => {
-                Failure::new(format!("{url} broke off: {why}"), "what was printed may not be all; ask again")
-            }
-        }
+        let sent = Sent::Json { token: &self.token, body };
+        Exchange::begin(&self.host, method, path, &sent).map_err(|e| lost(&self.host, &e))
     }
 
     /// Whether it is reached over loopback.
@@ -102,7 +78,7 @@ impl Remote {
             return Err(self.refused(exchange));
         }
         let (mut taker, mut line) = (Taker::default(), Vec::new());
-        while let Some(chunk) = exchange.next().map_err(|e| self.lost(&e))? {
+        while let Some(chunk) = exchange.next().map_err(|e| lost(&self.host, &e))? {
             for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
                 line.extend_from_slice(piece);
                 if line.len() > LINE_BYTES_MAX {
@@ -127,7 +103,7 @@ impl Remote {
             }
         }
         sink.flush()?;
-        Err(self.lost(&Gone::Broken("the last line is missing".to_owned())))
+        Err(lost(&self.host, &Gone::Broken("the last line is missing".to_owned())))
     }
 
     fn refused(&self, exchange: Exchange) -> Failure {
@@ -149,29 +125,93 @@ impl Asked for Remote {
         if exchange.status != 200 {
             return Err(self.refused(exchange));
         }
-        let body = exchange.whole(ANSWER_BYTES_MAX).map_err(|e| self.lost(&e))?;
+        let body = exchange.whole(ANSWER_BYTES_MAX).map_err(|e| lost(&self.host, &e))?;
         serde_json::from_slice(&body).map_err(|_| strange())
     }
 }
 
+/// Why a gateway elsewhere has not answered.
+fn lost(host: &Host, e: &Gone) -> Failure {
+    let url = &host.url;
+    match e {
+        Gone::Unreachable(why) => Failure::new(
+            format!("cannot reach {url}: {why}"),
+            "check --gateway: it takes the address of the gateway's http listener, which must run",
+        ),
+        Gone::OwnAuthority => Failure::new(
+            format!(
+                "{url} shows a certificate that is an authority itself (self-signed), and so cannot be a server's"
+            ),
+            "let a small authority sign one for the gateway, and give the authority with --ca FILE: docs/api.md shows how",
+        ),
+        Gone::NoTls(why) => Failure::new(
+            format!("{url} does not speak TLS: {why}"),
+            "does the gateway have [listen] tls? Without it, its API is for its own machine: http://127.0.0.1:PORT there",
+        ),
+        Gone::Unverified(why) => Failure::new(
+            format!("{url} is not who it says, as far as can be told: {why}"),
+            "give --ca FILE with the authority that signed the gateway's certificate, and the name that is in it",
+        ),
+        Gone::Broken(why) => {
+            Failure::new(format!("{url} broke off: {why}"), "what was printed may not be all; ask again")
+        }
+    }
+}
+
+/// Sends a form to a gateway elsewhere, without a token of its own, and gives the status and the answer.
+pub(crate) fn submit(
+    (url, ca): (&str, Option<&Path>),
+    path: &str,
+    form: &Secret,
+) -> Result<(u16, Value, bool), Failure> {
+    let host = Host::parse(url, ca)?;
+    let exchange = Exchange::begin(&host, "POST", path, &Sent::Form(form)).map_err(|e| lost(&host, &e))?;
+    let status = exchange.status;
+    let body = exchange.whole(ANSWER_BYTES_MAX).map_err(|e| lost(&host, &e))?;
+    let answer = serde_json::from_slice(&body).map_err(|_| strange())?;
+    Ok((status, answer, host.is_near()))
+}
+
+/// A token to be shown in a form: from a file, or the environment.
+pub(crate) fn shown(option: &str, file: Option<&Path>) -> Result<Secret, Failure> {
+    let text = match file {
+        Some(file) => secret_file(file, option, SHOWN_BYTES_MAX)?,
+        None => std::env::var(TOKEN_VARIABLE).map(Secret::new).map_err(|_| {
+            let hint = format!("write it in {TOKEN_VARIABLE}, or name a file with --actor-token-file");
+            Failure::usage("the agent's own token was not given", hint)
+        })?,
+    };
+    let token = text.expose().trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::usage(
+            format!("{option} holds no token"),
+            "it takes NAME:SECRET as `firsthand token create` printed them, or the token of an issuer (a JWT)",
+        ));
+    }
+    Ok(Secret::new(token.to_owned()))
+}
+
 /// What is in a file that only its owner can reach.
-fn secret_file(file: &Path) -> Result<Secret, Failure> {
+fn secret_file(file: &Path, option: &str, most: usize) -> Result<Secret, Failure> {
     use std::os::unix::fs::PermissionsExt as _;
     let cannot = |e: std::io::Error| {
         Failure::usage(
-            format!("--token-file {}: {e}", file.display()),
+            format!("{option} {}: {e}", file.display()),
             "check the path and who may read the file",
         )
     };
     let about = std::fs::metadata(file).map_err(cannot)?;
-    if about.permissions().mode() & OTHERS != 0 {
-        let what = format!("--token-file {}: others than its owner can reach it", file.display());
-        return Err(Failure::usage(what, only_for_its_owner(file)));
-    }
-    if about.len() > TOKEN_BYTES_MAX as u64 {
+    if about.len() > most as u64 {
         return Err(cannot(std::io::Error::other("it is too long for a token")));
     }
-    std::fs::read_to_string(file).map(Secret::new).map_err(cannot)
+    let text = Secret::new(std::fs::read_to_string(file).map_err(cannot)?);
+    // An issuer's token ends soon, and is written by who runs workloads, for a group: no more is asked of its file than of that.
+    let issued = text.expose().contains('.') && !text.expose().contains(':');
+    if about.permissions().mode() & OTHERS != 0 && !issued {
+        let what = format!("{option} {}: others than its owner can reach it", file.display());
+        return Err(Failure::usage(what, only_for_its_owner(file)));
+    }
+    Ok(text)
 }
 
 /// The token, as NAME:SECRET.
@@ -180,7 +220,7 @@ fn token(file: Option<&Path>) -> Result<Secret, Failure> {
         "write NAME:SECRET as `firsthand token create NAME --role …` printed them, in {TOKEN_VARIABLE} or --token-file FILE"
     );
     let (from, text) = match file {
-        Some(file) => (file.display().to_string(), secret_file(file)?),
+        Some(file) => (file.display().to_string(), secret_file(file, "--token-file", TOKEN_BYTES_MAX)?),
         None => {
             let text = std::env::var(TOKEN_VARIABLE)
                 .map_err(|_| Failure::usage("no token was given for --gateway", hint.clone()))?;

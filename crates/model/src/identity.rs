@@ -127,8 +127,10 @@ pub struct Identity {
     pub issuer: Option<String>,
     /// The groups that the issuer says it is in, each as `ISSUER/GROUP`.
     pub groups: Vec<String>,
-    /// When it ends by itself; asked of the store of tokens where that vouches for it.
+    /// When it ends by itself; of what Firsthand's own store vouches for, of exchanged tokens alone: the store is asked.
     pub expires: Option<UnixMicros>,
+    /// The team or person that answers for the agent or service: a fact of it, no link of the chain.
+    pub owner: Option<String>,
 }
 
 impl Identity {

@@ -118,6 +118,7 @@ fn session(case: &Case) -> SessionFacts {
             subject: String::new(),
             targets: vec![case.target.clone()],
             groups: case.groups.clone(),
+            owner: Some(case.owner.clone()).filter(|owner| !owner.is_empty()),
             ..Identity::default()
         }),
         target: case.target.clone(),

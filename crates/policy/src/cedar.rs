@@ -234,6 +234,8 @@ fn who(when: &Conditions, all: &mut Vec<String>) {
             .iter()
             .map(|p| p.cedar("principal.human").or(Some("principal.human != \"\"".to_owned()))),
     );
+    let owned = || Some("principal.owner != \"\"".to_owned());
+    any(all, when.owners.iter().map(|p| p.cedar("principal.owner").or_else(owned)));
     any(all, when.groups.iter().map(|g| Some(format!("principal in Group::{}", quoted(g)))));
 }
 

@@ -303,6 +303,7 @@ fn principal(
         ("name".to_owned(), text(name)),
         ("login".to_owned(), text(&identity.login)),
         ("human".to_owned(), text(human.map_or("", |l| &l.name))),
+        ("owner".to_owned(), text(identity.owner.as_deref().unwrap_or_default())),
         ("kind".to_owned(), text(kind.word())),
         ("agent".to_owned(), RestrictedExpression::new_bool(kind == IdentityKind::Agent)),
     ]);

@@ -136,6 +136,7 @@ fn sketch(rule: &Rule) -> Sketch {
         kinds: when.kinds.clone(),
         identities: when.identities.clone(),
         on_behalf_of: when.on_behalf_of.clone(),
+        owners: when.owners.clone(),
         groups: when.groups.clone(),
         targets: when.targets.clone(),
         target_labels: when.target_labels.clone(),
@@ -161,6 +162,7 @@ fn concerns(when: &Conditions, groups: &[Group], who: &Who<'_>) -> bool {
     (when.kinds.is_empty() || when.kinds.contains(&kind(identity)))
         && any(&when.identities, &[name, &identity.login])
         && (when.on_behalf_of.is_empty() || human.is_some_and(|h| any(&when.on_behalf_of, &[&h.name])))
+        && (when.owners.is_empty() || identity.owner.as_ref().is_some_and(|o| any(&when.owners, &[o])))
         && (when.groups.is_empty() || when.groups.iter().any(is_in))
         && any(&when.targets, &[who.target])
         && (when.target_labels.is_empty() || when.target_labels.iter().any(|l| who.target_labels.contains(l)))
@@ -187,6 +189,7 @@ mod tests {
             login: name.to_owned(),
             subject: String::new(),
             targets: vec!["shop".to_owned()],
+            owner: (kind != IdentityKind::Human).then(|| "platform".to_owned()),
             ..Identity::default()
         }
     }
@@ -221,6 +224,9 @@ mod tests {
             (vec![write("identities = [\"bot\"]")], true, false, true),
             (vec![write("on_behalf_of = [\"ada@*\"]")], true, true, true),
             (vec![write("on_behalf_of = [\"eve@*\"]")], false, false, true),
+            (vec![write("owners = [\"plat*\"]")], true, true, true),
+            (vec![write("owners = [\"*\"]")], true, true, true),
+            (vec![write("owners = [\"other\"]")], false, false, true),
             (vec![write("targets = [\"other\"]")], false, false, true),
             (vec![write("target_labels = [\"prod\"]")], true, true, true),
             (vec![write("target_labels = [\"test\"]")], false, false, true),

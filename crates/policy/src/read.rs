@@ -304,6 +304,7 @@ fn case(table: &Table<'_>) -> Option<Case> {
         kind: table.choice("kind", IdentityKind::parse).unwrap_or(IdentityKind::Agent),
         identity: if identity.is_empty() { "somebody".to_owned() } else { identity },
         on_behalf_of: text("on_behalf_of"),
+        owner: text("owner"),
         groups: texts("groups"),
         target,
         target_labels: texts("target_labels"),

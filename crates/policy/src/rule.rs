@@ -28,6 +28,8 @@ pub struct Conditions {
     pub identities: Vec<Pattern>,
     /// The person it acts for.
     pub on_behalf_of: Vec<Pattern>,
+    /// Who answers for it.
+    pub owners: Vec<Pattern>,
     /// A group it is in.
     pub groups: Vec<String>,
     /// The target's name.
@@ -292,6 +294,8 @@ pub struct Case {
     pub identity: String,
     /// For which person.
     pub on_behalf_of: String,
+    /// Who answers for it.
+    pub owner: String,
     /// The groups that an issuer says it is in.
     pub groups: Vec<String>,
     /// Where.

@@ -35,6 +35,37 @@ fn tables_of_decisions_come_out() {
 }
 
 #[test]
+fn rules_may_name_who_answers_for_an_agent() {
+    let rule = |name: &str, verdict: &str, effect: &str, more: &str| {
+        format!(
+            "[[rule]]\nname = \"{name}\"\nbecause = \"B.\"\nverdict = \"{verdict}\"\neffects = [\"{effect}\"]\n{more}\n"
+        )
+    };
+    let case = |effect: &str, owner: &str, verdict: &str| {
+        format!(
+            "[[test]]\nname = \"{effect} {owner}\"\nkind = \"agent\"\nowner = \"{owner}\"\neffects = [\"{effect}\"]\nverdict = \"{verdict}\"\n"
+        )
+    };
+    let rules = [
+        rule("own", "allow", "write", "owners = [\"plat*\"]"),
+        rule("owned", "allow", "grant", "owners = [\"*\"]"),
+        rule("all", "allow", "define", ""),
+        rule("not", "deny", "define", "[rule.unless]\nowners = [\"platform\"]"),
+    ];
+    let cases = [
+        case("write", "platform", "allow"),
+        case("write", "sales", "deny"),
+        case("write", "", "deny"),
+        case("grant", "sales", "allow"),
+        case("grant", "", "deny"),
+        case("define", "platform", "allow"),
+        case("define", "sales", "deny"),
+        case("define", "", "deny"),
+    ];
+    tried("owners.toml", &[rules.concat(), cases.concat()].concat());
+}
+
+#[test]
 fn every_shipped_rule_has_cases_it_decides_and_cases_beside_it() {
     let (rules, tried) = tried("agents.toml", firsthand_policy::AGENTS);
     let covered = cases::covered(&tried);

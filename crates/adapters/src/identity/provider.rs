@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use firsthand_model::identity::{Identity, IdentityKind};
+use firsthand_model::identity::{Identity, IdentityKind, Link};
 use firsthand_model::time::UnixMicros;
 use firsthand_session::port::{Challenge, IdentityError, IdentityProvider, Proof};
 
 use super::proven::Proven;
-use super::store::TokenStore;
+use super::store::{Snapshot, TokenStore};
 use super::token::{Pseudonym, State, Token};
 
 /// Identities by the tokens that Firsthand issued.
@@ -24,18 +24,35 @@ impl TokenIdentity {
         Self { store, pseudonym, proven: Proven::default() }
     }
 
-    fn identity(&self, token: &Token, now: UnixMicros) -> Result<Identity, IdentityError> {
-        holds(token, now)?;
+    fn identity(
+        &self,
+        snapshot: &Snapshot,
+        token: &Token,
+        now: UnixMicros,
+    ) -> Result<Identity, IdentityError> {
+        holds(snapshot, token, now)?;
         let chain = token.chain(&*self.pseudonym);
         let subject = chain.first().map(|link| link.id.clone()).unwrap_or_default();
+        let exchanged = token.exchanged.as_ref();
+        let end = token.expires.filter(|_| exchanged.is_some());
         Ok(Identity {
             chain,
             login: token.name.clone(),
             subject,
             targets: token.targets.clone(),
             roles: token.roles.clone(),
+            groups: exchanged.map(|exchanged| exchanged.groups.clone()).unwrap_or_default(),
+            expires: end.map(|end| UnixMicros(u64::try_from(end.as_microsecond()).unwrap_or(0))),
+            owner: token.owner.clone(),
             ..Identity::default()
         })
+    }
+
+    /// The token behind an identity of this store, where it came by exchange.
+    pub(super) fn exchanged(&self, identity: &Identity) -> Option<Arc<Token>> {
+        // Others have no end of their own here: nothing is looked up for them.
+        identity.expires?;
+        self.store.find(&token_link(identity)?.name).filter(|token| token.exchanged.is_some())
     }
 }
 
@@ -71,10 +88,12 @@ impl IdentityProvider for TokenIdentity {
                 if token.name != *login || token.scram.stored_key != challenge.stored_key {
                     return Err(IdentityError::Proof);
                 }
-                self.identity(token, now)
+                self.identity(&snapshot, token, now)
             }
             Proof::ClearText { login, secret } => match snapshot.by_name(login) {
-                Some(token) if self.proven.fits(token, secret.expose()) => self.identity(token, now),
+                Some(token) if self.proven.fits(token, secret.expose()) => {
+                    self.identity(&snapshot, token, now)
+                }
                 Some(_) => Err(IdentityError::Proof),
                 None => {
                     // The same work as for a known name, so that time tells nothing either.
@@ -97,15 +116,22 @@ impl IdentityProvider for TokenIdentity {
     }
 
     fn recheck(&self, identity: &Identity, now: UnixMicros) -> Result<(), IdentityError> {
-        let link = identity.chain.iter().rfind(|l| l.kind == IdentityKind::Token);
+        // An exchanged token is forgotten some time after its end.
+        if identity.expires.is_some_and(|end| end <= now) {
+            return Err(IdentityError::Expired);
+        }
         let snapshot = self.store.snapshot();
-        let token = link.and_then(|link| snapshot.by_id(&link.name)).ok_or(IdentityError::Unknown)?;
-        holds(token, now)
+        let token = token_link(identity).and_then(|link| snapshot.by_id(&link.name));
+        holds(&snapshot, token.ok_or(IdentityError::Unknown)?, now)
     }
 }
 
-fn holds(token: &Token, now: UnixMicros) -> Result<(), IdentityError> {
-    match token.state(now) {
+fn token_link(identity: &Identity) -> Option<&Link> {
+    identity.chain.iter().rfind(|link| link.kind == IdentityKind::Token)
+}
+
+fn holds(snapshot: &Snapshot, token: &Token, now: UnixMicros) -> Result<(), IdentityError> {
+    match snapshot.state(token, now) {
         State::Valid => Ok(()),
         State::Revoked => Err(IdentityError::Revoked),
         State::Expired => Err(IdentityError::Expired),

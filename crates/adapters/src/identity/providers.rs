@@ -6,6 +6,7 @@ use firsthand_model::identity::Identity;
 use firsthand_model::time::UnixMicros;
 use firsthand_session::port::{BoxFuture, Challenge, IdentityError, IdentityProvider, Proof};
 
+use super::issuer::fault::Fault;
 use super::issuer::ring::Issuers;
 use super::provider::TokenIdentity;
 use super::token;
@@ -22,6 +23,13 @@ impl Providers {
     #[must_use]
     pub fn new(tokens: TokenIdentity, issuers: Arc<Issuers>) -> Self {
         Self { tokens, issuers }
+    }
+
+    /// Whether the issuers that vouched for what was exchanged for this token are still there.
+    fn vouched(&self, identity: &Identity) -> Result<(), IdentityError> {
+        let Some(token) = self.tokens.exchanged(identity) else { return Ok(()) };
+        let mut issuers = token.shown().filter_map(|shown| shown.issuer.as_deref());
+        if issuers.all(|issuer| self.issuers.is_named(issuer)) { Ok(()) } else { Err(Fault::Gone.into()) }
     }
 
     /// The issuer's token in a proof, with the login name if one was given.
@@ -56,7 +64,11 @@ impl IdentityProvider for Providers {
     fn identify(&self, proof: &Proof, now: UnixMicros) -> Result<Identity, IdentityError> {
         match self.issued(proof) {
             Some((token, login)) => Ok(self.issuers.identify(token, login, now)?),
-            None => self.tokens.identify(proof, now),
+            None => {
+                let identity = self.tokens.identify(proof, now)?;
+                self.vouched(&identity)?;
+                Ok(identity)
+            }
         }
     }
 
@@ -68,7 +80,10 @@ impl IdentityProvider for Providers {
     fn recheck(&self, identity: &Identity, now: UnixMicros) -> Result<(), IdentityError> {
         match identity.issuer {
             Some(_) => self.issuers.recheck(identity, now),
-            None => self.tokens.recheck(identity, now),
+            None => {
+                self.tokens.recheck(identity, now)?;
+                self.vouched(identity)
+            }
         }
     }
 }

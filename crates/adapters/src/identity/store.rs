@@ -17,12 +17,20 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::scram::{CryptoError, Verifier, b64, new_secret};
-use super::token::{BadToken, NewToken, State, Token};
+use super::token::{BadToken, Exchanged, NAME_BYTES_MAX, NewToken, State, Token, is_name};
 
 /// The form of the file.
 const VERSION: u32 = 1;
 /// Permission bits of the group and of others: the file may have none of them.
 const OTHERS: u32 = 0o077;
+/// Exchanged tokens of one agent that hold at a time: as many as the people one agent works for at once. One that asks for more
+/// forgets those it has.
+const EXCHANGED_OF_ACTOR_MAX: usize = 64;
+/// Exchanged tokens in all: the file is written whole for each of them, some 800 bytes per token, and 32 KiB where it has as many
+/// groups and targets as it may have.
+const EXCHANGED_MAX: usize = 1024;
+/// Random bytes behind an agent's name, in the login name of an exchanged token.
+const EXCHANGED_NAME_BYTES: usize = 6;
 /// A larger file is not one of ours: some 400 bytes per token.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -68,6 +76,9 @@ pub enum StoreError {
     /// It was revoked before.
     #[error("token `{0}` is revoked already")]
     RevokedBefore(String),
+    /// As many exchanged ones are there as there may be: of this agent (`true`), or in all.
+    #[error("{}", too_many(*.0))]
+    TooMany(bool),
     /// It cannot be made as asked.
     #[error(transparent)]
     Bad(#[from] BadToken),
@@ -131,6 +142,13 @@ impl Snapshot {
 
     pub(super) fn by_name(&self, name: &str) -> Option<&Arc<Token>> {
         self.by_name.get(name)
+    }
+
+    /// Whether a token may be used at `now`: one that came by exchange no longer than what was shown for it.
+    pub(super) fn state(&self, token: &Token, now: UnixMicros) -> State {
+        let parents = token.shown().filter(|shown| shown.issuer.is_none());
+        let parents = parents.map(|shown| self.by_id(&shown.token).map_or(State::Revoked, |t| t.state(now)));
+        std::iter::once(token.state(now)).chain(parents).find(|s| *s != State::Valid).unwrap_or(State::Valid)
     }
 
     pub(super) fn made_up(&self, name: &str) -> Verifier {
@@ -220,6 +238,18 @@ impl TokenStore {
         self.snapshot.load().tokens.clone()
     }
 
+    /// The token of this id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Arc<Token>> {
+        self.snapshot.load().by_id(id).cloned()
+    }
+
+    /// Whether a token may be used at `now`: one that came by exchange no longer than what was shown for it.
+    #[must_use]
+    pub fn state(&self, token: &Token, now: UnixMicros) -> State {
+        self.snapshot.load().state(token, now)
+    }
+
     pub(super) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.snapshot.load()
     }
@@ -229,6 +259,48 @@ impl TokenStore {
     /// # Errors
     /// [`StoreError::Bad`], [`StoreError::Taken`], [`StoreError::Crypto`].
     pub fn prepare(&self, new: &NewToken, by: &str, now: UnixMicros) -> Result<Created, StoreError> {
+        self.made(new, None, by, now)
+    }
+
+    /// Makes a token by exchange without storing it. Its login name is made here: that of who acts, and something random.
+    ///
+    /// # Errors
+    /// As [`TokenStore::prepare`]; [`StoreError::TooMany`].
+    pub fn prepare_exchanged(
+        &self,
+        new: &NewToken,
+        exchanged: Exchanged,
+        by: &str,
+        now: UnixMicros,
+    ) -> Result<Created, StoreError> {
+        self.check_room(new, &exchanged, now)?;
+        let mut random = [0u8; EXCHANGED_NAME_BYTES];
+        rand::fill(&mut random).map_err(|_| CryptoError)?;
+        let new = NewToken { name: login_of(&exchanged.actor, &random), ..new.clone() };
+        self.made(&new, Some(exchanged), by, now)
+    }
+
+    fn check_room(&self, new: &NewToken, exchanged: &Exchanged, now: UnixMicros) -> Result<(), StoreError> {
+        let snapshot = self.snapshot.load();
+        let held = snapshot.tokens.iter().filter(|t| t.exchanged.is_some() && t.state(now) == State::Valid);
+        let (mut all, mut own) = (0, 0);
+        for token in held {
+            all += 1;
+            own += usize::from(token.kind == new.kind && token.names() == exchanged.actor);
+        }
+        match (own >= EXCHANGED_OF_ACTOR_MAX, all >= EXCHANGED_MAX) {
+            (false, false) => Ok(()),
+            (own, _) => Err(StoreError::TooMany(own)),
+        }
+    }
+
+    fn made(
+        &self,
+        new: &NewToken,
+        exchanged: Option<Exchanged>,
+        by: &str,
+        now: UnixMicros,
+    ) -> Result<Created, StoreError> {
         new.check()?;
         let created = timestamp(now);
         let expires = new.expires(created)?;
@@ -241,6 +313,8 @@ impl TokenStore {
             name: new.name.clone(),
             kind: new.kind,
             on_behalf_of: new.on_behalf_of.clone(),
+            owner: new.owner.clone(),
+            exchanged,
             targets: new.targets.clone(),
             roles: new.roles.clone(),
             created,
@@ -253,7 +327,7 @@ impl TokenStore {
         Ok(Created { token, secret })
     }
 
-    /// Stores a prepared token; it can be used once this returns.
+    /// Stores a prepared token; it can be used once this returns. Exchanged ones that have ended are forgotten meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Taken`] when another took the name since, [`StoreError::Io`].
@@ -263,6 +337,7 @@ impl TokenStore {
             if content.tokens.iter().any(|t| t.name == token.name && t.state(now) == State::Valid) {
                 return Err(StoreError::Taken(token.name.clone()));
             }
+            content.tokens.retain(|t| t.exchanged.is_none() || t.state(now) == State::Valid);
             content.tokens.push(Token::clone(token));
             Ok(())
         })
@@ -340,6 +415,21 @@ impl TokenStore {
     }
 }
 
+fn too_many(of_actor: bool) -> String {
+    let (whose, most) =
+        if of_actor { ("of one agent", EXCHANGED_OF_ACTOR_MAX) } else { ("in all", EXCHANGED_MAX) };
+    format!("no more than {most} exchanged tokens {whose} hold at a time")
+}
+
+/// A login name for an exchanged token. Rules look at login names, too: so it begins with the actor's name or with nothing of it, and
+/// a name that no login name can be (as issuers' have, with their prefix) is not made into one that might be another's.
+fn login_of(actor: &str, random: &[u8]) -> String {
+    let room = NAME_BYTES_MAX - 1 - 2 * random.len();
+    let told = if is_name(actor) { actor.get(..room).unwrap_or(actor) } else { "exchanged" };
+    let random = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("{told}.{random}")
+}
+
 fn timestamp(at: UnixMicros) -> Timestamp {
     // Milliseconds are plenty for people, and make equal what is written and what is read.
     let millis = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
@@ -408,7 +498,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::token::TokenKind;
+    use super::super::token::{Consent, Shown, TokenKind};
     use super::*;
 
     const NOW: UnixMicros = UnixMicros(1_795_000_000_000_000);
@@ -473,6 +563,77 @@ mod tests {
         let later = UnixMicros(NOW.0 + 61_000_000);
         assert_eq!(second.token.state(later), State::Expired);
         store.prepare(&new("bot"), "root", later).unwrap();
+    }
+
+    fn exchanged(actor: &str, parents: [&str; 2]) -> Exchanged {
+        let [subject, own] = parents
+            .map(|id| Shown { token: id.to_owned(), issuer: id.is_empty().then(|| "corp".to_owned()) });
+        let consent = Consent::Configuration;
+        Exchanged { actor: actor.to_owned(), actor_by: own, subject_by: subject, consent, groups: Vec::new() }
+    }
+
+    #[test]
+    fn an_exchanged_token_holds_as_long_as_what_was_shown_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(dir.path()).unwrap();
+        let (person, bot) = (create(&store, "ada"), create(&store, "bot"));
+        let make = |parents| {
+            let made = store.prepare_exchanged(&new(""), exchanged("bot", parents), "bot", NOW).unwrap();
+            store.add(&made.token).unwrap();
+            made.token
+        };
+        let by_both = make([&person.token.id, &bot.token.id]);
+        let by_issuers = make(["", ""]);
+        let by_nothing = make(["tok-0000000000000000", &bot.token.id]);
+        assert!(by_both.name.starts_with("bot.") && by_both.name != by_issuers.name, "{}", by_both.name);
+        let states = || [&by_both, &by_issuers, &by_nothing].map(|token| store.state(token, NOW));
+        assert_eq!(states(), [State::Valid, State::Valid, State::Revoked]);
+        store.revoke(&person.token.id, NOW).unwrap();
+        assert_eq!(states(), [State::Revoked, State::Valid, State::Revoked]);
+        let again = TokenStore::open(dir.path()).unwrap();
+        assert_eq!(again.list(), store.list());
+        assert_eq!(again.state(&by_both, NOW), State::Revoked);
+    }
+
+    #[test]
+    fn so_many_exchanged_tokens_of_an_agent_hold_at_a_time_and_ended_ones_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(dir.path()).unwrap();
+        let ask = |actor: &str, now| {
+            let made = store.prepare_exchanged(&new(""), exchanged(actor, ["", ""]), actor, now)?;
+            store.add(&made.token)
+        };
+        for _ in 0..EXCHANGED_OF_ACTOR_MAX {
+            ask("bot", NOW).unwrap();
+        }
+        assert!(matches!(ask("bot", NOW), Err(StoreError::TooMany(true))));
+        ask("other", NOW).unwrap();
+        create(&store, "bot");
+        let later = UnixMicros(NOW.0 + 61_000_000);
+        ask("bot", later).unwrap();
+        let left: Vec<_> =
+            store.list().iter().map(|t| (t.names().to_owned(), t.exchanged.is_some())).collect();
+        assert_eq!(
+            left,
+            [("bot".to_owned(), false), ("bot".to_owned(), true)],
+            "what an operator made stays"
+        );
+    }
+
+    #[test]
+    fn login_names_of_exchanged_tokens_are_fit_for_one() {
+        let long = "n".repeat(NAME_BYTES_MAX);
+        for (actor, begins) in [
+            ("night-agent", "night-agent."),
+            ("corp/system:serviceaccount:a:b", "exchanged."),
+            ("-/root", "exchanged."),
+            ("\u{e4}\u{20ac}", "exchanged."),
+            (&*long, "nnnn"),
+        ] {
+            let login = login_of(actor, &[1, 2, 3, 4, 5, 255]);
+            assert!(is_name(&login) && login.starts_with(begins), "{login}");
+            assert!(login.ends_with(".0102030405ff"), "{login}");
+        }
     }
 
     #[test]

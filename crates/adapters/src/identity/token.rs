@@ -13,6 +13,8 @@ use super::scram::Verifier;
 pub const NAME_BYTES_MAX: usize = 63;
 /// Longest name of a person or service that a token acts for.
 const WHO_BYTES_MAX: usize = 256;
+/// Longest name of an owner.
+const OWNER_BYTES_MAX: usize = 256;
 /// Targets in one token.
 const TARGETS_MAX: usize = 256;
 
@@ -56,6 +58,55 @@ impl FromStr for TokenKind {
     }
 }
 
+/// A token that was shown for another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shown {
+    /// Its name, as in an identity chain: the id of one of Firsthand's, `ISSUER/JTI` of an issuer's.
+    pub token: String,
+    /// The issuer that vouched for it; absent: Firsthand's own store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+}
+
+/// Why somebody may act for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// The person's token says so (RFC 8693 4.4).
+    MayAct,
+    /// The gateway's configuration says so.
+    Configuration,
+}
+
+impl Consent {
+    /// The word used in the record.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::MayAct => "may_act",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
+/// How a token came by exchange (RFC 8693): of the token of a person and that of who acts for them, which both were proved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchanged {
+    /// The name of who acts; the token has a login name of its own.
+    pub actor: String,
+    /// What the actor showed.
+    pub actor_by: Shown,
+    /// What the person showed.
+    pub subject_by: Shown,
+    /// Why the one may act for the other.
+    pub consent: Consent,
+    /// The person's groups, as their issuer said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+}
+
 /// A token, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +120,12 @@ pub struct Token {
     /// The person it acts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
+    /// The team or person that answers for whom it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// How it came by exchange; absent: an administrator made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanged: Option<Exchanged>,
     /// The targets it may reach.
     pub targets: Vec<String>,
     /// What it lets its holder do at the gateway itself.
@@ -112,7 +169,18 @@ impl State {
 }
 
 impl Token {
-    /// Whether it may be used at `now`.
+    /// Whom it names: of an exchanged one, who acts by it.
+    #[must_use]
+    pub fn names(&self) -> &str {
+        self.exchanged.as_ref().map_or(&self.name, |exchanged| &exchanged.actor)
+    }
+
+    /// What was shown for it, where it came by exchange. With either of these it ends, too.
+    pub fn shown(&self) -> impl Iterator<Item = &Shown> {
+        self.exchanged.iter().flat_map(|exchanged| [&exchanged.subject_by, &exchanged.actor_by])
+    }
+
+    /// Whether it may be used at `now`, as far as it says itself.
     #[must_use]
     pub fn state(&self, now: UnixMicros) -> State {
         let now = i64::try_from(now.0).unwrap_or(i64::MAX);
@@ -125,16 +193,18 @@ impl Token {
         }
     }
 
-    /// The identity chain it establishes: the person it acts for (bound), whom it names, and itself (verified).
+    /// The identity chain it establishes: the person it acts for (verified where their own token was shown for it, else bound),
+    /// whom it names, and itself (verified).
     #[must_use]
     pub fn chain(&self, pseudonym: &Pseudonym) -> Vec<Link> {
         let link =
             |kind, name: &str, trust| Link { kind, id: pseudonym(kind, name), name: name.to_owned(), trust };
-        let person = self.on_behalf_of.as_ref().map(|who| link(IdentityKind::Human, who, Trust::Bound));
+        let known = if self.exchanged.is_some() { Trust::Verified } else { Trust::Bound };
+        let person = self.on_behalf_of.as_ref().map(|who| link(IdentityKind::Human, who, known));
         person
             .into_iter()
             .chain([
-                link(self.kind.identity(), &self.name, Trust::Verified),
+                link(self.kind.identity(), self.names(), Trust::Verified),
                 link(IdentityKind::Token, &self.id, Trust::Verified),
             ])
             .collect()
@@ -151,6 +221,9 @@ pub struct NewToken {
     pub kind: TokenKind,
     /// The person it acts for.
     pub on_behalf_of: Option<String>,
+    /// The team or person that answers for whom it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The targets it may reach.
     pub targets: Vec<String>,
     /// What it lets its holder do at the gateway itself.
@@ -193,6 +266,9 @@ pub enum BadToken {
     /// The person's name is not fit.
     #[error("the name of who it acts for must have 1 to 256 bytes and no control characters")]
     OnBehalfOf,
+    /// The owner's name is not fit.
+    #[error("the name of an owner must have 1 to {OWNER_BYTES_MAX} bytes and no control characters")]
+    Owner,
     /// No target.
     #[error("a token without a role must name at least one target")]
     NoTarget,
@@ -216,8 +292,16 @@ impl NewToken {
     /// One that names somebody and opens nothing yet.
     #[must_use]
     pub fn new(name: &str, kind: TokenKind) -> Self {
-        let (on_behalf_of, targets, roles, ttl_seconds) = (None, Vec::new(), Vec::new(), None);
-        Self { name: name.to_owned(), kind, on_behalf_of, targets, roles, ttl_seconds }
+        let (targets, roles) = (Vec::new(), Vec::new());
+        Self {
+            name: name.to_owned(),
+            kind,
+            on_behalf_of: None,
+            owner: None,
+            targets,
+            roles,
+            ttl_seconds: None,
+        }
     }
 
     /// Checks what does not need the store.
@@ -228,10 +312,15 @@ impl NewToken {
         if !is_name(&self.name) {
             return Err(BadToken::Name(self.name.chars().take(NAME_BYTES_MAX).collect()));
         }
-        if self.on_behalf_of.as_ref().is_some_and(|who| {
-            who.is_empty() || who.len() > WHO_BYTES_MAX || who.chars().any(char::is_control)
-        }) {
+        let unfit = |name: &Option<String>, most: usize| {
+            let name = name.as_ref();
+            name.is_some_and(|n| n.is_empty() || n.len() > most || n.chars().any(char::is_control))
+        };
+        if unfit(&self.on_behalf_of, WHO_BYTES_MAX) {
             return Err(BadToken::OnBehalfOf);
+        }
+        if unfit(&self.owner, OWNER_BYTES_MAX) {
+            return Err(BadToken::Owner);
         }
         match self.targets.len() {
             0 if self.roles.is_empty() => Err(BadToken::NoTarget),

@@ -348,19 +348,26 @@ pub const KINDS: &[Kind] = &[
         "identity.token_differs",
         "When a gateway started or read its configuration again, a token in the file was not as the record says.",
         &[BY, facts(parts::DIFFERS)],
-        &[BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::DIFFERS)],
+        &[BY_NAME, CUT, detail(parts::EXCHANGED_DETAIL), long_facts(parts::DIFFERS)],
+    ),
+    apart(
+        "identity.token_exchanged",
+        "An agent or service got a token for a person: both had shown tokens of their own. `chain` is the person, who acts for them, and \
+         the token that it showed.",
+        &[BY, CHAIN, facts(parts::EXCHANGED), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::EXCHANGED_DETAIL), long_facts(parts::EXCHANGED), NAMES_BY],
     ),
     apart(
         "identity.token_failed",
         "What an entry before it says of this token was not done, or not for long: its file could not be written.",
-        &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
-        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
+        &[BY, CHAIN, facts(parts::ANY_TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::EXCHANGED_DETAIL), long_facts(parts::ANY_TOKEN), NAMES_BY],
     ),
     apart(
         "identity.token_revoked",
         "A token was revoked.",
-        &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
-        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
+        &[BY, CHAIN, facts(parts::ANY_TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::EXCHANGED_DETAIL), long_facts(parts::ANY_TOKEN), NAMES_BY],
     ),
     log("log.clock", "The wall clock jumped.", &[of_log(parts::CLOCK), FACTS_CUT]),
     apart(
@@ -432,7 +439,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "ends",
                 Time,
-                "When the token ends that an issuer vouches for: nothing is allowed after that.",
+                "When the token ends that an issuer vouches for, or that came by exchange: nothing is allowed after that.",
             ),
             field("issuer", Text, "The issuer of the token; absent: Firsthand itself."),
             METHOD,
@@ -447,6 +454,11 @@ pub const KINDS: &[Kind] = &[
             field("groups", Texts, "The groups that the issuer says it is in, each as `ISSUER/GROUP`."),
             LOGIN,
             LINK_NAMES,
+            field(
+                "owner",
+                Text,
+                "The team or person that answers for the agent or service; absent: none was given with its token.",
+            ),
             PASSED_ON,
         ],
     },

@@ -100,6 +100,9 @@ fn opened(e: &SessionOpened, out: &mut Vec<u8>) {
     }
     o.string("login", short(&e.facts.identity.login));
     names(&mut o, &e.facts.identity.chain);
+    if let Some(owner) = &e.facts.identity.owner {
+        o.string("owner", short(owner));
+    }
     section(&mut o, "parameters", &e.parameters);
     o.close();
 }

@@ -455,8 +455,13 @@ pub(crate) fn all() -> Vec<(String, Event)> {
 }
 
 /// Kinds whose samples came later, and one that has none.
-const OF_LATER: [&str; 4] =
-    ["log.oversize", "admin.target_asked", "admin.approval_differs", "identity.token_differs"];
+const OF_LATER: [&str; 5] = [
+    "log.oversize",
+    "admin.target_asked",
+    "admin.approval_differs",
+    "identity.token_differs",
+    "identity.token_exchanged",
+];
 
 /// Later samples stand at the end: the position of each is in its file.
 fn later(all: &mut Vec<(String, Event)>) {
@@ -505,6 +510,63 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.push(("session.opened-issued".to_owned(), Event::SessionOpened(Box::new(issued()))));
     all.extend(approvals().map(|(name, event)| (name.to_owned(), event)));
     all.push(("admin.approval_differs".to_owned(), administered("admin.approval_differs")));
+    for kind in [
+        "identity.token_exchanged",
+        "identity.token_failed",
+        "identity.token_revoked",
+        "identity.token_differs",
+    ] {
+        let name = if kind.ends_with("exchanged") { kind.to_owned() } else { format!("{kind}-exchanged") };
+        all.push((name, exchanged(kind)));
+    }
+    all.push(("identity.token_created-owned".to_owned(), owned()));
+    all.push(("session.opened-exchanged".to_owned(), Event::SessionOpened(Box::new(for_a_person()))));
+}
+
+const EXCHANGED: &str = concat!(
+    r#"{"actor_issuer":"mesh","actor_tok":"t-0a0a0a0a0a0a0a0a","consent":"may_act","expires":"2026-12-23T18:00:00Z","#,
+    r#""for":"a-77aa0c1d2e3f4051","kind":"agent","owner":"o-5c6d7e8f90a1b2c3","person":"h-1f0a6c2b9d3e4f50","#,
+    r#""subject_issuer":"corp","subject_tok":"t-0b0b0b0b0b0b0b0b","targets":["orders"],"tok":"t-0123456789abcdef"}"#
+);
+const EXCHANGED_DETAIL: &str = concat!(
+    r#"{"actor":"triage-bot","actor_token":"mesh/j-1","id":"tok-acc4be3429fb4ef4","login":"triage-bot.3f09c2d1a4b5","#,
+    r#""on_behalf_of":"ada@example.com","owner":"platform","subject_token":"corp/j-7"}"#
+);
+
+/// Of a token that came by exchange.
+fn exchanged(kind: &'static str) -> Event {
+    let Event::Administered(mut event) = administered("identity.token_created") else {
+        return administered("identity.token_created");
+    };
+    event.kind = kind;
+    event.payload = json(EXCHANGED_DETAIL);
+    if kind == "identity.token_differs" {
+        event.leaf = json(r#"{"found":"changed","tok":"t-0123456789abcdef"}"#);
+    } else {
+        event.by = over_the_api();
+        event.leaf = json(EXCHANGED);
+    }
+    Event::Administered(event)
+}
+
+/// A token with an owner.
+fn owned() -> Event {
+    let Event::Administered(mut event) = administered("identity.token_created") else {
+        return administered("identity.token_created");
+    };
+    event.leaf = json(&TOKEN.replace(r#""person""#, r#""owner":"o-5c6d7e8f90a1b2c3","person""#));
+    event.payload = json(&TOKEN_DETAIL.replace('}', r#","owner":"platform"}"#));
+    Event::Administered(event)
+}
+
+/// Opened with a token that came by exchange.
+fn for_a_person() -> SessionOpened {
+    let exchanged = Identity {
+        expires: Some(firsthand_model::time::UnixMicros(1_795_000_000_000_000)),
+        owner: Some("platform".to_owned()),
+        ..identity()
+    };
+    opened(Arc::new(SessionFacts { identity: Arc::new(exchanged), ..facts() }), vec![])
 }
 
 /// Who asks over the API.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{Api, Asked, Caller, READING_BYTES_MAX};
 use crate::assemble::Gateway;
-use crate::cli::token::{describe, handed, targets};
+use crate::cli::token::{described, handed, targets};
 use crate::failure::Failure;
 use crate::place::{Asking, reading_leaf};
 use crate::reading::what;
@@ -56,7 +56,7 @@ pub(super) async fn create_token(
 }
 
 pub(super) async fn list_tokens(State(api): Of, Extension(caller): Extension<Caller>) -> Answered {
-    let tokens: Vec<Value> = api.gateway.desk.tokens.list().iter().map(|token| describe(token)).collect();
+    let tokens = described(&api.gateway.desk.tokens);
     note_listing(&api, &caller, "token list", json!({ "tokens": tokens.len() })).await?;
     Ok(Json(json!({ "tokens": tokens })))
 }

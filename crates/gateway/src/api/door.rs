@@ -26,7 +26,7 @@ const DERIVING_MAX: usize = 1;
 /// Requests that wait for that; the time of each is short, so more would be a flood.
 const WAITING_MAX: usize = 128;
 /// Longest secret looked at; ours have 46 bytes.
-const SECRET_BYTES_MAX: usize = 256;
+pub(super) const SECRET_BYTES_MAX: usize = 256;
 
 /// Bounds what strangers can make the gateway compute.
 pub(crate) struct Door {
@@ -44,7 +44,7 @@ impl Default for Door {
 /// The connection that a request came over.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    client: ClientFacts,
+    pub(super) client: ClientFacts,
     loopback: bool,
 }
 
@@ -56,7 +56,7 @@ impl Connection {
     }
 
     /// Whether a secret may be sent over it.
-    fn may_carry_secrets(&self) -> bool {
+    pub(super) fn may_carry_secrets(&self) -> bool {
         self.loopback || self.client.tls.is_some()
     }
 }
@@ -160,7 +160,7 @@ fn wanted(shown: &Shown) -> Wanted {
 }
 
 /// Who the token names. A secret that was not found right before is looked at on a thread of its own, a few at a time.
-async fn identified(
+pub(super) async fn identified(
     api: &Arc<Api>,
     proof: Proof,
     login: String,

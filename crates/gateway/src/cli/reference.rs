@@ -27,6 +27,7 @@ fn api() -> String {
     for route in ROUTES {
         let needs = match route.needs {
             Needs::Local => "the admin socket".to_owned(),
+            Needs::Shown => "the tokens in it".to_owned(),
             Needs::Role(role) => role.word().to_owned(),
             Needs::OneOf(roles) => roles.iter().map(|role| role.word()).collect::<Vec<_>>().join(", "),
         };

@@ -1,16 +1,18 @@
-//! `firsthand token`: make, list, revoke.
+//! `firsthand token`: make, list, show, revoke.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use firsthand_adapters::clock::wall;
-use firsthand_adapters::identity::store::TokenStore;
-use firsthand_adapters::identity::token::{NewToken, Token, TokenKind};
+use firsthand_adapters::identity::store::{StoreError, TokenStore};
+use firsthand_adapters::identity::token::{NewToken, State, Token, TokenKind};
 use firsthand_model::identity::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::exchange::ExchangeArgs;
 use super::output::{Output, columns};
+use super::{Elsewhere, exchange};
 use crate::config::{self, Config};
 use crate::desk::{Desk, kind_word, store_failure};
 use crate::failure::{Exit, Failure};
@@ -26,6 +28,13 @@ pub(crate) enum TokenCommand {
     Create(CreateArgs),
     /// List the tokens
     List,
+    /// Show one token, and how it came by exchange if it did
+    Show {
+        /// Its login name, or its id
+        name: String,
+    },
+    /// Get a short token for an agent that acts for a person, by the tokens of both (docs/identity.md)
+    Exchange(ExchangeArgs),
     /// End a token: no session opens with it, and commands of open ones are refused
     Revoke {
         /// Its login name, or its id
@@ -44,6 +53,9 @@ pub(crate) struct CreateArgs {
     /// The person it acts for
     #[arg(long, value_name = "WHO")]
     on_behalf_of: Option<String>,
+    /// The team or person that answers for it; recommended for agents and services
+    #[arg(long, value_name = "TEAM-OR-PERSON")]
+    owner: Option<String>,
     /// A target it may reach; repeat for more [default: the only one; none with --role]
     #[arg(long = "target", value_name = "T")]
     targets: Vec<String>,
@@ -75,11 +87,19 @@ pub(crate) struct Handed {
 }
 
 /// Runs the command.
-pub(crate) fn run(command: TokenCommand, at: &At, out: &Output) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    command: TokenCommand,
+    elsewhere: &Elsewhere,
+    at: impl FnOnce() -> Result<At, Failure>,
+    out: &Output,
+) -> Result<Exit, Failure> {
     match command {
-        TokenCommand::Create(args) => create(args, at, out),
-        TokenCommand::List => list(at, out),
-        TokenCommand::Revoke { name } => revoke(&name, at, out),
+        TokenCommand::Create(args) => create(args, &at()?, out),
+        TokenCommand::List => list(&at()?, out),
+        TokenCommand::Show { name } => show(&name, &at()?, out),
+        TokenCommand::Revoke { name } => revoke(&name, &at()?, out),
+        // It shows the tokens that it is given, and none of its own.
+        TokenCommand::Exchange(args) => exchange::run(&args, elsewhere, out),
     }
 }
 
@@ -88,6 +108,7 @@ fn create(args: CreateArgs, at: &At, out: &Output) -> Result<Exit, Failure> {
         name: args.name,
         kind: args.kind,
         on_behalf_of: args.on_behalf_of,
+        owner: args.owner,
         targets: args.targets,
         roles: args.roles,
         ttl_seconds: args.ttl.map(|ttl| ttl.as_secs().max(1)),
@@ -117,7 +138,7 @@ fn create(args: CreateArgs, at: &At, out: &Output) -> Result<Exit, Failure> {
 
 /// Takes out connection strings that lead to the machine where they are printed, and not to the gateway's. Says what
 /// stands in the place of one.
-fn handed_elsewhere(handed: &mut Handed, near: bool) -> String {
+pub(crate) fn handed_elsewhere(handed: &mut Handed, near: bool) -> String {
     let mut only_there = None;
     for (_, string) in &mut handed.targets {
         if let Some(place) = string.as_deref().and_then(place_on_its_own_machine).filter(|_| !near) {
@@ -214,7 +235,7 @@ pub(crate) fn targets(
     }
 }
 
-fn show_created(handed: &Handed, without: &str, out: &Output) {
+pub(crate) fn show_created(handed: &Handed, without: &str, out: &Output) {
     let strings = &handed.targets;
     let value = json!({
         "id": handed.id, "name": handed.name, "secret": handed.secret, "expires": handed.expires,
@@ -240,12 +261,12 @@ fn show_created(handed: &Handed, without: &str, out: &Output) {
     }
 }
 
-fn list(at: &At, out: &Output) -> Result<Exit, Failure> {
+/// All tokens, as lists show them.
+fn all(at: &At) -> Result<Vec<Value>, Failure> {
     let tokens: Vec<Value> = match at {
         At::Here(place) => {
             place.must_exist()?;
-            let tokens = TokenStore::open(&place.data_dir).map_err(store_failure)?.list();
-            tokens.iter().map(|token| describe(token)).collect()
+            described(&TokenStore::open(&place.data_dir).map_err(store_failure)?)
         }
         At::There(remote) => {
             let mut answer = remote.asked("GET", "/v1/tokens", &Value::Null)?;
@@ -253,6 +274,11 @@ fn list(at: &At, out: &Output) -> Result<Exit, Failure> {
             serde_json::from_value(tokens.unwrap_or_default()).map_err(|_| crate::remote::strange())?
         }
     };
+    Ok(tokens)
+}
+
+fn list(at: &At, out: &Output) -> Result<Exit, Failure> {
+    let tokens = all(at)?;
     if out.is_json() {
         for token in &tokens {
             out.text(&clean::json(&token.to_string()));
@@ -260,7 +286,10 @@ fn list(at: &At, out: &Output) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let lines: Vec<Vec<String>> = tokens.iter().map(cells).collect();
-    out.text(&columns(&["NAME", "KIND", "FOR", "ROLE", "TARGETS", "STATE", "EXPIRES", "ID"], &lines));
+    out.text(&columns(
+        &["NAME", "KIND", "OWNER", "FOR", "ROLE", "TARGETS", "STATE", "EXPIRES", "ID"],
+        &lines,
+    ));
     Ok(Exit::Done)
 }
 
@@ -274,16 +303,49 @@ fn cells(token: &Value) -> Vec<String> {
         }
         _ => "-".to_owned(),
     };
-    ["name", "kind", "on_behalf_of", "roles", "targets", "state", "expires", "id"].map(text).to_vec()
+    ["name", "kind", "owner", "on_behalf_of", "roles", "targets", "state", "expires", "id"].map(text).to_vec()
+}
+
+/// Shows one token: the valid one of that name, else the newest, or the one of that id.
+fn show(name: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
+    let tokens = all(at)?;
+    let is = |token: &&Value, key: &str| token.get(key).and_then(Value::as_str) == Some(name);
+    let of_name = |token: &&Value| is(token, "name");
+    let valid = tokens.iter().filter(of_name).rfind(|t| t.get("state").is_some_and(|s| s == "valid"));
+    let found = tokens.iter().find(|t| is(t, "id")).or(valid).or_else(|| tokens.iter().rfind(of_name));
+    let Some(token) = found else { return Err(store_failure(StoreError::NotFound(name.to_owned()))) };
+    out.show(token, || {
+        let pairs = token.as_object().into_iter().flatten().filter_map(|(key, value)| {
+            let shown = match value {
+                Value::Null => return None,
+                Value::String(text) => text.clone(),
+                Value::Array(list) if list.is_empty() => return None,
+                Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+                other => other.to_string(),
+            };
+            Some(format!("{:<13} {}", key.replace('_', " "), clean::line(&shown)))
+        });
+        pairs.collect::<Vec<_>>().join("\n")
+    });
+    Ok(Exit::Done)
+}
+
+/// The tokens of a store as lists show them.
+pub(crate) fn described(store: &TokenStore) -> Vec<Value> {
+    store.list().iter().map(|token| describe(token, store.state(token, wall()))).collect()
 }
 
 /// A token as lists show it.
-pub(crate) fn describe(token: &Token) -> Value {
+fn describe(token: &Token, state: State) -> Value {
+    let exchanged = token.exchanged.as_ref();
     json!({
+        "actor": exchanged.map(|e| &e.actor), "actor_token": exchanged.map(|e| &e.actor_by.token),
+        "subject_token": exchanged.map(|e| &e.subject_by.token),
+        "consent": exchanged.map(|e| e.consent.word()), "owner": token.owner,
         "id": token.id, "name": token.name, "kind": kind_word(token.kind),
         "on_behalf_of": token.on_behalf_of, "targets": token.targets,
         "roles": token.roles.iter().map(|role| role.word()).collect::<Vec<_>>(),
-        "state": token.state(wall()).word(), "created": token.created.to_string(),
+        "state": state.word(), "created": token.created.to_string(),
         "created_by": token.created_by, "expires": token.expires.map(|t| t.to_string()),
         "revoked": token.revoked.map(|t| t.to_string()),
     })

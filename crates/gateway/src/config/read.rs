@@ -16,7 +16,7 @@ use super::issuer::read_issuers;
 use super::keys::protocol_names;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
-use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, state};
+use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, exchange, state};
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
 const SESSIONS_MAX: u64 = 250_000;
@@ -89,6 +89,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         limits,
         targets,
         issuers,
+        exchange: exchange::read(top),
         policy,
         shared_state: state::read(top, folder),
         hash: sha256_hex(text.as_bytes()),

@@ -81,7 +81,7 @@ fn mistakes() -> [(String, &'static str); 12] {
         (
             with("[listen]", "[listn]"),
             "error: f.toml:3:2: listn: unknown key\n\
-             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `policy`, `state`",
+             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`",
         ),
         (
             with("127.0.0.1:6432", "0.0.0.0:6432"),
@@ -202,6 +202,31 @@ fn the_examples_of_issuers_in_the_documentation_are_read() {
         "there is no listen.tls here"
     );
     assert_eq!(warned.iter().filter(|w| w.contains("stand beside those of tokens")).count(), 1, "{warned:?}");
+}
+
+#[test]
+fn who_may_act_for_whom_is_named_on_both_sides() {
+    let parsed = |more: &str| Config::parse(Path::new("f.toml"), &format!("{GOOD}[[exchange]]\n{more}\n"));
+    let rules =
+        parsed("agents = [\"bot\"]\nfor = [\"corp/*\"]\ngroups = [\"corp/oncall\"]").unwrap().exchange;
+    assert_eq!(rules.len(), 1);
+    assert_eq!(
+        (&rules[0].agents[0], &rules[0].people[0], &rules[0].groups[0]),
+        (&"bot".to_owned(), &"corp/*".to_owned(), &"corp/oncall".to_owned())
+    );
+    for (more, want) in [
+        ("for = [\"ada\"]", "agents: is missing"),
+        ("agents = []\nfor = [\"ada\"]", "agents: names nobody"),
+        ("agents = [\"\"]\nfor = [\"ada\"]", "agents: names nobody"),
+        ("agents = [\"bot\"]", "it names no people"),
+        ("agents = [\"bot\"]\nfor = []", "for: names nobody"),
+        ("agents = [\"bot\"]\ngroups = []", "groups: names nobody"),
+        ("agents = [\"bot\"]\nfor = [\"ada\"]\npeople = [\"eve\"]", "unknown key"),
+    ] {
+        let problems = parsed(more).map(|_| ()).unwrap_err();
+        let told: Vec<_> = problems.iter().map(|p| format!("{}: {}", p.key, p.what)).collect();
+        assert!(told.iter().any(|t| t.contains(want)), "{more}: {told:?}");
+    }
 }
 
 #[test]

@@ -142,6 +142,14 @@ impl Host {
     }
 }
 
+/// What goes with a request.
+pub(super) enum Sent<'a> {
+    /// JSON, and the token of who asks.
+    Json { token: &'a Secret, body: &'a Value },
+    /// A form, in which all tokens are that count.
+    Form(&'a Secret),
+}
+
 /// A request that was answered; the rest of the answer comes.
 pub(super) struct Exchange {
     pub(super) status: u16,
@@ -155,19 +163,12 @@ type Ahead = (Result<Bytes, Gone>, OwnedSemaphorePermit);
 
 impl Exchange {
     /// Sends a request and waits for the head of its answer.
-    pub(super) fn begin(
-        host: &Host,
-        token: &Secret,
-        method: &str,
-        path: &str,
-        body: &Value,
-    ) -> Result<Self, Gone> {
+    pub(super) fn begin(host: &Host, method: &str, path: &str, sent: &Sent<'_>) -> Result<Self, Gone> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| Gone::Unreachable(e.to_string()))?;
-        let request =
-            request(host, token, method, path, body).map_err(|e| Gone::Unreachable(e.to_string()))?;
+        let request = request(host, method, path, sent).map_err(|e| Gone::Unreachable(e.to_string()))?;
         let response = runtime.block_on(send(host, request))?;
         let status = response.0.status().as_u16();
         let (ahead, pieces) = mpsc::unbounded_channel();
@@ -209,23 +210,26 @@ impl Drop for Exchange {
 
 fn request(
     host: &Host,
-    token: &Secret,
     method: &str,
     path: &str,
-    body: &Value,
+    sent: &Sent<'_>,
 ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
-    let mut bearer = HeaderValue::from_str(&bearer)?;
-    bearer.set_sensitive(true);
-    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-    Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, host.authority())
-        .header(AUTHORIZATION, bearer)
-        .header(CONTENT_TYPE, "application/json")
-        .header(CONNECTION, "close")
-        .body(Full::new(body))
+    let request = Request::builder().method(method).uri(path).header(HOST, host.authority());
+    let request = request.header(CONNECTION, "close");
+    match sent {
+        Sent::Json { token, body } => {
+            let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
+            let mut bearer = HeaderValue::from_str(&bearer)?;
+            bearer.set_sensitive(true);
+            let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+            let request = request.header(AUTHORIZATION, bearer);
+            request.header(CONTENT_TYPE, "application/json").body(Full::new(body))
+        }
+        Sent::Form(form) => {
+            let body = Bytes::copy_from_slice(form.expose().as_bytes());
+            request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(Full::new(body))
+        }
+    }
 }
 
 /// An answer, and the connection that it comes over, which must be driven.

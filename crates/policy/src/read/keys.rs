@@ -81,6 +81,7 @@ pub const CONDITIONS: &[Key] = &[
     key("kinds", Form::Choices(KINDS), "what acts"),
     key("identities", Form::Texts, "its name or login name; patterns"),
     key("on_behalf_of", Form::Texts, "the person it acts for; patterns"),
+    key("owners", Form::Texts, "the team or person that answers for it (`token create --owner`); patterns"),
     key(
         "groups",
         Form::Texts,
@@ -163,6 +164,7 @@ const CASE: &[Key] = &[
     key("kind", Form::Choice(KINDS), "who asks; `agent`"),
     key("as", Form::Text, "under which name"),
     key("on_behalf_of", Form::Text, "for which person"),
+    key("owner", Form::Text, "who answers for it"),
     key("groups", Form::Texts, "groups that an issuer says it is in, `ISSUER/GROUP`"),
     key("target", Form::Text, "where; `any`"),
     key("target_labels", Form::Texts, "labels of that target"),

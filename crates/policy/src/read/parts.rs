@@ -34,6 +34,7 @@ pub(super) fn conditions(table: &Table<'_>) -> Conditions {
         kinds: table.words("kinds", IdentityKind::parse),
         identities: patterns(table, "identities"),
         on_behalf_of: patterns(table, "on_behalf_of"),
+        owners: patterns(table, "owners"),
         groups: words("groups"),
         targets: patterns(table, "targets"),
         target_labels: words("target_labels"),
@@ -120,6 +121,7 @@ pub(super) fn says_who(when: &Conditions) -> bool {
     !when.kinds.is_empty()
         || !when.identities.is_empty()
         || !when.on_behalf_of.is_empty()
+        || !when.owners.is_empty()
         || !when.groups.is_empty()
 }
 

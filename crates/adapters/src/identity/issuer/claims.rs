@@ -159,7 +159,7 @@ fn text<'a>(claim: &ClaimPath, claims: &'a Claims) -> Result<&'a str, Fault> {
 }
 
 /// A name as it stands here.
-fn named(spec: &IssuerSpec, name: &str) -> Result<String, Fault> {
+pub(super) fn named(spec: &IssuerSpec, name: &str) -> Result<String, Fault> {
     let whole = format!("{}{name}", spec.prefix);
     let fits = !name.is_empty() && whole.len() <= NAME_BYTES_MAX && !whole.chars().any(char::is_control);
     if fits { Ok(whole) } else { Err(Fault::Claim) }

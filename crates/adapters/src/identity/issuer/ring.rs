@@ -65,8 +65,8 @@ struct Tries {
 }
 
 /// One issuer.
-struct Issuer {
-    spec: IssuerSpec,
+pub(super) struct Issuer {
+    pub(super) spec: IssuerSpec,
     held: ArcSwapOption<Held>,
     tries: Mutex<Tries>,
     /// Fetches that have ended.
@@ -269,6 +269,13 @@ impl Issuers {
         Ok((jws, Arc::clone(issuer)))
     }
 
+    /// What a token says, whose signature fits; whether it holds is asked elsewhere.
+    pub(super) fn signed<'a>(&self, token: &'a str) -> Result<(Jws<'a>, Arc<Issuer>), Fault> {
+        let (jws, issuer) = self.read(token)?;
+        issuer.check(&jws, self.clock.mono())?;
+        Ok((jws, issuer))
+    }
+
     /// Who a token names. `login`: the name that it was shown with, where it was.
     ///
     /// # Errors
@@ -279,8 +286,7 @@ impl Issuers {
         login: Option<&str>,
         now: UnixMicros,
     ) -> Result<Identity, Fault> {
-        let (jws, issuer) = self.read(token)?;
-        issuer.check(&jws, self.clock.mono())?;
+        let (jws, issuer) = self.signed(token)?;
         let expires = claims::check(&issuer.spec, &jws.claims, now)?;
         let digest = sha256_hex(jws.signed);
         let fingerprint = format!("sha256:{}", digest.get(..FINGERPRINT_CHARS).unwrap_or(&digest));

@@ -85,7 +85,7 @@ impl Condition {
 }
 
 /// Whether all of `text` is as the pattern says.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(in crate::identity) fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
     let pieces: Vec<&str> = pieces.collect();

@@ -238,7 +238,7 @@ pub(super) const NAMES_BY: Field = field("names", Objects(LINK_NAME), "The names
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `issuer`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `clear-text`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `issuer`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `unreachable`, `credential`.",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
@@ -330,18 +330,73 @@ pub(super) const ASKED_BY_HAND: &[Field] = &[
 
 pub(super) const KILLED: &[Field] = &[field("session", Text, "The session.")];
 
-pub(super) const TOKEN: &[Field] = &[
-    field("expires", Text, "When it ends; absent: never."),
-    field("for", Text, "The id of whom it names."),
-    field("kind", Text, "`human`, `agent` or `service`."),
-    field("person", Text, "The id of the person on whose behalf an agent acts."),
-    field(
-        "roles",
-        Texts,
-        "What it lets its holder do at the gateway itself: `admin`, `auditor`; absent: nothing.",
-    ),
-    field("targets", Texts, "The targets that it opens."),
-    field("tok", Text, "The token's id."),
+const EXPIRES: Field = field("expires", Text, "When it ends; absent: never.");
+const FOR: Field = field("for", Text, "The id of whom it names.");
+const FOR_KIND: Field = field("kind", Text, "`human`, `agent` or `service`.");
+const OWNER_ID: Field =
+    field("owner", Text, "The id of the team or person that answers for it; absent: none was given.");
+const PERSON: Field = field("person", Text, "The id of the person on whose behalf an agent acts.");
+const ROLES: Field = field(
+    "roles",
+    Texts,
+    "What it lets its holder do at the gateway itself: `admin`, `auditor`; absent: nothing.",
+);
+const OPENS: Field = field("targets", Texts, "The targets that it opens.");
+const TOK: Field = field("tok", Text, "The token's id.");
+
+pub(super) const TOKEN: &[Field] = &[EXPIRES, FOR, FOR_KIND, OWNER_ID, PERSON, ROLES, OPENS, TOK];
+
+const ACTOR_ISSUER: Field = field(
+    "actor_issuer",
+    Text,
+    "Of an exchanged token: the issuer of the token that its agent showed; absent: Firsthand.",
+);
+const ACTOR_TOK: Field =
+    field("actor_tok", Text, "Of an exchanged token: the id of the token that its agent showed.");
+const CONSENT: Field = field(
+    "consent",
+    Text,
+    "Of an exchanged token, why its agent may act for the person: `may_act` (the person's token says so), or `configuration`.",
+);
+const SUBJECT_ISSUER: Field = field(
+    "subject_issuer",
+    Text,
+    "Of an exchanged token: the issuer of the token that the person had; absent: Firsthand.",
+);
+const SUBJECT_TOK: Field =
+    field("subject_tok", Text, "Of an exchanged token: the id of the token that the person had.");
+
+/// Of a token that came by exchange.
+pub(super) const EXCHANGED: &[Field] = &[
+    ACTOR_ISSUER,
+    ACTOR_TOK,
+    CONSENT,
+    EXPIRES,
+    FOR,
+    FOR_KIND,
+    OWNER_ID,
+    PERSON,
+    SUBJECT_ISSUER,
+    SUBJECT_TOK,
+    OPENS,
+    TOK,
+];
+
+/// Of a token that was made or came by exchange.
+pub(super) const ANY_TOKEN: &[Field] = &[
+    ACTOR_ISSUER,
+    ACTOR_TOK,
+    CONSENT,
+    EXPIRES,
+    FOR,
+    FOR_KIND,
+    OWNER_ID,
+    PERSON,
+    ROLES,
+    SUBJECT_ISSUER,
+    SUBJECT_TOK,
+    OPENS,
+    TOK,
 ];
 
 pub(super) const APPROVAL_DIFFERS: &[Field] = &[
@@ -369,10 +424,22 @@ pub(super) const DIFFERS: &[Field] = &[
     field("tok", Text, "The token's id."),
 ];
 
-pub(super) const TOKEN_DETAIL: &[Field] = &[
-    field("id", Text, "The token's id as the command line shows it."),
-    field("login", Text, "Its login name."),
-    field("on_behalf_of", Text, "The person on whose behalf an agent acts."),
+const TOKEN_ID: Field = field("id", Text, "The token's id as the command line shows it.");
+const TOKEN_LOGIN: Field = field("login", Text, "Its login name.");
+const ON_BEHALF_OF: Field = field("on_behalf_of", Text, "The person on whose behalf an agent acts.");
+const OWNER: Field = field("owner", Text, "The team or person that answers for it.");
+
+pub(super) const TOKEN_DETAIL: &[Field] = &[TOKEN_ID, TOKEN_LOGIN, ON_BEHALF_OF, OWNER];
+
+/// Of a token that may have come by exchange.
+pub(super) const EXCHANGED_DETAIL: &[Field] = &[
+    field("actor", Text, "Of an exchanged token: who acts by it."),
+    field("actor_token", Text, "Of an exchanged token: the name of the token that its agent showed."),
+    TOKEN_ID,
+    TOKEN_LOGIN,
+    ON_BEHALF_OF,
+    OWNER,
+    field("subject_token", Text, "Of an exchanged token: the name of the token that the person had."),
 ];
 
 pub(super) const READ: &[Field] =

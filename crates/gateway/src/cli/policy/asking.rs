@@ -68,10 +68,11 @@ pub(super) fn identity(
         )
     })?;
     if kind.is_none() && there {
-        let tokens = TokenStore::open(&place.data_dir).map_err(store_failure)?.list();
+        let store = TokenStore::open(&place.data_dir).map_err(store_failure)?;
+        let tokens = store.list();
         let named = || tokens.iter().filter(|token| token.name == name);
         if let Some(token) = named().rfind(|token| token.revoked.is_none()).or_else(|| named().next_back()) {
-            return Ok(of_token(token));
+            return Ok(of_token(token, store.state(token, wall())));
         }
     }
     let kind = kind.unwrap_or_else(|| {
@@ -89,9 +90,9 @@ pub(super) fn identity(
     Ok((identity, None))
 }
 
-fn of_token(token: &Token) -> (Identity, Option<String>) {
+fn of_token(token: &Token, state: State) -> (Identity, Option<String>) {
     let pseudonym = |_: IdentityKind, name: &str| name.to_owned();
-    let ended = match token.state(wall()) {
+    let ended = match state {
         State::Valid => None,
         State::Revoked => Some(IdentityError::Revoked.to_string()),
         State::Expired => Some(IdentityError::Expired.to_string()),
@@ -101,6 +102,8 @@ fn of_token(token: &Token) -> (Identity, Option<String>) {
         login: token.name.clone(),
         subject: String::new(),
         targets: token.targets.clone(),
+        groups: token.exchanged.as_ref().map(|exchanged| exchanged.groups.clone()).unwrap_or_default(),
+        owner: token.owner.clone(),
         ..Identity::default()
     };
     (identity, ended)
