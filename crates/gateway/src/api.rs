@@ -4,10 +4,12 @@
 //! - `door.rs`: who asks over the network: a token with a role, in an `Authorization` header.
 //! - `acts.rs`: tokens and sessions.
 //! - `approvals.rs`: what waits for people.
+//! - `contained.rs`: what is contained.
 //! - `give.rs`: the record, as a stream of lines.
 
 pub(crate) mod acts;
 pub(crate) mod approvals;
+mod contained;
 pub(crate) mod door;
 pub(crate) mod give;
 
@@ -130,6 +132,27 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Role(Role::Approver),
         about: "Refuses it, as a person of its group.",
         handler: || post(approvals::deny),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/contained",
+        needs: Needs::Role(Role::Auditor),
+        about: "What is contained, and whose evidence is held.",
+        handler: || get(contained::list),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/contained",
+        needs: Needs::Role(Role::Admin),
+        about: "Contains an identity, a target or a session.",
+        handler: || post(contained::contain),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/contained/{id}/lift",
+        needs: Needs::Role(Role::Admin),
+        about: "Lifts a containment.",
+        handler: || post(contained::lift),
     },
     Route {
         method: "POST",

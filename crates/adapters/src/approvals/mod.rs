@@ -3,6 +3,7 @@
 
 pub mod answer;
 mod binding;
+mod contain;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

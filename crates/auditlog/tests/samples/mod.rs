@@ -273,7 +273,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 10] = [
+const ADMINISTERED: [(&str, &str, &str); 13] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -284,6 +284,21 @@ const ADMINISTERED: [(&str, &str, &str); 10] = [
     (
         "admin.approval_differs",
         r#"{"approval":"ap-7k3m9xq2vb","done":true,"found":"not-given-in-record"}"#,
+        "",
+    ),
+    (
+        "admin.contained",
+        r#"{"contained":"cn-7k3m9xq2vb","ids":["h-0123456789abcdef","a-0123456789abcdef","s-0123456789abcdef"],"of":"identity","sessions":2,"tokens":1}"#,
+        r#"{"name":"billing-bot","reason":"ticket 7"}"#,
+    ),
+    (
+        "admin.contain_lifted",
+        r#"{"contained":"cn-7k3m9xq2vb","held":true,"of":"target","target":"orders"}"#,
+        r#"{"name":"orders","reason":""}"#,
+    ),
+    (
+        "admin.contain_differs",
+        r#"{"contained":"cn-7k3m9xq2vb","done":true,"found":"contained-in-record"}"#,
         "",
     ),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
@@ -455,8 +470,15 @@ pub(crate) fn all() -> Vec<(String, Event)> {
 }
 
 /// Kinds whose samples came later, and one that has none.
-const OF_LATER: [&str; 4] =
-    ["log.oversize", "admin.target_asked", "admin.approval_differs", "identity.token_differs"];
+const OF_LATER: [&str; 7] = [
+    "log.oversize",
+    "admin.target_asked",
+    "admin.approval_differs",
+    "admin.contained",
+    "admin.contain_lifted",
+    "admin.contain_differs",
+    "identity.token_differs",
+];
 
 /// Later samples stand at the end: the position of each is in its file.
 fn later(all: &mut Vec<(String, Event)>) {
@@ -505,6 +527,46 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.push(("session.opened-issued".to_owned(), Event::SessionOpened(Box::new(issued()))));
     all.extend(approvals().map(|(name, event)| (name.to_owned(), event)));
     all.push(("admin.approval_differs".to_owned(), administered("admin.approval_differs")));
+    contained(all);
+}
+
+/// What is contained, and what follows from it.
+fn contained(all: &mut Vec<(String, Event)>) {
+    for kind in ["admin.contained", "admin.contain_lifted", "admin.contain_differs"] {
+        all.push((kind.to_owned(), administered(kind)));
+    }
+    let session = r#"{"contained":"cn-7k3m9xq2vc","of":"session","session":"019ab27c-6e11-7abc-8def-0123456789ab","sessions":1,"tokens":0}"#;
+    let one = Administered {
+        kind: "admin.contained",
+        by: over_the_api(),
+        leaf: json(session),
+        payload: json(r#"{"name":"019ab27c-6e11-7abc-8def-0123456789ab","reason":"ticket 7"}"#),
+    };
+    all.push(("admin.contained-remote".to_owned(), Event::Administered(Box::new(one))));
+    let listed = Administered {
+        kind: "record.read",
+        by: over_the_api(),
+        leaf: json(r#"{"command":"contain list"}"#),
+        payload: json(r#"{"contained":1}"#),
+    };
+    all.push(("record.read-contained".to_owned(), Event::Administered(Box::new(listed))));
+    let revoked = Administered {
+        kind: "identity.token_revoked",
+        by: over_the_api(),
+        leaf: json(&format!("{{\"contained\":\"cn-7k3m9xq2vb\",{}", &TOKEN[1..])),
+        payload: json(TOKEN_DETAIL),
+    };
+    all.push(("identity.token_revoked-contained".to_owned(), Event::Administered(Box::new(revoked))));
+    if let Some((_, Event::Approval(event))) =
+        approvals().into_iter().find(|(name, _)| *name == "approval.withdrawn-elsewhere")
+    {
+        let withdrawn = ApprovalEvent {
+            by: Some(over_the_api()),
+            reason: "contained: cn-7k3m9xq2vb".to_owned(),
+            ..*event
+        };
+        all.push(("approval.withdrawn-contained".to_owned(), Event::Approval(Box::new(withdrawn))));
+    }
 }
 
 /// Who asks over the API.
