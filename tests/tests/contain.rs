@@ -308,10 +308,10 @@ fn a_file_that_cannot_be_written_keeps_nobody_from_being_contained() {
 #[test]
 fn what_the_contained_have_asked_and_approved_is_withdrawn() {
     let folder = tempfile::tempdir().unwrap();
-    let rules = "[[group]]\nname = \"payers\"\nmembers = [\"unix:*\", \"grace@example.com\"]\n
+    let rules = "[[group]]\nname = \"payers\"\nmembers = [\"unix:*\", \"grace\"]\n
 [[rule]]\nname = \"reads\"\nbecause = \"Anybody may.\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
 [[rule]]\nname = \"held\"\nbecause = \"Second eyes.\"\nverdict = \"hold\"\neffects = [\"write\"]\n\
-approve = { group = \"payers\", wait = \"60s\" }\n";
+approve = { group = \"payers\", quorum = 2, wait = \"60s\" }\n";
     std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
     let rig = rig(&format!("[policy]\ndir = {:?}\n", folder.path().display().to_string()));
     rig.server
@@ -323,18 +323,36 @@ approve = { group = \"payers\", wait = \"60s\" }\n";
         (rig.login("bot", &bot, "shop").unwrap(), rig.login("bot2", &other, "shop").unwrap());
     held.send(b'Q', b"delete from t\0").unwrap();
     bystander.send(b'Q', b"delete from t where id = 2\0").unwrap();
-    let waiting = || -> anyhow::Result<Vec<String>> {
+    let waiting = || -> anyhow::Result<Vec<(String, String)>> {
         let listed = rig.gateway.cli(&["approvals", "list", "--json"])?;
-        let parsed = listed.lines().map(serde_json::from_str::<Value>);
-        Ok(parsed.map(|one| one.unwrap()["statement"].as_str().unwrap().to_owned()).collect())
+        let parsed = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
+        Ok(parsed.map(|one| (text(&one, "statement"), text(&one, "id"))).collect())
     };
     until("both wait", || Ok(waiting()?.len() == 2)).unwrap();
     let answer = rig.contain(&["identity", "bot"]);
     ends_at_once(&mut held, Instant::now());
-    assert_eq!(waiting().unwrap(), ["delete from t where id = 2"]);
-    assert_eq!(answer["sessions"], 1);
+    assert_eq!(
+        (&answer["sessions"], &answer["approvals"]),
+        (&json!(1), &json!(0)),
+        "who waited has taken it back"
+    );
+    let left = waiting().unwrap();
+    assert!(left.len() == 1 && left[0].0 == "delete from t where id = 2", "{left:?}");
+    // Whoever has approved something is contained: what that was worth is gone.
+    let grace = rig.gateway.role_token("grace", &["--kind", "human", "--role", "approver"]).unwrap();
+    let (code, said, talk) =
+        outcome(rig.gateway.remote(&grace, &["approvals", "approve", &left[0].1]).unwrap());
+    assert!(code == Some(0) && said.contains("1 of 2"), "{said} {talk}");
+    assert_eq!(rig.contain(&["identity", "grace", "--reason", "her laptop"])["approvals"], 1);
+    assert!(waiting().unwrap().is_empty());
+    let seen = bystander.until(b'Z').unwrap();
+    assert!(seen.iter().any(|m| m.tag == b'E'), "{seen:?}");
+    bystander.query("select 1").unwrap();
     let record = rig.record();
-    assert_eq!(record.of_kind("approval.withdrawn").count(), 1);
+    let withdrawn = last(&record, "approval.withdrawn");
+    assert!(withdrawn.payload("reason").as_str().unwrap().starts_with("contained: cn-"), "{}", withdrawn.0);
+    assert!(withdrawn.leaf("by").is_object(), "{}", withdrawn.0);
     let decided = record.0.iter().find(|e| e.kind() == "command.decided" && e.text() == "delete from t");
     assert!(decided.is_some_and(|e| e.leaf("verdict") != "allow"), "{decided:?}");
     assert!(record.unbalanced().is_empty(), "{:?}", record.unbalanced());

@@ -387,8 +387,8 @@ pub const KINDS: &[Kind] = &[
     apart(
         "identity.token_revoked",
         "A token was revoked.",
-        &[BY, CHAIN, facts(parts::TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
-        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN), NAMES_BY],
+        &[BY, CHAIN, facts(parts::TOKEN_REVOKED), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::TOKEN_DETAIL), long_facts(parts::TOKEN_REVOKED), NAMES_BY],
     ),
     log("log.clock", "The wall clock jumped.", &[of_log(parts::CLOCK), FACTS_CUT]),
     apart(

@@ -293,7 +293,7 @@ const ADMINISTERED: [(&str, &str, &str); 13] = [
     ),
     (
         "admin.contain_lifted",
-        r#"{"contained":"cn-7k3m9xq2vb","held":true,"of":"target","target":"orders"}"#,
+        r#"{"contained":"cn-7k3m9xq2vd","held":true,"of":"target","target":"orders"}"#,
         r#"{"name":"orders","reason":""}"#,
     ),
     (
@@ -528,6 +528,11 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.extend(approvals().map(|(name, event)| (name.to_owned(), event)));
     all.push(("admin.approval_differs".to_owned(), administered("admin.approval_differs")));
     contained(all);
+    let detail = json(
+        r#"{"application_name":"firsthand 019ab27c-6e11-7abc-8def-0123456789ab","role":"orders_rw","text":"select current_user"}"#,
+    );
+    let noted = SessionNoted { facts: Arc::new(facts()), what: "asked", detail };
+    all.push(("session.noted-named".to_owned(), Event::SessionNoted(Box::new(noted))));
 }
 
 /// What is contained, and what follows from it.
@@ -550,6 +555,30 @@ fn contained(all: &mut Vec<(String, Event)>) {
         payload: json(r#"{"contained":1}"#),
     };
     all.push(("record.read-contained".to_owned(), Event::Administered(Box::new(listed))));
+    let lifted = Administered {
+        kind: "admin.contain_lifted",
+        by: over_the_api(),
+        leaf: json(
+            r#"{"contained":"cn-7k3m9xq2vb","ids":["h-0123456789abcdef","a-0123456789abcdef","s-0123456789abcdef"],"of":"identity"}"#,
+        ),
+        payload: json(r#"{"name":"billing-bot","reason":"ticket 7 is closed"}"#),
+    };
+    all.push(("admin.contain_lifted-remote".to_owned(), Event::Administered(Box::new(lifted))));
+    for (name, leaf, detail) in [
+        (
+            "admin.contain_lifted",
+            r#"{"contained":"cn-7k3m9xq2vc","of":"session","session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#,
+            r#"{"name":"019ab27c-6e11-7abc-8def-0123456789ab","reason":""}"#,
+        ),
+        (
+            "admin.contained",
+            r#"{"contained":"cn-7k3m9xq2vd","of":"target","sessions":4,"target":"orders","tokens":0}"#,
+            r#"{"name":"orders","reason":""}"#,
+        ),
+    ] {
+        let event = Administered { kind: name, by: over_the_api(), leaf: json(leaf), payload: json(detail) };
+        all.push((format!("{name}-other"), Event::Administered(Box::new(event))));
+    }
     let revoked = Administered {
         kind: "identity.token_revoked",
         by: over_the_api(),

@@ -114,6 +114,11 @@ const NAMES_OF_STATEMENT: &[Field] = &[
 
 /// All that `detail` of a `session.noted` can hold; which of it says `what`.
 const NOTED: &[Field] = &[
+    field(
+        "application_name",
+        Text,
+        "`asked`: what the gateway called the session at the target; absent: its client has named it, or `name_sessions` is off.",
+    ),
     field("channel", Text, "`notification`: the channel."),
     field(
         "cmd",
@@ -375,8 +380,7 @@ pub(super) const CONTAIN_DIFFERS: &[Field] = &[
 
 pub(super) const KILLED: &[Field] = &[field("session", Text, "The session.")];
 
-pub(super) const TOKEN: &[Field] = &[
-    field("contained", Text, "It was revoked by this containment."),
+const TOKEN_FIELDS: [Field; 7] = [
     field("expires", Text, "When it ends; absent: never."),
     field("for", Text, "The id of whom it names."),
     field("kind", Text, "`human`, `agent` or `service`."),
@@ -389,6 +393,15 @@ pub(super) const TOKEN: &[Field] = &[
     field("targets", Texts, "The targets that it opens."),
     field("tok", Text, "The token's id."),
 ];
+
+pub(super) const TOKEN: &[Field] = &TOKEN_FIELDS;
+
+pub(super) const TOKEN_REVOKED: &[Field] = &{
+    let [expires, for_whom, kind, person, roles, targets, tok] = TOKEN_FIELDS;
+    let contained =
+        field("contained", Text, "The containment that revoked it; absent: it was revoked by itself.");
+    [contained, expires, for_whom, kind, person, roles, targets, tok]
+};
 
 pub(super) const APPROVAL_DIFFERS: &[Field] = &[
     field("approval", Text, "The approval's id."),
