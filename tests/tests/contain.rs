@@ -358,3 +358,26 @@ approve = { group = \"payers\", quorum = 2, wait = \"60s\" }\n";
     assert!(record.unbalanced().is_empty(), "{:?}", record.unbalanced());
     assert_eq!(rig.server.sql("shop", "select count(*) from t").unwrap().trim(), "1");
 }
+
+/// Also where its client takes nothing of what waits for it: the last words are not waited for long.
+#[test]
+fn a_contained_session_waits_for_nobody() {
+    let rig = rig("");
+    let secret = rig.gateway.token("bot", &["shop"]).unwrap();
+    let mut lazy = rig.login("bot", &secret, "shop").unwrap();
+    lazy.send(b'Q', b"select n, repeat('x', 1000) from generate_series(1, 3000000) n\0").unwrap();
+    let there = |condition: &str| {
+        let count = "select count(*) from pg_stat_activity where query like 'select n, repeat%'";
+        rig.server.sql("postgres", &format!("{count} and {condition}"))
+    };
+    until("the target waits for the client", || Ok(there("wait_event = 'ClientWrite'")?.trim() == "1"))
+        .unwrap();
+    rig.contain(&["identity", "bot"]);
+    until("the target's side ends", || Ok(there("state = 'active'")?.trim() == "0")).unwrap();
+    let record = rig.record();
+    let at = |kind: &str| last(&record, kind).leaf("mono").as_u64().unwrap();
+    assert_eq!(last(&record, "session.closed").leaf("why"), "contained");
+    let took = Duration::from_micros(at("session.closed") - at("admin.contained"));
+    assert!(took < AT_ONCE, "{took:?}");
+    assert!(record.unbalanced().is_empty(), "{:?}", record.unbalanced());
+}

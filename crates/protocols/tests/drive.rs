@@ -120,37 +120,6 @@ fn what_is_sent_without_a_sync_goes_on_when_the_client_pauses() {
     });
 }
 
-/// What is contained is over within a second, also where its client takes nothing of what waits for it.
-#[test]
-fn a_contained_session_waits_for_nobody() {
-    plays(async || {
-        let (fakes, parts, client, mut server) = session();
-        let (handle, log) = (Arc::clone(&parts.handle), Arc::clone(&fakes.log));
-        let script = async {
-            let notice = [b"A\0\0\x04\0\0\0\0\x07".as_slice(), &[b'x'; 1014], b"\0\0"].concat();
-            // Until nobody takes more of them.
-            while let Ok(written) =
-                tokio::time::timeout(Duration::from_millis(200), server.write_all(&notice)).await
-            {
-                written.unwrap();
-            }
-            let since = std::time::Instant::now();
-            handle.contain("cn-1");
-            while !log.words().iter().any(|w| w.starts_with("closed ")) {
-                tokio::task::yield_now().await;
-            }
-            assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
-            drop((client, server));
-        };
-        tokio::join!(run(parts), script);
-        assert_eq!(log_end(&fakes), "closed contained");
-    });
-}
-
-fn log_end(fakes: &Fakes) -> String {
-    fakes.log.words().last().unwrap().clone()
-}
-
 #[test]
 fn nothing_stands_behind_the_end_of_a_session() {
     plays(async || {
