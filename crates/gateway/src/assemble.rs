@@ -103,9 +103,8 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     governing.keeps_on(Shelf::of(&config.data_dir));
     let tokens = Arc::new(TokenStore::open(&config.data_dir).map_err(store_failure)?);
     let contained = contained(&config.data_dir)?;
-    let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
-    let targets = targets.contained_by(Arc::clone(&contained));
-    let credentials = StaticCredentials::read(&specs(&config));
+    let (targets, credentials) =
+        (target_table(&config, &contained), StaticCredentials::read(&specs(&config)));
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
     let (identity, issuers) = identities(&config, &record, &tokens, &contained);
     let approvals = approvals(&record, Some(&config), &governing)?;
@@ -132,8 +131,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     }
     let desk = Desk::over(&record, tokens, contained);
     agreement::compare(&config.data_dir, &desk.tokens, &desk)?;
-    let config = ArcSwap::from_pointee(config);
-    let started = Instant::now();
+    let (config, started) = (ArcSwap::from_pointee(config), Instant::now());
     let began = Place { epoch: record.recorder().log().epoch(), position: found.entries };
     let gateway = Gateway {
         config,
@@ -229,6 +227,12 @@ fn identities(
     let issuers = Arc::new(issuers);
     let tokens = TokenIdentity::new(Arc::clone(tokens), pseudonym);
     (Providers::new(tokens, Arc::clone(&issuers), Arc::clone(contained)), issuers)
+}
+
+/// The targets, and which of them are contained.
+fn target_table(config: &Config, contained: &Arc<Containment>) -> TargetTable {
+    let targets = config.targets.iter().map(|t| t.target.clone()).collect();
+    TargetTable::new(targets).contained_by(Arc::clone(contained))
 }
 
 fn specs(config: &Config) -> Vec<(String, CredentialSpec)> {
