@@ -73,11 +73,13 @@ impl Lab {
                 server.sql(&plan.database, &plan.seed)?;
             }
         }
-        let mut target = Target::of(&far.place(&plan.role, &plan.database)).more(&plan.more);
+        // Both ways are compared: no session is named that would have no name on the direct one.
+        let more = format!("name_sessions = false\n{}", plan.more);
+        let mut target = Target::of(&far.place(&plan.role, &plan.database)).more(&more);
         let mut settings = Settings { more: plan.top.clone(), ..Settings::default() };
         if let Some(certificates) = &certificates {
             let ca = certificates.crt("ca").display().to_string();
-            target = target.tls("verify-full").more(&format!("tls_ca = {ca:?}\n{}", plan.more));
+            target = target.tls("verify-full").more(&format!("tls_ca = {ca:?}\n{more}"));
             settings.tls = Some((certificates.crt("server"), certificates.key("server")));
         }
         settings.targets.push(target);

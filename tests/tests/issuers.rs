@@ -297,3 +297,28 @@ fn rules_give_roles_and_groups_decide() {
     let checked = rig.gateway.cli(&["check"]).unwrap();
     assert!(checked.contains("issuer corp: 4 keys"), "{checked}");
 }
+
+/// An issuer goes on vouching for whoever is contained here.
+#[test]
+fn who_is_contained_is_let_in_by_no_issuer() {
+    let rig = rig("groups_claim = \"groups\"", "");
+    let token = rig.issuer.token("first-ES256", "ada", json!({ "groups": ["auditors"] })).unwrap();
+    let other = rig.issuer.token("first-ES256", "eve", json!({})).unwrap();
+    let wrong = rig.refusal("ada@corp", "e30.e30.e30", "shop");
+    let mut raw = rig.login("ada@corp", &token, "shop").unwrap();
+    let mut bystander = rig.login("eve@corp", &other, "shop").unwrap();
+    assert_eq!(rig.bearer(&token).0, 200);
+    let contained = rig.gateway.cli(&["contain", "identity", "corp/ada"]).unwrap();
+    assert!(contained.contains("1 session ended, 0 tokens revoked"), "{contained}");
+    let last = raw.until_closed().unwrap();
+    let code = last.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'C'));
+    assert_eq!(code.as_deref(), Some("RF004"), "{last:?}");
+    assert_eq!(rig.refusal("ada@corp", &token, "shop"), wrong);
+    assert_eq!(rig.bearer(&token).0, 401);
+    bystander.query("select 1").unwrap();
+    let record = rig.gateway.record().unwrap();
+    let refused: Vec<&Value> = record.of_kind("identity.refused").map(|e| e.leaf("why")).collect();
+    assert_eq!(refused, [&json!("issuer"), &json!("contained"), &json!("contained")]);
+    rig.gateway.cli(&["contain", "lift", "corp/ada"]).unwrap();
+    rig.login("ada@corp", &token, "shop").unwrap().query("select 1").unwrap();
+}

@@ -5,6 +5,7 @@
 
 pub mod approvals;
 pub mod clock;
+pub mod containment;
 pub mod credentials;
 pub mod dialer;
 pub mod identity;

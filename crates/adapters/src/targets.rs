@@ -7,10 +7,13 @@ use arc_swap::ArcSwap;
 use firsthand_model::target::Target;
 use firsthand_session::port::Targets;
 
+use crate::containment::Containment;
+
 /// Targets by name. Clones share one table.
 #[derive(Clone, Debug, Default)]
 pub struct TargetTable {
     by_name: Arc<ArcSwap<HashMap<String, Arc<Target>>>>,
+    contained: Option<Arc<Containment>>,
 }
 
 impl TargetTable {
@@ -20,6 +23,12 @@ impl TargetTable {
         let table = Self::default();
         table.replace(targets);
         table
+    }
+
+    /// Of which these are contained.
+    #[must_use]
+    pub fn contained_by(self, contained: Arc<Containment>) -> Self {
+        Self { contained: Some(contained), ..self }
     }
 
     /// Replaces all targets, for sessions to come.
@@ -40,5 +49,9 @@ impl TargetTable {
 impl Targets for TargetTable {
     fn find(&self, name: &str) -> Option<Arc<Target>> {
         self.by_name.load().get(name).cloned()
+    }
+
+    fn is_contained(&self, name: &str) -> bool {
+        self.contained.as_ref().is_some_and(|contained| contained.has_target(name))
     }
 }

@@ -83,7 +83,7 @@ pub struct Clear {
     pub marks: Vec<(u64, u64)>,
     /// Epoch and position of the intents that were running at its beginning; `None`: too many.
     pub running: Option<Vec<(u64, u64)>>,
-    /// Of each entry about a token, the frame before it: byte and position; `(0, 0)` where it is the first. `None`: too many,
+    /// Of each entry about a token or what is contained, the frame before it: byte and position; `(0, 0)` where it is the first. `None`: too many,
     /// or written before there was this list.
     #[serde(default)]
     pub tokens: Option<Vec<(u64, u64)>>,

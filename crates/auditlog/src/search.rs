@@ -2,7 +2,7 @@
 //!
 //! - [`query`]: the expression language.
 //! - [`matcher`]: whether one entry matches.
-//! - [`tokens`]: what was done to tokens, read at each start.
+//! - [`tokens`]: what was done to tokens, and what was contained, read at each start.
 //!
 //! Sealed segments whose index says that nothing in them can match are not read.
 

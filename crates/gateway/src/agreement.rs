@@ -1,9 +1,10 @@
 //! Whether the file of tokens says what the record says. An act on a token is recorded first and done then; a crash between
 //! the two, a file brought back from a backup or one that was changed by hand leave them apart. So they are compared before a
 //! gateway listens and before it takes a file that it reads again. What the record says ended is ended (fail closed); the rest
-//! is said, on stderr and in the record, once.
+//! is said, on stderr and in the record, once. The same is done with the file of what is contained (`contained.rs`).
 
 pub(crate) mod approvals;
+mod contained;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,7 +19,7 @@ use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::reader::{Place, ReadError, Reader};
 use firsthand_auditlog::search::Found;
-use firsthand_auditlog::search::tokens::{KINDS, about_tokens};
+use firsthand_auditlog::search::tokens::{about_tokens, is_about};
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::json::Json;
 use jiff::Timestamp;
@@ -55,14 +56,16 @@ struct Said {
 /// # Errors
 /// What ended cannot be revoked: then nothing may be let in by this file.
 pub(crate) fn compare(data: &Path, tokens: &TokenStore, desk: &Desk) -> Result<(), Failure> {
-    let mut said = HashMap::new();
-    let whole = read(data, &mut said);
+    let (mut said, mut contained) = (HashMap::new(), HashMap::new());
+    let whole = read(data, &mut said, &mut contained);
     if let Err(e) = &whole {
         tracing::error!("what the record says of tokens cannot be read, so it was compared in part: {e}");
         // A damaged place hides nothing of what stands behind it: above all not that a token ended.
         said.clear();
-        read_around(data, &mut said);
+        contained.clear();
+        read_around(data, &mut said, &mut contained);
     }
+    contained::compare(desk, &contained, whole.is_ok());
     let mut differences = 0;
     let mut tell = |found: &'static str, done: bool, tok: &str, detail: Json, name: &str| {
         differences += 1;
@@ -153,13 +156,21 @@ fn tell(desk: &Desk, found: &str, done: bool, tok: &str, detail: Json) {
 }
 
 /// What the record says of all tokens.
-fn read(data: &Path, said: &mut HashMap<String, Said>) -> Result<(), ReadError> {
+fn read(
+    data: &Path,
+    said: &mut HashMap<String, Said>,
+    contained: &mut HashMap<String, contained::Said>,
+) -> Result<(), ReadError> {
     let reader = Reader::open(data, Arc::new(RealIo::new()))?;
-    about_tokens(&reader, &mut |found| learn(said, found)).map(drop)
+    about_tokens(&reader, &mut |found| learn(said, contained, found)).map(drop)
 }
 
 /// The same of a damaged record: of each segment as much as can be read.
-fn read_around(data: &Path, said: &mut HashMap<String, Said>) {
+fn read_around(
+    data: &Path,
+    said: &mut HashMap<String, Said>,
+    contained: &mut HashMap<String, contained::Said>,
+) {
     let Ok(reader) = Reader::open(data, Arc::new(RealIo::new())) else { return };
     let segments = reader.segments().unwrap_or_default();
     let mut opener = reader.opener();
@@ -172,22 +183,25 @@ fn read_around(data: &Path, said: &mut HashMap<String, Said>) {
                 break;
             }
             let Ok(fields) = Fields::read(stored.leaf) else { continue };
-            if fields.k.starts_with(KINDS) {
+            if is_about(&fields.k) {
                 let payload = opener.open(&stored, &fields);
-                learn(said, &Found { place, leaf: stored.leaf.to_vec(), payload });
+                learn(said, contained, &Found { place, leaf: stored.leaf.to_vec(), payload });
             }
         }
     }
 }
 
-fn learn(said: &mut HashMap<String, Said>, found: &Found) {
+fn learn(said: &mut HashMap<String, Said>, contained: &mut HashMap<String, contained::Said>, found: &Found) {
     let Ok(fields) = Fields::read(&found.leaf) else { return };
     let payload: Value =
         found.payload.clear().and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
-    let in_leaf = fields.facts.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    let in_leaf = fields.facts.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
     // What was too long for the leaf stands in the payload, as long as that can be read.
-    let facts = in_leaf.filter(|facts| facts.get("tok").is_some()).or_else(|| payload.get("facts").cloned());
-    let Some(facts) = facts else { return };
+    let whole = |facts: &Value| facts.get("tok").or(facts.get("contained")).is_some();
+    let Some(facts) = in_leaf.filter(whole).or_else(|| payload.get("facts").cloned()) else { return };
+    if fields.k.starts_with(contained::KINDS) {
+        return contained::learn(contained, &fields, &facts, &payload);
+    }
     let text = |key: &str| facts.get(key).and_then(Value::as_str).map(str::to_owned);
     let Some(tok) = text("tok") else { return };
     let said = said.entry(tok).or_default();
@@ -220,7 +234,8 @@ mod tests {
     fn with<T>(data: &Path, act: impl AsyncFnOnce(&Desk) -> T) -> T {
         let lock = DataLock::acquire(data).unwrap();
         let (record, _) = open_record(data, lock, Vec::new(), started_by_command("test")).unwrap();
-        let desk = Desk::over(&record, Arc::new(TokenStore::open(data).unwrap()));
+        let contained = crate::place::contained(data).unwrap();
+        let desk = Desk::over(&record, Arc::new(TokenStore::open(data).unwrap()), contained);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let done = runtime.block_on(act(&desk));
         record.close(Json::from_written(b"{}".to_vec())).unwrap();
@@ -276,8 +291,8 @@ mod tests {
         });
         assert_eq!(compared(data).1, [""; 0], "they agree");
         let (mut searched, mut walked) = (HashMap::new(), HashMap::new());
-        read(data, &mut searched).unwrap();
-        read_around(data, &mut walked);
+        read(data, &mut searched, &mut HashMap::new()).unwrap();
+        read_around(data, &mut walked, &mut HashMap::new());
         assert_eq!(searched.len(), 4);
         let made = |said: &HashMap<String, Said>| said.values().filter(|said| said.made.is_some()).count();
         assert_eq!((made(&searched), made(&walked)), (4, 4));

@@ -5,10 +5,12 @@
 //! - `acts.rs`: tokens and sessions.
 //! - `approvals.rs`: what waits for people.
 //! - `exchange.rs`: a token for an agent that acts for a person, by the tokens of both.
+//! - `contained.rs`: what is contained.
 //! - `give.rs`: the record, as a stream of lines.
 
 pub(crate) mod acts;
 pub(crate) mod approvals;
+mod contained;
 pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod give;
@@ -134,6 +136,27 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Role(Role::Approver),
         about: "Refuses it, as a person of its group.",
         handler: || post(approvals::deny),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/contained",
+        needs: Needs::Role(Role::Auditor),
+        about: "What is contained, and whose evidence is held.",
+        handler: || get(contained::list),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/contained",
+        needs: Needs::Role(Role::Admin),
+        about: "Contains an identity, a target or a session.",
+        handler: || post(contained::contain),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/contained/{id}/lift",
+        needs: Needs::Role(Role::Admin),
+        about: "Lifts a containment.",
+        handler: || post(contained::lift),
     },
     Route {
         method: "POST",

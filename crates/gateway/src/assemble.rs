@@ -8,6 +8,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use firsthand_adapters::approvals::Approvals;
 use firsthand_adapters::clock::SystemClock;
+use firsthand_adapters::containment::Containment;
 use firsthand_adapters::credentials::{CredentialSpec, StaticCredentials};
 use firsthand_adapters::dialer::DirectDialer;
 use firsthand_adapters::identity::issuer::ring::Issuers;
@@ -41,7 +42,7 @@ use crate::desk::{Desk, store_failure};
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
 use crate::listen::{self, LinkTable};
-use crate::place::{lock_data, make_data_dir, open_record};
+use crate::place::{contained, lock_data, make_data_dir, open_record};
 use crate::rules::{self, Governing};
 use crate::shelf::Shelf;
 
@@ -101,10 +102,11 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     governing.tokens_with(record.keys().token_key());
     governing.keeps_on(Shelf::of(&config.data_dir));
     let tokens = Arc::new(TokenStore::open(&config.data_dir).map_err(store_failure)?);
-    let targets = TargetTable::new(config.targets.iter().map(|t| t.target.clone()).collect());
-    let credentials = StaticCredentials::read(&specs(&config));
+    let contained = contained(&config.data_dir)?;
+    let (targets, credentials) =
+        (target_table(&config, &contained), StaticCredentials::read(&specs(&config)));
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
-    let (identity, issuers) = identities(&config, &record, &tokens);
+    let (identity, issuers) = identities(&config, &record, &tokens, &contained);
     let approvals = approvals(&record, Some(&config), &governing)?;
     let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, ..engine });
@@ -127,10 +129,9 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         };
         servers.push((listener.clone(), Arc::new(server)));
     }
-    let desk = Desk::over(&record, tokens);
+    let desk = Desk::over(&record, tokens, contained);
     agreement::compare(&config.data_dir, &desk.tokens, &desk)?;
-    let config = ArcSwap::from_pointee(config);
-    let started = Instant::now();
+    let (config, started) = (ArcSwap::from_pointee(config), Instant::now());
     let began = Place { epoch: record.recorder().log().epoch(), position: found.entries };
     let gateway = Gateway {
         config,
@@ -212,7 +213,12 @@ fn engine(
 }
 
 /// All that can tell who somebody is, and of it those whose tokens count besides Firsthand's own.
-fn identities(config: &Config, record: &Record, tokens: &Arc<TokenStore>) -> (Providers, Arc<Issuers>) {
+fn identities(
+    config: &Config,
+    record: &Record,
+    tokens: &Arc<TokenStore>,
+    contained: &Arc<Containment>,
+) -> (Providers, Arc<Issuers>) {
     let keys = Arc::clone(record.keys());
     let pseudonym: Arc<Pseudonym> =
         Arc::new(move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name));
@@ -220,7 +226,13 @@ fn identities(config: &Config, record: &Record, tokens: &Arc<TokenStore>) -> (Pr
     let issuers = Issuers::new(config.issuers.clone(), fetcher, clock, Arc::clone(&pseudonym));
     let issuers = Arc::new(issuers);
     let tokens = TokenIdentity::new(Arc::clone(tokens), pseudonym);
-    (Providers::new(tokens, Arc::clone(&issuers)), issuers)
+    (Providers::new(tokens, Arc::clone(&issuers), Arc::clone(contained)), issuers)
+}
+
+/// The targets, and which of them are contained.
+fn target_table(config: &Config, contained: &Arc<Containment>) -> TargetTable {
+    let targets = config.targets.iter().map(|t| t.target.clone()).collect();
+    TargetTable::new(targets).contained_by(Arc::clone(contained))
 }
 
 fn specs(config: &Config) -> Vec<(String, CredentialSpec)> {

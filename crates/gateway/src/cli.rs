@@ -5,6 +5,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod check;
+pub(crate) mod contain;
 pub(crate) mod exchange;
 pub(crate) mod labels;
 pub(crate) mod lines;
@@ -90,6 +91,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: approvals::ApprovalsCommand,
     },
+    /// Contain an identity, a target or a session: end, revoke, let nothing in, hold the evidence
+    Contain {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+        /// What to do.
+        #[command(subcommand)]
+        command: contain::ContainCommand,
+    },
     /// List, show, replay and end sessions
     Sessions {
         /// Where.
@@ -160,6 +170,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Check(args) => check::run(&args, &place()?, out),
         Command::Token { elsewhere, command } => token::run(command, &elsewhere, || at(&elsewhere), out),
         Command::Approvals { elsewhere, command } => approvals::run(command, &at(&elsewhere)?, out),
+        Command::Contain { elsewhere, command } => contain::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
         Command::Policy { command } => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firsthand_adapters::clock::wall;
+use firsthand_adapters::containment::Containment;
 use firsthand_adapters::identity::store::{Created, StoreError, TokenStore};
 use firsthand_adapters::identity::token::{Exchanged, NewToken, Token, TokenKind};
 use firsthand_adapters::record::{Record, kind_letter};
@@ -32,6 +33,7 @@ pub(crate) struct Desk {
     pub(crate) tokens: Arc<TokenStore>,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) keys: Arc<KeyStore>,
+    pub(crate) contained: Arc<Containment>,
     /// Held from the look whether something may be done until it is: two at once would both be recorded and one be done.
     turn: tokio::sync::Mutex<()>,
     turn_wait: Duration,
@@ -40,9 +42,10 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Over an open record.
-    pub(crate) fn over(record: &Record, tokens: Arc<TokenStore>) -> Self {
+    pub(crate) fn over(record: &Record, tokens: Arc<TokenStore>, contained: Arc<Containment>) -> Self {
         Self {
             tokens,
+            contained,
             recorder: record.recorder().clone(),
             keys: Arc::clone(record.keys()),
             turn: tokio::sync::Mutex::default(),
@@ -65,6 +68,7 @@ impl Desk {
     /// Makes a token. What is returned holds the secret: the only time it is seen.
     pub(crate) async fn create_token(&self, new: &NewToken, by: &By) -> Result<Created, Failure> {
         let _turn = self.turn().await?;
+        self.must_not_be_contained(new)?;
         let created = self.tokens.prepare(new, &by.link.name, wall()).map_err(store_failure)?;
         self.add("identity.token_created", created, by).await
     }
@@ -89,6 +93,17 @@ impl Desk {
             Ok(()) => Ok(created),
             Err(failure) => Err(self.undone(&created.token, by, failure).await),
         }
+    }
+
+    /// Nobody gets a new token while they are contained.
+    fn must_not_be_contained(&self, new: &NewToken) -> Result<(), Failure> {
+        let names = [Some(new.name.as_str()), new.on_behalf_of.as_deref()];
+        let names: Vec<&str> = names.into_iter().flatten().collect();
+        let Some(contained) = self.contained.of_identity(&names) else { return Ok(()) };
+        Err(Failure::new(
+            format!("{} is contained ({}), so no token is made for it", contained.name, contained.id),
+            format!("firsthand contain lift {} lifts it", contained.id),
+        ))
     }
 
     /// Ends a token.
@@ -148,7 +163,7 @@ impl Desk {
     }
 
     /// Waits until an entry is durable, for a bounded time.
-    async fn durable(&self, ticket: Ticket) -> Result<(), Failure> {
+    pub(crate) async fn durable(&self, ticket: Ticket) -> Result<(), Failure> {
         let mut waiting = Waiting::default();
         let mut durable =
             pin!(poll_fn(|cx| self.recorder.poll_durable(ticket, Need::Fact, &mut waiting, cx)));
@@ -170,7 +185,9 @@ const OWNER_LETTER: char = 'o';
 const FAILED: &str = "identity.token_failed";
 
 /// Changes the file of tokens on a thread that may wait for a disk: those that serve must not.
-async fn apart(change: impl FnOnce() -> Result<(), StoreError> + Send + 'static) -> Result<(), Failure> {
+pub(crate) async fn apart(
+    change: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+) -> Result<(), Failure> {
     let broken = |_| Failure::later("the gateway failed while it did this", "its messages say more").there();
     tokio::task::spawn_blocking(change).await.map_err(broken)?.map_err(store_failure)
 }
@@ -331,6 +348,7 @@ mod tests {
         let log = Arc::new(Log { hangs, kinds: Mutex::default() });
         let desk = Desk {
             tokens: Arc::new(TokenStore::open(data).unwrap()),
+            contained: Arc::new(Containment::open(data).unwrap()),
             recorder: log.clone(),
             keys: Arc::new(KeyStore::open(data, Arc::new(RealIo::new())).unwrap()),
             turn: tokio::sync::Mutex::default(),

@@ -10,6 +10,7 @@ mod api;
 mod assemble;
 mod cli;
 mod config;
+mod contain;
 mod day;
 mod demo;
 mod desk;

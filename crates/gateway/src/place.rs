@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use firsthand_adapters::containment::Containment;
 use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::record::{Found, OpenRecordError, Record};
 use firsthand_auditlog::io::RealIo;
@@ -126,7 +127,8 @@ impl Place {
         };
         let (record, _) = open_record(&self.data_dir, lock, Vec::new(), started_by_command(doing))?;
         let tokens = Arc::new(TokenStore::open(&self.data_dir).map_err(store_failure)?);
-        let desk = Desk::over(&record, tokens);
+        let contained = contained(&self.data_dir)?;
+        let desk = Desk::over(&record, tokens, contained);
         Ok(Way::Alone(Box::new(Alone { desk, record })))
     }
 
@@ -225,6 +227,17 @@ impl Alone {
         closed.map_err(|e| Failure::new(e.to_string(), "look at the disk of the data folder"))?;
         Ok(done)
     }
+}
+
+/// What is contained in a data folder.
+pub(crate) fn contained(data: &Path) -> Result<Arc<Containment>, Failure> {
+    let opened = Containment::open(data).map_err(|e| {
+        Failure::new(
+            e.to_string(),
+            "where the file is damaged, take it out of the folder: what the record says is contained, a start contains again",
+        )
+    });
+    opened.map(Arc::new)
 }
 
 /// Makes the data folder, for this user alone.

@@ -26,7 +26,7 @@ use crate::day;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, LogFormat};
 use crate::place::Place;
-use crate::{follow, http, who};
+use crate::{contain, follow, http, who};
 
 /// Silence of the log is broken this often, so that it can be proven that nothing happened.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -214,6 +214,7 @@ impl Running {
         })?;
         aside.spawn(admin.serve(api));
         aside.spawn(agreement::approvals::agree(Arc::clone(&gateway)));
+        contain::take_up(&gateway).await;
         aside.spawn(gateway.approvals.clone().keep_up());
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));

@@ -41,6 +41,8 @@ pub enum AbandonReason {
     Drained,
     /// An administrator ended the session.
     Killed,
+    /// An administrator contained the session, its identity or its target.
+    Contained,
     /// The gateway stopped without a word; found at the next start.
     Crash,
     /// The target or the client broke the protocol.
@@ -63,6 +65,7 @@ impl AbandonReason {
             Self::ClientLeft => "client-left",
             Self::Drained => "drained",
             Self::Killed => "killed",
+            Self::Contained => "contained",
             Self::Crash => "crash",
             Self::Protocol => "protocol",
             Self::NotRecorded => "not-recorded",

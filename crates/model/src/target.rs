@@ -69,6 +69,8 @@ pub struct Target {
     pub allow_unobserved: bool,
     /// Whether transactions of sessions that may only read are READ ONLY at the server, too.
     pub pin_read_only: bool,
+    /// Whether a session that its client has not named is named at the server by its id.
+    pub name_sessions: bool,
     /// Databases that may be named behind the target's name; empty: only the configured one.
     pub databases: Vec<String>,
     /// The database used when the client names none.

@@ -24,7 +24,7 @@ use crate::permit::{Forward, Reply};
 use crate::pipeline::{LIMIT, Session, denied};
 use crate::port::{
     Approver, Ask, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
-    IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof, Recorder, Targets, Waiting,
+    IdentityError, IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof, Recorder, Targets, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{Refused, Sum};
@@ -189,6 +189,10 @@ impl Engine {
             }
         };
         self.failures().succeeded(&client.address, login, self.clock.mono());
+        if self.targets.is_contained(&target.name) {
+            self.refused_known("contained", wanted, client, "an administrator has contained this target");
+            return Err(Refusal::target_contained());
+        }
         if wanted.unobserved && !target.allow_unobserved {
             self.refused_known("unobserved", wanted, client, "replication is not allowed on this target");
             return Err(Refusal::new(
@@ -226,6 +230,12 @@ impl Engine {
         }
         let identity = self.identity.identify(proof, self.clock.now());
         identity.map_err(|e| self.refuse_identity(e.word(), wanted, client, &e.to_string()))
+    }
+
+    /// Whether an administrator has contained somebody in the chain of a session, or its target: then it must end.
+    pub fn is_contained(&self, session: &SessionFacts) -> bool {
+        let recheck = self.identity.recheck(&session.identity, self.clock.now());
+        recheck == Err(IdentityError::Contained) || self.targets.is_contained(&session.target)
     }
 
     /// Connects to the target; a failure is recorded.

@@ -1,7 +1,7 @@
 //! Test doubles of the ports, for the tests of this crate and of the dialects: a log whose durability the test moves by
 //! hand, a policy that reads its verdict from the command's text, an approver that answers when told.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -472,14 +472,23 @@ impl Approver for FakeApprover {
     }
 }
 
-/// Lets in `bot` with the secret `right`; everybody else is unknown. Can be told to revoke.
+/// Lets in `bot` with the secret `right`; everybody else is unknown. Can be told to revoke, and to contain.
 #[derive(Clone, Default)]
-pub struct FakeIdentity(Arc<Mutex<bool>>);
+pub struct FakeIdentity(Arc<Mutex<Option<IdentityError>>>);
 
 impl FakeIdentity {
     /// From now on the token is revoked.
     pub fn revoke(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.ends(IdentityError::Revoked);
+    }
+
+    /// From now on the identity is contained.
+    pub fn contain(&self) {
+        self.ends(IdentityError::Contained);
+    }
+
+    fn ends(&self, why: IdentityError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 }
 
@@ -507,10 +516,7 @@ impl IdentityProvider for FakeIdentity {
     }
 
     fn recheck(&self, _: &Identity, _: UnixMicros) -> Result<(), IdentityError> {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            true => Err(IdentityError::Revoked),
-            false => Ok(()),
-        }
+        (*self.0.lock().unwrap_or_else(PoisonError::into_inner)).map_or(Ok(()), Err)
     }
 }
 
@@ -578,11 +584,15 @@ impl Dialer for Rest {
     }
 }
 
-struct OneTarget(Arc<Target>);
+struct OneTarget(Arc<Target>, Arc<AtomicBool>);
 
 impl Targets for OneTarget {
     fn find(&self, name: &str) -> Option<Arc<Target>> {
         (name == self.0.name).then(|| Arc::clone(&self.0))
+    }
+
+    fn is_contained(&self, name: &str) -> bool {
+        name == self.0.name && self.1.load(SeqCst)
     }
 }
 
@@ -618,6 +628,8 @@ pub struct Fakes {
     pub approver: FakeApprover,
     /// Its identity provider.
     pub identity: FakeIdentity,
+    /// Its target is contained.
+    pub target_contained: Arc<AtomicBool>,
 }
 
 /// A target as tests want it.
@@ -632,6 +644,7 @@ pub fn target(durability: Durability, mode: Mode) -> Target {
         changed: firsthand_model::target::ChangedRows::Off,
         allow_unobserved: false,
         pin_read_only: true,
+        name_sessions: true,
         databases: Vec::new(),
         database: "orders".to_owned(),
     }
@@ -640,7 +653,7 @@ pub fn target(durability: Durability, mode: Mode) -> Target {
 /// Wires the doubles together.
 pub fn fakes(disk: Disk, target: Target) -> Fakes {
     let (log, approver) = (Arc::new(FakeLog::new(disk)), FakeApprover::default());
-    let identity = FakeIdentity::default();
+    let (identity, target_contained) = (FakeIdentity::default(), Arc::<AtomicBool>::default());
     let engine = Engine {
         identity: Box::new(identity.clone()),
         policy: Box::new(TextPolicy),
@@ -651,7 +664,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
         masker: Box::new(Rest),
         recorder: Arc::clone(&log) as Arc<dyn Recorder>,
         dialer: Box::new(Rest),
-        targets: Box::new(OneTarget(Arc::new(target))),
+        targets: Box::new(OneTarget(Arc::new(target), Arc::clone(&target_contained))),
         clock: Box::new(TickingClock::default()),
         ids: Box::new(CountingIds(AtomicU64::new(1))),
         failures: Mutex::default(),
@@ -659,7 +672,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
         tally: crate::tally::Tally::default(),
         usage: crate::usage::Usage::default(),
     };
-    Fakes { engine: Arc::new(engine), log, approver, identity }
+    Fakes { engine: Arc::new(engine), log, approver, identity, target_contained }
 }
 
 impl Fakes {

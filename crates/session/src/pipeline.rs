@@ -31,7 +31,7 @@ use crate::holding::{People, held_in_vain, waits_for_people};
 use crate::meter::Meter;
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
 use crate::port::{
-    ApprovalError, Ask, Binding, Hold, MaskPlan, Need, Question, RecordError, Ticket, Waiting,
+    ApprovalError, Ask, Binding, Hold, IdentityError, MaskPlan, Need, Question, RecordError, Ticket, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
@@ -48,6 +48,11 @@ const TRIPWIRE: &str = "tripwire";
 /// How long one batch may ask for estimates of rows. Further commands are decided without one, which rules take for too many
 /// rows.
 const ESTIMATING_MICROS_MAX: u64 = 6_000_000;
+
+/// What to do where the identity has ended.
+const CONNECT_AGAIN: &str = "Connect again with a token that holds; who made this one can make another.";
+/// What to do where something is contained.
+const ASK_OPERATOR: &str = "Ask the operator.";
 
 /// Commands of one batch that are decided before other sessions have a turn: some ms under many rules.
 const IN_A_ROW: usize = 16;
@@ -71,7 +76,7 @@ struct Authorized {
     asked: MonoMicros,
     command: Command,
     decision: Decision,
-    /// The identity holds no longer: refused in every mode.
+    /// The identity holds no longer, or it or the target is contained: refused in every mode.
     identity_ended: bool,
     /// A limit is used up.
     limited: bool,
@@ -373,7 +378,7 @@ enum Turn {
     Again,
 }
 
-/// Stage 1. Policy decides; an identity that no longer holds is denied whatever policy says.
+/// Stage 1. Policy decides; an identity that no longer holds, or that is contained, is denied whatever policy says.
 fn authorize(
     engine: &Engine,
     facts: &Arc<SessionFacts>,
@@ -385,12 +390,21 @@ fn authorize(
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
     let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now, estimated_rows });
     let identity_ended = engine.identity.recheck(&facts.identity, now).err();
-    if let Some(e) = &identity_ended {
+    let over = match &identity_ended {
+        Some(IdentityError::Contained) => {
+            Some(("contained", IdentityError::Contained.to_string(), ASK_OPERATOR))
+        }
+        Some(e) => Some(("identity", e.to_string(), CONNECT_AGAIN)),
+        None if engine.targets.is_contained(&facts.target) => {
+            Some(("contained", "an administrator has contained this target".to_owned(), ASK_OPERATOR))
+        }
+        None => None,
+    };
+    if let Some((rule, reason, advice)) = &over {
         decision.verdict = Verdict::Deny;
-        decision.rule = Arc::from("identity");
-        decision.reason = Arc::from(e.to_string());
-        decision.advice =
-            Arc::from("Connect again with a token that holds; who made this one can make another.");
+        decision.rule = Arc::from(*rule);
+        decision.reason = Arc::from(reason.as_str());
+        decision.advice = Arc::from(*advice);
     }
     let limited = decision.verdict != Verdict::Deny
         && is_used_up(engine, purse, &command, (now, asked), turn, &mut decision);
@@ -411,7 +425,7 @@ fn authorize(
         asked,
         command,
         decision,
-        identity_ended: identity_ended.is_some(),
+        identity_ended: over.is_some(),
         limited,
         plan,
         estimated_rows,

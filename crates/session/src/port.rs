@@ -84,6 +84,9 @@ pub enum IdentityError {
     /// The token has ended.
     #[error("the token has expired")]
     Expired,
+    /// An administrator has contained somebody in its chain.
+    #[error("an administrator has contained this identity")]
+    Contained,
     /// The store cannot be read.
     #[error("the token store cannot be read")]
     Store,
@@ -100,6 +103,7 @@ impl IdentityError {
             Self::Proof => "proof",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
+            Self::Contained => "contained",
             Self::Store => "store",
             Self::Issued(_) => "issuer",
         }
@@ -493,6 +497,11 @@ pub trait Dialer: Send + Sync {
 pub trait Targets: Send + Sync {
     /// The target of that name.
     fn find(&self, name: &str) -> Option<Arc<Target>>;
+    /// Whether an administrator has contained it: no session opens there, and no command of an open one runs. Asked for every
+    /// command.
+    fn is_contained(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 /// Time.

@@ -21,6 +21,8 @@ pub enum RefusalKind {
     Unavailable,
     /// The gateway is stopping.
     Draining,
+    /// An administrator has contained the session, its identity or its target.
+    Contained,
     /// What the client sent is not the protocol.
     Protocol,
     /// The protocol has it, but this gateway does not let it through.
@@ -95,6 +97,24 @@ impl Refusal {
         Self::new(RefusalKind::Identity, message).hint(
             "Tokens end and can be revoked; who made this one can make a new one (firsthand token create).",
         )
+    }
+
+    /// An administrator has contained the session, its identity or its target: it ends here. Which of them is for the record.
+    pub fn contained() -> Self {
+        Self::new(
+            RefusalKind::Contained,
+            "Firsthand ended this session: an administrator has contained it, and nothing of it runs any more; ask the operator",
+        )
+        .hint("The gateway's record says who did that, and why (admin.contained).")
+    }
+
+    /// An administrator has contained the target: told to those whom it would open to.
+    pub fn target_contained() -> Self {
+        Self::new(
+            RefusalKind::Contained,
+            "Firsthand opens no session to this target: an administrator has contained it; ask the operator",
+        )
+        .hint("The gateway's record says who did that, and why (admin.contained).")
     }
 
     /// The gateway is stopping.

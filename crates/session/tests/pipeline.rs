@@ -23,7 +23,7 @@ use firsthand_model::preview::Original;
 use firsthand_model::target::{Durability, Mode};
 use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, FakeLog, Fakes, command, fakes, target};
-use firsthand_session::port::{ApprovalError, BoxFuture};
+use firsthand_session::port::{ApprovalError, BoxFuture, Proof};
 use firsthand_session::{Answer, Completed, Permit, RefusalKind, Session, Wanted};
 
 struct Flag(AtomicBool);
@@ -266,10 +266,11 @@ fn what_is_held_is_previewed_while_it_waits() {
 #[test]
 fn what_was_approved_runs_only_as_it_was_approved() {
     type Change = fn(&Fakes);
-    let cases: [(&str, Change, &str, &str); 4] = [
+    let cases: [(&str, Change, &str, &str); 5] = [
         ("nothing", |_| {}, "permit", "spend ap-1"),
         ("the rules", |f| f.approver.binds_otherwise(), "Denied hold", "withdraw ap-1"),
         ("the token", |f| f.identity.revoke(), "Denied deny", "withdraw ap-1"),
+        ("it is contained", |f| f.identity.contain(), "Denied deny", "withdraw ap-1"),
         (
             "somebody else spent it",
             |f| f.approver.spends_nothing(ApprovalError::Over("ap-1".to_owned())),
@@ -377,6 +378,38 @@ fn a_revoked_token_stops_a_running_session() {
         }
         assert_eq!(f.log.words(), ["opened", "decided 1 deny", "decided 2 deny"]);
     }
+}
+
+/// Also of a session that whoever contained something did not see running.
+#[test]
+fn nothing_runs_of_what_is_contained_and_nobody_is_let_in() {
+    type Contain = fn(&Fakes);
+    let cases: [(&str, Contain); 2] =
+        [("identity", |f| f.identity.contain()), ("target", |f| f.target_contained.store(true, SeqCst))];
+    for (what, contain) in cases {
+        for mode in [Mode::Enforce, Mode::Observe] {
+            let (f, session) = engine(Disk::Instant, Durability::Strict, mode);
+            assert!(!f.engine.is_contained(session.facts()), "{what}");
+            contain(&f);
+            assert!(f.engine.is_contained(session.facts()), "{what}");
+            for text in ["SELECT 1", "DELETE HOLD"] {
+                let Poll::Ready(answers) = poll(&mut submit(&session, &[text])) else { panic!("waits") };
+                let refusal = answers[0].as_ref().unwrap_err();
+                assert_eq!(refusal.kind, RefusalKind::Denied, "{mode:?} {text}");
+                assert_eq!(&*refusal.rule, "contained");
+                assert!(refusal.message.contains(&format!("contained this {what}")), "{}", refusal.message);
+            }
+            assert_eq!(f.log.words(), ["opened", "decided 1 deny", "decided 2 deny"]);
+        }
+    }
+    // The token is right: what is answered says so much, and no more.
+    let (f, _session) = engine(Disk::Instant, Durability::Strict, Mode::Enforce);
+    cases[1].1(&f);
+    let secret = firsthand_session::secret::Secret::new("right".to_owned());
+    let proof = Proof::ClearText { login: "bot".to_owned(), secret };
+    let wanted = Wanted { login: "bot".to_owned(), target: "orders".to_owned(), ..Wanted::default() };
+    let refusal = f.engine.admit(&proof, &wanted, &ClientFacts::default()).unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::Contained);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 pub mod answer;
 mod binding;
+mod contain;
 pub mod names;
 mod seal;
 pub mod trust;

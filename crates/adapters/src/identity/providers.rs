@@ -10,19 +10,21 @@ use super::issuer::fault::Fault;
 use super::issuer::ring::Issuers;
 use super::provider::TokenIdentity;
 use super::token;
+use crate::containment::Containment;
 
 /// Identities by tokens of Firsthand and of issuers. A secret with a dot in it is an issuer's: Firsthand's own have none.
 #[derive(Debug)]
 pub struct Providers {
     tokens: TokenIdentity,
     issuers: Arc<Issuers>,
+    contained: Arc<Containment>,
 }
 
 impl Providers {
     /// Over these.
     #[must_use]
-    pub fn new(tokens: TokenIdentity, issuers: Arc<Issuers>) -> Self {
-        Self { tokens, issuers }
+    pub fn new(tokens: TokenIdentity, issuers: Arc<Issuers>, contained: Arc<Containment>) -> Self {
+        Self { tokens, issuers, contained }
     }
 
     /// Whether the issuers that vouched for what was exchanged for this token are still there.
@@ -62,14 +64,15 @@ impl IdentityProvider for Providers {
     }
 
     fn identify(&self, proof: &Proof, now: UnixMicros) -> Result<Identity, IdentityError> {
-        match self.issued(proof) {
-            Some((token, login)) => Ok(self.issuers.identify(token, login, now)?),
+        let identity = match self.issued(proof) {
+            Some((token, login)) => self.issuers.identify(token, login, now)?,
             None => {
                 let identity = self.tokens.identify(proof, now)?;
                 self.vouched(&identity)?;
-                Ok(identity)
+                identity
             }
-        }
+        };
+        if self.contained.has(&identity) { Err(IdentityError::Contained) } else { Ok(identity) }
     }
 
     fn is_quick(&self, proof: &Proof) -> bool {
@@ -78,6 +81,10 @@ impl IdentityProvider for Providers {
     }
 
     fn recheck(&self, identity: &Identity, now: UnixMicros) -> Result<(), IdentityError> {
+        // Its token may have ended for that, too; this says why.
+        if self.contained.has(identity) {
+            return Err(IdentityError::Contained);
+        }
         match identity.issuer {
             Some(_) => self.issuers.recheck(identity, now),
             None => {

@@ -103,6 +103,33 @@ pub const KINDS: &[Kind] = &[
         &[BY_NAME, CUT, long_facts(parts::APPROVAL_DIFFERS)],
     ),
     apart(
+        "admin.contain_differs",
+        "When a gateway started, what is contained was not in its file as the record says.",
+        &[BY, facts(parts::CONTAIN_DIFFERS)],
+        &[BY_NAME, CUT, long_facts(parts::CONTAIN_DIFFERS)],
+    ),
+    apart(
+        "admin.contain_lifted",
+        "A containment was lifted.",
+        &[BY, CHAIN, facts(parts::CONTAIN_LIFTED), METHOD_BY, PROTO_BY, TLS_BY],
+        &[
+            ADDRESS_BY,
+            BY_NAME,
+            CUT,
+            detail(parts::CONTAINED_DETAIL),
+            long_facts(parts::CONTAIN_LIFTED),
+            NAMES_BY,
+        ],
+    ),
+    apart(
+        "admin.contained",
+        "An administrator contained an identity, a target or a session: its sessions end, its tokens are revoked, new sessions are refused, \
+         and its evidence is held. What follows from it has its own entries: `session.closed` (`contained`), `identity.token_revoked`, \
+         `approval.withdrawn`.",
+        &[BY, CHAIN, facts(parts::CONTAINED), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::CONTAINED_DETAIL), long_facts(parts::CONTAINED), NAMES_BY],
+    ),
+    apart(
         "admin.reloaded",
         "The configuration was read again.",
         &[BY, facts(parts::RELOADED)],
@@ -172,10 +199,11 @@ pub const KINDS: &[Kind] = &[
     Kind {
         name: "approval.withdrawn",
         means: "Nobody waits for it any more, and no client was told of it: its session was cancelled or ended. Without `who`, the \
-                session that asked first was another one.",
+                session that asked first was another one. Or an administrator has contained who asked, who approved it, its session or its \
+                target (`by`).",
         of_session: true,
-        leaf: &[APPROVAL, CMD_ASKED, QUORUM, RULE_HELD],
-        payload: &[],
+        leaf: &[APPROVAL, BY, CHAIN, CMD_ASKED, METHOD_BY, PROTO_BY, QUORUM, RULE_HELD, TLS_BY],
+        payload: &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
     },
     Kind {
         name: "command.abandoned",
@@ -188,7 +216,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "why",
                 Text,
-                "`skipped`, `refused-together`, `target-lost`, `client-left`, `drained`, `killed`, `crash`, `protocol`, `not-recorded`, `session-ended`, `dropped`.",
+                "`skipped`, `refused-together`, `target-lost`, `client-left`, `drained`, `killed`, `contained`, `crash`, `protocol`, `not-recorded`, `session-ended`, `dropped`.",
             ),
         ],
         payload: &[],
@@ -366,8 +394,15 @@ pub const KINDS: &[Kind] = &[
     apart(
         "identity.token_revoked",
         "A token was revoked.",
-        &[BY, CHAIN, facts(parts::ANY_TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
-        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::EXCHANGED_DETAIL), long_facts(parts::ANY_TOKEN), NAMES_BY],
+        &[BY, CHAIN, facts(parts::TOKEN_REVOKED), METHOD_BY, PROTO_BY, TLS_BY],
+        &[
+            ADDRESS_BY,
+            BY_NAME,
+            CUT,
+            detail(parts::EXCHANGED_DETAIL),
+            long_facts(parts::TOKEN_REVOKED),
+            NAMES_BY,
+        ],
     ),
     log("log.clock", "The wall clock jumped.", &[of_log(parts::CLOCK), FACTS_CUT]),
     apart(
@@ -412,7 +447,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "why",
                 Text,
-                "`client`, `target`, `killed`, `drained`, `idle`, `protocol`, `limit`, `record`, `tripwire`, `dropped`, `crash`.",
+                "`client`, `target`, `killed`, `contained` (by what says `detail`), `drained`, `idle`, `protocol`, `limit`, `record`, `tripwire`, `dropped`, `crash`.",
             ),
         ],
         payload: &[field("detail", Text, "More of why.")],

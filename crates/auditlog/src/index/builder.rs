@@ -196,7 +196,8 @@ impl Builder {
         if !self.kinds.contains(kind) && self.kinds.len() <= FACET_MAX {
             self.kinds.insert(kind.to_vec());
         }
-        if kind.starts_with(crate::search::tokens::KINDS.as_bytes()) && self.tokens.len() <= TOKENS_MAX {
+        let is_listed = std::str::from_utf8(kind).is_ok_and(crate::search::tokens::is_about);
+        if is_listed && self.tokens.len() <= TOKENS_MAX {
             self.tokens.push(before);
         }
         if let Some(payload) = payload {

@@ -1,5 +1,5 @@
-//! All that the log says of tokens, as a gateway reads it before it listens: of a sealed segment no more than those entries, to
-//! whose places its index leads.
+//! All that the log says of tokens and of what is contained, as a gateway reads it before it listens: of a sealed segment no more
+//! than those entries, to whose places its index leads.
 
 use super::{Effort, Found};
 use crate::entry::fields::Fields;
@@ -11,12 +11,20 @@ use crate::reader::{ReadError, Reader};
 use crate::segment::SegmentName;
 
 /// How the kinds of these entries begin.
-pub const KINDS: &str = "identity.token";
+const KINDS: [&str; 2] = ["identity.token", "admin.contain"];
+/// What all of them have in them.
+const SIGN: [&str; 2] = ["\"identity.token", "\"admin.contain"];
+
+/// Whether an entry of this kind is about a token, or about what is contained.
+#[must_use]
+pub fn is_about(kind: &str) -> bool {
+    KINDS.iter().any(|begin| kind.starts_with(begin))
+}
 
 /// Entries closer to the last one than this are come to by reading on: a jump reads as much.
 const NEAR: u64 = 1 << 20;
 
-/// Gives every entry about a token, oldest first.
+/// Gives every entry about a token or what is contained, oldest first.
 ///
 /// # Errors
 /// The log cannot be read, or something in it is damaged where it was read.
@@ -25,7 +33,7 @@ pub fn about_tokens(reader: &Reader, each: &mut dyn FnMut(&Found)) -> Result<Eff
     let mut reading = Reading { reader, opener: reader.opener(), effort: Effort::default(), each };
     for name in catalog.segments() {
         match catalog.facts(*name) {
-            Some(facts) if !facts.any(Facet::Kind, |kind| kind.starts_with(KINDS)) => {
+            Some(facts) if !facts.any(Facet::Kind, is_about) => {
                 reading.effort.skipped += 1;
             }
             facts => reading.segment(*name, facts)?,
@@ -93,9 +101,9 @@ impl Reading<'_> {
     }
 }
 
-/// The entry with its payload, if it is about a token.
+/// The entry with its payload, if it is one of these.
 fn found(opener: &mut Opener, stored: &Stored<'_>) -> Result<Option<Found>, ReadError> {
-    if memchr::memmem::find(stored.leaf, KINDS.as_bytes()).is_none() {
+    if SIGN.iter().all(|sign| memchr::memmem::find(stored.leaf, sign.as_bytes()).is_none()) {
         return Ok(None);
     }
     let fields = Fields::read(stored.leaf).map_err(|source| ReadError::Leaf {
@@ -103,7 +111,7 @@ fn found(opener: &mut Opener, stored: &Stored<'_>) -> Result<Option<Found>, Read
         position: stored.place.position,
         source,
     })?;
-    if !fields.k.starts_with(KINDS) {
+    if !is_about(&fields.k) {
         return Ok(None);
     }
     let payload = opener.open(stored, &fields);

@@ -273,7 +273,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 10] = [
+const ADMINISTERED: [(&str, &str, &str); 13] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -284,6 +284,21 @@ const ADMINISTERED: [(&str, &str, &str); 10] = [
     (
         "admin.approval_differs",
         r#"{"approval":"ap-7k3m9xq2vb","done":true,"found":"not-given-in-record"}"#,
+        "",
+    ),
+    (
+        "admin.contained",
+        r#"{"contained":"cn-7k3m9xq2vb","ids":["h-0123456789abcdef","a-0123456789abcdef","s-0123456789abcdef"],"of":"identity","sessions":2,"tokens":1}"#,
+        r#"{"name":"billing-bot","reason":"ticket 7"}"#,
+    ),
+    (
+        "admin.contain_lifted",
+        r#"{"contained":"cn-7k3m9xq2vd","held":true,"of":"target","target":"orders"}"#,
+        r#"{"name":"orders","reason":""}"#,
+    ),
+    (
+        "admin.contain_differs",
+        r#"{"contained":"cn-7k3m9xq2vb","done":true,"found":"contained-in-record"}"#,
         "",
     ),
     ("identity.token_created", TOKEN, TOKEN_DETAIL),
@@ -455,10 +470,13 @@ pub(crate) fn all() -> Vec<(String, Event)> {
 }
 
 /// Kinds whose samples came later, and one that has none.
-const OF_LATER: [&str; 5] = [
+const OF_LATER: [&str; 8] = [
     "log.oversize",
     "admin.target_asked",
     "admin.approval_differs",
+    "admin.contained",
+    "admin.contain_lifted",
+    "admin.contain_differs",
     "identity.token_differs",
     "identity.token_exchanged",
 ];
@@ -521,6 +539,12 @@ fn later(all: &mut Vec<(String, Event)>) {
     }
     all.push(("identity.token_created-owned".to_owned(), owned()));
     all.push(("session.opened-exchanged".to_owned(), Event::SessionOpened(Box::new(for_a_person()))));
+    contained(all);
+    let detail = json(
+        r#"{"application_name":"firsthand 019ab27c-6e11-7abc-8def-0123456789ab","role":"orders_rw","text":"select current_user"}"#,
+    );
+    let noted = SessionNoted { facts: Arc::new(facts()), what: "asked", detail };
+    all.push(("session.noted-named".to_owned(), Event::SessionNoted(Box::new(noted))));
 }
 
 const EXCHANGED: &str = concat!(
@@ -567,6 +591,69 @@ fn for_a_person() -> SessionOpened {
         ..identity()
     };
     opened(Arc::new(SessionFacts { identity: Arc::new(exchanged), ..facts() }), vec![])
+}
+
+/// What is contained, and what follows from it.
+fn contained(all: &mut Vec<(String, Event)>) {
+    for kind in ["admin.contained", "admin.contain_lifted", "admin.contain_differs"] {
+        all.push((kind.to_owned(), administered(kind)));
+    }
+    let session = r#"{"contained":"cn-7k3m9xq2vc","of":"session","session":"019ab27c-6e11-7abc-8def-0123456789ab","sessions":1,"tokens":0}"#;
+    let one = Administered {
+        kind: "admin.contained",
+        by: over_the_api(),
+        leaf: json(session),
+        payload: json(r#"{"name":"019ab27c-6e11-7abc-8def-0123456789ab","reason":"ticket 7"}"#),
+    };
+    all.push(("admin.contained-remote".to_owned(), Event::Administered(Box::new(one))));
+    let listed = Administered {
+        kind: "record.read",
+        by: over_the_api(),
+        leaf: json(r#"{"command":"contain list"}"#),
+        payload: json(r#"{"contained":1}"#),
+    };
+    all.push(("record.read-contained".to_owned(), Event::Administered(Box::new(listed))));
+    let lifted = Administered {
+        kind: "admin.contain_lifted",
+        by: over_the_api(),
+        leaf: json(
+            r#"{"contained":"cn-7k3m9xq2vb","ids":["h-0123456789abcdef","a-0123456789abcdef","s-0123456789abcdef"],"of":"identity"}"#,
+        ),
+        payload: json(r#"{"name":"billing-bot","reason":"ticket 7 is closed"}"#),
+    };
+    all.push(("admin.contain_lifted-remote".to_owned(), Event::Administered(Box::new(lifted))));
+    for (name, leaf, detail) in [
+        (
+            "admin.contain_lifted",
+            r#"{"contained":"cn-7k3m9xq2vc","of":"session","session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#,
+            r#"{"name":"019ab27c-6e11-7abc-8def-0123456789ab","reason":""}"#,
+        ),
+        (
+            "admin.contained",
+            r#"{"contained":"cn-7k3m9xq2vd","of":"target","sessions":4,"target":"orders","tokens":0}"#,
+            r#"{"name":"orders","reason":""}"#,
+        ),
+    ] {
+        let event = Administered { kind: name, by: over_the_api(), leaf: json(leaf), payload: json(detail) };
+        all.push((format!("{name}-other"), Event::Administered(Box::new(event))));
+    }
+    let revoked = Administered {
+        kind: "identity.token_revoked",
+        by: over_the_api(),
+        leaf: json(&format!("{{\"contained\":\"cn-7k3m9xq2vb\",{}", &TOKEN[1..])),
+        payload: json(TOKEN_DETAIL),
+    };
+    all.push(("identity.token_revoked-contained".to_owned(), Event::Administered(Box::new(revoked))));
+    if let Some((_, Event::Approval(event))) =
+        approvals().into_iter().find(|(name, _)| *name == "approval.withdrawn-elsewhere")
+    {
+        let withdrawn = ApprovalEvent {
+            by: Some(over_the_api()),
+            reason: "contained: cn-7k3m9xq2vb".to_owned(),
+            ..*event
+        };
+        all.push(("approval.withdrawn-contained".to_owned(), Event::Approval(Box::new(withdrawn))));
+    }
 }
 
 /// Who asks over the API.

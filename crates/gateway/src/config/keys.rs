@@ -257,6 +257,14 @@ pub(crate) const KEYS: &[Key] = &[
         "Where the rules can never let an identity change anything here, its sessions have `default_transaction_read_only` on \
          from the start. `false` for a pooler that takes no such startup parameter.",
     ),
+    key(
+        "target",
+        "name_sessions",
+        Form::Flag,
+        "`true`",
+        "A session whose client does not set `application_name` gets `firsthand SESSION` there, the id that the record has, so that \
+         `%a` of the target's `log_line_prefix` leads to the record. `false`: it is left empty, as without the gateway.",
+    ),
     key("target", "labels", Form::Texts, "none", "Labels that rules may name, such as `prod`."),
     key("target", "timeout", Form::Duration, "`10s`", "How long the server's greeting may take."),
     key("target.credential", "user", Form::Text, "", "The role to log in as."),

@@ -297,6 +297,7 @@ fn read_target(
     let changed = read_changed(section, policy);
     let allow_unobserved = section.flag("allow_unobserved", false);
     let pin_read_only = section.flag("pin_read_only", true);
+    let name_sessions = section.flag("name_sessions", true);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
     let labels = section.texts("labels");
     let (name, protocol, address, credential) = (name?, protocol?, address?, credential?);
@@ -310,6 +311,7 @@ fn read_target(
         changed,
         allow_unobserved,
         pin_read_only,
+        name_sessions,
         databases,
         database,
     };

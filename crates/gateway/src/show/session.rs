@@ -192,6 +192,7 @@ impl Told<'_> {
             "client" => "the client left",
             "target" => "the target ended the connection",
             "killed" => "an administrator ended it",
+            "contained" => "an administrator contained it, its identity or its target",
             "drained" => "the gateway was stopped",
             "idle" => "it was idle for too long",
             "protocol" => "the protocol was broken",

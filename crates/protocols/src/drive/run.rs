@@ -51,7 +51,7 @@ const TICK: Duration = Duration::from_secs(5);
 /// How long the last words of a session may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// The same behind a drain that is over: whoever stops the gateway was promised its end by then.
+/// The same behind a drain that is over, whose end was promised by then, and of what is contained, which is to end within a second.
 const LAST_WORDS_DRAINED: Duration = Duration::from_millis(400);
 
 /// How long everything else may take at the end of a drained session.
@@ -334,7 +334,9 @@ impl Running {
 
     /// How long the last words may take to be written.
     fn last_words(&self) -> Duration {
-        let (Some(drain), Some(end)) = (self.draining_since, self.ending_since) else { return LAST_WORDS };
+        let (Some(drain), Some(end)) = (self.draining_since, self.ending_since) else {
+            return if self.handle.contained().is_some() { LAST_WORDS_DRAINED } else { LAST_WORDS };
+        };
         let drained = Duration::from_micros(end.since(drain));
         (self.limits.drain.saturating_sub(drained) + LAST_WORDS_DRAINED).min(LAST_WORDS)
     }
@@ -343,12 +345,9 @@ impl Running {
         if self.end.is_some() {
             return false;
         }
-        if self.handle.is_killed() {
-            let refusal = Refusal::new(
-                firsthand_session::RefusalKind::Draining,
-                "terminating connection due to administrator command",
-            );
-            self.finish(Some(refusal), AbandonReason::Killed, "killed");
+        if let Some((refusal, why, detail)) = self.handle.ended() {
+            self.finish(Some(refusal), why, why.word());
+            self.end = self.end.take().map(|(word, _)| (word, detail));
             return true;
         }
         if self.handle.is_draining() && self.draining_since.is_none() {

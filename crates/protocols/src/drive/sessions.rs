@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 
 use firsthand_model::id::SessionId;
+use firsthand_model::outcome::AbandonReason;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::time::UnixMicros;
 use firsthand_session::pipeline::Canceller;
 use firsthand_session::port::BoxFuture;
+use firsthand_session::{Refusal, RefusalKind};
 use futures_util::task::AtomicWaker;
 
 /// What reaches a running session from outside its own task.
@@ -21,6 +23,8 @@ pub struct Handle {
     /// The client's address.
     pub client: String,
     killed: AtomicBool,
+    /// Under which id of a containment.
+    contained: OnceLock<String>,
     draining: AtomicBool,
     waker: AtomicWaker,
 }
@@ -29,12 +33,19 @@ impl Handle {
     /// For a session about to run.
     pub fn new(facts: Arc<SessionFacts>, opened: UnixMicros, client: String) -> Self {
         let (killed, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { facts, opened, client, killed, draining, waker: AtomicWaker::new() }
+        let contained = OnceLock::new();
+        Self { facts, opened, client, killed, contained, draining, waker: AtomicWaker::new() }
     }
 
     /// Ends the session now.
     pub fn kill(&self) {
         self.killed.store(true, SeqCst);
+        self.waker.wake();
+    }
+
+    /// Ends the session now, because it, its identity or its target is contained; `id`: by what, for the record.
+    pub fn contain(&self, id: &str) {
+        let _ = self.contained.set(id.to_owned());
         self.waker.wake();
     }
 
@@ -48,8 +59,20 @@ impl Handle {
         self.waker.register(waker);
     }
 
-    pub(crate) fn is_killed(&self) -> bool {
-        self.killed.load(SeqCst)
+    /// Whether an administrator has ended it: what its client is told, why what runs is given up, and more for the record.
+    pub(crate) fn ended(&self) -> Option<(Refusal, AbandonReason, String)> {
+        if let Some(id) = self.contained() {
+            return Some((Refusal::contained(), AbandonReason::Contained, id.to_owned()));
+        }
+        let killed = || {
+            let text = "terminating connection due to administrator command";
+            (Refusal::new(RefusalKind::Draining, text), AbandonReason::Killed, String::new())
+        };
+        self.killed.load(SeqCst).then(killed)
+    }
+
+    pub(crate) fn contained(&self) -> Option<&str> {
+        self.contained.get().map(String::as_str)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -178,6 +178,10 @@ impl StreamServer {
         let handle = Arc::new(Handle::new(Arc::clone(session.facts()), opened, client.address));
         let route = cancel.as_ref().map(|(_, route)| route.clone());
         let entered = self.sessions.enter(Arc::clone(&handle), cancel);
+        // Whoever contains something ends the sessions in the list; this one may have come after that look.
+        if self.engine.is_contained(session.facts()) {
+            handle.contain("");
+        }
         if let Err(e) = line.send(&greeting).await {
             session.close("client", e.to_string());
             return;

@@ -79,7 +79,7 @@ async fn connect(
 ) -> Result<Ready, Bytes> {
     let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
     may_begin(with, hello, facts, &mut admitted).map_err(|refusal| told(&refusal))?;
-    let Reached { target, accepted, session_role, role, search_path, read_only } =
+    let Reached { target, accepted, session_role, role, search_path, read_only, named } =
         match reach(with, hello, facts, &admitted).await {
             Ok(reached) => reached,
             Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
@@ -115,7 +115,7 @@ async fn connect(
     let (session, admission) = with.engine.open(admitted, bound).await.map_err(|refusal| told(&refusal))?;
     if !hello.wanted.unobserved {
         session
-            .note("asked", asked(&role, search_path.as_deref(), read_only))
+            .note("asked", asked(&role, search_path.as_deref(), read_only, named.as_deref()))
             .map(drop)
             .map_err(|_| told(&Refusal::not_recorded()))?;
     }
@@ -249,9 +249,12 @@ async fn know(
 }
 
 /// What the gateway asked for itself, and what it was told.
-fn asked(role: &str, search_path: Option<&str>, read_only: bool) -> Json {
+fn asked(role: &str, search_path: Option<&str>, read_only: bool, named: Option<&str>) -> Json {
     let mut out = Vec::new();
     let mut o = Object::open(&mut out);
+    if let Some(named) = named {
+        o.string(target::NAME, named);
+    }
     o.string("role", role);
     if let Some(path) = search_path {
         o.string("search_path", path);
@@ -286,6 +289,8 @@ struct Reached {
     search_path: Option<String>,
     /// Its transactions are READ ONLY, because it may only read.
     read_only: bool,
+    /// What it is called there, where its client has not named it.
+    named: Option<String>,
 }
 
 enum Unreached {
@@ -310,7 +315,10 @@ async fn reach(
     let stream = with.engine.dial(admitted, &hello.wanted, facts).await.map_err(Unreached::Refused)?;
     let mut line = Line::new(stream);
     let read_only = may_only_read(with, admitted);
-    let mut parameters = hello.parameters.clone();
+    let (mut parameters, named) = (hello.parameters.clone(), name_of(hello, admitted));
+    if let Some(named) = &named {
+        parameters.push((target::NAME.as_bytes().to_vec(), named.as_bytes().to_vec()));
+    }
     if read_only {
         let (name, value) = target::READ_ONLY;
         parameters.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
@@ -333,11 +341,19 @@ async fn reach(
     };
     match tokio::time::timeout(link.timeout, login).await {
         Ok(Ok((accepted, (session_role, role), search_path))) => {
-            Ok(Reached { target: line, accepted, session_role, role, search_path, read_only })
+            Ok(Reached { target: line, accepted, session_role, role, search_path, read_only, named })
         }
         Ok(Err(e)) => Err(Unreached::Target(e)),
         Err(_) => Err(Unreached::Target(TargetError::Io(std::io::ErrorKind::TimedOut.into()))),
     }
+}
+
+/// What the session is called at the target: by its id, so that the target's own log leads to the record. A client that names
+/// itself keeps its name, also an empty one. What is not observed (replication) is left as it is: a standby is known by its name.
+fn name_of(hello: &Hello, admitted: &Admitted) -> Option<String> {
+    let named = |setting: &String| setting.split('=').next() == Some(target::NAME);
+    let leave = hello.wanted.unobserved || settings::of(&hello.parameters).iter().any(named);
+    (admitted.target.name_sessions && !leave).then(|| format!("firsthand {}", admitted.id))
 }
 
 /// Whether the rules can never let this identity change anything there: then the server is told so, too. Observing refuses
@@ -381,7 +397,7 @@ fn cancel_route(
 
 /// What the client says of itself; some put a connection string there. Of a parameter that is given twice the target takes the last.
 fn claims(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<Claim> {
-    let name = "application_name";
+    let name = target::NAME;
     let said = parameters.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes()));
     let claim = |value: &[u8]| {
         let masked = super::parameters::without_credentials(value);

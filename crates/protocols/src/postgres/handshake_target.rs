@@ -149,6 +149,9 @@ pub(super) const WHO: &str = "SELECT session_user, current_user";
 /// What keeps the transactions of a session READ ONLY: as a startup parameter it is also what RESET and DISCARD go back to.
 pub(super) const READ_ONLY: (&str, &str) = ("default_transaction_read_only", "on");
 
+/// The setting by which sessions are told apart in the server's log (`%a`) and in `pg_stat_activity`; cut there at 63 bytes.
+pub(super) const NAME: &str = "application_name";
+
 /// What the gateway asks instead, where the session is to be READ ONLY: whether it is.
 pub(super) const WHO_READ_ONLY: &str =
     "SELECT session_user, current_user, pg_catalog.current_setting('default_transaction_read_only')";

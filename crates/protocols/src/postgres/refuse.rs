@@ -18,6 +18,7 @@ pub const fn sqlstate(kind: RefusalKind) -> &'static str {
         RefusalKind::Identity => "28P01",
         RefusalKind::Unavailable => "57P03",
         RefusalKind::Draining => "57P01",
+        RefusalKind::Contained => "RF004",
         RefusalKind::Protocol => "08P01",
         RefusalKind::Unsupported => "0A000",
     }

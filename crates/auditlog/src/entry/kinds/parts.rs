@@ -114,6 +114,11 @@ const NAMES_OF_STATEMENT: &[Field] = &[
 
 /// All that `detail` of a `session.noted` can hold; which of it says `what`.
 const NOTED: &[Field] = &[
+    field(
+        "application_name",
+        Text,
+        "`asked`: what the gateway called the session at the target; absent: its client has named it, or `name_sessions` is off.",
+    ),
     field("channel", Text, "`notification`: the channel."),
     field(
         "cmd",
@@ -238,7 +243,7 @@ pub(super) const NAMES_BY: Field = field("names", Objects(LINK_NAME), "The names
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `issuer`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `contained`, `issuer`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `unreachable`, `credential`.",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
@@ -328,6 +333,51 @@ pub(super) const ASKED_BY_HAND: &[Field] = &[
     field("target", Text, "The target."),
 ];
 
+const CONTAINED_ID: Field = field("contained", Text, "The containment's id, `cn-…`.");
+const CONTAINED_IDS: Field = field(
+    "ids",
+    Texts,
+    "Of an identity: its pseudonyms as a person, an agent and a service, or that of the token, as entries and keys name it.",
+);
+const CONTAINED_OF: Field = field("of", Text, "`identity`, `target` or `session`.");
+const CONTAINED_SESSION: Field = field("session", Text, "The session.");
+const CONTAINED_TARGET: Field = field("target", Text, "The target.");
+
+pub(super) const CONTAINED: &[Field] = &[
+    CONTAINED_ID,
+    CONTAINED_IDS,
+    CONTAINED_OF,
+    CONTAINED_SESSION,
+    field("sessions", Number, "Sessions that ran and end."),
+    CONTAINED_TARGET,
+    field("tokens", Number, "Tokens that are revoked."),
+];
+
+pub(super) const CONTAIN_LIFTED: &[Field] = &[
+    CONTAINED_ID,
+    field("held", True, "Its evidence is held on."),
+    CONTAINED_IDS,
+    CONTAINED_OF,
+    CONTAINED_SESSION,
+    CONTAINED_TARGET,
+];
+
+pub(super) const CONTAINED_DETAIL: &[Field] = &[
+    field("name", Text, "The name that was contained, or the session's id."),
+    field("reason", Text, "Why, in the administrator's words."),
+];
+
+pub(super) const CONTAIN_DIFFERS: &[Field] = &[
+    CONTAINED_ID,
+    field("done", True, "It is contained again for that."),
+    field(
+        "found",
+        Text,
+        "`contained-in-record`: the file did not have it. `lifted-in-record`: it was lifted, and the file did not say so. \
+         `not-in-record`: nobody recorded that it was contained. The last two stay contained until they are lifted again.",
+    ),
+];
+
 pub(super) const KILLED: &[Field] = &[field("session", Text, "The session.")];
 
 const EXPIRES: Field = field("expires", Text, "When it ends; absent: never.");
@@ -399,6 +449,24 @@ pub(super) const ANY_TOKEN: &[Field] = &[
     TOK,
 ];
 
+/// Of a token that is revoked: by itself, or because its identity was contained.
+pub(super) const TOKEN_REVOKED: &[Field] = &[
+    ACTOR_ISSUER,
+    ACTOR_TOK,
+    CONSENT,
+    field("contained", Text, "The containment that revoked it; absent: it was revoked by itself."),
+    EXPIRES,
+    FOR,
+    FOR_KIND,
+    OWNER_ID,
+    PERSON,
+    ROLES,
+    SUBJECT_ISSUER,
+    SUBJECT_TOK,
+    OPENS,
+    TOK,
+];
+
 pub(super) const APPROVAL_DIFFERS: &[Field] = &[
     field("approval", Text, "The approval's id."),
     field("done", True, "It was ended for that: nothing is spent that the record does not know as given."),
@@ -449,6 +517,7 @@ pub(super) const READ_DETAIL: &[Field] = &[
     field("approval", Text, "The approval that was shown, with what its session did before."),
     field("approvals", Number, "Approvals that were listed, over the API."),
     field("commands", Number, "Commands of the session that was shown."),
+    field("contained", Number, "Containments that were listed, over the API."),
     field("entries", Number, "Entries that were shown."),
     field("expression", Text, "What was searched for."),
     field("follow", True, "And those that came later, as they came."),

@@ -1,0 +1,53 @@
+//! What is contained asks for nothing any more, and nobody spends what it was given.
+
+use firsthand_model::event::{ApprovalEvent, By};
+
+use super::Approvals;
+use crate::clock::wall;
+use crate::state::StateError;
+use crate::state::approvals::{Listing, Row, Stage, Vote};
+
+/// Approvals read at a time.
+const PAGE: u32 = 500;
+
+impl Approvals {
+    /// Withdraws what is open and `hits`, whether its client was told of it or not. Returns how many that were.
+    ///
+    /// # Errors
+    /// When the state cannot be reached.
+    pub async fn withdraw_where(
+        &self,
+        hits: impl Fn(&Row, &[Vote]) -> bool,
+        by: &By,
+        reason: &str,
+    ) -> Result<u64, StateError> {
+        let (state, mut withdrawn) = (&self.desk.state, 0);
+        let mut listing = Listing { most: PAGE, ..Listing::default() };
+        let mut open = Vec::new();
+        loop {
+            let page = state.approvals(&listing).await?;
+            listing.after = page.last().map(|row| (row.asked, row.id.clone()));
+            open.extend(page.into_iter().map(|row| row.id));
+            if listing.after.is_none() {
+                break;
+            }
+        }
+        for id in open {
+            let Some((row, votes)) = state.approval(&id).await? else { continue };
+            if !hits(&row, &votes) || !state.correct(&row.id, Stage::Withdrawn, wall().0).await? {
+                continue;
+            }
+            withdrawn += 1;
+            let event = ApprovalEvent {
+                by: Some(by.clone()),
+                reason: reason.to_owned(),
+                ..self.desk.event("approval.withdrawn", &row, None)
+            };
+            if let Err(e) = self.desk.tell(event) {
+                tracing::error!("that approval {} is withdrawn is not recorded: {e}", row.id);
+            }
+            let _ = self.desk.changed.send(row.id);
+        }
+        Ok(withdrawn)
+    }
+}

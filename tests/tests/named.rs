@@ -1,0 +1,88 @@
+//! What the target hears of a session: its id, as the name that stands in the target's own log, unless the client has named it.
+
+use firsthand_tests::gateway::{Gateway, Settings, Target};
+use firsthand_tests::postgres::Postgres;
+use firsthand_tests::raw::{Message, Raw};
+use serde_json::{Value, json};
+
+/// A gateway with the target `shop`, and its agent's secret.
+fn rig(more: &str) -> (Postgres, Gateway, String) {
+    let server = Postgres::start(None).unwrap();
+    let targets = vec![Target::of(&server.place("app", "shop")).more(more)];
+    let gateway = Gateway::start(Settings { targets, ..Settings::default() }).unwrap();
+    let secret = gateway.token("bot", &["shop"]).unwrap();
+    (server, gateway, secret)
+}
+
+/// The first value of the last row.
+fn value(raw: &mut Raw, sql: &str) -> String {
+    let seen: Vec<Message> = raw.query(sql).unwrap();
+    let row = seen.iter().rfind(|m| m.tag == b'D').unwrap_or_else(|| panic!("{sql}: {seen:?}"));
+    String::from_utf8(row.body[6..].to_vec()).unwrap()
+}
+
+const MINE: &str = "select application_name from pg_stat_activity where pid = pg_backend_pid()";
+
+#[test]
+fn the_target_knows_the_session_by_the_id_of_the_record() {
+    let (server, gateway, secret) = rig("");
+    let mut raw = Raw::login(&gateway.place("bot", &secret, "shop"), &[]).unwrap();
+    let name = value(&mut raw, MINE);
+    let record = gateway.record().unwrap();
+    let opened = record.of_kind("session.opened").last().unwrap();
+    assert_eq!(name, format!("firsthand {}", opened.session()));
+    assert!(name.len() < 63, "the server would cut it");
+    // Seen from elsewhere at the target, too: as its log would have it.
+    let others = server
+        .sql("shop", "select count(*) from pg_stat_activity where application_name like 'firsthand 0%'");
+    assert_eq!(others.unwrap().trim(), "1");
+    // The client is told what is so.
+    let greeted: Vec<String> = raw.greeting.iter().map(Message::line).collect();
+    let told = format!("S application_name\\x00{name}\\x00");
+    assert!(greeted.iter().any(|line| line.starts_with(&told)), "{greeted:?}");
+    // It is what the session began with, so whatever resets comes back to it.
+    for reset in ["reset application_name", "reset all", "discard all", "set application_name to default"] {
+        raw.query("set application_name = 'nightly'").unwrap();
+        assert_eq!(value(&mut raw, "show application_name"), "nightly");
+        raw.query(reset).unwrap();
+        assert_eq!(value(&mut raw, "show application_name"), name, "{reset}");
+    }
+    // The record says what the target was told; it is no claim of the client.
+    let asked = record.of_kind("session.noted").find(|e| e.leaf("what") == "asked").unwrap();
+    assert_eq!(asked.payload("detail")["application_name"], json!(name));
+    assert_eq!((opened.payload("claims"), opened.payload("parameters")), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn a_client_that_names_itself_keeps_its_name() {
+    let (_server, gateway, secret) = rig("");
+    let place = gateway.place("bot", &secret, "shop");
+    for (parameter, named, name) in [
+        ("application_name", "nightly job", "nightly job"),
+        ("Application_Name", "nightly", "nightly"),
+        ("application_name", "", ""),
+        ("options", "-c application_name=mine", "mine"),
+        ("options", "--application-name=mine", "mine"),
+        ("options", "-c geqo=off -c Application_name=own\\ name", "own name"),
+    ] {
+        let mut raw = Raw::login(&place, &[(parameter, named)]).unwrap();
+        assert_eq!(value(&mut raw, MINE), name, "{parameter} {named}");
+    }
+    // Options that name nothing do not count.
+    let mut raw = Raw::login(&place, &[("options", "-c geqo=off")]).unwrap();
+    assert!(value(&mut raw, MINE).starts_with("firsthand 0"));
+    let record = gateway.record().unwrap();
+    let asked = record.of_kind("session.noted").filter(|e| e.leaf("what") == "asked");
+    let named: Vec<bool> = asked.map(|e| e.payload("detail").get("application_name").is_some()).collect();
+    assert_eq!(named, [false, false, false, false, false, false, true]);
+}
+
+#[test]
+fn a_target_can_be_left_untold() {
+    let (_server, gateway, secret) = rig("name_sessions = false");
+    let mut raw = Raw::login(&gateway.place("bot", &secret, "shop"), &[]).unwrap();
+    assert_eq!(value(&mut raw, MINE), "");
+    let record = gateway.record().unwrap();
+    let asked = record.of_kind("session.noted").find(|e| e.leaf("what") == "asked").unwrap();
+    assert!(asked.payload("detail").get("application_name").is_none(), "{}", asked.0);
+}
