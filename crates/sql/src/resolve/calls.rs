@@ -161,7 +161,6 @@ impl<'a> Resolver<'a> {
         // A type's name called with one value is a cast to it.
         if let [only] = arguments
             && let Some(to) = self.type_named(schema, name)
-            && to.oid >= FIRST_USER_OID
         {
             self.type_checks(to.oid);
             let to = to.oid;
@@ -308,6 +307,7 @@ impl<'a> Resolver<'a> {
         if let Some(value) = self.runs_texts(f, nodes, result) {
             return value;
         }
+        self.type_orders(result);
         if f.is_builtin() {
             let value = self.run_builtin(f, arguments, nodes, result);
             return if builtin::hands_on(&f.name) { value.keeping(arguments) } else { value };
@@ -328,7 +328,7 @@ impl<'a> Resolver<'a> {
             self.found.effect(Effect::System);
         }
         self.type_checks(f.result);
-        f.arguments.iter().for_each(|a| self.type_checks(*a));
+        f.arguments.iter().chain(f.outputs.iter().map(|(_, o)| o)).for_each(|a| self.type_checks(*a));
         let mut value = Value::made(result, arguments);
         match &facts.output {
             Output::Columns(columns) => {
@@ -400,6 +400,9 @@ impl<'a> Resolver<'a> {
         }
         match class {
             Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
+            Class::Safe if builtin::tells_shape(&f.name) && is_bare_column(arguments) => {
+                return Value::plain(result);
+            }
             Class::Safe if &*f.name == "pg_mcv_list_items" => return Value::unknown(result),
             Class::SetConfig => self.set_config(nodes),
             Class::Sequence => {
@@ -586,7 +589,9 @@ impl<'a> Resolver<'a> {
         for function in users {
             self.run_oid(function, "operator", name);
         }
-        if boolean { oid::BOOL } else { exact.or(only).unwrap_or(0) }
+        let result = if boolean { oid::BOOL } else { exact.or(only).unwrap_or(0) };
+        self.type_orders(result);
+        result
     }
 
     /// Without the operators that an earlier schema's hides, and where types decide, only those that fit.
@@ -668,6 +673,12 @@ impl<'a> Resolver<'a> {
         });
         columns.collect()
     }
+}
+
+/// A column as it is, and nothing else that is made of one.
+fn is_bare_column(arguments: &[Value]) -> bool {
+    let Some((first, others)) = arguments.split_first() else { return false };
+    first.how == Derivation::Same && others.iter().all(|v| v.how == Derivation::Clean)
 }
 
 /// The statements of an SQL function's body, in either form.

@@ -362,14 +362,18 @@ impl Resolver<'_> {
         {
             return Value::made(column.type_oid, [row]);
         }
-        // Whatever function has that name may be meant.
-        if self.function_visible(None, name) {
+        // Whatever function has that name may be meant, or a cast to the type of that name.
+        if self.function_visible(None, name) || self.type_named(None, name).is_some() {
             return self.call_by_name(
                 &[protobuf::Node {
                     node: Some(NodeEnum::String(protobuf::String { sval: name.to_owned() })),
                 }],
                 std::slice::from_ref(row),
             );
+        }
+        // Of a row that is not known it may be a field. Anything else has none, unless something is not as the snapshot has it.
+        if !matches!(row.type_oid, 0 | oid::RECORD) {
+            self.found.opaque("column", name);
         }
         let mut value = Value::made(0, [row]);
         if row.how == Derivation::Unknown || row.sources.is_empty() {

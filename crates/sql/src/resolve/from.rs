@@ -283,9 +283,7 @@ impl Resolver<'_> {
 
     fn column_value(&mut self, slot: Option<Slot>, relation: &Relation, at: usize) -> Value {
         let (Some(slot), Some(column)) = (slot, relation.columns.get(at)) else { return Value::unknown(0) };
-        if column.type_oid >= crate::catalog::FIRST_USER_OID {
-            self.type_orders(column.type_oid);
-        }
+        self.type_orders(column.type_oid);
         self.sees_type(column.type_oid);
         let source = self.found.column(slot, relation, column);
         if let Some(origin) = &column.origin {

@@ -25,7 +25,7 @@ mod types;
 mod value;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use firsthand_model::statement::{Facts, Opaque};
@@ -123,6 +123,8 @@ pub(super) struct Resolver<'a> {
     bodies: Vec<(Kind, Oid)>,
     /// Types whose checks were followed.
     types_seen: Vec<Oid>,
+    /// Types whose orders were followed.
+    orders_seen: HashSet<Oid>,
     /// Functions of casts that were followed.
     casts_seen: Vec<Oid>,
     /// What the call walked last may have meant.
@@ -152,6 +154,7 @@ impl<'a> Resolver<'a> {
             steps: 0,
             bodies: Vec::new(),
             types_seen: Vec::new(),
+            orders_seen: HashSet::new(),
             casts_seen: Vec::new(),
             called: Vec::new(),
             literal: false,

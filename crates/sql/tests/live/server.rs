@@ -137,7 +137,7 @@ impl Server {
 
 const DIGEST: &str = "SELECT md5(concat_ws('|', \
  (SELECT string_agg(query_to_xml(format('SELECT * FROM %s ORDER BY 1', c.oid::regclass), true, false, '')::text, ',' ORDER BY c.oid) \
-  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'S') AND c.oid >= 16384 AND nspname NOT LIKE 'pg\\_%' AND NOT relrowsecurity AND relname NOT LIKE 'folded%' AND relname <> 'tolds'), \
+  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'S') AND c.oid >= 16384 AND nspname NOT LIKE 'pg\\_%' AND NOT relrowsecurity AND relname !~ '^(folded|op|tolds$|pts$)'), \
  (SELECT string_agg(loid::text || data::text, ',' ORDER BY loid, pageno) FROM pg_largeobject), \
  (SELECT string_agg(oid::text || relname || xmin::text, ',' ORDER BY oid) FROM pg_class WHERE relpersistence <> 't'), \
  (SELECT string_agg(oid::text || xmin::text, ',' ORDER BY oid) FROM pg_proc), \
