@@ -9,6 +9,7 @@
 
 mod builtin;
 mod calls;
+mod coercion;
 mod configs;
 mod expression;
 mod facts;
@@ -125,6 +126,9 @@ pub(super) struct Resolver<'a> {
     types_seen: Vec<Oid>,
     /// Types whose orders were followed.
     orders_seen: HashSet<Oid>,
+    /// Types of values that were met, where casts happen unasked; and whether one was of a type that nothing tells.
+    types_met: HashSet<Oid>,
+    any_type_met: bool,
     /// Functions of casts that were followed.
     casts_seen: Vec<Oid>,
     /// What the call walked last may have meant.
@@ -155,6 +159,8 @@ impl<'a> Resolver<'a> {
             bodies: Vec::new(),
             types_seen: Vec::new(),
             orders_seen: HashSet::new(),
+            types_met: HashSet::new(),
+            any_type_met: false,
             casts_seen: Vec::new(),
             called: Vec::new(),
             literal: false,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use firsthand_model::statement::Output;
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
+use super::coercion::is_of_own_types;
 use super::value::{Value, oid};
 use super::{Kind, Resolver, name_of};
 use crate::catalog::{FIRST_USER_OID, Oid, Type};
@@ -159,7 +160,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// A type is in play. Casts that happen unasked run their function: so those of types in play count.
+    /// A type is in play. Casts that happen unasked run their function: so those of users' types in play count. Of others
+    /// only those that happen (`coercion.rs`).
     pub(super) fn sees_type(&mut self, type_oid: Oid) {
         if self.catalog.user_casts.is_empty() {
             return;
@@ -168,6 +170,7 @@ impl Resolver<'_> {
             .catalog
             .user_casts
             .iter()
+            .filter(|c| !is_of_own_types(c))
             .filter(|c| {
                 // To a user's type from one of PostgreSQL's own, which is everywhere: only where the user's is in play.
                 let everywhere = c.source < FIRST_USER_OID && c.target >= FIRST_USER_OID;

@@ -118,6 +118,18 @@ impl Server {
         text.split(RECORD).map(|row| row.split(FIELD).map(field).collect()).collect()
     }
 
+    /// The one value that each of these gives; empty where it fails.
+    pub(crate) fn each(&self, statements: &[String]) -> Vec<String> {
+        let mut command = self.psql();
+        command.arg("-t");
+        for statement in statements {
+            command.args(["-c", statement, "-c", &format!("\\echo {RECORD}")]);
+        }
+        let out = command.stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        text.split(RECORD).map(|answer| answer.trim().to_owned()).collect()
+    }
+
     /// The catalog, by way of the format on disk.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         let version: u32 = self.rows("SHOW server_version_num")[0][0].as_ref().unwrap().parse().unwrap();
