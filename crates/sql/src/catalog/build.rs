@@ -276,6 +276,11 @@ impl Builder {
                 it.planned_expressions.extend(f.maybe(1));
             }
         }
+        for f in self.of("support_functions") {
+            if let Some((_, it)) = all.get_mut(&f.oid(0)) {
+                it.support_functions.push(f.oid(1));
+            }
+        }
         for f in self.of("indexes") {
             let Some((_, it)) = all.get_mut(&f.oid(0)) else { continue };
             it.index_expressions.extend(f.maybe(4));

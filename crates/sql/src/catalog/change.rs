@@ -179,7 +179,7 @@ impl Catalog {
             NodeEnum::RuleStmt(it) => self.doubt_rule(it.relation.as_ref(), state),
             NodeEnum::CreatePolicyStmt(it) => self.doubt_policies(it.table.as_ref(), state),
             NodeEnum::AlterPolicyStmt(it) => self.doubt_policies(it.table.as_ref(), state),
-            NodeEnum::IndexStmt(it) if indexes_expressions(it) => {
+            NodeEnum::IndexStmt(it) if indexes_what_runs(it) => {
                 self.doubt_planning(it.relation.as_ref(), state);
             }
             NodeEnum::CreateStatsStmt(it) if has_expressions(&it.exprs) => {
@@ -257,6 +257,7 @@ impl Catalog {
             kind: b'r',
             temporary: schema == TEMPORARY,
             columns,
+            planned_expressions: parts_by_what_runs(it).then(|| Arc::from(UNREAD)).into_iter().collect(),
             doubtful,
             ..Relation::default()
         };
@@ -673,9 +674,15 @@ fn has_checks(elements: &[protobuf::Node]) -> bool {
     })
 }
 
-fn indexes_expressions(it: &protobuf::IndexStmt) -> bool {
-    let expression = |n: &protobuf::Node| matches!(&n.node, Some(NodeEnum::IndexElem(e)) if e.expr.is_some());
-    it.where_clause.is_some() || it.index_params.iter().any(expression)
+fn indexes_what_runs(it: &protobuf::IndexStmt) -> bool {
+    let runs = |n: &protobuf::Node| matches!(&n.node, Some(NodeEnum::IndexElem(e)) if e.expr.is_some() || !e.opclass.is_empty());
+    it.where_clause.is_some() || it.index_params.iter().any(runs)
+}
+
+/// Whether rows are parted by expressions, or compared with functions of a class that it names.
+fn parts_by_what_runs(it: &protobuf::CreateStmt) -> bool {
+    let runs = |n: &protobuf::Node| matches!(&n.node, Some(NodeEnum::PartitionElem(e)) if e.expr.is_some() || !e.opclass.is_empty());
+    it.partspec.as_ref().is_some_and(|p| p.part_params.iter().any(runs))
 }
 
 fn has_expressions(elements: &[protobuf::Node]) -> bool {

@@ -115,6 +115,8 @@ pub struct Relation {
     pub index_expressions: Vec<Arc<str>>,
     /// Expressions of its partition key and of its extended statistics.
     pub planned_expressions: Vec<Arc<str>>,
+    /// Functions of the operator classes of its indexes and its partition key, where they are not PostgreSQL's own.
+    pub support_functions: Vec<Oid>,
     /// Foreign keys of other tables to this one.
     pub referenced_by: Vec<Reference>,
     /// Numbers of the primary key's columns.

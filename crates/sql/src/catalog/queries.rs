@@ -30,6 +30,8 @@ pub const VERSION_QUERY: &str = "SELECT md5(concat_ws(',', \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_db_role_setting), \
  (SELECT string_agg(name || '=' || reset_val, ',' ORDER BY name) FROM pg_catalog.pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')), \
  (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_amproc), \
+ (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_amop), \
+ (SELECT count(*) || ':' || coalesce(sum(xmin::text::numeric), 0) FROM pg_catalog.pg_opclass), \
  (SELECT oid || ':' || datname FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()), \
  (SELECT md5(string_agg(concat_ws(',', oid, rolname, rolsuper, rolbypassrls), ';' ORDER BY oid)) FROM pg_catalog.pg_roles)))";
 
@@ -84,7 +86,7 @@ pub const QUERIES: &[Query] = &[
         since: 14,
         until: u32::MAX,
         sql: "SELECT r.rngtypid, r.rngsubtype, f FROM pg_catalog.pg_range r LEFT JOIN LATERAL (SELECT r.rngcanonical::oid AS f \
-         UNION SELECT p.amproc::oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_amproc p ON p.amprocfamily = o.opcfamily \
+         UNION SELECT r.rngsubdiff::oid UNION SELECT p.amproc::oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_amproc p ON p.amprocfamily = o.opcfamily \
          WHERE o.oid = r.rngsubopc) x ON f >= 16384 WHERE r.rngtypid >= 16384 \
          UNION ALL SELECT rngmultitypid, rngtypid, NULL FROM pg_catalog.pg_range WHERE rngtypid >= 16384",
     },
@@ -93,7 +95,7 @@ pub const QUERIES: &[Query] = &[
         since: 0,
         until: 13,
         sql: "SELECT r.rngtypid, r.rngsubtype, f FROM pg_catalog.pg_range r LEFT JOIN LATERAL (SELECT r.rngcanonical::oid AS f \
-         UNION SELECT p.amproc::oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_amproc p ON p.amprocfamily = o.opcfamily \
+         UNION SELECT r.rngsubdiff::oid UNION SELECT p.amproc::oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_amproc p ON p.amprocfamily = o.opcfamily \
          WHERE o.oid = r.rngsubopc) x ON f >= 16384 WHERE r.rngtypid >= 16384",
     },
     all(
@@ -192,7 +194,21 @@ pub const QUERIES: &[Query] = &[
     all("casts", "SELECT castsource, casttarget, castfunc, castcontext, castmethod FROM pg_catalog.pg_cast"),
     all(
         "class_functions",
-        "SELECT DISTINCT amproclefttype, amproc::oid FROM pg_catalog.pg_amproc WHERE amproc::oid >= 16384",
+        // Of a type of PostgreSQL's own only what sorts, groups and compares it where nobody names a class.
+        "WITH family AS (SELECT o.opcfamily, bool_or(o.opcdefault AND m.amname IN ('btree', 'hash')) AS own FROM pg_catalog.pg_opclass o \
+         JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod GROUP BY 1) \
+         SELECT amproclefttype, amproc::oid FROM pg_catalog.pg_amproc JOIN family ON opcfamily = amprocfamily \
+         WHERE amproc::oid >= 16384 AND (own OR amproclefttype >= 16384) \
+         UNION SELECT amoplefttype, oprcode::oid FROM pg_catalog.pg_amop JOIN family ON opcfamily = amopfamily \
+         JOIN pg_catalog.pg_operator p ON p.oid = amopopr WHERE oprcode::oid >= 16384 AND (own OR amoplefttype >= 16384)",
+    ),
+    all(
+        "support_functions",
+        "WITH keys AS (SELECT indrelid AS relation, pg_catalog.unnest(indclass) AS class FROM pg_catalog.pg_index WHERE indrelid >= 16384 \
+         UNION ALL SELECT partrelid, pg_catalog.unnest(partclass) FROM pg_catalog.pg_partitioned_table) \
+         SELECT DISTINCT relation, f FROM keys JOIN pg_catalog.pg_opclass o ON o.oid = class JOIN LATERAL (\
+         SELECT amproc::oid AS f FROM pg_catalog.pg_amproc WHERE amprocfamily = o.opcfamily \
+         UNION SELECT p.oprcode::oid FROM pg_catalog.pg_amop JOIN pg_catalog.pg_operator p ON p.oid = amopopr WHERE amopfamily = o.opcfamily) x ON f >= 16384",
     ),
     all(
         "members",

@@ -345,25 +345,23 @@ pub(super) fn tells_nothing(name: &str) -> bool {
         "count"
             | "regr_count"
             | "row_number"
-            | "rank"
-            | "dense_rank"
-            | "percent_rank"
-            | "cume_dist"
-            | "ntile"
             | "num_nulls"
             | "num_nonnulls"
             | "pg_typeof"
-            | "grouping"
-            | "pg_sleep"
-            | "pg_relation_size"
-            | "pg_total_relation_size"
-            | "pg_table_size"
-            | "array_ndims"
+            | "pg_collation_for"
+    )
+}
+
+/// Functions of an array's shape. It tells nothing of what a column holds, but one that an expression has made may have a
+/// value for a bound (`array_fill`).
+pub(super) fn tells_shape(name: &str) -> bool {
+    matches!(
+        name,
+        "array_ndims"
             | "array_length"
             | "cardinality"
             | "array_lower"
             | "array_upper"
-            | "pg_collation_for"
             | "generate_subscripts"
     )
 }

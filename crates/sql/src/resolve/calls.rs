@@ -161,7 +161,6 @@ impl<'a> Resolver<'a> {
         // A type's name called with one value is a cast to it.
         if let [only] = arguments
             && let Some(to) = self.type_named(schema, name)
-            && to.oid >= FIRST_USER_OID
         {
             self.type_checks(to.oid);
             let to = to.oid;
@@ -182,6 +181,7 @@ impl<'a> Resolver<'a> {
         self.called.clone_from(&candidates);
         let mut value: Option<Value> = None;
         for function in &candidates {
+            self.coerced_arguments(&function.arguments, function.variadic, arguments, loose);
             let next = self.run(function, arguments, nodes);
             value = Some(match value {
                 None => next,
@@ -308,6 +308,7 @@ impl<'a> Resolver<'a> {
         if let Some(value) = self.runs_texts(f, nodes, result) {
             return value;
         }
+        self.type_orders(result);
         if f.is_builtin() {
             let value = self.run_builtin(f, arguments, nodes, result);
             return if builtin::hands_on(&f.name) { value.keeping(arguments) } else { value };
@@ -328,7 +329,7 @@ impl<'a> Resolver<'a> {
             self.found.effect(Effect::System);
         }
         self.type_checks(f.result);
-        f.arguments.iter().for_each(|a| self.type_checks(*a));
+        f.arguments.iter().chain(f.outputs.iter().map(|(_, o)| o)).for_each(|a| self.type_checks(*a));
         let mut value = Value::made(result, arguments);
         match &facts.output {
             Output::Columns(columns) => {
@@ -370,14 +371,22 @@ impl<'a> Resolver<'a> {
         if !pseudo || f.result == oid::RECORD {
             return f.result;
         }
+        if let Some(common) = self.compatible_result(f.result, &f.arguments, arguments) {
+            return common;
+        }
         let same = f.arguments.iter().position(|a| *a == f.result).and_then(|at| arguments.get(at));
         if let Some(value) = same {
-            return if value.type_oid == oid::UNKNOWN { 0 } else { value.type_oid };
+            return match value.type_oid {
+                oid::UNKNOWN => 0,
+                // An array is one, whichever domain it came in.
+                array if f.result == 2277 => self.catalog.base_type(array),
+                own => own,
+            };
         }
         // `unnest(anyarray)` and its like give an element.
-        let first = arguments.first().map_or(0, |v| self.catalog.base_type(v.type_oid));
+        let first = arguments.first().map_or(0, |v| v.type_oid);
         match (f.result, f.arguments.first()) {
-            (2283, Some(2277)) => self.catalog.type_by_oid(first).map_or(0, |t| t.element),
+            (2283, Some(2277)) => self.element_of(first),
             (2277, Some(2776 | 2283)) => self.array_of(first),
             _ => 0,
         }
@@ -400,6 +409,9 @@ impl<'a> Resolver<'a> {
         }
         match class {
             Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
+            Class::Safe if builtin::tells_shape(&f.name) && is_bare_column(arguments) => {
+                return Value::plain(result);
+            }
             Class::Safe if &*f.name == "pg_mcv_list_items" => return Value::unknown(result),
             Class::SetConfig => self.set_config(nodes),
             Class::Sequence => {
@@ -518,7 +530,25 @@ impl<'a> Resolver<'a> {
         {
             self.expression_text(defaults);
         }
+        self.coerced_result(f, &output);
         self.found.output = output;
+    }
+
+    /// What a body's last query gives is made what the function gives, as in an assignment.
+    fn coerced_result(&mut self, f: &Function, output: &Output) {
+        let Output::Columns(columns) = output else { return };
+        let declared: Vec<Oid> = match (self.catalog.row_type(f.result), f.outputs.as_slice()) {
+            (Some(relation), _) => relation.columns.iter().map(|c| c.type_oid).collect(),
+            (None, []) => vec![f.result],
+            (None, outputs) => outputs.iter().map(|(_, o)| *o).collect(),
+        };
+        for (at, column) in columns.iter().enumerate() {
+            let to = declared.get(at).copied().unwrap_or(0);
+            if to != 0 && self.catalog.base_type(to) != column.type_oid {
+                let from = if column.type_oid == oid::UNKNOWN { oid::TEXT } else { column.type_oid };
+                self.cast_function(from, to, false);
+            }
+        }
     }
 
     /// `nextval('s')`: the sequence, if it is named by a literal.
@@ -568,7 +598,7 @@ impl<'a> Resolver<'a> {
             .filter(|o| (o.left == 0) == prefix)
             .filter_map(|o| Some((self.rank(schema, o.namespace)?, o)))
             .collect();
-        if fitting.iter().any(|(_, o)| o.oid >= FIRST_USER_OID) {
+        if fitting.iter().any(|(_, o)| o.oid >= FIRST_USER_OID) || self.has_casts_of_own_types() {
             fitting = self.narrow(fitting, types, prefix);
         }
         if fitting.is_empty() {
@@ -580,13 +610,31 @@ impl<'a> Resolver<'a> {
             .filter(|(_, o)| o.oid >= FIRST_USER_OID)
             .flat_map(|(_, o)| std::iter::once(o.function).chain(o.estimators.iter().copied()))
             .collect();
+        let taken: Vec<[Oid; 3]> = fitting.iter().map(|(_, o)| [o.left, o.right, o.result]).collect();
         let exact = fitting.iter().find(|(_, o)| (o.left, o.right) == types).map(|(_, o)| o.result);
         let boolean = fitting.iter().all(|(_, o)| o.result == oid::BOOL);
         let only = (fitting.len() == 1).then(|| fitting.first().map_or(0, |(_, o)| o.result));
         for function in users {
             self.run_oid(function, "operator", name);
         }
-        if boolean { oid::BOOL } else { exact.or(only).unwrap_or(0) }
+        self.coerced_operands(&taken, left, right);
+        let result = if boolean { oid::BOOL } else { exact.or(only).unwrap_or(0) };
+        self.type_orders(result);
+        result
+    }
+
+    /// Operands where operators take these types, and give the third.
+    fn coerced_operands(&mut self, taken: &[[Oid; 3]], left: Option<&Value>, right: Option<&Value>) {
+        if !self.has_casts_of_own_types() {
+            return;
+        }
+        let values: Vec<Value> = left.into_iter().chain(right).cloned().collect();
+        for [first, second, result] in taken {
+            let wanted = [*first, *second];
+            let wanted = if left.is_some() { wanted.as_slice() } else { wanted.get(1..).unwrap_or_default() };
+            self.coerced_arguments(wanted, 0, &values, false);
+            self.meets(*result);
+        }
     }
 
     /// Without the operators that an earlier schema's hides, and where types decide, only those that fit.
@@ -668,6 +716,12 @@ impl<'a> Resolver<'a> {
         });
         columns.collect()
     }
+}
+
+/// A column as it is, and nothing else that is made of one.
+fn is_bare_column(arguments: &[Value]) -> bool {
+    let Some((first, others)) = arguments.split_first() else { return false };
+    first.how == Derivation::Same && others.iter().all(|v| v.how == Derivation::Clean)
 }
 
 /// The statements of an SQL function's body, in either form.

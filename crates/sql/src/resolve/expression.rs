@@ -13,6 +13,7 @@ impl Resolver<'_> {
     /// A condition: its columns are tested, and its value goes nowhere.
     pub(super) fn condition(&mut self, node: &protobuf::Node) {
         let value = self.expression(node);
+        self.coerced(&value, oid::BOOL);
         self.found.tests(&value);
     }
 
@@ -26,6 +27,7 @@ impl Resolver<'_> {
             Some(inner) => self.expression_of(inner),
             None => Value::plain(oid::UNKNOWN),
         };
+        self.meets(value.type_oid);
         self.leave();
         value
     }
@@ -41,11 +43,15 @@ impl Resolver<'_> {
     fn expression_of(&mut self, node: &NodeEnum) -> Value {
         match node {
             NodeEnum::ColumnRef(it) => self.column_ref(&it.fields),
-            NodeEnum::ParamRef(it) => Value::plain(self.parameter(it.number)),
+            NodeEnum::ParamRef(it) => self.parameter(it.number),
             NodeEnum::SetToDefault(_) => Value::plain(oid::UNKNOWN),
             NodeEnum::AConst(it) => constant(it),
             NodeEnum::AExpr(it) => self.operation(it),
-            NodeEnum::BoolExpr(it) => Value::made(oid::BOOL, &self.all(&it.args)),
+            NodeEnum::BoolExpr(it) => {
+                let values = self.all(&it.args);
+                values.iter().for_each(|value| self.coerced(value, oid::BOOL));
+                Value::made(oid::BOOL, &values)
+            }
             NodeEnum::FuncCall(it) => self.call(it),
             NodeEnum::TypeCast(it) => {
                 let value = self.maybe(it.arg.as_deref());
@@ -63,26 +69,15 @@ impl Resolver<'_> {
             }
             NodeEnum::BooleanTest(it) => {
                 let value = self.maybe(it.arg.as_deref());
+                self.coerced(&value, oid::BOOL);
                 Value::made(oid::BOOL, [&value])
             }
             NodeEnum::RowExpr(it) => {
                 let values = self.all(&it.args).into_iter().enumerate();
                 Value::row(oid::RECORD, values.map(|(at, v)| (Rc::from(format!("f{}", at + 1)), v)).collect())
             }
-            NodeEnum::AArrayExpr(it) => {
-                let values = self.all(&it.elements);
-                let element = values.first().map_or(0, |v| v.type_oid);
-                let same = values.iter().all(|v| v.type_oid == element);
-                let array = if same { self.array_of(element) } else { 0 };
-                Value::made(array, &values).keeping(&values)
-            }
-            NodeEnum::AIndirection(it) => {
-                let mut value = self.maybe(it.arg.as_deref());
-                for step in &it.indirection {
-                    value = self.step(value, step);
-                }
-                value
-            }
+            NodeEnum::AArrayExpr(it) => self.array(it),
+            NodeEnum::AIndirection(it) => self.indirection(it),
             NodeEnum::SqlvalueFunction(_) => Value::plain(0),
             NodeEnum::MergeSupportFunc(_) if self.catalog.major >= 17 => Value::plain(0),
             NodeEnum::GroupingFunc(it) => {
@@ -103,10 +98,43 @@ impl Resolver<'_> {
         }
     }
 
+    fn array(&mut self, it: &protobuf::AArrayExpr) -> Value {
+        let values = self.all(&it.elements);
+        self.brought_together(&values);
+        let element = self.common_type(&values);
+        // An array of arrays has the type of one.
+        let array = if self.element_of(element) == 0 {
+            self.array_of(element)
+        } else {
+            self.catalog.base_type(element)
+        };
+        Value::made(array, &values).keeping(&values)
+    }
+
+    /// `(value).field`, `(value)[1]`, several of them.
+    fn indirection(&mut self, it: &protobuf::AIndirection) -> Value {
+        let mut value = self.maybe(it.arg.as_deref());
+        let slice = |n: &protobuf::Node| match &n.node {
+            Some(NodeEnum::AIndices(it)) => Some(it.is_slice),
+            _ => None,
+        };
+        let slices: Vec<bool> = it.indirection.iter().filter_map(slice).collect();
+        // `a[1][1:2]` is a slice altogether.
+        let mixed = slices.contains(&true) && slices.contains(&false);
+        for step in &it.indirection {
+            value = self.step(value, step);
+            if mixed {
+                value.type_oid = 0;
+            }
+        }
+        value
+    }
+
     /// CASE, COALESCE, GREATEST: one of several values, chosen by what they are.
     fn one_of(&mut self, nodes: &[protobuf::Node]) -> Value {
         let values = self.all(nodes);
-        let type_oid = common_type(&values);
+        let type_oid = self.common_type(&values);
+        self.brought_together(&values);
         Value::made(type_oid, &values).keeping(&values)
     }
 
@@ -117,15 +145,17 @@ impl Resolver<'_> {
         for when in &it.args {
             let Some(NodeEnum::CaseWhen(when)) = &when.node else { continue };
             let condition = self.maybe(when.expr.as_deref());
-            if let Some(subject) = &subject {
-                self.equality(subject, &condition);
+            match &subject {
+                Some(subject) => self.equality(subject, &condition),
+                None => self.coerced(&condition, oid::BOOL),
             }
             self.found.tests(&condition);
             conditions.push(condition);
             results.push(self.maybe(when.result.as_deref()));
         }
-        results.extend(it.defresult.as_deref().map(|d| self.expression(d)));
-        let type_oid = common_type(&results);
+        results.push(self.maybe(it.defresult.as_deref()));
+        let type_oid = self.common_type(&results);
+        self.brought_together(&results);
         if let Some(subject) = &subject {
             self.found.tests(subject);
         }
@@ -193,7 +223,9 @@ impl Resolver<'_> {
         };
         let plain = |names: &[&str], me: &mut Self| {
             for name in names {
-                me.operator(None, name, left.as_ref(), right.as_ref());
+                for right in list.as_deref().unwrap_or(right.as_slice()) {
+                    me.operator(None, name, left.as_ref(), Some(right));
+                }
             }
         };
         let boolean = || Value::made(oid::BOOL, left.iter().chain(&right));
@@ -212,7 +244,8 @@ impl Resolver<'_> {
             }
             AExprKind::AexprNullif => {
                 plain(&["="], self);
-                Value::made(left.as_ref().map_or(0, |v| v.type_oid), left.iter().chain(&right)).keeping(&left)
+                let type_oid = self.nullif_type(left.as_ref(), right.as_ref());
+                Value::made(type_oid, left.iter().chain(&right)).keeping(&left)
             }
             AExprKind::AexprOpAny | AExprKind::AexprOpAll => {
                 // The right side is an array, or a text that is read as one.
@@ -223,6 +256,8 @@ impl Resolver<'_> {
             }
             AExprKind::AexprIn if list.is_some() => {
                 let (schema, name) = super::name_of(&it.name);
+                // Compared one by one, or with an array of them all.
+                self.brought_together(left.iter().chain(list.iter().flatten()));
                 for value in list.iter().flatten() {
                     self.operator(schema, name, left.as_ref(), Some(value));
                 }
@@ -243,6 +278,17 @@ impl Resolver<'_> {
                 if name == "||" { value.keeping(left.iter().chain(&right)) } else { value }
             }
         }
+    }
+
+    /// NULLIF gives its first value as `=` takes it.
+    fn nullif_type(&self, left: Option<&Value>, right: Option<&Value>) -> u32 {
+        let (Some(left), Some(right)) = (left, right) else { return 0 };
+        let as_it_is =
+            (right.type_oid == left.type_oid || right.type_oid == oid::UNKNOWN)
+                && self.catalog.operators.get("=").is_some_and(|all| {
+                    all.iter().any(|o| (o.left, o.right) == (left.type_oid, left.type_oid))
+                });
+        if as_it_is { left.type_oid } else { 0 }
     }
 
     /// A name: a column, a whole row, a function in disguise, or a parameter of the function around.
@@ -311,20 +357,31 @@ impl Resolver<'_> {
         Some(self.row_of(&table))
     }
 
-    fn parameter_named(&self, name: &str) -> Option<Value> {
-        self.parameters.iter().find(|(own, _)| **own == *name).map(|(_, type_oid)| Value::plain(*type_oid))
+    fn parameter_named(&mut self, name: &str) -> Option<Value> {
+        let declared =
+            self.parameters.iter().find(|(own, _)| **own == *name).map(|(_, type_oid)| *type_oid)?;
+        if declared == 0 {
+            self.meets_any();
+        }
+        Some(Value::plain(declared))
     }
 
     /// The type of `$n`; one that nothing declares gets that of its place.
-    fn parameter(&self, number: i32) -> u32 {
+    fn parameter(&mut self, number: i32) -> Value {
         let at = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
-        at.and_then(|at| self.parameter_types.get(at)).copied().unwrap_or(oid::UNKNOWN)
+        let declared = at.and_then(|at| self.parameter_types.get(at)).copied().unwrap_or(oid::UNKNOWN);
+        if declared == 0 {
+            self.meets_any();
+        }
+        Value::plain(declared)
     }
 
     /// The server would not know this name either, unless something is not as the snapshot has it.
     fn no_column(&mut self, name: &str) -> Value {
-        if name == "value" && self.bodies.last().is_some_and(|(kind, _)| *kind == super::Kind::Type) {
-            return Value::plain(0);
+        if name == "value"
+            && let Some(value) = self.checked_value()
+        {
+            return value;
         }
         self.found.opaque("column", name);
         Value::unknown(0)
@@ -337,6 +394,10 @@ impl Resolver<'_> {
             Some(NodeEnum::AIndices(it)) => {
                 let parts: Vec<Value> =
                     [&it.lidx, &it.uidx].into_iter().flatten().map(|n| self.expression(n)).collect();
+                for part in &parts {
+                    self.coerced(part, oid::INT4);
+                    self.coerced(part, oid::TEXT);
+                }
                 let base = self.catalog.base_type(value.type_oid);
                 let element = self.catalog.type_by_oid(base).map_or(0, |t| t.element);
                 let type_oid = if base == oid::JSONB {
@@ -362,14 +423,18 @@ impl Resolver<'_> {
         {
             return Value::made(column.type_oid, [row]);
         }
-        // Whatever function has that name may be meant.
-        if self.function_visible(None, name) {
+        // Whatever function has that name may be meant, or a cast to the type of that name.
+        if self.function_visible(None, name) || self.type_named(None, name).is_some() {
             return self.call_by_name(
                 &[protobuf::Node {
                     node: Some(NodeEnum::String(protobuf::String { sval: name.to_owned() })),
                 }],
                 std::slice::from_ref(row),
             );
+        }
+        // Of a row that is not known it may be a field. Anything else has none, unless something is not as the snapshot has it.
+        if !matches!(row.type_oid, 0 | oid::RECORD) {
+            self.found.opaque("column", name);
         }
         let mut value = Value::made(0, [row]);
         if row.how == Derivation::Unknown || row.sources.is_empty() {
@@ -383,21 +448,16 @@ fn constant(it: &protobuf::AConst) -> Value {
     Value::plain(match &it.val {
         Some(Val::Ival(_)) => oid::INT4,
         Some(Val::Fval(it)) if it.fval.bytes().all(|b| b.is_ascii_digit()) && it.fval.len() < 19 => oid::INT8,
-        Some(Val::Fval(it)) if it.fval.contains(['.', 'e', 'E']) => oid::NUMERIC,
+        // Not `0xE1`, which newer servers read as a whole number.
+        Some(Val::Fval(it))
+            if it.fval.contains(['.', 'e', 'E']) && !it.fval.contains(['x', 'X', 'o', 'O', 'b', 'B']) =>
+        {
+            oid::NUMERIC
+        }
         // Beyond 64 bits it is a number, near it either.
         Some(Val::Fval(_)) => 0,
         Some(Val::Boolval(_)) => oid::BOOL,
         Some(Val::Bsval(_)) => 1560,
         Some(Val::Sval(_)) | None => oid::UNKNOWN,
     })
-}
-
-/// The type of several values of which one is taken: only told when they agree.
-fn common_type(values: &[Value]) -> u32 {
-    let mut known = values.iter().map(|v| v.type_oid).filter(|t| *t != oid::UNKNOWN);
-    match known.next() {
-        Some(first) if known.all(|t| t == first) => first,
-        Some(_) => 0,
-        None => oid::TEXT,
-    }
 }

@@ -144,7 +144,8 @@ impl Resolver<'_> {
     fn sample(&mut self, it: &protobuf::RangeTableSample) -> Scope {
         let scope = it.relation.as_ref().map_or_else(Scope::default, |r| self.table_of(r));
         for argument in it.args.iter().chain(it.repeatable.as_deref()) {
-            self.expression(argument);
+            let value = self.expression(argument);
+            self.coerced(&value, 0);
         }
         self.call_by_name(&it.method, &[Value::plain(0)]);
         scope
@@ -186,12 +187,16 @@ impl Resolver<'_> {
             self.found.tests(&a);
             self.found.tests(&b);
             self.equality(&a, &b);
+            self.meets(a.type_oid);
+            self.meets(b.type_oid);
+            self.brought_together([&a, &b]);
+            let type_oid = if a.type_oid == b.type_oid { a.type_oid } else { 0 };
             let value = if full {
-                Value::made(a.type_oid, [&a, &b])
+                Value::made(type_oid, [&a, &b])
             } else if take_right {
-                b
+                b.typed(type_oid)
             } else {
-                a
+                a.typed(type_oid)
             };
             merged.push(Part::Merged(Rc::clone(name), value));
         }
@@ -283,10 +288,12 @@ impl Resolver<'_> {
 
     fn column_value(&mut self, slot: Option<Slot>, relation: &Relation, at: usize) -> Value {
         let (Some(slot), Some(column)) = (slot, relation.columns.get(at)) else { return Value::unknown(0) };
-        if column.type_oid >= crate::catalog::FIRST_USER_OID {
-            self.type_orders(column.type_oid);
-        }
+        self.type_orders(column.type_oid);
         self.sees_type(column.type_oid);
+        self.meets(column.type_oid);
+        if column.type_oid == 0 {
+            self.meets_any();
+        }
         let source = self.found.column(slot, relation, column);
         if let Some(origin) = &column.origin {
             let mut value = Value::plain(column.type_oid);

@@ -40,6 +40,7 @@ impl Resolver<'_> {
         for part in parts {
             self.part(part, &mut values);
         }
+        values.iter().for_each(|value| self.coerced(value, 0));
         let mut value = Value::made(type_oid, &values);
         let row = value.sources.len() > 1 && value.how != Derivation::Unknown;
         if row && matches!(type_oid, oid::JSON | 142) {
@@ -140,7 +141,8 @@ impl Resolver<'_> {
             if let Some(NodeEnum::ResTarget(target)) = &namespace.node
                 && let Some(node) = &target.val
             {
-                self.expression(node);
+                let value = self.expression(node);
+                self.coerced(&value, oid::TEXT);
             }
         }
         let mut fields: Vec<Field> = Vec::new();
@@ -151,6 +153,7 @@ impl Resolver<'_> {
             for node in [&column.colexpr, &column.coldefexpr].into_iter().flatten() {
                 parts.push(self.expression(node));
             }
+            parts.iter().for_each(|value| self.coerced(value, 0));
             let value =
                 if column.for_ordinality { Value::plain(oid::INT4) } else { Value::made(type_oid, &parts) };
             fields.push((Rc::from(column.colname.as_str()), value));
@@ -170,6 +173,7 @@ impl Resolver<'_> {
         for argument in it.passing.iter().filter_map(|n| n.node.as_ref()) {
             self.part(argument.to_ref(), &mut inputs);
         }
+        inputs.iter().for_each(|value| self.coerced(value, 0));
         let input = Value::made(0, &inputs);
         let mut fields = Vec::new();
         self.json_columns(&it.columns, &input, &mut fields);
@@ -191,6 +195,7 @@ impl Resolver<'_> {
             for behavior in [&column.on_empty, &column.on_error].into_iter().flatten() {
                 self.part(pg_query::NodeRef::JsonBehavior(behavior), &mut parts);
             }
+            parts.iter().skip(1).for_each(|value| self.coerced(value, 0));
             out.push((Rc::from(column.name.as_str()), Value::made(type_oid, &parts)));
         }
     }

@@ -9,6 +9,7 @@
 
 mod builtin;
 mod calls;
+mod coercion;
 mod configs;
 mod expression;
 mod facts;
@@ -25,7 +26,7 @@ mod types;
 mod value;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use firsthand_model::statement::{Facts, Opaque};
@@ -123,6 +124,11 @@ pub(super) struct Resolver<'a> {
     bodies: Vec<(Kind, Oid)>,
     /// Types whose checks were followed.
     types_seen: Vec<Oid>,
+    /// Types whose orders were followed.
+    orders_seen: HashSet<Oid>,
+    /// Types of values that were met, where casts happen unasked; and whether one was of a type that nothing tells.
+    types_met: HashSet<Oid>,
+    any_type_met: bool,
     /// Functions of casts that were followed.
     casts_seen: Vec<Oid>,
     /// What the call walked last may have meant.
@@ -152,6 +158,9 @@ impl<'a> Resolver<'a> {
             steps: 0,
             bodies: Vec::new(),
             types_seen: Vec::new(),
+            orders_seen: HashSet::new(),
+            types_met: HashSet::new(),
+            any_type_met: false,
             casts_seen: Vec::new(),
             called: Vec::new(),
             literal: false,

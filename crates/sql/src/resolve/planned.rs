@@ -6,7 +6,8 @@
 //! plan comes back, so it is kept apart from what the plan would do.
 //!
 //! Planning also folds expressions that stand in no statement: those of the indexes, checks, partition keys and extended
-//! statistics of each table it meets, as far as they are constant.
+//! statistics of each table it meets, as far as they are constant. And it compares keys with the functions of the operator
+//! classes that a table's indexes and partitions have.
 
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use firsthand_model::command::{Effect, Effects};
 use firsthand_model::statement::{Facts, Output};
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
+use super::builtin::{self, Class};
 use super::{Kind, Resolver, Sequel, Setting};
-use crate::catalog::{Function, Relation};
+use crate::catalog::{Function, Oid, Relation};
 
 impl Resolver<'_> {
     /// Something that runs even where the statement around it is only planned.
@@ -66,7 +68,8 @@ impl Resolver<'_> {
     pub(super) fn planning_runs(&mut self, relation: &Arc<Relation>) {
         let some = !relation.index_expressions.is_empty()
             || !relation.checks.is_empty()
-            || !relation.planned_expressions.is_empty();
+            || !relation.planned_expressions.is_empty()
+            || !relation.support_functions.is_empty();
         if !some {
             return;
         }
@@ -75,11 +78,25 @@ impl Resolver<'_> {
             let facts = me.body((Kind::Planned, relation.oid, 0), path, move |inner| {
                 let texts = it.index_expressions.iter().chain(&it.checks).chain(&it.planned_expressions);
                 texts.for_each(|text| inner.folded_text(text));
+                // Keys are compared with the functions of their operator classes: partitions are chosen by them while a
+                // statement is planned, and an index is searched with them when it runs.
+                it.support_functions.iter().for_each(|f| inner.support(*f, &it.name));
                 inner.found.output = Output::None;
             });
             let facts = Facts { tested: Vec::new(), copied: Vec::new(), ..Facts::clone(&facts) };
             me.found.take(&facts);
         });
+    }
+
+    /// A function of an operator class. An extension's that only computes is not worth naming.
+    pub(super) fn support(&mut self, function: Oid, of: &str) {
+        let computes = self.catalog.function_by_oid(function).is_some_and(|f| {
+            let class = |extension| builtin::of_extension(extension, &f.name, f.volatility);
+            matches!(&*f.language, "c" | "internal") && f.extension.as_deref().map(class) == Some(Class::Safe)
+        });
+        if !computes {
+            self.run_oid(function, "type", of);
+        }
     }
 
     /// The constant parts of an expression of the catalog.

@@ -123,8 +123,8 @@ impl Resolver<'_> {
         self.policies(relation);
         self.planning_runs(relation);
         for column in &relation.columns {
-            // `column = '(1,x)'` reads the text as a row.
-            if self.is_read_from_text(column.type_oid) {
+            // `column = '(1,x)'` reads the text as a row, and `lag(column, 1, 'x')` as a value of its domain.
+            if self.is_made_in_passing(column.type_oid) {
                 self.type_checks(column.type_oid);
             }
         }

@@ -19,6 +19,12 @@ pub(super) const FIELDS_MAX: usize = 1664;
 impl<'a> Resolver<'a> {
     /// A query or a change with RETURNING, as a subquery or CTE.
     pub(super) fn query(&mut self, node: &protobuf::Node) -> Rows {
+        let mut rows = self.query_of(node);
+        rows.fields.iter_mut().for_each(|(_, value)| settled(value));
+        rows
+    }
+
+    fn query_of(&mut self, node: &protobuf::Node) -> Rows {
         match &node.node {
             Some(NodeEnum::SelectStmt(it)) => self.select(it),
             Some(NodeEnum::InsertStmt(it)) => self.insert(it),
@@ -96,7 +102,8 @@ impl<'a> Resolver<'a> {
             self.sort_item(item, &rows, false);
         }
         for limit in [&it.limit_count, &it.limit_offset].into_iter().flatten() {
-            self.expression(limit);
+            let value = self.expression(limit);
+            self.coerced(&value, oid::INT8);
         }
         if !it.locking_clause.is_empty() && !self.planning {
             self.found.effect(Effect::Lock);
@@ -112,7 +119,8 @@ impl<'a> Resolver<'a> {
         if compares && it.op() != SetOperation::SetopUnion {
             left.fields.iter().chain(&right.fields).for_each(|(_, value)| self.found.tests(value));
         }
-        let rows = both(left, &right);
+        let mut rows = self.both(left, &right);
+        rows.fields.iter_mut().for_each(|(_, value)| settled(value));
         // ORDER BY sees the result's columns only.
         let scope = super::from::Scope::of(super::from::aliased(rows.clone(), None, ""));
         self.scopes.push(scope);
@@ -124,6 +132,24 @@ impl<'a> Resolver<'a> {
         rows
     }
 
+    /// The columns of two sets of rows taken together.
+    fn both(&mut self, left: Rows, right: &Rows) -> Rows {
+        let open = left.open || right.open;
+        let mut fields = Vec::with_capacity(left.fields.len());
+        for (at, (name, value)) in left.fields.into_iter().enumerate() {
+            let Some((_, other)) = right.fields.get(at) else {
+                fields.push((name, value));
+                continue;
+            };
+            self.brought_together([&value, other]);
+            // All literals: what is next to them tells their type.
+            let literals = value.type_oid == oid::UNKNOWN && other.type_oid == oid::UNKNOWN;
+            let common = if literals { oid::UNKNOWN } else { self.common_type([&value, other]) };
+            fields.push((name, value.alike(other).typed(common)));
+        }
+        Rows { fields, open }
+    }
+
     fn values(&mut self, lists: &[protobuf::Node]) -> Rows {
         let mut out: Option<Rows> = None;
         for list in lists {
@@ -133,7 +159,7 @@ impl<'a> Resolver<'a> {
             let row: Vec<Field> = fields.map(|(at, v)| (Rc::from(format!("column{}", at + 1)), v)).collect();
             let row = Rows { fields: row, open: false };
             out = Some(match out {
-                Some(rows) => both(rows, &row),
+                Some(rows) => self.both(rows, &row),
                 None => row,
             });
         }
@@ -267,7 +293,8 @@ impl<'a> Resolver<'a> {
             self.sort_item(item, &Rows::default(), true);
         }
         for offset in [&it.start_offset, &it.end_offset].into_iter().flatten() {
-            self.expression(offset);
+            let value = self.expression(offset);
+            self.coerced(&value, 0);
         }
     }
 
@@ -354,9 +381,9 @@ impl<'a> Resolver<'a> {
             rows.fields.push((Rc::from(search.search_seq_column.as_str()), value));
         }
         if let Some(cycle) = &cte.cycle_clause {
-            for value in [&cycle.cycle_mark_value, &cycle.cycle_mark_default].into_iter().flatten() {
-                self.expression(value);
-            }
+            let marks = [&cycle.cycle_mark_value, &cycle.cycle_mark_default].into_iter().flatten();
+            let marks: Vec<Value> = marks.map(|value| self.expression(value)).collect();
+            self.brought_together(&marks);
             let value = value_of(&rows, &cycle.cycle_col_list);
             rows.fields.push((Rc::from(cycle.cycle_mark_column.as_str()), Value::plain(oid::BOOL)));
             rows.fields.push((Rc::from(cycle.cycle_path_column.as_str()), value));
@@ -389,15 +416,11 @@ fn into_of(_: &protobuf::SelectStmt) -> Option<&protobuf::IntoClause> {
     None
 }
 
-/// The columns of two sets of rows taken together.
-pub(super) fn both(left: Rows, right: &Rows) -> Rows {
-    let open = left.open || right.open;
-    let fields = left.fields.into_iter().enumerate();
-    let fields = fields.map(|(at, (name, value))| match right.fields.get(at) {
-        Some((_, other)) => (name, value.alike(other)),
-        None => (name, value),
-    });
-    Rows { fields: fields.collect(), open }
+/// A literal whose type nothing has told by the end of a query is a text.
+fn settled(value: &mut Value) {
+    if value.type_oid == oid::UNKNOWN {
+        value.type_oid = oid::TEXT;
+    }
 }
 
 fn renamed(mut rows: Rows, cte: &protobuf::CommonTableExpr) -> Rows {

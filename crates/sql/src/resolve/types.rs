@@ -5,6 +5,7 @@ use std::sync::Arc;
 use firsthand_model::statement::Output;
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
+use super::coercion::is_of_own_types;
 use super::value::{Value, oid};
 use super::{Kind, Resolver, name_of};
 use crate::catalog::{FIRST_USER_OID, Oid, Type};
@@ -51,11 +52,12 @@ impl Resolver<'_> {
         self.catalog.type_by_oid(element).map_or(0, |t| t.array)
     }
 
-    /// The type of an array's elements; 0: not known.
+    /// The type of an array's elements; 0: not known, or no array.
     pub(super) fn element_of(&self, array: Oid) -> Oid {
+        let element = |t: &Arc<Type>| if t.category == b'A' { t.element } else { 0 };
         match array {
             0 | oid::UNKNOWN => array,
-            array => self.catalog.type_by_oid(self.catalog.base_type(array)).map_or(0, |t| t.element),
+            array => self.catalog.type_by_oid(self.catalog.base_type(array)).map_or(0, element),
         }
     }
 
@@ -75,11 +77,11 @@ impl Resolver<'_> {
     /// What making a value of a type runs: its checks, those of its parts, its input function.
     pub(super) fn type_checks(&mut self, type_oid: Oid) {
         self.sees_type(type_oid);
+        self.type_orders(type_oid);
         if type_oid < FIRST_USER_OID || self.types_seen.contains(&type_oid) {
             return;
         }
         self.types_seen.push(type_oid);
-        self.type_orders(type_oid);
         let Some(it) = self.catalog.type_by_oid(type_oid).cloned() else { return };
         if it.element != 0 {
             return self.type_checks(it.element);
@@ -113,25 +115,53 @@ impl Resolver<'_> {
         });
     }
 
-    /// Whether a text may stand where such a value is wanted, and reading it runs what the type brings along.
-    pub(super) fn is_read_from_text(&self, type_oid: Oid) -> bool {
-        let of = |oid: Oid| self.catalog.type_by_oid(oid).filter(|_| oid >= FIRST_USER_OID);
-        let Some(it) = of(type_oid) else { return false };
-        let it = of(it.element).unwrap_or(it);
-        matches!(it.kind, b'c' | b'r' | b'm')
+    /// Whether a value of the type may be made where one is read: from a text that stands next to it, from a document, by a
+    /// function that fills a row. Making it runs what the type brings along.
+    pub(super) fn is_made_in_passing(&self, mut type_oid: Oid) -> bool {
+        // A domain of a domain of an array, and so on: as deep as anybody nests them.
+        for _ in 0..32 {
+            let Some(it) = self.catalog.type_by_oid(type_oid).filter(|_| type_oid >= FIRST_USER_OID) else {
+                return false;
+            };
+            match it.kind {
+                b'c' | b'r' | b'm' => return true,
+                b'd' if !it.checks.is_empty() => return true,
+                b'd' => type_oid = it.base,
+                _ => type_oid = it.element,
+            }
+        }
+        true
     }
 
-    /// Sorting, grouping and comparing values of a type may run an operator class's functions.
+    /// Sorting, grouping and comparing values of a type may run an operator class's functions: of the type, of an array's
+    /// elements, of a row's fields.
     pub(super) fn type_orders(&mut self, type_oid: Oid) {
-        let Some(functions) = self.catalog.class_functions.get(&self.catalog.base_type(type_oid)) else {
+        if self.catalog.class_functions.is_empty() || !self.orders_seen.insert(type_oid) {
             return;
-        };
-        for function in functions.clone() {
-            self.run_oid(function, "type", "");
+        }
+        let mut waiting = vec![type_oid];
+        while let Some(next) = waiting.pop() {
+            let next = self.catalog.base_type(next);
+            // A type whose values are those of another as they are is ordered as that.
+            let ordered = |key: &&Oid| {
+                **key == next
+                    || self.catalog.cast(next, **key).is_some_and(|c| c.function == 0 && c.context == b'i')
+            };
+            let keys = self.catalog.class_functions.keys().filter(ordered);
+            let functions: Vec<Oid> =
+                keys.filter_map(|key| self.catalog.class_functions.get(key)).flatten().copied().collect();
+            functions.into_iter().for_each(|function| self.support(function, ""));
+            let Some(it) = self.catalog.type_by_oid(next) else { continue };
+            let fields = self.catalog.relation_by_oid(it.relation);
+            let fields = fields.iter().flat_map(|r| &r.columns).map(|c| c.type_oid);
+            let parts: Vec<Oid> =
+                [self.element_of(next), it.base].into_iter().filter(|o| *o != 0).chain(fields).collect();
+            waiting.extend(parts.into_iter().filter(|part| self.orders_seen.insert(*part)));
         }
     }
 
-    /// A type is in play. Casts that happen unasked run their function: so those of types in play count.
+    /// A type is in play. Casts that happen unasked run their function: so those of users' types in play count. Of others
+    /// only those that happen (`coercion.rs`).
     pub(super) fn sees_type(&mut self, type_oid: Oid) {
         if self.catalog.user_casts.is_empty() {
             return;
@@ -140,6 +170,7 @@ impl Resolver<'_> {
             .catalog
             .user_casts
             .iter()
+            .filter(|c| !is_of_own_types(c))
             .filter(|c| {
                 // To a user's type from one of PostgreSQL's own, which is everywhere: only where the user's is in play.
                 let everywhere = c.source < FIRST_USER_OID && c.target >= FIRST_USER_OID;

@@ -53,7 +53,10 @@ impl Resolver<'_> {
         // The target's name is no name in the query.
         let rows = it.select_stmt.as_deref().map(|q| self.query(q)).unwrap_or_default();
         let table = self.target(it.relation.as_ref(), changes, &[]);
-        rows.fields.iter().for_each(|(_, value)| self.found.copies(value));
+        for (_, value) in &rows.fields {
+            self.found.copies(value);
+            self.assigned(value, &table, "");
+        }
         for column in &it.cols {
             if let Some(NodeEnum::ResTarget(column)) = &column.node {
                 self.uses_column(&table, &column.name);
@@ -191,9 +194,13 @@ impl Resolver<'_> {
                 self.condition(node);
             }
             self.assignments(&clause.target_list);
+            let merged = self.scopes.last().and_then(|s| s.tables.last()).cloned();
             for value in &clause.values {
                 let value = self.expression(value);
                 self.found.copies(&value);
+                if let Some(table) = &merged {
+                    self.assigned(&value, table, "");
+                }
             }
         }
         let rows = self.returning(it.returning_clause.as_ref());
@@ -205,13 +212,20 @@ impl Resolver<'_> {
     fn assignments(&mut self, targets: &[protobuf::Node]) {
         for target in targets {
             let Some(NodeEnum::ResTarget(target)) = &target.node else { continue };
-            if let Some(table) = self.scopes.last().and_then(|s| s.tables.first()).cloned() {
-                self.uses_column(&table, &target.name);
+            let table = self.scopes.last().and_then(|s| s.tables.first()).cloned();
+            if let Some(table) = &table {
+                self.uses_column(table, &target.name);
             }
             self.subscripts(&target.indirection);
             if let Some(node) = &target.val {
                 let value = self.expression(node);
                 self.found.copies(&value);
+                // The target is the first, and in MERGE the last.
+                let other = self.scopes.last().and_then(|s| s.tables.last()).cloned();
+                for table in table.iter().chain(&other) {
+                    let column = if target.indirection.is_empty() { target.name.as_str() } else { "" };
+                    self.assigned(&value, table, column);
+                }
             }
         }
     }

@@ -12,3 +12,4 @@ mod evasions;
 mod lineage;
 mod server;
 mod speed;
+mod types;
