@@ -1,5 +1,7 @@
 //! One event of every kind, with fixed facts: the golden files and the documentation are tested with them.
 
+mod who;
+
 use std::sync::{Arc, OnceLock};
 
 use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
@@ -535,125 +537,16 @@ fn later(all: &mut Vec<(String, Event)>) {
         "identity.token_differs",
     ] {
         let name = if kind.ends_with("exchanged") { kind.to_owned() } else { format!("{kind}-exchanged") };
-        all.push((name, exchanged(kind)));
+        all.push((name, who::exchanged(kind)));
     }
-    all.push(("identity.token_created-owned".to_owned(), owned()));
-    all.push(("session.opened-exchanged".to_owned(), Event::SessionOpened(Box::new(for_a_person()))));
-    contained(all);
+    all.push(("identity.token_created-owned".to_owned(), who::owned()));
+    all.push(("session.opened-exchanged".to_owned(), Event::SessionOpened(Box::new(who::for_a_person()))));
+    who::contained(all);
     let detail = json(
         r#"{"application_name":"firsthand 019ab27c-6e11-7abc-8def-0123456789ab","role":"orders_rw","text":"select current_user"}"#,
     );
     let noted = SessionNoted { facts: Arc::new(facts()), what: "asked", detail };
     all.push(("session.noted-named".to_owned(), Event::SessionNoted(Box::new(noted))));
-}
-
-const EXCHANGED: &str = concat!(
-    r#"{"actor_issuer":"mesh","actor_tok":"t-0a0a0a0a0a0a0a0a","consent":"may_act","expires":"2026-12-23T18:00:00Z","#,
-    r#""for":"a-77aa0c1d2e3f4051","kind":"agent","owner":"o-5c6d7e8f90a1b2c3","person":"h-1f0a6c2b9d3e4f50","#,
-    r#""subject_issuer":"corp","subject_tok":"t-0b0b0b0b0b0b0b0b","targets":["orders"],"tok":"t-0123456789abcdef"}"#
-);
-const EXCHANGED_DETAIL: &str = concat!(
-    r#"{"actor":"triage-bot","actor_token":"mesh/j-1","id":"tok-acc4be3429fb4ef4","login":"triage-bot.3f09c2d1a4b5","#,
-    r#""on_behalf_of":"ada@example.com","owner":"platform","subject_token":"corp/j-7"}"#
-);
-
-/// Of a token that came by exchange.
-fn exchanged(kind: &'static str) -> Event {
-    let Event::Administered(mut event) = administered("identity.token_created") else {
-        return administered("identity.token_created");
-    };
-    event.kind = kind;
-    event.payload = json(EXCHANGED_DETAIL);
-    if kind == "identity.token_differs" {
-        event.leaf = json(r#"{"found":"changed","tok":"t-0123456789abcdef"}"#);
-    } else {
-        event.by = over_the_api();
-        event.leaf = json(EXCHANGED);
-    }
-    Event::Administered(event)
-}
-
-/// A token with an owner.
-fn owned() -> Event {
-    let Event::Administered(mut event) = administered("identity.token_created") else {
-        return administered("identity.token_created");
-    };
-    event.leaf = json(&TOKEN.replace(r#""person""#, r#""owner":"o-5c6d7e8f90a1b2c3","person""#));
-    event.payload = json(&TOKEN_DETAIL.replace('}', r#","owner":"platform"}"#));
-    Event::Administered(event)
-}
-
-/// Opened with a token that came by exchange.
-fn for_a_person() -> SessionOpened {
-    let exchanged = Identity {
-        expires: Some(firsthand_model::time::UnixMicros(1_795_000_000_000_000)),
-        owner: Some("platform".to_owned()),
-        ..identity()
-    };
-    opened(Arc::new(SessionFacts { identity: Arc::new(exchanged), ..facts() }), vec![])
-}
-
-/// What is contained, and what follows from it.
-fn contained(all: &mut Vec<(String, Event)>) {
-    for kind in ["admin.contained", "admin.contain_lifted", "admin.contain_differs"] {
-        all.push((kind.to_owned(), administered(kind)));
-    }
-    let session = r#"{"contained":"cn-7k3m9xq2vc","of":"session","session":"019ab27c-6e11-7abc-8def-0123456789ab","sessions":1,"tokens":0}"#;
-    let one = Administered {
-        kind: "admin.contained",
-        by: over_the_api(),
-        leaf: json(session),
-        payload: json(r#"{"name":"019ab27c-6e11-7abc-8def-0123456789ab","reason":"ticket 7"}"#),
-    };
-    all.push(("admin.contained-remote".to_owned(), Event::Administered(Box::new(one))));
-    let listed = Administered {
-        kind: "record.read",
-        by: over_the_api(),
-        leaf: json(r#"{"command":"contain list"}"#),
-        payload: json(r#"{"contained":1}"#),
-    };
-    all.push(("record.read-contained".to_owned(), Event::Administered(Box::new(listed))));
-    let lifted = Administered {
-        kind: "admin.contain_lifted",
-        by: over_the_api(),
-        leaf: json(
-            r#"{"contained":"cn-7k3m9xq2vb","ids":["h-0123456789abcdef","a-0123456789abcdef","s-0123456789abcdef"],"of":"identity"}"#,
-        ),
-        payload: json(r#"{"name":"billing-bot","reason":"ticket 7 is closed"}"#),
-    };
-    all.push(("admin.contain_lifted-remote".to_owned(), Event::Administered(Box::new(lifted))));
-    for (name, leaf, detail) in [
-        (
-            "admin.contain_lifted",
-            r#"{"contained":"cn-7k3m9xq2vc","of":"session","session":"019ab27c-6e11-7abc-8def-0123456789ab"}"#,
-            r#"{"name":"019ab27c-6e11-7abc-8def-0123456789ab","reason":""}"#,
-        ),
-        (
-            "admin.contained",
-            r#"{"contained":"cn-7k3m9xq2vd","of":"target","sessions":4,"target":"orders","tokens":0}"#,
-            r#"{"name":"orders","reason":""}"#,
-        ),
-    ] {
-        let event = Administered { kind: name, by: over_the_api(), leaf: json(leaf), payload: json(detail) };
-        all.push((format!("{name}-other"), Event::Administered(Box::new(event))));
-    }
-    let revoked = Administered {
-        kind: "identity.token_revoked",
-        by: over_the_api(),
-        leaf: json(&format!("{{\"contained\":\"cn-7k3m9xq2vb\",{}", &TOKEN[1..])),
-        payload: json(TOKEN_DETAIL),
-    };
-    all.push(("identity.token_revoked-contained".to_owned(), Event::Administered(Box::new(revoked))));
-    if let Some((_, Event::Approval(event))) =
-        approvals().into_iter().find(|(name, _)| *name == "approval.withdrawn-elsewhere")
-    {
-        let withdrawn = ApprovalEvent {
-            by: Some(over_the_api()),
-            reason: "contained: cn-7k3m9xq2vb".to_owned(),
-            ..*event
-        };
-        all.push(("approval.withdrawn-contained".to_owned(), Event::Approval(Box::new(withdrawn))));
-    }
 }
 
 /// Who asks over the API.

@@ -90,16 +90,9 @@ async fn connect(
         };
     let (forward, way) = (cancel_route(with, &admitted, &accepted), way(with, &admitted));
     let (database, changed) = (admitted.database.clone(), admitted.target.changed);
-    let knowing = match &search_path {
-        Some(path) => {
-            let knowing = know(with, it, &admitted, &accepted, start_of(hello, &role, path));
-            let late = "the definitions of its database could not be read in time";
-            let failed = |_| with.engine.target_failed(&hello.wanted, facts, "unreachable", late);
-            let knowing = tokio::time::timeout(KNOW_WITHIN, knowing).await.map_err(failed);
-            Some(knowing.map_err(|refusal| told(&refusal))?)
-        }
-        None => None,
-    };
+    let start = search_path.as_ref().map(|path| start_of(hello, &role, path));
+    let knowing = know(with, it, (hello, facts), (&admitted, &accepted), start).await;
+    let knowing = knowing.map_err(|refusal| told(&refusal))?;
     let (pid, pinned) = (accepted.backend.0, read_only.then_some(accepted.backend.0));
     let Telling { tables, follower, watch, coverage } = telling(with, it, hello, &admitted, pinned).await;
     let bound = Bound {
@@ -235,17 +228,20 @@ fn start_of(hello: &Hello, role: &str, search_path: &str) -> Start {
     }
 }
 
-/// What is known there, for judging its statements.
+/// What is known there, for judging its statements; nothing where they are not judged.
 async fn know(
     with: &Beginning<'_>,
     it: &Postgres,
-    admitted: &Admitted,
-    accepted: &Accepted,
-    start: Start,
-) -> Knowing {
-    let way = way(with, admitted);
-    let snapshot = it.definitions.open(way).await;
-    Knowing::new(Arc::clone(&it.judge), snapshot, start, &accepted.parameters)
+    (hello, facts): (&Hello, &ClientFacts),
+    (admitted, accepted): (&Admitted, &Accepted),
+    start: Option<Start>,
+) -> Result<Option<Knowing>, Refusal> {
+    let Some(start) = start else { return Ok(None) };
+    let opening = it.definitions.open(way(with, admitted));
+    let late = "the definitions of its database could not be read in time";
+    let failed = |_| with.engine.target_failed(&hello.wanted, facts, "unreachable", late);
+    let snapshot = tokio::time::timeout(KNOW_WITHIN, opening).await.map_err(failed)?;
+    Ok(Some(Knowing::new(Arc::clone(&it.judge), snapshot, start, &accepted.parameters)))
 }
 
 /// What the gateway asked for itself, and what it was told.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use firsthand_model::amount::Labelled;
 use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
-use firsthand_model::statement::Output;
+use firsthand_model::statement::{Derivation, Facts, Output, OutputColumn};
 use firsthand_session::port::{Found, MaskPlan, Values};
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::CopyOptions;
@@ -141,6 +141,31 @@ const MAKE_KEYS: [&str; 9] = [
     "hstore",
 ];
 
+/// Types of documents, and of what may be one.
+const DOCUMENTS: [u32; 3] = [0, 114, 3802];
+
+/// Whether keys of documents in the rows may be somebody's values: made of them, or stored with a document. Those of a row that
+/// became a document are names of columns.
+fn keys_may_be_values(facts: &Facts) -> bool {
+    let makes = facts.functions.iter().any(|f| {
+        let name = f.rsplit('.').next().unwrap_or(f);
+        MAKE_KEYS.iter().any(|make| name.starts_with(make))
+    });
+    let stored = |column: &OutputColumn| match column.derivation {
+        Derivation::Clean => false,
+        // A row has documents in it as it has them; become one, its own keys are names.
+        Derivation::Row => !DOCUMENTS.contains(&column.type_oid) || column.type_oid == 0,
+        Derivation::Same | Derivation::Derived | Derivation::Mixed | Derivation::Unknown => {
+            DOCUMENTS.contains(&column.type_oid)
+        }
+    };
+    makes
+        || match &facts.output {
+            Output::Columns(columns) => columns.iter().any(stored),
+            Output::None | Output::Untold(_) => true,
+        }
+}
+
 impl Masking {
     /// For a plan that masks something. An error: it cannot be carried out, so the command must not run.
     pub(super) fn new(
@@ -167,12 +192,7 @@ impl Masking {
         if shape.tag == "COPY" && options.is_none() && !writes {
             return Err(cannot("its COPY options are not known"));
         }
-        let keys = shape.facts.as_ref().is_none_or(|facts| {
-            facts.functions.iter().any(|f| {
-                let name = f.rsplit('.').next().unwrap_or(f);
-                MAKE_KEYS.iter().any(|make| name.starts_with(make))
-            })
-        });
+        let keys = shape.facts.as_ref().is_none_or(|facts| keys_may_be_values(facts));
         Ok(Some(Box::new(Self {
             tools: Tools::new(values),
             plan: plan.clone(),
