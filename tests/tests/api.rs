@@ -16,7 +16,7 @@ use rustix::process::Signal;
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-const ROUTES: [(&str, &str, &str, &str); 15] = [
+const ROUTES: [(&str, &str, &str, &str); 18] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -31,6 +31,9 @@ const ROUTES: [(&str, &str, &str, &str); 15] = [
     ("GET", "/v1/approvals/{id}", "", "auditor, approver, user"),
     ("POST", "/v1/approvals/{id}/approve", "{}", "approver"),
     ("POST", "/v1/approvals/{id}/deny", "{}", "approver"),
+    ("GET", "/v1/contained", "", "auditor"),
+    ("POST", "/v1/contained", r#"{"of":"identity","name":"nobody"}"#, "admin"),
+    ("POST", "/v1/contained/{id}/lift", "{}", "admin"),
     ("POST", "/v1/record/entries", r#"{"command":"log tail","lines":1}"#, "auditor"),
     ("POST", "/v1/record/sessions", r#"{"count":1}"#, "auditor"),
     ("POST", "/v1/record/session", r#"{"session":"019ab27c"}"#, "auditor"),

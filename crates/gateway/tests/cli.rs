@@ -57,7 +57,19 @@ fn help_names_the_commands_for_people() {
     // `docs` is left out of it on purpose: `cargo xtask docs` asks it for the reference of the configuration.
     assert_eq!(
         commands,
-        ["demo", "serve", "check", "token", "approvals", "sessions", "log", "policy", "labels", "version"]
+        [
+            "demo",
+            "serve",
+            "check",
+            "token",
+            "approvals",
+            "contain",
+            "sessions",
+            "log",
+            "policy",
+            "labels",
+            "version"
+        ]
     );
     assert_eq!(run(dir.path(), &["version"]).1, format!("firsthand {}\n", env!("CARGO_PKG_VERSION")));
     let (_, json, _) = run(dir.path(), &["version", "--json"]);
