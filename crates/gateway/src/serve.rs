@@ -213,8 +213,12 @@ impl Running {
             )
         })?;
         aside.spawn(admin.serve(api));
-        aside.spawn(agreement::approvals::agree(Arc::clone(&gateway)));
-        contain::take_up(&gateway).await;
+        let (agreeing, containing) = (Arc::clone(&gateway), Arc::clone(&gateway));
+        // One after the other: what the second withdraws is no difference from the record.
+        aside.spawn(async move {
+            agreement::approvals::agree(agreeing).await;
+            contain::take_up(&containing).await;
+        });
         aside.spawn(gateway.approvals.clone().keep_up());
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));

@@ -73,14 +73,18 @@ impl People {
         }
         // What cannot be asked about keeps all of it from running.
         let wait_us = if asked.iter().any(|(_, asked)| asked.is_err()) { 0 } else { wait_us };
+        let mut refused = false;
         for (_, asked) in &mut asked {
             let Ok((hold, question)) = asked else { continue };
-            let left = wait_us.saturating_sub(engine.clock.mono().since(begun));
+            // Once one of them is refused, its client need not wait for the others.
+            let left = if refused { 0 } else { wait_us.saturating_sub(engine.clock.mono().since(begun)) };
             if let Err(e) = wait(engine, hold, question, left).await {
-                // Who is told of it may send it again; what is over needs no keeping.
-                if matches!(e, ApprovalError::Pending(_)) {
+                // Who is told of it may send it again; what is over, or nobody is told of, needs no keeping.
+                let pending = matches!(e, ApprovalError::Pending(_));
+                if pending && !refused {
                     engine.approver.keep(question).await;
                 }
+                refused |= !pending;
                 *asked = Err(e);
             }
         }
@@ -214,7 +218,8 @@ fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
              (rule {rule}); send it again later"
         ),
         ApprovalError::NobodyToAsk => format!(
-            "this command needs an approval (rule {rule}), and no approver is configured, so it was not run. {advice}"
+            "this command needs an approval (rule {rule}), and nobody is in a group that may give it, so it was not run. An operator lists \
+             its members in a [[group]] of the rules. {advice}"
         ),
         ApprovalError::Unseen(what) => format!(
             "this command needs an approval (rule {rule}), and nobody could see all of it ({what}), so it was not run; send it as one \
