@@ -167,6 +167,7 @@ pub struct Command {
     pub transaction: crate::outcome::Transaction,
     /// Further coverage facts of this one command.
     pub coverage: Vec<&'static str>,
-    /// As it came, where what it would change may have to be shown to somebody. Never recorded: taken out when it is decided.
+    /// As it came, where somebody may be asked about it: for what it would change, and for what an approval is bound to. Never recorded:
+    /// taken out when it is decided.
     pub original: Option<Arc<Original>>,
 }
