@@ -411,33 +411,6 @@ fn definitions_are_learnt_when_they_pass() {
 
 /// A row that is too long to be masked is withheld, and what was written beside it in the same pipeline, or in the transaction
 /// whose COMMIT was already on its way, is not kept.
-/// The gateway reads what a database defines; a migration that waits for a lock keeps whoever comes behind it waiting, too.
-#[test]
-fn a_migration_that_waits_keeps_nobody_out() {
-    let (lab, _folder) = lab();
-    let mut first = Raw::login(&lab.through(), &[]).unwrap();
-    first.query("select 1").unwrap();
-    // So that there is something new to read.
-    lab.far.sql("shop", "create table newer (id int); alter table customers owner to app").unwrap();
-    let target = lab.far.place("app", "shop");
-    let mut holder = Raw::login(&target, &[]).unwrap();
-    let held = holder.query("begin; select count(*) from customers").unwrap();
-    assert!(held.iter().all(|m| m.tag != b'E'), "{held:?}");
-    let mut migration = Raw::login(&target, &[]).unwrap();
-    migration.send(b'Q', b"alter table customers add column waits int\0").unwrap();
-    let waits = "select count(*) from pg_locks where not granted";
-    until("the migration waits", || Ok(lab.far.sql("shop", waits)?.trim() != "0")).unwrap();
-    let begun = Instant::now();
-    for _ in 0..3 {
-        let mut raw = Raw::login(&lab.through(), &[]).unwrap();
-        let seen = raw.query("select 1").unwrap();
-        assert!(seen.iter().all(|m| m.tag != b'E'), "{seen:?}");
-    }
-    assert!(begun.elapsed().as_secs() < 12, "sessions waited for the migration");
-    holder.query("rollback").unwrap();
-    migration.until(b'Z').unwrap();
-}
-
 #[test]
 fn a_result_that_cannot_be_masked_fails_its_transaction() {
     let rules = format!("{LABELS}{ALL_MASKED}");

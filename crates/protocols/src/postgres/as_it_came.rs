@@ -23,7 +23,7 @@ const IN_TRANSACTION: &str = "its session is in a transaction, whose changes nob
 const SETTINGS: &str = "what its session has set cannot be told";
 const APART: &str = "its values came apart from it";
 
-/// Settings that say nothing of what a command does.
+/// Settings that say nothing of what a command does, nor of what it would change.
 const MEANINGLESS: &[&str] = &[
     "client_min_messages",
     "idle_in_transaction_session_timeout",
@@ -116,7 +116,7 @@ impl PostgresDialect {
 }
 
 fn meaningful(mut settings: Vec<(String, String)>) -> Vec<(String, String)> {
-    settings.retain(|(name, _)| !MEANINGLESS.contains(&name.as_str()));
+    settings.retain(|(name, _)| !MEANINGLESS.iter().any(|it| name.eq_ignore_ascii_case(it)));
     settings
 }
 

@@ -408,6 +408,8 @@ const CONSENT: Field = field(
     Text,
     "Of an exchanged token, why its agent may act for the person: `may_act` (the person's token says so), or `configuration`.",
 );
+const CONTAINED_BY: Field =
+    field("contained", Text, "The containment that revoked it; absent: it was revoked by itself.");
 const SUBJECT_ISSUER: Field = field(
     "subject_issuer",
     Text,
@@ -416,56 +418,36 @@ const SUBJECT_ISSUER: Field = field(
 const SUBJECT_TOK: Field =
     field("subject_tok", Text, "Of an exchanged token: the id of the token that the person had.");
 
+/// What is said of a token, in the order of the names, with what only some kinds say at its place.
+macro_rules! of_token {
+    ([$($contained:expr)?], [$($roles:expr)?]) => {
+        &[
+            ACTOR_ISSUER,
+            ACTOR_TOK,
+            CONSENT,
+            $($contained,)?
+            EXPIRES,
+            FOR,
+            FOR_KIND,
+            OWNER_ID,
+            PERSON,
+            $($roles,)?
+            SUBJECT_ISSUER,
+            SUBJECT_TOK,
+            OPENS,
+            TOK,
+        ]
+    };
+}
+
 /// Of a token that came by exchange.
-pub(super) const EXCHANGED: &[Field] = &[
-    ACTOR_ISSUER,
-    ACTOR_TOK,
-    CONSENT,
-    EXPIRES,
-    FOR,
-    FOR_KIND,
-    OWNER_ID,
-    PERSON,
-    SUBJECT_ISSUER,
-    SUBJECT_TOK,
-    OPENS,
-    TOK,
-];
+pub(super) const EXCHANGED: &[Field] = of_token!([], []);
 
 /// Of a token that was made or came by exchange.
-pub(super) const ANY_TOKEN: &[Field] = &[
-    ACTOR_ISSUER,
-    ACTOR_TOK,
-    CONSENT,
-    EXPIRES,
-    FOR,
-    FOR_KIND,
-    OWNER_ID,
-    PERSON,
-    ROLES,
-    SUBJECT_ISSUER,
-    SUBJECT_TOK,
-    OPENS,
-    TOK,
-];
+pub(super) const ANY_TOKEN: &[Field] = of_token!([], [ROLES]);
 
 /// Of a token that is revoked: by itself, or because its identity was contained.
-pub(super) const TOKEN_REVOKED: &[Field] = &[
-    ACTOR_ISSUER,
-    ACTOR_TOK,
-    CONSENT,
-    field("contained", Text, "The containment that revoked it; absent: it was revoked by itself."),
-    EXPIRES,
-    FOR,
-    FOR_KIND,
-    OWNER_ID,
-    PERSON,
-    ROLES,
-    SUBJECT_ISSUER,
-    SUBJECT_TOK,
-    OPENS,
-    TOK,
-];
+pub(super) const TOKEN_REVOKED: &[Field] = of_token!([CONTAINED_BY], [ROLES]);
 
 pub(super) const APPROVAL_DIFFERS: &[Field] = &[
     field("approval", Text, "The approval's id."),

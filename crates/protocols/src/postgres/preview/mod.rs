@@ -61,19 +61,8 @@ const NAME: &[u8] = b"firsthand preview";
 const COUNT: &str = "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements \
     WHERE name OPERATOR(pg_catalog.=) 'firsthand preview'";
 
-/// Settings of a session that say nothing of what a statement means, or are this transaction's own.
-const OWN_SETTINGS: &[&str] = &[
-    "application_name",
-    "client_encoding",
-    "client_min_messages",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "jit",
-    "lock_timeout",
-    "plan_cache_mode",
-    "statement_timeout",
-    "transaction_timeout",
-];
+/// Settings of the session that this transaction has its own values of: its answers are read, and its name is seen.
+const OWN_SETTINGS: &[&str] = &["application_name", "client_encoding"];
 
 /// Tries a command.
 pub(super) async fn preview(with: Previewing<'_>) -> Preview {
@@ -194,7 +183,7 @@ impl Trial<'_> {
         let literal = |text: &str| format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
         let mut text = String::new();
         for (name, value) in self.original.settings.iter().flatten() {
-            if !OWN_SETTINGS.contains(&name.to_lowercase().as_str()) {
+            if !OWN_SETTINGS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
                 let set =
                     format!("SELECT pg_catalog.set_config({}, {}, true);", literal(name), literal(value));
                 text.push_str(&set);
