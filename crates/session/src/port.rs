@@ -362,6 +362,10 @@ pub trait Values: Send + Sync {
     fn scan_number(&self, digits: &str, column: &str, found: &mut Vec<Found>) {
         self.scan(digits, column, found);
     }
+    /// Whether two names say the same of what their values are.
+    fn says_the_same(&self, one: &str, other: &str) -> bool {
+        one.eq_ignore_ascii_case(other)
+    }
     /// Whether the name of a column alone says that its values are somebody's: then also short numbers and dates may be
     /// found in it, were they texts.
     fn tells(&self, column: &str) -> bool {

@@ -160,6 +160,10 @@ impl Values for ScannedValues {
         }
     }
 
+    fn says_the_same(&self, one: &str, other: &str) -> bool {
+        super::Topic::of_column(one) == super::Topic::of_column(other)
+    }
+
     fn tells(&self, column: &str) -> bool {
         !super::Topic::of_column(column).is_open()
     }

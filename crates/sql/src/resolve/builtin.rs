@@ -425,7 +425,70 @@ pub(super) fn hands_on(name: &str) -> bool {
             | "bpchar"
             | "convert_from"
             | "convert_to"
+            | "encode"
+            | "decode"
+            | "percentile_disc"
+            | "array_fill"
+            | "array_replace"
+            | "array_remove"
+            | "array_reverse"
+            | "array_sample"
+            | "array_shuffle"
+            | "array_sort"
+            | "trim_array"
+            | "string_to_table"
+            | "regexp_split_to_array"
+            | "regexp_split_to_table"
+            | "array_to_json"
+            | "json_object"
+            | "jsonb_object"
+            | "json_strip_nulls"
+            | "jsonb_strip_nulls"
+            | "jsonb_pretty"
+            | "jsonb_set"
+            | "jsonb_insert"
+            | "unaccent"
+            | "int4"
+            | "int8"
+            | "numeric"
+            | "date"
+            | "timestamp"
+            | "timestamptz"
+            | "timezone"
+            | "date_trunc"
+            | "to_date"
+            | "to_timestamp"
     )
+}
+
+/// Functions that take a document apart: what they give of one that the statement has made is what it has put in.
+pub(super) fn takes_apart(name: &str) -> bool {
+    matches!(
+        name,
+        "json_array_elements"
+            | "json_array_elements_text"
+            | "jsonb_array_elements"
+            | "jsonb_array_elements_text"
+            | "json_each"
+            | "json_each_text"
+            | "jsonb_each"
+            | "jsonb_each_text"
+            | "json_extract_path"
+            | "json_extract_path_text"
+            | "jsonb_extract_path"
+            | "jsonb_extract_path_text"
+            | "jsonb_path_query"
+            | "jsonb_path_query_array"
+            | "jsonb_path_query_first"
+            | "avals"
+            | "each"
+            | "svals"
+    )
+}
+
+/// Types of days: `date`, `timestamp`, `timestamptz`.
+pub(super) fn is_day(type_oid: u32) -> bool {
+    matches!(type_oid, 1082 | 1114 | 1184)
 }
 
 /// Functions that put several values, or a row, into one document or array.

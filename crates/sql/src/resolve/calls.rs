@@ -187,7 +187,7 @@ impl<'a> Resolver<'a> {
                 None => next,
                 Some(value) => {
                     let type_oid = if value.type_oid == next.type_oid { value.type_oid } else { 0 };
-                    let mut both = Value::made(type_oid, [&value, &next]);
+                    let mut both = Value::made(type_oid, [&value, &next]).keeping([&value, &next]);
                     if both.sources == value.sources && value.how == next.how {
                         both.how = value.how;
                     }
@@ -205,7 +205,7 @@ impl<'a> Resolver<'a> {
                 return field.clone();
             }
             if let Some(to) = self.type_named(schema, name) {
-                return Value::made(to.oid, [only]);
+                return Value::made(to.oid, [only]).keeping([only]);
             }
         }
         self.found.opaque("function", name);
@@ -311,7 +311,7 @@ impl<'a> Resolver<'a> {
         self.type_orders(result);
         if f.is_builtin() {
             let value = self.run_builtin(f, arguments, nodes, result);
-            return if builtin::hands_on(&f.name) { value.keeping(arguments) } else { value };
+            return if hands_on(f, arguments) { value.keeping(arguments) } else { value };
         }
         // EXPLAIN plans; the planner runs what claims not to be volatile.
         if self.planning && f.volatility == b'v' {
@@ -331,13 +331,15 @@ impl<'a> Resolver<'a> {
         self.type_checks(f.result);
         f.arguments.iter().chain(f.outputs.iter().map(|(_, o)| o)).for_each(|a| self.type_checks(*a));
         let mut value = Value::made(result, arguments);
+        if f.extension.is_some() && hands_on(f, arguments) {
+            value = value.keeping(arguments);
+        }
         match &facts.output {
             Output::Columns(columns) => {
-                for column in columns {
-                    let part = self.found.output_value(column, 0);
-                    value.take(&part);
-                }
-                value = Value::made(result, [&value]);
+                let given = |column| self.found.output_value(column, 0);
+                let parts: Vec<Value> = columns.iter().map(given).collect();
+                parts.iter().for_each(|part| value.take(part));
+                value = Value::made(result, [&value]).keeping(parts.iter().chain([&value]));
             }
             Output::Untold(_) => value.how = Derivation::Unknown,
             Output::None => {}
@@ -711,7 +713,7 @@ impl<'a> Resolver<'a> {
             if arguments.iter().all(|a| a.sources.is_empty()) {
                 own
             } else {
-                Value::made(0, arguments.iter().chain([&own]))
+                Value::made(0, arguments.iter().chain([&own])).keeping([&own])
             }
         });
         columns.collect()
@@ -767,4 +769,12 @@ pub(super) fn split_name(text: &str) -> (Option<String>, String) {
     }
     part.truncate(part.floor_char_boundary(63));
     (parts.pop(), part)
+}
+
+/// Whether a function of the server or of an extension gives what it is given, whole, in part, or put together.
+fn hands_on(f: &Function, arguments: &[Value]) -> bool {
+    let made_here = || arguments.first().is_some_and(|document| document.how != Derivation::Same);
+    builtin::hands_on(&f.name)
+        || builtin::makes_document(&f.name)
+        || (builtin::takes_apart(&f.name) && made_here())
 }

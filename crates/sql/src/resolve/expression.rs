@@ -7,7 +7,7 @@ use pg_query::protobuf::{self, AExprKind, SubLinkType, a_const::Val, node::Node 
 
 use super::from::Rows;
 use super::value::{Value, oid};
-use super::{Resolver, naming, text_of};
+use super::{Resolver, builtin, naming, text_of};
 
 impl Resolver<'_> {
     /// A condition: its columns are tested, and its value goes nowhere.
@@ -275,7 +275,24 @@ impl Resolver<'_> {
                     return left.field(key).map_or(Value::plain(result), part);
                 }
                 let value = Value::made(result, left.iter().chain(&right));
-                if name == "||" { value.keeping(left.iter().chain(&right)) } else { value }
+                match (name, &left) {
+                    ("||", _) => value.keeping(left.iter().chain(&right)),
+                    // A part of what the statement itself has put together. Of a stored document it has the name that it gets.
+                    ("->" | "->>" | "#>" | "#>>", Some(left)) if left.how != Derivation::Same => {
+                        value.keeping([left])
+                    }
+                    // Without some of its keys it is what it was.
+                    ("-" | "#-", Some(left))
+                        if left.type_oid == oid::JSONB || left.how == Derivation::Row =>
+                    {
+                        value.keeping([left])
+                    }
+                    // A day moved by some days is a day.
+                    ("+" | "-", Some(left)) if builtin::is_day(left.type_oid) && builtin::is_day(result) => {
+                        value.keeping([left])
+                    }
+                    _ => value,
+                }
             }
         }
     }
@@ -407,7 +424,7 @@ impl Resolver<'_> {
                 } else {
                     element
                 };
-                Value::made(type_oid, std::iter::once(&value).chain(&parts))
+                Value::made(type_oid, std::iter::once(&value).chain(&parts)).keeping([&value])
             }
             _ => Value::made(0, [&value]),
         }
@@ -421,7 +438,7 @@ impl Resolver<'_> {
         if let Some(relation) = self.catalog.row_type(row.type_oid)
             && let Some(column) = relation.column(name)
         {
-            return Value::made(column.type_oid, [row]);
+            return Value::made(column.type_oid, [row]).keeping([row]);
         }
         // Whatever function has that name may be meant, or a cast to the type of that name.
         if self.function_visible(None, name) || self.type_named(None, name).is_some() {
@@ -436,7 +453,7 @@ impl Resolver<'_> {
         if !matches!(row.type_oid, 0 | oid::RECORD) {
             self.found.opaque("column", name);
         }
-        let mut value = Value::made(0, [row]);
+        let mut value = Value::made(0, [row]).keeping([row]);
         if row.how == Derivation::Unknown || row.sources.is_empty() {
             value.how = row.how;
         }

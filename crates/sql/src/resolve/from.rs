@@ -192,7 +192,7 @@ impl Resolver<'_> {
             self.brought_together([&a, &b]);
             let type_oid = if a.type_oid == b.type_oid { a.type_oid } else { 0 };
             let value = if full {
-                Value::made(type_oid, [&a, &b])
+                Value::made(type_oid, [&a, &b]).keeping([&a, &b])
             } else if take_right {
                 b.typed(type_oid)
             } else {
@@ -358,7 +358,7 @@ impl Resolver<'_> {
             };
             // Ambiguous for the server, unless one of them is not known.
             found = match (found, value) {
-                (Some(a), Some(b)) => Some(Value::made(0, [&a, &b])),
+                (Some(a), Some(b)) => Some(Value::made(0, [&a, &b]).keeping([&a, &b])),
                 (a, b) => a.or(b),
             };
         }

@@ -42,6 +42,9 @@ impl Resolver<'_> {
         }
         values.iter().for_each(|value| self.coerced(value, 0));
         let mut value = Value::made(type_oid, &values);
+        if type_oid != oid::BOOL {
+            value = value.keeping(&values);
+        }
         let row = value.sources.len() > 1 && value.how != Derivation::Unknown;
         if row && matches!(type_oid, oid::JSON | 142) {
             value.how = Derivation::Row;

@@ -452,7 +452,7 @@ impl Resolver<'_> {
                 let type_oid = column.type_name.as_ref().map_or(0, |t| self.type_name(t));
                 let own = value.field(&column.colname).cloned();
                 let made =
-                    own.map_or_else(|| Value::made(type_oid, [&value]), |v| Value::made(type_oid, [&v]));
+                    own.as_ref().map_or_else(|| handed_on(type_oid, &value), |v| handed_on(type_oid, v));
                 fields.push((Rc::from(column.colname.as_str()), made));
             }
             return (Rows { fields, open: false }, None);
@@ -466,12 +466,12 @@ impl Resolver<'_> {
                 let own = columns.get(at).map(|own| own.clone().typed(*type_oid));
                 let with_arguments = own.map(|own| {
                     if value.sources.len() > own.sources.len() && columns.len() < 2 {
-                        Value::made(*type_oid, [&value])
+                        handed_on(*type_oid, &value)
                     } else {
                         own
                     }
                 });
-                (Rc::from(&**name), with_arguments.unwrap_or_else(|| Value::made(*type_oid, [&value])))
+                (Rc::from(&**name), with_arguments.unwrap_or_else(|| handed_on(*type_oid, &value)))
             });
             return (Rows { fields: fields.collect(), open: false }, None);
         }
@@ -494,8 +494,7 @@ impl Resolver<'_> {
             };
             let fields = relation.columns.iter().enumerate().map(|(at, c)| {
                 let own = columns.get(at).filter(|_| columns.len() == relation.columns.len());
-                let value =
-                    own.map_or_else(|| Value::made(c.type_oid, [value]), |v| v.clone().typed(c.type_oid));
+                let value = own.map_or_else(|| handed_on(c.type_oid, value), |v| v.clone().typed(c.type_oid));
                 (Rc::from(&*c.name), value)
             });
             return (Rows { fields: fields.collect(), open: false }, None);
@@ -539,4 +538,9 @@ pub(super) fn written_name(it: &protobuf::RangeVar) -> String {
         crate::tables::push_identifier(&mut out, part);
     }
     out
+}
+
+/// Another's value in another type, or a part of it.
+fn handed_on(type_oid: Oid, value: &Value) -> Value {
+    Value::made(type_oid, [value]).keeping([value])
 }

@@ -221,7 +221,9 @@ impl<'a> Resolver<'a> {
             return (fields.as_ref().clone(), false);
         }
         let Some(relation) = self.catalog.row_type(value.type_oid) else { return (Vec::new(), true) };
-        let field = |c: &crate::catalog::Column| (Rc::from(&*c.name), Value::made(c.type_oid, [value]));
+        let field = |c: &crate::catalog::Column| {
+            (Rc::from(&*c.name), Value::made(c.type_oid, [value]).keeping([value]))
+        };
         (relation.columns.iter().map(field).collect(), false)
     }
 
@@ -362,7 +364,9 @@ impl<'a> Resolver<'a> {
         }
         // Not settled: any column may come to hold any other.
         let all = Value::made(0, rows.fields.iter().map(|(_, value)| value));
-        rows.fields.iter_mut().for_each(|(_, value)| *value = Value::made(value.type_oid, [&all]));
+        rows.fields
+            .iter_mut()
+            .for_each(|(_, value)| *value = Value::made(value.type_oid, [&all]).keeping([&*value]));
         if let Some(slot) = self.ctes.get_mut(at) {
             slot.rows = rows.clone();
         }

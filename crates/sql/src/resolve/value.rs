@@ -134,7 +134,8 @@ impl Value {
 
     /// A row of these fields.
     pub(super) fn row(type_oid: Oid, fields: Vec<Field>) -> Self {
-        let mut it = Self::made(type_oid, fields.iter().map(|(_, value)| value));
+        let values = || fields.iter().map(|(_, value)| value);
+        let mut it = Self::made(type_oid, values()).keeping(values());
         if it.how != Derivation::Unknown && !it.sources.is_empty() {
             it.how = Derivation::Row;
         }

@@ -7,6 +7,7 @@
 use firsthand_sql::CopyForm;
 use firsthand_wire::postgres::Format;
 
+use super::day::Day;
 use super::digits::Digits;
 use super::found::{Elements, Look};
 use super::network::Network;
@@ -27,6 +28,8 @@ pub(super) enum Believed {
     Numbers(Option<Digits>),
     /// Numbers in text, of a column whose name says what they are.
     Named(Digits),
+    /// Days of a column whose name says that they are somebody's.
+    Days(Day),
     /// Arrays of whole numbers that may be long, in text.
     Lists,
     /// Days, times of day, or both.
@@ -48,7 +51,7 @@ impl Believed {
             CopyForm::Binary => Self::in_binary(type_oid, tells),
             CopyForm::Text | CopyForm::Csv if tells => match type_oid {
                 20 | 21 | 23 | 26 | 1700 => Self::Named(Digits::named(type_oid)),
-                _ => Self::Anything,
+                _ => Day::of(type_oid, Format::Text).map_or(Self::Anything, Self::Days),
             },
             CopyForm::Text | CopyForm::Csv => match type_oid {
                 16 => Self::Truths,
@@ -73,7 +76,7 @@ impl Believed {
             1016 | 1231 => array(Elements::Number),
             650 | 774 | 829 | 869 => Network::of(type_oid, Format::Binary)
                 .map_or(Self::Anything, |network| Self::Looked(Look::Network(network))),
-            _ if tells => Self::Anything,
+            _ if tells => Day::of(type_oid, Format::Binary).map_or(Self::Anything, Self::Days),
             16 => Self::Bytes(1),
             21 => Self::Bytes(2),
             23 | 26 | 700 | 1082 => Self::Bytes(4),
@@ -95,6 +98,10 @@ impl Believed {
                 long.map(Look::Number).or_else(|| (!value.contains(&b'.')).then_some(Look::Text(None)))
             }
             Self::Named(digits) if is_number(value) => Some(Look::Named(digits)),
+            Self::Days(day) if day.is_whole(value) || (day.is_text() && is_time(value)) => {
+                Some(Look::Day(day))
+            }
+            Self::Days(day) if !day.is_text() => Some(Look::Opaque),
             Self::Lists if is_list(value) => {
                 Some(Look::Array { elements: Elements::Number, format: Format::Text })
             }
@@ -104,6 +111,7 @@ impl Believed {
             | Self::Truths
             | Self::Numbers(_)
             | Self::Named(_)
+            | Self::Days(_)
             | Self::Lists
             | Self::Times
             | Self::Uuids => Some(Look::guess(value)),

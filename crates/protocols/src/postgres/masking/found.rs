@@ -9,9 +9,10 @@ use firsthand_wire::postgres::mask::{
     Leaf, Mask, Part, Typed, array_binary, array_text, record_binary, record_text, walk_json,
 };
 
+use super::day::Day;
 use super::digits::Digits;
 use super::network::Network;
-use super::{Keyed, Tools, style};
+use super::{Keyed, Tools, pairs, style};
 use crate::postgres::columns::Column;
 
 /// How deep arrays and records in binary are looked into.
@@ -36,6 +37,10 @@ pub(in crate::postgres) enum Look {
     Named(Digits),
     /// As an address of a network.
     Network(Network),
+    /// As a day, of a column whose name says that it is somebody's.
+    Day(Day),
+    /// Value by value: an `hstore`.
+    Pairs(Format),
     /// By what each value looks like.
     Guess,
     /// For text anywhere in a form that is not known.
@@ -48,6 +53,8 @@ pub(in crate::postgres) struct Named {
     first: Arc<str>,
     /// Where nothing is found under the first.
     more: Box<[Arc<str>]>,
+    /// They are those of the columns that the values come from, not what the client calls them.
+    of_sources: bool,
 }
 
 impl Named {
@@ -55,7 +62,7 @@ impl Named {
     pub(super) fn of(duty: &MaskDuty, column: usize, count: usize) -> Option<Self> {
         let names = duty.names.get(column).filter(|_| duty.names.len() == count)?.as_deref()?;
         let (first, more) = names.split_first()?;
-        Some(Self { first: Arc::clone(first), more: more.into() })
+        Some(Self { first: Arc::clone(first), more: more.into(), of_sources: true })
     }
 
     /// Whether one of them alone says what the values are.
@@ -66,7 +73,7 @@ impl Named {
 
 impl<T: Into<Arc<str>>> From<T> for Named {
     fn from(name: T) -> Self {
-        Self { first: name.into(), more: Box::default() }
+        Self { first: name.into(), more: Box::default(), of_sources: false }
     }
 }
 
@@ -79,6 +86,7 @@ pub(in crate::postgres) enum Elements {
     Record,
     Number,
     Network(Network),
+    Day(Day),
     /// By what each looks like.
     Guess,
 }
@@ -100,6 +108,13 @@ impl Look {
         Self::at(column.type_oid, column.format, column.modifier)
     }
 
+    /// The same for a column whose name says that its values are somebody's: then days are looked at, too.
+    pub(super) fn of_somebody(column: &Column) -> Option<Self> {
+        Self::of(column)
+            .or_else(|| Day::of(column.type_oid, column.format).map(Self::Day))
+            .or_else(|| Day::array(column.type_oid, column.format))
+    }
+
     /// How text whose type is not told is looked through: by what it looks like.
     pub(super) fn guess(text: &[u8]) -> Self {
         match text {
@@ -108,6 +123,7 @@ impl Look {
             [b'{', ..] if text.contains(&b':') || text == b"{}" => Self::Json { versioned: false },
             [b'{', ..] => Self::Array { elements: Elements::Guess, format: Format::Text },
             [b'(', ..] => Self::Record(Format::Text),
+            [b'"', ..] if pairs::is_text(text) => Self::Pairs(Format::Text),
             _ => Self::Text(None),
         }
     }
@@ -161,7 +177,7 @@ impl Tools {
         value: &[u8],
         out: &mut Vec<u8>,
     ) -> Seen {
-        self.look_under(look, index, (column, &[]), value, out)
+        self.look_under(look, index, (column, &[], false), value, out)
     }
 
     /// The same for a column whose names are known.
@@ -173,19 +189,19 @@ impl Tools {
         value: &[u8],
         out: &mut Vec<u8>,
     ) -> Seen {
-        self.look_under(look, index, (&names.first, &names.more), value, out)
+        self.look_under(look, index, (&names.first, &names.more, names.of_sources), value, out)
     }
 
     fn look_under(
         &mut self,
         look: &Look,
         index: usize,
-        (column, more): (&str, &[Arc<str>]),
+        (column, more, of_sources): (&str, &[Arc<str>], bool),
         value: &[u8],
         out: &mut Vec<u8>,
     ) -> Seen {
         let start = out.len();
-        let mut finder = Finder { tools: self, index, column, more, hits: 0, depth: 0 };
+        let mut finder = Finder { tools: self, index, column, more, of_sources, hits: 0, depth: 0 };
         let kept = finder.value(*look, value, out);
         if finder.hits == 0 {
             out.truncate(start);
@@ -206,6 +222,7 @@ struct Finder<'a> {
     column: &'a str,
     /// Further names of the column.
     more: &'a [Arc<str>],
+    of_sources: bool,
     hits: usize,
     depth: u8,
 }
@@ -226,7 +243,12 @@ impl Finder<'_> {
             Look::Number(digits) => self.number(digits, value, out),
             Look::Named(digits) => self.named(digits, value, out),
             Look::Network(network) => self.network(network, value, out),
+            Look::Day(day) => self.day(day, value, out),
+            Look::Pairs(format) => self.pairs(format, value, out),
             Look::Guess => self.value(Look::guess(value), value, out),
+            Look::Opaque if self.of_sources && pairs::is_binary(value) => {
+                self.pairs(Format::Binary, value, out)
+            }
             Look::Opaque => {
                 let column = self.column;
                 out.extend_from_slice(value);
@@ -340,6 +362,18 @@ impl Finder<'_> {
         true
     }
 
+    fn day(&mut self, day: Day, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let (column, mut room) = (self.column, std::mem::take(&mut self.tools.text));
+        let found = day.read(value, &mut room).is_some_and(|text| self.scan(text, column) > 0);
+        self.tools.text = room;
+        if found {
+            let mask = self.tools.found.first().map(|found| day.mask(found));
+            return mask.is_some_and(|mask| mask.mask(value, &Keyed(&*self.tools.values), out));
+        }
+        out.extend_from_slice(value);
+        true
+    }
+
     fn named(&mut self, digits: Digits, value: &[u8], out: &mut Vec<u8>) -> bool {
         let column = self.column;
         if str::from_utf8(value).is_ok_and(|text| self.scan(text, column) > 0) {
@@ -384,7 +418,7 @@ impl Finder<'_> {
     }
 
     /// The text with what was found last masked. False: it was found as a whole, and becomes NULL.
-    fn replace(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
+    fn replace(&self, text: &str, out: &mut Vec<u8>) -> bool {
         const TEXT: Typed = Typed { oid: 25, modifier: -1, format: Format::Text };
         let values = Arc::clone(&self.tools.values);
         let mut at = 0;
@@ -418,6 +452,7 @@ impl Finder<'_> {
             }
             _ => value,
         };
+        let unsaid = self.unsaid_by_keys(body);
         let (mut key, mut masked) = (self.column.to_owned(), std::mem::take(&mut self.tools.text));
         let walked = walk_json(body, out, &mut |part, out| match part {
             Part::Key(name) => {
@@ -426,10 +461,10 @@ impl Finder<'_> {
                 self.scan(name, "") > 0 && self.quoted(name, &mut masked, out)
             }
             Part::Leaf(Leaf::String(text)) => {
-                self.scan(text, &key) > 0 && self.quoted(text, &mut masked, out)
+                self.scan_leaf(text, &key, &unsaid) > 0 && self.quoted(text, &mut masked, out)
             }
             Part::Leaf(Leaf::Number(number)) => {
-                let found = str::from_utf8(number).is_ok_and(|n| self.scan(n, &key) > 0);
+                let found = str::from_utf8(number).is_ok_and(|n| self.scan_leaf(n, &key, &unsaid) > 0);
                 if found {
                     out.extend_from_slice(b"null");
                 }
@@ -443,6 +478,69 @@ impl Finder<'_> {
             out.truncate(start);
             self.text(value, None, out)
         }
+    }
+
+    /// Of the names of the columns that a document is made of, those that no key in it stands for: what these hold has got
+    /// another key.
+    fn unsaid_by_keys(&self, body: &[u8]) -> Vec<Arc<str>> {
+        let mut aside = Vec::new();
+        self.unsaid(|said| {
+            walk_json(body, &mut aside, &mut |part, out| {
+                // Nothing of the copy is needed.
+                out.clear();
+                if let Part::Key(key) = part {
+                    said(key);
+                }
+                true
+            });
+        })
+    }
+
+    /// The same where `keys` tells the keys one by one.
+    fn unsaid(&self, keys: impl FnOnce(&mut dyn FnMut(&str))) -> Vec<Arc<str>> {
+        if !self.of_sources {
+            return Vec::new();
+        }
+        let values = &self.tools.values;
+        let own = Some(Arc::from(self.column)).into_iter();
+        let mut names: Vec<Arc<str>> = own.chain(self.more.iter().map(Arc::clone)).collect();
+        keys(&mut |key| names.retain(|name| !values.says_the_same(name, key)));
+        names
+    }
+
+    fn pairs(&mut self, format: Format, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(pairs) = pairs::read(format, value) else { return self.unread(format, value, out) };
+        let unsaid = self.unsaid(|said| pairs.iter().for_each(|(key, _)| said(key)));
+        let (before, mut masked) = (self.hits, Vec::with_capacity(pairs.len()));
+        for (key, text) in pairs {
+            let keeps_key = self.scan(&key, "") == 0;
+            let key = if keeps_key { key } else { self.replaced(&key) };
+            let found = text.as_ref().is_some_and(|text| self.scan_leaf(text, &key, &unsaid) > 0);
+            let text = if found { text.map(|text| self.replaced(&text)) } else { text };
+            masked.push((key, text));
+        }
+        if self.hits == before {
+            out.extend_from_slice(value);
+        } else {
+            pairs::write(format, &masked, out);
+        }
+        true
+    }
+
+    /// The text with what was found last masked; where nothing of it may stay, a mark.
+    fn replaced(&self, text: &str) -> String {
+        let mut out = Vec::new();
+        if self.replace(text, &mut out) { String::from_utf8(out).ok() } else { None }
+            .unwrap_or_else(|| "***".to_owned())
+    }
+
+    /// What is found in a leaf of a document: how many.
+    fn scan_leaf(&mut self, text: &str, key: &str, unsaid: &[Arc<str>]) -> usize {
+        let found = self.scan(text, key);
+        if found > 0 || unsaid.is_empty() || self.tools.values.tells(key) {
+            return found;
+        }
+        unsaid.iter().find_map(|name| Some(self.scan(text, name)).filter(|found| *found > 0)).unwrap_or(0)
     }
 
     fn quoted(&mut self, text: &str, masked: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
@@ -467,6 +565,7 @@ impl Finder<'_> {
                     Elements::Record => Look::Record(format),
                     Elements::Number => Look::Number(Digits::element()),
                     Elements::Network(network) => Look::Network(network),
+                    Elements::Day(day) => Look::Day(day),
                     Elements::Guess => Look::Guess,
                 };
                 array_text(value, b',', out, &mut |v, out| self.value(look, v, out))
@@ -501,9 +600,10 @@ impl Finder<'_> {
 
     /// A part whose type comes with it, in binary.
     fn typed(&mut self, oid: u32, value: &[u8], out: &mut Vec<u8>) -> bool {
-        match Look::at(oid, Format::Binary, -1) {
-            Some(look) => self.value(look, value, out),
-            None => {
+        match (Look::at(oid, Format::Binary, -1), Day::of(oid, Format::Binary)) {
+            (Some(look), _) => self.value(look, value, out),
+            (None, Some(day)) => self.day(day, value, out),
+            (None, None) => {
                 out.extend_from_slice(value);
                 true
             }

@@ -7,10 +7,12 @@
 
 mod believed;
 mod copy;
+mod day;
 mod digits;
 mod found;
 mod incoming;
 mod network;
+mod pairs;
 mod plan;
 mod rows;
 mod stream;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use firsthand_model::masking::{ColumnMask, MaskDuty};
+use firsthand_session::port::Values;
 use firsthand_wire::postgres::mask::{Mask, Typed};
 
 use super::found::{Look, Named};
@@ -33,7 +34,7 @@ pub(in crate::postgres) struct RowPlan {
 }
 
 impl RowPlan {
-    pub(super) fn of(duty: &MaskDuty, columns: &Arc<Columns>, keys: bool) -> Self {
+    pub(super) fn of(duty: &MaskDuty, columns: &Arc<Columns>, keys: bool, values: &dyn Values) -> Self {
         let all = columns.all();
         let masks: Vec<Option<ColumnMask>> = match &duty.columns {
             Some(lineage) if lineage.len() != all.len() => all.iter().map(|_| Some(anything())).collect(),
@@ -43,20 +44,24 @@ impl RowPlan {
                 all.iter().enumerate().map(|(i, c)| by_lineage(i).or_else(|| by_origin(c)).cloned()).collect()
             }
         };
-        let act = |(column, mask): (&Column, &Option<ColumnMask>)| match mask {
+        let named = |(i, c): (usize, &Column)| {
+            Named::of(duty, i, all.len()).unwrap_or_else(|| String::from_utf8_lossy(&c.name).into())
+        };
+        let names: Box<[Named]> = all.iter().enumerate().map(named).collect();
+        let act = |((column, mask), names): ((&Column, &Option<ColumnMask>), &Named)| match mask {
             Some(mask) => Act::Mask(Box::new(mask_of(mask, column, keys))),
+            None if duty.scan && names.tells(values) => {
+                Look::of_somebody(column).map_or(Act::Pass, Act::Look)
+            }
             None if duty.scan => Look::of(column).map_or(Act::Pass, Act::Look),
             None => Act::Pass,
         };
         let rules: Vec<_> = masks.iter().map(|m| m.as_ref().map(|m| Arc::clone(&m.rule))).collect();
-        let named = |(i, c): (usize, &Column)| {
-            Named::of(duty, i, all.len()).unwrap_or_else(|| String::from_utf8_lossy(&c.name).into())
-        };
-        let acts: Box<[Act]> = all.iter().zip(&masks).map(act).collect();
+        let acts: Box<[Act]> = all.iter().zip(&masks).zip(&names).map(act).collect();
         Self {
             numbers_only: acts.iter().all(|act| matches!(act, Act::Pass | Act::Look(Look::Number(_)))),
             acts,
-            names: all.iter().enumerate().map(named).collect(),
+            names,
             told: if rules.iter().any(Option::is_some) {
                 Arc::new(columns.with_masks(&rules))
             } else {

@@ -43,7 +43,8 @@ impl PostgresDialect {
                 Arc::clone(plan)
             }
             _ => {
-                let plan = Arc::new(RowPlan::of(masking.duty(), &columns, masking.keys));
+                let plan =
+                    Arc::new(RowPlan::of(masking.duty(), &columns, masking.keys, &*masking.tools.values));
                 if !masking.keys {
                     let of = Arc::clone(obligations);
                     self.last_row_plan = Some((of, Arc::clone(&columns), Arc::clone(&plan)));

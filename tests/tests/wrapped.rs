@@ -1,0 +1,98 @@
+//! What only a column's name tells (a first name, a password, a date of birth) is found under whatever name, in whatever
+//! array, document, row or function it leaves, and ordinary words beside it are left alone.
+
+use std::io::Write as _;
+
+use firsthand_tests::lab::{Lab, Plan};
+use firsthand_tests::raw::{Message, Raw, frame};
+
+const SEED: &str = "create extension if not exists hstore;
+create table people (id int primary key, first_name text, password text, birth_date date, date_of_birth timestamptz, status text,
+  created_at date);
+insert into people select i, 'Zacharias', 'zq-opensesame', '1947-11-03', '1947-11-03 07:11:13+00', 'Active', '2024-05-06'
+  from generate_series(1, 3) i;
+create view members as select id, first_name as label, to_jsonb(first_name) as doc from people;
+create function one() returns text language sql stable as 'select first_name from people limit 1';
+create function all_of() returns setof text language sql stable as 'select first_name from people';
+grant select on people, members to app;";
+
+/// What must not be in what these give.
+const HIDDEN: [&str; 4] = ["Zacharias", "opensesame", "1947-11-03", "ZACHARIAS"];
+
+const STATEMENTS: &str = include_str!("wrapped/statements.sql");
+
+/// What is left as it is, and what it gives.
+const ORDINARY: [(&str, &str); 8] = [
+    ("select to_jsonb(p) as it from people p where id = 1", "\"status\": \"Active\""),
+    ("select to_jsonb(p) as it from people p where id = 1", "\"created_at\": \"2024-05-06\""),
+    ("select json_agg(p) as it from people p", "\"status\":\"Active\""),
+    ("select json_build_object('first_name', first_name, 'status', status) as it from people", "\"Active\""),
+    ("select jsonb_build_object('vorname', first_name, 'status', status) as it from people", "\"Active\""),
+    ("select array_agg(status) as source from people", "{Active,Active,Active}"),
+    ("select created_at, length(first_name) as n, status as kind from people", "2024-05-06"),
+    ("select json_build_object('n', length(first_name), 'state', status) as it from people", "Active"),
+];
+
+fn lab() -> Lab {
+    Lab::start(Plan { top: "[policy]\n".to_owned(), seed: SEED.to_owned(), ..Plan::default() }).unwrap()
+}
+
+fn simple(sql: &str) -> Vec<u8> {
+    frame(b'Q', format!("{sql}\0").as_bytes())
+}
+
+fn extended(sql: &str, binary: bool) -> Vec<u8> {
+    let format: &[u8] = if binary { b"\0\0\0\0\0\0\0\x01\0\x01" } else { b"\0\0\0\0\0\0\0\0" };
+    let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
+    out.extend(frame(b'B', format));
+    out.extend(frame(b'D', b"P\0"));
+    out.extend(frame(b'E', b"\0\0\0\0\0"));
+    out.extend(frame(b'S', b""));
+    out
+}
+
+/// The data of all rows and copies; an error is none of them.
+fn given(raw: &mut Raw, sql: &str, bytes: &[u8]) -> Vec<u8> {
+    raw.stream.write_all(bytes).unwrap();
+    let seen: Vec<Message> = raw.until(b'Z').unwrap();
+    let failed: Vec<_> = seen.iter().filter(|m| m.tag == b'E').map(Message::line).collect();
+    assert!(failed.is_empty(), "{sql}: {failed:?}");
+    seen.into_iter().filter(|m| matches!(m.tag, b'D' | b'd')).flat_map(|m| m.body).collect()
+}
+
+fn has(data: &[u8], what: &[u8]) -> bool {
+    data.windows(what.len()).any(|w| w == what)
+}
+
+#[test]
+fn what_a_columns_name_tells_is_found_in_whatever_it_leaves() {
+    let lab = lab();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    // Days and moments in binary: what they are 2000-01-01 away.
+    let day = (-19_052_i32).to_be_bytes();
+    let moment = (-19_052 * 86_400_000_000_i64 + 25_873_000_000).to_be_bytes();
+    let hidden: Vec<&[u8]> = HIDDEN.iter().map(|h| h.as_bytes()).chain([&day[..], &moment[..]]).collect();
+    let mut wrong = Vec::new();
+    for sql in STATEMENTS.lines().filter(|l| !l.is_empty() && !l.starts_with("--")) {
+        for (way, bytes) in
+            [("simple", simple(sql)), ("text", extended(sql, false)), ("binary", extended(sql, true))]
+        {
+            let data = given(&mut raw, sql, &bytes);
+            assert!(!data.is_empty(), "{sql}: nothing came");
+            if hidden.iter().any(|hidden| has(&data, hidden)) {
+                wrong.push(format!("{way} {sql}: {}", String::from_utf8_lossy(&data)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn ordinary_words_beside_it_are_left_alone() {
+    let lab = lab();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for (sql, kept) in ORDINARY {
+        let data = given(&mut raw, sql, &simple(sql));
+        assert!(has(&data, kept.as_bytes()), "{sql}: {}", String::from_utf8_lossy(&data));
+    }
+}
