@@ -8,7 +8,7 @@ use firsthand_tests::gateway::Gateway;
 use firsthand_tests::lab::{AGENT, Lab, Plan};
 use firsthand_tests::place::Place;
 use firsthand_tests::postgres::program;
-use firsthand_tests::process::{PATIENCE, until};
+use firsthand_tests::process::PATIENCE;
 use firsthand_tests::raw::{Message, Raw, frame};
 use firsthand_tests::record::{Entry, Record};
 use serde_json::{Value, json};

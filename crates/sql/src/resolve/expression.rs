@@ -8,6 +8,7 @@ use pg_query::protobuf::{self, AExprKind, SubLinkType, a_const::Val, node::Node 
 use super::from::Rows;
 use super::value::{Value, oid};
 use super::{Resolver, builtin, naming, text_of};
+use crate::catalog::Oid;
 
 impl Resolver<'_> {
     /// A condition: its columns are tested, and its value goes nowhere.
@@ -274,25 +275,7 @@ impl Resolver<'_> {
                     let part = |v: &Value| Value::made(result, [v]).keeping([v]);
                     return left.field(key).map_or(Value::plain(result), part);
                 }
-                let value = Value::made(result, left.iter().chain(&right));
-                match (name, &left) {
-                    ("||", _) => value.keeping(left.iter().chain(&right)),
-                    // A part of what the statement itself has put together. Of a stored document it has the name that it gets.
-                    ("->" | "->>" | "#>" | "#>>", Some(left)) if left.how != Derivation::Same => {
-                        value.keeping([left])
-                    }
-                    // Without some of its keys it is what it was.
-                    ("-" | "#-", Some(left))
-                        if left.type_oid == oid::JSONB || left.how == Derivation::Row =>
-                    {
-                        value.keeping([left])
-                    }
-                    // A day moved by some days is a day.
-                    ("+" | "-", Some(left)) if builtin::is_day(left.type_oid) && builtin::is_day(result) => {
-                        value.keeping([left])
-                    }
-                    _ => value,
-                }
+                result_of(name, result, left.as_ref(), right.as_ref())
             }
         }
     }
@@ -458,6 +441,25 @@ impl Resolver<'_> {
             value.how = row.how;
         }
         value
+    }
+}
+
+/// What an operator gives, and what of its operands it hands on.
+fn result_of(name: &str, result: Oid, left: Option<&Value>, right: Option<&Value>) -> Value {
+    let value = Value::made(result, left.into_iter().chain(right));
+    match (name, left) {
+        ("||", _) => value.keeping(left.into_iter().chain(right)),
+        // A part of what the statement itself has put together. Of a stored document it has the name that it gets.
+        ("->" | "->>" | "#>" | "#>>", Some(left)) if left.how != Derivation::Same => value.keeping([left]),
+        // Without some of its keys it is what it was.
+        ("-" | "#-", Some(left)) if left.type_oid == oid::JSONB || left.how == Derivation::Row => {
+            value.keeping([left])
+        }
+        // A day moved by some days is a day.
+        ("+" | "-", Some(left)) if builtin::is_day(left.type_oid) && builtin::is_day(result) => {
+            value.keeping([left])
+        }
+        _ => value,
     }
 }
 
