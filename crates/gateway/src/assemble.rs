@@ -322,7 +322,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("data_dir", same_folder(&old.data_dir, &new.data_dir)),
         ("state", format!("{:?}", old.shared_state) == format!("{:?}", new.shared_state)),
         ("listen", old.listeners == new.listeners && old.http == new.http),
-        ("listen.tls (removed or added)", old.tls.is_some() == new.tls.is_some()),
+        ("listen.tls (removed)", old.tls.is_none() || new.tls.is_some()),
         ("listen.proof", old.limits.ask_for_secret == new.limits.ask_for_secret),
         ("limits", format!("{:?}", old.limits) == format!("{:?}", new.limits)),
     ];

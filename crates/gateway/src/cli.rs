@@ -59,7 +59,7 @@ pub(crate) struct Elsewhere {
     /// The authority that the certificate of --gateway must be signed by [default: the system's]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) ca: Option<PathBuf>,
-    /// A file with the token for --gateway, as NAME:SECRET [default: the environment's FIRSTHAND_TOKEN]
+    /// A file with the token for --gateway, as NAME:SECRET or a JWT [default: the environment's FIRSTHAND_TOKEN]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
 }

@@ -197,7 +197,10 @@ async fn begun(
 async fn session(data: &Path, gateway: Option<&Gateway>, asked: &str) -> Result<String, Failure> {
     let unknown = || {
         let asked: String = asked.chars().take(64).collect();
-        Failure::new(format!("there is no session `{asked}`"), "firsthand sessions list shows their ids")
+        Failure::new(
+            format!("there is no session `{asked}`"),
+            "give its whole id: firsthand sessions list --json shows it",
+        )
     };
     let id = SessionId::parse(asked).ok_or_else(unknown)?;
     let running = gateway.is_some_and(|g| g.sessions.list().iter().any(|handle| handle.facts.id == id));

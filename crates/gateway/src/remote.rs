@@ -230,11 +230,14 @@ fn token(file: Option<&Path>) -> Result<Secret, Failure> {
     let fit = |text: &str| {
         let parts = text.split_once(':');
         let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-        plain && text.len() <= TOKEN_BYTES_MAX && parts.is_some_and(|(n, s)| !n.is_empty() && !s.is_empty())
+        let own = parts.is_some_and(|(name, secret)| !name.is_empty() && !secret.is_empty());
+        // A JWT of an issuer that the gateway trusts: it will say itself whether it is one.
+        let jwt = text.split('.').count() == 3 && text.split('.').all(|part| !part.is_empty());
+        plain && text.len() <= TOKEN_BYTES_MAX && (own || jwt)
     };
     if fit(text.expose().trim()) {
         Ok(Secret::new(text.expose().trim().to_owned()))
     } else {
-        Err(Failure::usage(format!("{from} holds no token of the form NAME:SECRET"), hint))
+        Err(Failure::usage(format!("{from} holds no token: neither NAME:SECRET nor a JWT"), hint))
     }
 }

@@ -1,6 +1,7 @@
 //! `[[exchange]]`: which agents may have tokens for which people, where the people's own tokens do not say so.
 
 use firsthand_adapters::identity::exchange::Rule;
+use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 
 use super::keys::{Form, Key};
 use super::section::Section;
@@ -46,16 +47,25 @@ pub(super) const GROUPS: Key = Key {
 };
 
 /// Reads all of them.
-pub(super) fn read(top: &Section<'_>) -> Vec<Rule> {
-    top.tables("exchange", "exchange").iter().map(read_rule).collect()
+pub(super) fn read(top: &Section<'_>, issuers: &[IssuerSpec]) -> Vec<Rule> {
+    top.tables("exchange", "exchange").iter().map(|section| read_rule(section, issuers)).collect()
 }
 
-fn read_rule(section: &Section<'_>) -> Rule {
+fn read_rule(section: &Section<'_>, issuers: &[IssuerSpec]) -> Rule {
     let rule = Rule {
         agents: texts(section, "agents"),
         people: texts(section, "for"),
         groups: texts(section, "groups"),
     };
+    for group in &rule.groups {
+        let issuer = group.split_once('/').map_or("", |(issuer, _)| issuer);
+        if !issuer.contains('*') && issuers.iter().all(|known| known.name != issuer) {
+            let what = format!(
+                "exchange: nobody is in `{group}`: groups are `ISSUER/GROUP`, and no [[issuer]] has the name `{issuer}`"
+            );
+            section.warn(section.span_of("groups").as_ref(), what);
+        }
+    }
     if rule.agents.is_empty() && section.span_of("agents").is_none() {
         section.missing("agents");
     }
@@ -72,7 +82,6 @@ fn texts(section: &Section<'_>, key: &str) -> Vec<String> {
         if texts.is_empty() || texts.iter().any(String::is_empty) {
             section.bad(&at, key, "names nobody", "write names, or patterns such as `corp/*`");
         }
-        section.came_to(key, Some(&at), texts.join(", "));
     }
     texts
 }

@@ -210,6 +210,14 @@ fn who_may_act_for_whom_is_named_on_both_sides() {
     let rules =
         parsed("agents = [\"bot\"]\nfor = [\"corp/*\"]\ngroups = [\"corp/oncall\"]").unwrap().exchange;
     assert_eq!(rules.len(), 1);
+    let config = parsed("agents = [\"bot\"]\nfor = [\"ada\"]\ngroups = [\"nosuch/oncall\"]").unwrap();
+    assert!(
+        config.warnings.iter().any(|w| w.what.contains("no [[issuer]] has the name `nosuch`")),
+        "{:?}",
+        config.warnings
+    );
+    let named = config.resolved.iter().filter(|line| line.key.contains("agents")).count();
+    assert_eq!(named, 1, "{:?}", config.resolved);
     assert_eq!(
         (&rules[0].agents[0], &rules[0].people[0], &rules[0].groups[0]),
         (&"bot".to_owned(), &"corp/*".to_owned(), &"corp/oncall".to_owned())

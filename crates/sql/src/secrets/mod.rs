@@ -418,6 +418,16 @@ impl<'t, 's> Reader<'t, 's> {
         self.statement.expected &= matches!(symbol, b'=' | b':' | b'(' | b'>');
     }
 
+    /// Whether what stands here is run by the server's shell: COPY … PROGRAM, and settings such as `archive_command`.
+    fn is_command(&self) -> bool {
+        let sign = self.before.first().and_then(Option::as_ref).map(|token| token.kind);
+        let given = self.before_is(0, "to") || sign == Some(Kind::Other(b'='));
+        let of_setting =
+            || self.before_name(1).is_some_and(|name| name.to_ascii_lowercase().ends_with("_command"));
+        (self.before_is(0, "program") && (self.before_is(1, "to") || self.before_is(1, "from")))
+            || (given && of_setting())
+    }
+
     fn literal(&mut self, token: &Token) {
         self.statement.expected = false;
         if self.is_secret(token) {
@@ -434,7 +444,7 @@ impl<'t, 's> Reader<'t, 's> {
         {
             call.secret = 0b010;
         }
-        let command = self.before_is(0, "program") && (self.before_is(1, "to") || self.before_is(1, "from"));
+        let command = self.is_command();
         if !command && !may_hold_secret(value.as_bytes()) {
             return;
         }

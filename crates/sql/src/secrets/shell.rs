@@ -33,6 +33,15 @@ const PROGRAMS: [&str; 16] = [
     "smbclient",
 ];
 
+/// Programs whose `login` takes what opens something, by itself.
+const LOGINS: [&str; 4] = ["vault", "npm", "bw", "op"];
+
+/// What has a program read a password from its input: what stands before it in the pipe says it.
+const READS_IT: [&str; 4] = ["--password-stdin", "-stdin", "-S", "--passphrase-fd"];
+
+/// Programs that say what they are given.
+const SAYING: [&str; 2] = ["echo", "printf"];
+
 /// Programs that run what follows `-c`.
 const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ash", "zsh"];
 /// Commands within commands that are looked into.
@@ -58,8 +67,9 @@ fn within(command: &str, depth: u8) -> Vec<Range<usize>> {
         let (own, option) = (text(at), text(at.wrapping_sub(1)));
         let part = |from: usize| word.start + from..word.end;
         let behind = |option: &str, value: &str| {
-            let long =
-                option.strip_prefix("--").is_some_and(|name| !name.contains('=') && is_credential(name));
+            let long = option
+                .strip_prefix("--")
+                .is_some_and(|name| !name.contains('=') && !name.ends_with("-stdin") && is_credential(name));
             let short = PASSWORDS.contains(&option) && (asks || option.len() > 2);
             if long || short {
                 return Some(0);
@@ -92,8 +102,43 @@ fn within(command: &str, depth: u8) -> Vec<Range<usize>> {
             found.push(word.end - value.len()..word.end);
         }
     }
+    for (at, word) in words.iter().enumerate() {
+        let enters =
+            text(at.wrapping_sub(1)) == "login" && LOGINS.contains(&program(text(at.wrapping_sub(2))));
+        if SAYING.contains(&program(text(at))) {
+            found.extend(said_to_a_reader(command, &words, at));
+        } else if enters && !text(at).starts_with('-') {
+            found.push(word.clone());
+        }
+    }
     found.retain(|span| span.start < span.end);
+    found.sort_by_key(|span| (span.start, span.end));
+    found.dedup_by(|next, before| next.start < before.end);
     found
+}
+
+/// A program without the folder that it is in.
+fn program(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
+fn reads(command: &str, word: &Range<usize>) -> bool {
+    command.get(word.clone()).is_some_and(|word| READS_IT.iter().any(|option| word.ends_with(option)))
+}
+
+/// What a program says that stands at `at`, where what reads a password comes next in the pipe.
+fn said_to_a_reader(command: &str, words: &[Range<usize>], at: usize) -> Vec<Range<usize>> {
+    let between = |at: usize| {
+        let (end, start) = (words.get(at).map(|w| w.end), words.get(at + 1).map(|w| w.start));
+        end.zip(start).and_then(|(end, start)| command.get(end..start)).unwrap_or("|")
+    };
+    let ends = |at: &usize| between(*at).contains(['|', ';', '&', '>', '<']);
+    let last = (at..words.len()).find(ends).unwrap_or(at);
+    let piped = between(last).contains('|') && words.iter().skip(last + 1).any(|word| reads(command, word));
+    let said = words.get(at + 1..=last).unwrap_or_default().iter().filter(|_| piped);
+    let option =
+        |word: &&Range<usize>| command.get((*word).clone()).is_some_and(|text| text.starts_with('-'));
+    said.filter(|word| !option(word)).cloned().collect()
 }
 
 /// Whether `user:password` stands behind an option: also the last of several short ones (`-sSu`).
