@@ -287,6 +287,11 @@ fn rules_give_roles_and_groups_decide() {
     let auditor = rig.issuer.token("first-EdDSA", "eve", json!({ "groups": ["auditors"] })).unwrap();
     let (status, body) = rig.bearer(&auditor);
     assert_eq!(status, 200, "{body}");
+    let mut command = rig.gateway.remote(&auditor, &["sessions", "list"]).unwrap();
+    let listed = command.output().unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
+    assert!(listed.status.success() && told.contains("corp/ada"), "{told}");
     let kill = rig.gateway.ask(
         "POST",
         "/v1/tokens/revoke",
