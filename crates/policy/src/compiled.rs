@@ -11,7 +11,7 @@ use cedar_policy::{
 use firsthand_model::amount::Each;
 use firsthand_model::command::Effects;
 use firsthand_model::decision::Verdict;
-use firsthand_model::identity::Identity;
+use firsthand_model::identity::{Identity, IdentityKind};
 use firsthand_model::masking::{ColumnMask, Style};
 
 use crate::cedar;
@@ -207,6 +207,13 @@ impl Compiled {
     #[must_use]
     pub fn may_change(&self, identity: &Identity, target: &str, database: &str) -> bool {
         self.reach.may_change(&self.groups, &self.who(identity, target, database))
+    }
+
+    /// The kinds of identities whose writes are refused or held, and who may hide one in a statement of which nobody can tell
+    /// what it does.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<IdentityKind> {
+        self.reach.gaps()
     }
 
     /// Whether an estimate of rows can decide over something with these effects.

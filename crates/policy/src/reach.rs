@@ -100,8 +100,29 @@ impl Reach {
         self.counting.iter().any(|r| r.effects & effects.bits() != 0 && concerns(&r.when, groups, who))
     }
 
+    /// The kinds of identities whose writes rules refuse or hold, and whose statements of which nobody can tell what they do
+    /// may run all the same: such a one may write.
+    pub(crate) fn gaps(&self) -> Vec<IdentityKind> {
+        let bit = |effect: Effect| Effects::only(effect).bits();
+        let gap = |kind: &IdentityKind| {
+            let about = |effect: Effect| {
+                self.rules.iter().filter(move |r| {
+                    r.effects & bit(effect) != 0 && (r.when.kinds.is_empty() || r.when.kinds.contains(kind))
+                })
+            };
+            let stops = |r: &Sketch| r.verdict != Verdict::Allow;
+            let runs = self.allows(*kind) || about(Effect::Unknown).any(|r| r.verdict == Verdict::Allow);
+            about(Effect::Write).any(stops) && runs && !about(Effect::Unknown).any(stops)
+        };
+        [IdentityKind::Agent, IdentityKind::Human, IdentityKind::Service].into_iter().filter(gap).collect()
+    }
+
     fn by_default(&self, who: &Who<'_>) -> bool {
-        match kind(who.identity) {
+        self.allows(kind(who.identity))
+    }
+
+    fn allows(&self, kind: IdentityKind) -> bool {
+        match kind {
             IdentityKind::Agent => self.defaults.agent,
             IdentityKind::Human => self.defaults.human,
             IdentityKind::Service => self.defaults.service,
@@ -258,6 +279,26 @@ mod tests {
             assert_eq!(may(IdentityKind::Agent, "bot"), bot, "bot: {text}");
             assert_eq!(may(IdentityKind::Agent, "root-1"), root, "root-1: {text}");
             assert_eq!(may(IdentityKind::Human, "ada@example.com"), human, "person: {text}");
+        }
+    }
+
+    #[test]
+    fn who_may_hide_a_write_in_what_nobody_can_tell_is_named() {
+        use IdentityKind::{Agent, Human, Service};
+        let agents = |verdict: &str, effect: &str| {
+            rule(verdict, &format!("kinds = [\"agent\"]\neffects = [\"{effect}\"]"))
+        };
+        for (rules, expected) in [
+            (vec![agents("hold", "write")], vec![]),
+            (vec![agents("hold", "write"), agents("allow", "unknown")], vec![Agent]),
+            (vec![agents("deny", "write"), "[defaults]\nagent = \"allow\"\n".to_owned()], vec![Agent]),
+            (vec![agents("hold", "write"), agents("allow", "unknown"), agents("hold", "unknown")], vec![]),
+            (vec![rule("hold", "effects = [\"write\"]")], vec![Human, Service]),
+            (vec![rule("hold", "effects = [\"write\", \"unknown\"]")], vec![]),
+            (vec![agents("allow", "write"), agents("allow", "unknown")], vec![]),
+        ] {
+            let text = format!("{}{DBA}", rules.concat());
+            assert_eq!(compiled("r.toml", &text).gaps(), expected, "{text}");
         }
     }
 

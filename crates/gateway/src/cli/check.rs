@@ -31,6 +31,27 @@ pub(crate) struct CheckArgs {
     offline: bool,
 }
 
+/// The rules.
+struct Policy {
+    version: String,
+    rules: usize,
+    /// What they let through, and hardly mean to.
+    gaps: Vec<String>,
+}
+
+impl Policy {
+    fn json(self) -> serde_json::Value {
+        json!({ "version": self.version, "rules": self.rules, "warnings": self.gaps })
+    }
+}
+
+fn gap(kind: &str) -> String {
+    format!(
+        "writes of identities of the kind `{kind}` are refused or held, and `unknown` is allowed: a write in a DO block or another \
+         statement that cannot be judged runs unasked; hold or deny `unknown` for them, too"
+    )
+}
+
 /// What was found out about one target or issuer.
 struct Tried {
     name: String,
@@ -67,7 +88,11 @@ pub(crate) fn run(args: &CheckArgs, place: &Place, out: &Output) -> Result<Exit,
         true => (Vec::new(), Vec::new()),
         false => (try_targets(place, config)?, try_issuers(config)?),
     };
-    let policy = rules.map(|rules| (rules.version.to_string(), rules.metas().len()));
+    let policy = rules.map(|rules| Policy {
+        version: rules.version.to_string(),
+        rules: rules.metas().len(),
+        gaps: rules.gaps().iter().map(|kind| gap(kind.word())).collect(),
+    });
     if out.is_json() {
         show_json(config, (&tried, &issuers), &wrong, policy, out);
     } else {
@@ -169,7 +194,7 @@ fn show_json(
     config: &Config,
     (tried, issuers): (&[Tried], &[Tried]),
     wrong: &[String],
-    policy: Option<(String, usize)>,
+    policy: Option<Policy>,
     out: &Output,
 ) {
     let resolved: Vec<_> = config
@@ -186,7 +211,7 @@ fn show_json(
     let file = config.file.display().to_string();
     let value = json!({ "file": file, "sha256": config.hash, "resolved": resolved, "warnings": warnings,
                         "errors": wrong, "targets": targets, "issuers": issuers,
-                        "policy": policy.map(|(version, rules)| json!({ "version": version, "rules": rules })) });
+                        "policy": policy.map(Policy::json) });
     out.text(&value.to_string());
 }
 
@@ -194,7 +219,7 @@ fn show(
     config: &Config,
     (tried, issuers): (&[Tried], &[Tried]),
     wrong: &[String],
-    policy: Option<(String, usize)>,
+    policy: Option<Policy>,
     out: &Output,
 ) {
     let lines: Vec<Vec<String>> = config
@@ -207,8 +232,9 @@ fn show(
         })
         .collect();
     out.text(&columns(&["KEY", "CAME TO", "FROM"], &lines));
-    if let Some((version, rules)) = policy {
+    if let Some(Policy { version, rules, gaps }) = policy {
         out.text(&format!("policy {version}: {rules} rules"));
+        gaps.iter().for_each(|gap| out.talk(&format!("warning: policy: {gap}")));
     }
     let of = |what: &'static str, all: &[Tried]| {
         for tried in all {
