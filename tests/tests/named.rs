@@ -1,6 +1,7 @@
 //! What the target hears of a session: its id, as the name that stands in the target's own log, unless the client has named it.
 
 use firsthand_tests::gateway::{Gateway, Settings, Target};
+use firsthand_tests::place::Place;
 use firsthand_tests::postgres::Postgres;
 use firsthand_tests::raw::{Message, Raw};
 use serde_json::{Value, json};
@@ -64,6 +65,7 @@ fn a_client_that_names_itself_keeps_its_name() {
         ("options", "-c application_name=mine", "mine"),
         ("options", "--application-name=mine", "mine"),
         ("options", "-c geqo=off -c Application_name=own\\ name", "own name"),
+        ("options", "-Pc application_name=mine", "mine"),
     ] {
         let mut raw = Raw::login(&place, &[(parameter, named)]).unwrap();
         assert_eq!(value(&mut raw, MINE), name, "{parameter} {named}");
@@ -74,7 +76,35 @@ fn a_client_that_names_itself_keeps_its_name() {
     let record = gateway.record().unwrap();
     let asked = record.of_kind("session.noted").filter(|e| e.leaf("what") == "asked");
     let named: Vec<bool> = asked.map(|e| e.payload("detail").get("application_name").is_some()).collect();
-    assert_eq!(named, [false, false, false, false, false, false, true]);
+    assert_eq!(named, [false, false, false, false, false, false, false, true]);
+}
+
+/// A startup packet that has hardly any room left goes on as it is.
+#[test]
+fn who_says_as_much_as_the_target_takes_goes_without_a_name() {
+    let (_server, gateway, secret) = rig("");
+    let long = format!("-c a.b={}", "y".repeat(9_900));
+    let mut raw = Raw::login(&gateway.place("bot", &secret, "shop"), &[("options", &long)]).unwrap();
+    assert_eq!(value(&mut raw, MINE), "");
+}
+
+/// A token in the wrong field is not written down, nor said back.
+#[test]
+fn a_token_that_is_pasted_into_a_wrong_field_is_not_written_down() {
+    let (_server, gateway, secret) = rig("");
+    let place = gateway.place("bot", &secret, "shop");
+    for (user, database) in [(secret.as_str(), "shop"), (&format!("bot:{secret}"), "shop"), ("bot", &secret)]
+    {
+        let wrong = Place { user: user.to_owned(), database: database.to_owned(), ..place.clone() };
+        let told = Raw::login(&wrong, &[]).unwrap_err().to_string();
+        assert!(!told.contains(&secret), "{told}");
+    }
+    let mut raw = Raw::login(&place, &[("application_name", &secret)]).unwrap();
+    raw.query(&format!("select '{secret}' is null")).unwrap();
+    let record = gateway.record().unwrap();
+    assert_eq!(record.of_kind("identity.refused").count(), 3);
+    let with: Vec<_> = record.0.iter().filter(|e| e.0.to_string().contains(&secret)).collect();
+    assert!(with.is_empty(), "{with:?}");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 
-use firsthand_tests::lab::{Lab, Plan};
+use firsthand_tests::gateway::{Gateway, Settings, Target};
+use firsthand_tests::lab::{AGENT, Lab, Plan};
+use firsthand_tests::postgres::Postgres;
 use firsthand_tests::raw::{Message, Raw, frame};
 
 const SEED: &str = "create table customers (id int primary key, name text, email text);
@@ -75,5 +77,54 @@ fn a_bind_to_what_prepare_made_is_judged_as_execute_is() {
     assert_eq!(lab.far.sql("shop", "select count(*) from log").unwrap(), "0");
     let record = lab.gateway.record().unwrap();
     assert!(record.0.iter().all(|e| !e.0.to_string().contains("canary")), "the record has a masked value");
+    assert!(record.unbalanced().is_empty());
+}
+
+/// Names that the target takes for one, and the gateway for two; and names that got another meaning behind the protocol's back:
+/// what runs by them is no read, whatever the gateway has seen prepared.
+#[test]
+fn what_a_name_may_stand_for_by_now_is_not_judged_by_what_it_was() {
+    let server = Postgres::start(None).unwrap();
+    server
+        .sql("shop", "create database old encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0")
+        .unwrap();
+    for database in ["old", "shop"] {
+        server
+            .sql(
+                database,
+                "create table kk (a text); insert into kk values ('x1'), ('x2'); grant all on kk to app",
+            )
+            .unwrap();
+    }
+    let settings = Settings {
+        more: "[policy]\nshipped = true\n".to_owned(),
+        targets: vec![Target::of(&server.place("app", "old")), Target::of(&server.place("app", "shop"))],
+        ..Settings::default()
+    };
+    let gateway = Gateway::start(settings).unwrap();
+    let secret = gateway.token(AGENT, &["old", "shop"]).unwrap();
+    let count = |database: &str| server.sql(database, "select count(*) from kk").unwrap();
+    let parse = |raw: &mut Raw, name: &str, sql: &str| {
+        let mut out = frame(b'P', format!("{name}\0{sql}\0\0\0").as_bytes());
+        out.extend(frame(b'S', b""));
+        raw.stream.write_all(&out).unwrap();
+        said(&raw.until(b'Z').unwrap())
+    };
+    // 64 bytes here, 32 there: cut here, they would be one.
+    let long = "ä".repeat(32);
+    let mut raw = Raw::login(&gateway.place(AGENT, &secret, "old"), &[("client_encoding", "UTF8")]).unwrap();
+    parse(&mut raw, &format!("{long}x"), "delete from kk where a = 'x1'");
+    parse(&mut raw, &format!("{long}y"), "select 1");
+    let (code, told) = bound(&mut raw, &format!("{long}x"), None);
+    assert_ne!(code, "", "{told}");
+    assert_eq!(count("old"), "2");
+    let mut raw = Raw::login(&gateway.place(AGENT, &secret, "shop"), &[]).unwrap();
+    assert_eq!(parse(&mut raw, "g", "select 1 as a where $1::text is not null").0, "");
+    assert_eq!(bound(&mut raw, "g", Some("x")).0, "");
+    assert_eq!(said(&raw.query("deallocate g").unwrap()).0, "");
+    assert_eq!(said(&raw.query("prepare g(text) as select 2 where $1 is not null").unwrap()).0, "");
+    let (code, told) = bound(&mut raw, "g", Some("x1"));
+    assert_ne!(code, "", "{told}");
+    let record = gateway.record().unwrap();
     assert!(record.unbalanced().is_empty());
 }

@@ -8,8 +8,9 @@ use firsthand_tests::raw::{Message, Raw, frame};
 
 const SEED: &str = "create extension if not exists hstore;
 create table people (id int primary key, first_name text, password text, birth_date date, date_of_birth timestamptz, status text,
-  created_at date);
-insert into people select i, 'Zacharias', 'zq-opensesame', '1947-11-03', '1947-11-03 07:11:13+00', 'Active', '2024-05-06'
+  created_at date, full_name text, tags text[], attrs hstore);
+insert into people select i, 'Zacharias', 'zq-opensesame', '1947-11-03', '1947-11-03 07:11:13+00', 'Active', '2024-05-06',
+  'Zacharias Quenneville', '{Blue,Green}', 'first_name=>Zacharias,colour=>Blue'
   from generate_series(1, 3) i;
 create view members as select id, first_name as label, to_jsonb(first_name) as doc from people;
 create function one() returns text language sql stable as 'select first_name from people limit 1';
@@ -22,12 +23,24 @@ const HIDDEN: [&str; 4] = ["Zacharias", "opensesame", "1947-11-03", "ZACHARIAS"]
 const STATEMENTS: &str = include_str!("wrapped/statements.sql");
 
 /// What is left as it is, and what it gives.
-const ORDINARY: [(&str, &str); 8] = [
+const ORDINARY: [(&str, &str); 14] = [
     ("select to_jsonb(p) as it from people p where id = 1", "\"status\": \"Active\""),
     ("select to_jsonb(p) as it from people p where id = 1", "\"created_at\": \"2024-05-06\""),
     ("select json_agg(p) as it from people p", "\"status\":\"Active\""),
     ("select json_build_object('first_name', first_name, 'status', status) as it from people", "\"Active\""),
     ("select jsonb_build_object('vorname', first_name, 'status', status) as it from people", "\"Active\""),
+    (
+        "select json_build_object('id', id, 'name', full_name, 'status', status, 'tags', tags) as it from people",
+        "Active",
+    ),
+    (
+        "select json_build_object('id', id, 'name', full_name, 'status', status, 'tags', tags) as it from people",
+        "Blue",
+    ),
+    ("select jsonb_build_object('title', status, 'author', first_name) as it from people", "Active"),
+    ("select p from people p where id = 1", "2024-05-06"),
+    ("select row(first_name, status, created_at) as it from people", "Active"),
+    ("select json_build_array(first_name, status) as it from people", "Active"),
     ("select array_agg(status) as source from people", "{Active,Active,Active}"),
     ("select created_at, length(first_name) as n, status as kind from people", "2024-05-06"),
     ("select json_build_object('n', length(first_name), 'state', status) as it from people", "Active"),

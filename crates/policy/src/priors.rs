@@ -14,6 +14,9 @@ const NAMES_MAX: usize = 4;
 /// The same of rows and documents, where a value is looked through only under those that no key stands for.
 const ROW_NAMES_MAX: usize = 16;
 
+/// The types of documents: `json`, `jsonb`.
+const DOCUMENTS: [u32; 2] = [114, 3802];
+
 /// Names, those that say most first.
 type Names = Arc<[Arc<str>]>;
 
@@ -31,6 +34,9 @@ fn names(output: &OutputColumn, columns: Option<&Columns>) -> Option<Names> {
         Derivation::Row => (false, true),
         Derivation::Derived | Derivation::Mixed | Derivation::Unknown => (false, false),
     };
+    // Of several things in a row nobody can tell which is which; in a document their keys tell.
+    let several = row || (!same && DOCUMENTS.contains(&output.type_oid));
+    let mixed = several && output.sources.iter().any(|source| !says(source));
     let own = Topic::of_column(&output.name);
     let mut found = Found { names: Vec::new(), unknown: None, row };
     for source in &output.sources {
@@ -55,9 +61,19 @@ fn names(output: &OutputColumn, columns: Option<&Columns>) -> Option<Names> {
     if names.iter().any(|(topic, _)| *topic == Topic::Person) {
         names.retain(|(topic, _)| !topic.is_open());
     }
+    if mixed && !names.is_empty() {
+        // What stands under no key is looked through under no name.
+        names.insert(0, (Topic::Unknown, Arc::from("")));
+    }
     names.truncate(if row { ROW_NAMES_MAX } else { NAMES_MAX });
     let one = matches!(names.as_slice(), [(topic, _)] if *topic == own);
     (!one).then(|| names.into_iter().map(|(_, name)| name).collect())
+}
+
+/// Whether a column's name says what its values are.
+fn says(source: &Column) -> bool {
+    let topic = Topic::of_column(&source.column);
+    topic != Topic::Unknown && !topic.is_ordinary()
 }
 
 /// `name` of `products` is no person's: the alias `product_name` says no less.
@@ -112,7 +128,7 @@ mod tests {
             sources: sources.iter().map(column).collect(),
             derivation,
             kept: kept.iter().map(column).collect(),
-            type_oid: 0,
+            type_oid: 25,
         }
     }
 
@@ -123,7 +139,7 @@ mod tests {
     #[test]
     fn an_alias_says_no_less_than_what_it_stands_for() {
         use Derivation::{Clean, Derived, Mixed, Row, Same};
-        let table: [Case; 22] = [
+        let table: [Case; 23] = [
             // Plain columns are looked through as they always were.
             ("card_number", Same, &["card_number"], &[], &[]),
             ("order_id", Same, &["order_id"], &[], &[]),
@@ -145,7 +161,8 @@ mod tests {
             ("total", Mixed, &["a", "b"], &["a", "b"], &[]),
             ("n", Clean, &[], &[], &[]),
             ("row_to_json", Row, &["phone", "name"], &[], &[]),
-            ("to_jsonb", Row, &["phone", "first_name", "k"], &["first_name", "k"], &["first_name"]),
+            ("to_jsonb", Row, &["phone", "first_name", "k"], &["first_name", "k"], &["", "first_name"]),
+            ("to_jsonb", Row, &["phone", "first_name"], &["first_name"], &["first_name"]),
             ("source", Derived, &["first_name"], &["first_name"], &["first_name"]),
             ("customer_name", Same, &["name"], &[], &[]),
             ("product_name", Same, &["products.name"], &[], &[]),

@@ -362,9 +362,9 @@ pub trait Values: Send + Sync {
     fn scan_number(&self, digits: &str, column: &str, found: &mut Vec<Found>) {
         self.scan(digits, column, found);
     }
-    /// Whether two names say the same of what their values are.
-    fn says_the_same(&self, one: &str, other: &str) -> bool {
-        one.eq_ignore_ascii_case(other)
+    /// Whether a key of a document says of its values what the name of a column they may come from says.
+    fn stands_for(&self, key: &str, column: &str) -> bool {
+        key.eq_ignore_ascii_case(column)
     }
     /// Whether the name of a column alone says that its values are somebody's: then also short numbers and dates may be
     /// found in it, were they texts.

@@ -14,7 +14,7 @@ select json_object_agg(id, first_name) as source from people
 select json_agg(json_build_object('kind', first_name)) as source from people
 select to_jsonb(s) as it from (select first_name as source, status from people) s
 select row_to_json(s) as it from (select first_name as kind from people) s
-select (to_jsonb(p) || jsonb_build_object('source', p.first_name)) - 'first_name' as it from people p
+select (to_jsonb(p) || jsonb_build_object('source', p.first_name)) - 'first_name' - 'full_name' - 'attrs' as it from people p
 select u as source from people, unnest(array[first_name]) u
 select unnest(array_agg(first_name)) as source from people
 select jsonb_build_object('x', first_name) ->> 'x' as source from people
@@ -65,3 +65,11 @@ select birth_date::text as created_at from people
 copy (select array_agg(first_name) as source, max(birth_date) as created_at from people) to stdout
 copy (select json_build_object('source', first_name) as it from people) to stdout (format csv)
 copy (select birth_date as created_at, first_name as source from people) to stdout (format binary)
+select json_build_object('email', first_name, 'iban', password) as it from people
+select json_build_object('phone', birth_date) as it from people
+select json_build_object('a', password)::text as source from people
+select json_build_object('a', password)::text || '' as source from people
+select string_agg(json_build_object('a', first_name)::text, ',') as source from people where id = 1
+select jsonb_pretty(jsonb_build_object('source', first_name)) as it from people
+select row_to_json(s)::text as it from (select first_name as a, status as b from people) s
+select attrs from people

@@ -122,6 +122,11 @@ impl Topic {
         matches!(self, Self::Ordinary | Self::Worded | Self::Version)
     }
 
+    /// Whether a key of this topic stands for values of a column of the other: persons are called `name`, `author` and more.
+    pub(crate) fn stands_for(self, column: Self) -> bool {
+        self == column || (column == Self::Person && matches!(self, Self::Name | Self::Party))
+    }
+
     /// Whether what is found under such a name has the form of it, too: then a text that is only made with such values (a
     /// word chosen by one) is not taken for one.
     pub(crate) fn is_of_form(self) -> bool {

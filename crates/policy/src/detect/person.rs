@@ -495,7 +495,10 @@ impl Names {
 
     /// A capitalised word behind a given name, which is no word that firms, streets and places are named by.
     fn unknown_family(&self, text: &str, end: usize) -> Option<usize> {
+        // A text of nothing but given names is gone through once, not once for each of them.
+        let near = |(s, _): &(usize, usize)| *s <= end + NEAR;
         let (s, e) = run(text, end)
+            .take_while(near)
             .find(|(s, e)| !text.get(*s..*e).is_some_and(|w| is_particle(w) || self.is_given(w)))?;
         let word = text.get(s..e)?;
         let small = word.chars().skip(1).filter(|c| c.is_lowercase()).count();
@@ -503,8 +506,7 @@ impl Names {
             || PLACES.contains(&word)
             || self.words.contains(word)
             || super::address::is_street_word(word);
-        (s <= end + 12 && small >= 2 && !ordinary && text.get(end..s).is_some_and(|g| !g.contains(". ")))
-            .then_some(e)
+        (small >= 2 && !ordinary && text.get(end..s).is_some_and(|g| !g.contains(". "))).then_some(e)
     }
 
     /// Two capitalised words, the second of which ends as family names do; or is a known one, behind a small word that
@@ -725,6 +727,9 @@ fn is_particle(word: &str) -> bool {
             | "do"
     )
 }
+
+/// A family name that nobody knows stands so many bytes behind a given one at most.
+const NEAR: usize = 12;
 
 /// The next word with a capital, from a place on.
 fn next_capital(text: &str, from: usize) -> Option<(usize, usize)> {

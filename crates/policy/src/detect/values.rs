@@ -160,8 +160,8 @@ impl Values for ScannedValues {
         }
     }
 
-    fn says_the_same(&self, one: &str, other: &str) -> bool {
-        super::Topic::of_column(one) == super::Topic::of_column(other)
+    fn stands_for(&self, key: &str, column: &str) -> bool {
+        super::Topic::of_column(key).stands_for(super::Topic::of_column(column))
     }
 
     fn tells(&self, column: &str) -> bool {

@@ -480,8 +480,10 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         portal.is_some_and(|p| !p.name.is_empty() && changed(p.epoch, moment.epoch))
             || statement.is_some_and(|s| !s.name.is_empty() && changed(s.epoch, moment.epoch))
     };
-    if since(|then, now| then.renamed != now.renamed) {
-        coverage.push(TEXT_DOUBTFUL);
+    let doubtful = portal.is_some_and(|p| p.is_in_doubt(moment.epoch));
+    if doubtful {
+        // It is judged as what it may be: anything.
+        shape = text::unknown(TEXT_DOUBTFUL);
     } else if since(|then, now| then != now) {
         coverage.push(TEXT_AS_PREPARED);
     }
@@ -495,14 +497,18 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         shape,
         step: Step::Run,
         text,
-        change: statement.map_or(Change::None, |s| s.change.clone()),
+        change: match statement {
+            Some(_) if doubtful => Change::Unclear,
+            Some(statement) => statement.change.clone(),
+            None => Change::None,
+        },
         parameters: portal.map(|p| p.parameters.clone()).unwrap_or_default(),
         parameters_digest: portal.and_then(|p| p.parameters_digest),
         names: names_json(name, statement.map_or(&[], |s| &s.name), max_rows),
         via: EXTENDED,
         opaque: false,
         coverage,
-        changes: statement.and_then(|s| s.changes.clone()),
+        changes: statement.filter(|_| !doubtful).and_then(|s| s.changes.clone()),
         pending: Pending::default(),
     }
 }

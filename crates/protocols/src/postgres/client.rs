@@ -624,8 +624,9 @@ impl PostgresDialect {
             Known::Nothing | Known::Uncertain => None,
         };
         let moment = self.moment();
-        let shape = portal.as_ref().and_then(|p| p.statement.as_ref()).map(|s| Arc::clone(&s.shape));
-        let does = portal.as_ref().and_then(|p| p.does.as_ref());
+        let known = portal.as_ref().filter(|p| !p.is_in_doubt(moment.epoch));
+        let shape = known.and_then(|p| p.statement.as_ref()).map(|s| Arc::clone(&s.shape));
+        let does = known.and_then(|p| p.does.as_ref());
         let pending = match (&mut self.knowing, does) {
             (None, _) => Pending::default(),
             (Some(knowing), Some((_, after))) => knowing.pends(after),

@@ -348,8 +348,22 @@ async fn reach(
 /// itself keeps its name, also an empty one. What is not observed (replication) is left as it is: a standby is known by its name.
 fn name_of(hello: &Hello, admitted: &Admitted) -> Option<String> {
     let named = |setting: &String| setting.split('=').next() == Some(target::NAME);
-    let leave = hello.wanted.unobserved || settings::of(&hello.parameters).iter().any(named);
+    let bytes = hello.parameters.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
+    let leave = hello.wanted.unobserved
+        || settings::of(&hello.parameters).iter().any(named)
+        || hello.parameters.iter().any(|(name, value)| name == b"options" && speaks_of_it(value))
+        // The target takes no more than so much: who comes near it goes without a name.
+        || bytes > startup::MAX_STARTUP_LEN - STARTUP_ROOM;
     (admitted.target.name_sessions && !leave).then(|| format!("firsthand {}", admitted.id))
+}
+
+/// Room in the startup packet for what the gateway says itself: user and database, which have 63 bytes each, the name, a setting.
+const STARTUP_ROOM: usize = 512;
+
+/// Whether options name the session, in whatever way: also behind flags that are written in one.
+fn speaks_of_it(options: &[u8]) -> bool {
+    let options = String::from_utf8_lossy(options).to_lowercase().replace('-', "_");
+    options.contains(target::NAME)
 }
 
 /// Whether the rules can never let this identity change anything there: then the server is told so, too. Observing refuses

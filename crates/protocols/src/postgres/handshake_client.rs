@@ -158,7 +158,9 @@ async fn first_packet(line: &mut Line) -> io::Result<Packet> {
 
 fn hello(startup: &Startup<'_>) -> Hello {
     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-    let whole = text(startup.database());
+    // Whoever pastes a token, or a connection string, into the wrong field gets in by no other name, and has told nobody.
+    let said = |b: &[u8]| super::parameters::without_credentials(b).unwrap_or_else(|| text(b));
+    let whole = said(startup.database());
     let (target, database) = match whole.split_once('/') {
         Some((target, database)) => (target.to_owned(), Some(database.to_owned())),
         None => (whole, None),
@@ -171,7 +173,7 @@ fn hello(startup: &Startup<'_>) -> Hello {
     };
     let parameters = startup.parameters().iter().filter(|(n, _)| !own(n));
     Hello {
-        wanted: Wanted { login: text(startup.user()), target, database, unobserved },
+        wanted: Wanted { login: said(startup.user()), target, database, unobserved },
         version: startup.version,
         parameters: parameters.map(|(n, v)| (n.to_vec(), v.to_vec())).collect(),
         options: startup.protocol_options().map(<[u8]>::to_vec).collect(),

@@ -238,6 +238,21 @@ impl Portal {
     }
 }
 
+/// Whether a name of the client's may stand for another thing at the target than here: the target converts it to its own
+/// encoding first, where two may become one, and counts the 63 bytes there.
+fn is_converted(name: &[u8]) -> bool {
+    !name.is_ascii()
+}
+
+impl Portal {
+    /// Whether what it runs may be something else by now than what is known of it.
+    pub(super) fn is_in_doubt(&self, now: Epoch) -> bool {
+        let statement = self.statement.as_deref().filter(|it| !it.name.is_empty());
+        (!self.name.is_empty() && (self.epoch.declared != now.declared || is_converted(&self.name)))
+            || statement.is_some_and(|it| it.epoch.prepared != now.prepared || is_converted(&it.name))
+    }
+}
+
 /// What is known of a name.
 pub(super) enum Known<T> {
     /// This.
@@ -355,8 +370,10 @@ impl<T> Table<T> {
 /// When something was made, counted in commands that matter to what names stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Epoch {
-    /// Commands that give names another meaning behind the protocol's back (SQL's PREPARE, DECLARE, EXECUTE, DO …).
-    pub(super) renamed: u64,
+    /// Commands that give names of statements another meaning behind the protocol's back (SQL's PREPARE, EXECUTE, DO …).
+    pub(super) prepared: u64,
+    /// The same of portals (DECLARE, EXECUTE, DO …).
+    pub(super) declared: u64,
     /// Commands that can run a function, which can do the same unseen.
     pub(super) ran: u64,
 }
@@ -487,8 +504,11 @@ impl Names {
 
     /// A command is on its way; `None`: what it does is not known.
     pub(super) fn runs(&mut self, shape: Option<&Shape>) {
-        if shape.is_none_or(role::renames) {
-            self.epoch.renamed += 1;
+        if shape.is_none_or(role::renames_statements) {
+            self.epoch.prepared += 1;
+        }
+        if shape.is_none_or(role::renames_portals) {
+            self.epoch.declared += 1;
         }
         if shape.is_none_or(role::may_rename_unseen) {
             self.epoch.ran += 1;

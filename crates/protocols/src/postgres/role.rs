@@ -92,11 +92,20 @@ pub(super) fn unsettles(shape: &Shape) -> bool {
     !is_transaction_control(shape)
 }
 
-/// Whether it gives the names of statements and portals another meaning behind the protocol's back, as far as its text
-/// tells. A function can do so unseen: see `may_rename_unseen`.
-pub(super) fn renames(shape: &Shape) -> bool {
+/// Whether it gives the names of statements another meaning behind the protocol's back, as far as its text tells. A function
+/// can do so unseen: see `may_rename_unseen`.
+pub(super) fn renames_statements(shape: &Shape) -> bool {
+    shape.tag == "PREPARE" || renames_any(shape)
+}
+
+/// The same of portals.
+pub(super) fn renames_portals(shape: &Shape) -> bool {
+    shape.tag == "DECLARE CURSOR" || renames_any(shape)
+}
+
+fn renames_any(shape: &Shape) -> bool {
     match shape.tag.as_str() {
-        "PREPARE" | "DECLARE CURSOR" | "DO" | "CALL" | "EXECUTE" => true,
+        "DO" | "CALL" | "EXECUTE" => true,
         "" => !shape.plain_read,
         _ => false,
     }

@@ -12,6 +12,7 @@ pub(super) fn credentials(text: &str) -> Vec<Range<usize>> {
     let mut found = addresses(text);
     found.extend(pairs(text));
     found.extend(members(text));
+    found.extend(tokens(text));
     found.sort_by_key(|range| range.start);
     let mut end = 0;
     found.retain_mut(|range| {
@@ -20,6 +21,20 @@ pub(super) fn credentials(text: &str) -> Vec<Range<usize>> {
         range.start < range.end
     });
     found
+}
+
+/// Letters of the shortest thing that counts as a token of Firsthand's own; they have 43.
+const TOKEN_LETTERS: usize = 40;
+
+/// Tokens of Firsthand's own, which somebody has put in a wrong place.
+fn tokens(text: &str) -> Vec<Range<usize>> {
+    let sign = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let token = |at: usize| {
+        let after = text.as_bytes().get(at + 3..).unwrap_or_default();
+        let letters = after.iter().take_while(|byte| sign(byte)).count();
+        (letters >= TOKEN_LETTERS).then_some(at..at + 3 + letters)
+    };
+    memchr::memmem::find_iter(text.as_bytes(), b"fh_").filter_map(token).collect()
 }
 
 /// What stands between the first `:` and the last `@` after `://`: up to white space, or up to the end where the

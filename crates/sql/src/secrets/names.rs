@@ -72,7 +72,7 @@ const CREATE: &[u8] = b"create";
 const ALTER: &[u8] = b"alter";
 
 /// Each secret that [`super::mask`] finds stands near one of these.
-const NEEDLES: [Needle; 16] = [
+const NEEDLES: [Needle; 17] = [
     Needle { word: b"passw", rare: 3 },
     Needle { word: b"passph", rare: 3 },
     Needle { word: b"passcode", rare: 3 },
@@ -86,17 +86,18 @@ const NEEDLES: [Needle; 16] = [
     Needle { word: b"crypt", rare: 2 },
     Needle { word: b"hmac", rare: 0 },
     Needle { word: b"program", rare: 2 },
+    Needle { word: b"fh_", rare: 0 },
     Needle { word: PASS, rare: 2 },
     Needle { word: CREATE, rare: 0 },
     Needle { word: ALTER, rare: 1 },
 ];
 
 /// The needles whose rare pair a byte may begin or end, one bit each.
-const FIRST: [u16; 256] = letters(0);
-const SECOND: [u16; 256] = letters(1);
+const FIRST: [u32; 256] = letters(0);
+const SECOND: [u32; 256] = letters(1);
 
 #[expect(clippy::indexing_slicing, reason = "at compile time")]
-const fn letters(offset: usize) -> [u16; 256] {
+const fn letters(offset: usize) -> [u32; 256] {
     let mut table = [0; 256];
     let mut index = 0;
     while index < NEEDLES.len() {
@@ -121,7 +122,7 @@ pub fn may_hold_secret(text: &[u8]) -> bool {
 
 /// Whether one of the needles stands with its rare pair at `at`.
 #[cold]
-fn has_needle(text: &[u8], at: usize, needles: u16) -> bool {
+fn has_needle(text: &[u8], at: usize, needles: u32) -> bool {
     NEEDLES.iter().enumerate().filter(|(index, _)| needles >> index & 1 == 1).any(|(_, needle)| {
         at.checked_sub(needle.rare)
             .and_then(|start| text.get(start..start + needle.word.len()))

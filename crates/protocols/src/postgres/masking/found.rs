@@ -246,9 +246,7 @@ impl Finder<'_> {
             Look::Day(day) => self.day(day, value, out),
             Look::Pairs(format) => self.pairs(format, value, out),
             Look::Guess => self.value(Look::guess(value), value, out),
-            Look::Opaque if self.of_sources && pairs::is_binary(value) => {
-                self.pairs(Format::Binary, value, out)
-            }
+            Look::Opaque if pairs::is_binary(value) => self.pairs(Format::Binary, value, out),
             Look::Opaque => {
                 let column = self.column;
                 out.extend_from_slice(value);
@@ -273,7 +271,8 @@ impl Finder<'_> {
         let Tools { values, found, .. } = self.tools;
         found.clear();
         values.scan(text, column, found);
-        if found.is_empty() && !self.more.is_empty() && column == self.column {
+        // Without a first name there are several kinds of values, and the others are for those that no key tells.
+        if found.is_empty() && !self.more.is_empty() && column == self.column && !column.is_empty() {
             for name in self.more {
                 if found.is_empty() {
                     values.scan(text, name, found);
@@ -390,6 +389,12 @@ impl Finder<'_> {
     }
 
     fn text(&mut self, value: &[u8], limit: Option<usize>, out: &mut Vec<u8>) -> bool {
+        // A document that was cast: its keys are its own, and not what the column's name is for.
+        let document = self.of_sources && matches!(value, [b'{' | b'[', ..]) && limit.is_none();
+        (document && self.document(false, value, out)) || self.plain(value, limit, out)
+    }
+
+    fn plain(&mut self, value: &[u8], limit: Option<usize>, out: &mut Vec<u8>) -> bool {
         let Ok(text) = str::from_utf8(value) else {
             // Another encoding: what is found cannot be cut out of it.
             let column = self.column;
@@ -444,6 +449,12 @@ impl Finder<'_> {
     }
 
     fn json(&mut self, versioned: bool, value: &[u8], out: &mut Vec<u8>) -> bool {
+        // What cannot be walked is looked through as text.
+        self.document(versioned, value, out) || self.plain(value, None, out)
+    }
+
+    /// False: it is no document, and nothing was written.
+    fn document(&mut self, versioned: bool, value: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let body = match (versioned, value.split_first()) {
             (true, Some((version, body))) => {
@@ -473,11 +484,10 @@ impl Finder<'_> {
             Part::Leaf(Leaf::Bool) => false,
         });
         self.tools.text = masked;
-        // What cannot be walked is looked through as text.
-        walked.is_some() || {
+        if walked.is_none() {
             out.truncate(start);
-            self.text(value, None, out)
         }
+        walked.is_some()
     }
 
     /// Of the names of the columns that a document is made of, those that no key in it stands for: what these hold has got
@@ -502,9 +512,9 @@ impl Finder<'_> {
             return Vec::new();
         }
         let values = &self.tools.values;
-        let own = Some(Arc::from(self.column)).into_iter();
+        let own = (!self.column.is_empty()).then(|| Arc::from(self.column)).into_iter();
         let mut names: Vec<Arc<str>> = own.chain(self.more.iter().map(Arc::clone)).collect();
-        keys(&mut |key| names.retain(|name| !values.says_the_same(name, key)));
+        keys(&mut |key| names.retain(|name| !values.stands_for(key, name)));
         names
     }
 
@@ -537,7 +547,8 @@ impl Finder<'_> {
     /// What is found in a leaf of a document: how many.
     fn scan_leaf(&mut self, text: &str, key: &str, unsaid: &[Arc<str>]) -> usize {
         let found = self.scan(text, key);
-        if found > 0 || unsaid.is_empty() || self.tools.values.tells(key) {
+        // What stands under no key has been looked through as the column says.
+        if found > 0 || key == self.column {
             return found;
         }
         unsaid.iter().find_map(|name| Some(self.scan(text, name)).filter(|found| *found > 0)).unwrap_or(0)
