@@ -487,3 +487,25 @@ fn the_command_says_what_is_missing() {
     let (status, talk) = said(rig.gateway.remote(&rig.agent, &args).unwrap());
     assert!(status == Some(2) && talk.contains("others than its owner"), "{talk}");
 }
+
+/// A token is contained by its id: what came by exchange for it ends with it, sessions that are under way, too.
+#[test]
+fn what_came_by_exchange_for_a_contained_token_ends_at_once() {
+    let rig = rig();
+    let made = rig.made(
+        &rig.person("ada", json!({ "may_act": { "iss": AUDIENCE, "sub": "night-agent" } })),
+        &rig.agent,
+        &[],
+    );
+    let (mut raw, mut other) =
+        (rig.login(&made.token, "shop").unwrap(), rig.login(&rig.agent, "shop").unwrap());
+    let listed = rig.gateway.cli(&["token", "show", "night-agent", "--json"]).unwrap();
+    let id = serde_json::from_str::<Value>(&listed).unwrap()["id"].as_str().unwrap().to_owned();
+    let contained = rig.gateway.cli(&["contain", "identity", &id]).unwrap();
+    assert!(contained.contains("2 sessions ended"), "{contained}");
+    for raw in [&mut raw, &mut other] {
+        let last = raw.until_closed().unwrap();
+        let code = last.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'C'));
+        assert_eq!(code.as_deref(), Some("RF004"), "{last:?}");
+    }
+}

@@ -2,6 +2,7 @@
 //! revoked, its open approvals are withdrawn, new sessions are refused, and its evidence is held until somebody lifts that. The
 //! same for a gateway that runs and for a command line that has the data folder to itself.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,13 +130,15 @@ pub(crate) async fn contain(
     let one = begun(desk, data, gateway, ask, by).await?;
     let hit = hit(&desk.keys, &one);
     let tokens = tokens(desk, &hit);
+    let ended = ended(desk, &tokens);
+    let ends = |handle: &&Arc<Handle>| hit.session(handle) || came_by(handle, &ended);
     let running = gateway.map(|g| g.sessions.list()).unwrap_or_default();
-    let sessions = running.iter().filter(|handle| hit.session(handle)).count();
+    let sessions = running.iter().filter(ends).count();
     record(desk, &one, by, (sessions, &tokens)).await?;
     desk.contained.add(one.clone());
     // Again: some came since; those that come from now on look for themselves.
     let running = gateway.map(|g| g.sessions.list()).unwrap_or_default();
-    running.iter().filter(|handle| hit.session(handle)).for_each(|handle| handle.contain(&one.id));
+    running.iter().filter(ends).for_each(|handle| handle.contain(&one.id));
     let mut warnings = Vec::new();
     if let Err(e) = saved(desk).await {
         warnings.push(format!(
@@ -244,6 +247,22 @@ fn tokens(desk: &Desk, hit: &Hit<'_>) -> Vec<Arc<Token>> {
     let now = wall();
     let tokens = desk.tokens.list();
     tokens.into_iter().filter(|token| token.state(now) == State::Valid && hit.token(token)).collect()
+}
+
+/// The ids of these tokens, and of those that came by exchange for one of them: they end with it.
+fn ended(desk: &Desk, tokens: &[Arc<Token>]) -> HashSet<String> {
+    let mut ids: HashSet<String> = tokens.iter().map(|token| token.id.clone()).collect();
+    let all = desk.tokens.list();
+    let shown = |token: &&Arc<Token>| token.shown().any(|it| it.issuer.is_none() && ids.contains(&it.token));
+    let exchanged: Vec<String> = all.iter().filter(shown).map(|token| token.id.clone()).collect();
+    ids.extend(exchanged);
+    ids
+}
+
+/// Whether a session was let in by one of these tokens.
+fn came_by(handle: &Handle, tokens: &HashSet<String>) -> bool {
+    let chain = &handle.facts.identity.chain;
+    chain.iter().any(|link| link.kind == IdentityKind::Token && tokens.contains(&link.name))
 }
 
 /// The entry of the act and those of the tokens that it revokes, durable together. Where they do not become so in time they may
