@@ -78,10 +78,10 @@ fn read_rule(section: &Section<'_>, issuers: &[IssuerSpec]) -> Rule {
 /// A list that has something in it, and nothing empty.
 fn texts(section: &Section<'_>, key: &str) -> Vec<String> {
     let texts = section.texts(key);
-    if let Some(at) = section.span_of(key) {
-        if texts.is_empty() || texts.iter().any(String::is_empty) {
-            section.bad(&at, key, "names nobody", "write names, or patterns such as `corp/*`");
-        }
+    if let Some(at) = section.span_of(key)
+        && (texts.is_empty() || texts.iter().any(String::is_empty))
+    {
+        section.bad(&at, key, "names nobody", "write names, or patterns such as `corp/*`");
     }
     texts
 }
