@@ -319,6 +319,21 @@ pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Parse, Bind and Execute of a statement without parameters, and Sync; all columns in binary or in text. `described`: with a
+/// Describe of the portal.
+#[must_use]
+pub fn extended(sql: &str, binary: bool, described: bool) -> Vec<u8> {
+    let formats: &[u8] = if binary { b"\0\0\0\0\0\0\0\x01\0\x01" } else { b"\0\0\0\0\0\0\0\0" };
+    let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
+    out.extend(frame(b'B', formats));
+    if described {
+        out.extend(frame(b'D', b"P\0"));
+    }
+    out.extend(frame(b'E', b"\0\0\0\0\0"));
+    out.extend(frame(b'S', b""));
+    out
+}
+
 /// A client configuration that trusts one authority.
 pub fn tls_config(root: &std::path::Path, alpn: &[&[u8]]) -> Result<Arc<rustls::ClientConfig>> {
     let mut roots = rustls::RootCertStore::empty();

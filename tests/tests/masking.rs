@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use firsthand_tests::lab::{Lab, Plan};
-use firsthand_tests::raw::{Message, Raw, frame};
+use firsthand_tests::raw::{Message, Raw, extended, frame};
 use firsthand_tests::record::Record;
 use tempfile::TempDir;
 
@@ -111,15 +111,6 @@ fn letters(seen: &[Message]) -> Vec<u8> {
     all
 }
 
-fn extended(sql: &str, binary: bool) -> Vec<u8> {
-    let format: &[u8] = if binary { b"\0\0\0\0\0\0\0\x01\0\x01" } else { b"\0\0\0\0\0\0\0\0" };
-    let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
-    out.extend(frame(b'B', format));
-    out.extend(frame(b'E', b"\0\0\0\0\0"));
-    out.extend(frame(b'S', b""));
-    out
-}
-
 fn hunt(lab: &Lab) -> (usize, usize, Vec<String>) {
     let sql = "select md5('zqcanary1'), encode(sha256('zqcanary1'), 'hex')";
     let hashes = lab.far.sql("shop", sql).unwrap();
@@ -135,7 +126,7 @@ fn hunt(lab: &Lab) -> (usize, usize, Vec<String>) {
             {
                 let bytes = match way {
                     "simple" => frame(b'Q', format!("{one}\0").as_bytes()),
-                    _ => extended(one, way == "binary"),
+                    _ => extended(one, way == "binary", false),
                 };
                 raw.stream.write_all(&bytes).unwrap();
                 let said = raw.until(b'Z').unwrap();

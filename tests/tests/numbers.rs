@@ -6,7 +6,7 @@ use std::process::Command;
 use firsthand_tests::lab::{Lab, Plan};
 use firsthand_tests::place::Place;
 use firsthand_tests::postgres::program;
-use firsthand_tests::raw::{Message, Raw, frame};
+use firsthand_tests::raw::{Message, Raw, extended, frame};
 use firsthand_tests::record::Entry;
 
 const SEED: &str = "create domain amount as bigint;
@@ -64,12 +64,7 @@ fn psql(place: &Place, sql: &str) -> String {
 
 /// The values of the rows of a statement, in binary.
 fn binary(raw: &mut Raw, sql: &str) -> Vec<Vec<u8>> {
-    let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
-    out.extend(frame(b'B', b"\0\0\0\0\0\0\0\x01\0\x01"));
-    out.extend(frame(b'D', b"P\0"));
-    out.extend(frame(b'E', b"\0\0\0\0\0"));
-    out.extend(frame(b'S', b""));
-    raw.stream.write_all(&out).unwrap();
+    raw.stream.write_all(&extended(sql, true, true)).unwrap();
     let seen: Vec<Message> = raw.until(b'Z').unwrap();
     seen.into_iter().filter(|m| m.tag == b'D').map(|m| m.body).collect()
 }

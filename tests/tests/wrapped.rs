@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use firsthand_tests::lab::{Lab, Plan};
-use firsthand_tests::raw::{Message, Raw, frame};
+use firsthand_tests::raw::{Message, Raw, extended, frame};
 
 const SEED: &str = "create extension if not exists hstore;
 create table people (id int primary key, first_name text, password text, birth_date date, date_of_birth timestamptz, status text,
@@ -54,16 +54,6 @@ fn simple(sql: &str) -> Vec<u8> {
     frame(b'Q', format!("{sql}\0").as_bytes())
 }
 
-fn extended(sql: &str, binary: bool) -> Vec<u8> {
-    let format: &[u8] = if binary { b"\0\0\0\0\0\0\0\x01\0\x01" } else { b"\0\0\0\0\0\0\0\0" };
-    let mut out = frame(b'P', format!("\0{sql}\0\0\0").as_bytes());
-    out.extend(frame(b'B', format));
-    out.extend(frame(b'D', b"P\0"));
-    out.extend(frame(b'E', b"\0\0\0\0\0"));
-    out.extend(frame(b'S', b""));
-    out
-}
-
 /// The data of all rows and copies; an error is none of them.
 fn given(raw: &mut Raw, sql: &str, bytes: &[u8]) -> Vec<u8> {
     raw.stream.write_all(bytes).unwrap();
@@ -87,9 +77,11 @@ fn what_a_columns_name_tells_is_found_in_whatever_it_leaves() {
     let hidden: Vec<&[u8]> = HIDDEN.iter().map(|h| h.as_bytes()).chain([&day[..], &moment[..]]).collect();
     let mut wrong = Vec::new();
     for sql in STATEMENTS.lines().filter(|l| !l.is_empty() && !l.starts_with("--")) {
-        for (way, bytes) in
-            [("simple", simple(sql)), ("text", extended(sql, false)), ("binary", extended(sql, true))]
-        {
+        for (way, bytes) in [
+            ("simple", simple(sql)),
+            ("text", extended(sql, false, true)),
+            ("binary", extended(sql, true, true)),
+        ] {
             let data = given(&mut raw, sql, &bytes);
             assert!(!data.is_empty(), "{sql}: nothing came");
             if hidden.iter().any(|hidden| has(&data, hidden)) {

@@ -12,7 +12,8 @@ use firsthand_wire::postgres::mask::{
 use super::day::Day;
 use super::digits::Digits;
 use super::network::Network;
-use super::{Keyed, Tools, pairs, style};
+use super::pairs::{self, Pair};
+use super::{Keyed, Tools, style};
 use crate::postgres::columns::Column;
 
 /// How deep arrays and records in binary are looked into.
@@ -40,7 +41,7 @@ pub(in crate::postgres) enum Look {
     /// As a day, of a column whose name says that it is somebody's.
     Day(Day),
     /// Value by value: an `hstore`.
-    Pairs(Format),
+    Pairs,
     /// By what each value looks like.
     Guess,
     /// For text anywhere in a form that is not known.
@@ -123,7 +124,7 @@ impl Look {
             [b'{', ..] if text.contains(&b':') || text == b"{}" => Self::Json { versioned: false },
             [b'{', ..] => Self::Array { elements: Elements::Guess, format: Format::Text },
             [b'(', ..] => Self::Record(Format::Text),
-            [b'"', ..] if pairs::is_text(text) => Self::Pairs(Format::Text),
+            [b'"', ..] if text.windows(3).any(|at| at == b"\"=>") => Self::Pairs,
             _ => Self::Text(None),
         }
     }
@@ -244,16 +245,12 @@ impl Finder<'_> {
             Look::Named(digits) => self.named(digits, value, out),
             Look::Network(network) => self.network(network, value, out),
             Look::Day(day) => self.day(day, value, out),
-            Look::Pairs(format) => self.pairs(format, value, out),
+            Look::Pairs => match pairs::read(Format::Text, value) {
+                Some(all) => self.pairs(Format::Text, all, value, out),
+                None => self.text(value, None, out),
+            },
             Look::Guess => self.value(Look::guess(value), value, out),
-            Look::Opaque if pairs::is_binary(value) => self.pairs(Format::Binary, value, out),
-            Look::Opaque => {
-                let column = self.column;
-                out.extend_from_slice(value);
-                self.scan(&String::from_utf8_lossy(value), column) == 0
-                    && !self.is_number(value)
-                    && !self.holds_numbers(value)
-            }
+            Look::Opaque => self.opaque(value, out),
         };
         self.depth -= 1;
         done
@@ -518,8 +515,19 @@ impl Finder<'_> {
         names
     }
 
-    fn pairs(&mut self, format: Format, value: &[u8], out: &mut Vec<u8>) -> bool {
-        let Some(pairs) = pairs::read(format, value) else { return self.unread(format, value, out) };
+    fn opaque(&mut self, value: &[u8], out: &mut Vec<u8>) -> bool {
+        // An `hstore` has another type number in every database.
+        if let Some(all) = pairs::read(Format::Binary, value) {
+            return self.pairs(Format::Binary, all, value, out);
+        }
+        let column = self.column;
+        out.extend_from_slice(value);
+        self.scan(&String::from_utf8_lossy(value), column) == 0
+            && !self.is_number(value)
+            && !self.holds_numbers(value)
+    }
+
+    fn pairs(&mut self, format: Format, pairs: Vec<Pair>, value: &[u8], out: &mut Vec<u8>) -> bool {
         let unsaid = self.unsaid(|said| pairs.iter().for_each(|(key, _)| said(key)));
         let (before, mut masked) = (self.hits, Vec::with_capacity(pairs.len()));
         for (key, text) in pairs {

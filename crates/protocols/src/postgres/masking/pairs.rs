@@ -8,16 +8,6 @@ use firsthand_wire::postgres::Format;
 /// A key and its text; `None`: NULL.
 pub(super) type Pair = (String, Option<String>);
 
-/// Whether a text is one.
-pub(super) fn is_text(text: &[u8]) -> bool {
-    read(Format::Text, text).is_some()
-}
-
-/// Whether bytes are one.
-pub(super) fn is_binary(value: &[u8]) -> bool {
-    read(Format::Binary, value).is_some()
-}
-
 /// Its pairs; `None`: it is none, or an empty one.
 pub(super) fn read(format: Format, value: &[u8]) -> Option<Vec<Pair>> {
     match format {
@@ -68,8 +58,11 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 /// How many, then each: length and key, length and text; -1: NULL.
 fn read_binary(value: &[u8]) -> Option<Vec<Pair>> {
     let (count, mut rest) = number(value)?;
+    // Other types are told from it before anything of them is copied: each pair has two lengths.
+    let fits = |count: &usize| *count > 0 && *count <= rest.len() / 8;
+    let count = usize::try_from(count).ok().filter(fits)?;
     let mut pairs = Vec::new();
-    for _ in 0..usize::try_from(count).ok().filter(|count| *count > 0)? {
+    for _ in 0..count {
         let (key, after) = sized(rest)?;
         let (text, after) = sized(after)?;
         pairs.push((key?, text));
