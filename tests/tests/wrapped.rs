@@ -92,6 +92,32 @@ fn what_a_columns_name_tells_is_found_in_whatever_it_leaves() {
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// What an error cites has no name, and nothing of it passes; errors about other columns, and about the text, are as they were.
+#[test]
+fn an_error_about_data_does_not_cite_it() {
+    let lab = lab();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for (sql, told) in [
+        ("select password::int from people", "22P02"),
+        ("select first_name::uuid from people", "22P02"),
+        ("select id from people where password::numeric > 1", "22P02"),
+        ("select to_date(first_name, 'YYYY') from people", "22007"),
+        ("select ('{' || password)::jsonb from people", "22P02"),
+        ("select status::int from people", "invalid input syntax for type integer: \"Active\""),
+        ("select 'Zuse'::int, password from people", "invalid input syntax for type integer: \"Zuse\""),
+        ("select 1 / (id - 1) from people", "division by zero"),
+    ] {
+        for bytes in [simple(sql), extended(sql, false, true)] {
+            raw.stream.write_all(&bytes).unwrap();
+            let seen: Vec<Message> = raw.until(b'Z').unwrap();
+            let error = seen.iter().find(|m| m.tag == b'E').unwrap_or_else(|| panic!("{sql}: no error"));
+            assert!(has(&error.body, told.as_bytes()), "{sql}: {}", error.line());
+            let cited = HIDDEN.iter().find(|hidden| has(&error.body, hidden.as_bytes()));
+            assert_eq!(cited, None, "{sql}: {}", error.line());
+        }
+    }
+}
+
 #[test]
 fn ordinary_words_beside_it_are_left_alone() {
     let lab = lab();

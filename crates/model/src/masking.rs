@@ -63,8 +63,8 @@ pub struct MaskDuty {
     /// Where the name of a column of the rows is not all that tells what its values are: the names under which they are
     /// looked through, those of the columns that they come from. In the rows' order; empty: their own names do.
     pub names: Vec<Option<Arc<[Arc<str>]>>>,
-    /// Texts that the target makes (errors, notices, notifications) may hold values: they are replaced.
-    pub hush: bool,
+    /// Which texts that the target makes (errors, notices, notifications) may hold values: they are replaced.
+    pub hush: Hush,
     /// What it stores may hold values in columns without a mask that are masked elsewhere.
     pub spills: bool,
     /// What the command says itself is looked through before it is written down, and what the target says of it before it is
@@ -73,6 +73,18 @@ pub struct MaskDuty {
     /// For each relation that is written, in order: its columns with their masks. What the client sends for them stands in
     /// the record.
     pub written: Vec<Written>,
+}
+
+/// Which texts of the target are replaced. Each holds for those that stand before it, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Hush {
+    /// None.
+    #[default]
+    Nothing,
+    /// Errors about data: they cite a value, and nothing in them says of which column it is.
+    Data,
+    /// All that may hold a value.
+    All,
 }
 
 /// The columns of a relation that is written.
@@ -92,6 +104,6 @@ impl MaskDuty {
     /// Whether nothing has to be done to a reply's values, nor any text withheld.
     pub fn is_empty(&self) -> bool {
         let named = self.columns.as_ref().is_some_and(|c| c.iter().any(Option::is_some));
-        !named && self.origins.is_empty() && !self.scan && !self.hush
+        !named && self.origins.is_empty() && !self.scan && self.hush == Hush::Nothing
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use firsthand_model::masking::{ColumnMask, MaskDuty, Style, Written};
+use firsthand_model::masking::{ColumnMask, Hush, MaskDuty, Style, Written};
 use firsthand_model::statement::{Column, Derivation, Facts, Output, OutputColumn, Relation};
 
 use crate::compiled::Meta;
+use crate::detect::Topic;
 use crate::labels::{Columns, KnownColumn, labels_behind, labels_of};
 use crate::pattern::{ColumnPattern, Pattern};
 use crate::question::{Question, READ_CLEAR, Unfit};
@@ -255,18 +256,9 @@ impl<'q, 'c> Veil<'q, 'c> {
         };
         // Rows that a write changes may come back although it asks for none: for the record.
         let gives_rows = !matches!(facts.output, Output::None) || !facts.writes.is_empty();
-        let mut hush = false;
-        for relation in facts.reads.iter().chain(&facts.writes) {
-            hush = hush || self.relation(relation)?.is_some();
-        }
-        for column in facts.tested.iter().chain(&facts.copied) {
-            hush = hush || self.of(column)?.is_some();
-        }
-        if facts.opaque.is_some() {
-            hush = hush || self.in_reach()?.is_some();
-        }
         let spills = self.spills(facts)?;
         let texts = self.detects()?;
+        let hush = self.hush(facts, texts)?;
         let scan = gives_rows && texts;
         let written =
             if matches!(facts.output, Output::None) { self.written(facts, &origins) } else { Vec::new() };
@@ -276,6 +268,38 @@ impl<'q, 'c> Veil<'q, 'c> {
             _ => Vec::new(),
         };
         Ok(Ok(MaskDuty { columns, origins, scan, names, hush, spills, texts, written }))
+    }
+
+    /// Which texts of the target may hold values.
+    fn hush(&mut self, facts: &Facts, texts: bool) -> Result<Hush, Unfit> {
+        for relation in facts.reads.iter().chain(&facts.writes) {
+            if self.relation(relation)?.is_some() {
+                return Ok(Hush::All);
+            }
+        }
+        for column in facts.tested.iter().chain(&facts.copied) {
+            if self.of(column)?.is_some() {
+                return Ok(Hush::All);
+            }
+        }
+        if facts.opaque.is_some() && self.in_reach()?.is_some() {
+            return Ok(Hush::All);
+        }
+        let told = texts && facts.reads.iter().chain(&facts.writes).any(|relation| self.is_told(relation));
+        Ok(if told { Hush::Data } else { Hush::Nothing })
+    }
+
+    /// Whether the names of its columns that are read or written are all that says of some values what they are.
+    fn is_told(&self, relation: &Relation) -> bool {
+        let tells = |column: &str| {
+            let topic = Topic::of_column(column);
+            !topic.is_open() && !topic.is_of_form()
+        };
+        if !relation.columns.is_empty() {
+            return relation.columns.iter().any(|column| tells(column));
+        }
+        let listed = self.columns.and_then(|c| c.of(&relation.schema, &relation.name));
+        listed.unwrap_or_default().iter().any(|known| tells(&known.column.column))
     }
 
     /// Whether what it stores may hold values in columns without a mask that are masked elsewhere.

@@ -12,7 +12,7 @@ use firsthand_model::event::Event;
 use firsthand_model::id::SessionId;
 use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Trust};
 use firsthand_model::json::Json;
-use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
+use firsthand_model::masking::{ColumnMask, Hush, MaskDuty, Style};
 use firsthand_model::outcome::Transaction;
 use firsthand_model::preview::{Original, Preview};
 use firsthand_model::session::SessionFacts;
@@ -302,7 +302,7 @@ fn duty(text: &str) -> MaskDuty {
         columns,
         origins: Arc::new(origins.unwrap_or_default()),
         names: Vec::new(),
-        hush: text.contains("HUSH"),
+        hush: if text.contains("HUSH") { Hush::All } else { Hush::Nothing },
         spills: false,
         texts: text.contains("TEXTS") || text.contains("MASK"),
         written: Vec::new(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use firsthand_model::decision::Obligations;
 use firsthand_model::id::SessionId;
+use firsthand_model::masking::Hush;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::target::ChangedRows;
 use firsthand_model::time::MonoMicros;
@@ -124,7 +125,7 @@ pub struct PostgresDialect {
     /// What was last done to such columns under such duties.
     pub(super) last_row_plan: Option<(Arc<Obligations>, Arc<Columns>, Arc<RowPlan>)>,
     /// The target's texts may hold masked values: a command that touches some runs, or ran in this transaction.
-    pub(super) hushed: bool,
+    pub(super) hushed: Hush,
     /// A command of this session had values to mask.
     pub(super) masks: bool,
     /// For payloads of notifications, once a command had the duty to look values through.
@@ -203,7 +204,7 @@ impl PostgresDialect {
             held: BytesMut::new(),
             last_columns: None,
             last_row_plan: None,
-            hushed: false,
+            hushed: Hush::Nothing,
             masks: false,
             tools: None,
             hears_out: false,

@@ -2,6 +2,7 @@
 //! in. Only what ends a command, or must change, is cut out of a span.
 
 use bytes::BytesMut;
+use firsthand_model::masking::Hush;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_wire::postgres::backend::{
     CopyFormats, Notification, ParameterDescription, ParameterStatus, Report, RowDescription,
@@ -167,7 +168,7 @@ impl PostgresDialect {
 
     /// Whether texts of the target have to be looked at now.
     fn watches_texts(&self) -> bool {
-        self.hushed
+        self.hushed > Hush::Nothing
             || self.tools.is_some()
             || self.flight.running.front().is_some_and(|r| r.masking.is_some())
     }

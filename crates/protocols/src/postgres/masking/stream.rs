@@ -2,6 +2,7 @@
 //! each read; texts are replaced where they stand; what cannot be masked is withheld, and the command ends in an error.
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::masking::Hush;
 use firsthand_model::statement::{Output, OutputColumn};
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_wire::postgres::backend::{Notification, ParameterStatus, Report};
@@ -224,7 +225,7 @@ impl PostgresDialect {
             }
             let new = match tag {
                 b'E' | b'N' => self.quiet_report(tag, frame.body),
-                b'S' if self.hushed => quiet_parameter(frame.body),
+                b'S' if self.hushed == Hush::All => quiet_parameter(frame.body),
                 b'S' => self.looked_at_parameter(frame.body),
                 b'A' => self.quiet_notification(frame.body),
                 b'V' => self.masked_result(frame.body),
@@ -251,7 +252,12 @@ impl PostgresDialect {
     /// through.
     fn quiet_report(&mut self, tag: u8, body: &[u8]) -> Option<BytesMut> {
         let report = Report::read(body, "Report").ok()?;
-        if !self.hushed {
+        let withheld = match self.hushed {
+            Hush::All => true,
+            Hush::Data => tag == b'E' && texts::cites_data(&report),
+            Hush::Nothing => false,
+        };
+        if !withheld {
             return texts::looked_at(tag, &report, self.tools.as_mut()?);
         }
         let mut quiet = BytesMut::new();
@@ -277,7 +283,7 @@ impl PostgresDialect {
             return None;
         }
         let mut payload = Vec::new();
-        if self.hushed {
+        if self.hushed == Hush::All {
             payload.extend_from_slice(MASKED);
         } else {
             let tools = self.tools.as_mut()?;
@@ -339,12 +345,13 @@ impl PostgresDialect {
         }
         let Some(masking) = &running.masking else { return };
         self.masks = true;
-        self.hushed |= masking.duty().hush;
+        self.hushed = self.hushed.max(masking.duty().hush);
     }
 
     /// The transaction has ended: texts of what comes now hold no values of it.
     pub(in crate::postgres) fn masking_ends(&mut self) {
-        self.hushed = self.flight.running.iter().any(|r| r.masking.as_ref().is_some_and(|m| m.duty().hush));
+        let running = self.flight.running.iter().filter_map(|r| r.masking.as_ref());
+        self.hushed = running.map(|m| m.duty().hush).max().unwrap_or_default();
     }
 
     /// Whether a portal's columns must be asked for before it is executed.

@@ -84,6 +84,12 @@ fn is_about_the_text(report: &Report<'_>) -> bool {
         && !is_raised(report)
 }
 
+/// Whether it tells of data that a command came upon while it ran: `invalid input syntax for type integer: "…"`. What is wrong
+/// with a constant stands at a place of the text.
+pub(super) fn cites_data(report: &Report<'_>) -> bool {
+    report.sqlstate().starts_with(b"22") && report.field(b'P').is_none()
+}
+
 /// Appends an error or notice in which no value can stand any more.
 pub(super) fn quiet(tag: u8, report: &Report<'_>, out: &mut BytesMut) {
     let (raised, about_text) = (is_raised(report), is_about_the_text(report));
