@@ -758,3 +758,22 @@ fn what_does_not_parse_is_told_so() {
     let said = psql(&lab.through(), &["create role x password hunter2"]);
     assert!(said.contains("unparsed: syntax error") && !said.contains("hunter2\""), "{said}");
 }
+
+/// A case that gives a statement says nothing without the definitions that the statement needs: it is wrong then, and not denied.
+#[test]
+fn cases_of_statements_are_judged_by_a_targets_definitions() {
+    let rules = "[[rule]]\nname = \"reads\"\nbecause = \"b\"\nverdict = \"allow\"\neffects = [\"read\"]\n\
+        [[test]]\nsql = \"select name from customers\"\nverdict = \"allow\"\n\
+        [[test]]\nsql = \"delete from customers\"\nverdict = \"deny\"\n";
+    let (lab, folder) = lab_of(rules, false, "");
+    let test = |more: &[&str]| {
+        let folder = folder.path().display().to_string();
+        let args = [&["policy", "test", folder.as_str()], more].concat();
+        let out = lab.gateway.command(&args).unwrap().output().unwrap();
+        (out.status.success(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    };
+    let (fits, said) = test(&["--target", "shop"]);
+    assert!(fits && said.contains("2 cases, as they must be"), "{said}");
+    let (fits, said) = test(&[]);
+    assert!(!fits && said.contains("2 of 2 cases") && said.contains("give --target TARGET"), "{said}");
+}

@@ -218,6 +218,7 @@ fn every_way_to_prove_oneself_to_the_target() {
     let (gateway, outcome) = login_at(wrong, "shop");
     let why = outcome.unwrap_err();
     assert!(!why.contains("wrong password of the target") && !why.contains("C28P01"), "{why}");
+    assert!(why.contains("does not let Firsthand in"), "{why}");
     let record = refusal_in(&gateway);
     assert_eq!(record.of_kind("session.refused").next().unwrap().leaf("why").as_str(), Some("credential"));
 }

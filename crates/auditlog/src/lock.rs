@@ -13,7 +13,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Another process holds it.
-    #[error("{} is in use by {}; stop it, or go through it", path.display(), holder(*pid))]
+    #[error("the data folder {} is in use by {}", path.display(), holder(*pid))]
     Held {
         /// The data folder.
         path: PathBuf,

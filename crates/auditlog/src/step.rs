@@ -171,7 +171,7 @@ impl<C: Codec> Core<C> {
         self.work.batch.clear();
         self.shared.resume();
         self.shared.publish(&self.frontier, (self.open.len(), self.work.opened), sync_us);
-        // In time: a quarter is long before the half at which the design wants the next one to stand ready, and late
+        // In time: a quarter is long before the next one has to stand ready, and late
         // enough that a short run of the command line never makes one.
         if self.live.at > self.live.capacity / 4 {
             self.keeper.want();

@@ -124,9 +124,15 @@ impl Config {
     /// Every problem found, each with file, line, column and key.
     pub(crate) fn load(file: &Path) -> Result<Self, Failure> {
         let cannot = |e: std::io::Error| {
+            let hint = match e.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "run this as the user that the gateway runs as, or let this one read the file"
+                }
+                _ => "name a configuration with --config FILE; examples/ has some to start from",
+            };
             Failure::usage(
                 format!("cannot read {}: {e}", file.display()),
-                "name a configuration with --config FILE; examples/ has some to start from",
+                hint,
             )
         };
         let size = std::fs::metadata(file).map_err(cannot)?.len();

@@ -70,7 +70,7 @@ impl Place {
             (None, None) if Path::new(USUAL_FILE).exists() => Self::of(Path::new(USUAL_FILE)),
             (None, None) => Err(Failure::usage(
                 "no data folder was named, and there is no firsthand.toml here",
-                "give --config FILE or --dir DATA",
+                "give --config FILE (for what is read or changed in a data folder, --dir DATA does as well)",
             )),
         }
     }
@@ -95,15 +95,19 @@ impl Place {
         }
         let looked = std::fs::symlink_metadata(self.data_dir.join("log"));
         if looked.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
-            return Err(Failure::new(
-                format!("this user may not look into the data folder {}", self.data_dir.display()),
-                "run this as the user that the gateway runs as, or ask it over the API with --gateway URL",
-            ));
+            return Err(self.not_ours());
         }
         Err(Failure::new(
             format!("there is no data in {}", self.data_dir.display()),
             "check --config or --dir; `firsthand serve` makes the folder",
         ))
+    }
+
+    fn not_ours(&self) -> Failure {
+        Failure::new(
+            format!("this user may not look into the data folder {}", self.data_dir.display()),
+            "run this as the user that the gateway runs as, or ask it over the API with --gateway URL",
+        )
     }
 
     /// The way to the record. Makes the data folder if need be.
@@ -113,9 +117,7 @@ impl Place {
             match AdminClient::connect(&self.data_dir) {
                 Ok(client) => return Ok(Way::Gateway(client)),
                 Err(Unreachable::NotRunning) => {}
-                Err(Unreachable::Denied(what)) => {
-                    return Err(Failure::new(what, "run this as the user that the gateway runs as"));
-                }
+                Err(Unreachable::Denied) => return Err(self.not_ours()),
             }
             make_data_dir(&self.data_dir)?;
             match DataLock::acquire(&self.data_dir) {

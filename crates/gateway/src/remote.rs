@@ -153,7 +153,7 @@ fn lost(host: &Host, e: &Gone) -> Failure {
             "give --ca FILE with the authority that signed the gateway's certificate, and the name that is in it",
         ),
         Gone::Broken(why) => {
-            Failure::new(format!("{url} broke off: {why}"), "what was printed may not be all; ask again")
+            Failure::new(format!("{url} broke off: {why}"), "what was printed may not be all; ask again (and if nothing ever comes: --gateway takes the address of the http listener)")
         }
     }
 }

@@ -37,19 +37,38 @@ pub struct Tried {
     pub wrong: Vec<String>,
 }
 
-/// Makes facts of a statement's text. Gives the strictest's facts for several statements.
+/// Makes facts of a text, for each of its statements.
 pub type Analyse<'a> = &'a dyn Fn(&str) -> Vec<Facts>;
 
-/// Tries the cases that stand beside the rules.
+/// What is wrong with a case whose statement cannot be judged: without definitions it would be denied, whatever the rules say.
+const UNTOLD: &str = "what its statement does cannot be told without a target's definitions: give --target TARGET, or write what \
+                      it does (effects, reads, …) in place of sql";
+
+/// Tries the cases that stand beside the rules. Without `analyse`, those with a statement are wrong.
 #[must_use]
-pub fn run(rules: &Rules, analyse: Analyse<'_>) -> Vec<Tried> {
+pub fn run(rules: &Rules, analyse: Option<Analyse<'_>>) -> Vec<Tried> {
     let cases = rules.with_compiled(|c| c.cases.clone());
-    cases.into_iter().map(|case| one(rules, case, analyse)).collect()
+    let all = |case: &Case| match analyse {
+        _ if case.sql.is_empty() => Ok(vec![facts(case)]),
+        Some(analyse) => Ok(analyse(&case.sql)),
+        None => Err(UNTOLD),
+    };
+    cases
+        .into_iter()
+        .map(|case| match all(&case) {
+            Ok(all) => one(rules, case, &all),
+            Err(why) => untried(case, why),
+        })
+        .collect()
 }
 
-fn one(rules: &Rules, case: Case, analyse: Analyse<'_>) -> Tried {
+fn untried(case: Case, why: &str) -> Tried {
+    let (rule, reason, advice) = (Arc::from(""), Arc::from(""), String::new());
+    Tried { case, verdict: Verdict::Deny, rule, reason, advice, wrong: vec![why.to_owned()] }
+}
+
+fn one(rules: &Rules, case: Case, all: &[Facts]) -> Tried {
     let session = session(&case);
-    let all = if case.sql.is_empty() { vec![facts(&case)] } else { analyse(&case.sql) };
     let now = case.at.parse::<jiff::Timestamp>().ok();
     let now = UnixMicros(now.map_or(0, |t| t.as_microsecond().unsigned_abs()));
     let windows = rules.with_compiled(|c| if case.at.is_empty() { 0 } else { open_bits(&c.windows, now) });
@@ -59,11 +78,7 @@ fn one(rules: &Rules, case: Case, analyse: Analyse<'_>) -> Tried {
         |session: &SessionFacts, facts: &Facts, windows, given| rules.suppose(session, facts, windows, given);
     let judged =
         all.iter().map(|f| (f, suppose(&session, f, windows, given))).max_by_key(|(_, j)| strict(j.verdict));
-    let Some((asked, judged)) = judged else {
-        let wrong = vec!["there is no statement in it".to_owned()];
-        let (rule, reason, advice) = (Arc::from(""), Arc::from(""), String::new());
-        return Tried { case, verdict: Verdict::Deny, rule, reason, advice, wrong };
-    };
+    let Some((asked, judged)) = judged else { return untried(case, "there is no statement in it") };
     let mut wrong = Vec::new();
     if judged.verdict != case.verdict {
         let (want, got) = (case.verdict.word(), judged.verdict.word());

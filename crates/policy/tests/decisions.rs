@@ -17,7 +17,7 @@ fn load(name: &str, text: &str) -> Result<Compiled, String> {
 
 fn tried(name: &str, text: &str) -> (Rules, Vec<Tried>) {
     let rules = Rules::new(load(name, text).unwrap());
-    let tried = cases::run(&rules, &|_| Vec::new());
+    let tried = cases::run(&rules, None);
     let wrong: Vec<String> = tried
         .iter()
         .filter(|t| !t.wrong.is_empty())

@@ -46,6 +46,6 @@ fn the_example_of_the_document_works() {
     let (example, _) = example.split_once("```").unwrap();
     let file = RuleFile { name: "policy.md".to_owned(), text: example.to_owned() };
     let rules = Rules::new(Compiled::load(&[file], HashMap::new()).unwrap());
-    let tried = cases::run(&rules, &|_| Vec::new());
+    let tried = cases::run(&rules, None);
     assert!(!tried.is_empty() && tried.iter().all(|t| t.wrong.is_empty()), "{tried:?}");
 }

@@ -195,7 +195,7 @@ proptest! {
         let file = RuleFile { name: "r.toml".to_owned(), text: text.clone() };
         let compiled = Compiled::load(&[file], HashMap::new()).map_err(|p| TestCaseError::fail(format!("{text}\n{p:?}")))?;
         let rules = Rules::new(compiled);
-        let tried = cases::run(&rules, &|_| Vec::new());
+        let tried = cases::run(&rules, None);
         let got = tried.first().map_or("nothing", |t| t.verdict.word());
         prop_assert_eq!(got, expected(&rule, &asked), "{}\n{:?}", text, rules.with_compiled(|c| c.cedar().to_vec()));
     }

@@ -31,6 +31,9 @@ use crate::refused::{Refused, Sum};
 use crate::tally::Tally;
 use crate::usage::{NoSeat, Purse, Seat, Usage};
 
+/// Why a session was refused: the gateway has no credential for the target, or one that does not hold.
+pub const CREDENTIAL: &str = "credential";
+
 /// The ports, wired together once at the start. No global state: everything that needs it is handed it.
 pub struct Engine {
     /// Turns proofs into identities.
@@ -204,8 +207,7 @@ impl Engine {
         let credential = match self.credentials.credential(&identity, &target) {
             Ok(credential) => credential,
             Err(e) => {
-                self.refused_known("credential", wanted, client, &e.to_string());
-                return Err(unavailable());
+                return Err(self.target_failed(wanted, client, CREDENTIAL, &e.to_string()));
             }
         };
         let (admission, id, identity) = (Admission(()), self.ids.session(), Arc::new(identity));
@@ -265,7 +267,7 @@ impl Engine {
         detail: &str,
     ) -> Refusal {
         self.refused_known(why, wanted, client, detail);
-        unavailable()
+        if why == CREDENTIAL { not_let_in() } else { unavailable() }
     }
 
     /// Asks policy about the settings that a session would begin with (as in [`Facts::settings`]), before the target hears
@@ -577,6 +579,15 @@ fn too_many_sessions(most: &Most) -> Refusal {
     let mut refusal = Refusal::new(RefusalKind::Limit, text);
     refusal.rule = Arc::clone(limit);
     refusal
+}
+
+fn not_let_in() -> Refusal {
+    Refusal::new(
+        RefusalKind::Unavailable,
+        "this target does not let Firsthand in with the credential that it has for it; connecting again does not help, ask the \
+         operator",
+    )
+    .hint("The gateway's record says why (session.refused).")
 }
 
 fn unavailable() -> Refusal {

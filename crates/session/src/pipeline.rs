@@ -1,4 +1,5 @@
-//! READ FIRST. The way of every command: authorize → hold → record the intent → permit … record the outcome.
+//! READ FIRST. The way of every command: 1 authorize → 2 hold → 3 record the intent → 4 make it durable: the permit … and the
+//! outcome, recorded before the client hears of it. ([`estimate`] comes before 1, because rules may ask for it.)
 //!
 //! Straight-line code on purpose: the order is the security property. Each stage takes what the stage before it made, so
 //! leaving one out does not compile. There is no other way to a `Permit`, and without one no byte of a command reaches a target
@@ -76,15 +77,15 @@ struct Authorized {
     asked: MonoMicros,
     command: Command,
     decision: Decision,
-    /// The identity holds no longer, or it or the target is contained: refused in every mode.
-    identity_ended: bool,
+    /// The identity has ended, or it or the target is contained: refused in every mode.
+    over: bool,
     /// A limit is used up.
     limited: bool,
     /// How its reply is masked, and with which tools values are found.
     plan: MaskPlan,
     estimated_rows: Option<u64>,
     /// Of what waits for a person.
-    held: Option<Box<AsItCame>>,
+    as_it_came: Option<Box<AsItCame>>,
 }
 
 /// A command that waits for a person, as it came: what is approved is decided again, and is bound to that.
@@ -100,11 +101,20 @@ impl AsItCame {
     }
 }
 
-/// Stage 2 done: nobody needs to be waited for any more. Holds the approval, or the refusal that the hold ended in.
+/// Stage 2 done: nobody needs to be waited for any more.
 struct Cleared {
     authorized: Authorized,
-    approval: Option<String>,
-    refusal: Option<Refusal>,
+    waiting: Waited,
+}
+
+/// What waiting for people came to.
+enum Waited {
+    /// Nobody was waited for.
+    Not,
+    /// The approval that was spent.
+    Approved(String),
+    /// They said no, or not in time, or it is no longer what they were asked about.
+    InVain(Refusal),
 }
 
 /// Stage 3 done: the intent (or the refusal) is in the log's queue, its place fixed.
@@ -389,8 +399,8 @@ fn authorize(
 ) -> Authorized {
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
     let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now, estimated_rows });
-    let identity_ended = engine.identity.recheck(&facts.identity, now).err();
-    let over = match &identity_ended {
+    let ended = engine.identity.recheck(&facts.identity, now).err();
+    let over = match &ended {
         Some(IdentityError::Contained) => {
             Some(("contained", IdentityError::Contained.to_string(), ASK_OPERATOR))
         }
@@ -408,7 +418,7 @@ fn authorize(
     }
     let limited = decision.verdict != Verdict::Deny
         && is_used_up(engine, purse, &command, (now, asked), turn, &mut decision);
-    let held = waits_for_people(facts, &command, &decision).then(|| {
+    let as_it_came = waits_for_people(facts, &command, &decision).then(|| {
         let binding = engine.approver.binding(facts, &command, &decision);
         Box::new(AsItCame { command: command.clone(), binding })
     });
@@ -425,11 +435,11 @@ fn authorize(
         asked,
         command,
         decision,
-        identity_ended: over.is_some(),
+        over: over.is_some(),
         limited,
         plan,
         estimated_rows,
-        held,
+        as_it_came,
     }
 }
 
@@ -481,8 +491,8 @@ async fn hold(
     authorized: Authorized,
     behind: &[Command],
 ) -> Cleared {
-    let Some(original) = &authorized.held else {
-        return Cleared { authorized, approval: None, refusal: None };
+    let Some(came) = &authorized.as_it_came else {
+        return Cleared { authorized, waiting: Waited::Not };
     };
     let Holding { engine, facts, .. } = holding;
     let mut held = Held { holding, authorized: Some(authorized.clone()) };
@@ -491,7 +501,7 @@ async fn hold(
         None => {
             let (number, decision, command) =
                 (authorized.number, authorized.decision.clone(), authorized.command.clone());
-            let (binding, original) = (original.binding, original.original().cloned());
+            let (binding, original) = (came.binding, came.original().cloned());
             let first = Hold { session: Arc::clone(facts), number, decision, command, binding, original };
             let asking = people.ask((engine, facts), first, behind, holding.begun);
             match breaker.unless_broken(asking).await {
@@ -501,10 +511,10 @@ async fn hold(
         }
     };
     let cleared = match answer {
-        Ok((hold, question)) => spend(holding, &authorized, original, &hold, &question).await,
+        Ok((hold, question)) => spend(holding, &authorized, came, &hold, &question).await,
         Err(e) => {
-            let refusal = Some(held_in_vain(&authorized.decision, &e));
-            Cleared { authorized, approval: None, refusal }
+            let waiting = Waited::InVain(held_in_vain(&authorized.decision, &e));
+            Cleared { authorized, waiting }
         }
     };
     held.authorized = None;
@@ -516,31 +526,33 @@ async fn hold(
 async fn spend(
     holding: Holding<'_>,
     authorized: &Authorized,
-    original: &AsItCame,
+    came: &AsItCame,
     hold: &Hold,
     question: &Question,
 ) -> Cleared {
     let Holding { engine, facts, purse, .. } = holding;
     // Time has passed: what its names stand for is looked up anew, so that the digest tells of it.
-    let definitions = original.original().and_then(|original| original.definitions.as_ref());
+    let definitions = came.original().and_then(|original| original.definitions.as_ref());
     let looked = match definitions {
         Some(definitions) => definitions.look().await,
         None => true,
     };
     let (number, rows) = (authorized.number, authorized.estimated_rows);
-    let again = authorize(engine, facts, purse, (number, Turn::Again), original.command.clone(), rows);
+    let again = authorize(engine, facts, purse, (number, Turn::Again), came.command.clone(), rows);
     if again.decision.verdict == Verdict::Deny {
-        return Cleared { authorized: again, approval: None, refusal: None };
+        return Cleared { authorized: again, waiting: Waited::Not };
     }
-    let same = again.held.as_ref().is_some_and(|held| held.binding == hold.binding);
+    let same = again.as_it_came.as_ref().is_some_and(|came| came.binding == hold.binding);
     let spent = match (looked, same) {
         (true, true) => engine.approver.spend(hold, question).await,
         (true, false) => Err(ApprovalError::Changed(question.id.clone())),
         (false, _) => Err(ApprovalError::Unlooked(question.id.clone())),
     };
-    let refusal = spent.err().map(|e| held_in_vain(&again.decision, &e));
-    let approval = refusal.is_none().then(|| question.id.clone());
-    Cleared { authorized: again, approval, refusal }
+    let waiting = match spent {
+        Ok(_) => Waited::Approved(question.id.clone()),
+        Err(e) => Waited::InVain(held_in_vain(&again.decision, &e)),
+    };
+    Cleared { authorized: again, waiting }
 }
 
 /// A command that waits for a person. Its session may end meanwhile: then it is recorded as what it is, held and not run.
@@ -554,8 +566,9 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         let Some(authorized) = self.authorized.take() else { return };
         let Holding { engine, facts, purse, limits, .. } = self.holding;
-        let refusal = Some(held_in_vain(&authorized.decision, &ApprovalError::Broken(Broken::ClientLeft)));
-        let cleared = Cleared { authorized, approval: None, refusal };
+        let left = ApprovalError::Broken(Broken::ClientLeft);
+        let waiting = Waited::InVain(held_in_vain(&authorized.decision, &left));
+        let cleared = Cleared { authorized, waiting };
         drop(record_intent(engine, facts, purse, limits, cleared));
     }
 }
@@ -568,17 +581,21 @@ fn record_intent(
     limits: RecordLimits,
     cleared: Cleared,
 ) -> Recorded {
-    let Cleared { authorized, approval, refusal } = cleared;
-    let Authorized {
-        number, asked, command, decision, identity_ended, limited, plan, estimated_rows, ..
-    } = authorized;
+    let Cleared { authorized, waiting } = cleared;
+    let Authorized { number, asked, command, decision, over, limited, plan, estimated_rows, .. } = authorized;
     let kind = if limited { RefusalKind::Limit } else { RefusalKind::Denied };
-    let refusal = match decision.verdict {
-        Verdict::Deny => Some(Refusal { kind, ..denied(&decision, "this command") }),
-        Verdict::Allow | Verdict::Hold => refusal,
+    let (approval, refusal) = match (decision.verdict, waiting) {
+        (Verdict::Deny, _) => (None, Some(Refusal { kind, ..denied(&decision, "this command") })),
+        (_, Waited::InVain(refusal)) => (None, Some(refusal)),
+        (_, Waited::Approved(id)) => (Some(id), None),
+        // What is held runs with an approval alone, whatever the stage before has made of it.
+        (Verdict::Hold, Waited::Not) if waits_for_people(facts, &command, &decision) => {
+            (None, Some(held_in_vain(&decision, &ApprovalError::Unreachable)))
+        }
+        (Verdict::Allow | Verdict::Hold, Waited::Not) => (None, None),
     };
-    // Observing lifts what policy says. It lets nobody in whose token has ended.
-    let refusal = refusal.filter(|_| facts.mode == Mode::Enforce || identity_ended);
+    // Observing lifts what policy says. It lets nobody in who has ended or is contained.
+    let refusal = refusal.filter(|_| facts.mode == Mode::Enforce || over);
     let must_be_durable_first = !command.shape.plain_read;
     let before = command.transaction;
     let meter = Meter::of(decision.obligations.limits.as_ref(), purse, facts.mode == Mode::Enforce, limited);

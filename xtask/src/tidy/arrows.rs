@@ -1,4 +1,4 @@
-//! Which crate may see which: read from the manifests, against the table of DESIGN §3.
+//! Which crate may see which: read from the manifests, against the table in `lists.rs`.
 
 use super::{Finding, lists, source::Tree};
 use toml::{Table, Value};

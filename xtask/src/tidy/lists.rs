@@ -1,7 +1,7 @@
 //! Every exception to a rule, with its reason. An entry that no longer applies is itself a breach: the lists only
 //! shrink unless someone writes down why.
 
-/// Which crates of the workspace a crate may use (DESIGN §3). `tests` and `xtask` stand outside the layers.
+/// Which crates of the workspace a crate may use (ARCHITECTURE.md has the reasons). `tests` and `xtask` stand outside the layers.
 pub(super) const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("wire", &[]),

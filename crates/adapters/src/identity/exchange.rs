@@ -133,7 +133,7 @@ impl No {
         match self {
             Self::Again(_) | Self::NoTime => "show the person's own token, and the agent's own",
             Self::NoPerson => {
-                "show a token of the person themselves: of an issuer that calls its subjects human, or made with --kind human"
+                "show a token of the person themselves: of an issuer that calls its subjects human, or made with --kind human and without --on-behalf-of"
             }
             Self::NoActor => {
                 "show the agent's own token: made with --kind agent or service, or of an issuer that calls its subjects so"

@@ -52,6 +52,9 @@ fn gap(kind: &str) -> String {
     )
 }
 
+/// What said things begin with that somebody should do something about.
+const WARNING: &str = "warning: ";
+
 /// What was found out about one target or issuer.
 struct Tried {
     name: String,
@@ -238,8 +241,17 @@ fn show(
     }
     let of = |what: &'static str, all: &[Tried]| {
         for tried in all {
+            let (warnings, said): (Vec<&String>, Vec<&String>) =
+                tried.said.iter().partition(|said| said.starts_with(WARNING));
+            // Before the rest, which may end in lines of SQL to be copied.
+            for warning in warnings {
+                out.text(&format!("{what} {}: {warning}", tried.name));
+            }
             match &tried.failed {
-                None => out.text(&format!("{what} {}: {}", tried.name, tried.said.join("; "))),
+                None => {
+                    let said: Vec<&str> = said.iter().map(|said| said.as_str()).collect();
+                    out.text(&format!("{what} {}: {}", tried.name, said.join("; ")));
+                }
                 Some(why) => out.text(&format!("{what} {}: failed: {why}", tried.name)),
             }
         }

@@ -118,17 +118,19 @@ pub(crate) fn run(command: LogCommand, at: &At, out: &Output) -> Result<Exit, Fa
 struct Printer<'a> {
     stdout: BufWriter<io::StdoutLock<'static>>,
     out: &'a Output,
+    width: usize,
 }
 
 impl<'a> Printer<'a> {
     fn new(out: &'a Output) -> Self {
-        Self { stdout: BufWriter::new(io::stdout().lock()), out }
+        let width = out.width();
+        Self { stdout: BufWriter::new(io::stdout().lock()), out, width }
     }
 }
 
 impl Sink for Printer<'_> {
     fn entry(&mut self, found: &Found, names: &Names) -> Result<bool, Failure> {
-        let text = if self.out.is_json() { entry::json(found) } else { line::of(found, names) };
+        let text = if self.out.is_json() { entry::json(found) } else { line::of(found, names, self.width) };
         written(writeln!(self.stdout, "{text}"))
     }
 

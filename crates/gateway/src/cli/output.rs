@@ -1,10 +1,15 @@
 //! stdout is data, stderr is talk.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::show::WIDTH;
+
+/// Characters of a line that goes to a file or another program: enough for what people search for, and no megabyte of a
+/// statement.
+const WIDE: usize = 4096;
 
 /// Where commands print.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +25,15 @@ impl Output {
     /// Whether JSON was asked for.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Characters that a line of data may have: those of the terminal, if it is wide.
+    pub(crate) fn width(&self) -> usize {
+        let stdout = io::stdout();
+        if !stdout.is_terminal() {
+            return WIDE;
+        }
+        rustix::termios::tcgetwinsize(&stdout).map_or(WIDTH, |size| WIDTH.max(usize::from(size.ws_col)))
     }
 
     /// Data: the value as one line of JSON, or its text for people.

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use firsthand_model::statement::Facts;
 use firsthand_policy::cases;
 use firsthand_policy::judge::Judgement;
 use firsthand_policy::rules::Rules;
@@ -21,6 +22,7 @@ use crate::analyst::Analyst;
 use crate::failure::{Exit, Failure};
 use crate::place::Place;
 use crate::rules;
+use crate::show::counted;
 
 /// What to do with rules.
 #[derive(Debug, Subcommand)]
@@ -43,6 +45,9 @@ pub(crate) struct TestArgs {
     /// The folder of rule files; without it, the rules of the configuration, or those that are shipped
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
+    /// Judge the statements of cases (`sql`) with the definitions of this target of the configuration
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
 }
 
 /// Runs the command.
@@ -79,9 +84,15 @@ fn test(args: &TestArgs, place: Option<&Place>, out: &Output) -> Result<Exit, Fa
         Some(folder) => Rules::new(rules::compile(&rules::read_folder(folder)?, HashMap::new())?),
         None => configured(place)?,
     };
-    let analyst = Analyst::blind();
-    let analyse = |sql: &str| analyst.explain(&[], sql).into_iter().map(|facts| (*facts).clone()).collect();
-    let tried = cases::run(&rules, &analyse);
+    let analyst = match &args.target {
+        Some(name) => Some(analyst_of(name, place, &rules)?),
+        None => None,
+    };
+    let analyse = |sql: &str| -> Vec<Facts> {
+        let known = analyst.iter().flat_map(|analyst| analyst.explain(&[], sql));
+        known.map(|facts| (*facts).clone()).collect()
+    };
+    let tried = cases::run(&rules, analyst.is_some().then_some(&analyse));
     let wrong = tried.iter().filter(|t| !t.wrong.is_empty()).count();
     for one in &tried {
         let at = format!("{}:{}", one.case.place.file, one.case.place.line);
@@ -101,13 +112,27 @@ fn test(args: &TestArgs, place: Option<&Place>, out: &Output) -> Result<Exit, Fa
         out.talk(&format!("note: no case is decided by {}", uncovered.join(", ")));
     }
     if wrong > 0 {
-        let message = format!("{wrong} of {} cases came out otherwise", tried.len());
+        let message = format!("{wrong} of {} came out otherwise", counted(tried.len() as u64, "case", "cases"));
         return Err(Failure::new(message, "change the rule or the case; firsthand policy explain shows why"));
     }
     if !out.is_json() {
-        out.text(&format!("{} cases, as they must be", tried.len()));
+        out.text(&format!("{}, as they must be", counted(tried.len() as u64, "case", "cases")));
     }
     Ok(Exit::Done)
+}
+
+/// With the definitions of a target of the configuration.
+fn analyst_of(name: &str, place: Option<&Place>, rules: &Rules) -> Result<Analyst, Failure> {
+    let Some(place) = place else {
+        return Err(Failure::usage(
+            format!("target {name} stands in no configuration: none was named, and there is none here"),
+            "give --config FILE",
+        ));
+    };
+    let target = asking::target(asking::config(place)?, name)?;
+    let analyst = Analyst::of("policy test", place, target, &target.target.database)?;
+    analyst.teach(rules, name);
+    Ok(analyst)
 }
 
 /// The strictest of several judgements, the first of equals.

@@ -333,7 +333,7 @@ mod tests {
             Ok(true)
         }
         fn entry(&mut self, found: &Found, names: &Names) -> Result<bool, Failure> {
-            self.0.push(crate::show::line::of(found, names));
+            self.0.push(crate::show::line::of(found, names, 200));
             Ok(true)
         }
         fn remark(&mut self, text: &str) -> Result<(), Failure> {
@@ -372,7 +372,7 @@ mod tests {
         let (mut taker, mut told) = (Taker::default(), Told::default());
         let went: Vec<_> = lines.lines().map(|line| taker.take(line, &mut told).unwrap()).collect();
         assert!(matches!(went.last(), Some(Went::Ended(Exit::No))), "{went:?}");
-        let shown = crate::show::line::of(&found, &names);
+        let shown = crate::show::line::of(&found, &names, 200);
         assert_eq!(told.0, [format!("{summary:?}"), shown.clone(), shown, "so much".to_owned()]);
         assert!(matches!(taker.take("no line", &mut told), Ok(Went::Strange)));
     }

@@ -6,15 +6,15 @@ use firsthand_auditlog::search::Found;
 use serde_json::Value;
 
 use super::entry::{self, SHORT_ID, text};
-use super::{WIDTH, clean, counted, duration, number};
+use super::{clean, counted, duration, number};
 
 /// Characters of the column for who acts.
 const WHO: usize = 26;
 /// Characters of the column for the target.
 const TARGET: usize = 10;
 
-/// The line of an entry: position, time, kind, session, who, target, what happened.
-pub(crate) fn of(found: &Found, names: &Names) -> String {
+/// The line of an entry: position, time, kind, session, who, target, what happened. `width`: characters that it may have.
+pub(crate) fn of(found: &Found, names: &Names, width: usize) -> String {
     let Ok(fields) = Fields::read(&found.leaf) else {
         return format!("{:>8}  unreadable", found.place.position);
     };
@@ -32,7 +32,7 @@ pub(crate) fn of(found: &Found, names: &Names) -> String {
         pad(&target, TARGET),
     );
     let what = summary(found, &fields);
-    let room = WIDTH.saturating_sub(head.chars().count() + 2).max(60);
+    let room = width.saturating_sub(head.chars().count() + 2).max(60);
     format!("{head}  {}", clean::fit(&clean::line(&what), room)).trim_end().to_owned()
 }
 
@@ -71,17 +71,20 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
     format!("{command}{said}{}", withheld.map(|w| format!(" {w}")).unwrap_or_default())
 }
 
-/// Somebody was not let in: what is not known of them is left out.
+/// Somebody was not let in, and why; what is not known of them is left out.
 fn refused(fields: &Fields<'_>, payload: &Value) -> String {
+    let detail = text(payload, "detail");
     let mut out = fields.why.to_string();
+    if !detail.is_empty() {
+        out.push_str(&format!(": {detail};"));
+    }
     for (word, key) in [("as", "login"), ("to", "target"), ("from", "address")] {
         let said = text(payload, key);
         if !said.is_empty() {
             out.push_str(&format!(" {word} {said}"));
         }
     }
-    let detail = text(payload, "detail");
-    if detail.is_empty() { out } else { format!("{out}: {detail}") }
+    out
 }
 
 /// What became of an approval: `ap-7k3m9xq2vb given by ada@example.com, 1 of 2`.

@@ -6,7 +6,7 @@ use firsthand_auditlog::reader::payload::Payload;
 use firsthand_auditlog::search::Found;
 
 use super::session::Teller;
-use super::{entry, line};
+use super::{WIDTH, entry, line};
 
 /// Entries of a session: leaf (without the common fields) and payload, one a line each.
 const SESSION: &str = r##"
@@ -111,7 +111,7 @@ fn every_entry_has_one_line_and_one_line_of_json() {
     let all = entries();
     for found in &all {
         names.learn(&found.leaf, found.payload.clear().unwrap_or_default());
-        let shown = line::of(found, &names);
+        let shown = line::of(found, &names, WIDTH);
         assert!(!shown.contains(['\n', '\u{1b}']), "{shown}");
         assert!(shown.contains("bot for ada@example.com"), "{shown}");
         let json = entry::json(found);
@@ -124,7 +124,7 @@ fn every_entry_has_one_line_and_one_line_of_json() {
             _ => assert!(value["payload"].is_object()),
         }
     }
-    let refused = line::of(&all[3], &names);
+    let refused = line::of(&all[3], &names, WIDTH);
     assert!(refused.ends_with("#3 DENY by no-deletes: delete from payments"), "{refused}");
 }
 
@@ -139,6 +139,7 @@ fn entries_are_told_in_words() {
         line::of(
             &Found { place: Place::default(), leaf, payload: Payload::Clear(payload) },
             &Names::default(),
+            WIDTH,
         )
     };
     for (name, words) in [
@@ -149,10 +150,10 @@ fn entries_are_told_in_words() {
         ("session.noted-parameter", "the setting TimeZone is now UTC"),
         ("session.noted-refused", "refused with RF003: too much at once"),
         ("session.noted-unknown-message", "a message of an unknown type was passed on: x"),
-        ("session.refused", "unreachable as triage-bot to orders from 192.0.2.7:50123: connection refused"),
-        ("session.refused-request", "role as triage-bot from 192.0.2.7:50124: its role does not"),
+        ("session.refused", "unreachable: connection refused; as triage-bot to orders from 192.0.2.7:50123"),
+        ("session.refused-request", "role: its role does not"),
         ("session.refused-together", "limit: 990 connections gave way"),
-        ("identity.refused-together", "rate from 192.0.2.7: 984 more were refused from this address"),
+        ("identity.refused-together", "rate: 984 more were refused from this address"),
     ] {
         let shown = golden(name);
         // A line is cut where it is too long for a screen.
@@ -185,7 +186,7 @@ fn no_recorded_text_reaches_the_terminal_as_it_is() {
         let mut out = Vec::new();
         Teller::default().tell(&found, &Names::default(), &mut out).unwrap();
         let mut shown = String::from_utf8(out).unwrap();
-        shown.push_str(&line::of(&found, &Names::default()));
+        shown.push_str(&line::of(&found, &Names::default(), WIDTH));
         shown.push_str(&entry::json(&found));
         let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(!shown.contains(bad), "{shown:?}");

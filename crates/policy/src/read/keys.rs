@@ -113,7 +113,7 @@ pub const CONDITIONS: &[Key] = &[
     ),
     key("during", Form::Texts, "one of these `[[window]]`s is open"),
     key("outside", Form::Texts, "none of these `[[window]]`s is open"),
-    key("grants", Form::Texts, "one of these just-in-time grants is in force; patterns"),
+    key("grants", Form::Texts, "one of these just-in-time grants is in force; patterns (nothing gives grants yet: until then it never holds)"),
     key("applications", Form::Texts, "the application that it claims to be (a claim); patterns"),
     key("opaque", Form::Opaque, "not all that it does can be told: at all, or for these reasons"),
 ];
@@ -170,7 +170,7 @@ const CASE: &[Key] = &[
     key("target_labels", Form::Texts, "labels of that target"),
     key("application", Form::Text, "the claimed application"),
     key("at", Form::Text, "when, as RFC 3339"),
-    key("sql", Form::Text, "the statement; without it, the facts stand here"),
+    key("sql", Form::Text, "the statement, for `policy test --target`; without it, the facts stand here"),
     key("effects", Form::Choices(EFFECTS), "what it does"),
     key("reads", Form::Texts, "relations it reads"),
     key("writes", Form::Texts, "relations it writes"),

@@ -4,6 +4,7 @@
 use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use firsthand_session::admission::CREDENTIAL;
 use firsthand_session::port::Credential;
 use firsthand_wire::postgres::backend::{Authentication, Message, Report};
 use firsthand_wire::postgres::frame::{Rules, Scan, scan};
@@ -61,8 +62,8 @@ impl TargetError {
     /// The record's word for it: whether the operator must look at the credential or at the connection.
     pub(super) fn why(&self) -> &'static str {
         match self {
-            Self::Refused { sqlstate, .. } if sqlstate.starts_with("28") => "credential",
-            Self::Unsupported(_) => "credential",
+            Self::Refused { sqlstate, .. } if sqlstate.starts_with("28") => CREDENTIAL,
+            Self::Unsupported(_) => CREDENTIAL,
             Self::Io(_) | Self::NoTls | Self::NotReadOnly | Self::Protocol(_) | Self::Refused { .. } => {
                 "unreachable"
             }
