@@ -23,6 +23,10 @@ pub const SETTINGS_MAX: usize = 256;
 /// Savepoints followed. Beyond it, going back makes the state uncertain.
 pub const SAVEPOINTS_MAX: usize = 64;
 
+/// What the names of statements begin with that the gateway prepares among the client's own. Whatever a client calls so may
+/// be one of those by now: an error may have kept it from being closed.
+pub const OWN_NAMES: &str = "firsthand ";
+
 /// How a session begins.
 #[derive(Clone, Debug)]
 pub struct Start {
@@ -265,7 +269,8 @@ impl SessionState {
     }
 
     pub(crate) fn prepared(&self, name: &str) -> Option<Arc<(NodeEnum, Vec<Oid>)>> {
-        if self.now.uncertain { None } else { self.prepared.get(name).cloned() }
+        let uncertain = self.now.uncertain || name.starts_with(OWN_NAMES);
+        if uncertain { None } else { self.prepared.get(name).cloned() }
     }
 
     /// Whether the session began without a limit of time, so that none is nothing new.
@@ -279,7 +284,8 @@ impl SessionState {
     }
 
     pub(crate) fn cursor(&self, name: &str) -> Option<Arc<Facts>> {
-        if self.now.uncertain { None } else { self.cursors.get(name).map(|it| Arc::clone(&it.facts)) }
+        let uncertain = self.now.uncertain || name.starts_with(OWN_NAMES);
+        if uncertain { None } else { self.cursors.get(name).map(|it| Arc::clone(&it.facts)) }
     }
 
     /// What a COMMIT runs: the queries of cursors WITH HOLD that this transaction has declared.

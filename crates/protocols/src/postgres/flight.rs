@@ -218,7 +218,10 @@ impl Entry {
 pub(super) struct Flight {
     entries: VecDeque<Entry>,
     pub(super) running: VecDeque<Box<Running>>,
-    unsettling: usize,
+    /// Something was sent that can change how texts are read, and the target has not been ready and idle since: only right
+    /// before ReadyForQuery it tells of changed settings (from PostgreSQL 14 on), whatever has ended before. What a Sync or
+    /// COMMIT itself runs (deferred triggers) is among it.
+    unsettled: bool,
     /// How many of them may be stopped while they run.
     limited: usize,
     /// Something was sent since the target was last ready that a transaction's end would make last.
@@ -257,6 +260,8 @@ impl Flight {
             | Sent::Script
             | Sent::Function(_)
             | Sent::CopyEnd => {}
+            // Planning runs functions, too: those that are said not to depend on anything.
+            Sent::Bind(_) => (self.open, self.unsettled) = (true, true),
             _ => self.open = true,
         }
         if let Sent::Sync { doubtful } = entry.sent {
@@ -301,7 +306,7 @@ impl Flight {
     }
 
     pub(super) fn start(&mut self, running: Box<Running>) {
-        self.unsettling += usize::from(running.unsettles);
+        self.unsettled |= running.unsettles;
         self.copies += usize::from(running.may_copy());
         self.limited += usize::from(running.is_limited());
         self.touched |= lasts(&running.shape) || running.traced;
@@ -311,7 +316,6 @@ impl Flight {
     /// Takes out the command that ends now.
     pub(super) fn end_first(&mut self) -> Option<Box<Running>> {
         let running = self.running.pop_front()?;
-        self.unsettling -= usize::from(running.unsettles);
         self.copies -= usize::from(running.may_copy());
         self.limited -= usize::from(running.is_limited());
         Some(running)
@@ -340,9 +344,9 @@ impl Flight {
             .all(|e| matches!(e.sent, Sent::CopyData | Sent::CopyEnd | Sent::Sync { doubtful: true }))
     }
 
-    /// Whether a command under way can change how texts are read.
+    /// Whether something that the target has not told of yet may have changed how texts are read.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.unsettling > 0
+        self.unsettled
     }
 
     /// Drops what stands in front and does not get the answer `tag`: copy data and its end, Syncs that were swallowed.
@@ -428,6 +432,7 @@ impl Flight {
             None => {}
             Some(_) => return false,
         }
+        self.unsettled &= !(self.is_idle() && self.running.is_empty());
         true
     }
 
@@ -654,7 +659,6 @@ impl Flight {
         }
         let rest = self.running.split_off(ends.min(self.running.len()));
         let skipped = std::mem::replace(&mut self.running, rest);
-        self.unsettling -= skipped.iter().filter(|r| r.unsettles).count();
         self.copies -= skipped.iter().filter(|r| r.may_copy()).count();
         self.limited -= skipped.iter().filter(|r| r.is_limited()).count();
         skipped
@@ -663,7 +667,7 @@ impl Flight {
     /// The session ends: nothing more is awaited.
     pub(super) fn abandon(&mut self, why: AbandonReason, out: &mut Vec<Action>) {
         self.entries.clear();
-        (self.unsettling, self.copies, self.limited, self.probing) = (0, 0, 0, None);
+        (self.copies, self.limited, self.probing) = (0, 0, None);
         out.extend(self.running.drain(..).map(|running| Action::Abandon(running.permit, why)));
     }
 }

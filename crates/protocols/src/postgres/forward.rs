@@ -15,7 +15,7 @@ use super::changed::{Manner, Reach};
 use super::delivery::Delivery;
 use super::dialect::{Life, PostgresDialect};
 use super::flight::{Entry, Running, Sent};
-use super::masking::Masking;
+use super::masking::{Encoding, Masking};
 use super::names::Own;
 use super::overtime::Timed;
 use super::radius::{self, Limit};
@@ -146,10 +146,13 @@ impl PostgresDialect {
         self.sending = held.map(Arc::new);
         let mut slots: Vec<Slot> = Vec::with_capacity(plans.len());
         let mut answers = answers.into_iter();
+        let mut settled = !self.flight.is_unsettled();
         for plan in plans.drain(..) {
+            let unsettles = plan.unsettles;
             // A missing answer cannot be: it would be a refusal.
             let answer = answers.next().unwrap_or_else(|| Err(Refusal::not_recorded()));
-            slots.push(self.slot(plan, answer));
+            slots.push(self.slot(plan, answer, settled));
+            settled &= !unsettles;
         }
         self.send_items(bytes, items.drain(..).enumerate(), slots, true, out);
         // The vectors keep their room for the next batch; the buffer goes back to the reader.
@@ -378,7 +381,8 @@ impl PostgresDialect {
         self.leave_out(&item.what);
     }
 
-    fn slot(&mut self, plan: Plan, answer: Answer) -> Slot {
+    /// `settled`: nothing before it can have changed the client's encoding without its being known.
+    fn slot(&mut self, plan: Plan, answer: Answer, settled: bool) -> Slot {
         let last = plan.last;
         let refused = |refusal| Slot { fate: Fate::Refused(Box::new(refusal)), last, sets_config: false };
         let permit = match answer {
@@ -398,7 +402,12 @@ impl PostgresDialect {
         }
         let sets_config = plan.sets_config;
         let masking = permit.mask_plan().map_or(Ok(None), |duties| {
-            Masking::new(duties, &plan.shape, plan.copy, self.parameters.ascii_safe)
+            let encoding = match (self.parameters.ascii_safe, settled) {
+                (false, _) => Encoding::Hiding,
+                (true, false) => Encoding::Untold,
+                (true, true) => Encoding::Plain,
+            };
+            Masking::new(duties, &plan.shape, plan.copy, encoding)
         });
         let masking = match masking {
             Ok(mut masking) => {

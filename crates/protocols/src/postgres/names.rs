@@ -15,7 +15,9 @@ use firsthand_model::json::Json;
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
 use firsthand_sql::Masked;
 use firsthand_sql::judge::After;
+use firsthand_sql::state::OWN_NAMES;
 use firsthand_wire::postgres::Format;
+use firsthand_wire::postgres::frontend::{Message, Object};
 
 use super::changed::{Decided, Found, Reached};
 use super::columns::Columns;
@@ -59,15 +61,32 @@ pub(super) enum Own {
 }
 
 impl Own {
-    /// Its name: with that of the session, which no client gives to something of its own. A plainer one might be the client's,
-    /// and what it prepared would be gone.
+    /// Its name. Messages that use one like it are refused (see [`is_own`]): what is prepared under it may still be there when an
+    /// error has kept it from being closed, and must not run as something of the client's.
     pub(super) fn name(self, session: SessionId) -> String {
         let what = match self {
             Self::Counts => "counts",
             Self::Returning => "returning",
             Self::Refused => "refused",
         };
-        format!("firsthand {what} {session}")
+        format!("{OWN_NAMES}{what} {session}")
+    }
+}
+
+/// Whether a name is one of the gateway's own.
+pub(super) fn is_own(name: &[u8]) -> bool {
+    name.starts_with(OWN_NAMES.as_bytes())
+}
+
+/// Whether a message names something of the gateway's own.
+pub(super) fn uses_own(message: &Message<'_>) -> bool {
+    match message {
+        Message::Parse(parse) => is_own(parse.statement),
+        Message::Bind(bind) => is_own(bind.statement) || is_own(bind.portal),
+        Message::Execute(execute) => is_own(execute.portal),
+        Message::Describe(Object::Statement(name) | Object::Portal(name))
+        | Message::Close(Object::Statement(name) | Object::Portal(name)) => is_own(name),
+        _ => false,
     }
 }
 
@@ -388,6 +407,9 @@ pub(super) struct Names {
     /// Names under which something was skipped in this segment.
     skipped: HashSet<Box<[u8]>>,
     epoch: Epoch,
+    /// Something was sent since the target was last idle whose deferred triggers may run at the transaction's end, and with
+    /// them any function.
+    deferring: bool,
     /// Bytes that all that was made here takes.
     kept: Arc<AtomicUsize>,
 }
@@ -496,6 +518,7 @@ impl Names {
     /// A Sync is on its way: what follows does not depend on what came before having worked.
     pub(super) fn end_segment(&mut self) {
         self.segment += 1;
+        self.epoch.ran += u64::from(self.deferring);
         for name in std::mem::take(&mut self.skipped) {
             self.statements.forget_skipped(&name);
             self.portals.forget_skipped(&name);
@@ -510,9 +533,16 @@ impl Names {
         if shape.is_none_or(role::renames_portals) {
             self.epoch.declared += 1;
         }
-        if shape.is_none_or(role::may_rename_unseen) {
+        let may_rename = shape.is_none_or(role::may_rename_unseen);
+        self.deferring |= may_rename;
+        if may_rename || (self.deferring && shape.is_some_and(|shape| shape.tag == "COMMIT")) {
             self.epoch.ran += 1;
         }
+    }
+
+    /// The target is idle, and nothing is under way.
+    pub(super) fn idle(&mut self) {
+        self.deferring = false;
     }
 
     /// The count that things made now belong to.

@@ -113,10 +113,17 @@ fn renames_any(shape: &Shape) -> bool {
 
 /// Whether it can run a function, which can redefine a prepared statement unseen. A named statement that was prepared
 /// before it is no longer taken for a read, whatever its text: its intent is durable before it goes (invariant 1).
+///
+/// A plain read of a view can, too; only definitions tell that, where they are known.
 pub(super) fn may_rename_unseen(shape: &Shape) -> bool {
-    !shape.plain_read
-        && !is_transaction_control(shape)
+    let own = |name: &String| !name.starts_with("pg_catalog.");
+    let runs_code = || {
+        let facts = shape.facts.as_ref();
+        facts.is_some_and(|facts| facts.opaque.is_some() || facts.functions.iter().any(own))
+    };
+    !is_transaction_control(shape)
         && !matches!(shape.tag.as_str(), "COMMIT" | "ROLLBACK")
+        && (!shape.plain_read || runs_code())
 }
 
 fn chained(text: &str) -> bool {

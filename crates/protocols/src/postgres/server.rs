@@ -540,6 +540,9 @@ impl PostgresDialect {
         if self.flight.is_idle() {
             self.overtime = None;
             self.changed.settled(status == TransactionStatus::Idle);
+            if status == TransactionStatus::Idle && self.batch.is_empty() {
+                self.names.idle();
+            }
         }
         if self.flight.is_idle() && self.batch.is_empty() && !self.asking && !self.is_held_up() {
             self.knowing.iter_mut().for_each(Knowing::settled);

@@ -168,13 +168,24 @@ fn keys_may_be_values(facts: &Facts) -> bool {
         }
 }
 
+/// What is known of the client's encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// Bytes that are ASCII stand for ASCII.
+    Plain,
+    /// They may be parts of other characters.
+    Hiding,
+    /// It was the first, and may have been changed by what the target has not told of yet.
+    Untold,
+}
+
 impl Masking {
     /// For a plan that masks something. An error: it cannot be carried out, so the command must not run.
     pub(super) fn new(
         plan: &MaskPlan,
         shape: &firsthand_model::command::Shape,
         options: Option<Arc<CopyOptions>>,
-        ascii_safe: bool,
+        encoding: Encoding,
     ) -> Result<Option<Box<Self>>, Box<Refusal>> {
         if !plan.masks_anything() {
             return Ok(None);
@@ -186,9 +197,17 @@ impl Masking {
             Box::new(Refusal::new(RefusalKind::Unsupported, text))
         };
         let Some(values) = &plan.values else { return Err(cannot("no keys are configured")) };
-        if !ascii_safe {
-            let refusal = cannot("the client's encoding hides ASCII characters inside others");
-            return Err(Box::new(refusal.hint("SET client_encoding = 'UTF8'")));
+        match encoding {
+            Encoding::Hiding => {
+                let refusal = cannot("the client's encoding hides ASCII characters inside others");
+                return Err(Box::new(refusal.hint("SET client_encoding = 'UTF8'")));
+            }
+            // Where the fields of a COPY end is told by its characters; those of a row have lengths.
+            Encoding::Untold if shape.tag == "COPY" => {
+                let refusal = cannot("what was sent before it may have changed the client's encoding");
+                return Err(Box::new(refusal.hint("Send it alone, once what came before has been answered.")));
+            }
+            Encoding::Plain | Encoding::Untold => {}
         }
         let writes = shape.effects.has(firsthand_model::command::Effect::Write);
         if shape.tag == "COPY" && options.is_none() && !writes {
