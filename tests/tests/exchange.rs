@@ -201,6 +201,9 @@ fn an_agent_acts_for_a_person_who_was_proved_and_the_record_says_so() {
     let bearer = format!("Authorization: Bearer {name}:{secret}\r\n");
     assert_eq!(rig.gateway.ask("GET", "/v1/sessions", &bearer, "").unwrap().0, 403);
     assert!(rig.login(&format!("{name}:{secret}"), "other").is_err());
+    // Shown the wrong way round, it is told to nobody, either.
+    let swapped = format!("Authorization: Bearer {secret}:{name}\r\n");
+    assert_eq!(rig.gateway.ask("GET", "/v1/sessions", &swapped, "").unwrap().0, 401);
     let everything = all_of(&rig.gateway.data_dir()) + &rig.gateway.cli(&["log", "cat", "--json"]).unwrap();
     for hidden in [secret, rig.agent.split_once(':').unwrap().1, jwt.rsplit_once('.').unwrap().1] {
         assert!(!everything.contains(hidden));

@@ -99,10 +99,30 @@ fn a_token_that_is_pasted_into_a_wrong_field_is_not_written_down() {
         let told = Raw::login(&wrong, &[]).unwrap_err().to_string();
         assert!(!told.contains(&secret), "{told}");
     }
-    let mut raw = Raw::login(&place, &[("application_name", &secret)]).unwrap();
-    raw.query(&format!("select '{secret}' is null")).unwrap();
+    // The target would be told, and with it all who share its role.
+    let named = format!("-c application_name={secret}");
+    let sized = format!("-c work_mem={secret}");
+    for wrong in
+        [("application_name", secret.as_str()), ("options", &named), ("options", &sized), (&secret, "x")]
+    {
+        let told = Raw::login(&place, &[wrong]).unwrap_err().to_string();
+        assert!(!told.contains(&secret) && told.contains("where the password belongs"), "{told}");
+    }
+    let mut raw = Raw::login(&place, &[]).unwrap();
+    for sql in ["select '{}' is null", "set application_name = {}", "select \"{}\"", "notify \"{}\"", "{}"] {
+        raw.query(&sql.replace("{}", &secret)).unwrap();
+    }
+    // Nor on the command line, by who looks for what it did.
+    let _ = gateway.cli(&["log", "search", &secret]);
+    let contained =
+        gateway.cli(&["contain", "identity", "bot", "--reason", &secret]).unwrap_err().to_string();
+    assert!(contained.contains("a token stands where"), "{contained}");
     let record = gateway.record().unwrap();
     assert_eq!(record.of_kind("identity.refused").count(), 3);
+    let misplaced = record.of_kind("session.refused").filter(|e| e.leaf("why") == "misplaced-token");
+    assert_eq!(misplaced.count(), 4);
+    let read = record.of_kind("record.read").any(|e| e.0.to_string().contains("***"));
+    assert!(read, "the search is recorded");
     let with: Vec<_> = record.0.iter().filter(|e| e.0.to_string().contains(&secret)).collect();
     assert!(with.is_empty(), "{with:?}");
 }

@@ -72,15 +72,15 @@ fn a_setting_that_was_not_reported_yet_hides_no_statement() {
         ("set", vec![parse("", "set standard_conforming_strings = off"), run(""), flush()], b'C'),
         (
             "set_config",
-            vec![parse("", "select set_config('standard_conforming_strings', 'off', false)"), run(""), flush()],
+            vec![
+                parse("", "select set_config('standard_conforming_strings', 'off', false)"),
+                run(""),
+                flush(),
+            ],
             b'C',
         ),
         // Planning runs it; nothing is executed.
-        (
-            "planned",
-            vec![parse("", "select quiet_set()"), frame(b'B', b"\0\0\0\0\0\0\0\0"), flush()],
-            b'2',
-        ),
+        ("planned", vec![parse("", "select quiet_set()"), frame(b'B', b"\0\0\0\0\0\0\0\0"), flush()], b'2'),
         ("deferred", vec![parse("", "insert into st values (1)"), run(""), flush()], b'C'),
         ("open", vec![query("begin; insert into st values (1)")], b'Z'),
     ];
@@ -113,8 +113,7 @@ fn an_encoding_that_was_not_reported_yet_moves_no_field_out_of_its_mask() {
         [[rule]]\nname = \"some\"\nbecause = \"b\"\nverdict = \"allow\"\neffects = [\"read\", \"session\", \"transaction\"]\n\
         [[mask]]\nname = \"hides\"\nbecause = \"b\"\nlabels = [\"secret\"]\nstyle = \"redact\"\n";
     std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
-    let lab =
-        lab(&format!("[policy]\ndir = {:?}\nshipped = false\n", folder.path().display().to_string()));
+    let lab = lab(&format!("[policy]\ndir = {:?}\nshipped = false\n", folder.path().display().to_string()));
     let copy = r"copy (select U&'\30dd', secret, U&'\30bd', 'x' from people) to stdout with (delimiter '|')";
     for before in [
         "set client_encoding = sjis;",
@@ -144,9 +143,9 @@ fn an_encoding_that_was_not_reported_yet_moves_no_field_out_of_its_mask() {
 #[test]
 fn what_the_end_of_a_transaction_makes_of_a_name_is_no_read() {
     let lab = lab("");
-    let pipelined =
-        vec![parse("", "insert into dt values (1)"), run(""), parse("s1", "select 1"), sync()];
-    let block = vec![query("begin; insert into dt values (1)"), parse("s1", "select 1"), sync(), query("commit")];
+    let pipelined = vec![parse("", "insert into dt values (1)"), run(""), parse("s1", "select 1"), sync()];
+    let block =
+        vec![query("begin; insert into dt values (1)"), parse("s1", "select 1"), sync(), query("commit")];
     for (name, before, readies) in [("sync", pipelined, 1), ("commit", block, 3)] {
         lab.far.sql("shop", "delete from vict; insert into vict select generate_series(1, 5)").unwrap();
         let mut raw = Raw::login(&lab.through(), &[]).unwrap();
@@ -169,8 +168,7 @@ fn a_view_that_renames_a_statement_is_noticed_where_definitions_are_known() {
     let rules = "[[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\n\
         effects = [\"read\", \"write\", \"execute\", \"unknown\", \"session\", \"transaction\"]\n";
     std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
-    let lab =
-        lab(&format!("[policy]\ndir = {:?}\nshipped = false\n", folder.path().display().to_string()));
+    let lab = lab(&format!("[policy]\ndir = {:?}\nshipped = false\n", folder.path().display().to_string()));
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     send(&mut raw, &[parse("s1", "select 1"), sync()]);
     raw.until(b'Z').unwrap();

@@ -39,9 +39,7 @@ impl AdminClient {
         let path = data.join(SOCKET);
         match UnixStream::connect(&path) {
             Ok(_) => Ok(Self { path }),
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-                Err(Unreachable::Denied)
-            }
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(Unreachable::Denied),
             // A socket without a listener is what a crash leaves.
             Err(_) => Err(Unreachable::NotRunning),
         }

@@ -130,10 +130,7 @@ impl Config {
                 }
                 _ => "name a configuration with --config FILE; examples/ has some to start from",
             };
-            Failure::usage(
-                format!("cannot read {}: {e}", file.display()),
-                hint,
-            )
+            Failure::usage(format!("cannot read {}: {e}", file.display()), hint)
         };
         let size = std::fs::metadata(file).map_err(cannot)?.len();
         if size > FILE_BYTES_MAX {

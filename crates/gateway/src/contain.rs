@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use crate::assemble::Gateway;
 use crate::config::Config;
-use crate::desk::{Desk, apart, token_leaf, token_payload};
+use crate::desk::{Desk, apart, no_token, token_leaf, token_payload};
 use crate::failure::Failure;
 use crate::reading::{unreadable, what};
 use crate::who;
@@ -231,6 +231,7 @@ async fn session(data: &Path, gateway: Option<&Gateway>, asked: &str) -> Result<
 }
 
 fn check(name: &str, reason: &str) -> Result<(), Failure> {
+    no_token([name.to_owned(), reason.to_owned()].iter())?;
     let hint = "firsthand contain --help describes the arguments";
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         let text = format!("a name has 1 to {NAME_BYTES_MAX} bytes, and no control characters");

@@ -68,7 +68,9 @@ impl Desk {
     /// Makes a token. What is returned holds the secret: the only time it is seen.
     pub(crate) async fn create_token(&self, new: &NewToken, by: &By) -> Result<Created, Failure> {
         let _turn = self.turn().await?;
-        self.must_not_be_contained(new)?;
+        let told = [Some(&new.name), new.owner.as_ref(), new.on_behalf_of.as_ref()];
+        no_token(told.into_iter().flatten())?;
+        self.must_not_be_contained(&[Some(&new.name), new.on_behalf_of.as_deref()])?;
         let created = self.tokens.prepare(new, &by.link.name, wall()).map_err(store_failure)?;
         self.add("identity.token_created", created, by).await
     }
@@ -81,6 +83,9 @@ impl Desk {
         by: &By,
     ) -> Result<Created, Failure> {
         let _turn = self.turn().await?;
+        let shown = [&exchanged.actor, &exchanged.actor_by.token, &exchanged.subject_by.token];
+        let shown = shown.map(|name| Some(name.as_str()));
+        self.must_not_be_contained(&[&shown[..], &[new.on_behalf_of.as_deref()]].concat())?;
         let created = self.tokens.prepare_exchanged(new, exchanged, &by.link.name, wall());
         self.add("identity.token_exchanged", created.map_err(store_failure)?, by).await
     }
@@ -96,9 +101,8 @@ impl Desk {
     }
 
     /// Nobody gets a new token while they are contained.
-    fn must_not_be_contained(&self, new: &NewToken) -> Result<(), Failure> {
-        let names = [Some(new.name.as_str()), new.on_behalf_of.as_deref()];
-        let names: Vec<&str> = names.into_iter().flatten().collect();
+    fn must_not_be_contained(&self, names: &[Option<&str>]) -> Result<(), Failure> {
+        let names: Vec<&str> = names.iter().copied().flatten().collect();
         let Some(contained) = self.contained.of_identity(&names) else { return Ok(()) };
         Err(Failure::new(
             format!("{} is contained ({}), so no token is made for it", contained.name, contained.id),
@@ -301,12 +305,25 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
     }
 }
 
+/// What goes into entries in clear text is none of the tokens that open something.
+pub(crate) fn no_token<'t>(mut told: impl Iterator<Item = &'t String>) -> Result<(), Failure> {
+    if told.any(|text| firsthand_sql::holds_token(text)) {
+        return Err(Failure::usage(
+            "a token stands where a name or a reason belongs",
+            "give the name; a token that has been shown where it does not belong should be revoked",
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::OpenOptions;
     use std::sync::Mutex;
     use std::task::{Context, Poll};
 
+    use firsthand_adapters::containment::{Contained, Of};
+    use firsthand_adapters::identity::token::{Consent, Shown};
     use firsthand_auditlog::io::RealIo;
     use rustix::fs::{FlockOperation, flock};
 
@@ -402,5 +419,38 @@ mod tests {
         assert_eq!(first.await.unwrap().unwrap(), "first");
         assert_eq!(desk.create_token(&new("third"), &by).await.unwrap().token.name, "third");
         assert_eq!(*log.kinds.lock().unwrap(), ["identity.token_created"; 2]);
+    }
+
+    #[tokio::test]
+    async fn nobody_gets_a_token_by_exchange_while_one_of_them_is_contained() {
+        let dir = tempfile::tempdir().unwrap();
+        let (desk, log) = desk(dir.path(), false);
+        let by = crate::who::own(&desk.keys);
+        let shown = |token: &str| Shown { token: token.to_owned(), issuer: None };
+        let exchanged = || Exchanged {
+            actor: "bot".to_owned(),
+            actor_by: shown("tok-actor"),
+            subject_by: shown("tok-subject"),
+            consent: Consent::Configuration,
+            groups: Vec::new(),
+        };
+        let wanted =
+            || NewToken { on_behalf_of: Some("ada".to_owned()), ttl_seconds: Some(60), ..new("bot-for-ada") };
+        for name in ["bot", "ada", "tok-actor", "tok-subject"] {
+            let one = Contained {
+                id: "ct-1".to_owned(),
+                of: Of::Identity,
+                name: name.to_owned(),
+                ids: Vec::new(),
+                since: "2026-11-28T00:00:00Z".to_owned(),
+                by: "ops".to_owned(),
+                reason: String::new(),
+                blocks: true,
+            };
+            desk.contained.add(one);
+            let failure = desk.exchange_token(&wanted(), exchanged(), &by).await.unwrap_err();
+            assert!(failure.to_string().contains("is contained"), "{name}: {failure}");
+        }
+        assert!(log.kinds.lock().unwrap().is_empty());
     }
 }

@@ -176,6 +176,11 @@ pub(crate) fn unreadable(e: &ReadError) -> Failure {
     Failure::new(e.to_string(), hint).there()
 }
 
+/// Who looks for what a leaked token did names it; the record does not.
+fn without_credentials(text: String) -> String {
+    firsthand_sql::mask_connection(&text).unwrap_or(text)
+}
+
 /// What it means that an expression was not understood.
 pub(crate) fn not_understood(e: QueryError) -> Failure {
     Failure::usage(e.message, e.hint)
@@ -219,7 +224,7 @@ fn all(ask: &EntriesAsk, room: &dyn Room, sink: &mut dyn Sink) -> Result<Exit, F
         note(&mut reading, "more", true);
     }
     if !query.is_everything() {
-        note(&mut reading, "expression", query.to_string());
+        note(&mut reading, "expression", without_credentials(query.to_string()));
     }
     room.note_reading(ask.command.word(), what(&reading))?;
     let found = !first.is_empty();
@@ -272,7 +277,7 @@ fn tail(ask: &EntriesAsk, room: &dyn Room, sink: &mut dyn Sink) -> Result<Exit, 
         note(&mut reading, "follow", true);
     }
     if !query.is_everything() {
-        note(&mut reading, "expression", query.to_string());
+        note(&mut reading, "expression", without_credentials(query.to_string()));
     }
     room.note_reading(EntriesCommand::Tail.word(), what(&reading))?;
     if search.left_out() {
@@ -330,7 +335,7 @@ fn list(ask: &SessionsAsk, room: &dyn Room, sink: &mut dyn Sink) -> Result<Exit,
     listed.reverse();
     let mut reading = json!({ "sessions": listed.len() });
     if !query.is_everything() {
-        note(&mut reading, "expression", query.to_string());
+        note(&mut reading, "expression", without_credentials(query.to_string()));
     }
     room.note_reading("sessions list", what(&reading))?;
     for (summary, first) in &listed {

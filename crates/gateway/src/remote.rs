@@ -152,9 +152,10 @@ fn lost(host: &Host, e: &Gone) -> Failure {
             format!("{url} is not who it says, as far as can be told: {why}"),
             "give --ca FILE with the authority that signed the gateway's certificate, and the name that is in it",
         ),
-        Gone::Broken(why) => {
-            Failure::new(format!("{url} broke off: {why}"), "what was printed may not be all; ask again (and if nothing ever comes: --gateway takes the address of the http listener)")
-        }
+        Gone::Broken(why) => Failure::new(
+            format!("{url} broke off: {why}"),
+            "what was printed may not be all; ask again (and if nothing ever comes: --gateway takes the address of the http listener)",
+        ),
     }
 }
 

@@ -68,7 +68,9 @@ pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit,
     let (gateway, found) = assemble(config)?;
     tell_found(found);
     for missing in gateway.missing_credentials() {
-        tracing::warn!("{missing}: it refuses sessions until a reload (SIGHUP) finds a file, or the gateway is started again with the variable");
+        tracing::warn!(
+            "{missing}: it refuses sessions until a reload (SIGHUP) finds a file, or the gateway is started again with the variable"
+        );
     }
     runtime.block_on(async {
         let running = Running::start(gateway).await?;

@@ -278,7 +278,7 @@ impl Engine {
     pub fn may_begin_with(
         &self,
         settings: Vec<String>,
-        application: &str,
+        (application, said): (&str, &str),
         admitted: &Admitted,
         wanted: &Wanted,
         client: &ClientFacts,
@@ -286,7 +286,6 @@ impl Engine {
         if settings.is_empty() {
             return Ok(());
         }
-        let said = settings.join(", ");
         let (session, command) = (facts_of(admitted, application.to_owned()), setting(settings));
         let ask = Ask { session: &session, command: &command, now: self.clock.now(), estimated_rows: None };
         let decision = self.policy.decide(&ask);

@@ -52,7 +52,7 @@ pub use comments::{CLAIM_NAME_MAX, CLAIM_VALUE_MAX, CLAIMS_COMMENT_MAX, CLAIMS_M
 pub use copying::{CopyForm, CopyOptions, copy_options};
 pub use returning::{Action, Change, Changes, Target, quoted, with_returning};
 pub use secrets::{
-    Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, SecretParameters, mask, mask_all,
+    Masked, NESTING_MAX, PIECE_MIN, QUOTED_MAX, SECRETS_MAX, SecretParameters, holds_token, mask, mask_all,
     mask_connection, mask_message, mask_report, may_hold_secret,
 };
 pub use tables::{CTES_MAX, TABLE_BYTES_MAX, TABLES_MAX};

@@ -15,6 +15,7 @@ use firsthand_model::identity::{ClientFacts, Identity};
 use firsthand_session::Wanted;
 use firsthand_session::port::Proof;
 use firsthand_session::secret::Secret;
+use firsthand_sql::{holds_token, mask_connection};
 use tokio::sync::Semaphore;
 
 use super::{Api, Caller, answer};
@@ -87,6 +88,10 @@ fn shown(headers: &HeaderMap) -> Shown {
     });
     let Some(token) = token else { return Shown::Unfit("an Authorization header without a bearer token") };
     match token.split_once(':') {
+        // Whoever shows it the wrong way round gets in by no other name, and has told nobody.
+        Some((login, _)) if holds_token(login) => {
+            Shown::Unfit("a bearer token SECRET:NAME: the name goes first")
+        }
         Some((login, secret))
             if (1..=NAME_BYTES_MAX).contains(&login.len())
                 && (1..=SECRET_BYTES_MAX).contains(&secret.len()) =>
@@ -167,6 +172,8 @@ pub(super) async fn identified(
     client: &ClientFacts,
 ) -> Result<Identity, Response> {
     let engine = &api.gateway.engine;
+    // For the record: somebody may have shown it the wrong way round.
+    let login = mask_connection(&login).unwrap_or(login);
     engine.prepare(&proof).await;
     if engine.identity.is_quick(&proof) {
         return engine.identify(&proof, &login, client).map_err(|_| not_accepted());

@@ -112,7 +112,8 @@ fn test(args: &TestArgs, place: Option<&Place>, out: &Output) -> Result<Exit, Fa
         out.talk(&format!("note: no case is decided by {}", uncovered.join(", ")));
     }
     if wrong > 0 {
-        let message = format!("{wrong} of {} came out otherwise", counted(tried.len() as u64, "case", "cases"));
+        let message =
+            format!("{wrong} of {} came out otherwise", counted(tried.len() as u64, "case", "cases"));
         return Err(Failure::new(message, "change the rule or the case; firsthand policy explain shows why"));
     }
     if !out.is_json() {

@@ -113,7 +113,11 @@ pub const CONDITIONS: &[Key] = &[
     ),
     key("during", Form::Texts, "one of these `[[window]]`s is open"),
     key("outside", Form::Texts, "none of these `[[window]]`s is open"),
-    key("grants", Form::Texts, "one of these just-in-time grants is in force; patterns (nothing gives grants yet: until then it never holds)"),
+    key(
+        "grants",
+        Form::Texts,
+        "one of these just-in-time grants is in force; patterns (nothing gives grants yet: until then it never holds)",
+    ),
     key("applications", Form::Texts, "the application that it claims to be (a claim); patterns"),
     key("opaque", Form::Opaque, "not all that it does can be told: at all, or for these reasons"),
 ];

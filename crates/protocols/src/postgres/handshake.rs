@@ -83,10 +83,7 @@ async fn connect(
         match reach(with, hello, facts, &admitted).await {
             Ok(reached) => reached,
             Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
-            Err(Unreached::Target(e)) => {
-                let refusal = with.engine.target_failed(&hello.wanted, facts, e.why(), &e.to_string());
-                return Err(e.relay().map_or_else(|| told(&refusal), |relay| greeted(&on_success, &relay)));
-            }
+            Err(Unreached::Target(e)) => return Err(failed(with, hello, facts, &e, &on_success)),
         };
     let (forward, way) = (cancel_route(with, &admitted, &accepted), way(with, &admitted));
     let (database, changed) = (admitted.database.clone(), admitted.target.changed);
@@ -193,6 +190,40 @@ async fn telling(
     telling
 }
 
+/// What the client is told when the target does not let the gateway in.
+fn failed(
+    with: &Beginning<'_>,
+    hello: &Hello,
+    facts: &ClientFacts,
+    e: &TargetError,
+    on_success: &Bytes,
+) -> Bytes {
+    // Its words may quote what the client sent.
+    let said = e.to_string();
+    let said = super::parameters::without_credentials(said.as_bytes()).unwrap_or(said);
+    let refusal = with.engine.target_failed(&hello.wanted, facts, e.why(), &said);
+    greeted(on_success, &e.relay().unwrap_or_else(|| refuse::fatal(&refusal)))
+}
+
+/// A token that stands where something else belongs would be handed on to the target, where others can read it.
+fn refuse_tokens(with: &Beginning<'_>, hello: &Hello, facts: &ClientFacts) -> Result<(), Refusal> {
+    let holds = |text: &[u8]| firsthand_sql::holds_token(&String::from_utf8_lossy(text));
+    let Some((name, _)) = hello.parameters.iter().find(|(name, value)| holds(name) || holds(value)) else {
+        return Ok(());
+    };
+    let name = if holds(name) {
+        "a parameter's name".to_owned()
+    } else {
+        String::from_utf8_lossy(name).into_owned()
+    };
+    let why = format!("a token of Firsthand stands in {name}, which the target would be told");
+    with.engine.record_refused(false, "misplaced-token", &hello.wanted, facts, &why);
+    let text = format!(
+        "{why}: put it where the password belongs, and leave {name} without it; if it went elsewhere too, have it revoked"
+    );
+    Err(Refusal::new(RefusalKind::Identity, text))
+}
+
 /// There may be too many sessions of this identity, and what the client would begin with is a setting like any other.
 fn may_begin(
     with: &Beginning<'_>,
@@ -201,9 +232,12 @@ fn may_begin(
     admitted: &mut Admitted,
 ) -> Result<(), Refusal> {
     let application = claims(&hello.parameters).pop().map(|claim| claim.value).unwrap_or_default();
+    refuse_tokens(with, hello, facts)?;
     let settings = settings::of(&hello.parameters);
+    let said = settings.join(", ");
+    let said = super::parameters::without_credentials(said.as_bytes()).unwrap_or(said);
     // Who is refused takes no place before.
-    with.engine.may_begin_with(settings, &application, admitted, &hello.wanted, facts)?;
+    with.engine.may_begin_with(settings, (&application, &said), admitted, &hello.wanted, facts)?;
     with.engine.sit(admitted, &application, &hello.wanted, facts)
 }
 

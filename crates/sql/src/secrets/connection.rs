@@ -27,7 +27,7 @@ pub(super) fn credentials(text: &str) -> Vec<Range<usize>> {
 const TOKEN_LETTERS: usize = 40;
 
 /// Tokens of Firsthand's own, which somebody has put in a wrong place.
-fn tokens(text: &str) -> Vec<Range<usize>> {
+pub(super) fn tokens(text: &str) -> Vec<Range<usize>> {
     let sign = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let token = |at: usize| {
         let after = text.as_bytes().get(at + 3..).unwrap_or_default();

@@ -30,7 +30,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::split::is_space;
-use connection::credentials;
+use connection::{credentials, tokens};
 use lexer::{Kind, Lexer, Token};
 pub use message::{QUOTED_MAX, mask_message, mask_report};
 pub use names::may_hold_secret;
@@ -133,7 +133,12 @@ pub fn mask_all(text: &str) -> (Option<Masked>, SecretParameters) {
         return (None, SecretParameters::default());
     }
     let mut secrets = Secrets::default();
-    let Read { edits, parameters, .. } = Reader::new(text, 0, &mut secrets).read();
+    let Read { mut edits, parameters, .. } = Reader::new(text, 0, &mut secrets).read();
+    // A token of Firsthand's own is one wherever it stands: as a name, as a word, alone.
+    for span in tokens(text) {
+        secrets.add(text.get(span.clone()).unwrap_or_default());
+        edits.push(Edit { span, with: Cow::Borrowed(MASK) });
+    }
     let masked = apply(text, edits).map(|text| {
         secrets.known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Masked { text, secrets }
@@ -149,6 +154,11 @@ pub fn mask_connection(text: &str) -> Option<String> {
     }
     let edits = credentials(text).into_iter().map(|span| Edit { span, with: Cow::Borrowed(MASK) });
     apply(text, edits.collect())
+}
+
+/// Whether a token of Firsthand's own stands in a text.
+pub fn holds_token(text: &str) -> bool {
+    !tokens(text).is_empty()
 }
 
 /// A piece of text to be replaced.

@@ -72,7 +72,7 @@ const CREATE: &[u8] = b"create";
 const ALTER: &[u8] = b"alter";
 
 /// Each secret that [`super::mask`] finds stands near one of these.
-const NEEDLES: [Needle; 17] = [
+const NEEDLES: [Needle; 18] = [
     Needle { word: b"passw", rare: 3 },
     Needle { word: b"passph", rare: 3 },
     Needle { word: b"passcode", rare: 3 },
@@ -86,6 +86,7 @@ const NEEDLES: [Needle; 17] = [
     Needle { word: b"crypt", rare: 2 },
     Needle { word: b"hmac", rare: 0 },
     Needle { word: b"program", rare: 2 },
+    Needle { word: b"_command", rare: 3 },
     Needle { word: b"fh_", rare: 0 },
     Needle { word: PASS, rare: 2 },
     Needle { word: CREATE, rare: 0 },

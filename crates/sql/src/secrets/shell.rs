@@ -33,6 +33,9 @@ const PROGRAMS: [&str; 16] = [
     "smbclient",
 ];
 
+/// Options of single programs behind which a password stands; with others they mean something else.
+const THEIR_OWN: [(&str, &str); 3] = [("openssl", "-k"), ("openssl", "-K"), ("unzip", "-P")];
+
 /// Programs whose `login` takes what opens something, by itself.
 const LOGINS: [&str; 4] = ["vault", "npm", "bw", "op"];
 
@@ -63,10 +66,16 @@ fn within(command: &str, depth: u8) -> Vec<Range<usize>> {
         let name = command.get(word.clone()).unwrap_or_default();
         PROGRAMS.contains(&name.rsplit('/').next().unwrap_or(name))
     });
+    let runs = |wanted: &str| {
+        words.iter().any(|word| program(command.get(word.clone()).unwrap_or_default()) == wanted)
+    };
     for (at, word) in words.iter().enumerate() {
         let (own, option) = (text(at), text(at.wrapping_sub(1)));
         let part = |from: usize| word.start + from..word.end;
         let behind = |option: &str, value: &str| {
+            if THEIR_OWN.iter().any(|(program, own)| *own == option && runs(program)) {
+                return Some(0);
+            }
             let long = option
                 .strip_prefix("--")
                 .is_some_and(|name| !name.contains('=') && !name.ends_with("-stdin") && is_credential(name));
@@ -85,6 +94,8 @@ fn within(command: &str, depth: u8) -> Vec<Range<usize>> {
             let inner = within(own, depth - 1).into_iter();
             found.extend(inner.map(|span| word.start + span.start..word.start + span.end));
         } else if let Some(from) = behind(option, own).filter(|_| !own.starts_with('-')) {
+            found.push(part(from));
+        } else if let Some(from) = header_value(own) {
             found.push(part(from));
         } else if let Some((name, value)) = own.split_once('=').filter(|_| own.starts_with('-')) {
             found.extend(behind(name, value).map(|from| part(name.len() + 1 + from)));
@@ -115,6 +126,16 @@ fn within(command: &str, depth: u8) -> Vec<Range<usize>> {
     found.sort_by_key(|span| (span.start, span.end));
     found.dedup_by(|next, before| next.start < before.end);
     found
+}
+
+/// Where the value begins of a header that opens something and is joined to its option: `-H'Authorization: Bearer …'`,
+/// `--header="Cookie: …"`.
+fn header_value(word: &str) -> Option<usize> {
+    let rest = word.strip_prefix("--header=").or_else(|| word.strip_prefix("-H"))?;
+    let (header, value) = rest.split_once(':')?;
+    let name = header.trim_start_matches(['\'', '"', '=', ' ']).trim().to_ascii_lowercase();
+    let secret = HEADERS.contains(&name.as_str()) || is_credential(&name);
+    secret.then(|| word.len() - value.trim_start().len())
 }
 
 /// A program without the folder that it is in.

@@ -205,7 +205,9 @@ impl Masking {
             // Where the fields of a COPY end is told by its characters; those of a row have lengths.
             Encoding::Untold if shape.tag == "COPY" => {
                 let refusal = cannot("what was sent before it may have changed the client's encoding");
-                return Err(Box::new(refusal.hint("Send it alone, once what came before has been answered.")));
+                return Err(Box::new(
+                    refusal.hint("Send it alone, once what came before has been answered."),
+                ));
             }
             Encoding::Plain | Encoding::Untold => {}
         }
