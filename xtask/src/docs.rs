@@ -48,9 +48,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The program as the whole workspace builds it: by itself it would be built once more, with other features of what all members
+/// share, and the heaviest crates with it.
 fn build(root: &Path) -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root).args(["build", "--quiet", "--package", "firsthand-gateway"]);
+    command.current_dir(root).args(["build", "--quiet", "--workspace"]);
     if !command.status().context("run cargo build")?.success() {
         bail!("the binary does not build");
     }

@@ -19,7 +19,7 @@ use super::flight::{Entry, Sent};
 use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::Own;
-use super::names::{Known, Portal, Statement, is_own, known_as, uses_own};
+use super::names::{Known, Portal, Statement, known_as};
 use super::parameters::Values;
 use super::text::{Piece, Reading};
 use crate::dialect::{Action, Dialect as _, Looking, Thought};
@@ -177,7 +177,8 @@ impl PostgresDialect {
         let body = input.get(HEADER_LEN..len).unwrap_or_default();
         if is_read_elsewhere(tag, body) {
             // The name of a Parse stands first.
-            if tag == b'P' && is_own(body) {
+            let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
+            if tag == b'P' && Own::has(name, self.session) {
                 return self.reserved(tag, len, input, out);
             }
             let Ok(view) = self.view() else { return self.stall(out) };
@@ -198,7 +199,7 @@ impl PostgresDialect {
             },
             b'd' | b'c' | b'f' => self.copying(tag, len, input, out),
             _ => match Message::read(tag, body) {
-                Ok(message) if uses_own(&message) => self.reserved(tag, len, input, out),
+                Ok(message) if Own::is_in(&message, self.session) => self.reserved(tag, len, input, out),
                 Ok(Message::Parse(parse)) => match self.statement(&parse, out) {
                     Ok(statement) => self.parse(statement, input.split_to(len), out),
                     Err(next) => next,
@@ -260,7 +261,9 @@ impl PostgresDialect {
                 let parts = fastpath::unreadable(body);
                 self.function(parts, fastpath::Answer::default(), input.split_to(len), out)
             }
-            (b'B', Ok((portal, statement))) if is_own(portal) || is_own(statement) => {
+            (b'B', Ok((portal, statement)))
+                if Own::has(portal, self.session) || Own::has(statement, self.session) =>
+            {
                 self.reserved(tag, len, input, out)
             }
             (b'B', Ok((portal, statement))) => match self.portal_of(portal, statement, None) {
@@ -274,7 +277,7 @@ impl PostgresDialect {
     /// A message that names something of the gateway's own is refused.
     fn reserved(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
         input.advance(len);
-        let text = "Names that begin with \"firsthand \" are those of the gateway's own statements; use another name";
+        let text = "This name is that of a statement of the gateway's own in this session; use another name";
         self.refuse_in_place(tag, Refusal::new(RefusalKind::Unsupported, text), out);
         Next::Taken
     }

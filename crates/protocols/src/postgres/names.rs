@@ -61,8 +61,8 @@ pub(super) enum Own {
 }
 
 impl Own {
-    /// Its name. Messages that use one like it are refused (see [`is_own`]): what is prepared under it may still be there when an
-    /// error has kept it from being closed, and must not run as something of the client's.
+    /// Its name. Messages of the client that use it are refused: what is prepared under it may still be there when an error has
+    /// kept it from being closed, and must not run as something of the client's.
     pub(super) fn name(self, session: SessionId) -> String {
         let what = match self {
             Self::Counts => "counts",
@@ -73,20 +73,26 @@ impl Own {
     }
 }
 
-/// Whether a name is one of the gateway's own.
-pub(super) fn is_own(name: &[u8]) -> bool {
-    name.starts_with(OWN_NAMES.as_bytes())
-}
+impl Own {
+    /// Whether a name is one of the gateway's own in this session.
+    pub(super) fn has(name: &[u8], session: SessionId) -> bool {
+        name.starts_with(OWN_NAMES.as_bytes())
+            && [Self::Counts, Self::Returning, Self::Refused]
+                .iter()
+                .any(|own| own.name(session).as_bytes() == name)
+    }
 
-/// Whether a message names something of the gateway's own.
-pub(super) fn uses_own(message: &Message<'_>) -> bool {
-    match message {
-        Message::Parse(parse) => is_own(parse.statement),
-        Message::Bind(bind) => is_own(bind.statement) || is_own(bind.portal),
-        Message::Execute(execute) => is_own(execute.portal),
-        Message::Describe(Object::Statement(name) | Object::Portal(name))
-        | Message::Close(Object::Statement(name) | Object::Portal(name)) => is_own(name),
-        _ => false,
+    /// Whether a message names something of the gateway's own.
+    pub(super) fn is_in(message: &Message<'_>, session: SessionId) -> bool {
+        let own = |name: &[u8]| Self::has(name, session);
+        match message {
+            Message::Parse(parse) => own(parse.statement),
+            Message::Bind(bind) => own(bind.statement) || own(bind.portal),
+            Message::Execute(execute) => own(execute.portal),
+            Message::Describe(Object::Statement(name) | Object::Portal(name))
+            | Message::Close(Object::Statement(name) | Object::Portal(name)) => own(name),
+            _ => false,
+        }
     }
 }
 
