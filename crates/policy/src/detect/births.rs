@@ -82,5 +82,5 @@ fn is_month(word: &str) -> bool {
         let mut letters = word.chars().flat_map(char::to_lowercase);
         month.chars().all(|m| letters.next() == Some(m))
     };
-    (3..=LONGEST).contains(&word.len()) && MONTHS.iter().chain(&LATE_MONTHS).any(|m| begins(&m))
+    (3..=LONGEST).contains(&word.len()) && MONTHS.iter().chain(&LATE_MONTHS).any(begins)
 }

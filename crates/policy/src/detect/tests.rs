@@ -116,6 +116,7 @@ const FOUND: &[Row] = &[
     ("curl -u ada:s3cretpw https://example.com/", "", &[("s3cretpw", "password")]),
     ("sshpass -p 'tr0ub4dor' ssh host", "", &[("tr0ub4dor", "password")]),
     ("188108054233932", "npwp_no", &[("188108054233932", "tax_id")]),
+    ("CNP: 1630615123457 ok", "", &[("1630615123457", "ro_cnp")]),
     // An address of a network behind a slash; numbers of which the name, or the word before, says what they are.
     ("GET /hosts/10.7.22.9 200", "", &[("10.7.22.9", "ip")]),
     ("via proxy/203.0.113.40", "", &[("203.0.113.40", "ip")]),

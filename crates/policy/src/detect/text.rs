@@ -464,7 +464,7 @@ fn behind_codes(text: &str) -> &str {
         !behind.is_empty()
             && (behind.len() > 2 || behind.len() == run.len() || behind.bytes().any(|b| !b.is_ascii_digit()))
     };
-    let last = text.split(|c: char| !c.is_alphanumeric()).filter(|run| is_code(run)).last();
+    let last = text.split(|c: char| !c.is_alphanumeric()).rfind(|run| is_code(run));
     // Both are parts of one text: the difference of their places is where the code ends.
     last.and_then(|run| text.get(run.as_ptr() as usize + run.len() - text.as_ptr() as usize..))
         .unwrap_or(text)
