@@ -62,6 +62,7 @@ impl Detector {
         }
         if hits.len() == first
             && topic != Topic::Unknown
+            && !topic.is_ordinary()
             && let Some((label, score)) = told::label_of(topic, trimmed, &self.names)
         {
             hits.push(Hit { range: whole, label, score });

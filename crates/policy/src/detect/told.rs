@@ -98,8 +98,12 @@ fn is_nothing(value: &str) -> bool {
         "not available",
         "not applicable",
     ];
+    const LONGEST: usize = 16;
+    if value.len() > LONGEST {
+        return is_masked(value);
+    }
     let bare = value.trim_matches(['(', ')', '[', ']', '<', '>', '{', '}']);
-    bare.len() < 16 && NOTHING.iter().any(|n| bare.eq_ignore_ascii_case(n)) || is_masked(value)
+    NOTHING.iter().any(|n| bare.eq_ignore_ascii_case(n)) || is_masked(value)
 }
 
 /// `XXX-XX-1234`, `••••`: signs that stand for others, and the last four at most.
