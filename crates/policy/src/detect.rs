@@ -8,6 +8,8 @@
 //! Everything here is pure, and allocates nothing as long as nothing is found in a short value.
 
 mod address;
+mod array;
+mod births;
 mod cell;
 mod checks;
 mod class;
@@ -21,6 +23,8 @@ mod json;
 pub mod label;
 mod money;
 mod net;
+mod numbered;
+mod people;
 mod person;
 mod phone;
 mod prefixes;
@@ -28,6 +32,7 @@ pub mod propose;
 mod remembered;
 mod secrets;
 mod shape;
+mod spoken;
 mod streets;
 mod text;
 mod told;
@@ -38,7 +43,7 @@ mod words;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-pub use columns::Topic;
+pub use columns::{Kinds, Topic};
 pub use values::{LabelMasks, ScannedValues};
 
 use class::Class;
@@ -175,7 +180,8 @@ impl Detector {
         self.bytes_within(value, class, topic, hits);
         if class.json()
             && matches!(hint, TypeHint::Text | TypeHint::Json)
-            && json::walk(self, value, topic, hits)
+            && (json::walk(self, value, topic, hits)
+                || !topic.is_open() && array::walk(self, value, topic, hits))
         {
             return;
         }

@@ -95,6 +95,7 @@ fn ends_in_town(text: &str) -> bool {
     let named = head.starts_with(char::is_uppercase)
         && (1..=5).contains(&words.clone().count())
         && words.clone().all(|w| w.chars().all(|c| c.is_alphabetic() || matches!(c, '.' | '-' | '\'')))
+        && words.clone().all(is_titled)
         && words.next().is_some_and(|w| w.chars().count() >= 3 && !NUMBERED.contains(&w));
     numbered && named && postcode(tail).is_some_and(is_town)
 }
@@ -117,11 +118,22 @@ fn postcode(tail: &str) -> Option<&str> {
     rest.strip_prefix(' ')
 }
 
+/// Whether a word has a capital, or is a small one that names have within.
+fn is_titled(word: &str) -> bool {
+    const WITHIN: [&str; 34] = [
+        "de", "del", "della", "delle", "dei", "di", "da", "do", "dos", "das", "du", "des", "la", "le", "les",
+        "los", "las", "el", "der", "den", "dem", "die", "am", "im", "zum", "zur", "van", "von", "het", "ten",
+        "ter", "y", "i", "sur",
+    ];
+    word.starts_with(char::is_uppercase) || WITHIN.contains(&word) || word.contains(['\'', '’', '.'])
+}
+
 fn is_town(text: &str) -> bool {
     (3..=40).contains(&text.chars().count())
         && text.starts_with(char::is_uppercase)
         && text.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '.' | '\''))
         && text.split(' ').count() <= 4
+        && text.split(' ').all(is_titled)
 }
 
 /// `Cl. 169 # 3-67`: streets are numbered, and houses by the next crossing.
@@ -357,6 +369,9 @@ fn flat(rest: &str) -> Option<usize> {
     let street = tail.get(number..)?;
     let body = street.trim_start_matches([',', '\n', ' ']);
     let joined = (1..=2).contains(&(street.len() - body.len())) && street.starts_with([',', '\n']);
+    if joined && body.starts_with(|c: char| c.is_ascii_digit()) {
+        return number_first(body).map(|len| rest.len() - body.len() + len);
+    }
     if !joined || !tail.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }

@@ -4,7 +4,7 @@ use super::class::Class;
 use super::columns::Topic;
 use super::shape::{MAX_COMPACT, Shape};
 use super::{
-    Detector, Hit, TypeHint, address, devices, email, label, money, net, phone, secrets, told, wallet,
+    Detector, Hit, TypeHint, address, devices, email, label, money, net, phone, secrets, spoken, told, wallet,
 };
 
 /// The longest value that is looked at as one name or number.
@@ -47,6 +47,14 @@ impl Detector {
             hits.push(Hit { range: at..at + inner.len(), label, score });
             return;
         }
+        if class.letters == 0
+            && class.digits >= 15
+            && let Some(card) = before_expiry(trimmed)
+            && let Some((label::CARD, score)) = self.whole(card, Class::of(card), topic)
+        {
+            hits.push(Hit { range: start..start + card.len(), label: label::CARD, score });
+            return;
+        }
         let first = hits.len();
         self.anywhere(value, class, topic, hits);
         if hits.get(first..).is_some_and(|h| h.iter().any(|h| h.range == whole)) {
@@ -54,6 +62,7 @@ impl Detector {
         }
         if hits.len() == first
             && topic != Topic::Unknown
+            && !topic.is_ordinary()
             && let Some((label, score)) = told::label_of(topic, trimmed, &self.names)
         {
             hits.push(Hit { range: whole, label, score });
@@ -82,16 +91,8 @@ impl Detector {
         if dialled && phone::is_phone(value, topic) {
             return Some((label::PHONE, 0.9));
         }
-        if class.digits > 0
-            && class.letters > 5
-            && value.len() >= 26
-            && !class.space()
-            && wallet::is_wallet(value)
-        {
+        if class.letters > 5 && value.len() >= 26 && !class.space() && wallet::is_wallet(value) {
             return Some((label::WALLET, 0.97));
-        }
-        if class.dot() && class.digits >= 10 && class.letters == 0 && told::is_pair_of_degrees(value) {
-            return Some((label::GEO, 0.85));
         }
         if !class.space() || topic.is_ordinary() {
             return None;
@@ -114,7 +115,7 @@ impl Detector {
         if letters >= 10 && money::is_iban(compact) {
             return Some((label::IBAN, 0.99));
         }
-        if figures < 4 {
+        if figures < 4 || figures == 4 && compact.starts_with(b"XX") {
             return None;
         }
         if figures >= 12 && money::is_card(&shape, topic) {
@@ -137,11 +138,18 @@ impl Detector {
         if class.at() {
             email::find(value, hits);
         }
+        if class.signs() && class.letters > 3 && class.digits >= 2 && value.contains('%') {
+            email::encoded(value, hits);
+            money::track(value, hits);
+        }
         if class.colon() && class.len >= 10 {
             net::urls(value, hits);
         }
         if class.colon() && class.len >= 6 || class.dot() && class.len == 14 {
             net::colons(value, hits);
+        }
+        if class.colon() && class.letters >= 4 && class.len >= 16 {
+            spoken::pgpass(value, hits);
         }
         if class.dot() && class.digits >= 4 && class.len >= 7 {
             net::ipv4(value, topic, hits);
@@ -169,8 +177,17 @@ const ENCLOSING: [char; 14] = ['\'', '"', '`', '(', ')', '[', ']', '{', '}', '<'
 
 /// The value within.
 fn enclosed(value: &str) -> Option<&str> {
-    let inner = value.trim_matches(ENCLOSING);
+    let inner = value.trim_matches(ENCLOSING).trim_end_matches(['.', ',', '!', '?', ':']);
     (inner.len() < value.len() && !inner.is_empty()).then_some(inner)
+}
+
+/// What stands before a month and a year: `4111 1111 1111 1111 12/27`.
+fn before_expiry(value: &str) -> Option<&str> {
+    let (card, expiry) = value.rsplit_once([' ', ',', ';', '|'])?;
+    let (month, year) = expiry.split_once(['/', '-'])?;
+    let month = month.len() == 2 && month.parse::<u8>().is_ok_and(|m| (1..=12).contains(&m));
+    (month && matches!(year.len(), 2 | 4) && year.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| card.trim_end())
 }
 
 /// Cards among numbers without words: of the networks that are common everywhere.

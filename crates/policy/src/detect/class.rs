@@ -123,6 +123,11 @@ impl Class {
     /// Whether there is enough for words: letters and spaces, or a long value.
     pub(crate) fn text(self) -> bool {
         (self.letters > 0 || self.has(HIGH))
-            && (self.has(SPACE) || self.len > 40 || self.has(OTHER | EQUALS | COLON))
+            && (self.has(SPACE) || self.len > 40 || self.has(OTHER | EQUALS | COLON) || self.keyed())
+    }
+
+    /// Whether a key may be joined to its number: `SSN536-22-1987`.
+    fn keyed(self) -> bool {
+        self.has(DASH | DOT) && matches!(self.letters, 3..=6) && matches!(self.digits, 8..=14)
     }
 }

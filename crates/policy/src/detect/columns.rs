@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use super::words::{FOREIGN, OWNERS, PHRASES, PROSE, QUALIFIERS, STOPS, VERSIONED, WORDED};
+use super::numbered::NUMBERED;
+use super::words::{FOREIGN, LONE_STOPS, OWNERS, PHRASES, PROSE, QUALIFIERS, STOPS, VERSIONED, WORDED};
 
 /// What a column's name, a JSON key or the words before a value say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,9 +32,9 @@ pub enum Topic {
     /// Bank account numbers.
     Account,
     /// Numbers by which a state knows a person.
-    NationalId,
+    NationalId(Kinds),
     /// Tax numbers.
-    TaxId,
+    TaxId(Kinds),
     /// Passports.
     Passport,
     /// Driving licences.
@@ -69,7 +70,22 @@ pub enum Topic {
     /// Addresses of crypto currencies.
     Wallet,
     /// Numbers of patients and insured persons.
-    Health,
+    Health(Kinds),
+}
+
+/// The labels of the numbers that a name speaks of (`hetu`, `oib`), those that it means first; none where it does not say.
+/// Topics that differ in no more than this are one.
+#[derive(Clone, Copy, Debug, Eq)]
+pub struct Kinds(pub(crate) &'static [&'static str]);
+
+impl PartialEq for Kinds {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl std::hash::Hash for Kinds {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
 /// The most words of a name that are looked at; identifiers of PostgreSQL have 63 bytes.
@@ -117,6 +133,14 @@ impl Topic {
         }
     }
 
+    /// The numbers that the name speaks of.
+    pub(crate) fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::NationalId(kinds) | Self::TaxId(kinds) | Self::Health(kinds) => kinds.0,
+            _ => &[],
+        }
+    }
+
     /// Whether the name says that values are ordinary.
     pub(crate) fn is_ordinary(self) -> bool {
         matches!(self, Self::Ordinary | Self::Worded | Self::Version)
@@ -137,14 +161,35 @@ impl Topic {
                 | Self::Card
                 | Self::Iban
                 | Self::Account
-                | Self::NationalId
-                | Self::TaxId
-                | Self::Health
+                | Self::NationalId(_)
+                | Self::TaxId(_)
+                | Self::Health(_)
                 | Self::Ip
                 | Self::Mac
                 | Self::Device
                 | Self::Vin
                 | Self::Wallet
+        )
+    }
+
+    /// Whether the name says that values are numbers of another kind than telephones have.
+    pub(crate) fn is_of_number(self) -> bool {
+        matches!(
+            self,
+            Self::Card
+                | Self::CardCode
+                | Self::Iban
+                | Self::Account
+                | Self::NationalId(_)
+                | Self::TaxId(_)
+                | Self::Passport
+                | Self::Licence
+                | Self::Health(_)
+                | Self::Birth
+                | Self::Postcode
+                | Self::Device
+                | Self::Vin
+                | Self::Plate
         )
     }
 
@@ -212,35 +257,29 @@ impl Words {
     /// The phrase that ends last wins, the longest of those; an ordinary word behind it makes it ordinary.
     fn topic(&self) -> Topic {
         let text = std::str::from_utf8(self.bytes()).unwrap_or_default();
-        let mut best: Option<(usize, usize, Topic)> = None;
-        for (end, _) in text.match_indices(' ').skip(1) {
-            let Some(before) = text.get(..end) else { continue };
-            let Some(ending) = before.rsplit(' ').next().and_then(|w| TABLES.endings.get(w)) else {
-                continue;
-            };
-            for (phrase, topic) in ending {
-                let whole = before.strip_suffix(phrase).is_some_and(|b| b.ends_with(' '));
-                if whole && best.is_none_or(|(e, len, _)| (end, phrase.len()) > (e, len)) {
-                    best = Some((end, phrase.len(), *topic));
-                }
-            }
-        }
-        let (rest, topic) = match best {
-            None => (text, joined(text).unwrap_or(Topic::Unknown)),
-            Some((end, _, topic)) => (text.get(end..).unwrap_or_default(), topic),
-        };
         // `has_address`, `is_phone_verified`: a flag.
         if text.starts_with(" has ") || text.starts_with(" is ") {
             return Topic::Ordinary;
         }
-        if let Some(ordinary) = ordinary(rest, best.is_some()) {
+        let Some(said) = Said::of(text) else {
+            let topic = joined(text).unwrap_or_else(|| lone(text));
+            return ordinary(text, Topic::Unknown).unwrap_or(topic);
+        };
+        let rest = text.get(said.end..).unwrap_or_default();
+        if let Some(ordinary) = ordinary(rest, said.topic) {
             return ordinary;
         }
-        match topic {
+        // `name_en` is what a thing is called in English.
+        if said.topic == Topic::Name && LANGUAGES.contains(&rest.trim()) {
+            return Topic::Worded;
+        }
+        let before = text.get(..said.end - said.len).unwrap_or_default();
+        let a_things = |words: &str| has_any(words, &TABLES.qualifiers) || has_any(words, &TABLES.stops);
+        match said.topic {
             Topic::Name => self.name(text),
-            Topic::Party if has_any(text, &TABLES.qualifiers) || has_any(text, &TABLES.stops) => {
-                Topic::Ordinary
-            }
+            // Whoever has done it to whatever.
+            Topic::Party if text.get(..said.end).is_some_and(|t| t.ends_with(" by")) => Topic::Party,
+            Topic::Party if a_things(before) => Topic::Ordinary,
             other => other,
         }
     }
@@ -255,16 +294,63 @@ impl Words {
     }
 }
 
+/// What the words of a name say: the topic of a phrase, where that ends, and its length.
+#[derive(Clone, Copy)]
+struct Said {
+    end: usize,
+    len: usize,
+    topic: Topic,
+}
+
+impl Said {
+    fn of(text: &str) -> Option<Self> {
+        let (mut best, mut formed): (Option<Self>, Option<Self>) = (None, None);
+        for (end, _) in text.match_indices(' ').skip(1) {
+            let Some(before) = text.get(..end) else { continue };
+            let Some(ending) = before.rsplit(' ').next().and_then(|w| TABLES.endings.get(w)) else {
+                continue;
+            };
+            for (phrase, topic) in ending {
+                let said = Self { end, len: phrase.len(), topic: *topic };
+                let whole = before.strip_suffix(phrase).is_some_and(|b| b.ends_with(' '));
+                if whole && best.is_none_or(|b| (end, phrase.len()) > (b.end, b.len)) {
+                    best = Some(said);
+                    formed = if topic.is_of_form() { best } else { formed };
+                }
+            }
+        }
+        let somebodys = best.is_some_and(|b| {
+            let last = text.get(..b.end).and_then(|t| t.rsplit(' ').next()).unwrap_or_default();
+            matches!(b.topic, Topic::Name | Topic::Party) && !NAMING.contains(&last)
+        });
+        // `nif_cliente` is a number of the customer's, and not the customer.
+        if somebodys { formed.or(best) } else { best }
+    }
+}
+
+/// Words that make a name of whatever stands before them.
+const NAMING: [&str; 12] =
+    ["name", "names", "navn", "namn", "nimi", "nama", "nume", "ime", "full", "nom", "nombre", "by"];
+
+/// Languages in which things are called, behind `name`.
+const LANGUAGES: [&str; 24] = [
+    "en", "de", "fr", "es", "it", "pt", "nl", "pl", "ru", "zh", "ja", "ko", "ar", "sv", "da", "fi", "no",
+    "nb", "cs", "hu", "tr", "uk", "ro", "el",
+];
+
 /// What the stops among words say, if there are any: behind a topic they make it ordinary.
-fn ordinary(words: &str, behind: bool) -> Option<Topic> {
-    let stops = || words.split(' ').filter(|w| TABLES.stops.contains(w));
+fn ordinary(words: &str, behind: Topic) -> Option<Topic> {
+    // In Romance languages whose it is stands behind what it is: `cnpj_empresa`.
+    let owner =
+        |w: &str| behind.is_of_form() && matches!(w, "empresa" | "societe" | "entreprise" | "azienda");
+    let stops = || words.split(' ').filter(|w| TABLES.stops.contains(w) && !owner(w));
     let worded = |w: &str| TABLES.worded.contains(w);
     let last = words.trim_end().rsplit(' ').next().unwrap_or_default();
     stops().next()?;
     if stops().any(|w| TABLES.versioned.contains(w)) {
         return Some(Topic::Version);
     }
-    if behind {
+    if behind != Topic::Unknown {
         return Some(Topic::Ordinary);
     }
     // `order value` is a price, `item value` anything.
@@ -273,6 +359,11 @@ fn ordinary(words: &str, behind: bool) -> Option<Topic> {
         return Some(Topic::Unknown);
     }
     Some(if stops().all(worded) { Topic::Worded } else { Topic::Ordinary })
+}
+
+/// What a name says of which no phrase says anything.
+fn lone(words: &str) -> Topic {
+    if has_any(words, &TABLES.lone_stops) { Topic::Ordinary } else { Topic::Unknown }
 }
 
 /// The topic of a name whose words are written without a border: `phonenumber`, `customeremail`.
@@ -292,7 +383,11 @@ fn joined(words: &str) -> Option<Topic> {
 
 /// What a name in another script says.
 fn foreign(name: &str) -> Topic {
-    let lower = name.to_lowercase();
+    // One sign is a name only where it is all of it: it stands in many words.
+    if matches!(name, "姓" | "名" | "氏" | "성") {
+        return Topic::Person;
+    }
+    let lower = name.to_lowercase().replace('_', " ");
     FOREIGN.iter().find(|(word, _)| lower.contains(word)).map_or(Topic::Unknown, |(_, topic)| *topic)
 }
 
@@ -334,6 +429,7 @@ struct Tables {
     /// Phrases without the spaces between their words.
     joined: HashMap<String, Topic>,
     stops: HashSet<&'static str>,
+    lone_stops: HashSet<&'static str>,
     worded: HashSet<&'static str>,
     versioned: HashSet<&'static str>,
     prose: HashSet<&'static str>,
@@ -343,7 +439,7 @@ struct Tables {
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
     let mut endings: HashMap<_, Vec<_>> = HashMap::new();
     let mut joined = HashMap::new();
-    for (topic, phrases) in PHRASES {
+    for (topic, phrases) in NUMBERED.iter().chain(PHRASES) {
         for phrase in phrases.split(", ") {
             let last = phrase.rsplit(' ').next().unwrap_or(phrase);
             endings.entry(last).or_default().push((phrase, *topic));
@@ -355,6 +451,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         endings,
         joined,
         stops: words(STOPS),
+        lone_stops: words(LONE_STOPS),
         worded: words(WORDED),
         versioned: words(VERSIONED),
         prose: words(PROSE),
@@ -364,7 +461,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 
 #[cfg(test)]
 mod tests {
-    use super::Topic;
+    use super::{Kinds, Topic};
 
     #[test]
     fn names_of_columns() {
@@ -374,9 +471,9 @@ mod tests {
             ("email_verified", Topic::Ordinary),
             ("email_count", Topic::Ordinary),
             ("phone_id", Topic::Ordinary),
-            ("tax_id", Topic::TaxId),
-            ("national_id", Topic::NationalId),
-            ("SSN", Topic::NationalId),
+            ("tax_id", Topic::TaxId(Kinds(&[]))),
+            ("national_id", Topic::NationalId(Kinds(&[]))),
+            ("SSN", Topic::NationalId(Kinds(&[]))),
             ("ip_address", Topic::Ip),
             ("mac_address", Topic::Mac),
             ("address", Topic::Address),
@@ -413,9 +510,33 @@ mod tests {
             ("电话号码", Topic::Phone),
             ("Дата рождения", Topic::Birth),
             ("lat_error", Topic::Ordinary),
+            ("max_tokens", Topic::Ordinary),
+            ("part_number", Topic::Ordinary),
+            ("postal_code", Topic::Postcode),
+            ("姓", Topic::Person),
         ];
         for (name, topic) in table {
             assert_eq!(Topic::of_column(name), topic, "{name}");
+        }
+    }
+
+    /// What a name speaks of is no part of what makes two topics the same: so it is asked for by itself.
+    #[test]
+    fn names_of_columns_speak_of_kinds() {
+        let table: [(&str, &[&str]); 6] = [
+            ("emp_ssn", &["us_ssn", "us_itin"]),
+            ("national_id", &[]),
+            ("Steuer-ID", &["de_tax_id"]),
+            ("nif_cliente", &["es_dni", "es_nie", "es_cif", "pt_nif"]),
+            ("ЕГН", &["bg_egn"]),
+            ("unique_taxpayer_reference", &["uk_utr"]),
+        ];
+        for (name, kinds) in table {
+            assert_eq!(Topic::of_column(name).kinds(), kinds, "{name}");
+        }
+        let known = crate::detect::labels();
+        for kind in crate::detect::numbered::NUMBERED.iter().flat_map(|(topic, _)| topic.kinds()) {
+            assert!(known.contains(kind), "{kind}");
         }
     }
 }

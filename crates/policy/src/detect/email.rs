@@ -32,6 +32,24 @@ pub(crate) fn find(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
+/// Adds the addresses in URLs and forms, where the `@` is written `%40`.
+pub(crate) fn encoded(text: &str, hits: &mut Vec<Hit>) {
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find("%40")).map(|p| p + from) {
+        let start = local(text, at, from).map(|start| {
+            // What is written `%3D` or `%26` before it ends something else.
+            let part = text.get(start..at).unwrap_or_default();
+            part.rfind('%').map_or(start, |escape| (start + escape + 3).min(at))
+        });
+        if let (Some(start), Some(end)) = (start.filter(|s| *s < at), domain(text, at + 3)) {
+            hits.push(Hit { range: start..end, label: label::EMAIL, score: 0.95 });
+            from = end;
+        } else {
+            from = at + 3;
+        }
+    }
+}
+
 /// Where the part before the `@` begins.
 fn local(text: &str, at: usize, floor: usize) -> Option<usize> {
     let before = text.get(floor..at)?;

@@ -79,8 +79,16 @@ impl Ids {
     pub(crate) fn find(&self, shape: &Shape, topic: Topic) -> Option<(&'static str, f32)> {
         let compact = shape.compact();
         let kinds = self.by_len.get(compact.len())?;
-        let told = is_id(topic);
-        let ordinary = matches!(topic, Topic::Ordinary | Topic::Version) || looks_like_time(compact);
+        let named = topic.kinds();
+        // What the name speaks of goes before what else the number may be.
+        let meant = |label: &&&str| kinds.iter().any(|k| k.label == **label && (k.valid)(compact));
+        if let Some(label) = named.iter().find(meant) {
+            return Some((label, 0.95));
+        }
+        let told = is_id(topic) || !named.is_empty();
+        // Under a name that speaks of other numbers, chance is the likelier cause.
+        let other = topic.is_of_number() && !told;
+        let ordinary = other || matches!(topic, Topic::Ordinary | Topic::Version) || looks_like_time(compact);
         let mut best: Option<(&'static str, f32)> = None;
         for kind in kinds {
             // Amounts and numbers of orders are written in equal groups too.
@@ -107,7 +115,7 @@ impl Ids {
 
 /// Whether a topic asks for such a number.
 pub(crate) fn is_id(topic: Topic) -> bool {
-    matches!(topic, Topic::NationalId | Topic::TaxId)
+    matches!(topic, Topic::NationalId(_) | Topic::TaxId(_))
 }
 
 /// Groups of one length, the first perhaps shorter, with one kind of separator.

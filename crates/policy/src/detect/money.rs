@@ -4,6 +4,7 @@ use super::checks::{at, digits, luhn, modulo, number, part};
 use super::columns::Topic;
 use super::ids::looks_like_time;
 use super::shape::Shape;
+use super::{Hit, label};
 
 /// Whether it is a card's number: a brand's prefix and length, and Luhn. Told by the column, Luhn alone is enough.
 pub(crate) fn is_card(shape: &Shape, topic: Topic) -> bool {
@@ -38,6 +39,27 @@ pub(crate) fn is_card(shape: &Shape, topic: Topic) -> bool {
         Topic::Card => true,
         Topic::Ordinary | Topic::Version => grouped && is_brand(s),
         _ => (shape.is_bare() || grouped) && is_brand(s) && !looks_like_time(s) && (s.len() > 13 || grouped),
+    }
+}
+
+/// Adds number and name of a card's first track (ISO/IEC 7813): `%B4111111111111111^DOE/JOHN^2712…`.
+pub(crate) fn track(text: &str, hits: &mut Vec<Hit>) {
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find("%B")).map(|p| p + from + 2) {
+        from = at;
+        /// Number and name, with the signs that end them.
+        const FIELDS: usize = 48;
+        let rest = text.get(at..).unwrap_or_default();
+        let rest = rest.get(..rest.floor_char_boundary(FIELDS)).unwrap_or(rest);
+        let Some((number, behind)) = rest.split_once('^') else { continue };
+        let Some(true) = Shape::of(number.as_bytes()).map(|s| is_card(&s, Topic::Card)) else { continue };
+        let start = at + number.len() + 1;
+        let name = behind.split('^').next().unwrap_or_default();
+        hits.push(Hit { range: at..at + number.len(), label: label::CARD, score: 0.95 });
+        if (2..=26).contains(&name.len()) && name.bytes().any(|b| b.is_ascii_alphabetic()) {
+            hits.push(Hit { range: start..start + name.len(), label: label::PERSON, score: 0.9 });
+        }
+        from = start;
     }
 }
 

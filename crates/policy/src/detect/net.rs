@@ -64,6 +64,15 @@ const PERHAPS_VERSIONS: [&str; 14] = [
     "sdk", "app", "client",
 ];
 
+/// `Chrome/122.0.6261.94`: a word with a capital that a slash joins to its version. Paths have more slashes, or small letters.
+fn is_product(before: &str) -> bool {
+    let Some(head) = before.strip_suffix('/') else { return false };
+    let word = head.rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))).next();
+    let word = word.unwrap_or_default();
+    let path = head.get(..head.len() - word.len()).is_some_and(|t| t.ends_with(['/', ':', '\\', '@']));
+    word.starts_with(|c: char| c.is_ascii_uppercase()) && !path
+}
+
 fn is_address(part: &str, topic: Topic, before: &str, net: bool) -> bool {
     let Ok(ip) = part.parse::<Ipv4Addr>() else { return false };
     if topic == Topic::Ip {
@@ -73,13 +82,16 @@ fn is_address(part: &str, topic: Topic, before: &str, net: bool) -> bool {
     let small = a < 32 && b < 32 && c < 32 && d < 32;
     let private = a == 10 && !(c < 10 && d == 0);
     let nobody = ip.is_loopback() || ip.is_unspecified() || ip.is_broadcast() || matches!(a, 0 | 255);
+    // A net without its length is nobody's address, and a browser's version often looks like one.
+    let vague = [b, c, d] == [0, 0, 0] && !net;
     let tail = before.trim_end().rsplit([' ', '\n', '(', '"', '/']).next().unwrap_or_default();
     let word = tail.trim_end_matches([':', '=', '.', '"']);
     let version = tail.ends_with("==")
         || tail.ends_with('@')
+        || is_product(before)
         || VERSIONS.iter().any(|w| word.eq_ignore_ascii_case(w))
         || a < 32 && !private && PERHAPS_VERSIONS.iter().any(|w| word.eq_ignore_ascii_case(w));
-    !nobody && !version && topic != Topic::Version && (!small || private || net)
+    !nobody && !vague && !version && topic != Topic::Version && (!small || private || net)
 }
 
 /// Adds IPv6 and MAC addresses: runs of hexadecimal groups and colons (or dashes).

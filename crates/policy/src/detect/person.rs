@@ -2,322 +2,15 @@
 
 use std::collections::HashSet;
 
+use super::people::{
+    BEFORE_PEOPLE, BEGIN_SENTENCES, CUES, DOUBTFUL, EASTERN, FIRMS, GROUPS, OF_PLACES, PLACES, THINGS, TITLES,
+};
 use super::{Hit, label};
 
 /// The most words of a name.
 const MAX_WORDS: usize = 5;
 /// The most bytes of a word that can be in the list.
 const MAX_WORD: usize = 40;
-
-/// Titles before a name.
-const TITLES: [&str; 35] = [
-    "Mr",
-    "Mrs",
-    "Ms",
-    "Miss",
-    "Dr",
-    "Prof",
-    "Mr.",
-    "Mrs.",
-    "Ms.",
-    "Dr.",
-    "Prof.",
-    "Herr",
-    "Herrn",
-    "Frau",
-    "Monsieur",
-    "Madame",
-    "Mme",
-    "Mlle",
-    "Señor",
-    "Señora",
-    "Sr.",
-    "Sra.",
-    "Signor",
-    "Signora",
-    "Sig.",
-    "Mx.",
-    "Sir",
-    "Fru",
-    "Dhr.",
-    "Mevr.",
-    "Ing.",
-    "Mgr.",
-    "Sr",
-    "Dra.",
-    "Univ.Prof.",
-];
-/// Words behind which somebody's name stands.
-const CUES: [&str; 46] = [
-    "my name is ",
-    "My name is ",
-    "name's ",
-    "I am called ",
-    "Dear ",
-    "Liebe ",
-    "Lieber ",
-    "Hi ",
-    "Hello ",
-    "patient ",
-    "Patient ",
-    "Regards, ",
-    "regards, ",
-    "Name: ",
-    "name: ",
-    "signed by ",
-    "Signed by ",
-    "heiße ",
-    "je m'appelle ",
-    "me llamo ",
-    "mi chiamo ",
-    "Sincerely, ",
-    "poke with ",
-    "poke to ",
-    "alked to ",
-    "alked with ",
-    "sk ",
-    "ontact ",
-    "alled by ",
-    "ssigned to ",
-    "eet ",
-    "ustomer ",
-    "lient ",
-    "mployee ",
-    "ser ",
-    "eported by ",
-    "equested by ",
-    "wned by ",
-    "anks, ",
-    "heers, ",
-    "pan ",
-    "pani ",
-    "aller ",
-    "mailed ",
-    "told ",
-    "rom: ",
-];
-
-/// Given names that are words, months or places too: believed only where a whole value is one and a family name.
-const DOUBTFUL: [&str; 48] = [
-    "April",
-    "May",
-    "June",
-    "Austin",
-    "Jordan",
-    "Madison",
-    "Carolina",
-    "Dallas",
-    "Houston",
-    "Chase",
-    "Grant",
-    "Mark",
-    "Will",
-    "Bill",
-    "Rose",
-    "Faith",
-    "Hope",
-    "Joy",
-    "Grace",
-    "Summer",
-    "Autumn",
-    "Dawn",
-    "Christian",
-    "Dean",
-    "Hunter",
-    "Mason",
-    "Carter",
-    "Taylor",
-    "Cooper",
-    "Parker",
-    "Virginia",
-    "Georgia",
-    "Sydney",
-    "Brooklyn",
-    "Savannah",
-    "Charlotte",
-    "Chelsea",
-    "Lisa",
-    "Chance",
-    "Drew",
-    "Gene",
-    "Guy",
-    "Jack",
-    "Ray",
-    "Crystal",
-    "Amber",
-    "Victoria",
-    "Logan",
-];
-/// Given names that are names of things, places and firms too: a value under `name` that is no more than one of them
-/// may be either.
-const THINGS: [&str; 12] = [
-    "Diamond", "Apollo", "Aurora", "Nova", "France", "Robin", "Atlas", "Phoenix", "Angel", "Sunny", "Star",
-    "Max",
-];
-/// Words of firms.
-const FIRMS: [&str; 51] = [
-    "Inc",
-    "Inc.",
-    "LLC",
-    "Ltd",
-    "Ltd.",
-    "GmbH",
-    "AG",
-    "PLC",
-    "Group",
-    "Bank",
-    "and",
-    "Sons",
-    "Corp",
-    "Corp.",
-    "Co.",
-    "Co",
-    "S.A.",
-    "SA",
-    "SARL",
-    "Partners",
-    "Holdings",
-    "KG",
-    "Corporation",
-    "Trust",
-    "Fund",
-    "Company",
-    "Limited",
-    "Incorporated",
-    "plc",
-    "Bancorp",
-    "Technologies",
-    "Solutions",
-    "Industries",
-    "International",
-    "Association",
-    "Capital",
-    "Management",
-    "Financial",
-    "Energy",
-    "Ventures",
-    "Labs",
-    "Software",
-    "Networks",
-    "Consulting",
-    "&",
-    "Income",
-    "Insurance",
-    "Holding",
-    "Motors",
-    "Pharma",
-    "Media",
-];
-/// Words of groups that play a part, and of what is no person.
-const GROUPS: [&str; 44] = [
-    "Team",
-    "Support",
-    "Sales",
-    "Platform",
-    "Admin",
-    "Administrator",
-    "System",
-    "Systems",
-    "Service",
-    "Services",
-    "Bot",
-    "Desk",
-    "Ops",
-    "Operations",
-    "Engineering",
-    "Department",
-    "Office",
-    "User",
-    "Users",
-    "Guest",
-    "Account",
-    "Test",
-    "App",
-    "Plan",
-    "Premium",
-    "Basic",
-    "Standard",
-    "Marketing",
-    "Finance",
-    "Security",
-    "Data",
-    "Help",
-    "Customer",
-    "New",
-    "The",
-    "Staff",
-    "Editorial",
-    "Unit",
-    "Human",
-    "Resources",
-    "Automation",
-    "Default",
-    "Unknown",
-    "Anonymous",
-];
-/// Small words behind which people are named.
-const BEFORE_PEOPLE: [&str; 12] = [
-    " to ", " of ", " with ", " from ", " by ", " for ", " is ", " met ", " and ", " ask ", " told ", " saw ",
-];
-/// Words that have a capital where a sentence begins.
-const BEGIN_SENTENCES: [&str; 40] = [
-    "This", "That", "These", "When", "Then", "With", "From", "But", "And", "For", "Has", "Have", "Had",
-    "Did", "Does", "Was", "Were", "Are", "Can", "Could", "Will", "Would", "Should", "Let", "Ask", "Tell",
-    "See", "Call", "Please", "Why", "How", "What", "Where", "Who", "Was", "Our", "Your", "His", "Her",
-    "Their",
-];
-/// First words of places and firms.
-const OF_PLACES: [&str; 24] = [
-    "New", "San", "Santa", "Los", "Las", "Saint", "Mount", "Lake", "North", "South", "East", "West", "Port",
-    "Fort", "Royal", "The", "Bank", "Goldman", "Morgan", "United", "General", "American", "British", "Grand",
-];
-/// Words behind a given name that make it a thing or a place.
-const PLACES: [&str; 41] = [
-    "Air",
-    "University",
-    "College",
-    "School",
-    "Hospital",
-    "Hotel",
-    "Airport",
-    "Museum",
-    "Church",
-    "Cathedral",
-    "Stadium",
-    "Arena",
-    "Theatre",
-    "Theater",
-    "Library",
-    "Institute",
-    "Foundation",
-    "Award",
-    "Prize",
-    "Trophy",
-    "Cup",
-    "County",
-    "City",
-    "Town",
-    "State",
-    "Company",
-    "Corporation",
-    "Industries",
-    "Motors",
-    "Airlines",
-    "Records",
-    "Press",
-    "Books",
-    "Coffee",
-    "Pizza",
-    "Wine",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-];
-/// The commonest family names of China, Korea and Japan, by their first signs.
-const EASTERN: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严武戴莫孔向汤\
-    佐鈴高渡伊山中小加吉斎松井木清阿森池橋石前藤岡後長村近坂遠青西福太三原竹張陳劉黃吳許鄭謝楊趙김이박최정강조윤장임한오서신권황안송류전홍유고문양손배백허남심노하곽성차주우구민진지엄채원천방공현함변염여추도소석선설마길연위표명기반라왕금옥육인맹제모탁국어은편용";
 
 /// Common names.
 pub(crate) struct Names {
@@ -389,8 +82,7 @@ impl Names {
         }
         if !text.contains(' ') {
             // A given name alone, which is not a word for something else.
-            let listed = self.given.contains(text) || text.contains('-') && self.is_given(text);
-            return listed && text.len() >= 4 && !DOUBTFUL.contains(&text) && !THINGS.contains(&text);
+            return self.is_alone(text);
         }
         let words = text.split([' ', ',']).filter(|w| !w.is_empty()).count();
         let known = text.split([' ', ',', '-']).any(|w| self.is_given(w))
@@ -400,14 +92,27 @@ impl Names {
         (2..=MAX_WORDS).contains(&words) && is_wordy(text) && known && !firm && capitals_or_small(text)
     }
 
+    /// Whether one word is a given or a family name, and no word for something else.
+    fn is_alone(&self, text: &str) -> bool {
+        let given =
+            self.given.contains(text) || (text.contains('-') || is_shouted(text)) && self.is_given(text);
+        let family = (is_simple(text) || is_shouted(text)) && self.is_family(text)
+            || is_of_clan(text)
+            || is_slavic(text);
+        let word =
+            DOUBTFUL.iter().chain(&THINGS).chain(&GROUPS).chain(&FIRMS).any(|w| w.eq_ignore_ascii_case(text));
+        (given || family) && text.len() >= 4 && !word && !holds(&self.words, text)
+    }
+
     /// Whether a value under the name of somebody's part is a person rather than a group or a firm.
     pub(crate) fn is_party(&self, text: &str) -> bool {
         let words = || text.split([' ', ',']).filter(|w| !w.is_empty());
         let name =
             |w: &str| is_particle(w) || w.chars().count() >= 2 && w.chars().skip(1).any(char::is_lowercase);
+        let thing = words().any(|w| self.words.contains(w));
         let group = words().any(|w| FIRMS.contains(&w) || PLACES.contains(&w) || GROUPS.contains(&w));
         self.is_likely(text)
-            || (2..=4).contains(&words().count()) && capitals(text) && words().all(name) && !group
+            || (2..=4).contains(&words().count()) && capitals(text) && words().all(name) && !group && !thing
             || !text.contains(' ') && !group && name(text) && capitals(text) && self.is_family(text)
     }
 
@@ -629,6 +334,24 @@ fn ends_as_family(word: &str) -> bool {
 fn is_simple(word: &str) -> bool {
     let mut chars = word.chars();
     chars.next().is_some_and(char::is_uppercase) && chars.all(char::is_lowercase) && word.chars().count() >= 3
+}
+
+/// `O'Connor`, `McDonald`, `D'Angelo`.
+fn is_of_clan(word: &str) -> bool {
+    let rest = ["O'", "O’", "Mc", "D'", "D’"].iter().find_map(|p| word.strip_prefix(p));
+    rest.is_some_and(|r| r.chars().count() >= 4 && is_simple(r))
+}
+
+/// A word in Cyrillic letters that ends as family names do.
+fn is_slavic(word: &str) -> bool {
+    const ENDS: [&str; 12] =
+        ["ов", "ев", "ёв", "ова", "ева", "ёва", "ский", "ская", "енко", "швили", "адзе", "ович"];
+    is_simple(word) && word.chars().count() >= 5 && ENDS.iter().any(|e| word.ends_with(e)) && word != "Остров"
+}
+
+/// Capitals alone, as many as a name has.
+fn is_shouted(word: &str) -> bool {
+    word.chars().count() >= 4 && word.chars().all(|c| c.is_uppercase() || c == '-')
 }
 
 fn first(text: &str) -> &str {

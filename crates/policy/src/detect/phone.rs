@@ -110,10 +110,27 @@ pub(crate) fn is_phone(text: &str, topic: Topic) -> bool {
         return (6..=17).contains(&d.len);
     }
     if d.plus {
-        return international(d.digits());
+        return is_assigned(d.digits(), d.groups()) && international(d.digits());
     }
     let extended = text.len() < all && d.len >= 9;
-    !matches!(topic, Topic::Ordinary | Topic::Version) && (extended || prefixed(&d) || national(&d))
+    !matches!(topic, Topic::Ordinary | Topic::Version)
+        && !topic.is_of_number()
+        && (extended || prefixed(&d) || national(&d))
+}
+
+/// Whether it begins with a calling code that is given to somebody (ITU-T E.164 D, 2016); where a short group stands first, all
+/// of that is the code.
+fn is_assigned(s: &[u8], groups: &[u8]) -> bool {
+    let code = |n: usize| super::checks::number(s, 0, n).unwrap_or(0);
+    let one = matches!(code(1), 1 | 7);
+    let two = matches!(code(2), 20 | 27 | 30..=34 | 36 | 39..=41 | 43..=49 | 51..=58 | 60..=66 | 81 | 82 | 84 | 86 | 90..=95 | 98);
+    let three = matches!(code(3), 210..=269 | 290..=299 | 350..=359 | 370..=389 | 420..=429 | 500..=509 | 590..=599
+        | 670..=699 | 800..=809 | 850..=889 | 960..=999);
+    match groups.first() {
+        Some(1) => one,
+        Some(2) if groups.len() > 1 => one || two,
+        _ => one || two || three,
+    }
 }
 
 /// A country's calling code and a fitting number of digits (ITU-T E.164).
@@ -196,7 +213,9 @@ fn trunk(d: &Dialled) -> bool {
     let first = d.groups().first().copied().unwrap_or(0);
     let inner = d.groups().iter().skip(1);
     let zero = d.at(0) == b'0' && d.at(1) != b'0';
-    let lengths = (2..=6).contains(&first) && inner.clone().all(|g| (2..=8).contains(g));
+    // `086-3851-98` is an article's number.
+    let article = d.dashes > 0 && matches!(d.groups(), [.., 4 | 5, 2]);
+    let lengths = !article && (2..=6).contains(&first) && inner.clone().all(|g| (2..=8).contains(g));
     // `(0)30` and `(02) 1234 5678`.
     let paren = d.paren && (first == 1 || d.groups().get(1).is_some_and(|g| *g <= 5));
     let most = if d.paren { 13 } else { 12 };

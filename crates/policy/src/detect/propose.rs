@@ -87,8 +87,8 @@ fn by_name(topic: Topic) -> Option<&'static str> {
         Topic::Iban => label::IBAN,
         Topic::Bic => label::BIC,
         Topic::Account => label::ACCOUNT,
-        Topic::NationalId => label::NATIONAL_ID,
-        Topic::TaxId => label::TAX_ID,
+        Topic::NationalId(_) => label::NATIONAL_ID,
+        Topic::TaxId(_) => label::TAX_ID,
         Topic::Passport => label::PASSPORT,
         Topic::Licence => label::LICENCE,
         Topic::Birth => label::BIRTH,
@@ -104,7 +104,7 @@ fn by_name(topic: Topic) -> Option<&'static str> {
         Topic::Vin => label::VIN,
         Topic::Plate => label::PLATE,
         Topic::Wallet => label::WALLET,
-        Topic::Health => label::HEALTH,
+        Topic::Health(_) => label::HEALTH,
     })
 }
 

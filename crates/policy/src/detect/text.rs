@@ -4,7 +4,7 @@ use super::cell::is_date_like;
 use super::class::Class;
 use super::columns::Topic;
 use super::shape::MAX_COMPACT;
-use super::{Detector, Hit, address, label, phone, remembered, told, wallet};
+use super::{Detector, Hit, address, births, label, phone, remembered, spoken, told, wallet};
 
 /// A number with fewer digits, or as few and no letters, is nothing by itself.
 const FEWEST: usize = 4;
@@ -12,20 +12,46 @@ const FEWEST: usize = 4;
 const MAX_GROUPS: usize = 10;
 /// The shortest address of a wallet in Base58Check.
 const MIN_WALLET: usize = 26;
+/// The longest word before a sign of assignment that is looked up.
+const LONGEST_KEY: usize = 40;
 /// How far back the words that tell what a number is are looked for.
 const CONTEXT: usize = 48;
 /// So many words before a number tell what it is.
 const CONTEXT_WORDS: usize = 3;
 /// What a dot behind shortens.
-const ABBREVIATED: [&str; 18] = [
-    "no", "nr", "num", "tel", "tél", "ph", "fax", "mob", "acct", "tlf", "telef", "cel", "str", "id", "geb",
-    "dob", "nro", "kto",
+const ABBREVIATED: [&str; 20] = [
+    "ur", "nar", "no", "nr", "num", "tel", "tél", "ph", "fax", "mob", "acct", "tlf", "telef", "cel", "str",
+    "id", "geb", "dob", "nro", "kto",
+];
+/// Words of texts behind which a date is one of birth.
+const BORN: [&str; 20] = [
+    "geb",
+    "geboren",
+    "ur",
+    "né",
+    "née",
+    "nacido",
+    "nacida",
+    "nato",
+    "nata",
+    "nascido",
+    "nascida",
+    "born",
+    "urodzony",
+    "urodzona",
+    "født",
+    "född",
+    "narozen",
+    "narozena",
+    "родился",
+    "родилась",
 ];
 /// Words between the one that tells and the number.
-const FILLERS: [&str; 44] = [
-    "is", "are", "was", "no", "nr", "number", "num", "the", "my", "your", "his", "her", "their", "of", "der",
-    "die", "das", "lautet", "ist", "est", "es", "as", "on", "to", "at", "for", "with", "new", "n", "s",
-    "numero", "nummer", "id", "under", "now", "reads", "ending", "mit", "a", "an", "me", "us", "or", "and",
+const FILLERS: [&str; 58] = [
+    "am", "el", "il", "em", "le", "la", "den", "dnia", "op", "de", "d", "du", "dne", "al", "is", "are",
+    "was", "no", "nr", "number", "num", "the", "my", "your", "his", "her", "their", "of", "der", "die",
+    "das", "lautet", "ist", "est", "es", "as", "on", "to", "at", "for", "with", "new", "n", "s", "numero",
+    "nummer", "id", "under", "now", "reads", "ending", "mit", "a", "an", "me", "us", "or", "and",
 ];
 
 impl Detector {
@@ -33,9 +59,17 @@ impl Detector {
     pub(crate) fn text(&self, value: &str, class: Class, topic: Topic, hits: &mut Vec<Hit>) {
         if class.digits as usize >= FEWEST {
             self.numbers(value, topic, hits);
+        } else if class.letters as usize >= MIN_WALLET && class.upper() {
+            wallets(value, hits);
         }
         if class.equals() || class.colon() || class.space() {
             assigned(value, hits);
+        }
+        if class.space() || class.signs() {
+            spoken::find(value, hits);
+        }
+        if class.digits as usize > FEWEST && class.letters >= 3 && class.len >= 14 {
+            births::find(value, hits);
         }
         if class.space() && (class.upper() || class.foreign()) && class.letters >= 4 {
             if !topic.is_ordinary() {
@@ -101,6 +135,8 @@ impl Detector {
         let topic = if told == Topic::Unknown { topic } else { told };
         let bytes = value.as_bytes();
         let dear = start.checked_sub(1).and_then(|i| bytes.get(i)).is_some_and(|b| matches!(b, b'#' | b'$'));
+        let vague = topic.is_of_number() && is_ambiguous(value, start);
+        let called_by = if vague { Topic::Unknown } else { topic };
         for end in ends.iter().rev() {
             let part = value.get(start..*end)?;
             if tight(value, *end) {
@@ -116,24 +152,42 @@ impl Detector {
             {
                 return Some(Hit { range: start..*end, label, score });
             }
-            if figures >= 7 && !is_date_like(part) && phone::is_phone(part, topic) {
+            let row = || told != Topic::Phone && in_a_row(value, start, *end);
+            if figures >= 7 && !is_date_like(part) && phone::is_phone(part, called_by) && !row() {
                 let end = *end + extension(value.get(*end..).unwrap_or_default());
                 return Some(Hit { range: start..end, label: label::PHONE, score: 0.85 });
             }
         }
-        self.told_at(value, start, ends, told)
+        self.behind_key(value, start, ends).or_else(|| self.told_at(value, start, ends, told))
+    }
+
+    /// `SSN536-22-1987`: a number to which its key is joined.
+    fn behind_key(&self, value: &str, start: usize, ends: &[usize]) -> Option<Hit> {
+        let rest = value.get(start..)?;
+        let len = rest.bytes().take_while(u8::is_ascii_uppercase).count();
+        let numbered = rest.as_bytes().get(len).is_some_and(u8::is_ascii_digit);
+        if !(3..=6).contains(&len) || !numbered {
+            return None;
+        }
+        let topic = remembered::topic(rest.get(..len)?);
+        let inner = start + len;
+        let kinds = topic.kinds();
+        ends.iter().rev().filter(|end| !kinds.is_empty() && !tight(value, **end)).find_map(|end| {
+            let (label, score) = self.number(value.get(inner..*end)?, topic)?;
+            Some(Hit { range: inner..*end, label, score })
+        })
     }
 
     /// What only the words before say.
     fn told_at(&self, value: &str, start: usize, ends: &[usize], told: Topic) -> Option<Hit> {
         let numbered = matches!(
             told,
-            Topic::NationalId
-                | Topic::TaxId
+            Topic::NationalId(_)
+                | Topic::TaxId(_)
                 | Topic::Passport
                 | Topic::Licence
                 | Topic::Account
-                | Topic::Health
+                | Topic::Health(_)
                 | Topic::Device
                 | Topic::Vin
                 | Topic::Birth
@@ -141,13 +195,15 @@ impl Detector {
                 | Topic::Iban
                 | Topic::Plate
         );
-        if !numbered {
+        if !numbered || is_ambiguous(value, start) {
             return None;
         }
         let free = |end: &&usize| !tight(value, **end);
         for end in ends.iter().rev().filter(free) {
             let part = value.get(start..*end)?;
-            let enough = part.bytes().filter(u8::is_ascii_digit).count() > FEWEST;
+            let figures = part.bytes().filter(u8::is_ascii_digit).count();
+            let letters = part.bytes().filter(u8::is_ascii_alphabetic).count();
+            let enough = figures > FEWEST || figures == FEWEST && letters >= FEWEST;
             let words = part.split(' ').filter(|w| w.bytes().any(|b| b.is_ascii_digit())).count();
             let joined = part.split(' ').count() == words;
             if enough
@@ -209,6 +265,18 @@ fn wallet_at(value: &str, start: usize, len: usize) -> Option<Hit> {
     })
 }
 
+/// Adds the wallets' addresses of a text that has no numbers: some have next to no digits.
+fn wallets(value: &str, hits: &mut Vec<Hit>) {
+    let mut at = 0;
+    for word in value.split(|c: char| !c.is_ascii_alphanumeric()) {
+        if word.len() >= MIN_WALLET && !glued(value, at) {
+            hits.extend(wallet_at(value, at, word.len()));
+        }
+        at += word.len()
+            + value.get(at + word.len()..).and_then(|t| t.chars().next()).map_or(0, char::len_utf8);
+    }
+}
+
 /// Whether what stands right before belongs to the same word or number.
 fn glued(value: &str, at: usize) -> bool {
     let before = value.get(..at).unwrap_or_default();
@@ -219,6 +287,8 @@ fn glued(value: &str, at: usize) -> bool {
         ',' => {
             back.next().is_some_and(|c| c.is_ascii_digit()) && is_group(value.get(at..).unwrap_or_default())
         }
+        // `+49 171 1234567/+49 30 901820`: two numbers.
+        '/' if value.get(at..).is_some_and(|rest| rest.starts_with('+')) => false,
         '-' | '.' | '/' | '+' => back.next().is_some_and(char::is_alphanumeric),
         c => c.is_alphanumeric(),
     }
@@ -290,6 +360,24 @@ fn ends(value: &str, start: usize) -> ([usize; MAX_GROUPS + 2], usize) {
     (ends, count)
 }
 
+/// Whether digits between spaces are some of more: `sizes 36 38 40 42 44`.
+fn in_a_row(value: &str, start: usize, end: usize) -> bool {
+    let part = value.get(start..end).unwrap_or_default();
+    let (before, behind) = (value.get(..start).unwrap_or_default(), value.get(end..).unwrap_or_default());
+    let next = behind.strip_prefix(' ').map(|b| {
+        let digits = b.bytes().take_while(u8::is_ascii_digit).count();
+        (1..=4).contains(&digits)
+            && !b
+                .get(digits..)
+                .is_some_and(|r| r.starts_with(|c: char| c.is_alphanumeric() || matches!(c, ':' | '/')))
+    });
+    let last = before.strip_suffix(' ').map(|b| {
+        let word = b.rsplit(|c: char| !(c.is_alphanumeric() || c == '.')).next().unwrap_or_default();
+        (1..=4).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit())
+    });
+    part.bytes().all(|b| b.is_ascii_digit() || b == b' ') && (next == Some(true) || last == Some(true))
+}
+
 /// ` x123`, ` ext. 5` behind a telephone number.
 fn extension(rest: &str) -> usize {
     for mark in [" x", "x", " ext. ", " ext ", " ext.", ", ext. ", " Ext. ", " Ext "] {
@@ -334,6 +422,7 @@ pub(crate) fn context(value: &str, start: usize) -> Topic {
     if tail.ends_with(|c: char| c.is_ascii_digit()) {
         return Topic::Unknown;
     }
+    tail = behind_codes(tail);
     for _ in 0..4 {
         let word = tail.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
         if !FILLERS.iter().any(|f| word.eq_ignore_ascii_case(f)) || tail.len() == word.len() {
@@ -357,11 +446,56 @@ pub(crate) fn context(value: &str, start: usize) -> Topic {
             .unwrap_or_default()
             .trim_end_matches(|c: char| !c.is_alphanumeric());
     }
+    let word = tail.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    if BORN.iter().any(|w| word.eq_ignore_ascii_case(w)) {
+        return Topic::Birth;
+    }
     if tail.is_empty() { Topic::Unknown } else { remembered::topic(last_words(tail)) }
+}
+
+/// The last words without what stands before a code (`caef476ab95cf01b`): letters between its digits are no words. `line2` and
+/// `ipv4` are some.
+fn behind_codes(text: &str) -> &str {
+    if !text.bytes().any(|b| b.is_ascii_digit()) {
+        return text;
+    }
+    let is_code = |run: &str| {
+        let behind = run.trim_start_matches(|c: char| !c.is_ascii_digit());
+        !behind.is_empty()
+            && (behind.len() > 2 || behind.len() == run.len() || behind.bytes().any(|b| !b.is_ascii_digit()))
+    };
+    let last = text.split(|c: char| !c.is_alphanumeric()).rfind(|run| is_code(run));
+    // Both are parts of one text: the difference of their places is where the code ends.
+    last.and_then(|run| text.get(run.as_ptr() as usize + run.len() - text.as_ptr() as usize..))
+        .unwrap_or(text)
+}
+
+/// Whether the words right before a number mean many things (`CF 12345678`, `member number 12345`): then a check must tell.
+fn is_ambiguous(value: &str, start: usize) -> bool {
+    const WORDS: [&str; 24] = [
+        "cf", "aba", "member", "run", "sin", "pan", "via", "bi", "rg", "ine", "dic", "spi", "nit", "ein",
+        "inn", "fin", "pass", "plate", "social", "perso", "rut", "tin", "nic", "fnr",
+    ];
+    let before = value.get(..start).unwrap_or_default().trim_end_matches(' ');
+    let said = before.trim_end_matches([':', ' ']);
+    // Japan's, or anybody's of anything.
+    if said.get(said.len().saturating_sub(9)..).is_some_and(|t| t.eq_ignore_ascii_case("my number")) {
+        return true;
+    }
+    if before.ends_with([':', '=', '"', '\'']) {
+        return false;
+    }
+    let mut words = before.rsplit(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty());
+    let word = words.find(|w| !FILLERS.iter().any(|f| w.eq_ignore_ascii_case(f))).unwrap_or_default();
+    WORDS.iter().any(|w| word.eq_ignore_ascii_case(w))
 }
 
 fn is_abbreviated(text: &str) -> bool {
     let word = text.rsplit(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+    let mut letters = word.chars();
+    if letters.next().is_some() && letters.next().is_none() {
+        return true;
+    }
     ABBREVIATED.iter().any(|a| word.eq_ignore_ascii_case(a))
 }
 
@@ -380,14 +514,7 @@ fn assigned(value: &str, hits: &mut Vec<Hit>) {
     let mut at = 0;
     while let Some(sign) = bytes.iter().skip(at).position(|b| matches!(b, b':' | b'=')).map(|p| p + at) {
         at = sign + 1;
-        let name = value.get(..sign).unwrap_or_default().trim_end_matches(['"', '\'', ' ', '`']);
-        let word_len =
-            name.bytes().rev().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
-        let word = name.get(name.len() - word_len..).unwrap_or_default();
-        if !(3..=40).contains(&word.len()) {
-            continue;
-        }
-        let topic = remembered::topic(word);
+        let topic = assigned_topic(value.get(..sign).unwrap_or_default());
         if !matches!(topic, Topic::Password | Topic::Secret) {
             continue;
         }
@@ -406,19 +533,41 @@ fn assigned(value: &str, hits: &mut Vec<Hit>) {
     }
 }
 
+/// What the word before a sign of assignment says of the value behind it.
+fn assigned_topic(before: &str) -> Topic {
+    let name = before.trim_end_matches(['"', '\'', ' ', '`']);
+    // `Passwort lautet: …`
+    let said = name.ends_with(['t', 's']);
+    let says = [" lautet", " ist", " is", " est", " es"];
+    let name = says.iter().filter(|_| said).find_map(|s| name.strip_suffix(s)).unwrap_or(name);
+    let fits = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let len: usize = name.chars().rev().take_while(fits).take(LONGEST_KEY + 1).map(char::len_utf8).sum();
+    let word = name.get(name.len() - len..).unwrap_or_default();
+    match word.len() {
+        // `mot de passe`
+        5 if word.eq_ignore_ascii_case("passe") => Topic::Password,
+        2..=LONGEST_KEY => remembered::topic(word),
+        _ => Topic::Unknown,
+    }
+}
+
 /// Letters with digits or signs, and no code that fetches it.
-fn is_secret(body: &str) -> bool {
+pub(crate) fn is_secret(body: &str) -> bool {
     let code = [
         "os.", "process.", "$", "{", "env", "config", "get", "self.", "this.", "***", "<", "http://",
         "https://",
     ]
     .iter()
     .any(|p| body.starts_with(p));
+    // `crypt($1`, `getenv(`: a call.
+    let call = body.split_once('(').is_some_and(|(name, _)| {
+        name.len() > 1 && name.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.'))
+    });
     let letters = body.bytes().any(|b| b.is_ascii_alphabetic());
     let others = body
         .bytes()
         .any(|b| b.is_ascii_digit() || matches!(b, b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*'));
-    letters && others && !code && !body.contains("()")
+    letters && others && !code && !call && !body.contains("()")
 }
 
 #[cfg(test)]

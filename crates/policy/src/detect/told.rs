@@ -22,7 +22,9 @@ pub(crate) fn label_of(topic: Topic, value: &str, names: &Names) -> Option<(&'st
         | Topic::Email
         | Topic::Mac
         | Topic::Ip => None,
-        Topic::Phone => number(value, 6, 17).then_some(label::PHONE),
+        Topic::Phone if number(value, 6, 17) => Some(label::PHONE),
+        // `caller`, `contact`: somebody's number, or the name.
+        Topic::Phone => names.is_party(value).then_some(label::PERSON),
         Topic::Card => number(value, 12, 19).then_some(label::CARD),
         Topic::CardCode => {
             (digits(value.as_bytes()) && (3..=6).contains(&value.len())).then_some(label::CARD_CODE)
@@ -32,11 +34,14 @@ pub(crate) fn label_of(topic: Topic, value: &str, names: &Names) -> Option<(&'st
         .then_some(label::IBAN),
         Topic::Bic => is_bic(value.to_ascii_uppercase().as_bytes()).then_some(label::BIC),
         Topic::Account => number_with_letters(value, 5, 34, 4).then_some(label::ACCOUNT),
-        Topic::NationalId => number_with_letters(value, 5, 22, 4).then_some(label::NATIONAL_ID),
-        Topic::TaxId => number_with_letters(value, 6, 22, 5).then_some(label::TAX_ID),
+        Topic::NationalId(kinds) => {
+            let least = if kinds.0.is_empty() { 4 } else { 3 };
+            number_with_letters(value, 5, 22, least).then_some(label::NATIONAL_ID)
+        }
+        Topic::TaxId(_) => number_with_letters(value, 6, 22, 5).then_some(label::TAX_ID),
         Topic::Passport => number_with_letters(value, 6, 15, 1).then_some(label::PASSPORT),
         Topic::Licence => number_with_letters(value, 5, 24, 3).then_some(label::LICENCE),
-        Topic::Health => number_with_letters(value, 5, 24, 4).then_some(label::HEALTH),
+        Topic::Health(_) => number_with_letters(value, 5, 24, 4).then_some(label::HEALTH),
         Topic::Birth => is_date(value).then_some(label::BIRTH),
         Topic::Person => is_name(value).then_some(label::PERSON),
         Topic::Name => names.is_likely(value).then_some(label::PERSON),
@@ -56,11 +61,14 @@ pub(crate) fn label_of(topic: Topic, value: &str, names: &Names) -> Option<(&'st
 
 /// What stands for no value.
 fn is_nothing(value: &str) -> bool {
-    const NOTHING: [&str; 22] = [
+    const NOTHING: [&str; 35] = [
         "",
         "-",
         "--",
+        "?",
+        "0",
         "n/a",
+        "n.a.",
         "na",
         "null",
         "none",
@@ -75,13 +83,42 @@ fn is_nothing(value: &str) -> bool {
         "t",
         "f",
         "tbd",
+        "tba",
         "redacted",
-        "[redacted]",
+        "hidden",
+        "masked",
+        "missing",
+        "removed",
+        "deleted",
+        "empty",
+        "blank",
         "undefined",
         "not set",
+        "not provided",
+        "not available",
+        "not applicable",
     ];
-    value.len() < 12 && NOTHING.iter().any(|n| value.eq_ignore_ascii_case(n))
-        || value.chars().all(|c| matches!(c, '*' | 'x' | 'X' | '•' | '#'))
+    const LONGEST: usize = 16;
+    if value.len() > LONGEST {
+        return is_masked(value);
+    }
+    let bare = value.trim_matches(['(', ')', '[', ']', '<', '>', '{', '}']);
+    NOTHING.iter().any(|n| bare.eq_ignore_ascii_case(n)) || is_masked(value)
+}
+
+/// `XXX-XX-1234`, `••••`: signs that stand for others, and the last four at most.
+fn is_masked(value: &str) -> bool {
+    let mut signs = 0;
+    let mut figures = 0;
+    for c in value.chars() {
+        match c {
+            '*' | 'x' | 'X' | '•' | '#' | '●' => signs += 1,
+            '0'..='9' => figures += 1,
+            ' ' | '-' | '.' | '/' | '(' | ')' => {}
+            _ => return false,
+        }
+    }
+    figures <= 4 && signs > figures
 }
 
 /// Digits with separators.
@@ -203,18 +240,6 @@ fn is_geo(value: &str) -> bool {
     let degrees = parts()
         .all(|p| p.trim_end_matches(['N', 'S', 'E', 'W']).parse::<f64>().is_ok_and(|d| d.abs() <= 180.0));
     degrees && (1..=3).contains(&parts().count()) && body.contains('.')
-}
-
-/// A latitude and a longitude with a fraction of at least four digits: nothing else is written so.
-pub(crate) fn is_pair_of_degrees(value: &str) -> bool {
-    let body = value.trim_matches(['(', ')', '[', ']']);
-    let Some((lat, lon)) = body.split_once(',') else { return false };
-    let degrees = |part: &str, most: f64| {
-        let part = part.trim();
-        let fraction = part.split_once('.').map_or(0, |(_, f)| f.len());
-        (4..=15).contains(&fraction) && part.parse::<f64>().is_ok_and(|d| d.abs() <= most)
-    };
-    degrees(lat, 90.0) && degrees(lon, 180.0)
 }
 
 fn is_password(value: &str) -> bool {

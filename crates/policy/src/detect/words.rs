@@ -1,7 +1,7 @@
 //! The words by which columns are named, in the languages that schemas are written in. Accents are folded
 //! (`ä` to `ae`, `é` to `e`).
 
-use super::columns::Topic;
+use super::columns::{Kinds, Topic};
 
 /// Words behind a topic that make it ordinary, and words that are ordinary by themselves.
 pub(crate) const STOPS: &str = "\
@@ -24,8 +24,15 @@ pub(crate) const STOPS: &str = "\
     progetto statut estatus commande pedido ordine factura facture rechnung fattura bestellnummer auftrag \
     salary wage wages income revenue fee fees budget sum gehalt umsatz betrag \
     sueldo salaire importo valor montante kwota saldo auftragsnummer sendungsnummer artikelnummer kundennummer \
+    algo algorithm strength scheme encoding surface side orientation rounds iterations complexity \
+    artnr artikelnr lieferschein lieferscheinnummer charge chargennummer losnummer hospital award \
     company firm business organization organisation employer merchant vendor supplier manufacturer school university hotel \
     restaurant city town album song movie book game medication team department shop store";
+
+/// Words that are ordinary where none of a name's words says what its values are: `part_no`, but `postal_code`.
+pub(crate) const LONE_STOPS: &str = "\
+    part parts partno partnumber code codes range article articles artnum matnr material teilenummer teilenr component \
+    pieza piece pezzo peca onderdeel dimensions dimension spec specs";
 
 /// Stops that say of values what kind of word they are: no name is looked for there, but a number that stands there proves
 /// itself as it does under a name that says nothing.
@@ -92,21 +99,25 @@ pub(crate) const FOREIGN: &[(&str, Topic)] = &[
     ("メール", Topic::Email),
     ("почта", Topic::Email),
     ("이메일", Topic::Email),
-    ("身份证", Topic::NationalId),
-    ("身分證", Topic::NationalId),
-    ("マイナンバー", Topic::NationalId),
-    ("주민등록번호", Topic::NationalId),
-    ("주민번호", Topic::NationalId),
-    ("снилс", Topic::NationalId),
-    ("αμκα", Topic::NationalId),
-    ("الهوية", Topic::NationalId),
-    ("תעודת זהות", Topic::NationalId),
-    ("егн", Topic::NationalId),
-    ("јмбг", Topic::NationalId),
-    ("инн", Topic::TaxId),
-    ("афм", Topic::TaxId),
-    ("αφμ", Topic::TaxId),
-    ("рнокпп", Topic::TaxId),
+    ("身份证", Topic::NationalId(Kinds(&["cn_resident_id"]))),
+    ("身分證", Topic::NationalId(Kinds(&["tw_id"]))),
+    ("マイナンバー", Topic::NationalId(Kinds(&["jp_my_number"]))),
+    ("주민등록번호", Topic::NationalId(Kinds(&["kr_rrn"]))),
+    ("주민번호", Topic::NationalId(Kinds(&["kr_rrn"]))),
+    ("снилс", Topic::NationalId(Kinds(&["ru_snils"]))),
+    ("αμκα", Topic::NationalId(Kinds(&["gr_amka"]))),
+    ("الهوية", Topic::NationalId(Kinds(&[]))),
+    ("תעודת זהות", Topic::NationalId(Kinds(&["il_teudat_zehut"]))),
+    ("егн", Topic::NationalId(Kinds(&["bg_egn"]))),
+    ("јмбг", Topic::NationalId(Kinds(&["jmbg"]))),
+    ("инн", Topic::TaxId(Kinds(&["ru_inn"]))),
+    ("афм", Topic::TaxId(Kinds(&["gr_afm"]))),
+    ("αφμ", Topic::TaxId(Kinds(&["gr_afm"]))),
+    ("рнокпп", Topic::TaxId(Kinds(&["ua_rntrc"]))),
+    ("іпн", Topic::TaxId(Kinds(&["ua_rntrc"]))),
+    ("иин", Topic::NationalId(Kinds(&["kz_iin"]))),
+    ("کد ملی", Topic::NationalId(Kinds(&["ir_national_code"]))),
+    ("ת.ז", Topic::NationalId(Kinds(&["il_teudat_zehut"]))),
     ("护照", Topic::Passport),
     ("護照", Topic::Passport),
     ("パスポート", Topic::Passport),
@@ -187,6 +198,12 @@ pub(crate) const QUALIFIERS: &str = "\
 /// What is said of a topic, between commas. Longer phrases win over shorter ones that end at the same place.
 pub(crate) const PHRASES: &[(Topic, &str)] = &[
     (
+        Topic::Ordinary,
+        "\
+         max tokens, min tokens, num tokens, total tokens, prompt tokens, completion tokens, input tokens, \
+         output tokens, used tokens, cached tokens, reasoning tokens, maxtokens, n tokens",
+    ),
+    (
         Topic::Email,
         "\
          email, e mail, mail, emails, email address, e mail address, mail address, email addr, eml, \
@@ -244,7 +261,7 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
     (
         Topic::Account,
         "\
-         account number, account no, account num, acct, acct no, acct num, acct number, bank account, \
+         kto nr, ktonr, kto, account number, account no, account num, acct, acct no, acct num, acct number, bank account, \
          bank acct, bank account number, kontonummer, kontonr, konto, numero cuenta, cuenta, \
          routing number, sort code, aba, accountnumber, bban, beneficiary account, aba number, \
          aba routing, blz, bankleitzahl, clabe, bsb, ifsc, numero de cuenta, numero compte, rib, \
@@ -255,71 +272,41 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          cislo uctu, tilinumero, account iban",
     ),
     (
-        Topic::NationalId,
+        Topic::NationalId(Kinds(&[])),
         "\
-         ssn, social security, social security number, social security no, soc sec, social, \
-         social insurance number, sin, nino, national insurance, national insurance number, \
-         ni number, nhs, nhs number, national id, nationalid, national id number, national identity, \
+         social, national id, nationalid, national id number, national identity, \
          national identity number, national identification number, id number, identity number, \
          identity no, identification number, personal id, personal number, personal code, \
-         personal identity code, person number, personnummer, personnr, fodselsnummer, fnr, cpr, \
-         cpr number, hetu, henkilotunnus, bsn, burgerservicenummer, rijksregisternummer, \
-         national number, niss, nir, insee, numero secu, securite sociale, numero securite sociale, \
-         dni, nie, nif, codice fiscale, cf, pesel, rodne cislo, cnp, egn, amka, tc kimlik, tckn, \
-         tc kimlik no, kimlik no, tc no, cpf, curp, cuil, rut, run, cedula, aadhaar, aadhar, \
-         aadhaar number, aadhaar no, uid number, resident id, resident registration number, rrn, \
-         my number, mynumber, nric, fin number, hkid, nik, ktp, teudat zehut, tz number, sv nummer, \
-         svnr, sozialversicherungsnummer, ahv, ahv nummer, avs, oib, emso, jmbg, isikukood, \
-         asmens kodas, personas kods, id card, id card number, identity card, idcard, \
-         personalausweis, personalausweisnummer, ausweisnummer, perso, carte identite, documento, \
-         numero documento, doc number, document number, ssn number, ssnumber, itin, sa id, \
-         sa id number, said number, govt id, government id, gov id, citizen id, citizenid, \
-         national no, cnic, snils, kennitala, ppsn, pps number, pps, mykad, ic number, id no, \
-         national code, iin, person id number, sozialversicherung, rvnr, tc kimlik numarasi, dowod, \
-         dowod osobisty, bi number, taj, taj szam, cedula identidad, cedula ciudadania, ine, rg, \
-         socialsecuritynumber, socialsecurity, nationality id, sin number, natl id, nat id, \
-         ssn last 4, ssn last4, codicefiscale, personalnumber, identitynumber, \
-         israeli id, israel id, sofinummer, sofi nummer, sofi, uidai, nuip, numero identificacion, \
-         numero de identificacion, numero de identidad, numero identidad, identificacion, \
-         documento identidad, documento de identidad, num secu, no secu, numero ss, nss, \
-         numero de securite sociale, pnr, person nr, persnr, person no, personalnummer, \
-         social insurance, soc sec no, soc sec number, soc sec num, identity document, \
-         identification no, identification num, id document, id document number, identifier number, \
-         national insurance no, ni no, citizen number, citizen no, residence permit, \
-         residence permit number, nomor ktp, no ktp, birth number, maticni broj, henkilo tunnus, cpr nr, \
-         cprnr, cpr no, fodselsnr, foedselsnummer, foedselsnr, cod numeric personal, nro documento, \
-         nro dni, num documento, nif nie, dni nie, dni nif, numero dni, numero cedula, rijksregister, \
-         registre national, numero registre national, numero national, nrn, insz, sv nr, ahv nr, avs nr, \
-         no avs, numero avs, shenfenzheng, sfz, id card no, idcard no, idno, kimlik, kimlik numarasi, \
-         rsa id number, rsa id, south african id, emirates id, iqama, iqama number, civil id, nric no, \
-         fin no, nid, nid no, nid number, voter id, voter card, egn number, sozialversicherungsnr, social security num, socsec, \
-         personal identification number, personal identification code, numer pesel, nr pesel, nr dowodu, \
-         numer dowodu, numar cnp, tajszam, szemelyi szam, szemelyi igazolvany, henkiloetunnus, \
-         kennitolu, numero identite, numero carte identite, piece identite, ausweisnr, ausweis nr, \
-         id kort",
+         personal identity code, person number, national number, uid number, resident id, \
+         id card, id card number, identity card, idcard, carte identite, documento, \
+         numero documento, doc number, document number, govt id, government id, gov id, \
+         citizen id, citizenid, national no, id no, person id number, bi number, ine, rg, \
+         nationality id, natl id, nat id, ssn last4, personalnumber, identitynumber, nuip, \
+         numero identificacion, numero de identificacion, numero de identidad, \
+         numero identidad, identificacion, documento identidad, documento de identidad, nss, \
+         person nr, persnr, person no, personalnummer, identity document, identification no, \
+         identification num, id document, id document number, identifier number, \
+         citizen number, citizen no, residence permit, residence permit number, nro documento, \
+         num documento, id card no, idcard no, idno, nid, nid no, nid number, \
+         personal identification number, personal identification code, szemelyi szam, \
+         szemelyi igazolvany, numero identite, numero carte identite, piece identite, id kort",
     ),
     (
-        Topic::TaxId,
+        Topic::TaxId(Kinds(&[])),
         "\
-         tax id, taxid, tax number, tax no, tax identification number, tin, ein, employer id, \
-         employer identification number, steuer id, steuerid, steuer idnr, idnr, steuernummer, \
-         steuer nr, steueridentifikationsnummer, tfn, tax file number, abn, vat, vat id, vat number, \
-         vat no, ust id, ustid, umsatzsteuer id, numero fiscal, nip, regon, partita iva, piva, p iva, \
-         cnpj, cuit, rfc, inn, gst, gstin, ird, ird number, pan number, pan card, pan no, afm, vkn, \
-         utr, cif, fiscal code, fiscal id, siret, siren, kvk, medicare, medicare number, medicare no, \
-         nit, ruc, spi, numero fiscale, tax ref, dic, btw nummer, btw, edrpou, adoazonosito, adoszam, \
-         taxnumber, nipc, contribuinte, fiscal number, \
-         tax reference, tax reference number, taxpayer id, taxpayer number, numero contribuinte, \
-         num contribuinte, identificacion fiscal, numero identificacion fiscal, steuernr, \
-         steueridentifikationsnr, steuer identifikationsnummer, ust idnr, ustidnr, ust nr, vat reg no, \
-         vat registration number, gst number, gst no, numero iva, tva, numero tva, num tva, \
-         tva intracom, momsnr, vergi no, vergi numarasi, vergi kimlik no, numer nip, nr nip, \
-         adoazonosito jel, codigo fiscal, cod fiscal, steuer nummer, npwp, npwp no, nomor npwp, tin no, tin number, kra pin",
+         tax id, taxid, tax number, tax no, tax identification number, tin, steuernummer, \
+         steuer nr, vat, vat id, vat number, vat no, ust id, ustid, umsatzsteuer id, \
+         fiscal code, fiscal id, siret, siren, kvk, numero fiscale, tax ref, dic, btw nummer, \
+         btw, edrpou, taxnumber, fiscal number, tax reference, tax reference number, \
+         taxpayer id, taxpayer number, identificacion fiscal, numero identificacion fiscal, \
+         steuernr, ust idnr, ustidnr, ust nr, vat reg no, vat registration number, numero iva, \
+         tva, numero tva, num tva, tva intracom, momsnr, codigo fiscal, cod fiscal, \
+         steuer nummer, npwp, npwp no, nomor npwp, tin no, tin number",
     ),
     (
         Topic::Passport,
         "\
-         passport, passport number, passport no, passport num, passportnumber, reisepass, \
+         passport, passaporte, passport number, passport no, passport num, passportnumber, reisepass, \
          reisepassnummer, pasaporte, passeport, passaporto, passnummer, passport id, paspoort, \
          paszport, mrz, travel document, pass nr, numero passeport, visa number, numero pasaporte, \
          passport nr, pass no, passnr, pass nummer, numero de passeport, no passeport, \
@@ -336,14 +323,14 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          driverslicense, driverlicense, driving licence number, dea number, npi, dvla, \
          driver s license number, permis de conduire, numero permis, carnet conducir, permiso conducir, \
          permiso de conducir, patente di guida, patente guida, carta de conducao, rijbewijsnummer, \
-         korkort, koerkort, forerkort, foererkort, prawo jazdy, ridicsky prukaz, ajokortti, ehliyet, \
+         prawa jazdy, nr prawa jazdy, korkort, koerkort, forerkort, foererkort, prawo jazdy, ridicsky prukaz, ajokortti, ehliyet, \
          driving license number, driving licence no, driving license no, fuehrerschein nr",
     ),
     (
         Topic::Birth,
         "\
          dob, birth, birthday, birthdate, birth date, date of birth, dateofbirth, born, born on, \
-         birth dt, bday, geburtsdatum, geburtstag, fecha nacimiento, fecha de nacimiento, \
+         birth dt, brth dt, brthdt, bday, geburtsdatum, geburtstag, fecha nacimiento, fecha de nacimiento, \
          date naissance, date de naissance, nacimiento, data di nascita, data nascita, \
          data nascimento, data de nascimento, geboortedatum, fodselsdato, fodelsedatum, syntymaaika, \
          data urodzenia, dogum tarihi, d o b, birth year, year of birth, yob, foedselsdato, \
@@ -352,7 +339,7 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          fecha de nac, date naiss, datenaissance, ne le, nato il, szuletesi datum, szuletesi ido, \
          datum rodenia, datum rojstva, datum rodjenja, data nasterii, birth day, birthdt, syntymapaiva, \
          fodselsdag, foedselsdag, ngay sinh, tanggal lahir, tgl lahir, dogum, geboren, geboren am, \
-         geboortedag, fodt, foedt, foedd, birth date dob, fechanacimiento, datanascimento, datanascita",
+         geboortedag, fodt, foedt, foedd, fodd, f nac, naissance, birth date dob, fechanacimiento, datanascimento, datanascita",
     ),
     (
         Topic::Person,
@@ -391,7 +378,7 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          uzvards, perekonnanimi, eesnimi, ho ten, ho va ten, nama lengkap, nama depan, nama belakang, \
          fio, familiya, otchestvo, xingming, first names, last names, forename, forenames, second name, \
          users name, persons name, preferred name, birth name, contact full name, person full name, \
-         sobrenom, second surname",
+         sobrenom, second surname, volledige naam, voor en achternaam, tenant name, debtor name, player name, celebrant",
     ),
     (
         Topic::Name,
@@ -406,7 +393,22 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          paciente, paziente, doctor, student, teacher, guest, attendee, participant, display name, \
          displayname, user name full, manager, assignee, reporter, requester, approver, supervisor, \
          signer, landlord, referee, reviewer, approver name, reviewer name, referee name, landlord name, \
-         witness, witness name, approved by, approved by name, reviewed by, signatory name, holder, contact, kontakt, contacto, contatto, owner, member, sender, buyer, seller",
+         witness, witness name, approved by, approved by name, reviewed by, signatory name, holder, contact, \
+         kontakt, contacto, contatto, owner, member, sender, buyer, seller, \
+         created by, updated by, modified by, opened by, closed by, changed by, edited by, added by, deleted by, sold by, requested by, \
+         reported by, submitted by, assigned to, assigned by, prepared by, verified by, checked by, handled by, issued by, entered by, \
+         registered by, completed by, received by, delivered by, driven by, treated by, signed off by, last modified by, \
+         created by name, updated by name, modified by name, assigned to name, \
+         insured, claimant, defendant, plaintiff, surgeon, nurse, traveler, traveller, player, coach, lecturer, director, \
+         candidate, payer, debtor, creditor, lessee, lessor, donor, borrower, lender, heir, trainer, tutor, pilot, sales rep, legal rep, \
+         account rep, attn, username display, key contact, \
+         inhaber, geschaeftsfuehrer, fahrer, arzt, aerztin, lehrer, kontaktperson, vertreter, bearbeiter, sachbearbeiter, absender, \
+         empfaenger, mieter, vermieter, auftraggeber, versicherter, antragsteller, betreuer, teilnehmer, \
+         vendeur, acheteur, medecin, salarie, locataire, conducteur, expediteur, destinataire, proprietaire, gerant, \
+         vendedor, comprador, medico, conductor, remitente, destinatario, propietario, inquilino, trabajador, asegurado, \
+         venditore, acquirente, mittente, funcionario, motorista, proprietario, \
+         werknemer, medewerker, huurder, afzender, ontvanger, pracownik, pacjent, lekarz, kierowca, nadawca, odbiorca, \
+         zamestnanec, ridic, lekar, anstaelld, medarbejder, ansatt, asiakas, tyontekija",
     ),
     (
         Topic::Address,
@@ -427,7 +429,21 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          indirizzo residenza, residenza, direccion de envio, direccion envio, direccion facturacion, \
          street no, street nr, strassenname, location address, mailing addr, shipping addr, \
          billing addr, postal addr, domicilio fiscal, adresse livraison, adresse facturation, \
-         adresse postale, utcanev, hausnr",
+         adresse postale, utcanev, hausnr, \
+         created by, updated by, modified by, opened by, closed by, changed by, edited by, added by, deleted by, sold by, requested by, \
+         reported by, submitted by, assigned to, assigned by, prepared by, verified by, checked by, handled by, issued by, entered by, \
+         registered by, completed by, received by, delivered by, driven by, treated by, signed off by, last modified by, \
+         created by name, updated by name, modified by name, assigned to name, \
+         insured, claimant, defendant, plaintiff, surgeon, nurse, traveler, traveller, passenger, player, coach, lecturer, director, \
+         candidate, payer, debtor, creditor, lessee, lessor, donor, borrower, lender, heir, trainer, tutor, pilot, sales rep, legal rep, \
+         account rep, attn, attention, username display, key contact, \
+         inhaber, geschaeftsfuehrer, fahrer, arzt, aerztin, lehrer, kontaktperson, vertreter, bearbeiter, sachbearbeiter, absender, \
+         empfaenger, mieter, vermieter, auftraggeber, versicherter, antragsteller, betreuer, kassierer, teilnehmer, \
+         vendeur, acheteur, medecin, salarie, locataire, conducteur, expediteur, destinataire, proprietaire, gerant, \
+         vendedor, comprador, medico, conductor, remitente, destinatario, propietario, inquilino, responsable, trabajador, asegurado, \
+         titolare conto, venditore, acquirente, mittente, responsabile, funcionario, motorista, proprietario, responsavel, \
+         werknemer, medewerker, huurder, afzender, ontvanger, chauffeur, pracownik, pacjent, lekarz, kierowca, nadawca, odbiorca, \
+         zamestnanec, ridic, lekar, anstaelld, anstalld, foerare, kontaktperson namn, medarbejder, ansatt, asiakas, tyontekija",
     ),
     (
         Topic::Postcode,
@@ -467,7 +483,7 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          session token, session key, session secret, signing key, signing secret, encryption key, \
          webhook secret, api secret, apisecret, api token, apitoken, credentials, credential, \
          access key id, aws access key id, aws secret access key, secret access key, license key, \
-         authorization, otp, otp secret, totp secret, mfa secret, two factor secret, recovery code, \
+         authorization, auth, otp, otp secret, totp secret, mfa secret, two factor secret, recovery code, \
          recovery codes, csrf token, reset token, password reset token, invite token, \
          verification token, id token, idtoken, oauth token, auth key, shared secret, master key, \
          key secret, cookie, session cookie, connection string, connstr, dsn, database url, db url, \
@@ -529,14 +545,12 @@ pub(crate) const PHRASES: &[(Topic, &str)] = &[
          eth, blockchain address",
     ),
     (
-        Topic::Health,
+        Topic::Health(Kinds(&[])),
         "\
          mrn, medical record number, medical record, health insurance number, insurance number, \
-         member number, patient number, krankenversichertennummer, kvnr, kvnr nummer, mbi, hicn, \
-         health card, health card number, health plan number, medical record no, versichertennummer, \
-         ehic, policy holder number, \
-         health id, health no, krankenversicherungsnummer, krankenkassennummer, versichertennr, \
-         tarjeta sanitaria, tessera sanitaria, cartao saude, medicaid number, medicaid no, \
-         insurance member number, insurance no",
+         member number, patient number, health card, health card number, health plan number, \
+         medical record no, ehic, policy holder number, health id, health no, \
+         krankenkassennummer, tarjeta sanitaria, tessera sanitaria, cartao saude, \
+         medicaid number, medicaid no, insurance member number, insurance no",
     ),
 ];

@@ -11,12 +11,13 @@ pub(super) const KINDS: &[Kind] = &[
         yyyymmdd_or_coordination(s) && luhn(part(s, 2, 10))
     }),
     strong("no_fnr", 11, &["6 5", "6-5", "2 2 2 5", "2.2.2 5", "2 2 2 3 2"], no_fnr),
-    weak("dk_cpr", 10, &["6-4", "6 4"], |s| digits(s) && ddmmyy(s, 0)),
     strong("fi_hetu", 11, &[], fi_hetu),
     weak("fi_hetu", 10, &["6-4", "6+4"], fi_hetu_compact),
     weak("is_kennitala", 10, &["6-4"], |s| {
         digits(s) && ddmmyy(s, 0) && weighted(s, &[3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11)
     }),
+    // Behind those that have a check: most have none.
+    weak("dk_cpr", 10, &["6-4", "6 4"], |s| digits(s) && ddmmyy(s, 0)),
     strong("pl_pesel", 11, &[], pl_pesel),
     weak("bg_egn", 10, &["6 4"], bg_egn),
     weak("pl_nip", 10, &["3-3-2-2", "3-2-2-3", "3 3 2 2", "3 2 2 3"], |s| {
@@ -58,7 +59,7 @@ pub(super) const KINDS: &[Kind] = &[
         digits(s) && weighted(s, &[2, 4, 10, 3, 5, 9, 4, 6, 8]) % 11 % 10 == digit(s, 9)
     }),
     weak("ua_rntrc", 10, &[], |s| {
-        digits(s) && weighted(s, &[10, 5, 7, 9, 4, 6, 8, 10, 5, 7]) % 11 % 10 == digit(s, 9)
+        digits(s) && weighted(s, &[10, 5, 7, 9, 4, 6, 10, 5, 7]) % 11 % 10 == digit(s, 9)
     }),
 ];
 
