@@ -390,6 +390,19 @@ impl Engine {
         }
     }
 
+    /// Somebody could not sign in at their issuer. It counts as a failed try.
+    pub fn not_signed_in(&self, issuer: &str, client: &ClientFacts, detail: &str) {
+        let wanted = Wanted { login: issuer.to_owned(), ..Wanted::default() };
+        if !self.must_wait(&wanted, client) {
+            let _ = self.refuse_identity("issuer", &wanted, client, detail);
+        }
+    }
+
+    /// Whether somebody who wants to sign in has to wait, after tries that failed.
+    pub fn sign_in_waits(&self, issuer: &str, client: &ClientFacts) -> bool {
+        self.must_wait(&Wanted { login: issuer.to_owned(), ..Wanted::default() }, client)
+    }
+
     /// Whether this try is refused without being looked at. Only the first one that waits says something new.
     fn must_wait(&self, wanted: &Wanted, client: &ClientFacts) -> bool {
         let now = self.clock.mono();
