@@ -398,6 +398,11 @@ impl Engine {
         }
     }
 
+    /// Somebody has signed in: what failed before is forgotten.
+    pub fn has_signed_in(&self, issuer: &str, client: &ClientFacts) {
+        self.failures().succeeded(&client.address, issuer, self.clock.mono());
+    }
+
     /// Whether somebody who wants to sign in has to wait, after tries that failed.
     pub fn sign_in_waits(&self, issuer: &str, client: &ClientFacts) -> bool {
         self.must_wait(&Wanted { login: issuer.to_owned(), ..Wanted::default() }, client)

@@ -1,12 +1,13 @@
 // A real OpenID provider (oidc-provider from npm), with its own login and consent pages: people sign in with any password, and are
 // in the groups that their name says. Clients: `gateway` with a secret, for both flows; `device` without one.
-// usage: node provider.mjs MODULES [REDIRECT-URL]      control is by path
+// usage: node provider.mjs MODULES      control is by path
 import crypto from 'node:crypto'
 import http from 'node:http'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-const [modules, redirect] = process.argv.slice(2)
+const [modules] = process.argv.slice(2)
+let redirect = 'http://127.0.0.1:1/callback'
 const { Provider } = await import(pathToFileURL(path.join(modules, 'oidc-provider', 'lib', 'index.js')).href)
 
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code'
@@ -23,7 +24,7 @@ function provider() {
       {
         client_id: 'gateway', client_secret: 'the-secret+/of the gateway', id_token_signed_response_alg: 'ES256',
         grant_types: ['authorization_code', DEVICE], response_types: ['code'],
-        redirect_uris: [redirect ?? 'http://127.0.0.1:1/callback'],
+        redirect_uris: [redirect],
       },
       {
         client_id: 'device', token_endpoint_auth_method: 'none', id_token_signed_response_alg: 'ES256',
@@ -49,7 +50,9 @@ function provider() {
 
 let serve
 const server = http.createServer((request, response) => {
-  if (request.url === '/control/rotate') {
+  // Each has a key of its own.
+  if (request.url.startsWith('/control/anew')) {
+    redirect = new URL(request.url, origin()).searchParams.get('redirect') ?? redirect
     serve = provider()
     return response.writeHead(200, { Connection: 'close' }).end()
   }

@@ -349,8 +349,9 @@ pub(super) async fn end_browser(
     (brought, cookie): (Option<Brought>, Option<Secret>),
     asker: &Asker,
 ) -> Result<Made, Failure> {
+    // Not counted as a failure: nobody guesses a state, and who stands behind the same address would wait for it.
     let stranger = |why: &str| {
-        api.gateway.engine.not_signed_in(name, &asker.client, why);
+        note(api, asker, name, why);
         Failure::new(
             why.to_owned(),
             format!("begin again at /v1/login/{name}, in one browser, within ten minutes"),
@@ -577,6 +578,7 @@ async fn token_for(
         Ok(Json(answer))
     });
     let Json(mut answer) = answer.await?;
+    engine.has_signed_in(name, &asker.client);
     answer["person"] = json!(person.name);
     let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (token, expires) = (Secret::new(format!("{}:{}", text("name"), text("secret"))), text("expires"));
