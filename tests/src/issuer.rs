@@ -50,7 +50,8 @@ impl Issuer {
         self.control(&format!("mint?kid={kid}&claims={}", encoded(&claims.to_string())))
     }
 
-    /// From now on a path answers this: `status`, `headers` and `body` (a text), or nothing at all (`hangs`).
+    /// From now on a path answers this: `status`, `headers` and `body` (a text, in which `PAD` is `pad` times `A.`), or nothing at
+    /// all (`hangs`).
     pub fn answers(&self, path: &str, answer: &Value) -> Result<()> {
         self.control(&format!("answer?path={path}&body={}", encoded(&answer.to_string()))).map(drop)
     }

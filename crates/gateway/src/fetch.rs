@@ -61,7 +61,7 @@ impl Address {
         let secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") if is_this_machine(host) => false,
-            Some("http") => return Err("not in clear text from another machine".to_owned()),
+            Some("http") => return Err("not fetched in clear text from another machine".to_owned()),
             _ => return Err("it begins neither with https:// nor with http://".to_owned()),
         };
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);

@@ -43,12 +43,12 @@ const server = http.createServer((request, response) => {
   const page = (body) => (down ? say(503, 'down') : say(200, JSON.stringify(body)))
   const answers = canned.get(url.pathname)
   if (answers) {
-    const { status, body, headers, hangs } = answers.length > 1 ? answers.shift() : answers[0]
+    const { status, body, headers, hangs, pad } = answers.length > 1 ? answers.shift() : answers[0]
     let form = ''
     request.on('data', (piece) => (form += piece))
     return request.on('end', () => {
       asked.push({ path: url.pathname, form, authorization: request.headers.authorization ?? null })
-      if (!hangs) response.writeHead(status ?? 200, { Connection: 'close', ...headers }).end(body)
+      if (!hangs) response.writeHead(status ?? 200, { Connection: 'close', ...headers }).end(body?.replace('PAD', 'A.'.repeat(pad ?? 0)))
     })
   }
   switch (url.pathname) {

@@ -548,15 +548,7 @@ fn later(all: &mut Vec<(String, Event)>) {
     );
     let noted = SessionNoted { facts: Arc::new(facts()), what: "asked", detail };
     all.push(("session.noted-named".to_owned(), Event::SessionNoted(Box::new(noted))));
-    for kind in [
-        "identity.token_signed_in",
-        "identity.token_failed",
-        "identity.token_revoked",
-        "identity.token_differs",
-    ] {
-        let name = if kind.ends_with("signed_in") { kind.to_owned() } else { format!("{kind}-signed_in") };
-        all.push((name, who::signed_in(kind)));
-    }
+    who::of_sign_in(all);
 }
 
 /// Who asks over the API.

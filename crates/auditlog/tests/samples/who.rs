@@ -23,7 +23,7 @@ const SIGNED_IN_DETAIL: &str = concat!(
 );
 
 /// Of a token that came by signing in.
-pub(super) fn signed_in(kind: &'static str) -> Event {
+fn signed_in(kind: &'static str) -> Event {
     let Event::Administered(mut event) = exchanged(kind) else { return exchanged(kind) };
     event.payload = json(SIGNED_IN_DETAIL);
     if kind != "identity.token_differs" {
@@ -139,5 +139,18 @@ pub(super) fn contained(all: &mut Vec<(String, Event)>) {
             ..*event
         };
         all.push(("approval.withdrawn-contained".to_owned(), Event::Approval(Box::new(withdrawn))));
+    }
+}
+
+/// About a token that came by signing in.
+pub(super) fn of_sign_in(all: &mut Vec<(String, Event)>) {
+    for kind in [
+        "identity.token_signed_in",
+        "identity.token_failed",
+        "identity.token_revoked",
+        "identity.token_differs",
+    ] {
+        let name = if kind.ends_with("signed_in") { kind.to_owned() } else { format!("{kind}-signed_in") };
+        all.push((name, signed_in(kind)));
     }
 }

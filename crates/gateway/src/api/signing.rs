@@ -23,6 +23,7 @@ use firsthand_model::event::By;
 use firsthand_model::identity::{ClientFacts, IdentityKind};
 use firsthand_session::Wanted;
 use firsthand_session::secret::Secret;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ use zeroize::Zeroizing;
 
 use super::Api;
 use super::acts::to_its_end;
-use crate::cli::token::handed;
+use crate::cli::token::{Handed, handed};
 use crate::failure::Failure;
 use crate::fetch::{Fetcher, send};
 use crate::web::place;
@@ -166,6 +167,16 @@ pub(super) struct Made {
     pub(super) life: Duration,
     /// All that the command line is told.
     pub(super) answer: Value,
+}
+
+/// What the command line is told.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    handed: Handed,
+    person: String,
+    issuer: String,
+    groups: Vec<String>,
 }
 
 /// Where a browser is sent, and what it must bring back beside.
@@ -569,17 +580,15 @@ async fn token_for(
         may_act,
         groups: identity.groups.clone(),
     };
-    let (gateway, issuer, groups) = (Arc::clone(&api.gateway), name.clone(), identity.groups.clone());
+    let (gateway, config) = (Arc::clone(&api.gateway), api.gateway.config.load_full());
+    let (who, issuer, groups) = (person.name.clone(), name.clone(), identity.groups.clone());
     let answer = to_its_end(async move {
         let created = gateway.desk.sign_in_token(&new, signed_in, &by).await?;
-        let mut answer = json!(handed(&created, Some(&gateway.config.load_full())));
-        answer["issuer"] = json!(issuer);
-        answer["groups"] = json!(groups);
-        Ok(Json(answer))
+        let handed = handed(&created, Some(&config));
+        Ok(Json(json!(Told { handed, person: who, issuer, groups })))
     });
-    let Json(mut answer) = answer.await?;
+    let Json(answer) = answer.await?;
     engine.has_signed_in(name, &asker.client);
-    answer["person"] = json!(person.name);
     let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (token, expires) = (Secret::new(format!("{}:{}", text("name"), text("secret"))), text("expires"));
     Ok(Made { token, person: person.name, expires, life: at.sign_in.life, answer })

@@ -184,7 +184,8 @@ fn read_redirect(section: &Section<'_>, at: &At<String>, name: Option<&At<String
         section.bad(&at.span, "redirect_url", format!("`{}`: {what}", at.value.escape_debug()), hint);
     };
     match Address::parse(&at.value) {
-        Err(why) => bad(&why),
+        // A browser that comes back brings a code, and gets a cookie.
+        Err(_) => bad("not https, nor this machine"),
         Ok(address)
             if name.is_some_and(|name| address.path() != format!("/v1/login/{}/callback", name.value)) =>
         {

@@ -278,3 +278,42 @@ fn an_issuer_that_would_let_in_too_many_is_not_taken() {
     let said = errors(&twice);
     assert!(said.contains("there is an issuer `corp` already") && said.contains("with the url"), "{said}");
 }
+
+#[test]
+fn who_signs_in_takes_a_whole_table() {
+    let issuer = |more: &str| {
+        let head = "[[issuer]]\nname = \"corp\"\nurl = \"https://id.corp.example\"\n";
+        let text = format!("{GOOD}{head}{more}\n[[issuer.allow]]\ntargets = [\"orders\"]\n");
+        Config::parse(Path::new("f.toml"), &text)
+    };
+    let good = "kind = \"human\"\nclient_id = \"fh\"\nclient_secret = { env = \"S\" }\n\
+                redirect_url = \"https://gw:8300/v1/login/corp/callback\"";
+    let config = issuer(good).unwrap_or_else(|e| panic!("{e:?}"));
+    let sign_in = config.issuers[0].sign_in.as_ref().unwrap();
+    assert_eq!((sign_in.life.as_secs(), sign_in.scopes.len()), (8 * 3600, 3));
+    assert!(config.issuers[0].audience.is_empty(), "only who signs in counts");
+    let inline = issuer("kind = \"human\"\nclient_id = \"fh\"\nclient_secret = \"inline\"").unwrap();
+    assert!(inline.warnings.iter().any(|w| w.what.contains("a secret in the configuration")));
+    assert!(inline.resolved.iter().all(|r| !r.value.contains("inline")));
+    for (more, what) in [
+        ("kind = \"human\"\nclient_secret = { env = \"S\" }", "only where people sign in"),
+        ("kind = \"human\"\nscopes = [\"openid\"]\naudience = [\"x\"]", "only where people sign in"),
+        ("kind = \"human\"", "is missing"),
+        ("kind = \"agent\"\nclient_id = \"fh\"", "name no people"),
+        ("kind = \"human\"\nclient_id = \"\"", "is empty"),
+        ("kind = \"human\"\nclient_id = \"fh\"\nscopes = [\"email\"]", "`openid` is missing"),
+        ("kind = \"human\"\nclient_id = \"fh\"\nscopes = [\"openid email\"]", "is no scope"),
+        ("kind = \"human\"\nclient_id = \"fh\"\ntoken_life = \"25h\"", "is more than 1d"),
+        (
+            "kind = \"human\"\nclient_id = \"fh\"\nredirect_url = \"https://gw/v1/login/other/callback\"",
+            "not where this gateway",
+        ),
+        (
+            "kind = \"human\"\nclient_id = \"fh\"\nredirect_url = \"http://gw/v1/login/corp/callback\"",
+            "not https, nor this machine",
+        ),
+    ] {
+        let problems = format!("{:?}", issuer(more).err().unwrap_or_else(|| panic!("{more}")));
+        assert!(problems.contains(what), "{more}: {problems}");
+    }
+}

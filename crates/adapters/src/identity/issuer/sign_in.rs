@@ -400,3 +400,117 @@ fn asked_for(claims: &Claims, client: &str, nonce: Option<&Secret>) -> Result<()
         |nonce: &Secret| claims.get("nonce").and_then(Value::as_str).is_some_and(|said| is_same(nonce, said));
     if nonce.is_none_or(same) { Ok(()) } else { Err(Fault::Nonce) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ISSUER: &str = "https://id.example/realm/";
+
+    fn document(more: Value) -> Vec<u8> {
+        let mut document = json!({ "issuer": ISSUER, "token_endpoint": "https://token.example/t" });
+        for (name, value) in more.as_object().unwrap() {
+            document[name] = value.clone();
+        }
+        document.to_string().into_bytes()
+    }
+
+    fn spec() -> SignInSpec {
+        SignInSpec {
+            client_id: "fh gate".to_owned(),
+            secret: None,
+            scopes: vec!["openid".to_owned(), "groups".to_owned()],
+            redirect: None,
+            life: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn a_document_counts_that_is_the_issuers_own_and_leads_nowhere_strange() {
+        let read = |more: Value| Endpoints::read(ISSUER, &document(more));
+        assert_eq!(Endpoints::document(ISSUER), "https://id.example/realm/.well-known/openid-configuration");
+        let plain = read(json!({})).unwrap();
+        assert_eq!((plain.authorization, plain.device, plain.says_issuer), (None, None, false));
+        assert!(!plain.secret_in_form, "RFC 8414 2: basic where nothing is said");
+        for bad in [
+            json!({ "issuer": "https://id.example/realm" }),
+            json!({ "issuer": null }),
+            json!({ "token_endpoint": 7 }),
+            json!({ "token_endpoint": "http://token.example/t" }),
+            json!({ "device_authorization_endpoint": "https://x/ y" }),
+            json!({ "device_authorization_endpoint": "https://x/\u{1b}" }),
+            json!({ "authorization_endpoint": "https://x/#a" }),
+            json!({ "authorization_endpoint": format!("https://x/{}", "a".repeat(URL_BYTES_MAX)) }),
+        ] {
+            assert!(read(bad.clone()).is_err(), "{bad:.90}");
+        }
+        let twice = br#"{"issuer":"https://evil.example","issuer":"https://id.example/realm/","token_endpoint":"https://t/"}"#;
+        assert!(Endpoints::read(ISSUER, twice).is_err());
+    }
+
+    #[test]
+    fn the_secret_goes_where_the_issuer_takes_it() {
+        let secret = Secret::new("s+/ c".to_owned());
+        for (methods, in_form) in [
+            (json!(["client_secret_post"]), true),
+            (json!(["client_secret_post", "client_secret_basic"]), false),
+            (json!(["private_key_jwt"]), false),
+            (json!([]), false),
+        ] {
+            let more = json!({ "token_endpoint_auth_methods_supported": methods });
+            let endpoints = Endpoints::read(ISSUER, &document(more)).unwrap();
+            let sent = poll_message(&spec(), &endpoints, Some(&secret), &random().unwrap());
+            assert_eq!(sent.form.expose().contains("client_secret=s%2B%2F+c"), in_form, "{methods}");
+            let header = sent.authorization.as_ref().map(|header| header.expose().to_owned());
+            // fh+gate:s%2B%2F+c
+            let basic = "Basic ZmgrZ2F0ZTpzJTJCJTJGK2M=".to_owned();
+            assert_eq!(header, (!in_form).then_some(basic), "{methods}");
+            assert!(!format!("{sent:?}").contains("s%2B"), "{sent:?}");
+        }
+        let endpoints = Endpoints::read(ISSUER, &document(json!({}))).unwrap();
+        let public = device_message(&spec(), &endpoints, None);
+        assert_eq!(public.form.expose(), "scope=openid+groups&client_id=fh+gate");
+        assert!(public.authorization.is_none());
+    }
+
+    #[test]
+    fn a_browser_takes_along_a_digest_and_never_the_verifier() {
+        // The example of RFC 7636, appendix B.
+        let verifier = Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned());
+        let errand = Errand { verifier, ..Errand::new().unwrap() };
+        let url =
+            errand.url("https://id.example/auth?tenant=1", &spec(), "https://gw:8300/v1/login/corp/callback");
+        assert!(
+            url.starts_with("https://id.example/auth?tenant=1&response_type=code&client_id=fh+gate&"),
+            "{url}"
+        );
+        assert!(
+            url.contains(
+                "code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
+            ),
+            "{url}"
+        );
+        assert!(url.contains(&format!("state={}", errand.state.expose())) && !url.contains("dBjft"), "{url}");
+        let another = Errand::new().unwrap();
+        let texts = [&errand.state, &errand.nonce, &another.state, &another.nonce, &another.verifier];
+        let texts: std::collections::HashSet<_> = texts.map(Secret::expose).into();
+        assert!(texts.len() == 5 && texts.iter().all(|text| text.len() == 43));
+    }
+
+    #[test]
+    fn the_pace_of_an_issuer_has_bounds() {
+        let begun = |more: &str| {
+            let body =
+                format!(r#"{{"device_code":"d","user_code":"A B","verification_uri":"https://v/"{more}}}"#);
+            DeviceBegun::read(ISSUER, 200, body.as_bytes())
+                .map(|it| (it.interval.as_secs(), it.expires.as_secs()))
+        };
+        assert_eq!(begun(r#","expires_in":600"#), Ok((5, 600)));
+        assert_eq!(begun(r#","expires_in":999999999,"interval":0"#), Ok((1, DEVICE_TIME_MAX.as_secs())));
+        assert_eq!(begun(r#","expires_in":1,"interval":999999999"#), Ok((INTERVAL_MAX.as_secs(), 1)));
+        assert!(begun("").is_err() && begun(r#","expires_in":-1"#).is_err());
+        assert_eq!(slower(INTERVAL).as_secs(), 10);
+        assert_eq!(slower(INTERVAL_MAX), INTERVAL_MAX);
+    }
+}
