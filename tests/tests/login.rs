@@ -93,16 +93,18 @@ impl Rig {
     fn login(&self) -> Waiting {
         let mut command = self.command(&["login", "corp"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut waiting = Waiting { child, stderr, url: String::new() };
         let (mut said, mut line) = (String::new(), String::new());
-        while stderr.read_line(&mut line).unwrap() > 0 {
+        while waiting.stderr.read_line(&mut line).unwrap() > 0 {
             said.push_str(&line);
             if let Some(url) = line.trim().strip_prefix("or open ") {
-                return Waiting { url: url.to_owned(), child, stderr };
+                url.clone_into(&mut waiting.url);
+                return waiting;
             }
             line.clear();
         }
-        panic!("it asks for nothing:\n{said}");
+        panic!("it asks for nothing:\n{said}\n{:?}", waiting.ends());
     }
 
     /// Ada signs in.
@@ -236,11 +238,15 @@ fn a_person_signs_in_with_a_code_and_uses_what_they_got() {
         (revoked.payload("by"), &revoked.leaf("facts")["how"]),
         (&json!("corp/ada@corp.example"), &json!("device"))
     );
-    // No secret of these stands anywhere.
+    written_nowhere(&mut rig, &[secret.trim(), &text("secret"), SECRET, &encoded(SECRET), "eyJ"]);
+}
+
+/// No secret of these stands in the data folder, in the record, or in what the gateway says.
+fn written_nowhere(rig: &mut Rig, secrets: &[&str]) {
     let said = rig.gateway.daemon().unwrap().said();
-    let everything =
-        all_of(&rig.gateway.data_dir()) + &rig.gateway.cli(&["log", "cat", "--json"]).unwrap() + &said;
-    for hidden in [secret.trim(), &text("secret"), SECRET, &encoded(SECRET), "eyJ"] {
+    let log = rig.gateway.cli(&["log", "cat", "--json"]).unwrap();
+    let everything = all_of(&rig.gateway.data_dir()) + &log + &said;
+    for hidden in secrets {
         assert!(!everything.contains(hidden), "{hidden}");
     }
 }
@@ -306,10 +312,24 @@ fn a_no_a_stranger_and_another_key() {
         .collect();
     assert_eq!(list.iter().filter(|t| t["state"] == "valid").count(), 1, "{list:?}");
     // Without the issuer it opens nothing.
-    assert_eq!(rig.command(&["sessions", "list"]).output().unwrap().status.code(), Some(0));
-    rig.gateway.rewrite(|settings| settings.more = String::new()).unwrap();
+    let opens = |rig: &Rig| rig.command(&["sessions", "list"]).output().unwrap().status.code() == Some(0);
+    assert!(opens(&rig));
+    let mut before = String::new();
+    rig.gateway.rewrite(|settings| before = std::mem::take(&mut settings.more)).unwrap();
     reload(&mut rig.gateway);
-    assert_eq!(rig.command(&["sessions", "list"]).output().unwrap().status.code(), Some(1));
+    assert!(!opens(&rig));
+    rig.gateway.rewrite(|settings| settings.more = before).unwrap();
+    reload(&mut rig.gateway);
+    assert!(opens(&rig));
+    // Nor does it where she is contained, and she gets no other.
+    rig.gateway.cli(&["contain", "identity", "corp/ada@corp.example", "--reason", "a test"]).unwrap();
+    assert!(!opens(&rig));
+    let waiting = rig.login();
+    types_code(&mut Browser::default(), &waiting.url, Some("ada")).unwrap();
+    let output = waiting.ends();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("contained you here"), "{output:?}");
+    let told: Vec<_> = rig.record().of_kind("session.refused").map(|e| e.leaf("why").clone()).collect();
+    assert!(told.contains(&json!("contained")), "{told:?}");
 }
 
 #[test]
@@ -344,7 +364,22 @@ fn a_person_signs_in_with_a_browser_and_its_cookie_counts_from_the_own_page() {
     let whoami = |browser: &mut Browser| browser.get(&format!("{url}/v1/whoami")).unwrap();
     let who: Value = serde_json::from_str(&whoami(&mut browser).body).unwrap();
     assert_eq!((&who["chain"][0]["name"], &who["how"]), (&json!("corp/ada@corp.example"), &json!("browser")));
-    // What changes something, or reads by POST, says that it is of the own page.
+    only_from_the_own_page(&rig, &mut browser);
+    let kept = browser.cookies(url.trim_start_matches("http://"));
+    let logout =
+        |browser: &mut Browser| browser.ask("POST", &format!("{url}/v1/logout"), "", Some("")).unwrap();
+    assert_eq!(logout(&mut browser).status, 403);
+    browser.headers = format!("Origin: {url}\r\n");
+    assert_eq!(logout(&mut browser).status, 200);
+    assert!(browser.cookies(url.trim_start_matches("http://")).is_empty());
+    let stolen = format!("Cookie: firsthand={}\r\n", kept["firsthand"]);
+    assert_eq!(rig.gateway.ask("GET", "/v1/whoami", &stolen, "").unwrap().0, 401, "it has ended");
+    assert_eq!(last(&rig.record(), "identity.token_signed_in").leaf("facts")["how"], "browser");
+}
+
+/// What changes something, or reads by POST, says that it is of the own page.
+fn only_from_the_own_page(rig: &Rig, browser: &mut Browser) {
+    let url = rig.url();
     let sessions = |browser: &mut Browser, headers: &str| {
         headers.clone_into(&mut browser.headers);
         let ask = browser.ask(
@@ -363,26 +398,44 @@ fn a_person_signs_in_with_a_browser_and_its_cookie_counts_from_the_own_page() {
         "Sec-Fetch-Site: cross-site\r\n",
         "Sec-Fetch-Site: same-site\r\n",
     ] {
-        assert_eq!(sessions(&mut browser, foreign), 403, "{foreign}");
+        assert_eq!(sessions(browser, foreign), 403, "{foreign}");
     }
     for own in ["Sec-Fetch-Site: same-origin\r\n".to_owned(), format!("Origin: {url}\r\n")] {
-        assert_eq!(sessions(&mut browser, &own), 200, "{own}");
+        assert_eq!(sessions(browser, &own), 200, "{own}");
     }
     assert!(
         rig.record()
             .of_kind("session.refused")
             .any(|e| e.payload("detail").to_string().contains("another site"))
     );
-    let kept = browser.cookies(url.trim_start_matches("http://"));
-    let logout =
-        |browser: &mut Browser| browser.ask("POST", &format!("{url}/v1/logout"), "", Some("")).unwrap();
-    assert_eq!(logout(&mut browser).status, 403);
-    browser.headers = format!("Origin: {url}\r\n");
-    assert_eq!(logout(&mut browser).status, 200);
-    assert!(browser.cookies(url.trim_start_matches("http://")).is_empty());
-    let stolen = format!("Cookie: firsthand={}\r\n", kept["firsthand"]);
-    assert_eq!(rig.gateway.ask("GET", "/v1/whoami", &stolen, "").unwrap().0, 401, "it has ended");
-    assert_eq!(last(&rig.record(), "identity.token_signed_in").leaf("facts")["how"], "browser");
+}
+
+#[test]
+fn the_paths_of_signing_in_take_no_role_and_only_who_signed_in_signs_out() {
+    let settings = Settings { targets: vec![Target::nowhere("shop")], ..Settings::default() };
+    let gateway = Gateway::start(settings).unwrap();
+    let json = "Content-Type: application/json\r\n";
+    for (method, path, body, status) in [
+        ("GET", "", "", 200),
+        ("POST", "/nosuch/device", "", 409),
+        ("POST", "/nosuch/token", "{\"login\":\"guessed\"}", 409),
+        ("GET", "/nosuch", "", 403),
+        ("GET", "/nosuch/callback?state=s&code=c", "", 403),
+        ("POST", "/nosuch", "", 405),
+    ] {
+        let (got, said) = gateway.ask(method, &format!("/v1/login{path}"), json, body).unwrap();
+        assert_eq!(got, status, "{method} {path}: {said}");
+    }
+    let ops = gateway.role_token("ops", &["--kind", "human", "--role", "admin"]).unwrap();
+    let agent = gateway.role_token("bot", &["--target", "shop"]).unwrap();
+    for (method, path, expected) in [("GET", "/v1/whoami", 200), ("POST", "/v1/logout", 400)] {
+        let ask = |token: &str| {
+            gateway.ask(method, path, &format!("{json}Authorization: Bearer {token}\r\n"), "").unwrap().0
+        };
+        assert_eq!([ask(&ops), ask(&agent), ask("bot:fh_wrong")], [expected, expected, 401], "{path}");
+        assert_eq!(gateway.ask(method, path, json, "").unwrap().0, 401);
+    }
+    assert!(gateway.cli(&["token", "list"]).unwrap().lines().all(|line| !line.contains("revoked")));
 }
 
 /// A gateway whose issuer says whatever a test wants.
