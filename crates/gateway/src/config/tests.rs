@@ -194,12 +194,15 @@ fn the_examples_of_issuers_in_the_documentation_are_read() {
     }
     let config = Config::parse(&folder.path().join("f.toml"), &whole).unwrap();
     let names: Vec<_> = config.issuers.iter().map(|i| (i.name.as_str(), i.prefix.as_str())).collect();
-    assert_eq!(names, [("prod", "prod/"), ("github", "github/"), ("mesh", ""), ("corp", "corp/")]);
+    assert_eq!(
+        names,
+        [("prod", "prod/"), ("github", "github/"), ("mesh", ""), ("corp", "corp/"), ("staff", "staff/")]
+    );
     let warned: Vec<_> = config.warnings.iter().map(|w| w.what.as_str()).collect();
     assert_eq!(
         warned.iter().filter(|w| w.contains("over TLS only")).count(),
         4,
-        "there is no listen.tls here"
+        "there is no listen.tls here; at the last of them people only sign in"
     );
     assert_eq!(warned.iter().filter(|w| w.contains("stand beside those of tokens")).count(), 1, "{warned:?}");
 }
