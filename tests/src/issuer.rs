@@ -50,6 +50,22 @@ impl Issuer {
         self.control(&format!("mint?kid={kid}&claims={}", encoded(&claims.to_string())))
     }
 
+    /// From now on a path answers this: `status`, `headers` and `body` (a text, in which `PAD` is `pad` times `A.`), or nothing at
+    /// all (`hangs`).
+    pub fn answers(&self, path: &str, answer: &Value) -> Result<()> {
+        self.control(&format!("answer?path={path}&body={}", encoded(&answer.to_string()))).map(drop)
+    }
+
+    /// And this from the next time on.
+    pub fn then_answers(&self, path: &str, answer: &Value) -> Result<()> {
+        self.control(&format!("answer?more=yes&path={path}&body={}", encoded(&answer.to_string()))).map(drop)
+    }
+
+    /// The forms that came to such paths since this was last asked: `path`, `form`, `authorization`.
+    pub fn asked(&self) -> Result<Vec<Value>> {
+        Ok(serde_json::from_str(&self.control("asked")?)?)
+    }
+
     /// Asks the issuer itself.
     pub fn control(&self, what: &str) -> Result<String> {
         let address = self.url.trim_start_matches("http://");

@@ -7,6 +7,7 @@
 //! Out of scope: anything that a unit test inside a crate can show. Nothing here sleeps to wait; a missing server or
 //! tool is a failure that names the command which installs it, never a skip.
 
+pub mod browser;
 pub mod certificates;
 pub mod clients;
 pub mod gateway;
@@ -16,6 +17,7 @@ pub mod mcp;
 pub mod place;
 pub mod postgres;
 pub mod process;
+pub mod provider;
 pub mod raw;
 pub mod record;
 pub mod script;

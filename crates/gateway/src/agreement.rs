@@ -40,7 +40,7 @@ const TOLD_MAX: usize = 1_000;
 #[derive(Default)]
 struct Said {
     made: Option<Value>,
-    /// It came by exchange and has ended: the file forgets it then.
+    /// It came by exchange or by signing in and has ended: the file forgets it then.
     forgotten: bool,
     /// Its making was recorded, and then that it failed.
     unmade: bool,
@@ -206,10 +206,10 @@ fn learn(said: &mut HashMap<String, Said>, contained: &mut HashMap<String, conta
     let Some(tok) = text("tok") else { return };
     let said = said.entry(tok).or_default();
     match &*fields.k {
-        "identity.token_created" | "identity.token_exchanged" => {
+        "identity.token_created" | "identity.token_exchanged" | "identity.token_signed_in" => {
             let end = text("expires").and_then(|end| end.parse::<Timestamp>().ok());
             let over = end.is_some_and(|end| u64::try_from(end.as_microsecond()).unwrap_or(0) <= wall().0);
-            said.forgotten = over && fields.k == "identity.token_exchanged";
+            said.forgotten = over && fields.k != "identity.token_created";
             said.detail = payload.get("detail").cloned().unwrap_or_default();
             said.made = Some(facts);
         }

@@ -7,6 +7,7 @@
 //! - `exchange.rs`: a token for an agent that acts for a person, by the tokens of both.
 //! - `contained.rs`: what is contained.
 //! - `give.rs`: the record, as a stream of lines.
+//! - `login.rs`: signing in at an issuer, and out; `signing.rs`: what is kept and asked meanwhile.
 
 pub(crate) mod acts;
 pub(crate) mod approvals;
@@ -14,6 +15,8 @@ mod contained;
 pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod give;
+mod login;
+mod signing;
 
 use std::sync::Arc;
 
@@ -44,6 +47,7 @@ pub(crate) struct Api {
     pub(crate) phase: watch::Receiver<Phase>,
     door: door::Door,
     places: give::Places,
+    signing: signing::Signing,
 }
 
 /// What it takes to be let in at a route.
@@ -57,6 +61,17 @@ pub(crate) enum Needs {
     OneOf(&'static [Role]),
     /// The tokens in the request itself, which its handler looks at: only over the network.
     Shown,
+    /// Nothing: who signs in has nothing yet. Only over the network.
+    Nothing,
+    /// A token that holds, whatever it opens.
+    Any,
+}
+
+impl Needs {
+    /// Whether no [`Caller`] is established for it.
+    const fn is_open(self) -> bool {
+        matches!(self, Self::Shown | Self::Nothing)
+    }
 }
 
 /// Who sees what waits for people: its user sees their own.
@@ -187,6 +202,55 @@ pub(crate) const ROUTES: &[Route] = &[
         handler: || post(exchange::exchange),
     },
     Route {
+        method: "GET",
+        path: "/v1/login",
+        needs: Needs::Nothing,
+        about: "The issuers at which people sign in.",
+        handler: || get(login::list),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/login/{issuer}/device",
+        needs: Needs::Nothing,
+        about: "Begins to sign in with a code that is typed in elsewhere (RFC 8628).",
+        handler: || post(login::begin_device),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/login/{issuer}/token",
+        needs: Needs::Nothing,
+        about: "Looks whether that code was typed in; the answer holds the token, this once.",
+        handler: || post(login::poll_device),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/login/{issuer}",
+        needs: Needs::Nothing,
+        about: "Sends a browser to its issuer, to sign in (OpenID Connect, authorization code with PKCE).",
+        handler: || get(login::begin_browser),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/login/{issuer}/callback",
+        needs: Needs::Nothing,
+        about: "Takes it back; the answer sets the cookie of who has signed in.",
+        handler: || get(login::end_browser),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/logout",
+        needs: Needs::Any,
+        about: "Ends the token that is shown, which came by signing in.",
+        handler: || post(login::logout),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/whoami",
+        needs: Needs::Any,
+        about: "Who the token names, and what it opens.",
+        handler: || get(login::whoami),
+    },
+    Route {
         method: "POST",
         path: "/v1/record/read",
         needs: Needs::Local,
@@ -204,7 +268,9 @@ pub(crate) const ROUTES: &[Route] = &[
 
 impl Api {
     pub(crate) fn new(gateway: Arc<Gateway>, phase: watch::Receiver<Phase>) -> Self {
-        Self { gateway, phase, door: door::Door::default(), places: give::Places::default() }
+        let (door, places, signing) =
+            (door::Door::default(), give::Places::default(), signing::Signing::default());
+        Self { gateway, phase, door, places, signing }
     }
 
     /// Whether the token by which somebody was let in has ended since.
@@ -216,7 +282,7 @@ impl Api {
     /// The routes. Each looks at the [`Caller`] that the request carries; without one nothing is let in.
     pub(crate) fn router(api: &Arc<Self>) -> Router {
         let mut router = Router::new();
-        for route in ROUTES.iter().filter(|route| route.needs != Needs::Shown) {
+        for route in ROUTES.iter().filter(|route| !route.needs.is_open()) {
             let needs = (Arc::clone(api), route.needs);
             router =
                 router.route(route.path, (route.handler)().route_layer(from_fn_with_state(needs, let_in)));
@@ -229,9 +295,12 @@ impl Api {
 
     /// The routes that take no [`Caller`]: what they are let in by stands in the request.
     pub(crate) fn open(api: &Arc<Self>) -> Router {
-        let routes = ROUTES.iter().filter(|route| route.needs == Needs::Shown);
+        let routes = ROUTES.iter().filter(|route| route.needs.is_open());
         let router = routes.fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
-        router.method_not_allowed_fallback(no_such_method).with_state(Arc::clone(api))
+        router
+            .method_not_allowed_fallback(no_such_method)
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(Arc::clone(api))
     }
 }
 
@@ -265,7 +334,8 @@ impl Caller {
     fn may(&self, needs: Needs) -> bool {
         match (&self.identity, needs) {
             (None, _) => true,
-            (Some(_), Needs::Local | Needs::Shown) => false,
+            (Some(_), Needs::Any) => true,
+            (Some(_), Needs::Local | Needs::Shown | Needs::Nothing) => false,
             (Some(identity), Needs::Role(role)) => identity.roles.iter().any(|own| own.includes(role)),
             (Some(identity), Needs::OneOf(roles)) => {
                 identity.roles.iter().any(|own| roles.iter().any(|role| own.includes(*role)))
@@ -284,12 +354,21 @@ async fn let_in(
         return next.run(request).await;
     }
     if let Some(Caller { by, identity: Some(identity) }) = caller {
+        if identity.roles.is_empty() {
+            let why = "the token has no role at the gateway";
+            api.gateway.engine.record_refused_request("role", &identity.login, by, why);
+            return answer(
+                StatusCode::FORBIDDEN,
+                "this token has no role at the gateway: it opens targets, and nothing of the API",
+                "on the gateway's machine: firsthand token create NAME --role auditor (or --role admin)",
+            );
+        }
         let what = format!("its role does not let it {} {}", request.method(), request.uri().path());
         let what: String = what.chars().take(256).collect();
         api.gateway.engine.record_refused_request("role", &identity.login, by, &what);
     }
     let hint = match needs {
-        Needs::Local | Needs::Shown => "do it on the gateway's machine",
+        Needs::Local | Needs::Shown | Needs::Nothing | Needs::Any => "do it on the gateway's machine",
         Needs::Role(Role::Admin) => "it takes a token made with --role admin",
         Needs::Role(Role::Approver) => "it takes a token made with --role approver",
         Needs::Role(Role::User) | Needs::OneOf(_) => "it takes a token made with --role, see docs/api.md",

@@ -10,6 +10,7 @@ pub(crate) mod exchange;
 pub(crate) mod labels;
 pub(crate) mod lines;
 pub(crate) mod log;
+pub(crate) mod login;
 pub(crate) mod output;
 pub(crate) mod policy;
 pub(crate) mod reference;
@@ -59,7 +60,7 @@ pub(crate) struct Elsewhere {
     /// The authority that the certificate of --gateway must be signed by [default: the system's]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) ca: Option<PathBuf>,
-    /// A file with the token for --gateway, as NAME:SECRET or a JWT [default: the environment's FIRSTHAND_TOKEN]
+    /// A file with the token for --gateway, as NAME:SECRET or a JWT [default: the environment's FIRSTHAND_TOKEN, else your sign-in there (firsthand login)]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
 }
@@ -81,6 +82,30 @@ pub(crate) enum Command {
         /// What to do.
         #[command(subcommand)]
         command: token::TokenCommand,
+    },
+    /// Sign in at an issuer: open an address in any browser, and type a code
+    Login {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+        /// At which.
+        #[command(flatten)]
+        args: login::LoginArgs,
+    },
+    /// End your sign-in at a gateway
+    Logout {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+    },
+    /// Say who you are at a gateway, and what you may reach
+    Whoami {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+        /// What.
+        #[command(flatten)]
+        args: login::WhoamiArgs,
     },
     /// List, show and answer what waits for a person
     Approvals {
@@ -169,6 +194,9 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Serve(args) => crate::serve::run(&args, place()?, out),
         Command::Check(args) => check::run(&args, &place()?, out),
         Command::Token { elsewhere, command } => token::run(command, &elsewhere, || at(&elsewhere), out),
+        Command::Login { elsewhere, args } => login::login(&args, &elsewhere, out),
+        Command::Logout { elsewhere } => login::logout(&elsewhere, out),
+        Command::Whoami { elsewhere, args } => login::whoami(&args, &elsewhere, out),
         Command::Approvals { elsewhere, command } => approvals::run(command, &at(&elsewhere)?, out),
         Command::Contain { elsewhere, command } => contain::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),

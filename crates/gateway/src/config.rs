@@ -5,6 +5,7 @@ mod issuer;
 pub(crate) mod keys;
 mod read;
 mod section;
+mod sign_in;
 mod source;
 mod state;
 pub(crate) mod value;

@@ -83,6 +83,7 @@ impl Hit<'_> {
         self.of == Of::Identity
             && (id(token.kind.identity(), &token.name)
                 || id(IdentityKind::Token, &token.id)
+                || token.signed_in.as_ref().is_some_and(|it| id(IdentityKind::Human, &it.person))
                 || token.on_behalf_of.as_ref().is_some_and(|who| id(IdentityKind::Human, who)))
     }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firsthand_adapters::clock::wall;
-use firsthand_adapters::containment::Containment;
+use firsthand_adapters::containment::{Contained, Containment};
 use firsthand_adapters::identity::store::{Created, StoreError, TokenStore};
-use firsthand_adapters::identity::token::{Exchanged, NewToken, Token, TokenKind};
+use firsthand_adapters::identity::token::{Exchanged, NewToken, SignedIn, Token, TokenKind};
 use firsthand_adapters::record::{Record, kind_letter};
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_model::event::{Administered, By, Event};
@@ -90,6 +90,21 @@ impl Desk {
         self.add("identity.token_exchanged", created.map_err(store_failure)?, by).await
     }
 
+    /// Makes a token for a person who has signed in at their issuer.
+    pub(crate) async fn sign_in_token(
+        &self,
+        new: &NewToken,
+        signed_in: SignedIn,
+        by: &By,
+    ) -> Result<Created, Failure> {
+        let _turn = self.turn().await?;
+        if let Some(contained) = self.contained.of_identity(&[&signed_in.person]) {
+            return Err(is_contained(&contained));
+        }
+        let created = self.tokens.prepare_signed_in(new, signed_in, &by.link.name, wall());
+        self.add("identity.token_signed_in", created.map_err(store_failure)?, by).await
+    }
+
     async fn add(&self, kind: &'static str, created: Created, by: &By) -> Result<Created, Failure> {
         let token = Arc::clone(&created.token);
         self.begin(kind, by, &token).await?;
@@ -104,10 +119,7 @@ impl Desk {
     fn must_not_be_contained(&self, names: &[Option<&str>]) -> Result<(), Failure> {
         let names: Vec<&str> = names.iter().copied().flatten().collect();
         let Some(contained) = self.contained.of_identity(&names) else { return Ok(()) };
-        Err(Failure::new(
-            format!("{} is contained ({}), so no token is made for it", contained.name, contained.id),
-            format!("firsthand contain lift {} lifts it", contained.id),
-        ))
+        Err(is_contained(&contained))
     }
 
     /// Ends a token.
@@ -183,6 +195,13 @@ impl Desk {
     }
 }
 
+fn is_contained(contained: &Contained) -> Failure {
+    Failure::new(
+        format!("{} is contained ({}), so no token is made for it", contained.name, contained.id),
+        format!("firsthand contain lift {} lifts it", contained.id),
+    )
+}
+
 /// Stands before the ids of owners: a team is none of the kinds of identity.
 const OWNER_LETTER: char = 'o';
 /// Kind of the entry that takes back what one before it says of a token.
@@ -201,7 +220,7 @@ pub(crate) fn token_leaf(keys: &KeyStore, token: &Token) -> Json {
     let mut text = Vec::with_capacity(200);
     let id = |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name);
     let mut o = Object::open(&mut text);
-    let exchanged = token.exchanged.as_ref();
+    let (exchanged, signed_in) = (token.exchanged.as_ref(), token.signed_in.as_ref());
     if let Some(exchanged) = exchanged {
         if let Some(issuer) = &exchanged.actor_by.issuer {
             o.string("actor_issuer", issuer);
@@ -209,10 +228,16 @@ pub(crate) fn token_leaf(keys: &KeyStore, token: &Token) -> Json {
         o.string("actor_tok", &id(IdentityKind::Token, &exchanged.actor_by.token));
         o.string("consent", exchanged.consent.word());
     }
+    if let Some(signed_in) = signed_in {
+        o.string("alg", &signed_in.algorithm);
+    }
     if let Some(end) = token.expires {
         o.string("expires", &end.to_string());
     }
     o.string("for", &id(token.kind.identity(), token.names()));
+    if let Some(signed_in) = signed_in {
+        o.string("how", signed_in.how.word());
+    }
     o.string("kind", kind_word(token.kind));
     if let Some(owner) = &token.owner {
         o.string("owner", &keys.identity_id(OWNER_LETTER, owner));
@@ -223,11 +248,12 @@ pub(crate) fn token_leaf(keys: &KeyStore, token: &Token) -> Json {
     if !token.roles.is_empty() {
         o.strings("roles", &token.roles.iter().map(|role| role.word()).collect::<Vec<_>>());
     }
-    if let Some(exchanged) = exchanged {
-        if let Some(issuer) = &exchanged.subject_by.issuer {
+    let person_by = exchanged.map(|it| &it.subject_by).or(signed_in.map(|it| &it.by));
+    if let Some(shown) = person_by {
+        if let Some(issuer) = &shown.issuer {
             o.string("subject_issuer", issuer);
         }
-        o.string("subject_tok", &id(IdentityKind::Token, &exchanged.subject_by.token));
+        o.string("subject_tok", &id(IdentityKind::Token, &shown.token));
     }
     o.strings("targets", &token.targets);
     o.string("tok", &id(IdentityKind::Token, &token.id));
@@ -249,6 +275,11 @@ pub(crate) fn token_payload(token: &Token) -> Json {
     }
     if let Some(owner) = &token.owner {
         o.string("owner", owner);
+    }
+    if let Some(signed_in) = &token.signed_in {
+        o.string("person", &signed_in.person);
+        o.string("subject", &signed_in.subject);
+        o.string("subject_token", &signed_in.by.token);
     }
     if let Some(exchanged) = &token.exchanged {
         o.string("subject_token", &exchanged.subject_by.token);
@@ -280,6 +311,10 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
             "firsthand token list shows them".to_owned()
         }
         StoreError::TooMany(_) => "use those that are there; each ends by itself, within the hour".to_owned(),
+        StoreError::TooManySignedIn(_) => {
+            "firsthand logout ends one where it was made, and an administrator revokes others; each ends by itself"
+                .to_owned()
+        }
         StoreError::Bad(_) => "firsthand token create --help describes the arguments".to_owned(),
         StoreError::Io { .. } | StoreError::Crypto(_) => {
             "check that the data folder can be written by this user".to_owned()
@@ -301,7 +336,8 @@ pub(crate) fn store_failure(e: StoreError) -> Failure {
         StoreError::Taken(_)
         | StoreError::NotFound(_)
         | StoreError::RevokedBefore(_)
-        | StoreError::TooMany(_) => Failure::new(e.to_string(), hint),
+        | StoreError::TooMany(_)
+        | StoreError::TooManySignedIn(_) => Failure::new(e.to_string(), hint),
     }
 }
 

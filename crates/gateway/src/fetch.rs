@@ -1,5 +1,5 @@
-//! Gets documents of issuers (their keys, and where these are) over HTTPS: with limits on time and size, without following
-//! anybody elsewhere, and without sending anything but the question.
+//! Gets documents of issuers (their keys, and where these are) over HTTPS, and sends them what signing in takes: with limits on
+//! time and size, and without following anybody elsewhere. A document is asked for without sending anything but the question.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use firsthand_adapters::identity::issuer::keys::SET_BYTES_MAX;
 use firsthand_adapters::identity::issuer::ring::Fetch;
+use firsthand_adapters::identity::issuer::sign_in::Message;
 use firsthand_protocols::drive::tls::ClientTls;
 use firsthand_session::port::BoxFuture;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONNECTION, HOST};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
@@ -21,12 +22,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use crate::listen::tls_toward_issuer;
 use crate::remote::is_this_machine;
 
 /// One document, from the name's address to its last byte.
 const TIME_MAX: Duration = Duration::from_secs(4);
+/// One message and its answer: what an issuer does for it takes longer than to give a document.
+const MESSAGE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Largest answer to a message: three tokens, one of them with all groups of a person.
+const MESSAGE_BYTES_MAX: usize = 256 << 10;
 /// Largest head of an answer.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 
@@ -55,7 +61,7 @@ impl Address {
         let secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") if is_this_machine(host) => false,
-            Some("http") => return Err("keys are not fetched in clear text from another machine".to_owned()),
+            Some("http") => return Err("not fetched in clear text from another machine".to_owned()),
             _ => return Err("it begins neither with https:// nor with http://".to_owned()),
         };
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
@@ -67,6 +73,25 @@ impl Address {
             path: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
         })
     }
+
+    /// The path, with what is asked behind it.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// Sends a form to an issuer, and gives the status and the answer, whatever the status is.
+///
+/// # Errors
+/// Why there is none, for the operator.
+pub(crate) async fn send(
+    url: &str,
+    ca: Option<&Path>,
+    message: &Message,
+) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
+    let late = |_| Err("it does not answer in time".to_owned());
+    let sent = exchange(url, ca, Some(message));
+    timeout(MESSAGE_TIME_MAX, sent).await.unwrap_or_else(late).map_err(|why| format!("{url}: {why}"))
 }
 
 /// Fetches by hyper, over rustls.
@@ -83,17 +108,44 @@ impl Fetch for Fetcher {
 }
 
 async fn get(url: &str, ca: Option<&Path>) -> Result<Vec<u8>, String> {
+    let (status, body) = exchange(url, ca, None).await?;
+    if status == StatusCode::OK.as_u16() { Ok(body.to_vec()) } else { Err(format!("status {status}")) }
+}
+
+async fn exchange(
+    url: &str,
+    ca: Option<&Path>,
+    message: Option<&Message>,
+) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
     let address = Address::parse(url)?;
     let tls = if address.secure { Some(authorities(&address.host, ca).await?) } else { None };
     let stream = connect(&address).await?;
     match tls {
-        None => ask(stream, &address).await,
+        None => ask(stream, &address, message).await,
         Some(tls) => {
             let name = ServerName::try_from(tls.server_name.clone()).map_err(|e| e.to_string())?;
             let connected = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await;
-            ask(connected.map_err(|e| e.to_string())?, &address).await
+            ask(connected.map_err(|e| e.to_string())?, &address, message).await
         }
     }
+}
+
+fn request(address: &Address, message: Option<&Message>) -> Result<Request<Full<Bytes>>, String> {
+    let request = Request::builder()
+        .uri(&address.path)
+        .header(HOST, &address.authority)
+        .header(ACCEPT, "application/json")
+        .header(CONNECTION, "close");
+    let Some(Message { form, authorization }) = message else {
+        return request.body(Full::default()).map_err(|e| e.to_string());
+    };
+    let mut request = request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    if let Some(who) = authorization {
+        let mut value = HeaderValue::from_str(who.expose()).map_err(|e| e.to_string())?;
+        value.set_sensitive(true);
+        request = request.header(AUTHORIZATION, value);
+    }
+    request.body(Full::new(Bytes::copy_from_slice(form.expose().as_bytes()))).map_err(|e| e.to_string())
 }
 
 /// Reading the authorities takes files.
@@ -118,7 +170,11 @@ async fn connect(address: &Address) -> Result<TcpStream, String> {
     Err(failed)
 }
 
-async fn ask<S>(stream: S, address: &Address) -> Result<Vec<u8>, String>
+async fn ask<S>(
+    stream: S,
+    address: &Address,
+    message: Option<&Message>,
+) -> Result<(u16, Zeroizing<Vec<u8>>), String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -126,21 +182,16 @@ where
     let mut http = http1::Builder::new();
     http.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let request = Request::builder()
-        .uri(&address.path)
-        .header(HOST, &address.authority)
-        .header(ACCEPT, "application/json")
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|e| e.to_string())?;
+    let (request, most) = (request(address, message)?, message.map_or(SET_BYTES_MAX, |_| MESSAGE_BYTES_MAX));
     let answered = async {
         let answer = sender.send_request(request).await.map_err(broken)?;
-        if answer.status() != StatusCode::OK {
-            return Err(format!("status {}", answer.status().as_u16()));
+        let status = answer.status();
+        if message.is_none() && status != StatusCode::OK || status.is_redirection() {
+            return Err(format!("status {}", status.as_u16()));
         }
-        let body = Limited::new(answer.into_body(), SET_BYTES_MAX).collect().await;
-        let body = body.map_err(|_| format!("it breaks off, or has more than {SET_BYTES_MAX} bytes"))?;
-        Ok(body.to_bytes().to_vec())
+        let body = Limited::new(answer.into_body(), most).collect().await;
+        let body = body.map_err(|_| format!("it breaks off, or has more than {most} bytes"))?;
+        Ok((status.as_u16(), Zeroizing::new(body.to_bytes().to_vec())))
     };
     let mut answered = std::pin::pin!(answered);
     tokio::select! {

@@ -2,6 +2,7 @@
 //! as what is read here.
 
 mod exchange;
+pub(crate) mod kept;
 
 use std::path::Path;
 
@@ -38,7 +39,8 @@ pub(crate) trait Asked {
 /// A gateway elsewhere.
 pub(crate) struct Remote {
     host: Host,
-    token: Secret,
+    /// `None`: nothing is shown to it.
+    token: Option<Secret>,
 }
 
 /// The answer is none of this API.
@@ -53,11 +55,37 @@ impl Remote {
     /// From `--gateway`, `--ca` and `--token-file` or the environment.
     pub(crate) fn find(url: &str, ca: Option<&Path>, token_file: Option<&Path>) -> Result<Self, Failure> {
         let host = Host::parse(url, ca)?;
-        Ok(Self { host, token: token(token_file)? })
+        let token = Some(token(token_file, &host)?);
+        Ok(Self { host, token })
+    }
+
+    /// To which nothing is shown.
+    pub(crate) fn stranger(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self { host: Host::parse(url, ca)?, token: None })
+    }
+
+    /// The same gateway, to which this is shown.
+    pub(crate) fn with(self, token: Secret) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    /// Where it is, always in the same words.
+    pub(crate) fn address(&self) -> String {
+        self.host.address()
+    }
+
+    /// Signs out. Whether it was not over already.
+    pub(crate) fn end(&self) -> Result<bool, Failure> {
+        let exchange = self.exchange("POST", "/v1/logout", &Value::Null)?;
+        match exchange.status {
+            200 => Ok(true),
+            401 => Ok(false),
+            _ => Err(self.refused(exchange)),
+        }
     }
 
     fn exchange(&self, method: &str, path: &str, body: &Value) -> Result<Exchange, Failure> {
-        let sent = Sent::Json { token: &self.token, body };
+        let sent = Sent::Json { token: self.token.as_ref(), body };
         Exchange::begin(&self.host, method, path, &sent).map_err(|e| lost(&self.host, &e))
     }
 
@@ -215,16 +243,31 @@ fn secret_file(file: &Path, option: &str, most: usize) -> Result<Secret, Failure
     Ok(text)
 }
 
-/// The token, as NAME:SECRET.
-fn token(file: Option<&Path>) -> Result<Secret, Failure> {
+/// The person's own token: of their sign-in at this gateway.
+pub(crate) fn signed_in_at(url: &str, ca: Option<&Path>) -> Result<Secret, Failure> {
+    let host = Host::parse(url, ca)?;
+    let kept = kept::Keep::of_user()?.find_valid(&host.address())?;
+    kept.map(|kept| kept.token()).ok_or_else(|| {
+        let hint = "give --subject-token-file FILE, or sign in first: firsthand login";
+        Failure::usage("the person's token was not given, and nobody is signed in at this gateway", hint)
+    })
+}
+
+/// The token, as NAME:SECRET: the one that is given, else that of the sign-in at this gateway.
+fn token(file: Option<&Path>, host: &Host) -> Result<Secret, Failure> {
     let hint = format!(
-        "write NAME:SECRET as `firsthand token create NAME --role …` printed them, in {TOKEN_VARIABLE} or --token-file FILE"
+        "firsthand login signs in; or write NAME:SECRET as `firsthand token create NAME --role …` printed them, in {TOKEN_VARIABLE} or --token-file FILE"
     );
     let (from, text) = match file {
         Some(file) => (file.display().to_string(), secret_file(file, "--token-file", TOKEN_BYTES_MAX)?),
         None => {
-            let text = std::env::var(TOKEN_VARIABLE)
-                .map_err(|_| Failure::usage("no token was given for --gateway", hint.clone()))?;
+            let Ok(text) = std::env::var(TOKEN_VARIABLE) else {
+                // Where nothing can be kept, nothing was.
+                let kept = kept::Keep::of_user().ok().map(|keep| keep.find_valid(&host.address()));
+                let kept = kept.transpose()?.flatten();
+                let none = || Failure::usage("no token was given for --gateway", hint.clone());
+                return kept.map(|kept| kept.token()).ok_or_else(none);
+            };
             (TOKEN_VARIABLE.to_owned(), Secret::new(text))
         }
     };

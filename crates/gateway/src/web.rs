@@ -129,7 +129,7 @@ impl Web {
 }
 
 /// Where a connection comes from: a network of IPv6 is one place, because its addresses cost nothing.
-fn place(address: IpAddr) -> IpAddr {
+pub(crate) fn place(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
         ip => ip,

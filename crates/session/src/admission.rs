@@ -391,6 +391,24 @@ impl Engine {
         }
     }
 
+    /// Somebody could not sign in at their issuer. It counts as a failed try.
+    pub fn not_signed_in(&self, issuer: &str, client: &ClientFacts, detail: &str) {
+        let wanted = Wanted { login: issuer.to_owned(), ..Wanted::default() };
+        if !self.must_wait(&wanted, client) {
+            let _ = self.refuse_identity("issuer", &wanted, client, detail);
+        }
+    }
+
+    /// Somebody has signed in: what failed before is forgotten.
+    pub fn has_signed_in(&self, issuer: &str, client: &ClientFacts) {
+        self.failures().succeeded(&client.address, issuer, self.clock.mono());
+    }
+
+    /// Whether somebody who wants to sign in has to wait, after tries that failed.
+    pub fn sign_in_waits(&self, issuer: &str, client: &ClientFacts) -> bool {
+        self.must_wait(&Wanted { login: issuer.to_owned(), ..Wanted::default() }, client)
+    }
+
     /// Whether this try is refused without being looked at. Only the first one that waits says something new.
     fn must_wait(&self, wanted: &Wanted, client: &ClientFacts) -> bool {
         let now = self.clock.mono();

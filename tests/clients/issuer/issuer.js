@@ -21,6 +21,9 @@ const keys = new Map()
 let published = []
 let down = false
 let fetched = 0
+// What paths answer that a test wants otherwise, one after the other: the last one stays. `asked`: what forms came there.
+const canned = new Map()
+const asked = []
 
 function add(kid, alg) {
   keys.set(kid, { alg, ...crypto.generateKeyPairSync(...kinds[alg].make) })
@@ -38,7 +41,24 @@ const server = http.createServer((request, response) => {
   const ask = (name) => url.searchParams.get(name)
   const say = (status, body) => response.writeHead(status, { Connection: 'close' }).end(body)
   const page = (body) => (down ? say(503, 'down') : say(200, JSON.stringify(body)))
+  const answers = canned.get(url.pathname)
+  if (answers) {
+    const { status, body, headers, hangs, pad } = answers.length > 1 ? answers.shift() : answers[0]
+    let form = ''
+    request.on('data', (piece) => (form += piece))
+    return request.on('end', () => {
+      asked.push({ path: url.pathname, form, authorization: request.headers.authorization ?? null })
+      if (!hangs) response.writeHead(status ?? 200, { Connection: 'close', ...headers }).end(body?.replace('PAD', 'A.'.repeat(pad ?? 0)))
+    })
+  }
   switch (url.pathname) {
+    case '/control/answer':
+      if (ask('body') === null) canned.delete(ask('path'))
+      else if (ask('more')) canned.get(ask('path')).push(JSON.parse(ask('body')))
+      else canned.set(ask('path'), [JSON.parse(ask('body'))])
+      return say(200, '')
+    case '/control/asked':
+      return say(200, JSON.stringify(asked.splice(0)))
     case '/.well-known/openid-configuration':
       fetched += 1
       return page({ issuer: origin(), jwks_uri: `${origin()}/jwks` })

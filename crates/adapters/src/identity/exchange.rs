@@ -17,7 +17,7 @@ pub const LIFE_MAX: Duration = Duration::from_secs(3600);
 
 /// Bytes of the names of a person's groups, which are kept with the token: all of them or none, because a rule may forbid what
 /// one of those does that would be left out.
-const GROUPS_BYTES_MAX: usize = 16 << 10;
+pub const GROUPS_BYTES_MAX: usize = 16 << 10;
 
 /// Whom the configuration lets act for whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

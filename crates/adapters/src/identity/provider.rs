@@ -33,26 +33,30 @@ impl TokenIdentity {
         holds(snapshot, token, now)?;
         let chain = token.chain(&*self.pseudonym);
         let subject = chain.first().map(|link| link.id.clone()).unwrap_or_default();
-        let exchanged = token.exchanged.as_ref();
-        let end = token.expires.filter(|_| exchanged.is_some());
+        let end = token.expires.filter(|_| token.is_passing());
         Ok(Identity {
             chain,
             login: token.name.clone(),
             subject,
             targets: token.targets.clone(),
             roles: token.roles.clone(),
-            groups: exchanged.map(|exchanged| exchanged.groups.clone()).unwrap_or_default(),
+            groups: token.groups().to_vec(),
             expires: end.map(|end| UnixMicros(u64::try_from(end.as_microsecond()).unwrap_or(0))),
             owner: token.owner.clone(),
             ..Identity::default()
         })
     }
 
-    /// The token behind an identity of this store, where it came by exchange.
-    pub(super) fn exchanged(&self, identity: &Identity) -> Option<Arc<Token>> {
+    /// The token behind an identity of this store, where something was shown for it.
+    pub(super) fn passing(&self, identity: &Identity) -> Option<Arc<Token>> {
         // Others have no end of their own here: nothing is looked up for them.
         identity.expires?;
-        self.store.find(&token_link(identity)?.name).filter(|token| token.exchanged.is_some())
+        self.find(&token_link(identity)?.name)
+    }
+
+    /// The token of this id, where something was shown for it.
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Token>> {
+        self.store.find(id).filter(|token| token.is_passing())
     }
 }
 
@@ -116,7 +120,7 @@ impl IdentityProvider for TokenIdentity {
     }
 
     fn recheck(&self, identity: &Identity, now: UnixMicros) -> Result<(), IdentityError> {
-        // An exchanged token is forgotten some time after its end.
+        // Such a token is forgotten some time after its end.
         if identity.expires.is_some_and(|end| end <= now) {
             return Err(IdentityError::Expired);
         }

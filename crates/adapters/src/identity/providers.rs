@@ -9,7 +9,7 @@ use firsthand_session::port::{BoxFuture, Challenge, IdentityError, IdentityProvi
 use super::issuer::fault::Fault;
 use super::issuer::ring::Issuers;
 use super::provider::TokenIdentity;
-use super::token;
+use super::token::{self, Shown};
 use crate::containment::Containment;
 
 /// Identities by tokens of Firsthand and of issuers. A secret with a dot in it is an issuer's: Firsthand's own have none.
@@ -27,11 +27,20 @@ impl Providers {
         Self { tokens, issuers, contained }
     }
 
-    /// Whether the issuers that vouched for what was exchanged for this token are still there.
+    /// Whether the issuers that vouched for what was shown for this token are still there.
     fn vouched(&self, identity: &Identity) -> Result<(), IdentityError> {
-        let Some(token) = self.tokens.exchanged(identity) else { return Ok(()) };
-        let mut issuers = token.shown().filter_map(|shown| shown.issuer.as_deref());
-        if issuers.all(|issuer| self.issuers.is_named(issuer)) { Ok(()) } else { Err(Fault::Gone.into()) }
+        let Some(token) = self.tokens.passing(identity) else { return Ok(()) };
+        let holds = |shown: &Shown| match &shown.issuer {
+            Some(issuer) => self.issuers.is_named(issuer),
+            // One that came by signing in hangs on an issuer itself. Nothing else was shown for one that was shown.
+            None => self.tokens.find(&shown.token).is_none_or(|shown| {
+                shown
+                    .shown()
+                    .filter_map(|shown| shown.issuer.as_deref())
+                    .all(|issuer| self.issuers.is_named(issuer))
+            }),
+        };
+        if token.shown().all(holds) { Ok(()) } else { Err(Fault::Gone.into()) }
     }
 
     /// The issuer's token in a proof, with the login name if one was given.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::scram::{CryptoError, Verifier, b64, new_secret};
-use super::token::{BadToken, Exchanged, NAME_BYTES_MAX, NewToken, State, Token, is_name};
+use super::token::{BadToken, Exchanged, NAME_BYTES_MAX, NewToken, SignedIn, State, Token, is_name};
 
 /// The form of the file.
 const VERSION: u32 = 1;
@@ -29,8 +29,12 @@ const EXCHANGED_OF_ACTOR_MAX: usize = 64;
 /// Exchanged tokens in all: the file is written whole for each of them, some 800 bytes per token, and 32 KiB where it has as many
 /// groups and targets as it may have.
 const EXCHANGED_MAX: usize = 1024;
-/// Random bytes behind an agent's name, in the login name of an exchanged token.
-const EXCHANGED_NAME_BYTES: usize = 6;
+/// Tokens by signing in of one person that hold at a time: their machines and browsers. Who needs more signs out somewhere.
+const SIGNED_IN_OF_PERSON_MAX: usize = 32;
+/// Tokens by signing in of all people: the file is written whole for each of them, as for exchanged ones.
+const SIGNED_IN_MAX: usize = 4096;
+/// Random bytes behind a name, in the login name of a token that nobody chose one for.
+const RANDOM_NAME_BYTES: usize = 6;
 /// A larger file is not one of ours: some 400 bytes per token.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -79,6 +83,9 @@ pub enum StoreError {
     /// As many exchanged ones are there as there may be: of this agent (`true`), or in all.
     #[error("{}", too_many(*.0))]
     TooMany(bool),
+    /// As many that came by signing in are there as there may be: of this person (`true`), or in all.
+    #[error("{}", too_many_signed_in(*.0))]
+    TooManySignedIn(bool),
     /// It cannot be made as asked.
     #[error(transparent)]
     Bad(#[from] BadToken),
@@ -259,7 +266,7 @@ impl TokenStore {
     /// # Errors
     /// [`StoreError::Bad`], [`StoreError::Taken`], [`StoreError::Crypto`].
     pub fn prepare(&self, new: &NewToken, by: &str, now: UnixMicros) -> Result<Created, StoreError> {
-        self.made(new, None, by, now)
+        self.made(new, (None, None), by, now)
     }
 
     /// Makes a token by exchange without storing it. Its login name is made here: that of who acts, and something random.
@@ -274,10 +281,41 @@ impl TokenStore {
         now: UnixMicros,
     ) -> Result<Created, StoreError> {
         self.check_room(new, &exchanged, now)?;
-        let mut random = [0u8; EXCHANGED_NAME_BYTES];
+        let mut random = [0u8; RANDOM_NAME_BYTES];
         rand::fill(&mut random).map_err(|_| CryptoError)?;
         let new = NewToken { name: login_of(&exchanged.actor, &random), ..new.clone() };
-        self.made(&new, Some(exchanged), by, now)
+        self.made(&new, (Some(exchanged), None), by, now)
+    }
+
+    /// Makes a token for who has signed in without storing it. Its login name is made here, as that of an exchanged one.
+    ///
+    /// # Errors
+    /// As [`TokenStore::prepare`]; [`StoreError::TooManySignedIn`].
+    pub fn prepare_signed_in(
+        &self,
+        new: &NewToken,
+        signed_in: SignedIn,
+        by: &str,
+        now: UnixMicros,
+    ) -> Result<Created, StoreError> {
+        let snapshot = self.snapshot.load();
+        let (mut all, mut own) = (0, 0);
+        for other in snapshot.tokens.iter().filter(|t| t.state(now) == State::Valid) {
+            let Some(of) = &other.signed_in else { continue };
+            all += 1;
+            own += usize::from((&of.by.issuer, &of.subject) == (&signed_in.by.issuer, &signed_in.subject));
+        }
+        match (own >= SIGNED_IN_OF_PERSON_MAX, all >= SIGNED_IN_MAX) {
+            (false, false) => {}
+            (own, _) => return Err(StoreError::TooManySignedIn(own)),
+        }
+        let mut random = [0u8; RANDOM_NAME_BYTES];
+        rand::fill(&mut random).map_err(|_| CryptoError)?;
+        // The part behind the prefix: `corp/ada` can be no login name, and `ada` is told more of than nothing.
+        let told = signed_in.person.rsplit('/').next().unwrap_or_default();
+        let told = told.split('@').next().unwrap_or_default();
+        let new = NewToken { name: signed_in_as(told, &random), ..new.clone() };
+        self.made(&new, (None, Some(signed_in)), by, now)
     }
 
     fn check_room(&self, new: &NewToken, exchanged: &Exchanged, now: UnixMicros) -> Result<(), StoreError> {
@@ -297,7 +335,7 @@ impl TokenStore {
     fn made(
         &self,
         new: &NewToken,
-        exchanged: Option<Exchanged>,
+        (exchanged, signed_in): (Option<Exchanged>, Option<SignedIn>),
         by: &str,
         now: UnixMicros,
     ) -> Result<Created, StoreError> {
@@ -315,6 +353,7 @@ impl TokenStore {
             on_behalf_of: new.on_behalf_of.clone(),
             owner: new.owner.clone(),
             exchanged,
+            signed_in,
             targets: new.targets.clone(),
             roles: new.roles.clone(),
             created,
@@ -327,7 +366,7 @@ impl TokenStore {
         Ok(Created { token, secret })
     }
 
-    /// Stores a prepared token; it can be used once this returns. Exchanged ones that have ended are forgotten meanwhile.
+    /// Stores a prepared token; it can be used once this returns. Passing ones that have ended are forgotten meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Taken`] when another took the name since, [`StoreError::Io`].
@@ -337,7 +376,7 @@ impl TokenStore {
             if content.tokens.iter().any(|t| t.name == token.name && t.state(now) == State::Valid) {
                 return Err(StoreError::Taken(token.name.clone()));
             }
-            content.tokens.retain(|t| t.exchanged.is_none() || t.state(now) == State::Valid);
+            content.tokens.retain(|t| !t.is_passing() || t.state(now) == State::Valid);
             content.tokens.push(Token::clone(token));
             Ok(())
         })
@@ -419,6 +458,19 @@ fn too_many(of_actor: bool) -> String {
     let (whose, most) =
         if of_actor { ("of one agent", EXCHANGED_OF_ACTOR_MAX) } else { ("in all", EXCHANGED_MAX) };
     format!("no more than {most} exchanged tokens {whose} hold at a time")
+}
+
+fn too_many_signed_in(of_person: bool) -> String {
+    let (whose, most) =
+        if of_person { ("of one person", SIGNED_IN_OF_PERSON_MAX) } else { ("in all", SIGNED_IN_MAX) };
+    format!("no more than {most} tokens by signing in {whose} hold at a time")
+}
+
+/// A login name for who has signed in. It begins with `in-`, because rules look at login names: an issuer that calls somebody
+/// `billing-bot` gives them no name of the kind that is made for a token of `billing-bot`.
+fn signed_in_as(told: &str, random: &[u8]) -> String {
+    let told = format!("in-{told}");
+    login_of(if is_name(&told) { &told } else { "signed-in" }, random)
 }
 
 /// A login name for an exchanged token. Rules look at login names, too: so it begins with the actor's name or with nothing of it, and

@@ -107,6 +107,49 @@ pub struct Exchanged {
     pub groups: Vec<String>,
 }
 
+/// By which way somebody signed in at their issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// With a code that was typed in elsewhere (RFC 8628).
+    Device,
+    /// In a browser that came back with a code (RFC 6749 4.1, RFC 7636).
+    Browser,
+}
+
+impl How {
+    /// The word used in the record.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Browser => "browser",
+        }
+    }
+}
+
+/// How a token came by signing in (OpenID Connect): of the identity token that an issuer gave, and which was proved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedIn {
+    /// The person; the token has a login name of its own.
+    pub person: String,
+    /// What the issuer calls them, for ever (`sub`).
+    pub subject: String,
+    /// The issuer's token.
+    pub by: Shown,
+    /// How that was signed.
+    pub algorithm: String,
+    /// Which way it came.
+    pub how: How,
+    /// The issuer said who may act for the person (`may_act`). What that was is not kept, so nobody may by this token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_act: bool,
+    /// The person's groups, as their issuer said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+}
+
 /// A token, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +169,9 @@ pub struct Token {
     /// How it came by exchange; absent: an administrator made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchanged: Option<Exchanged>,
+    /// How it came by signing in; absent: it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_in: Option<SignedIn>,
     /// The targets it may reach.
     pub targets: Vec<String>,
     /// What it lets its holder do at the gateway itself.
@@ -169,15 +215,35 @@ impl State {
 }
 
 impl Token {
-    /// Whom it names: of an exchanged one, who acts by it.
+    /// Whom it names: of an exchanged one, who acts by it; of one that came by signing in, who did.
     #[must_use]
     pub fn names(&self) -> &str {
-        self.exchanged.as_ref().map_or(&self.name, |exchanged| &exchanged.actor)
+        match (&self.exchanged, &self.signed_in) {
+            (Some(exchanged), _) => &exchanged.actor,
+            (None, Some(signed_in)) => &signed_in.person,
+            (None, None) => &self.name,
+        }
     }
 
-    /// What was shown for it, where it came by exchange. With either of these it ends, too.
+    /// What was shown for it, where it was not an administrator who made it. With one of these it ends, too; of an issuer's, when
+    /// that issuer does not count any more.
     pub fn shown(&self) -> impl Iterator<Item = &Shown> {
-        self.exchanged.iter().flat_map(|exchanged| [&exchanged.subject_by, &exchanged.actor_by])
+        let exchanged =
+            self.exchanged.iter().flat_map(|exchanged| [&exchanged.subject_by, &exchanged.actor_by]);
+        exchanged.chain(self.signed_in.iter().map(|signed_in| &signed_in.by))
+    }
+
+    /// Whether it was made for a short time by what was shown, and is forgotten when it has ended.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.exchanged.is_some() || self.signed_in.is_some()
+    }
+
+    /// The groups of the person behind it, as their issuer said.
+    #[must_use]
+    pub fn groups(&self) -> &[String] {
+        let exchanged = self.exchanged.as_ref().map(|exchanged| &exchanged.groups);
+        exchanged.or(self.signed_in.as_ref().map(|signed_in| &signed_in.groups)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether it may be used at `now`, as far as it says itself.

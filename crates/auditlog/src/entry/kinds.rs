@@ -376,7 +376,7 @@ pub const KINDS: &[Kind] = &[
         "identity.token_differs",
         "When a gateway started or read its configuration again, a token in the file was not as the record says.",
         &[BY, facts(parts::DIFFERS)],
-        &[BY_NAME, CUT, detail(parts::EXCHANGED_DETAIL), long_facts(parts::DIFFERS)],
+        &[BY_NAME, CUT, detail(parts::ANY_TOKEN_DETAIL), long_facts(parts::DIFFERS)],
     ),
     apart(
         "identity.token_exchanged",
@@ -389,7 +389,7 @@ pub const KINDS: &[Kind] = &[
         "identity.token_failed",
         "What an entry before it says of this token was not done, or not for long: its file could not be written.",
         &[BY, CHAIN, facts(parts::ANY_TOKEN), METHOD_BY, PROTO_BY, TLS_BY],
-        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::EXCHANGED_DETAIL), long_facts(parts::ANY_TOKEN), NAMES_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::ANY_TOKEN_DETAIL), long_facts(parts::ANY_TOKEN), NAMES_BY],
     ),
     apart(
         "identity.token_revoked",
@@ -399,10 +399,16 @@ pub const KINDS: &[Kind] = &[
             ADDRESS_BY,
             BY_NAME,
             CUT,
-            detail(parts::EXCHANGED_DETAIL),
+            detail(parts::ANY_TOKEN_DETAIL),
             long_facts(parts::TOKEN_REVOKED),
             NAMES_BY,
         ],
+    ),
+    apart(
+        "identity.token_signed_in",
+        "A person has signed in at an issuer and got a token. `chain` is the person and the issuer's token, which was verified.",
+        &[BY, CHAIN, facts(parts::SIGNED_IN), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::SIGNED_IN_DETAIL), long_facts(parts::SIGNED_IN), NAMES_BY],
     ),
     log("log.clock", "The wall clock jumped.", &[of_log(parts::CLOCK), FACTS_CUT]),
     apart(

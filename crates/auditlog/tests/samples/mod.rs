@@ -472,7 +472,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
 }
 
 /// Kinds whose samples came later, and one that has none.
-const OF_LATER: [&str; 8] = [
+const OF_LATER: [&str; 9] = [
     "log.oversize",
     "admin.target_asked",
     "admin.approval_differs",
@@ -481,6 +481,7 @@ const OF_LATER: [&str; 8] = [
     "admin.contain_differs",
     "identity.token_differs",
     "identity.token_exchanged",
+    "identity.token_signed_in",
 ];
 
 /// Later samples stand at the end: the position of each is in its file.
@@ -547,6 +548,7 @@ fn later(all: &mut Vec<(String, Event)>) {
     );
     let noted = SessionNoted { facts: Arc::new(facts()), what: "asked", detail };
     all.push(("session.noted-named".to_owned(), Event::SessionNoted(Box::new(noted))));
+    who::of_sign_in(all);
 }
 
 /// Who asks over the API.

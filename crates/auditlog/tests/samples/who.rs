@@ -12,6 +12,37 @@ const EXCHANGED_DETAIL: &str = concat!(
     r#""on_behalf_of":"ada@example.com","owner":"platform","subject_token":"corp/j-7"}"#
 );
 
+const SIGNED_IN: &str = concat!(
+    r#"{"alg":"ES256","expires":"2026-11-24T02:00:00Z","for":"h-1f0a6c2b9d3e4f50","how":"device","kind":"human","#,
+    r#""roles":["approver"],"subject_issuer":"corp","subject_tok":"t-0b0b0b0b0b0b0b0b","targets":["orders"],"#,
+    r#""tok":"t-0123456789abcdef"}"#
+);
+const SIGNED_IN_DETAIL: &str = concat!(
+    r#"{"id":"tok-acc4be3429fb4ef4","login":"in-ada.3f09c2d1a4b5","person":"corp/ada@example.com","#,
+    r#""subject":"248289761001","subject_token":"corp/sha256:0f1e2d3c4b5a6978"}"#
+);
+
+/// Of a token that came by signing in.
+fn signed_in(kind: &'static str) -> Event {
+    let Event::Administered(mut event) = exchanged(kind) else { return exchanged(kind) };
+    event.payload = json(SIGNED_IN_DETAIL);
+    if kind != "identity.token_differs" {
+        event.leaf = json(SIGNED_IN);
+    }
+    if kind == "identity.token_signed_in" {
+        let person = link(IdentityKind::Human, "h-1f0a6c2b9d3e4f50", "corp/ada@example.com", Trust::Verified);
+        event.by.chain = vec![
+            person.clone(),
+            link(IdentityKind::Token, "t-0b0b0b0b0b0b0b0b", "corp/sha256:0f1e2d3c4b5a6978", Trust::Verified),
+        ];
+        event.by.link = person;
+        if let Some(client) = &mut event.by.client {
+            client.method = "sign-in";
+        }
+    }
+    Event::Administered(event)
+}
+
 /// Of a token that came by exchange.
 pub(super) fn exchanged(kind: &'static str) -> Event {
     let Event::Administered(mut event) = administered("identity.token_created") else {
@@ -108,5 +139,18 @@ pub(super) fn contained(all: &mut Vec<(String, Event)>) {
             ..*event
         };
         all.push(("approval.withdrawn-contained".to_owned(), Event::Approval(Box::new(withdrawn))));
+    }
+}
+
+/// About a token that came by signing in.
+pub(super) fn of_sign_in(all: &mut Vec<(String, Event)>) {
+    for kind in [
+        "identity.token_signed_in",
+        "identity.token_failed",
+        "identity.token_revoked",
+        "identity.token_differs",
+    ] {
+        let name = if kind.ends_with("signed_in") { kind.to_owned() } else { format!("{kind}-signed_in") };
+        all.push((name, signed_in(kind)));
     }
 }

@@ -1,5 +1,5 @@
 //! Who asks over the network. A request shows a token as `Authorization: Bearer NAME:SECRET`, or that of an issuer (a JWT) as
-//! it is, over TLS, or in clear text on loopback alone. Looked at as the secrets of database clients are: the same limiter, the same answer for whatever is
+//! it is, over TLS, or in clear text on loopback alone; a browser shows the cookie that it got by signing in. Looked at as the secrets of database clients are: the same limiter, the same answer for whatever is
 //! wrong, each failure in the record.
 
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use firsthand_session::secret::Secret;
 use firsthand_sql::{holds_token, mask_connection};
 use tokio::sync::Semaphore;
 
-use super::{Api, Caller, answer};
+use super::{Api, Caller, answer, login};
 use crate::web::Known;
 
 /// Keys derived at a time. Each takes a core for one to two milliseconds; whoever asks with wrong secrets from many addresses
@@ -76,9 +76,9 @@ enum Shown {
     Issued { secret: Secret },
 }
 
-fn shown(headers: &HeaderMap) -> Shown {
+fn shown(headers: &HeaderMap, from: &Connection) -> Shown {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = all.next() else { return Shown::Nothing };
+    let Some(value) = all.next() else { return of_cookie(headers, from) };
     if all.next().is_some() {
         return Shown::Unfit("several Authorization headers");
     }
@@ -87,29 +87,49 @@ fn shown(headers: &HeaderMap) -> Shown {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
     });
     let Some(token) = token else { return Shown::Unfit("an Authorization header without a bearer token") };
-    match token.split_once(':') {
-        // Whoever shows it the wrong way round gets in by no other name, and has told nobody.
-        Some((login, _)) if holds_token(login) => {
-            Shown::Unfit("a bearer token SECRET:NAME: the name goes first")
-        }
-        Some((login, secret))
-            if (1..=NAME_BYTES_MAX).contains(&login.len())
-                && (1..=SECRET_BYTES_MAX).contains(&secret.len()) =>
-        {
-            Shown::Token { login: login.to_owned(), secret: Secret::new(secret.to_owned()) }
-        }
-        // Base64url and dots: no colon. How long it may be, its issuer says; a request's head is bounded.
-        None if token.contains('.') => Shown::Issued { secret: Secret::new(token.to_owned()) },
-        _ => Shown::Unfit("a bearer token that is neither NAME:SECRET nor the token of an issuer"),
+    // Base64url and dots: no colon. How long it may be, its issuer says; a request's head is bounded.
+    if !token.contains(':') && token.contains('.') {
+        return Shown::Issued { secret: Secret::new(token.to_owned()) };
     }
+    own(token)
+        .unwrap_or(Shown::Unfit("a bearer token that is neither NAME:SECRET nor the token of an issuer"))
+}
+
+/// One of Firsthand's.
+fn own(token: &str) -> Option<Shown> {
+    let (login, secret) = token.split_once(':')?;
+    let fits = (1..=NAME_BYTES_MAX).contains(&login.len()) && (1..=SECRET_BYTES_MAX).contains(&secret.len());
+    // Whoever shows it the wrong way round gets in by no other name, and has told nobody.
+    let fits = fits && !holds_token(login);
+    fits.then(|| Shown::Token { login: login.to_owned(), secret: Secret::new(secret.to_owned()) })
+}
+
+/// The token of a browser that has signed in.
+fn of_cookie(headers: &HeaderMap, from: &Connection) -> Shown {
+    match login::session(headers, from) {
+        Some(token) => own(token.expose()).unwrap_or(Shown::Unfit("a cookie that is no token")),
+        None => Shown::Nothing,
+    }
+}
+
+/// A page of another site had a browser send its cookie.
+fn of_another_page(api: &Api, from: &Connection) -> Response {
+    let why = "a browser sent its cookie for a page of another site (Origin, Sec-Fetch-Site)";
+    api.gateway.engine.record_refused(false, "protocol", &Wanted::default(), &from.client, why);
+    let hint =
+        "what changes something takes Sec-Fetch-Site: same-origin, or the gateway's own Origin (docs/api.md)";
+    answer(StatusCode::FORBIDDEN, "this came from a page of another site", hint)
 }
 
 /// Lets a request on with its [`Caller`], or answers.
 async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let Some(from) = request.extensions().get::<Connection>().cloned() else { return not_accepted() };
-    let shown = shown(request.headers());
+    let by_cookie = !request.headers().contains_key(header::AUTHORIZATION);
+    let shown = shown(request.headers(), &from);
+    let foreign = by_cookie && !login::is_own_page(request.method(), request.headers(), &from);
     // Nothing behind this can show it any more.
     request.headers_mut().remove(header::AUTHORIZATION);
+    request.headers_mut().remove(header::COOKIE);
     // Only what is established here counts, whatever stood there.
     request.extensions_mut().remove::<Caller>();
     let engine = &api.gateway.engine;
@@ -123,6 +143,9 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
             "the API takes no tokens in clear text from other machines",
             "use https; the gateway needs [listen] tls for it. A token that was sent in clear text should be revoked",
         );
+    }
+    if foreign && matches!(shown, Shown::Token { .. }) {
+        return of_another_page(&api, &from);
     }
     let (proof, login) = match shown {
         Shown::Token { login, secret } => (Proof::ClearText { login: login.clone(), secret }, login),
@@ -142,16 +165,7 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
         Ok(identity) => identity,
         Err(response) => return response,
     };
-    let (login, without_role) = (identity.login.clone(), identity.roles.is_empty());
     let Some(caller) = Caller::remote(identity, from.client) else { return not_accepted() };
-    if without_role {
-        engine.record_refused_request("role", &login, &caller.by, "the token has no role at the gateway");
-        return answer(
-            StatusCode::FORBIDDEN,
-            "this token has no role at the gateway: it opens targets, and nothing of the API",
-            "on the gateway's machine: firsthand token create NAME --role auditor (or --role admin)",
-        );
-    }
     if let Some(known) = request.extensions().get::<Known>() {
         known.set();
     }
@@ -241,14 +255,18 @@ mod tests {
         headers
     }
 
+    fn near() -> Connection {
+        Connection::new("127.0.0.1:5".parse().unwrap(), None)
+    }
+
     #[test]
     fn a_token_is_shown_in_one_way() {
         for fit in ["Bearer ops:fh_x", "bearer  ops:fh_x ", "BEARER ops:fh_x"] {
-            let Shown::Token { login, secret } = shown(&headers(&[fit])) else { panic!("{fit}") };
+            let Shown::Token { login, secret } = shown(&headers(&[fit]), &near()) else { panic!("{fit}") };
             assert_eq!((login.as_str(), secret.expose()), ("ops", "fh_x"));
         }
         for issued in ["Bearer a.b.c", "bearer ..", "Bearer eyJ.eyJ.x "] {
-            assert!(matches!(shown(&headers(&[issued])), Shown::Issued { .. }), "{issued}");
+            assert!(matches!(shown(&headers(&[issued]), &near()), Shown::Issued { .. }), "{issued}");
         }
         let long = format!("Bearer {}:fh_x", "n".repeat(NAME_BYTES_MAX + 1));
         let longer = format!("Bearer n:{}", "s".repeat(SECRET_BYTES_MAX + 1));
@@ -265,12 +283,12 @@ mod tests {
             &long,
             &longer,
         ] {
-            assert!(matches!(shown(&headers(&[unfit])), Shown::Unfit(_)), "{unfit}");
+            assert!(matches!(shown(&headers(&[unfit]), &near()), Shown::Unfit(_)), "{unfit}");
         }
-        assert!(matches!(shown(&headers(&["Bearer a:b", "Bearer c:d"])), Shown::Unfit(_)));
-        assert!(matches!(shown(&headers(&[])), Shown::Nothing));
+        assert!(matches!(shown(&headers(&["Bearer a:b", "Bearer c:d"]), &near()), Shown::Unfit(_)));
+        assert!(matches!(shown(&headers(&[]), &near()), Shown::Nothing));
         for secret in ["Bearer ops:fh_secret", "Bearer secret.secret.secret"] {
-            let shown = format!("{:?}", shown(&headers(&[secret])));
+            let shown = format!("{:?}", shown(&headers(&[secret]), &near()));
             assert!(!shown.contains("secret.") && !shown.contains("fh_secret"), "{shown}");
         }
     }

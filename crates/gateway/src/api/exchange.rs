@@ -345,7 +345,8 @@ fn decided(
         return Err(Refused::request("a token that was shown has ended meanwhile"));
     }
     let says = match (&form.subject.login, &form.actor.login) {
-        (Some(_), _) => None,
+        // Of who has signed in, the issuer may have said it in the token that was for the gateway alone.
+        (Some(_), _) => may_act_elsewhere(api, subject).then_some(false),
         (None, login) => {
             let acting = match login {
                 Some(login) => Acting::Firsthand(login),
@@ -358,6 +359,13 @@ fn decided(
     let side = |identity| side(gateway, identity);
     let rules = &gateway.config.load().exchange;
     Ok(decide((side(subject), side(actor)), says, rules, &form.asked, now)?)
+}
+
+/// Whether the issuer of who has signed in said who may act for them. What it said is not kept: its own token is to be shown.
+fn may_act_elsewhere(api: &Api, subject: &Identity) -> bool {
+    let id = subject.chain.iter().rfind(|link| link.kind == IdentityKind::Token);
+    let token = id.and_then(|link| api.gateway.desk.tokens.find(&link.name));
+    token.and_then(|token| token.signed_in.as_ref().map(|it| it.may_act)).unwrap_or(false)
 }
 
 /// What hangs on the token that somebody showed.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use clap::Args;
 use firsthand_adapters::dialer::DirectDialer;
-use firsthand_adapters::identity::issuer::ring::fetched;
+use firsthand_adapters::identity::issuer::ring::{Fetch as _, fetched};
+use firsthand_adapters::identity::issuer::sign_in::Endpoints;
+use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::reader::Reader;
 use firsthand_model::target::ChangedRows;
@@ -120,7 +122,7 @@ fn verdict(
             cannot(format!("{at_targets} of {} targets cannot be used as configured", targets.len()))
         }
         None if at_issuers > 0 => {
-            cannot(format!("the keys of {at_issuers} of {} issuers cannot be had", issuers.len()))
+            cannot(format!("{at_issuers} of {} issuers cannot be used as configured", issuers.len()))
         }
         None => Ok(Exit::Done),
     }
@@ -133,17 +135,36 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|e| Failure::new(format!("cannot start: {e}"), "check the limits of this process"))
 }
 
-/// Fetches the keys of each issuer.
+/// Fetches the keys of each issuer, and where people sign in, what that takes.
 fn try_issuers(config: &Config) -> Result<Vec<Tried>, Failure> {
     let runtime = runtime()?;
     let tried = config.issuers.iter().map(|issuer| {
-        let (said, failed) = match runtime.block_on(fetched(&Fetcher, issuer)) {
-            Ok(keys) => (vec![format!("{} keys", keys.count())], None),
+        let (said, failed) = match runtime.block_on(try_issuer(issuer)) {
+            Ok(said) => (said, None),
             Err(why) => (Vec::new(), Some(why)),
         };
         Tried { name: issuer.name.clone(), said, failed }
     });
     Ok(tried.collect())
+}
+
+async fn try_issuer(issuer: &IssuerSpec) -> Result<Vec<String>, String> {
+    let mut said = vec![format!("{} keys", fetched(&Fetcher, issuer).await?.count())];
+    let Some(sign_in) = &issuer.sign_in else { return Ok(said) };
+    if let Some(place) = &sign_in.secret {
+        place.read().map_err(|e| format!("client_secret: {e}"))?;
+    }
+    let at = Endpoints::document(&issuer.url);
+    let document = Fetcher.fetch(&at, issuer.ca.as_deref()).await.map_err(|why| format!("{at}: {why}"))?;
+    let endpoints = Endpoints::read(&issuer.url, &document).map_err(|why| format!("{at}: {why}"))?;
+    let device = endpoints.device.is_some().then_some("with a code");
+    let browser = endpoints.authorization.is_some() && sign_in.redirect.is_some();
+    let ways: Vec<_> = device.into_iter().chain(browser.then_some("with a browser")).collect();
+    if ways.is_empty() {
+        return Err("nobody can sign in: it has no device flow (device_authorization_endpoint), and there is no redirect_url".to_owned());
+    }
+    said.push(format!("people sign in {}", ways.join(" and ")));
+    Ok(said)
 }
 
 fn try_targets(place: &Place, config: &Config) -> Result<Vec<Tried>, Failure> {

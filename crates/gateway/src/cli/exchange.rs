@@ -13,14 +13,14 @@ use super::token::{Handed, handed_elsewhere, show_created};
 use crate::api::exchange::{ACCESS_TOKEN, GRANT, JWT};
 use crate::config;
 use crate::failure::{Exit, Failure};
-use crate::remote::{shown, strange, submit};
+use crate::remote::{shown, signed_in_at, strange, submit};
 
 /// What is exchanged.
 #[derive(Debug, Args)]
 pub(crate) struct ExchangeArgs {
-    /// A file with the person's token: that of an issuer (a JWT), or NAME:SECRET
+    /// A file with the person's token: that of an issuer (a JWT), or NAME:SECRET [default: your sign-in at --gateway]
     #[arg(long, value_name = "FILE")]
-    subject_token_file: PathBuf,
+    subject_token_file: Option<PathBuf>,
     /// A file with the agent's own token, in the same forms [default: --token-file, else the environment's FIRSTHAND_TOKEN]
     #[arg(long, value_name = "FILE")]
     actor_token_file: Option<PathBuf>,
@@ -40,7 +40,10 @@ pub(crate) fn run(args: &ExchangeArgs, elsewhere: &Elsewhere, out: &Output) -> R
             "give --gateway URL: https://HOST:PORT, or http://127.0.0.1:PORT on the gateway's machine",
         ));
     };
-    let subject = shown("--subject-token-file", Some(&args.subject_token_file))?;
+    let subject = match &args.subject_token_file {
+        Some(file) => shown("--subject-token-file", Some(file))?,
+        None => signed_in_at(url, elsewhere.ca.as_deref())?,
+    };
     let actor = match (&args.actor_token_file, &elsewhere.token_file) {
         (Some(file), _) => shown("--actor-token-file", Some(file))?,
         (None, file) => shown("--token-file", file.as_deref())?,

@@ -28,7 +28,7 @@ pub(crate) enum TokenCommand {
     Create(CreateArgs),
     /// List the tokens
     List,
-    /// Show one token, and how it came by exchange if it did
+    /// Show one token, and how it came by exchange or by signing in if it did
     Show {
         /// Its login name, or its id
         name: String,
@@ -303,7 +303,9 @@ fn cells(token: &Value) -> Vec<String> {
         }
         _ => "-".to_owned(),
     };
-    ["name", "kind", "owner", "on_behalf_of", "roles", "targets", "state", "expires", "id"].map(text).to_vec()
+    // One that came by signing in has a name that nobody knows.
+    let person = if token.get("person").is_some_and(Value::is_string) { "person" } else { "on_behalf_of" };
+    ["name", "kind", "owner", person, "roles", "targets", "state", "expires", "id"].map(text).to_vec()
 }
 
 /// Shows one token: the valid one of that name, else the newest, or the one of that id.
@@ -337,8 +339,10 @@ pub(crate) fn described(store: &TokenStore) -> Vec<Value> {
 
 /// A token as lists show it.
 fn describe(token: &Token, state: State) -> Value {
-    let exchanged = token.exchanged.as_ref();
+    let (exchanged, signed_in) = (token.exchanged.as_ref(), token.signed_in.as_ref());
     json!({
+        "person": signed_in.map(|it| &it.person), "how": signed_in.map(|it| it.how.word()),
+        "issuer": signed_in.and_then(|it| it.by.issuer.as_ref()), "subject": signed_in.map(|it| &it.subject),
         "actor": exchanged.map(|e| &e.actor), "actor_token": exchanged.map(|e| &e.actor_by.token),
         "subject_token": exchanged.map(|e| &e.subject_by.token),
         "consent": exchanged.map(|e| e.consent.word()), "owner": token.owner,

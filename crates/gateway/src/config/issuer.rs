@@ -9,6 +9,7 @@ use firsthand_adapters::identity::token;
 use firsthand_model::identity::{IdentityKind, Role};
 
 use super::section::{At, Section, nearest};
+use super::sign_in;
 use super::value::show_duration;
 use crate::fetch::Address;
 
@@ -23,16 +24,18 @@ const TOKEN_BYTES: u64 = 16 << 10;
 /// What the protocol of the database takes as a password.
 const TOKEN_BYTES_MAX: u64 = 60 << 10;
 
-/// Reads all of them. `targets` are the names that there are; `with_tls`: database clients can send a token.
+/// Reads all of them. `targets` are the names that there are; `with_tls`: database clients can send a token; `with_http`:
+/// people can sign in.
 pub(super) fn read_issuers(
     top: &Section<'_>,
     folder: &Path,
     targets: &[&str],
-    with_tls: bool,
+    (with_tls, with_http): (bool, bool),
 ) -> Vec<IssuerSpec> {
     let mut issuers: Vec<IssuerSpec> = Vec::new();
     for section in top.tables("issuer", "issuer") {
-        if !with_tls {
+        // Where people only sign in, there is no such token.
+        if !with_tls && section.span_of("audience").is_some() {
             section.warn(
                 Some(&section.span),
                 format!(
@@ -41,7 +44,7 @@ pub(super) fn read_issuers(
                 ),
             );
         }
-        let Some(issuer) = read_issuer(&section, folder, targets) else { continue };
+        let Some(issuer) = read_issuer(&section, folder, targets, with_http) else { continue };
         if issuers.iter().any(|other| other.name == issuer.name) {
             let what = format!("there is an issuer `{}` already", issuer.name);
             section.bad(&section.span, "name", what, "give each issuer a name of its own");
@@ -56,7 +59,12 @@ pub(super) fn read_issuers(
 }
 
 /// Reads everything of an issuer, so that all its problems are found; `None` when something it needs is missing.
-fn read_issuer(section: &Section<'_>, folder: &Path, targets: &[&str]) -> Option<IssuerSpec> {
+fn read_issuer(
+    section: &Section<'_>,
+    folder: &Path,
+    targets: &[&str],
+    with_http: bool,
+) -> Option<IssuerSpec> {
     let name = section.required_text("name");
     if let Some(At { value, span }) = &name
         && !token::is_name(value)
@@ -74,16 +82,7 @@ fn read_issuer(section: &Section<'_>, folder: &Path, targets: &[&str]) -> Option
         section.came_to("ca", Some(&ca.span), ca.value.display().to_string());
         ca.value
     });
-    let audience = section.texts("audience");
-    if audience.is_empty() {
-        match section.span_of("audience") {
-            None => section.missing("audience"),
-            Some(at) => {
-                let hint = "name what tokens for this gateway say in `aud`: without that, a token for another service opens it";
-                section.bad(&at, "audience", "is empty", hint);
-            }
-        }
-    }
+    let audience = read_audience(section);
     let algorithms = read_algorithms(section);
     let skew = read_skew(section);
     let max_age = section.duration("max_age", Some(MAX_AGE)).unwrap_or(MAX_AGE);
@@ -100,6 +99,7 @@ fn read_issuer(section: &Section<'_>, folder: &Path, targets: &[&str]) -> Option
     let login_is_name = login.as_ref().is_some_and(|login| login.value == "name");
     section.came_to("login", login.as_ref().map(|l| &l.span), if login_is_name { "name" } else { "any" });
     let allow = read_rules(section, targets);
+    let sign_in = sign_in::read(section, folder, (name.as_ref(), url.as_ref()), kind, with_http);
     Some(IssuerSpec {
         name: name?.value,
         url: url?.value,
@@ -117,7 +117,25 @@ fn read_issuer(section: &Section<'_>, folder: &Path, targets: &[&str]) -> Option
         groups_claim,
         login_is_name,
         allow,
+        sign_in,
     })
+}
+
+/// Whom tokens must be meant for. Who only signs in has one that is meant for the gateway's own name at the issuer.
+fn read_audience(section: &Section<'_>) -> Vec<String> {
+    let audience = section.texts("audience");
+    match section.span_of("audience") {
+        None if section.span_of("client_id").is_some() => {
+            section.came_to_because("audience", "none", "only who signs in counts");
+        }
+        None => section.missing("audience"),
+        Some(at) if audience.is_empty() => {
+            let hint = "name what tokens for this gateway say in `aud`: without that, a token for another service opens it";
+            section.bad(&at, "audience", "is empty", hint);
+        }
+        Some(_) => {}
+    }
+    audience
 }
 
 fn read_keys(section: &Section<'_>, url: &At<String>, folder: &Path) -> Option<KeysAt> {

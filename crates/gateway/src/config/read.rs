@@ -79,7 +79,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     let policy = read_policy(top, folder);
     let targets = read_targets(top, folder, policy.is_some());
     let names: Vec<_> = targets.iter().map(|t| t.target.name.as_str()).collect();
-    let issuers = read_issuers(top, folder, &names, tls.is_some());
+    let issuers = read_issuers(top, folder, &names, (tls.is_some(), http.is_some()));
     Config {
         file: file.to_path_buf(),
         data_dir,

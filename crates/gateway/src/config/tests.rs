@@ -194,12 +194,15 @@ fn the_examples_of_issuers_in_the_documentation_are_read() {
     }
     let config = Config::parse(&folder.path().join("f.toml"), &whole).unwrap();
     let names: Vec<_> = config.issuers.iter().map(|i| (i.name.as_str(), i.prefix.as_str())).collect();
-    assert_eq!(names, [("prod", "prod/"), ("github", "github/"), ("mesh", ""), ("corp", "corp/")]);
+    assert_eq!(
+        names,
+        [("prod", "prod/"), ("github", "github/"), ("mesh", ""), ("corp", "corp/"), ("staff", "staff/")]
+    );
     let warned: Vec<_> = config.warnings.iter().map(|w| w.what.as_str()).collect();
     assert_eq!(
         warned.iter().filter(|w| w.contains("over TLS only")).count(),
         4,
-        "there is no listen.tls here"
+        "there is no listen.tls here; at the last of them people only sign in"
     );
     assert_eq!(warned.iter().filter(|w| w.contains("stand beside those of tokens")).count(), 1, "{warned:?}");
 }
@@ -277,4 +280,43 @@ fn an_issuer_that_would_let_in_too_many_is_not_taken() {
     let twice = issuer("") + issuer("").strip_prefix(GOOD).unwrap();
     let said = errors(&twice);
     assert!(said.contains("there is an issuer `corp` already") && said.contains("with the url"), "{said}");
+}
+
+#[test]
+fn who_signs_in_takes_a_whole_table() {
+    let issuer = |more: &str| {
+        let head = "[[issuer]]\nname = \"corp\"\nurl = \"https://id.corp.example\"\n";
+        let text = format!("{GOOD}{head}{more}\n[[issuer.allow]]\ntargets = [\"orders\"]\n");
+        Config::parse(Path::new("f.toml"), &text)
+    };
+    let good = "kind = \"human\"\nclient_id = \"fh\"\nclient_secret = { env = \"S\" }\n\
+                redirect_url = \"https://gw:8300/v1/login/corp/callback\"";
+    let config = issuer(good).unwrap_or_else(|e| panic!("{e:?}"));
+    let sign_in = config.issuers[0].sign_in.as_ref().unwrap();
+    assert_eq!((sign_in.life.as_secs(), sign_in.scopes.len()), (8 * 3600, 3));
+    assert!(config.issuers[0].audience.is_empty(), "only who signs in counts");
+    let inline = issuer("kind = \"human\"\nclient_id = \"fh\"\nclient_secret = \"inline\"").unwrap();
+    assert!(inline.warnings.iter().any(|w| w.what.contains("a secret in the configuration")));
+    assert!(inline.resolved.iter().all(|r| !r.value.contains("inline")));
+    for (more, what) in [
+        ("kind = \"human\"\nclient_secret = { env = \"S\" }", "only where people sign in"),
+        ("kind = \"human\"\nscopes = [\"openid\"]\naudience = [\"x\"]", "only where people sign in"),
+        ("kind = \"human\"", "is missing"),
+        ("kind = \"agent\"\nclient_id = \"fh\"", "name no people"),
+        ("kind = \"human\"\nclient_id = \"\"", "is empty"),
+        ("kind = \"human\"\nclient_id = \"fh\"\nscopes = [\"email\"]", "`openid` is missing"),
+        ("kind = \"human\"\nclient_id = \"fh\"\nscopes = [\"openid email\"]", "is no scope"),
+        ("kind = \"human\"\nclient_id = \"fh\"\ntoken_life = \"25h\"", "is more than 1d"),
+        (
+            "kind = \"human\"\nclient_id = \"fh\"\nredirect_url = \"https://gw/v1/login/other/callback\"",
+            "not where this gateway",
+        ),
+        (
+            "kind = \"human\"\nclient_id = \"fh\"\nredirect_url = \"http://gw/v1/login/corp/callback\"",
+            "not https, nor this machine",
+        ),
+    ] {
+        let problems = format!("{:?}", issuer(more).err().unwrap_or_else(|| panic!("{more}")));
+        assert!(problems.contains(what), "{more}: {problems}");
+    }
 }

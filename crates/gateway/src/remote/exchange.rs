@@ -117,6 +117,12 @@ impl Host {
         is_this_machine(&self.name)
     }
 
+    /// Always in the same words.
+    pub(super) fn address(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority().to_ascii_lowercase())
+    }
+
     fn authority(&self) -> String {
         if self.name.contains(':') {
             format!("[{}]:{}", self.name, self.port)
@@ -144,8 +150,8 @@ impl Host {
 
 /// What goes with a request.
 pub(super) enum Sent<'a> {
-    /// JSON, and the token of who asks.
-    Json { token: &'a Secret, body: &'a Value },
+    /// JSON, and the token of who asks, where they have one.
+    Json { token: Option<&'a Secret>, body: &'a Value },
     /// A form, in which all tokens are that count.
     Form(&'a Secret),
 }
@@ -218,11 +224,14 @@ fn request(
     let request = request.header(CONNECTION, "close");
     match sent {
         Sent::Json { token, body } => {
-            let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
-            let mut bearer = HeaderValue::from_str(&bearer)?;
-            bearer.set_sensitive(true);
             let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-            let request = request.header(AUTHORIZATION, bearer);
+            let mut request = request;
+            if let Some(token) = token {
+                let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
+                let mut bearer = HeaderValue::from_str(&bearer)?;
+                bearer.set_sensitive(true);
+                request = request.header(AUTHORIZATION, bearer);
+            }
             request.header(CONTENT_TYPE, "application/json").body(Full::new(body))
         }
         Sent::Form(form) => {

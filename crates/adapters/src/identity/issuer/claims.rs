@@ -36,9 +36,14 @@ pub(super) fn is_of(spec: &IssuerSpec, claims: &Claims) -> bool {
     }
 }
 
-/// What needs no key: whom the token is for, and when. Returns when it ends.
-pub(super) fn check(spec: &IssuerSpec, claims: &Claims, now: UnixMicros) -> Result<UnixMicros, Fault> {
-    audience(spec, claims)?;
+/// What needs no key: whether the token is for one of these, and when. Returns when it ends.
+pub(super) fn check(
+    spec: &IssuerSpec,
+    names: &[String],
+    claims: &Claims,
+    now: UnixMicros,
+) -> Result<UnixMicros, Fault> {
+    audience(names, claims)?;
     if claims.contains_key("cnf") {
         return Err(Fault::Bound);
     }
@@ -80,8 +85,8 @@ fn time(claims: &Claims, name: &str) -> Result<Option<u64>, Fault> {
     Ok(Some(seconds * MICROS))
 }
 
-fn audience(spec: &IssuerSpec, claims: &Claims) -> Result<(), Fault> {
-    let ours = |value: &Value| value.as_str().is_some_and(|aud| spec.audience.iter().any(|own| own == aud));
+fn audience(names: &[String], claims: &Claims) -> Result<(), Fault> {
+    let ours = |value: &Value| value.as_str().is_some_and(|aud| names.iter().any(|own| own == aud));
     let fits = match claims.get("aud") {
         Some(Value::Array(all)) => all.iter().all(Value::is_string) && all.iter().any(ours),
         Some(one) => ours(one),
@@ -154,7 +159,7 @@ fn subject(spec: &IssuerSpec, claims: &Claims) -> Result<String, Fault> {
     named(spec, name)
 }
 
-fn text<'a>(claim: &ClaimPath, claims: &'a Claims) -> Result<&'a str, Fault> {
+pub(super) fn text<'a>(claim: &ClaimPath, claims: &'a Claims) -> Result<&'a str, Fault> {
     claim.of(claims).and_then(Value::as_str).ok_or(Fault::Claim)
 }
 

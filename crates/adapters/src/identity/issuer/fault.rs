@@ -46,6 +46,12 @@ pub enum Fault {
     Login,
     /// The issuer is not configured any more.
     Gone,
+    /// It is another one than was asked for (`nonce`).
+    Nonce,
+    /// Somebody else asked for it (`azp`).
+    Party,
+    /// It names no person, or somebody who acts for one.
+    NoPerson,
 }
 
 impl Fault {
@@ -77,6 +83,9 @@ impl Fault {
             Self::NoRule => "no [[issuer.allow]] fits the token",
             Self::Login => "the login name is not the name that the token came to",
             Self::Gone => "the token's issuer is not configured any more",
+            Self::Nonce => "the token is not the one that was asked for (nonce)",
+            Self::Party => "the token was made for another party (azp)",
+            Self::NoPerson => "the token names no person, or somebody who acts for one",
         }
     }
 }

@@ -151,6 +151,7 @@ pub(super) fn corp(signers: &[&Signer]) -> IssuerSpec {
         groups_claim: Some(ClaimPath::new("groups")),
         login_is_name: false,
         allow: vec![Allow { targets: vec!["shop".to_owned()], ..Allow::default() }],
+        sign_in: None,
     }
 }
 

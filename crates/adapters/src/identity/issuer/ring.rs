@@ -234,7 +234,7 @@ impl Issuers {
         if matches!(issuer.spec.keys, KeysAt::File(_)) {
             return None;
         }
-        claims::check(&issuer.spec, &jws.claims, self.clock.now()).ok()?;
+        claims::check(&issuer.spec, &issuer.spec.audience, &jws.claims, self.clock.now()).ok()?;
         let now = self.clock.mono();
         let ended = issuer.ended.subscribe();
         if !matches!(issuer.check(&jws, now), Err(Fault::Key | Fault::NoKeys)) {
@@ -287,14 +287,49 @@ impl Issuers {
         now: UnixMicros,
     ) -> Result<Identity, Fault> {
         let (jws, issuer) = self.signed(token)?;
-        let expires = claims::check(&issuer.spec, &jws.claims, now)?;
-        let digest = sha256_hex(jws.signed);
-        let fingerprint = format!("sha256:{}", digest.get(..FINGERPRINT_CHARS).unwrap_or(&digest));
-        let identity = claims::identity(&issuer.spec, &jws.claims, expires, &fingerprint, &*self.pseudonym)?;
+        let expires = claims::check(&issuer.spec, &issuer.spec.audience, &jws.claims, now)?;
+        let identity = self.named(&issuer.spec, &jws, expires)?;
         if issuer.spec.login_is_name && login.is_some_and(|login| login != identity.login) {
             return Err(Fault::Login);
         }
         Ok(identity)
+    }
+
+    /// Whom the claims of a token name, which were found to hold.
+    pub(super) fn named(
+        &self,
+        spec: &IssuerSpec,
+        jws: &Jws<'_>,
+        expires: UnixMicros,
+    ) -> Result<Identity, Fault> {
+        let digest = sha256_hex(jws.signed);
+        let fingerprint = format!("sha256:{}", digest.get(..FINGERPRINT_CHARS).unwrap_or(&digest));
+        claims::identity(spec, &jws.claims, expires, &fingerprint, &*self.pseudonym)
+    }
+
+    /// The issuer of this name.
+    pub(super) fn of_name(&self, name: &str) -> Option<Arc<Issuer>> {
+        self.list.load().iter().find(|issuer| issuer.spec.name == name).cloned()
+    }
+
+    /// What the configuration says of those that people sign in at.
+    #[must_use]
+    pub fn with_sign_in(&self) -> Vec<IssuerSpec> {
+        let list = self.list.load();
+        list.iter().filter(|issuer| issuer.spec.sign_in.is_some()).map(|issuer| issuer.spec.clone()).collect()
+    }
+
+    /// Whether the signature of an identity token fits a key of its issuer. It came from there just now, so nobody can bring a
+    /// fetch about with one that was made up: a key that is not known is fetched at once.
+    pub(super) async fn check_fresh(&self, issuer: &Issuer, jws: &Jws<'_>) -> Result<(), Fault> {
+        match issuer.check(jws, self.clock.mono()) {
+            Err(Fault::Key | Fault::NoKeys) if !matches!(issuer.spec.keys, KeysAt::File(_)) => {
+                let set = fetched(&*self.fetch, &issuer.spec).await.map_err(|_| Fault::NoKeys)?;
+                issuer.held.store(Some(Arc::new(Held { set, at: self.clock.mono() })));
+                issuer.check(jws, self.clock.mono())
+            }
+            checked => checked,
+        }
     }
 
     /// Whether an identity that an issuer vouched for still holds.
@@ -322,7 +357,7 @@ pub async fn fetched(fetch: &dyn Fetch, spec: &IssuerSpec) -> Result<KeySet, Str
             KeysAt::File(keys) => return Ok(keys.clone()),
             KeysAt::Url(url) => url.clone(),
             KeysAt::Discovery => {
-                let at = format!("{}/.well-known/openid-configuration", spec.url.trim_end_matches('/'));
+                let at = discovery_url(&spec.url);
                 let document = fetch.fetch(&at, ca).await.map_err(|why| format!("{at}: {why}"))?;
                 keys_url(&spec.url, &document).map_err(|why| format!("{at}: {why}"))?
             }
@@ -333,13 +368,21 @@ pub async fn fetched(fetch: &dyn Fetch, spec: &IssuerSpec) -> Result<KeySet, Str
     timeout(FETCH_TIME_MAX, fetching).await.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
 }
 
-/// Where the keys are, as the issuer's own document says: it must be the issuer's own.
-fn keys_url(issuer: &str, document: &[u8]) -> Result<String, String> {
+/// Where the document of an issuer is.
+pub(super) fn discovery_url(issuer: &str) -> String {
+    format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
+}
+
+/// What an issuer says of itself: it must be of itself (a mix-up otherwise, RFC 9207 1).
+pub(super) fn own_document(issuer: &str, document: &[u8]) -> Result<Claims, String> {
     let document: Claims = strict::object(document).ok_or("it is no JSON object")?;
     let said = document.get("issuer").and_then(Value::as_str).unwrap_or_default();
-    if said != issuer {
-        return Err("it is the document of another issuer".to_owned());
-    }
+    if said == issuer { Ok(document) } else { Err("it is the document of another issuer".to_owned()) }
+}
+
+/// Where the keys are, as the issuer's own document says.
+fn keys_url(issuer: &str, document: &[u8]) -> Result<String, String> {
+    let document = own_document(issuer, document)?;
     let url = document.get("jwks_uri").and_then(Value::as_str);
     let url = url.ok_or("it does not say where keys are (jwks_uri)")?;
     if issuer.starts_with("https://") && !url.starts_with("https://") {

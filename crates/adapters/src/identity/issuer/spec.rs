@@ -7,6 +7,7 @@ use firsthand_model::identity::{IdentityKind, Role};
 use serde_json::{Map, Value};
 
 use super::keys::{Algorithm, KeySet};
+use crate::credentials::PasswordPlace;
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +109,23 @@ pub struct Allow {
     pub roles: Vec<Role>,
 }
 
+/// How people sign in at an issuer (OpenID Connect), and what they get here.
+#[derive(Clone, Debug)]
+pub struct SignInSpec {
+    /// What this gateway is called there. Identity tokens must be meant for it.
+    pub client_id: String,
+    /// What it proves that with, where the issuer gave it something.
+    pub secret: Option<PasswordPlace>,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// Where a browser comes back to: the issuer knows this URL. `None`: nobody signs in with a browser alone.
+    pub redirect: Option<String>,
+    /// How long the token holds that they get.
+    pub life: Duration,
+}
+
 /// An issuer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct IssuerSpec {
     /// Its name here.
     pub name: String,
@@ -143,6 +159,8 @@ pub struct IssuerSpec {
     pub login_is_name: bool,
     /// Whom it lets in.
     pub allow: Vec<Allow>,
+    /// How people sign in there; `None`: they do not.
+    pub sign_in: Option<SignInSpec>,
 }
 
 #[cfg(test)]

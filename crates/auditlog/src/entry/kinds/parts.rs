@@ -231,8 +231,11 @@ pub(super) const BY_REFUSED: Field = field(
 );
 pub(super) const CHAIN_REFUSED: Field =
     field("chain", Objects(LINK), "The identity chain of that token, from the outside in.");
-pub(super) const METHOD_BY: Field =
-    field("method", Text, "`bearer`: how the proof was given, where `chain` is there.");
+pub(super) const METHOD_BY: Field = field(
+    "method",
+    Text,
+    "How the proof was given, where `chain` is there: `bearer`, or `sign-in` (an issuer gave the token to the gateway itself).",
+);
 pub(super) const PROTO_BY: Field =
     field("proto", Text, "Protocol of the connection, where it was one of the network.");
 pub(super) const TLS_BY: Field =
@@ -413,21 +416,33 @@ const CONTAINED_BY: Field =
 const SUBJECT_ISSUER: Field = field(
     "subject_issuer",
     Text,
-    "Of an exchanged token: the issuer of the token that the person had; absent: Firsthand.",
+    "Of a token by exchange or by signing in: the issuer of the token that the person had; absent: Firsthand.",
 );
-const SUBJECT_TOK: Field =
-    field("subject_tok", Text, "Of an exchanged token: the id of the token that the person had.");
+const SUBJECT_TOK: Field = field(
+    "subject_tok",
+    Text,
+    "Of a token by exchange or by signing in: the id of the token that the person had.",
+);
+const ALGORITHM: Field =
+    field("alg", Text, "Of a token by signing in: how the issuer's token was signed, which was verified.");
+const HOW: Field = field(
+    "how",
+    Text,
+    "Of a token by signing in: `device` (with a code that was typed in elsewhere), or `browser`.",
+);
 
 /// What is said of a token, in the order of the names, with what only some kinds say at its place.
 macro_rules! of_token {
-    ([$($contained:expr)?], [$($roles:expr)?]) => {
+    ([$($contained:expr)?], [$($how:expr, $alg:expr, $roles:expr)?]) => {
         &[
             ACTOR_ISSUER,
             ACTOR_TOK,
+            $($alg,)?
             CONSENT,
             $($contained,)?
             EXPIRES,
             FOR,
+            $($how,)?
             FOR_KIND,
             OWNER_ID,
             PERSON,
@@ -443,11 +458,15 @@ macro_rules! of_token {
 /// Of a token that came by exchange.
 pub(super) const EXCHANGED: &[Field] = of_token!([], []);
 
-/// Of a token that was made or came by exchange.
-pub(super) const ANY_TOKEN: &[Field] = of_token!([], [ROLES]);
+/// Of a token that came by signing in.
+pub(super) const SIGNED_IN: &[Field] =
+    &[ALGORITHM, EXPIRES, FOR, HOW, FOR_KIND, ROLES, SUBJECT_ISSUER, SUBJECT_TOK, OPENS, TOK];
+
+/// Of a token that was made, or came by exchange or by signing in.
+pub(super) const ANY_TOKEN: &[Field] = of_token!([], [HOW, ALGORITHM, ROLES]);
 
 /// Of a token that is revoked: by itself, or because its identity was contained.
-pub(super) const TOKEN_REVOKED: &[Field] = of_token!([CONTAINED_BY], [ROLES]);
+pub(super) const TOKEN_REVOKED: &[Field] = of_token!([CONTAINED_BY], [HOW, ALGORITHM, ROLES]);
 
 pub(super) const APPROVAL_DIFFERS: &[Field] = &[
     field("approval", Text, "The approval's id."),
@@ -482,14 +501,35 @@ const OWNER: Field = field("owner", Text, "The team or person that answers for i
 pub(super) const TOKEN_DETAIL: &[Field] = &[TOKEN_ID, TOKEN_LOGIN, ON_BEHALF_OF, OWNER];
 
 /// Of a token that may have come by exchange.
-pub(super) const EXCHANGED_DETAIL: &[Field] = &[
-    field("actor", Text, "Of an exchanged token: who acts by it."),
-    field("actor_token", Text, "Of an exchanged token: the name of the token that its agent showed."),
+const ACTOR: Field = field("actor", Text, "Of an exchanged token: who acts by it.");
+const ACTOR_TOKEN: Field =
+    field("actor_token", Text, "Of an exchanged token: the name of the token that its agent showed.");
+
+pub(super) const EXCHANGED_DETAIL: &[Field] =
+    &[ACTOR, ACTOR_TOKEN, TOKEN_ID, TOKEN_LOGIN, ON_BEHALF_OF, OWNER, SUBJECT_TOKEN];
+
+const SIGNED_IN_PERSON: Field = field("person", Text, "Of a token by signing in: who did.");
+const SIGNED_IN_SUBJECT: Field =
+    field("subject", Text, "Of a token by signing in: what the issuer calls the person, for ever (`sub`).");
+const SUBJECT_TOKEN: Field = field(
+    "subject_token",
+    Text,
+    "Of a token by exchange or by signing in: the name of the token that the person had.",
+);
+
+pub(super) const SIGNED_IN_DETAIL: &[Field] =
+    &[TOKEN_ID, TOKEN_LOGIN, SIGNED_IN_PERSON, SIGNED_IN_SUBJECT, SUBJECT_TOKEN];
+
+pub(super) const ANY_TOKEN_DETAIL: &[Field] = &[
+    ACTOR,
+    ACTOR_TOKEN,
     TOKEN_ID,
     TOKEN_LOGIN,
     ON_BEHALF_OF,
     OWNER,
-    field("subject_token", Text, "Of an exchanged token: the name of the token that the person had."),
+    SIGNED_IN_PERSON,
+    SIGNED_IN_SUBJECT,
+    SUBJECT_TOKEN,
 ];
 
 pub(super) const READ: &[Field] =

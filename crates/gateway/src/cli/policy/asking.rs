@@ -102,7 +102,7 @@ fn of_token(token: &Token, state: State) -> (Identity, Option<String>) {
         login: token.name.clone(),
         subject: String::new(),
         targets: token.targets.clone(),
-        groups: token.exchanged.as_ref().map(|exchanged| exchanged.groups.clone()).unwrap_or_default(),
+        groups: token.groups().to_vec(),
         owner: token.owner.clone(),
         ..Identity::default()
     };
