@@ -62,6 +62,9 @@ fn help_names_the_commands_for_people() {
             "serve",
             "check",
             "token",
+            "login",
+            "logout",
+            "whoami",
             "approvals",
             "contain",
             "sessions",
@@ -270,7 +273,7 @@ fn policy_test_takes_a_folder_beside_a_configuration() {
     std::fs::create_dir(dir.path().join("rules")).unwrap();
     std::fs::write(dir.path().join("rules/one.toml"), RULE).unwrap();
     let (code, said, talk) = run(dir.path(), &["policy", "test", "rules", "--config", "my.toml"]);
-    assert_eq!((code, said.as_str()), (0, "1 cases, as they must be\n"), "{talk}");
+    assert_eq!((code, said.as_str()), (0, "1 case, as they must be\n"), "{talk}");
 }
 
 #[test]
