@@ -257,7 +257,7 @@ impl Caller {
     /// Who holds a token; `None` where its chain is empty, which none is.
     fn remote(identity: Identity, client: ClientFacts) -> Option<Self> {
         // Whom the token names: what it proves. The person it acts for is in the chain, and merely bound.
-        let link = identity.chain.iter().rev().find(|link| link.kind != IdentityKind::Token)?.clone();
+        let link = identity.chain.iter().rev().find(|link| !link.kind.proves())?.clone();
         let by = By { link, chain: identity.chain.clone(), client: Some(client) };
         Some(Self { by, identity: Some(Arc::new(identity)) })
     }

@@ -1,4 +1,4 @@
-//! Who asks over the network. A request shows a token as `Authorization: Bearer NAME:SECRET`, or that of an issuer (a JWT) as
+//! Who asks over the network. A request comes with a client certificate, or shows a token as `Authorization: Bearer NAME:SECRET`, or that of an issuer (a JWT) as
 //! it is, over TLS, or in clear text on loopback alone. Looked at as the secrets of database clients are: the same limiter, the same answer for whatever is
 //! wrong, each failure in the record.
 
@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use firsthand_adapters::identity::token::NAME_BYTES_MAX;
 use firsthand_model::identity::{ClientFacts, Identity};
 use firsthand_session::Wanted;
-use firsthand_session::port::Proof;
+use firsthand_session::port::{ClientChain, Proof, Wants};
 use firsthand_session::secret::Secret;
 use tokio::sync::Semaphore;
 
@@ -46,13 +46,20 @@ impl Default for Door {
 pub(crate) struct Connection {
     pub(super) client: ClientFacts,
     loopback: bool,
+    /// What was shown in the TLS handshake.
+    chain: Option<ClientChain>,
 }
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, tls: Option<String>) -> Self {
         let client =
             ClientFacts { address: peer.to_string(), tls, method: "bearer", protocol: "http/1.1".to_owned() };
-        Self { client, loopback: peer.ip().to_canonical().is_loopback() }
+        Self { client, loopback: peer.ip().to_canonical().is_loopback(), chain: None }
+    }
+
+    /// With the client's certificates.
+    pub(crate) fn showing(self, chain: Option<ClientChain>) -> Self {
+        Self { chain, ..self }
     }
 
     /// Whether a secret may be sent over it.
@@ -119,31 +126,38 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
             "use https; the gateway needs [listen] tls for it. A token that was sent in clear text should be revoked",
         );
     }
-    let (proof, login) = match shown {
-        Shown::Token { login, secret } => (Proof::ClearText { login: login.clone(), secret }, login),
-        Shown::Issued { secret } => (Proof::Bearer { secret }, String::new()),
+    let wants = |login| engine.wants(login, from.chain.as_ref());
+    let (proof, login, wants) = match shown {
+        Shown::Token { login, secret } => {
+            let wants = wants(Some(&login));
+            (Some(Proof::ClearText { login: login.clone(), secret }), login, wants)
+        }
+        // It says itself whose it is.
+        Shown::Issued { secret } => (Some(Proof::Bearer { secret }), String::new(), wants(Some(""))),
         Shown::Unfit(why) => {
             engine.proof_broken(&Wanted::default(), &from.client, why);
             return not_accepted();
         }
-        Shown::Nothing => {
-            return unauthorized(
-                "no token was given",
-                "send Authorization: Bearer NAME:SECRET (docs/api.md)",
-            );
-        }
+        Shown::Nothing => (None, String::new(), wants(None)),
     };
-    let identity = match identified(&api, proof, login, &from.client).await {
+    let Some(proof) = to_look_at(proof, wants, from.chain.clone()) else {
+        return unauthorized("no token was given", "send Authorization: Bearer NAME:SECRET (docs/api.md)");
+    };
+    let mut client = from.client;
+    if matches!(proof, Proof::Certificate { .. }) {
+        client.method = "certificate";
+    }
+    let identity = match identified(&api, proof, login, &client).await {
         Ok(identity) => identity,
         Err(response) => return response,
     };
     let (login, without_role) = (identity.login.clone(), identity.roles.is_empty());
-    let Some(caller) = Caller::remote(identity, from.client) else { return not_accepted() };
+    let Some(caller) = Caller::remote(identity, client) else { return not_accepted() };
     if without_role {
         engine.record_refused_request("role", &login, &caller.by, "the token has no role at the gateway");
         return answer(
             StatusCode::FORBIDDEN,
-            "this token has no role at the gateway: it opens targets, and nothing of the API",
+            "this token, or certificate, has no role at the gateway: it opens targets, and nothing of the API",
             "on the gateway's machine: firsthand token create NAME --role auditor (or --role admin)",
         );
     }
@@ -152,6 +166,19 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// What a request is to be looked at by: a token, a certificate, or both where both were shown and the certificate counts.
+/// `None`: a token is missing.
+fn to_look_at(token: Option<Proof>, wants: Wants, chain: Option<ClientChain>) -> Option<Proof> {
+    match (token, wants, chain) {
+        (token, Wants::Token, _) => token,
+        (Some(token), Wants::Certificate | Wants::Both, Some(chain)) => {
+            Some(Proof::Both { token: Box::new(token), chain })
+        }
+        (None, Wants::Both, _) => None,
+        (_, Wants::Certificate | Wants::Both, chain) => Some(Proof::Certificate { login: None, chain }),
+    }
 }
 
 fn wanted(shown: &Shown) -> Wanted {
