@@ -6,10 +6,12 @@
 //! - `approvals.rs`: what waits for people.
 //! - `exchange.rs`: a token for an agent that acts for a person, by the tokens of both.
 //! - `contained.rs`: what is contained.
+//! - `ca.rs`: the gateway's own authority for client certificates.
 //! - `give.rs`: the record, as a stream of lines.
 
 pub(crate) mod acts;
 pub(crate) mod approvals;
+mod ca;
 mod contained;
 pub(crate) mod door;
 pub(crate) mod exchange;
@@ -157,6 +159,41 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Role(Role::Admin),
         about: "Lifts a containment.",
         handler: || post(contained::lift),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/ca",
+        needs: Needs::Role(Role::Admin),
+        about: "Makes the gateway's own authority for client certificates.",
+        handler: || post(ca::init),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/ca/certificates",
+        needs: Needs::Role(Role::Auditor),
+        about: "The certificates that it has issued.",
+        handler: || get(ca::list),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/ca/certificates",
+        needs: Needs::Role(Role::Admin),
+        about: "Issues a client certificate for a public key.",
+        handler: || post(ca::issue),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/ca/certificates/revoke",
+        needs: Needs::Role(Role::Admin),
+        about: "Revokes certificates by serial number or name; sessions that they opened end.",
+        handler: || post(ca::revoke),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/ca/crl",
+        needs: Needs::Role(Role::Auditor),
+        about: "Its certificate and its revocation list, PEM.",
+        handler: || get(ca::crl),
     },
     Route {
         method: "POST",

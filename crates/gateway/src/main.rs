@@ -8,6 +8,7 @@ mod agreement;
 mod analyst;
 mod api;
 mod assemble;
+mod ca;
 mod certificates;
 mod cli;
 mod config;

@@ -10,5 +10,13 @@ mod fields;
 mod naming;
 pub mod spec;
 
+/// Whether a certificate of our own making could name somebody here.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_own(der: &[u8]) -> Result<(), &'static str> {
+    fields::Fields::of(der).map(drop).map_err(fault::Fault::text)
+}
+
 #[cfg(test)]
 mod tests;
