@@ -27,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use firsthand_model::event::By;
-use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role};
+use firsthand_model::identity::{ClientFacts, Identity, Link, Role};
 use firsthand_protocols::drive::stream::Phase;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -393,6 +393,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Asked<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use firsthand_model::identity::IdentityKind;
 
     #[test]
     fn every_route_is_documented_with_what_it_takes() {

@@ -69,7 +69,6 @@ pub(crate) async fn issue(desk: &Desk, data: &Path, ask: &Request, by: &By) -> R
     let mut answer = told(&issued);
     if let Some(facts) = answer.as_object_mut() {
         facts.insert("cert".to_owned(), json!(cert));
-        facts.insert("ca".to_owned(), json!(ca.read(CERT).map_err(failure)?));
     }
     Ok(answer)
 }

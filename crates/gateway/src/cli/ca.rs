@@ -34,7 +34,7 @@ pub(crate) enum CaCommand {
         #[arg(long, default_value = "firsthand")]
         name: String,
     },
-    /// Issue a client certificate: writes NAME.crt, NAME.key and ca.crt
+    /// Issue a client certificate: writes NAME.crt and NAME.key
     Issue(IssueArgs),
     /// List what was issued
     List,
@@ -120,16 +120,14 @@ fn issue(args: IssueArgs, at: &At, out: &Output) -> Result<Exit, Failure> {
     let mut answer = ask(at, "ca issue", there, async |desk, place| {
         ca::issue(desk, &place.data_dir, &request, &who::own(&desk.keys)).await
     })?;
-    let pem = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned).ok_or_else(strange);
-    let (cert, authority) = (pem("cert")?, pem("ca")?);
+    let cert = answer.get("cert").and_then(Value::as_str).map(str::to_owned).ok_or_else(strange)?;
     let file = |end: &str| args.out.join(format!("{}.{end}", file_name(&request.name)));
     let secret = Zeroizing::new(key.serialize_pem());
-    let (cert_file, key_file, ca_file) = (file("crt"), file("key"), args.out.join("ca.crt"));
+    let (cert_file, key_file) = (file("crt"), file("key"));
     write(&key_file, secret.as_bytes())?;
     write(&cert_file, cert.as_bytes())?;
-    write(&ca_file, authority.as_bytes())?;
     if let Some(facts) = answer.as_object_mut() {
-        for (name, file) in [("cert", &cert_file), ("ca", &ca_file), ("key", &key_file)] {
+        for (name, file) in [("cert", &cert_file), ("key", &key_file)] {
             facts.insert(name.to_owned(), json!(file));
         }
     }
@@ -150,8 +148,7 @@ fn file_name(name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@') || c == '.';
     let made: String = name.chars().map(|c| if fits(c) { c } else { '_' }).collect();
     match made.trim_start_matches('.') {
-        // Beside them stands `ca.crt`.
-        "ca" | "" => "client".to_owned(),
+        "" => "client".to_owned(),
         name => name.to_owned(),
     }
 }
@@ -229,7 +226,6 @@ mod tests {
             ("ada@example.com", "ada@example.com"),
             ("a b", "a_b"),
             ("..", "client"),
-            ("ca", "client"),
         ] {
             assert_eq!(file_name(name), file, "{name}");
         }
