@@ -91,11 +91,7 @@ pub(crate) struct Gateway {
 pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let links = LinkTable::default();
     links.replace(listen::links(&config)?);
-    let tls: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|l| config.tls.as_ref().map(|files| listen::certificate(&config, files, l.protocol)).transpose())
-        .collect::<Result<_, _>>()?;
+    let tls = listener_tls(&config)?;
     let web_tls = ArcSwapOption::new(web_tls(&config)?.map(Arc::new));
     let clients = certificates::ready(&config)?;
     let governing = Governing::new(rules::load(&config)?);
@@ -182,6 +178,13 @@ pub(crate) fn approvals(
     };
     let key = record.keys().token_key();
     Ok(Approvals::new(state, record.recorder().clone(), key.as_slice(), Arc::new(governing.clone())))
+}
+
+/// The certificate for each listener of a protocol, where there is one.
+fn listener_tls(config: &Config) -> Result<Vec<Option<ServerTls>>, Failure> {
+    let files = config.tls.as_ref();
+    let of = |l: &Listener| files.map(|files| listen::certificate(config, files, l.protocol)).transpose();
+    config.listeners.iter().map(of).collect()
 }
 
 /// The certificate of the http listener, where it listens and there is one.
