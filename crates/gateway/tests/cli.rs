@@ -64,6 +64,7 @@ fn help_names_the_commands_for_people() {
             "token",
             "approvals",
             "contain",
+            "ca",
             "sessions",
             "log",
             "policy",
