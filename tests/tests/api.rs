@@ -16,7 +16,7 @@ use rustix::process::Signal;
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-const ROUTES: [(&str, &str, &str, &str); 25] = [
+const ROUTES: [(&str, &str, &str, &str); 30] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -34,6 +34,17 @@ const ROUTES: [(&str, &str, &str, &str); 25] = [
     ("GET", "/v1/contained", "", "auditor"),
     ("POST", "/v1/contained", r#"{"of":"identity","name":"nobody"}"#, "admin"),
     ("POST", "/v1/contained/{id}/lift", "{}", "admin"),
+    ("POST", "/v1/ca", r#"{"name":"own"}"#, "admin"),
+    ("GET", "/v1/ca/certificates", "", "auditor"),
+    // The base point of P-256: a public key as any other.
+    (
+        "POST",
+        "/v1/ca/certificates",
+        r#"{"name":"report","seconds":60,"public_key":"BGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU="}"#,
+        "admin",
+    ),
+    ("POST", "/v1/ca/certificates/revoke", r#"{"certificate":"report"}"#, "admin"),
+    ("GET", "/v1/ca/crl", "", "auditor"),
     ("POST", "/v1/record/entries", r#"{"command":"log tail","lines":1}"#, "auditor"),
     ("POST", "/v1/record/sessions", r#"{"count":1}"#, "auditor"),
     ("POST", "/v1/record/session", r#"{"session":"019ab27c"}"#, "auditor"),

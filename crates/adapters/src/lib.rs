@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod dialer;
 pub mod identity;
 pub mod ids;
+pub mod own_ca;
 pub mod policy;
 pub mod record;
 pub mod recorder;

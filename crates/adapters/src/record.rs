@@ -106,6 +106,7 @@ pub const fn kind_letter(kind: IdentityKind) -> char {
         IdentityKind::Agent => 'a',
         IdentityKind::Service => 's',
         IdentityKind::Token => 't',
+        IdentityKind::Certificate => 'c',
     }
 }
 

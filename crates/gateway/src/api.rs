@@ -6,11 +6,13 @@
 //! - `approvals.rs`: what waits for people.
 //! - `exchange.rs`: a token for an agent that acts for a person, by the tokens of both.
 //! - `contained.rs`: what is contained.
+//! - `ca.rs`: the gateway's own authority for client certificates.
 //! - `give.rs`: the record, as a stream of lines.
 //! - `login.rs`: signing in at an issuer, and out; `signing.rs`: what is kept and asked meanwhile.
 
 pub(crate) mod acts;
 pub(crate) mod approvals;
+mod ca;
 mod contained;
 pub(crate) mod door;
 pub(crate) mod exchange;
@@ -28,7 +30,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use firsthand_model::event::By;
-use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role};
+use firsthand_model::identity::{ClientFacts, Identity, Link, Role};
 use firsthand_protocols::drive::stream::Phase;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -172,6 +174,41 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Role(Role::Admin),
         about: "Lifts a containment.",
         handler: || post(contained::lift),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/ca",
+        needs: Needs::Role(Role::Admin),
+        about: "Makes the gateway's own authority for client certificates.",
+        handler: || post(ca::init),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/ca/certificates",
+        needs: Needs::Role(Role::Auditor),
+        about: "The certificates that it has issued.",
+        handler: || get(ca::list),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/ca/certificates",
+        needs: Needs::Role(Role::Admin),
+        about: "Issues a client certificate for a public key.",
+        handler: || post(ca::issue),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/ca/certificates/revoke",
+        needs: Needs::Role(Role::Admin),
+        about: "Revokes certificates by serial number or name; sessions that they opened end.",
+        handler: || post(ca::revoke),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/ca/crl",
+        needs: Needs::Role(Role::Auditor),
+        about: "Its certificate and its revocation list, PEM.",
+        handler: || get(ca::crl),
     },
     Route {
         method: "POST",
@@ -326,7 +363,7 @@ impl Caller {
     /// Who holds a token; `None` where its chain is empty, which none is.
     fn remote(identity: Identity, client: ClientFacts) -> Option<Self> {
         // Whom the token names: what it proves. The person it acts for is in the chain, and merely bound.
-        let link = identity.chain.iter().rev().find(|link| link.kind != IdentityKind::Token)?.clone();
+        let link = identity.chain.iter().rev().find(|link| !link.kind.proves())?.clone();
         let by = By { link, chain: identity.chain.clone(), client: Some(client) };
         Some(Self { by, identity: Some(Arc::new(identity)) })
     }
@@ -435,6 +472,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Asked<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use firsthand_model::identity::IdentityKind;
 
     #[test]
     fn every_route_is_documented_with_what_it_takes() {

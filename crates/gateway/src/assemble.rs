@@ -11,6 +11,7 @@ use firsthand_adapters::clock::SystemClock;
 use firsthand_adapters::containment::Containment;
 use firsthand_adapters::credentials::{CredentialSpec, StaticCredentials};
 use firsthand_adapters::dialer::DirectDialer;
+use firsthand_adapters::identity::certificate::authorities::{Authorities, Ready};
 use firsthand_adapters::identity::issuer::ring::Issuers;
 use firsthand_adapters::identity::provider::TokenIdentity;
 use firsthand_adapters::identity::providers::Providers;
@@ -36,6 +37,7 @@ use firsthand_session::tally::Tally;
 use firsthand_session::usage::Usage;
 
 use crate::agreement;
+use crate::certificates;
 use crate::config::{Config, Listener};
 use crate::day;
 use crate::desk::{Desk, store_failure};
@@ -74,6 +76,8 @@ pub(crate) struct Gateway {
     pub(crate) counting: AtomicBool,
     /// Those whose tokens count besides Firsthand's own.
     pub(crate) issuers: Arc<Issuers>,
+    /// Those behind client certificates.
+    pub(crate) clients: Arc<Authorities>,
     targets: TargetTable,
     credentials: StaticCredentials,
     links: LinkTable,
@@ -87,12 +91,9 @@ pub(crate) struct Gateway {
 pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let links = LinkTable::default();
     links.replace(listen::links(&config)?);
-    let tls: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|l| config.tls.as_ref().map(|files| listen::certificate(files, l.protocol)).transpose())
-        .collect::<Result<_, _>>()?;
+    let tls = listener_tls(&config)?;
     let web_tls = ArcSwapOption::new(web_tls(&config)?.map(Arc::new));
+    let clients = certificates::ready(&config)?;
     let governing = Governing::new(rules::load(&config)?);
     make_data_dir(&config.data_dir)?;
     let lock = lock_data(&config.data_dir)?;
@@ -106,7 +107,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let (targets, credentials) =
         (target_table(&config, &contained), StaticCredentials::read(&specs(&config)));
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
-    let (identity, issuers) = identities(&config, &record, &tokens, &contained);
+    let (identity, issuers, clients) = identities(&config, &record, &tokens, &contained, clients);
     let approvals = approvals(&record, Some(&config), &governing)?;
     let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, ..engine });
@@ -147,6 +148,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         began,
         counting: AtomicBool::new(false),
         issuers,
+        clients,
         targets,
         credentials,
         links,
@@ -178,10 +180,17 @@ pub(crate) fn approvals(
     Ok(Approvals::new(state, record.recorder().clone(), key.as_slice(), Arc::new(governing.clone())))
 }
 
+/// The certificate for each listener of a protocol, where there is one.
+fn listener_tls(config: &Config) -> Result<Vec<Option<ServerTls>>, Failure> {
+    let files = config.tls.as_ref();
+    let of = |l: &Listener| files.map(|files| listen::certificate(config, files, l.protocol)).transpose();
+    config.listeners.iter().map(of).collect()
+}
+
 /// The certificate of the http listener, where it listens and there is one.
 fn web_tls(config: &Config) -> Result<Option<ServerTls>, Failure> {
     let files = config.tls.as_ref().filter(|_| config.http.is_some());
-    files.map(listen::web_certificate).transpose()
+    files.map(|files| listen::web_certificate(config, files)).transpose()
 }
 
 fn engine(
@@ -212,21 +221,25 @@ fn engine(
     }
 }
 
-/// All that can tell who somebody is, and of it those whose tokens count besides Firsthand's own.
+/// All that can tell who somebody is, and of it what a reload replaces: those whose tokens count besides Firsthand's own, and the
+/// authorities behind client certificates.
 fn identities(
     config: &Config,
     record: &Record,
     tokens: &Arc<TokenStore>,
     contained: &Arc<Containment>,
-) -> (Providers, Arc<Issuers>) {
+    clients: Ready,
+) -> (Providers, Arc<Issuers>, Arc<Authorities>) {
     let keys = Arc::clone(record.keys());
     let pseudonym: Arc<Pseudonym> =
         Arc::new(move |kind: IdentityKind, name: &str| keys.identity_id(kind_letter(kind), name));
     let (fetcher, clock) = (Box::new(Fetcher), Box::new(SystemClock::start()));
     let issuers = Issuers::new(config.issuers.clone(), fetcher, clock, Arc::clone(&pseudonym));
     let issuers = Arc::new(issuers);
-    let tokens = TokenIdentity::new(Arc::clone(tokens), pseudonym);
-    (Providers::new(tokens, Arc::clone(&issuers), Arc::clone(contained)), issuers)
+    let tokens = TokenIdentity::new(Arc::clone(tokens), Arc::clone(&pseudonym));
+    let clients = Arc::new(Authorities::new(clients, pseudonym));
+    let all = (Arc::clone(&issuers), Arc::clone(&clients));
+    (Providers::new(tokens, all.0, all.1, Arc::clone(contained)), issuers, clients)
 }
 
 /// The targets, and which of them are contained.
@@ -279,10 +292,11 @@ impl Gateway {
         let new = Config::load(&old.file)?;
         let links = listen::links(&new)?;
         let rules = rules::load(&new)?;
+        let clients = certificates::ready(&new)?;
         let mut certificates = Vec::new();
         for (listener, server) in &self.servers {
-            let tls =
-                new.tls.as_ref().map(|files| listen::certificate(files, listener.protocol)).transpose()?;
+            let files = new.tls.as_ref();
+            let tls = files.map(|files| listen::certificate(&new, files, listener.protocol)).transpose()?;
             certificates.push((server, tls));
         }
         let web_tls = web_tls(&new)?;
@@ -304,6 +318,8 @@ impl Gateway {
         self.links.replace(links);
         self.credentials.replace(&specs(&new));
         self.issuers.replace(new.issuers.clone());
+        self.clients.replace(clients);
+        certificates::end_lapsed(self);
         self.targets.replace(new.targets.iter().map(|t| t.target.clone()).collect());
         let needs_restart = needs_restart(&old, &new);
         self.config.store(Arc::new(new));

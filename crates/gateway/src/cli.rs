@@ -4,6 +4,7 @@
 //! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
 
 pub(crate) mod approvals;
+pub(crate) mod ca;
 pub(crate) mod check;
 pub(crate) mod contain;
 pub(crate) mod exchange;
@@ -125,6 +126,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: contain::ContainCommand,
     },
+    /// A small authority of the gateway's own for client certificates: make it, issue, list, revoke
+    Ca {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+        /// What to do.
+        #[command(subcommand)]
+        command: ca::CaCommand,
+    },
     /// List, show, replay and end sessions
     Sessions {
         /// Where.
@@ -199,6 +209,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Whoami { elsewhere, args } => login::whoami(&args, &elsewhere, out),
         Command::Approvals { elsewhere, command } => approvals::run(command, &at(&elsewhere)?, out),
         Command::Contain { elsewhere, command } => contain::run(command, &at(&elsewhere)?, out),
+        Command::Ca { elsewhere, command } => ca::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
         Command::Policy { command } => {

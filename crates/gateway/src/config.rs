@@ -1,5 +1,6 @@
 //! `firsthand.toml`: read with the place of every value, checked against one table of keys, resolved into a snapshot.
 
+mod client_ca;
 mod exchange;
 mod issuer;
 pub(crate) mod keys;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace};
+use firsthand_adapters::identity::certificate::spec::{ClientCa, Demand};
 use firsthand_adapters::identity::exchange::Rule as ExchangeRule;
 use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_model::target::Target;
@@ -104,6 +106,10 @@ pub(crate) struct Config {
     pub(crate) targets: Vec<TargetConfig>,
     /// Whose tokens count besides Firsthand's own.
     pub(crate) issuers: Vec<IssuerSpec>,
+    /// The authorities behind client certificates, and whom those name.
+    pub(crate) client_cas: Vec<ClientCa>,
+    /// Which certificates clients must show.
+    pub(crate) client_demand: Demand,
     /// Which agents may have tokens for which people.
     pub(crate) exchange: Vec<ExchangeRule>,
     /// The rules; `None`: a token allows what its targets allow.

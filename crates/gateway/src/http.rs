@@ -99,8 +99,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, router: 
     let accepted = timeout(HEAD_WAIT_MAX, TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream)).await;
     match accepted {
         Ok(Ok(stream)) => {
-            let facts = TlsFacts::of(stream.get_ref().1);
-            let from = Connection::new(peer, Some(facts.version));
+            let facts = TlsFacts::of_client(stream.get_ref().1);
+            let from = Connection::new(peer, Some(facts.version)).showing(facts.client);
             web::run(stream, router.layer(Extension(from)), slot).await;
         }
         Ok(Err(e)) => tracing::debug!(%peer, error = %e, "no TLS on the http listener"),

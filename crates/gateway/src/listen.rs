@@ -150,21 +150,28 @@ fn system_roots() -> Result<RootCertStore, String> {
 ///
 /// # Errors
 /// With the files, when they cannot be read or do not fit.
-pub(crate) fn certificate(files: &CertificateFiles, protocol: &str) -> Result<ServerTls, Failure> {
-    certificate_for(files, stream_protocol(protocol).map_or(&[][..], |p| p.alpn()))
+pub(crate) fn certificate(
+    config: &Config,
+    files: &CertificateFiles,
+    protocol: &str,
+) -> Result<ServerTls, Failure> {
+    certificate_for(config, files, stream_protocol(protocol).map_or(&[][..], |p| p.alpn()))
 }
 
 /// The gateway's certificate for the http listener.
 ///
 /// # Errors
 /// As [`certificate`].
-pub(crate) fn web_certificate(files: &CertificateFiles) -> Result<ServerTls, Failure> {
-    certificate_for(files, &[HTTP_1_1])
+pub(crate) fn web_certificate(config: &Config, files: &CertificateFiles) -> Result<ServerTls, Failure> {
+    certificate_for(config, files, &[HTTP_1_1])
 }
 
-fn certificate_for(files: &CertificateFiles, alpn: &[&[u8]]) -> Result<ServerTls, Failure> {
+fn certificate_for(config: &Config, files: &CertificateFiles, alpn: &[&[u8]]) -> Result<ServerTls, Failure> {
     let (cert, key) = read_pair(files)?;
-    server_tls(&cert, &key, alpn).map_err(|e| {
+    let mut clients = RootCertStore::empty();
+    // Each was made a verifier of before.
+    clients.add_parsable_certificates(config.client_cas.iter().flat_map(|ca| ca.roots.iter().cloned()));
+    server_tls(&cert, &key, alpn, &clients).map_err(|e| {
         Failure::new(
             format!("listen.tls ({}, {}): {e}", files.cert.display(), files.key.display()),
             "give a PEM certificate chain and the private key that belongs to it",

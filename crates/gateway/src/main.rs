@@ -8,6 +8,8 @@ mod agreement;
 mod analyst;
 mod api;
 mod assemble;
+mod ca;
+mod certificates;
 mod cli;
 mod config;
 mod contain;

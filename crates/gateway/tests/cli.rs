@@ -67,6 +67,7 @@ fn help_names_the_commands_for_people() {
             "whoami",
             "approvals",
             "contain",
+            "ca",
             "sessions",
             "log",
             "policy",

@@ -1,5 +1,7 @@
 //! Who: the chain human → agent → token → session → target role, and how each link is known.
 
+use std::sync::Arc;
+
 use crate::id::SessionId;
 use crate::time::UnixMicros;
 
@@ -34,11 +36,16 @@ pub enum IdentityKind {
     Agent,
     /// A job or another program.
     Service,
-    /// A token that Firsthand issued.
+    /// A token that Firsthand or an issuer issued.
     Token,
+    /// A client's TLS certificate.
+    Certificate,
 }
 
 impl IdentityKind {
+    /// All of them.
+    const ALL: [Self; 5] = [Self::Human, Self::Agent, Self::Service, Self::Token, Self::Certificate];
+
     /// The word used in the record and on the command line.
     pub const fn word(self) -> &'static str {
         match self {
@@ -46,12 +53,18 @@ impl IdentityKind {
             Self::Agent => "agent",
             Self::Service => "service",
             Self::Token => "token",
+            Self::Certificate => "certificate",
         }
     }
 
     /// Reads the word back.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Human, Self::Agent, Self::Service, Self::Token].into_iter().find(|k| k.word() == word)
+        Self::ALL.into_iter().find(|k| k.word() == word)
+    }
+
+    /// Whether it is what somebody was proved by, and nobody that acts.
+    pub const fn proves(self) -> bool {
+        matches!(self, Self::Token | Self::Certificate)
     }
 }
 
@@ -110,7 +123,7 @@ pub struct Link {
     pub trust: Trust,
 }
 
-/// The established identity of a session: outermost first (human, agent, token).
+/// The established identity of a session: outermost first (human, agent, certificate, token).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Human → agent → token. Never empty.
@@ -131,6 +144,42 @@ pub struct Identity {
     pub expires: Option<UnixMicros>,
     /// The team or person that answers for the agent or service: a fact of it, no link of the chain.
     pub owner: Option<String>,
+    /// The client's certificate, where it is what proves this identity, alone or beside a token.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+/// A client's certificate, verified, and who it is by the rules.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Certificate {
+    /// What the configuration calls the authority behind it.
+    pub ca: String,
+    /// Its issuer's name, as X.509 writes it.
+    pub issuer: String,
+    /// Its serial number, in hexadecimal.
+    pub serial: String,
+    /// Its subject's name.
+    pub subject: String,
+    /// SHA-256 of it, in hexadecimal.
+    pub sha256: String,
+    /// When it ends.
+    pub ends: UnixMicros,
+    /// Whom it names.
+    pub kind: IdentityKind,
+    /// By which name.
+    pub name: String,
+    /// What the client has shown, DER, its own first: it is looked at again when what is trusted has changed.
+    pub chain: Arc<[Vec<u8>]>,
+    /// SHA-256 of all of that.
+    pub digest: [u8; 32],
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate")
+            .field("ca", &self.ca)
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Identity {
@@ -157,7 +206,7 @@ pub struct ClientFacts {
     pub address: String,
     /// `TLSv1.3`, … or `None` for clear text.
     pub tls: Option<String>,
-    /// How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`.
+    /// How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`, `certificate`.
     pub method: &'static str,
     /// Protocol spoken, such as `postgres 3.0`.
     pub protocol: String,

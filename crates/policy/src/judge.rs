@@ -441,7 +441,7 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
         let kind = match on.kind() {
             IdentityKind::Human => "a person",
             IdentityKind::Service => "a service",
-            IdentityKind::Agent | IdentityKind::Token => "an agent",
+            IdentityKind::Agent | IdentityKind::Token | IdentityKind::Certificate => "an agent",
         };
         let reason = format!("no rule allows {kind} to {about} on {}", on.target);
         let obligations = only_texts(obligations.mask.texts);

@@ -126,7 +126,7 @@ impl Reach {
             IdentityKind::Agent => self.defaults.agent,
             IdentityKind::Human => self.defaults.human,
             IdentityKind::Service => self.defaults.service,
-            IdentityKind::Token => false,
+            IdentityKind::Token | IdentityKind::Certificate => false,
         }
     }
 }

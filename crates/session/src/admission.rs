@@ -23,8 +23,9 @@ use crate::meter::passed;
 use crate::permit::{Forward, Reply};
 use crate::pipeline::{LIMIT, Session, denied};
 use crate::port::{
-    Approver, Ask, ByteStream, Challenge, Clock, Credential, CredentialSource, DialError, Dialer, Estimator,
-    IdentityError, IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof, Recorder, Targets, Waiting,
+    Approver, Ask, ByteStream, Challenge, ClientChain, Clock, Credential, CredentialSource, DialError,
+    Dialer, Estimator, IdentityError, IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof,
+    Recorder, Targets, Waiting, Wants,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{Refused, Sum};
@@ -153,6 +154,11 @@ impl Engine {
         self.identity.asks_for_secret(login)
     }
 
+    /// How this login must prove itself, having shown this in the TLS handshake.
+    pub fn wants(&self, login: Option<&str>, chain: Option<&ClientChain>) -> Wants {
+        self.identity.wants(login, chain, self.clock.now())
+    }
+
     /// Waits, for a bounded time, for what a provider has to fetch before it can look at this proof.
     pub async fn prepare(&self, proof: &Proof) {
         if let Some(fetched) = self.identity.prepare(proof) {
@@ -174,7 +180,7 @@ impl Engine {
                     "target",
                     wanted,
                     client,
-                    "the token does not name this target",
+                    "neither the token nor a rule names this target",
                 ));
             }
             None => return Err(self.refuse_identity("target", wanted, client, "there is no such target")),
@@ -238,6 +244,14 @@ impl Engine {
     pub fn is_contained(&self, session: &SessionFacts) -> bool {
         let recheck = self.identity.recheck(&session.identity, self.clock.now());
         recheck == Err(IdentityError::Contained) || self.targets.is_contained(&session.target)
+    }
+
+    /// Whether the client certificate by which a session was let in is not accepted any more: then it must end. One that merely
+    /// ends by itself ends no session, as a token does not: nothing more is allowed in it.
+    pub fn has_lapsed(&self, session: &SessionFacts) -> bool {
+        let refused = |found| matches!(found, Err(IdentityError::Certificate(_)));
+        session.identity.certificate.is_some()
+            && refused(self.identity.recheck(&session.identity, self.clock.now()))
     }
 
     /// Connects to the target; a failure is recorded.

@@ -40,6 +40,28 @@ pub struct Challenge {
     pub token: Option<String>,
 }
 
+/// The certificates that a client has shown in its TLS handshake, DER, its own first. That it has the key of the first was
+/// found there, and nothing else: whose it is, and whether that counts, is the provider's to say.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientChain(pub Arc<[Vec<u8>]>);
+
+impl std::fmt::Debug for ClientChain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClientChain({})", self.0.len())
+    }
+}
+
+/// How a client must prove itself, by what it has shown in the TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// By a token, as if it had shown no certificate.
+    Token,
+    /// It has, by its certificate; or it had to show one and did not, and is refused for that.
+    Certificate,
+    /// By a token beside its certificate.
+    Both,
+}
+
 /// What a client presents.
 #[derive(Debug)]
 pub enum Proof {
@@ -61,6 +83,20 @@ pub enum Proof {
     Bearer {
         /// The token.
         secret: Secret,
+    },
+    /// The client's certificate alone. `None`: it had to show one.
+    Certificate {
+        /// The login name that came with it, where the protocol has one.
+        login: Option<String>,
+        /// What it has shown.
+        chain: Option<ClientChain>,
+    },
+    /// A token, and the client's certificate: both must name the same.
+    Both {
+        /// The proof by the token.
+        token: Box<Self>,
+        /// What it has shown.
+        chain: ClientChain,
     },
     /// A proof that failed before it could be looked up (a wrong SCRAM proof): to be counted and recorded.
     Failed {
@@ -93,6 +129,9 @@ pub enum IdentityError {
     /// The token of an issuer is not accepted. The text is fixed, and says nothing of what stands in the token.
     #[error("{0}")]
     Issued(&'static str),
+    /// The client's certificate is not accepted. The text is fixed, and says nothing of what stands in it.
+    #[error("{0}")]
+    Certificate(&'static str),
 }
 
 impl IdentityError {
@@ -106,6 +145,7 @@ impl IdentityError {
             Self::Contained => "contained",
             Self::Store => "store",
             Self::Issued(_) => "issuer",
+            Self::Certificate(_) => "certificate",
         }
     }
 }
@@ -118,6 +158,10 @@ pub trait IdentityProvider: Send + Sync {
     /// of an issuer. Says nothing of whether anybody has this login name.
     fn asks_for_secret(&self, _login: &str) -> bool {
         false
+    }
+    /// How who logs in so must prove itself, having shown this in the TLS handshake. No login name: it shows nothing else.
+    fn wants(&self, _login: Option<&str>, _chain: Option<&ClientChain>, _now: UnixMicros) -> Wants {
+        Wants::Token
     }
     /// What [`IdentityProvider::identify`] should not be asked before, where something has to be fetched for it. Bounded in
     /// time; ends also where it cannot be had. Cancel-safe.

@@ -8,7 +8,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use firsthand_model::command::{Command, Effect};
 use firsthand_model::decision::Decision;
-use firsthand_model::identity::IdentityKind;
 use firsthand_model::preview::Original;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::Relation;
@@ -109,7 +108,7 @@ pub(super) fn of(key: &hmac::Key, session: &SessionFacts, command: &Command, dec
     let mut bound = Bound(hmac::Context::with_key(key));
     let identity = &session.identity;
     // Not the credential: the same identity may come with another.
-    let chain: Vec<_> = identity.chain.iter().filter(|link| link.kind != IdentityKind::Token).collect();
+    let chain: Vec<_> = identity.chain.iter().filter(|link| !link.kind.proves()).collect();
     bound.number(chain.len() as u64);
     for link in chain {
         [link.kind.word(), &link.id, &link.name, link.trust.word()].iter().for_each(|part| bound.text(part));
@@ -229,7 +228,7 @@ mod tests {
         }
         let mut other = facts.with_role(&facts.role);
         let mut identity = (*other.identity).clone();
-        identity.chain.retain(|link| link.kind != IdentityKind::Token);
+        identity.chain.retain(|link| !link.kind.proves());
         other.identity = Arc::new(identity);
         assert_eq!(of(&key, &other, &first, &said), base, "another token of the same identity");
         let role = of(&key, &facts.with_role("other"), &first, &said);

@@ -1,6 +1,6 @@
 //! By which names a chain is known, for who may not approve: the comparison is the widest there is, because it only refuses.
 
-use firsthand_model::identity::{IdentityKind, Link};
+use firsthand_model::identity::Link;
 
 /// A name as it is compared: `Ada@…` and `ada@…` are one person.
 #[must_use]
@@ -9,8 +9,8 @@ pub fn folded(name: &str) -> String {
 }
 
 /// The names of all who are in a chain, whatever they are: a person who is an agent's name elsewhere is the same one. Only
-/// tokens have no names of their own.
+/// tokens and certificates have no names of their own.
 #[must_use]
 pub fn known_as(chain: &[Link]) -> Vec<String> {
-    chain.iter().filter(|l| l.kind != IdentityKind::Token).map(|l| folded(&l.name)).collect()
+    chain.iter().filter(|l| !l.kind.proves()).map(|l| folded(&l.name)).collect()
 }

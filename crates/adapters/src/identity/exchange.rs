@@ -211,7 +211,7 @@ fn acting<'a>(identity: &'a Identity, person: &Link) -> Result<(&'a Link, TokenK
     let kind = match acts.kind {
         IdentityKind::Agent => TokenKind::Agent,
         IdentityKind::Service => TokenKind::Service,
-        IdentityKind::Human | IdentityKind::Token => return Err(No::NoActor),
+        IdentityKind::Human | IdentityKind::Token | IdentityKind::Certificate => return Err(No::NoActor),
     };
     if token.kind != IdentityKind::Token {
         return Err(No::NoActor);

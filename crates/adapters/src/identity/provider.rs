@@ -105,7 +105,9 @@ impl IdentityProvider for TokenIdentity {
                     Err(IdentityError::Unknown)
                 }
             },
-            Proof::Bearer { .. } => Err(IdentityError::Unknown),
+            Proof::Bearer { .. } | Proof::Certificate { .. } | Proof::Both { .. } => {
+                Err(IdentityError::Unknown)
+            }
             Proof::Failed { login } => match snapshot.by_name(login) {
                 Some(_) => Err(IdentityError::Proof),
                 None => Err(IdentityError::Unknown),

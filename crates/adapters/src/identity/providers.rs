@@ -1,11 +1,16 @@
-//! All ways to establish an identity, behind the one port: the tokens that Firsthand issued, and those of issuers.
+//! All ways to establish an identity, behind the one port: the tokens that Firsthand issued, those of issuers, and clients'
+//! certificates.
 
 use std::sync::Arc;
 
-use firsthand_model::identity::Identity;
+use firsthand_model::identity::{Identity, IdentityKind};
 use firsthand_model::time::UnixMicros;
-use firsthand_session::port::{BoxFuture, Challenge, IdentityError, IdentityProvider, Proof};
+use firsthand_session::port::{
+    BoxFuture, Challenge, ClientChain, IdentityError, IdentityProvider, Proof, Wants,
+};
 
+use super::certificate::authorities::Authorities;
+use super::certificate::fault::Fault as CertificateFault;
 use super::issuer::fault::Fault;
 use super::issuer::ring::Issuers;
 use super::provider::TokenIdentity;
@@ -17,14 +22,41 @@ use crate::containment::Containment;
 pub struct Providers {
     tokens: TokenIdentity,
     issuers: Arc<Issuers>,
+    certificates: Arc<Authorities>,
     contained: Arc<Containment>,
 }
 
 impl Providers {
     /// Over these.
     #[must_use]
-    pub fn new(tokens: TokenIdentity, issuers: Arc<Issuers>, contained: Arc<Containment>) -> Self {
-        Self { tokens, issuers, contained }
+    pub fn new(
+        tokens: TokenIdentity,
+        issuers: Arc<Issuers>,
+        certificates: Arc<Authorities>,
+        contained: Arc<Containment>,
+    ) -> Self {
+        Self { tokens, issuers, certificates, contained }
+    }
+
+    /// Who a token names.
+    fn of_token(&self, proof: &Proof, now: UnixMicros) -> Result<Identity, IdentityError> {
+        if let Some((token, login)) = self.issued(proof) {
+            return Ok(self.issuers.identify(token, login, now)?);
+        }
+        let identity = self.tokens.identify(proof, now)?;
+        self.vouched(&identity)?;
+        Ok(identity)
+    }
+
+    /// Who a token and a certificate name, which must be the same.
+    fn of_both(
+        &self,
+        token: &Proof,
+        chain: &ClientChain,
+        now: UnixMicros,
+    ) -> Result<Identity, IdentityError> {
+        let token = self.of_token(token, now)?;
+        together(token, self.certificates.identify(chain, now)?).map_err(IdentityError::from)
     }
 
     /// Whether the issuers that vouched for what was shown for this token are still there.
@@ -50,7 +82,11 @@ impl Providers {
                 Some((secret.expose(), Some(login)))
             }
             Proof::Bearer { secret } => Some((secret.expose(), None)),
-            Proof::ClearText { .. } | Proof::Scram { .. } | Proof::Failed { .. } => None,
+            Proof::Both { token, .. } => self.issued(token),
+            Proof::ClearText { .. }
+            | Proof::Scram { .. }
+            | Proof::Failed { .. }
+            | Proof::Certificate { .. } => None,
         }
     }
 }
@@ -72,27 +108,41 @@ impl IdentityProvider for Providers {
         Some(Box::pin(self.issuers.wait_for_key(token)))
     }
 
+    fn wants(&self, login: Option<&str>, chain: Option<&ClientChain>, now: UnixMicros) -> Wants {
+        self.certificates.wants(login, chain, now)
+    }
+
     fn identify(&self, proof: &Proof, now: UnixMicros) -> Result<Identity, IdentityError> {
-        let identity = match self.issued(proof) {
-            Some((token, login)) => self.issuers.identify(token, login, now)?,
-            None => {
-                let identity = self.tokens.identify(proof, now)?;
-                self.vouched(&identity)?;
-                identity
+        let identity = match proof {
+            Proof::Certificate { login, chain } => {
+                self.certificates.identify_alone(login.as_deref(), chain.as_ref(), now)?
             }
+            Proof::Both { token, chain } => self.of_both(token, chain, now)?,
+            _ if self.certificates.demands() => return Err(CertificateFault::Missing.into()),
+            token => self.of_token(token, now)?,
         };
         if self.contained.has(&identity) { Err(IdentityError::Contained) } else { Ok(identity) }
     }
 
     fn is_quick(&self, proof: &Proof) -> bool {
-        // A signature takes tens of microseconds, whatever is wrong with the token.
-        self.issued(proof).is_some() || self.tokens.is_quick(proof)
+        // A signature takes tens of microseconds, whatever is wrong with the token or the certificate.
+        match proof {
+            Proof::Certificate { .. } => true,
+            Proof::Both { token, .. } => self.is_quick(token),
+            token => self.issued(token).is_some() || self.tokens.is_quick(token),
+        }
     }
 
     fn recheck(&self, identity: &Identity, now: UnixMicros) -> Result<(), IdentityError> {
         // Its token may have ended for that, too; this says why.
         if self.contained.has(identity) {
             return Err(IdentityError::Contained);
+        }
+        if let Some(certificate) = &identity.certificate {
+            self.certificates.recheck(certificate, now)?;
+            if !identity.chain.iter().any(|link| link.kind == IdentityKind::Token) {
+                return Ok(());
+            }
         }
         match identity.issuer {
             Some(_) => self.issuers.recheck(identity, now),
@@ -102,4 +152,24 @@ impl IdentityProvider for Providers {
             }
         }
     }
+}
+
+/// What a token and a certificate come to: what both give, until one of them ends.
+fn together(token: Identity, certificate: Identity) -> Result<Identity, CertificateFault> {
+    let who = |identity: &Identity| identity.actor().map(|link| (link.kind, link.name.clone()));
+    if who(&token).is_none() || who(&token) != who(&certificate) {
+        return Err(CertificateFault::Token);
+    }
+    let mut both = token;
+    let shown = certificate.chain.into_iter().filter(|link| link.kind == IdentityKind::Certificate);
+    let before = both.chain.iter().position(|link| link.kind == IdentityKind::Token);
+    let before = before.unwrap_or(both.chain.len());
+    both.chain.splice(before..before, shown);
+    both.targets.retain(|target| certificate.targets.contains(target));
+    both.roles.retain(|role| certificate.roles.contains(role));
+    both.groups.extend(certificate.groups);
+    both.expires = [both.expires, certificate.expires].into_iter().flatten().min();
+    both.owner = both.owner.or(certificate.owner);
+    both.certificate = certificate.certificate;
+    Ok(both)
 }

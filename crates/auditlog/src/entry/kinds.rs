@@ -103,6 +103,51 @@ pub const KINDS: &[Kind] = &[
         &[BY_NAME, CUT, long_facts(parts::APPROVAL_DIFFERS)],
     ),
     apart(
+        "admin.ca_made",
+        "The gateway's own authority for client certificates was made (`firsthand ca init`).",
+        &[BY, CHAIN, facts(parts::CA_MADE), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, detail(parts::CA_DETAIL), long_facts(parts::CA_MADE), NAMES_BY],
+    ),
+    apart(
+        "admin.certificate_failed",
+        "What an entry before it says of this certificate was not done, or not for long: a file could not be written.",
+        &[BY, CHAIN, facts(parts::CERTIFICATE_FACTS), METHOD_BY, PROTO_BY, TLS_BY],
+        &[
+            ADDRESS_BY,
+            BY_NAME,
+            CUT,
+            detail(parts::CERTIFICATE_DETAIL),
+            long_facts(parts::CERTIFICATE_FACTS),
+            NAMES_BY,
+        ],
+    ),
+    apart(
+        "admin.certificate_issued",
+        "The gateway's own authority issued a client certificate.",
+        &[BY, CHAIN, facts(parts::CERTIFICATE_FACTS), METHOD_BY, PROTO_BY, TLS_BY],
+        &[
+            ADDRESS_BY,
+            BY_NAME,
+            CUT,
+            detail(parts::CERTIFICATE_DETAIL),
+            long_facts(parts::CERTIFICATE_FACTS),
+            NAMES_BY,
+        ],
+    ),
+    apart(
+        "admin.certificate_revoked",
+        "A certificate of the gateway's own authority was put on its revocation list.",
+        &[BY, CHAIN, facts(parts::CERTIFICATE_FACTS), METHOD_BY, PROTO_BY, TLS_BY],
+        &[
+            ADDRESS_BY,
+            BY_NAME,
+            CUT,
+            detail(parts::CERTIFICATE_DETAIL),
+            long_facts(parts::CERTIFICATE_FACTS),
+            NAMES_BY,
+        ],
+    ),
+    apart(
         "admin.contain_differs",
         "When a gateway started, what is contained was not in its file as the record says.",
         &[BY, facts(parts::CONTAIN_DIFFERS)],
@@ -476,11 +521,17 @@ pub const KINDS: &[Kind] = &[
         means: "A session began: somebody was admitted to a target.",
         of_session: true,
         leaf: &[
+            field(
+                "ca",
+                Text,
+                "The `[[client_ca]]` behind the client's certificate; absent: none was the proof.",
+            ),
             COVERAGE,
             field(
                 "ends",
                 Time,
-                "When the token ends that an issuer vouches for, or that came by exchange: nothing is allowed after that.",
+                "When the token ends that an issuer vouches for, or that came by exchange, or the client's certificate: nothing is allowed \
+                 after that.",
             ),
             field("issuer", Text, "The issuer of the token; absent: Firsthand itself."),
             METHOD,
@@ -490,15 +541,25 @@ pub const KINDS: &[Kind] = &[
         ],
         payload: &[
             ADDRESS,
+            field(
+                "certificate",
+                Object(parts::CERTIFICATE),
+                "The client's certificate, where it is the proof.",
+            ),
             CLAIMS,
             CUT,
-            field("groups", Texts, "The groups that the issuer says it is in, each as `ISSUER/GROUP`."),
+            field(
+                "groups",
+                Texts,
+                "The groups that the issuer, or a rule about the certificate, says it is in, each as `ISSUER/GROUP`.",
+            ),
             LOGIN,
             LINK_NAMES,
             field(
                 "owner",
                 Text,
-                "The team or person that answers for the agent or service; absent: none was given with its token.",
+                "The team or person that answers for the agent or service; absent: none was given with its token, or by the rule about its \
+                 certificate.",
             ),
             PASSED_ON,
         ],

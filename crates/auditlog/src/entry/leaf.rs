@@ -133,6 +133,9 @@ fn coverage<'a>(o: &mut Object<'_>, words: impl Iterator<Item = &'a str>) {
 fn opened(e: &SessionOpened, common: &mut Common<'_>, out: &mut Vec<u8>) {
     let text = SessionText::of(&e.facts);
     let mut o = Object::open(out);
+    if let Some(certificate) = &e.facts.identity.certificate {
+        o.string("ca", kept(&certificate.ca));
+    }
     coverage(&mut o, e.coverage.iter().copied());
     durability(&mut o, &e.facts);
     if let Some(ends) = e.facts.identity.expires {

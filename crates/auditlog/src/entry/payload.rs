@@ -7,7 +7,7 @@ use firsthand_model::event::{
     Administered, AdmissionRefused, ApprovalEvent, CommandCompleted, CommandDecided, CommandRows, Event,
     SessionClosed, SessionNoted, SessionOpened,
 };
-use firsthand_model::identity::Link;
+use firsthand_model::identity::{Certificate, Link};
 use firsthand_model::json::{Json, Object, write_hex, write_string};
 
 use super::leaf::is_clean_tag;
@@ -15,6 +15,7 @@ use super::limits::{
     CHAIN_LINKS_KEPT, CLAIMS_KEPT, FACTS_BYTES_KEPT, GROUPS_KEPT, ROWS_SECTION_MAX, SECTION_BYTES_MAX,
     SHORT_TEXT_KEPT, TEXT_RENDERED_MAX,
 };
+use super::moment::rfc3339;
 use super::session_text::cut;
 
 /// Appends the payload; leaves `out` as it is when the event has none.
@@ -66,6 +67,9 @@ fn short(text: &str) -> &str {
 fn opened(e: &SessionOpened, out: &mut Vec<u8>) {
     let mut o = Object::open(out);
     o.string("address", short(&e.client.address));
+    if let Some(certificate) = &e.facts.identity.certificate {
+        write_certificate(certificate, o.key("certificate"));
+    }
     if !e.claims.is_empty() {
         let list = o.key("claims");
         let mut before = b'[';
@@ -105,6 +109,17 @@ fn opened(e: &SessionOpened, out: &mut Vec<u8>) {
     }
     section(&mut o, "parameters", &e.parameters);
     o.close();
+}
+
+/// The client's certificate, as its authority has made it.
+fn write_certificate(certificate: &Certificate, out: &mut Vec<u8>) {
+    let mut c = Object::open(out);
+    c.string("ends", &rfc3339(certificate.ends.0));
+    c.string("issuer", short(&certificate.issuer));
+    c.string("serial", short(&certificate.serial));
+    c.string("sha256", &certificate.sha256);
+    c.string("subject", short(&certificate.subject));
+    c.close();
 }
 
 /// Which name each pseudonym of the chain stands for.

@@ -472,8 +472,12 @@ pub(crate) fn all() -> Vec<(String, Event)> {
 }
 
 /// Kinds whose samples came later, and one that has none.
-const OF_LATER: [&str; 9] = [
+const OF_LATER: [&str; 13] = [
     "log.oversize",
+    "admin.ca_made",
+    "admin.certificate_failed",
+    "admin.certificate_issued",
+    "admin.certificate_revoked",
     "admin.target_asked",
     "admin.approval_differs",
     "admin.contained",
@@ -549,6 +553,9 @@ fn later(all: &mut Vec<(String, Event)>) {
     let noted = SessionNoted { facts: Arc::new(facts()), what: "asked", detail };
     all.push(("session.noted-named".to_owned(), Event::SessionNoted(Box::new(noted))));
     who::of_sign_in(all);
+    let opened = Event::SessionOpened(Box::new(who::by_certificate()));
+    all.push(("session.opened-certificate".to_owned(), opened));
+    who::authority(all);
 }
 
 /// Who asks over the API.

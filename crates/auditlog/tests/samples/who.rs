@@ -43,6 +43,12 @@ fn signed_in(kind: &'static str) -> Event {
     Event::Administered(event)
 }
 
+const CERTIFICATE: &str = r#"{"cert":"c-0123456789abcdef","ends":"2026-11-29T19:00:00Z"}"#;
+const CERTIFICATE_DETAIL: &str = concat!(
+    r#"{"dns":["report.acme.example"],"email":["report@acme.example"],"name":"report","serial":"2a07","sha256":"5c6d7e8f","#,
+    r#""uri":["spiffe://prod/report"]}"#
+);
+
 /// Of a token that came by exchange.
 pub(super) fn exchanged(kind: &'static str) -> Event {
     let Event::Administered(mut event) = administered("identity.token_created") else {
@@ -77,6 +83,63 @@ pub(super) fn for_a_person() -> SessionOpened {
         ..identity()
     };
     opened(Arc::new(SessionFacts { identity: Arc::new(exchanged), ..facts() }), vec![])
+}
+
+/// Opened by a client certificate.
+pub(super) fn by_certificate() -> SessionOpened {
+    let ends = firsthand_model::time::UnixMicros(1_795_000_000_000_000);
+    let certificate = firsthand_model::identity::Certificate {
+        ca: "mesh".to_owned(),
+        issuer: "CN=mesh".to_owned(),
+        serial: "2a07".to_owned(),
+        subject: "CN=report, OU=jobs".to_owned(),
+        sha256: "5c6d7e8f90a1b2c35c6d7e8f90a1b2c35c6d7e8f90a1b2c35c6d7e8f90a1b2c3".to_owned(),
+        ends,
+        kind: IdentityKind::Service,
+        name: "mesh/report".to_owned(),
+        chain: Vec::new().into(),
+        digest: [0; 32],
+    };
+    let shown = "mesh/sha256:5c6d7e8f90a1b2c3";
+    let by_it = Identity {
+        chain: vec![
+            link(IdentityKind::Service, "s-0123456789abcdef", "mesh/report", Trust::Verified),
+            link(IdentityKind::Certificate, "c-0123456789abcdef", shown, Trust::Verified),
+        ],
+        login: "mesh/report".to_owned(),
+        subject: "s-0123456789abcdef".to_owned(),
+        groups: vec!["mesh/jobs".to_owned()],
+        expires: Some(ends),
+        certificate: Some(Arc::new(certificate)),
+        ..identity()
+    };
+    let mut event = opened(Arc::new(SessionFacts { identity: Arc::new(by_it), ..facts() }), vec![]);
+    event.client.method = "certificate";
+    event
+}
+
+/// What the gateway's own authority has done.
+pub(super) fn authority(all: &mut Vec<(String, Event)>) {
+    for (kind, leaf, detail) in [
+        (
+            "admin.ca_made",
+            r#"{"ends":"2036-11-28T19:00:00Z"}"#,
+            r#"{"name":"firsthand","sha256":"5c6d7e8f"}"#,
+        ),
+        ("admin.certificate_issued", CERTIFICATE, CERTIFICATE_DETAIL),
+        ("admin.certificate_revoked", CERTIFICATE, CERTIFICATE_DETAIL),
+        ("admin.certificate_failed", CERTIFICATE, CERTIFICATE_DETAIL),
+    ] {
+        let event = Administered { kind, by: over_the_api(), leaf: json(leaf), payload: json(detail) };
+        all.push((kind.to_owned(), Event::Administered(Box::new(event))));
+    }
+    let listed = Administered {
+        kind: "record.read",
+        by: over_the_api(),
+        leaf: json(r#"{"command":"ca list"}"#),
+        payload: json(r#"{"certificates":1}"#),
+    };
+    all.push(("record.read-certificates".to_owned(), Event::Administered(Box::new(listed))));
 }
 
 /// What is contained, and what follows from it.

@@ -1,5 +1,6 @@
-//! Who asks over the network. A request shows a token as `Authorization: Bearer NAME:SECRET`, or that of an issuer (a JWT) as
-//! it is, over TLS, or in clear text on loopback alone; a browser shows the cookie that it got by signing in. Looked at as the secrets of database clients are: the same limiter, the same answer for whatever is
+//! Who asks over the network. A request comes with a client certificate, or shows a token as `Authorization: Bearer NAME:SECRET`, or that of
+//! an issuer (a JWT) as it is, over TLS, or in clear text on loopback alone; a browser shows the cookie that it got by signing in. Looked at as the
+//! secrets of database clients are: the same limiter, the same answer for whatever is
 //! wrong, each failure in the record.
 
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use firsthand_adapters::identity::token::NAME_BYTES_MAX;
 use firsthand_model::identity::{ClientFacts, Identity};
 use firsthand_session::Wanted;
-use firsthand_session::port::Proof;
+use firsthand_session::port::{ClientChain, Proof, Wants};
 use firsthand_session::secret::Secret;
 use firsthand_sql::{holds_token, mask_connection};
 use tokio::sync::Semaphore;
@@ -47,13 +48,20 @@ impl Default for Door {
 pub(crate) struct Connection {
     pub(super) client: ClientFacts,
     loopback: bool,
+    /// What was shown in the TLS handshake.
+    chain: Option<ClientChain>,
 }
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, tls: Option<String>) -> Self {
         let client =
             ClientFacts { address: peer.to_string(), tls, method: "bearer", protocol: "http/1.1".to_owned() };
-        Self { client, loopback: peer.ip().to_canonical().is_loopback() }
+        Self { client, loopback: peer.ip().to_canonical().is_loopback(), chain: None }
+    }
+
+    /// With the client's certificates.
+    pub(crate) fn showing(self, chain: Option<ClientChain>) -> Self {
+        Self { chain, ..self }
     }
 
     /// Whether a secret may be sent over it.
@@ -114,7 +122,8 @@ fn of_cookie(headers: &HeaderMap, from: &Connection) -> Shown {
 
 /// A page of another site had a browser send its cookie.
 fn of_another_page(api: &Api, from: &Connection) -> Response {
-    let why = "a browser sent its cookie for a page of another site (Origin, Sec-Fetch-Site)";
+    let why =
+        "a browser sent its cookie, or certificate, for a page of another site (Origin, Sec-Fetch-Site)";
     api.gateway.engine.record_refused(false, "protocol", &Wanted::default(), &from.client, why);
     let hint =
         "what changes something takes Sec-Fetch-Site: same-origin, or the gateway's own Origin (docs/api.md)";
@@ -127,6 +136,8 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
     let by_cookie = !request.headers().contains_key(header::AUTHORIZATION);
     let shown = shown(request.headers(), &from);
     let foreign = by_cookie && !login::is_own_page(request.method(), request.headers(), &from);
+    // A browser shows its certificate whoever has a request sent, too; what is no browser says nothing of pages.
+    let says_foreign = login::says_foreign(request.method(), request.headers(), &from);
     // Nothing behind this can show it any more.
     request.headers_mut().remove(header::AUTHORIZATION);
     request.headers_mut().remove(header::COOKIE);
@@ -147,30 +158,53 @@ async fn establish(State(api): State<Arc<Api>>, mut request: Request, next: Next
     if foreign && matches!(shown, Shown::Token { .. }) {
         return of_another_page(&api, &from);
     }
-    let (proof, login) = match shown {
-        Shown::Token { login, secret } => (Proof::ClearText { login: login.clone(), secret }, login),
-        Shown::Issued { secret } => (Proof::Bearer { secret }, String::new()),
+    let wants = |login| engine.wants(login, from.chain.as_ref());
+    let (proof, login, wants) = match shown {
+        Shown::Token { login, secret } => {
+            let wants = wants(Some(&login));
+            (Some(Proof::ClearText { login: login.clone(), secret }), login, wants)
+        }
+        // It says itself whose it is.
+        Shown::Issued { secret } => (Some(Proof::Bearer { secret }), String::new(), wants(Some(""))),
         Shown::Unfit(why) => {
             engine.proof_broken(&Wanted::default(), &from.client, why);
             return not_accepted();
         }
-        Shown::Nothing => {
-            return unauthorized(
-                "no token was given",
-                "send Authorization: Bearer NAME:SECRET (docs/api.md)",
-            );
-        }
+        Shown::Nothing => (None, String::new(), wants(None)),
     };
-    let identity = match identified(&api, proof, login, &from.client).await {
+    let Some(proof) = to_look_at(proof, wants, from.chain.clone()) else {
+        return unauthorized("no token was given", "send Authorization: Bearer NAME:SECRET (docs/api.md)");
+    };
+    if says_foreign && matches!(proof, Proof::Certificate { .. }) {
+        return of_another_page(&api, &from);
+    }
+    let mut client = from.client;
+    if matches!(proof, Proof::Certificate { .. }) {
+        client.method = "certificate";
+    }
+    let identity = match identified(&api, proof, login, &client).await {
         Ok(identity) => identity,
         Err(response) => return response,
     };
-    let Some(caller) = Caller::remote(identity, from.client) else { return not_accepted() };
+    let Some(caller) = Caller::remote(identity, client) else { return not_accepted() };
     if let Some(known) = request.extensions().get::<Known>() {
         known.set();
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// What a request is to be looked at by: a token, a certificate, or both where both were shown and the certificate counts.
+/// `None`: a token is missing.
+fn to_look_at(token: Option<Proof>, wants: Wants, chain: Option<ClientChain>) -> Option<Proof> {
+    match (token, wants, chain) {
+        (token, Wants::Token, _) => token,
+        (Some(token), Wants::Certificate | Wants::Both, Some(chain)) => {
+            Some(Proof::Both { token: Box::new(token), chain })
+        }
+        (None, Wants::Both, _) => None,
+        (_, Wants::Certificate | Wants::Both, chain) => Some(Proof::Certificate { login: None, chain }),
+    }
 }
 
 fn wanted(shown: &Shown) -> Wanted {

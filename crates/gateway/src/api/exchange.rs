@@ -321,7 +321,7 @@ async fn proved(
 
 /// Who asks, for entries: the agent, for the person, by the token that it showed. `None` where a chain is empty, which none is.
 fn by(subject: &Identity, actor: &Identity, client: ClientFacts) -> Option<By> {
-    let link = actor.chain.iter().rfind(|link| link.kind != IdentityKind::Token)?.clone();
+    let link = actor.chain.iter().rfind(|link| !link.kind.proves())?.clone();
     let is_person = |link: &&Link| link.kind == IdentityKind::Human;
     let chain = if is_person(&&link) {
         actor.chain.clone()

@@ -75,6 +75,12 @@ pub(super) fn is_own_page(method: &Method, headers: &HeaderMap, from: &Connectio
     origin.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(&format!("{scheme}://{host}")))
 }
 
+/// Whether a browser says that it sent this, which changes something, on another page's behalf. Who says nothing is none.
+pub(super) fn says_foreign(method: &Method, headers: &HeaderMap, from: &Connection) -> bool {
+    let says = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    says && !is_own_page(method, headers, from)
+}
+
 /// Secrets go over TLS, or stay on this machine.
 fn fit(api: &Api, from: &Connection, issuer: &str) -> Result<Asker, Failure> {
     if from.may_carry_secrets() {
@@ -295,6 +301,11 @@ mod tests {
             let headers = headers(pairs);
             assert_eq!(is_own_page(&Method::POST, &headers, &from(tls)), own, "{pairs:?}");
             assert!(is_own_page(&Method::GET, &headers, &from(tls)));
+            assert_eq!(
+                says_foreign(&Method::POST, &headers, &from(tls)),
+                !own && pairs != [host],
+                "{pairs:?}"
+            );
         }
     }
 

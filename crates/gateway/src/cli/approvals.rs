@@ -145,8 +145,10 @@ fn entries<'a>(of: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 /// `ada@example.com > billing-bot`.
 fn chain(of: &Value) -> String {
-    let names: Vec<&str> =
-        entries(of, "chain").filter(|l| text(l, "kind") != "token").map(|l| text(l, "name")).collect();
+    let names: Vec<&str> = entries(of, "chain")
+        .filter(|l| !matches!(text(l, "kind"), "token" | "certificate"))
+        .map(|l| text(l, "name"))
+        .collect();
     names.join(" > ")
 }
 

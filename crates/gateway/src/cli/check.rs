@@ -73,7 +73,7 @@ pub(crate) fn run(args: &CheckArgs, place: &Place, out: &Output) -> Result<Exit,
     let mut hint = None;
     if let Some(files) = &config.tls {
         for listener in &config.listeners {
-            if let Err(failure) = listen::certificate(files, listener.protocol) {
+            if let Err(failure) = listen::certificate(config, files, listener.protocol) {
                 wrong.extend(failure.messages);
                 hint = Some(failure.hint);
                 break;

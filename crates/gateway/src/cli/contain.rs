@@ -75,7 +75,7 @@ pub(crate) fn run(command: ContainCommand, at: &At, out: &Output) -> Result<Exit
 }
 
 /// Asks the gateway that runs, here or elsewhere, or does it in this process. The request may need the gateway to be made.
-fn ask(
+pub(super) fn ask(
     at: &At,
     doing: &str,
     there: impl FnOnce(&dyn Asked) -> Result<Value, Failure>,

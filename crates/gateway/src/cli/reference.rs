@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::api::{Needs, ROUTES};
-use crate::config::keys::{KEYS, PROTOCOL, SECTIONS};
+use crate::config::keys::{self, PROTOCOL, SECTIONS};
 
 /// What is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -45,7 +45,7 @@ fn config() -> String {
             out,
             "### {about}\n\n| key | what stands there | without it | means |\n|---|---|---|---|\n"
         );
-        for key in KEYS.iter().filter(|k| k.section == *section) {
+        for key in keys::all().filter(|k| k.section == *section) {
             let name = if key.name == PROTOCOL { "*protocol*".to_owned() } else { format!("`{}`", key.name) };
             let default = if key.default.is_empty() { "required" } else { key.default };
             let _ = writeln!(out, "| {name} | {} | {default} | {} |", key.form.words(), key.about);

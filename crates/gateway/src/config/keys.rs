@@ -78,7 +78,7 @@ pub(crate) struct Key {
 /// The name in the table that stands for every protocol's name.
 pub(crate) const PROTOCOL: &str = "PROTOCOL";
 
-const fn key(
+pub(super) const fn key(
     section: &'static str,
     name: &'static str,
     form: Form,
@@ -108,13 +108,20 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ),
     super::sign_in::SECTION,
     super::exchange::SECTION,
+    super::client_ca::SECTIONS[0],
+    super::client_ca::SECTIONS[1],
     super::state::SECTIONS[0],
     super::state::SECTIONS[1],
     ("policy", "`[policy]`: the rules (see policy.md). Without it, a token allows what its targets allow."),
 ];
 
 /// All keys.
-pub(crate) const KEYS: &[Key] = &[
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(super::client_ca::KEYS)
+}
+
+/// Those that have no file of their own.
+const KEYS: &[Key] = &[
     key(
         "",
         "data_dir",
@@ -429,7 +436,7 @@ pub(crate) const KEYS: &[Key] = &[
 /// The keys of a section by name.
 pub(crate) fn of_section(section: &str) -> Vec<(&'static str, &'static Key)> {
     let mut keys = Vec::new();
-    for key in KEYS.iter().filter(|k| k.section == section) {
+    for key in all().filter(|k| k.section == section) {
         if key.name == PROTOCOL {
             keys.extend(protocol_names().map(|name| (name, key)));
         } else {
@@ -448,7 +455,7 @@ mod tests {
         for (section, _) in SECTIONS {
             assert!(!of_section(section).is_empty(), "{section}");
         }
-        for key in KEYS {
+        for key in all() {
             assert!(SECTIONS.iter().any(|(s, _)| *s == key.section), "{}", key.section);
             if let Form::Table(s) | Form::Tables(s) | Form::TextOrTable(s) = key.form {
                 assert!(SECTIONS.iter().any(|(name, _)| *name == s), "{s}");

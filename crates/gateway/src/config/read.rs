@@ -16,7 +16,9 @@ use super::issuer::read_issuers;
 use super::keys::protocol_names;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
-use super::{CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, exchange, state};
+use super::{
+    CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, client_ca, exchange, state,
+};
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
 const SESSIONS_MAX: u64 = 250_000;
@@ -80,6 +82,9 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     let targets = read_targets(top, folder, policy.is_some());
     let names: Vec<_> = targets.iter().map(|t| t.target.name.as_str()).collect();
     let issuers = read_issuers(top, folder, &names, (tls.is_some(), http.is_some()));
+    let client_cas = client_ca::read(top, folder, &names, &issuers, tls.is_some());
+    let client_demand =
+        listen.as_ref().map(|listen| client_ca::read_demand(listen, &client_cas)).unwrap_or_default();
     Config {
         file: file.to_path_buf(),
         data_dir,
@@ -88,6 +93,8 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         tls,
         limits,
         targets,
+        client_cas,
+        client_demand,
         exchange: exchange::read(top, &issuers),
         issuers,
         policy,

@@ -81,7 +81,7 @@ fn mistakes() -> [(String, &'static str); 12] {
         (
             with("[listen]", "[listn]"),
             "error: f.toml:3:2: listn: unknown key\n\
-             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`",
+             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`, `client_ca`",
         ),
         (
             with("127.0.0.1:6432", "0.0.0.0:6432"),
@@ -189,7 +189,8 @@ fn the_examples_of_issuers_in_the_documentation_are_read() {
     let examples: Vec<_> =
         text.split("```toml\n").skip(1).filter_map(|part| part.split_once("```")).collect();
     let mut whole = GOOD.to_owned();
-    for (example, _) in &examples {
+    // Those of authorities need files that are certificates.
+    for (example, _) in examples.iter().filter(|(example, _)| !example.contains("[[client_ca]]")) {
         whole.push_str(example);
     }
     let config = Config::parse(&folder.path().join("f.toml"), &whole).unwrap();
@@ -319,4 +320,72 @@ fn who_signs_in_takes_a_whole_table() {
         let problems = format!("{:?}", issuer(more).err().unwrap_or_else(|| panic!("{more}")));
         assert!(problems.contains(what), "{more}: {problems}");
     }
+}
+
+#[test]
+fn authorities_of_clients_are_read_with_their_place_and_let_in_only_who_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let authority = |year: i32| {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    };
+    let (good, old) = (authority(2090), authority(2020));
+    write("ca.crt", &good);
+    write("old.crt", &old);
+    write("both.crt", &format!("{good}{old}"));
+    write("text.crt", "no certificate");
+    let listen = "postgres = \"127.0.0.1:6432\"\n";
+    let tls = format!("{listen}tls = {{ cert = \"gw.crt\", key = \"gw.key\" }}\n");
+    assert!(GOOD.contains(listen), "{GOOD}");
+    let with = |ca: &str, rule: &str| {
+        format!(
+            "{}[[client_ca]]\nname = \"mesh\"\nca = \"{ca}\"\n[[client_ca.allow]]\n{rule}\nkind = \"agent\"\ntargets = [\"orders\"]\n",
+            GOOD.replacen(listen, &tls, 1)
+        )
+    };
+    let file = folder.path().join("f.toml");
+    let parsed = |text: &str| Config::parse(&file, text);
+    let rule = "when = [\"cn = report\"]\nname_from = \"cn\"";
+    let config = parsed(&with("ca.crt", rule)).unwrap();
+    assert_eq!((config.client_cas[0].prefix.as_str(), config.client_cas[0].allow.len()), ("mesh/", 1));
+    let warned =
+        |text: &str| parsed(text).unwrap().warnings.iter().map(|w| w.what.clone()).collect::<Vec<_>>();
+    let all = warned(&with("ca.crt", "when = [\"cn = *\"]\nname_from = \"cn\""));
+    assert!(all.iter().any(|w| w.contains("every certificate of the authority fits")), "{all:?}");
+    let some = warned(&with("both.crt", rule));
+    assert!(some.iter().any(|w| w.contains("1 of its 2 authorities have expired")), "{some:?}");
+    for (text, want) in [
+        (with("none.crt", rule), "client_ca.mesh.ca: "),
+        (with("text.crt", rule), "there is no certificate (PEM) in it"),
+        (with("old.crt", rule), "the authority has expired"),
+        (with("ca.crt", "name_from = \"cn\""), "when: is missing"),
+        (with("ca.crt", "when = []\nname_from = \"cn\""), "when: is empty"),
+        (with("ca.crt", "when = [\"cn = *\"]\nname = \"bot\""), "all of them would be one identity"),
+        (with("ca.crt", "when = [\"subject = x\"]\nname = \"bot\""), "`subject = x` is no condition"),
+        (with("ca.crt", "when = [\"cn = x\"]"), "name: is missing"),
+        (with("ca.crt", "when = [\"cn = x\"]\nname = \"a\"\nname_from = \"cn\""), "stands beside `name`"),
+        (with("ca.crt", "when = [\"cn = x\"]\nname_from = \"ou\""), "`ou` is not one of"),
+        (with("ca.crt", rule).replace("[\"orders\"]", "[\"order\"]"), "there is no target `order`"),
+        (with("ca.crt", rule).replace(&tls, listen), "there is no listen.tls"),
+        (
+            with("ca.crt", rule).replace("ca = \"ca.crt\"", "ca = \"ca.crt\"\ncrl = [\"ca.crt\"]"),
+            "there is no revocation list",
+        ),
+        (
+            GOOD.replacen(listen, &format!("{tls}client_certificate = \"required\"\n"), 1),
+            "nobody could get in",
+        ),
+    ] {
+        let problems = parsed(&text).map(|_| ()).unwrap_err();
+        let told: Vec<_> = problems.iter().map(|p| format!("{}:{}: {}", p.line, p.key, p.what)).collect();
+        assert!(told.iter().any(|t| t.contains(want)), "{want}: {told:?}");
+        assert!(problems.iter().all(|p| p.line > 1), "{told:?}");
+    }
+    let twice = with("ca.crt", rule);
+    let again = twice.split_once("[[client_ca]]").unwrap().1.replace("\"mesh\"", "\"other\"");
+    let problems = parsed(&format!("{twice}[[client_ca]]{again}")).map(|_| ()).unwrap_err();
+    assert!(problems.iter().any(|p| p.what.contains("stands in another [[client_ca]]")), "{problems:?}");
 }

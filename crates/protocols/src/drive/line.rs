@@ -86,7 +86,7 @@ impl Line {
         let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
         let prefixed = Prefixed { prefix: std::mem::take(&mut self.input), inner: stream };
         let accepted = TlsAcceptor::from(tls.config.clone()).accept(prefixed).await?;
-        self.tls = Some(TlsFacts::of(accepted.get_ref().1));
+        self.tls = Some(TlsFacts::of_client(accepted.get_ref().1));
         self.stream = Some(Box::new(accepted));
         Ok(())
     }

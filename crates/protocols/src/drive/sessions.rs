@@ -23,6 +23,8 @@ pub struct Handle {
     /// The client's address.
     pub client: String,
     killed: AtomicBool,
+    /// What its identity was proved by is not accepted any more.
+    lapsed: AtomicBool,
     /// Under which id of a containment.
     contained: OnceLock<String>,
     draining: AtomicBool,
@@ -32,14 +34,20 @@ pub struct Handle {
 impl Handle {
     /// For a session about to run.
     pub fn new(facts: Arc<SessionFacts>, opened: UnixMicros, client: String) -> Self {
-        let (killed, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        let contained = OnceLock::new();
-        Self { facts, opened, client, killed, contained, draining, waker: AtomicWaker::new() }
+        let off = || AtomicBool::new(false);
+        let (contained, waker) = (OnceLock::new(), AtomicWaker::new());
+        Self { facts, opened, client, killed: off(), lapsed: off(), contained, draining: off(), waker }
     }
 
     /// Ends the session now.
     pub fn kill(&self) {
         self.killed.store(true, SeqCst);
+        self.waker.wake();
+    }
+
+    /// Ends the session now, because the certificate that it was opened with is not accepted any more.
+    pub fn lapse(&self) {
+        self.lapsed.store(true, SeqCst);
         self.waker.wake();
     }
 
@@ -63,6 +71,13 @@ impl Handle {
     pub(crate) fn ended(&self) -> Option<(Refusal, AbandonReason, String)> {
         if let Some(id) = self.contained() {
             return Some((Refusal::contained(), AbandonReason::Contained, id.to_owned()));
+        }
+        if self.lapsed.load(SeqCst) {
+            let text = "Firsthand ended this session: its client certificate is not accepted any more";
+            let refusal = Refusal::new(RefusalKind::Draining, text)
+                .hint("Connect again with another certificate, or ask the operator why.");
+            let detail = "its client certificate is not accepted any more".to_owned();
+            return Some((refusal, AbandonReason::Killed, detail));
         }
         let killed = || {
             let text = "terminating connection due to administrator command";

@@ -182,6 +182,9 @@ impl StreamServer {
         if self.engine.is_contained(session.facts()) {
             handle.contain("");
         }
+        if self.engine.has_lapsed(session.facts()) {
+            handle.lapse();
+        }
         if let Err(e) = line.send(&greeting).await {
             session.close("client", e.to_string());
             return;

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use firsthand_session::port::ClientChain;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
-    ClientConfig, CommonState, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -39,9 +43,19 @@ pub struct TlsFacts {
     pub alpn: Option<Vec<u8>>,
     /// RFC 5929 tls-server-end-point of the peer's certificate (only where the gateway is the client).
     pub peer_end_point: Option<Vec<u8>>,
+    /// The certificates that a client has shown (only where the gateway is the server): it has the key of the first, and nothing
+    /// else is known of them here.
+    pub client: Option<ClientChain>,
 }
 
 impl TlsFacts {
+    /// Reads them from a finished handshake with a client.
+    pub fn of_client(state: &CommonState) -> Self {
+        let shown = |all: &[CertificateDer<'_>]| all.iter().map(|der| der.to_vec()).collect::<Vec<_>>();
+        let client = state.peer_certificates().map(|all| ClientChain(shown(all).into()));
+        Self { client, peer_end_point: None, ..Self::of(state) }
+    }
+
     /// Reads them from a finished handshake.
     pub fn of(state: &CommonState) -> Self {
         let version = match state.protocol_version() {
@@ -53,6 +67,7 @@ impl TlsFacts {
             version,
             alpn: state.alpn_protocol().map(<[u8]>::to_vec),
             peer_end_point: state.peer_certificates().and_then(<[_]>::first).and_then(|c| end_point(c)),
+            client: None,
         }
     }
 }
@@ -66,21 +81,33 @@ pub struct ServerTls {
     pub end_point: Option<Vec<u8>>,
 }
 
-/// Builds the accepting side from PEM. `alpn`: the application protocols spoken on this listener.
+/// Builds the accepting side from PEM. `alpn`: the application protocols spoken on this listener. `clients`: authorities whose
+/// certificates clients are asked for; without any, they are not asked.
 ///
 /// # Errors
 /// See [`TlsError`].
-pub fn server_tls(cert_pem: &[u8], key_pem: &[u8], alpn: &[&[u8]]) -> Result<ServerTls, TlsError> {
+pub fn server_tls(
+    cert_pem: &[u8],
+    key_pem: &[u8],
+    alpn: &[&[u8]],
+    clients: &RootCertStore,
+) -> Result<ServerTls, TlsError> {
+    let verifier: Arc<dyn ClientCertVerifier> = match clients.is_empty() {
+        true => WebPkiClientVerifier::no_client_auth(),
+        false => Arc::new(Possession { provider: provider(), hints: clients.subjects() }),
+    };
     let chain = certificates(cert_pem, "the certificate")?;
     let key = private_key(key_pem)?;
     let end_point = chain.first().and_then(end_point);
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
     // Resumption would keep keys of old sessions in memory for little gain: sessions live long here.
+    // And who resumes one is not asked for a certificate again.
     config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(ServerTls { config: Arc::new(config), end_point })
 }
 
@@ -193,6 +220,58 @@ pub fn end_point(cert: &CertificateDer<'_>) -> Option<Vec<u8>> {
         _ => return None,
     };
     Some(digest(algorithm, cert.as_ref()).as_ref().to_vec())
+}
+
+/// Asks clients for a certificate, and finds out whether they have its key. Whether the certificate counts is found out when
+/// the client is identified, and again while its session runs: so a refusal is told in the protocol, and is in the record.
+#[derive(Debug)]
+struct Possession {
+    provider: Arc<CryptoProvider>,
+    /// Names of the authorities: clients with several certificates choose by them.
+    hints: Vec<DistinguishedName>,
+}
+
+impl ClientCertVerifier for Possession {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// `sslmode=require`: encryption without authentication, as the operator asked for in the configuration.

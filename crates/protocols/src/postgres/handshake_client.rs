@@ -5,7 +5,7 @@ use std::io;
 use std::num::NonZeroU32;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use firsthand_session::port::{Challenge, Proof};
+use firsthand_session::port::{Challenge, Proof, Wants};
 use firsthand_session::secret::Secret;
 use firsthand_session::{Refusal, RefusalKind, Wanted};
 use firsthand_wire::postgres::backend::Authentication;
@@ -208,6 +208,24 @@ pub(super) async fn prove(
     with: &Beginning<'_>,
     hello: &Hello,
 ) -> Result<Proven, ClientError> {
+    let login = &hello.wanted.login;
+    let chain = line.tls.as_ref().and_then(|tls| tls.client.clone());
+    match (with.engine.wants(Some(login), chain.as_ref()), chain) {
+        (Wants::Both, Some(chain)) => {
+            let proven = by_token(line, with, hello).await?;
+            Ok(Proven { proof: Proof::Both { token: Box::new(proven.proof), chain }, ..proven })
+        }
+        // As PostgreSQL's own `cert`: nothing is asked for. It is refused further on, where it is not accepted.
+        (Wants::Certificate | Wants::Both, chain) => Ok(Proven {
+            proof: Proof::Certificate { login: Some(login.clone()), chain },
+            on_success: Bytes::new(),
+            method: "certificate",
+        }),
+        (Wants::Token, _) => by_token(line, with, hello).await,
+    }
+}
+
+async fn by_token(line: &mut Line, with: &Beginning<'_>, hello: &Hello) -> Result<Proven, ClientError> {
     let issued = with.engine.asks_for_secret(&hello.wanted.login);
     if line.tls.is_some() && (with.ask_for_secret || issued) {
         return clear_text(line, hello).await;

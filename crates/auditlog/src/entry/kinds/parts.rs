@@ -1,11 +1,11 @@
 //! Fields of the objects inside leaves and payloads, and fields that several kinds share.
 
-use super::field::Form::{Bool, Datum, Number, Object, Objects, Rows, Text, TextOrNumber, Texts, True};
+use super::field::Form::{Bool, Datum, Number, Object, Objects, Rows, Text, TextOrNumber, Texts, Time, True};
 use super::{Field, field};
 
 const LINK: &[Field] = &[
     field("id", Text, "The pseudonym."),
-    field("kind", Text, "`human`, `agent`, `service` or `token`."),
+    field("kind", Text, "`human`, `agent`, `service`, `token` or `certificate`."),
     field("trust", Text, "How it is known: `verified`, `bound` or `claimed`."),
 ];
 
@@ -102,8 +102,16 @@ const NAME_AND_VALUE: &[Field] = &[field("name", Text, "The name."), field("valu
 
 const LINK_NAME: &[Field] = &[
     field("id", Text, "The pseudonym, as in `who.chain`."),
-    field("kind", Text, "`human`, `agent`, `service` or `token`."),
+    field("kind", Text, "`human`, `agent`, `service`, `token` or `certificate`."),
     field("name", Text, "The name behind it."),
+];
+
+pub(super) const CERTIFICATE: &[Field] = &[
+    field("ends", Time, "When it ends."),
+    field("issuer", Text, "The name of who issued it, as X.509 writes it."),
+    field("serial", Text, "Its serial number there, in hexadecimal."),
+    field("sha256", Text, "SHA-256 of it (DER), in hexadecimal."),
+    field("subject", Text, "Its subject's name. Not by itself: whom it names says the chain."),
 ];
 
 const NAMES_OF_STATEMENT: &[Field] = &[
@@ -182,7 +190,7 @@ pub(super) const COVERAGE: Field =
 pub(super) const METHOD: Field = field(
     "method",
     Text,
-    "How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`, `bearer` (the API); empty: none was.",
+    "How the proof was given: `scram-sha-256`, `scram-sha-256-plus`, `clear-text`, `certificate`, `bearer` (the API); empty: none was.",
 );
 pub(super) const PROTO: Field = field("proto", Text, "Protocol and version; empty: none was spoken yet.");
 pub(super) const TLS: Field =
@@ -246,7 +254,7 @@ pub(super) const NAMES_BY: Field = field("names", Objects(LINK_NAME), "The names
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `contained`, `issuer`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `misplaced-token`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `contained`, `issuer`, `certificate`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `misplaced-token`, `unreachable`, `credential`.",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
@@ -379,6 +387,26 @@ pub(super) const CONTAIN_DIFFERS: &[Field] = &[
         "`contained-in-record`: the file did not have it. `lifted-in-record`: it was lifted, and the file did not say so. \
          `not-in-record`: nobody recorded that it was contained. The last two stay contained until they are lifted again.",
     ),
+];
+
+pub(super) const CA_MADE: &[Field] = &[field("ends", Text, "When it ends.")];
+
+const CA_NAME: Field = field("name", Text, "Its name.");
+const SHA256: Field = field("sha256", Text, "SHA-256 of its certificate, in hexadecimal.");
+
+pub(super) const CA_DETAIL: &[Field] = &[CA_NAME, SHA256];
+
+/// Of a certificate of the gateway's own authority.
+pub(super) const CERTIFICATE_FACTS: &[Field] =
+    &[field("cert", Text, "The certificate's id."), field("ends", Text, "When it ends.")];
+
+pub(super) const CERTIFICATE_DETAIL: &[Field] = &[
+    field("dns", Texts, "DNS names in it."),
+    field("email", Texts, "Mail addresses in it."),
+    field("name", Text, "Its common name."),
+    field("serial", Text, "Its serial number, in hexadecimal."),
+    field("sha256", Text, "SHA-256 of it, in hexadecimal."),
+    field("uri", Texts, "URIs in it."),
 ];
 
 pub(super) const KILLED: &[Field] = &[field("session", Text, "The session.")];
@@ -538,6 +566,7 @@ pub(super) const READ: &[Field] =
 pub(super) const READ_DETAIL: &[Field] = &[
     field("approval", Text, "The approval that was shown, with what its session did before."),
     field("approvals", Number, "Approvals that were listed, over the API."),
+    field("certificates", Number, "Certificates that were listed, over the API."),
     field("commands", Number, "Commands of the session that was shown."),
     field("contained", Number, "Containments that were listed, over the API."),
     field("entries", Number, "Entries that were shown."),
