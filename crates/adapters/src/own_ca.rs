@@ -522,7 +522,7 @@ mod tests {
         ca.add(&second, NOW).unwrap();
         assert_ne!(first.serial, second.serial);
         let before = ca.read(LIST).unwrap();
-        assert_eq!(ca.to_revoke(&first.serial, NOW).unwrap(), [first.clone()]);
+        assert_eq!(ca.to_revoke(&first.serial, NOW).unwrap(), std::slice::from_ref(&first));
         assert_eq!(ca.to_revoke("bot", NOW).unwrap().len(), 2);
         ca.revoke(std::slice::from_ref(&first.serial), NOW).unwrap();
         assert_ne!(ca.read(LIST).unwrap(), before);
