@@ -295,7 +295,7 @@ fn each_route_takes_the_role_that_it_says() {
         );
     }
     let found = gateway.cli(&["log", "search", "identity:reader", "kind:session.refused"]).unwrap();
-    assert!(found.contains("role as reader"), "{found}");
+    assert!(found.contains("role: its role does not let it") && found.contains("as reader"), "{found}");
     let (code, said, talk) = outcome(gateway.remote(&agent, &["log", "cat"]).unwrap());
     assert_eq!((code, said.as_str()), (1, ""));
     assert!(

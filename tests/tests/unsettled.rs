@@ -185,10 +185,9 @@ fn a_view_that_renames_a_statement_is_noticed_where_definitions_are_known() {
 fn names_of_the_gateways_own_are_nobody_elses() {
     let lab = lab("");
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
-    let named = raw.query("show application_name").unwrap();
-    let session = named.iter().find(|m| m.tag == b'D').unwrap().line();
-    let session = session.split("firsthand ").nth(1).unwrap();
-    let own = &format!("firsthand returning {}", &session[..36]);
+    let opened = lab.gateway.record().unwrap();
+    let session = opened.of_kind("session.opened").next().unwrap().session().to_owned();
+    let own = &format!("firsthand returning {session}");
     let bind = frame(b'B', format!("{own}\0\0\0\0\0\0\0\0").as_bytes());
     let long = format!("select 1 /* {} */", "x".repeat(200_000));
     for (name, message) in [

@@ -39,13 +39,14 @@ pub(crate) fn strictest(a: Style, b: Style) -> Style {
 
 /// Columns of PostgreSQL's own that hold values of any table (samples, large objects) or texts that may. The beginnings of
 /// their names.
-const HOLDERS: [(&str, &[&str]); 9] = [
+const HOLDERS: [(&str, &[&str]); 10] = [
     ("pg_stats", &["most_common_vals", "most_common_elems", "histogram_bounds"]),
     ("pg_statistic", &["stavalues"]),
     ("pg_stats_ext", &["most_common_vals"]),
     ("pg_stats_ext_exprs", &["most_common_vals", "most_common_elems", "histogram_bounds"]),
     ("pg_statistic_ext_data", &["stxdmcv", "stxdexpr"]),
     ("pg_largeobject", &["data"]),
+    ("pg_attribute", &["attmissingval"]),
     ("pg_stat_activity", &["query"]),
     ("pg_stat_statements", &["query"]),
     ("pg_prepared_xacts", &["gid"]),
@@ -207,7 +208,8 @@ impl<'q, 'c> Veil<'q, 'c> {
         for source in &column.sources {
             found.extend(self.of(source)?);
         }
-        let unknown = column.derivation == Derivation::Unknown && column.sources.is_empty();
+        // Also where something is known of it: what a function is given is not all that it may give.
+        let unknown = column.derivation == Derivation::Unknown;
         if unknown && facts.opaque.is_none() && !facts.reads.is_empty() {
             for relation in &facts.reads {
                 found.extend(self.relation(relation)?);

@@ -194,7 +194,7 @@ const CASE: &[Key] = &[
         "limits",
         Form::Texts,
         "what must be limited, and by which limit: `rows=1000 agents`, `day.rows=5000 agents`, `time=300000ms agents`; in the order \
-         of the keys of `[[limit]]` below: sums, session, day, then the rest",
+         of the keys of `[[limit]]`: sums, session, day, then the rest",
     ),
 ];
 

@@ -147,7 +147,9 @@ impl Builder {
         for f in self.of("types") {
             let oid = f.oid(0);
             let (subtype, compares) = ranges.remove(&oid).unwrap_or_default();
-            let io = [f.oid(10), f.oid(11)].into_iter().filter(|o| *o >= super::FIRST_USER_OID);
+            let io = [f.oid(10), f.oid(11), f.oid(13), f.oid(14)]
+                .into_iter()
+                .filter(|o| *o >= super::FIRST_USER_OID);
             let it = Type {
                 oid,
                 schema: to.schema_name(f.oid(2)),
@@ -361,7 +363,7 @@ impl Builder {
                 right: f.oid(4),
                 result: f.oid(5),
                 function: f.oid(6),
-                estimators: [f.oid(7), f.oid(8)]
+                estimators: [f.oid(7), f.oid(8), f.oid(9), f.oid(10)]
                     .into_iter()
                     .filter(|o| *o >= super::FIRST_USER_OID)
                     .collect(),

@@ -301,7 +301,7 @@ pub struct Operator {
     pub result: Oid,
     /// The function behind it.
     pub function: Oid,
-    /// A user's operator: its estimators.
+    /// A user's operator: its estimators, and what its negator and commutator run, which the planner may put in its place.
     pub estimators: Vec<Oid>,
 }
 

@@ -73,7 +73,8 @@ pub const QUERIES: &[Query] = &[
         "types",
         "SELECT oid, typname, typnamespace, typtype, typelem, typarray, typbasetype, typrelid, typcategory, \
          CASE WHEN typtype = 'd' THEN typdefault END, CASE WHEN oid >= 16384 THEN typinput::oid END, \
-         CASE WHEN oid >= 16384 THEN typoutput::oid END, typispreferred \
+         CASE WHEN oid >= 16384 THEN typoutput::oid END, typispreferred, \
+         CASE WHEN oid >= 16384 THEN typsend::oid END, CASE WHEN oid >= 16384 THEN typreceive::oid END \
          FROM pg_catalog.pg_type WHERE typnamespace NOT IN (SELECT oid FROM pg_catalog.pg_namespace \
          WHERE nspname LIKE 'pg\\_temp\\_%' OR nspname LIKE 'pg\\_toast\\_temp\\_%')",
     ),
@@ -189,7 +190,9 @@ pub const QUERIES: &[Query] = &[
     all(
         "operators",
         "SELECT oid, oprname, oprnamespace, oprleft, oprright, oprresult, oprcode::oid, \
-         CASE WHEN oid >= 16384 THEN oprrest::oid END, CASE WHEN oid >= 16384 THEN oprjoin::oid END FROM pg_catalog.pg_operator",
+         CASE WHEN oid >= 16384 THEN oprrest::oid END, CASE WHEN oid >= 16384 THEN oprjoin::oid END, \
+         (SELECT n.oprcode::oid FROM pg_catalog.pg_operator n WHERE o.oid >= 16384 AND n.oid = o.oprnegate), \
+         (SELECT n.oprcode::oid FROM pg_catalog.pg_operator n WHERE o.oid >= 16384 AND n.oid = o.oprcom) FROM pg_catalog.pg_operator o",
     ),
     all("casts", "SELECT castsource, casttarget, castfunc, castcontext, castmethod FROM pg_catalog.pg_cast"),
     all(

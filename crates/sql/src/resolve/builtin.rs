@@ -418,6 +418,11 @@ pub(super) fn is_day(type_oid: u32) -> bool {
     matches!(type_oid, 1082 | 1114 | 1184)
 }
 
+/// Functions of PostgreSQL's own whose bodies are SQL and cast what they are given to a text.
+pub(super) fn casts_to_text(name: &str) -> bool {
+    matches!(name, "textanycat" | "anytextcat" | "quote_literal" | "quote_nullable")
+}
+
 /// Functions that put several values, or a row, into one document or array.
 pub(super) fn makes_document(name: &str) -> bool {
     matches!(
@@ -425,6 +430,7 @@ pub(super) fn makes_document(name: &str) -> bool {
         "to_json"
             | "to_jsonb"
             | "row_to_json"
+            | "array_to_json"
             | "json_build_object"
             | "jsonb_build_object"
             | "json_build_array"
@@ -463,6 +469,7 @@ pub(super) fn holds_values(relation: &str, column: &str) -> bool {
         "pg_statistic" => column.starts_with("stavalues"),
         "pg_statistic_ext_data" => matches!(column, "stxdmcv" | "stxdexpr"),
         "pg_largeobject" => column == "data",
+        "pg_attribute" => column == "attmissingval",
         _ => false,
     }
 }

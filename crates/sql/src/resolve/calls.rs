@@ -362,8 +362,8 @@ impl<'a> Resolver<'a> {
 
     /// The columns of a function's result, for a function in FROM.
     pub(super) fn function_facts(&mut self, f: &Arc<Function>) -> Arc<Facts> {
-        let key = (Kind::Function, f.oid, self.path.fingerprint());
-        let path = self.path.clone();
+        let key = (Kind::Function, f.oid, self.runs_in.fingerprint());
+        let path = self.runs_in.clone();
         let function = Arc::clone(f);
         self.body(key, path, move |inner| inner.function_body(&function))
     }
@@ -408,6 +408,9 @@ impl<'a> Resolver<'a> {
         // What it is given is kept somewhere: in a setting, a large object, a notification, a lock's number.
         if class != Class::Safe {
             arguments.iter().for_each(|value| self.found.copies(value));
+        }
+        if builtin::casts_to_text(&f.name) {
+            arguments.iter().for_each(|value| self.cast_function(value.type_oid, oid::TEXT, true));
         }
         match class {
             Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
@@ -474,7 +477,10 @@ impl<'a> Resolver<'a> {
         {
             let class = builtin::of_extension(extension, &f.name, f.volatility);
             self.class_effect(class, &f.full_name(), f.result, &[]);
-            self.found.output = Output::Columns(Vec::new());
+            self.found.output = match class {
+                Class::Safe => Output::Columns(Vec::new()),
+                _ => Output::Untold("function"),
+            };
             return;
         }
         if f.kind == b'a' {
@@ -485,10 +491,12 @@ impl<'a> Resolver<'a> {
                 self.opaque_function(f);
             }
             for part in parts {
-                self.run(&part, &[], &[]);
+                let given = vec![Value::plain(0); part.arguments.len()];
+                let value = self.run(&part, &given, &[]);
+                self.unwritten.take(&value);
             }
             if !self.found.is_opaque() {
-                self.found.output = Output::Columns(Vec::new());
+                self.gives(f.result);
             }
             return;
         }
@@ -508,7 +516,12 @@ impl<'a> Resolver<'a> {
         for setting in &f.settings {
             if let Some(path) = setting.strip_prefix("search_path=") {
                 self.path = self.state.path_of(self.catalog, path);
+                self.runs_in = self.path.clone();
             }
+        }
+        // `$user` is whom it runs as.
+        if self.runs_as_another(f) {
+            self.found.opaque("search-path", &f.full_name());
         }
         // What a call of a polymorphic function gives it is not known here.
         let pseudo = |oid: &Oid| self.catalog.type_by_oid(*oid).is_none_or(|t| t.kind == b'p');
@@ -530,10 +543,26 @@ impl<'a> Resolver<'a> {
         if let Some(defaults) = &f.default_expressions
             && !defaults.is_empty()
         {
-            self.expression_text(defaults);
+            let values = self.expression_text(defaults);
+            values.iter().for_each(|value| self.unwritten.take(value));
+            output = self.with_unwritten(output);
         }
         self.coerced_result(f, &output);
         self.found.output = output;
+    }
+
+    /// Whether a function runs as another role whose name is that of a schema: then `$user` in the path is that schema.
+    fn runs_as_another(&self, f: &Function) -> bool {
+        let by_path = f.settings.iter().any(|s| s.starts_with("search_path=") && !s.contains("$user"));
+        let role = f.settings.iter().any(|s| s.starts_with("role="));
+        if by_path || !(f.definer || role) {
+            return false;
+        }
+        let owner = self.catalog.roles.get(&f.owner).map(|role| &*role.name);
+        let named =
+            f.settings.iter().filter_map(|s| s.strip_prefix("role=")).map(|name| name.trim_matches('"'));
+        let mut others = owner.into_iter().filter(|_| f.definer).chain(named);
+        others.any(|name| name != self.state.role() && self.catalog.schemas.contains_key(name))
     }
 
     /// What a body's last query gives is made what the function gives, as in an assignment.
@@ -612,6 +641,12 @@ impl<'a> Resolver<'a> {
             .filter(|(_, o)| o.oid >= FIRST_USER_OID)
             .flat_map(|(_, o)| std::iter::once(o.function).chain(o.estimators.iter().copied()))
             .collect();
+        if name == "||" {
+            // What joins a text and anything else casts that to a text, as if it was written.
+            left.into_iter()
+                .chain(right)
+                .for_each(|value| self.cast_function(value.type_oid, oid::TEXT, true));
+        }
         let taken: Vec<[Oid; 3]> = fitting.iter().map(|(_, o)| [o.left, o.right, o.result]).collect();
         let exact = fitting.iter().find(|(_, o)| (o.left, o.right) == types).map(|(_, o)| o.result);
         let boolean = fitting.iter().all(|(_, o)| o.result == oid::BOOL);
@@ -686,7 +721,12 @@ impl<'a> Resolver<'a> {
             // An operator's function runs in estimates, whatever its volatility.
             Some(f) => {
                 let arguments = vec![Value::plain(0); f.arguments.len()];
-                self.really(|me| drop(me.run(&f, &arguments, &[])));
+                let mut value = Value::plain(0);
+                self.really(|me| value = me.run(&f, &arguments, &[]));
+                // What a trigger gives goes where the row goes; what is only planned gives nothing.
+                if matches!(why, "operator" | "cast") && !self.planning {
+                    self.unwritten.take(&value);
+                }
             }
             None => {
                 self.found.effect(Effect::Execute);

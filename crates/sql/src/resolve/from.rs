@@ -395,7 +395,14 @@ impl Resolver<'_> {
 
     /// Whether the name is that of a column which every table has.
     pub(super) fn system_column(name: &str) -> Option<Value> {
-        SYSTEM_COLUMNS.contains(&name).then(|| Value::plain(if name == "tableoid" { 26 } else { oid::INT8 }))
+        // `oid`, `tid`, `cid`, `xid`.
+        let type_oid = match name {
+            "tableoid" => 26,
+            "ctid" => 27,
+            "cmin" | "cmax" => 29,
+            _ => 28,
+        };
+        SYSTEM_COLUMNS.contains(&name).then(|| Value::plain(type_oid))
     }
 }
 

@@ -105,6 +105,12 @@ pub(super) struct Resolver<'a> {
     catalog: &'a Catalog,
     state: &'a SessionState,
     path: Path,
+    /// In which path bodies of functions run: the session's, also where a text of the catalog calls them, whose own names all
+    /// have their schemas.
+    runs_in: Path,
+    /// What functions give that nobody has written (of operators, casts, aggregates, defaults): any value of the statement may
+    /// be made of it.
+    unwritten: value::Value,
     found: Found,
     /// FROM clauses around the place, the innermost last.
     scopes: Vec<Scope>,
@@ -146,6 +152,8 @@ impl<'a> Resolver<'a> {
         let mut it = Self {
             catalog,
             state,
+            runs_in: path.clone(),
+            unwritten: value::Value::plain(0),
             path,
             found: Found::default(),
             scopes: Vec::new(),
@@ -177,6 +185,7 @@ impl<'a> Resolver<'a> {
     /// A resolver for a body reached from here: it sees nothing of the place.
     fn inner(&self, path: Path) -> Resolver<'a> {
         let mut it = Resolver::new(self.catalog, self.state, path);
+        it.runs_in = self.runs_in.clone();
         it.depth = self.depth;
         it.bodies.clone_from(&self.bodies);
         it.planning = self.planning;

@@ -75,7 +75,8 @@ impl Resolver<'_> {
         }
         self.really(|me| {
             let (it, path) = (Arc::clone(relation), me.state.plain_path(me.catalog));
-            let facts = me.body((Kind::Planned, relation.oid, 0), path, move |inner| {
+            let run = me.runs_in.fingerprint();
+            let facts = me.body((Kind::Planned, relation.oid, run), path, move |inner| {
                 let texts = it.index_expressions.iter().chain(&it.checks).chain(&it.planned_expressions);
                 texts.for_each(|text| inner.folded_text(text));
                 // Keys are compared with the functions of their operator classes: partitions are chosen by them while a

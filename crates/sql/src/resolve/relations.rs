@@ -212,7 +212,8 @@ impl Resolver<'_> {
         }
         let text = relation.query.clone()?;
         let path = self.state.plain_path(self.catalog);
-        Some(self.body((Kind::View, relation.oid, 0), path, move |inner| {
+        let run = self.runs_in.fingerprint();
+        Some(self.body((Kind::View, relation.oid, run), path, move |inner| {
             let parsed = pg_query::parse(&text, 0).ok().and_then(|p| p.protobuf.stmts.into_iter().next());
             match parsed.and_then(|raw| raw.stmt).and_then(|node| node.node) {
                 Some(NodeEnum::SelectStmt(select)) => {
@@ -231,10 +232,11 @@ impl Resolver<'_> {
         }
         let it = Arc::clone(relation);
         let path = self.state.plain_path(self.catalog);
-        let facts = self.body((Kind::Policies, relation.oid, 0), path, move |inner| {
+        let run = self.runs_in.fingerprint();
+        let facts = self.body((Kind::Policies, relation.oid, run), path, move |inner| {
             let scope = inner.scope_of(&it);
             inner.scopes.push(scope);
-            it.policies.iter().for_each(|text| inner.expression_text(text));
+            it.policies.iter().for_each(|text| drop(inner.expression_text(text)));
         });
         self.found.take(&without_tests(&facts));
     }
@@ -307,7 +309,8 @@ impl Resolver<'_> {
         }
         let it = Arc::clone(relation);
         let path = self.state.plain_path(self.catalog);
-        let facts = self.body((Kind::Written, relation.oid, u64::from(defaults)), path, move |inner| {
+        let run = self.runs_in.fingerprint().rotate_left(1) ^ u64::from(defaults);
+        let facts = self.body((Kind::Written, relation.oid, run), path, move |inner| {
             let scope = inner.scope_of(&it);
             inner.scopes.push(scope);
             let defaults = it.columns.iter().filter(runs).filter_map(|c| c.default.as_ref());

@@ -73,10 +73,41 @@ impl Resolver<'_> {
             return;
         }
         let column = |(name, value): &(std::rc::Rc<str>, Value)| {
-            self.found.output_column(name, value, self.catalog.base_type(value.type_oid))
+            let mut value = value.clone();
+            if !self.unwritten.says_nothing() {
+                value =
+                    Value::made(value.type_oid, [&value, &self.unwritten]).keeping([&value, &self.unwritten]);
+            }
+            self.found.output_column(name, &value, self.catalog.base_type(value.type_oid))
         };
         let columns = rows.fields.iter().map(column).collect();
         self.found.output = Output::Columns(columns);
+        if self.bodies.is_empty() {
+            rows.fields.iter().for_each(|(_, value)| self.type_sends(value.type_oid));
+        }
+    }
+
+    /// The same columns, made of what was not written as well.
+    pub(super) fn with_unwritten(&mut self, output: Output) -> Output {
+        let Output::Columns(columns) = output else { return output };
+        if self.unwritten.says_nothing() {
+            return Output::Columns(columns);
+        }
+        let all = columns.iter().map(|column| {
+            let value = self.found.output_value(column, column.type_oid);
+            let value =
+                Value::made(column.type_oid, [&value, &self.unwritten]).keeping([&value, &self.unwritten]);
+            self.found.output_column(&column.name, &value, column.type_oid)
+        });
+        Output::Columns(all.collect())
+    }
+
+    /// A body gives one value, of which only is known what was not written.
+    pub(super) fn gives(&mut self, type_oid: Oid) {
+        let value = Value::made(type_oid, [&self.unwritten]).keeping([&self.unwritten]);
+        let column = self.found.output_column("", &value, self.catalog.base_type(type_oid));
+        self.found.output =
+            Output::Columns(if self.unwritten.says_nothing() { Vec::new() } else { vec![column] });
     }
 
     fn answers(&mut self, names: &[&str]) {

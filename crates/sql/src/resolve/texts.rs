@@ -79,7 +79,7 @@ impl Resolver<'_> {
         let Output::Columns(columns) = &facts.output else { return None };
         let mut value = Value::plain(0);
         for column in columns {
-            if column.derivation == Derivation::Unknown && column.sources.is_empty() {
+            if column.derivation == Derivation::Unknown {
                 return None;
             }
             value.take(&self.found.output_value(column, 0));

@@ -1,5 +1,6 @@
 //! What types bring along: a domain's checks, casts with functions, orders of a user's own.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use firsthand_model::statement::Output;
@@ -105,7 +106,8 @@ impl Resolver<'_> {
         let checks = Arc::clone(&it);
         // A row with such a field is read from its text while a statement is only parsed.
         self.really(|me| {
-            let facts = me.body((Kind::Type, type_oid, 0), path, move |inner| {
+            let run = me.runs_in.fingerprint();
+            let facts = me.body((Kind::Type, type_oid, run), path, move |inner| {
                 for text in checks.checks.iter().chain(&checks.default) {
                     inner.expression_text(text);
                 }
@@ -113,6 +115,24 @@ impl Resolver<'_> {
             });
             me.found.take(&facts);
         });
+    }
+
+    /// Giving a value to the client runs its type's own functions: those of the type, of elements and of fields.
+    pub(super) fn type_sends(&mut self, type_oid: Oid) {
+        let mut waiting = vec![type_oid];
+        let mut seen = HashSet::new();
+        while let Some(next) = waiting.pop() {
+            if next < FIRST_USER_OID || !seen.insert(next) {
+                continue;
+            }
+            let Some(it) = self.catalog.type_by_oid(next).cloned() else { continue };
+            let fields = self.catalog.relation_by_oid(it.relation).cloned();
+            waiting.extend([it.element, it.base]);
+            waiting.extend(fields.iter().flat_map(|r| &r.columns).map(|c| c.type_oid));
+            if it.kind == b'b' {
+                it.io.iter().for_each(|function| self.run_oid(*function, "type", &it.name));
+            }
+        }
     }
 
     /// Whether a value of the type may be made where one is read: from a text that stands next to it, from a document, by a
@@ -234,15 +254,18 @@ impl Resolver<'_> {
         made
     }
 
-    /// An expression as the catalog writes it.
-    pub(super) fn expression_text(&mut self, text: &str) {
+    /// An expression as the catalog writes it, or several: what they give.
+    pub(super) fn expression_text(&mut self, text: &str) -> Vec<Value> {
         let parsed = pg_query::parse(&format!("SELECT {text}"), 0);
         let statement = parsed.ok().and_then(|p| p.protobuf.stmts.into_iter().next()).and_then(|s| s.stmt);
         match statement.and_then(|s| s.node) {
             Some(NodeEnum::SelectStmt(select)) => {
-                self.targets(&select.target_list);
+                self.targets(&select.target_list).fields.into_iter().map(|(_, value)| value).collect()
             }
-            _ => self.found.opaque("unparsed", ""),
+            _ => {
+                self.found.opaque("unparsed", "");
+                Vec::new()
+            }
         }
     }
 }

@@ -67,6 +67,11 @@ impl Value {
         self
     }
 
+    /// Whether it is made of no column, as far as is known of all of it.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.sources.is_empty() && self.how != Derivation::Unknown
+    }
+
     /// Takes another's sources in. `how` is left to [`Value::made`] or [`Value::alike`].
     pub(super) fn take(&mut self, other: &Self) {
         if other.how == Derivation::Unknown {

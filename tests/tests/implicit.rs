@@ -1,0 +1,155 @@
+//! Code that runs without being called: behind views, negators, casts, types and aggregates. What it writes is refused, and what
+//! it reads is masked, whatever statement it stands behind.
+
+use firsthand_tests::lab::{Lab, Plan};
+use firsthand_tests::raw::{Message, Raw};
+
+const SEED: &str = "create schema evil; create schema ok; create table evil.log (at text);
+create function evil.w() returns int language plpgsql as $$ begin insert into evil.log values ('ran'); return 1; end $$;
+create table customers (id int primary key, name text, secret text);
+insert into customers values (1, 'Ada', 'KANARIE1'), (2, 'Grace', 'KANARIE2');
+create table plain (id int, v int); insert into plain values (1, 1);
+-- A body is read in the session's path, also where a view calls it.
+create function public.length(int) returns int language plpgsql as $$ begin perform evil.w(); return 1; end $$;
+create function ok.lenf(int) returns int language sql as 'select length($1)';
+create view v_len as select ok.lenf(id) as n from customers;
+create domain dlen as int check (ok.lenf(value) > 0);
+create function ok.counted() returns bigint language sql as 'select count(*) from plain';
+create view v_counted as select ok.counted() as n;
+-- Casts to json, and to text in functions of PostgreSQL's own.
+create type col as enum ('red', 'blue'); create table colt (c col, cs col[]); insert into colt values ('red', '{red}');
+create function evil.cj(col) returns json language plpgsql as $$ begin perform evil.w(); return '1'; end $$;
+create cast (col as json) with function evil.cj(col);
+create type pt as (x int); create table ptt (p pt); insert into ptt values (row(1));
+create function evil.pt2t(pt) returns text language plpgsql as $$ begin perform evil.w(); return 'x'; end $$;
+create cast (pt as text) with function evil.pt2t(pt);
+create aggregate ok.tsr(text) (sfunc = pg_catalog.ts_rewrite, stype = tsquery, initcond = 'a&b');
+-- Negators.
+create function evil.ne(int, int) returns boolean language plpgsql as $$ begin perform evil.w(); return true; end $$;
+create operator public.!=== (function = evil.ne, leftarg = int, rightarg = int);
+create operator public.=== (function = int4eq, leftarg = int, rightarg = int, negator = operator(public.!===));
+-- Whom a function runs as.
+create role helper_owner; create schema helper_owner authorization helper_owner;
+create function public.helper(int) returns int language sql as 'select 1';
+create function helper_owner.helper(int) returns int language plpgsql as $$ begin perform evil.w(); return 1; end $$;
+create function ok.sdh() returns int language sql security definer as 'select helper(1)';
+alter function ok.sdh() owner to helper_owner; grant usage on schema ok to helper_owner;
+-- System columns have types of their own.
+create function public.g(bigint) returns int language sql as 'select 1';
+create function public.g(tid) returns int language plpgsql as $$ begin perform evil.w(); return 1; end $$;
+create function public.g(xid) returns int language plpgsql as $$ begin perform evil.w(); return 1; end $$;
+-- What is read behind an operator, a cast, an aggregate and a default.
+create function ok.peek(int, int) returns text language sql as 'select secret from customers where id = $1';
+create operator ok.<#> (function = ok.peek, leftarg = int, rightarg = int);
+create type ok.idt as (id int);
+create function ok.idt2t(ok.idt) returns text language sql as 'select secret from customers where id = ($1).id';
+create cast (ok.idt as text) with function ok.idt2t(ok.idt);
+create function ok.next(text, int) returns text language sql as 'select secret from customers where id = $2';
+create aggregate ok.leakagg(int) (sfunc = ok.next, stype = text);
+create function ok.deflt(t text default 1 operator(ok.<#>) 1) returns text language sql as 'select t';
+create view ok.vop as select 1 operator(ok.<#>) 1 as it;
+create function public.plem(int) returns text language plpgsql as $$ begin return (select secret from customers where id = $1); end $$;
+alter table plain add column fast text default 'KANARIEf'; alter table plain alter column fast drop default;
+grant usage on schema evil, ok, helper_owner to app; grant all on all tables in schema public, evil to app;
+grant select on ok.vop to app; grant insert on evil.log to helper_owner; grant usage on schema evil to helper_owner;";
+
+/// Each would write; nothing of it says so.
+const WRITING: [&str; 20] = [
+    "select * from v_len",
+    "select count(*) from v_len where n > 0",
+    "copy (select * from v_len) to stdout",
+    "select 1::dlen",
+    "select array_to_json(cs) from colt",
+    "select array_to_json(array_agg(c)) from colt",
+    "select array_to_json(enum_range(null::col))",
+    "select p || '' from ptt",
+    "select quote_literal(p) from ptt",
+    "select quote_nullable(p) from ptt",
+    "select ok.tsr('select ''a''::tsquery, evil.w()::text::tsquery')",
+    "select * from customers where not (id === 1)",
+    "select * from customers where (id === 1) = false",
+    "select case when not id === 1 then 1 end from customers",
+    "select ok.sdh()",
+    "select * from ok.sdh()",
+    "select g(ctid) from customers",
+    "select g(xmin) from customers",
+    "select g(q.xmax) from customers q",
+    "select g(q.ctid) from (select ctid from customers) q",
+];
+
+/// Each would show a secret to whom it is masked.
+const SHOWING: [&str; 14] = [
+    "select 1 operator(ok.<#>) 1 as it",
+    "select string_agg(1 operator(ok.<#>) id, ',') as it from plain",
+    "select upper(1 operator(ok.<#>) 1) || '' as it",
+    "select ok.leakagg(id) as it from plain",
+    "select ok.leakagg(id) over () as it from plain",
+    "select row(1)::ok.idt::text as it",
+    "select quote_literal(row(1)::ok.idt) as it",
+    "select ok.deflt() as it",
+    "select it from ok.vop",
+    "select plem(1) as it",
+    "select plem(v) as it from plain",
+    "select max(plem(v)) as it from plain",
+    "select case when true then plem(v) end as it from plain",
+    "select attmissingval as it from pg_attribute where attmissingval is not null",
+];
+
+fn said(raw: &mut Raw, sql: &str) -> String {
+    raw.query(sql).unwrap().iter().map(Message::line).collect()
+}
+
+#[test]
+fn what_runs_without_being_called_is_judged() {
+    let lab =
+        Lab::start(Plan { top: "[policy]\n".to_owned(), seed: SEED.to_owned(), ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let mut wrong = Vec::new();
+    for sql in WRITING {
+        let told = said(&mut raw, sql);
+        if !told.contains("Firsthand refused") {
+            wrong.push(format!("{sql}: {told}"));
+        }
+    }
+    assert_eq!(lab.far.sql("shop", "select count(*) from evil.log").unwrap(), "0", "{wrong:#?}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // And what is harmless is not refused: a body names its tables as the session does.
+    for sql in [
+        "select * from v_counted",
+        "select ok.counted()",
+        "select id from customers where id === 1 is not null",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(sql.contains("===") || !told.contains("42501"), "{sql}: {told}");
+    }
+}
+
+#[test]
+fn what_is_read_without_being_named_is_masked() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[label]]\nlabel = \"secret\"\ncolumns = [\"customers.secret\", \"plain.fast\"]\n\
+        [[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\n\
+        effects = [\"read\", \"execute\", \"unknown\", \"session\", \"transaction\"]\n\
+        [[mask]]\nname = \"hides\"\nbecause = \"b\"\nlabels = [\"secret\"]\nstyle = \"redact\"\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let top = format!("[policy]\ndir = {:?}\nshipped = false\n", folder.path().display().to_string());
+    let lab = Lab::start(Plan { top, seed: SEED.to_owned(), ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let mut wrong = Vec::new();
+    for sql in SHOWING {
+        let told = said(&mut raw, sql);
+        // An array of anything has no masked form but NULL.
+        let masked = told.contains("[secret]") || sql.contains("attmissingval");
+        if told.contains("KANARIE") || !masked {
+            wrong.push(format!("{sql}: {told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // What is not made of it stays as it is.
+    let told = said(&mut raw, "select v + 1 as it, plain.id from plain");
+    assert!(told.contains('2'), "{told}");
+    let record = lab.gateway.record().unwrap();
+    let with: Vec<_> =
+        record.of_kind("command.completed").filter(|e| e.0.to_string().contains("KANARIE")).collect();
+    assert!(with.is_empty(), "{with:?}");
+}
