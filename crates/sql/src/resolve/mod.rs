@@ -4,7 +4,7 @@
 //! easy and the set of columns they are made of, and whatever may run (functions behind operators, casts, domains, views,
 //! policies, triggers) is followed. Where something cannot be told the statement becomes *opaque*; it is never guessed.
 //!
-//! `select.rs` and `from.rs` are queries, `expression.rs` and `calls.rs` what stands in them, `types.rs` what types bring
+//! `select.rs` and `from.rs` are queries, `expression.rs`, `calls.rs` and `operators.rs` what stands in them, `types.rs` what types bring
 //! along, `relations.rs` what a relation brings along, `write.rs` changes of data, `statement.rs` everything else.
 
 mod builtin;
@@ -16,6 +16,7 @@ mod facts;
 mod from;
 mod json;
 mod naming;
+mod operators;
 mod planned;
 mod relations;
 mod select;
