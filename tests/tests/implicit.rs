@@ -153,3 +153,37 @@ fn what_is_read_without_being_named_is_masked() {
         record.of_kind("command.completed").filter(|e| e.0.to_string().contains("KANARIE")).collect();
     assert!(with.is_empty(), "{with:?}");
 }
+
+/// Nor is it stored elsewhere, where nothing masks it.
+#[test]
+fn what_is_read_without_being_named_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[label]]\nlabel = \"secret\"\ncolumns = [\"customers.secret\"]\n\
+        [[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\n\
+        effects = [\"read\", \"write\", \"define\", \"execute\"]\n\
+        [[mask]]\nname = \"hides\"\nbecause = \"b\"\nlabels = [\"secret\"]\nstyle = \"redact\"\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let top = format!("[policy]\ndir = {:?}\nshipped = false\n", folder.path().display().to_string());
+    let seed = format!(
+        "{SEED} create table notes (it text); insert into notes values (''); \
+        grant all on notes to app; grant create on schema public to app;"
+    );
+    let lab = Lab::start(Plan { top, seed, ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for sql in [
+        "create table copied as select 1 operator(ok.<#>) 1 as it",
+        "insert into notes select 1 operator(ok.<#>) id from plain",
+        "insert into notes values (1 operator(ok.<#>) 1)",
+        "update notes set it = 1 operator(ok.<#>) 1",
+        "update notes set it = (select ok.leakagg(id) from plain)",
+        "insert into notes select row(1)::ok.idt::text",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(told.contains("Firsthand refused"), "{sql}: {told}");
+    }
+    // What is not made of it is.
+    let told =
+        said(&mut raw, "insert into notes select v::text from plain where 1 operator(ok.<#>) 1 is not null");
+    assert!(!told.contains("Firsthand refused"), "{told}");
+    assert_eq!(lab.far.sql("shop", "select count(*) from notes where it like 'KANARIE%'").unwrap(), "0");
+}

@@ -117,6 +117,11 @@ fn a_token_that_is_pasted_into_a_wrong_field_is_not_written_down() {
     let contained =
         gateway.cli(&["contain", "identity", "bot", "--reason", &secret]).unwrap_err().to_string();
     assert!(contained.contains("a token stands where"), "{contained}");
+    for args in [["--owner", &secret], ["--on-behalf-of", &secret]] {
+        let create = ["token", "create", "other", "--kind", "agent", "--target", "shop"];
+        let told = gateway.cli(&[&create[..], &args[..]].concat()).unwrap_err().to_string();
+        assert!(told.contains("a token stands where"), "{told}");
+    }
     let record = gateway.record().unwrap();
     assert_eq!(record.of_kind("identity.refused").count(), 3);
     let misplaced = record.of_kind("session.refused").filter(|e| e.leaf("why") == "misplaced-token");

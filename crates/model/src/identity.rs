@@ -188,6 +188,18 @@ impl Identity {
         let acts = |l: &&Link| matches!(l.kind, IdentityKind::Agent | IdentityKind::Service);
         self.chain.iter().rfind(acts).or_else(|| self.chain.iter().find(|l| l.kind == IdentityKind::Human))
     }
+
+    /// What several rules gave, in order and each once.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        for list in [&mut self.targets, &mut self.groups] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        self.roles.sort_unstable();
+        self.roles.dedup();
+        self
+    }
 }
 
 /// Something that the client said of itself: recorded, searchable, never trusted.

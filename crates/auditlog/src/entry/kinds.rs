@@ -94,6 +94,19 @@ pub(crate) const fn of_refusal(e: &AdmissionRefused) -> &'static str {
     if e.identity { "identity.refused" } else { "session.refused" }
 }
 
+/// What entries about a certificate say: in the leaf, and sealed.
+const OF_CERTIFICATE: (&[Field], &[Field]) = (
+    &[BY, CHAIN, facts(parts::CERTIFICATE_FACTS), METHOD_BY, PROTO_BY, TLS_BY],
+    &[
+        ADDRESS_BY,
+        BY_NAME,
+        CUT,
+        detail(parts::CERTIFICATE_DETAIL),
+        long_facts(parts::CERTIFICATE_FACTS),
+        NAMES_BY,
+    ],
+);
+
 /// All kinds that today's gateway writes, by name.
 pub const KINDS: &[Kind] = &[
     apart(
@@ -111,41 +124,20 @@ pub const KINDS: &[Kind] = &[
     apart(
         "admin.certificate_failed",
         "What an entry before it says of this certificate was not done, or not for long: a file could not be written.",
-        &[BY, CHAIN, facts(parts::CERTIFICATE_FACTS), METHOD_BY, PROTO_BY, TLS_BY],
-        &[
-            ADDRESS_BY,
-            BY_NAME,
-            CUT,
-            detail(parts::CERTIFICATE_DETAIL),
-            long_facts(parts::CERTIFICATE_FACTS),
-            NAMES_BY,
-        ],
+        OF_CERTIFICATE.0,
+        OF_CERTIFICATE.1,
     ),
     apart(
         "admin.certificate_issued",
         "The gateway's own authority issued a client certificate.",
-        &[BY, CHAIN, facts(parts::CERTIFICATE_FACTS), METHOD_BY, PROTO_BY, TLS_BY],
-        &[
-            ADDRESS_BY,
-            BY_NAME,
-            CUT,
-            detail(parts::CERTIFICATE_DETAIL),
-            long_facts(parts::CERTIFICATE_FACTS),
-            NAMES_BY,
-        ],
+        OF_CERTIFICATE.0,
+        OF_CERTIFICATE.1,
     ),
     apart(
         "admin.certificate_revoked",
         "A certificate of the gateway's own authority was put on its revocation list.",
-        &[BY, CHAIN, facts(parts::CERTIFICATE_FACTS), METHOD_BY, PROTO_BY, TLS_BY],
-        &[
-            ADDRESS_BY,
-            BY_NAME,
-            CUT,
-            detail(parts::CERTIFICATE_DETAIL),
-            long_facts(parts::CERTIFICATE_FACTS),
-            NAMES_BY,
-        ],
+        OF_CERTIFICATE.0,
+        OF_CERTIFICATE.1,
     ),
     apart(
         "admin.contain_differs",

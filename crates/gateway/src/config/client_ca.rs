@@ -11,6 +11,7 @@ use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_adapters::identity::token;
 use firsthand_model::identity::{IdentityKind, Role};
 
+use super::issuer::read_prefix;
 use super::keys::{Form, Key, key};
 use super::section::{At, Section, nearest};
 
@@ -191,7 +192,11 @@ fn read_one(section: &Section<'_>, folder: &Path, targets: &[&str]) -> Option<Cl
             }
         }
     }
-    let prefix = read_prefix(section, name.as_ref());
+    let prefix = read_prefix(
+        section,
+        name.as_ref(),
+        "names in its certificates stand beside those of tokens and of issuers",
+    );
     let login = section.choice("login");
     let any_login = login.as_ref().is_some_and(|login| login.value == "any");
     section.came_to("login", login.as_ref().map(|l| &l.span), if any_login { "any" } else { "name" });
@@ -237,25 +242,6 @@ fn read_authorities(
         section.warn(Some(&ca.span), what);
     }
     Some(roots)
-}
-
-/// Without one of its own, names begin with the authority's.
-fn read_prefix(section: &Section<'_>, name: Option<&At<String>>) -> String {
-    let written = section.text("prefix");
-    if let Some(at) = &written
-        && at.value.is_empty()
-    {
-        let what = format!(
-            "{}: names in its certificates stand beside those of tokens and of issuers: whoever it calls `bot` is `bot` to the rules",
-            section.path("prefix")
-        );
-        section.warn(Some(&at.span), what);
-    }
-    let at = written.as_ref().map(|p| p.span.clone());
-    let own = || name.map(|name| format!("{}/", name.value));
-    let prefix = written.map(|p| p.value).or_else(own).unwrap_or_default();
-    section.came_to("prefix", at.as_ref(), format!("`{prefix}`"));
-    prefix
 }
 
 fn read_rules(section: &Section<'_>, targets: &[&str]) -> Vec<Allow> {

@@ -91,7 +91,8 @@ fn read_issuer(
         section.came_to("name_claim", None, "sub");
         ClaimPath::new("sub")
     });
-    let prefix = read_prefix(section, name.as_ref());
+    let prefix =
+        read_prefix(section, name.as_ref(), "its names stand beside those of tokens and of other issuers");
     let kind_claim = read_claim(section, "kind_claim");
     let kind = read_kind(section, kind_claim.is_some());
     let groups_claim = read_claim(section, "groups_claim");
@@ -233,16 +234,14 @@ fn read_claim(section: &Section<'_>, key: &str) -> Option<ClaimPath> {
     Some(ClaimPath::new(&claim.value))
 }
 
-/// Without one of its own, an issuer's names begin with the issuer's.
-fn read_prefix(section: &Section<'_>, name: Option<&At<String>>) -> String {
+/// What names begin with: without one of its own, with the name of who gives them. `stand`: what is said of them where that is nothing.
+pub(super) fn read_prefix(section: &Section<'_>, name: Option<&At<String>>, stand: &str) -> String {
     let written = section.text("prefix");
     if let Some(at) = &written
         && at.value.is_empty()
     {
-        let what = format!(
-            "{}: its names stand beside those of tokens and of other issuers: whoever it calls `bot` is `bot` to the rules",
-            section.path("prefix")
-        );
+        let what =
+            format!("{}: {stand}: whoever it calls `bot` is `bot` to the rules", section.path("prefix"));
         section.warn(Some(&at.span), what);
     }
     let at = written.as_ref().map(|p| p.span.clone());

@@ -24,10 +24,13 @@ impl Resolver<'_> {
             self.leave();
             return Value::unknown(0);
         }
+        let around = std::mem::replace(&mut self.unwritten, Value::plain(0));
         let value = match &node.node {
             Some(inner) => self.expression_of(inner),
             None => Value::plain(oid::UNKNOWN),
         };
+        let unwritten = std::mem::replace(&mut self.unwritten, around);
+        let value = if unwritten.says_nothing() { value } else { value.joined(&unwritten) };
         self.meets(value.type_oid);
         self.leave();
         value

@@ -109,8 +109,8 @@ pub(super) struct Resolver<'a> {
     /// In which path bodies of functions run: the session's, also where a text of the catalog calls them, whose own names all
     /// have their schemas.
     runs_in: Path,
-    /// What functions give that nobody has written (of operators, casts, aggregates, defaults): any value of the statement may
-    /// be made of it.
+    /// What functions give that nobody has written (of operators, casts, aggregates, defaults): the value of the expression around
+    /// them may be made of it.
     unwritten: value::Value,
     found: Found,
     /// FROM clauses around the place, the innermost last.

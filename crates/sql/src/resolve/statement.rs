@@ -73,15 +73,11 @@ impl Resolver<'_> {
             return;
         }
         let column = |(name, value): &(std::rc::Rc<str>, Value)| {
-            let mut value = value.clone();
-            if !self.unwritten.says_nothing() {
-                value =
-                    Value::made(value.type_oid, [&value, &self.unwritten]).keeping([&value, &self.unwritten]);
-            }
-            self.found.output_column(name, &value, self.catalog.base_type(value.type_oid))
+            self.found.output_column(name, value, self.catalog.base_type(value.type_oid))
         };
         let columns = rows.fields.iter().map(column).collect();
-        self.found.output = Output::Columns(columns);
+        // What was cast outside of any expression (parts of a UNION made alike).
+        self.found.output = self.with_unwritten(Output::Columns(columns));
         if self.bodies.is_empty() {
             rows.fields.iter().for_each(|(_, value)| self.type_sends(value.type_oid));
         }
@@ -95,16 +91,14 @@ impl Resolver<'_> {
         }
         let all = columns.iter().map(|column| {
             let value = self.found.output_value(column, column.type_oid);
-            let value =
-                Value::made(column.type_oid, [&value, &self.unwritten]).keeping([&value, &self.unwritten]);
-            self.found.output_column(&column.name, &value, column.type_oid)
+            self.found.output_column(&column.name, &value.joined(&self.unwritten), column.type_oid)
         });
         Output::Columns(all.collect())
     }
 
     /// A body gives one value, of which only is known what was not written.
     pub(super) fn gives(&mut self, type_oid: Oid) {
-        let value = Value::made(type_oid, [&self.unwritten]).keeping([&self.unwritten]);
+        let value = Value::plain(type_oid).joined(&self.unwritten);
         let column = self.found.output_column("", &value, self.catalog.base_type(type_oid));
         self.found.output =
             Output::Columns(if self.unwritten.says_nothing() { Vec::new() } else { vec![column] });

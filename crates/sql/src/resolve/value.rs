@@ -72,6 +72,11 @@ impl Value {
         self.sources.is_empty() && self.how != Derivation::Unknown
     }
 
+    /// Made of another value as well, which it may hand on.
+    pub(super) fn joined(&self, other: &Self) -> Self {
+        Self::made(self.type_oid, [self, other]).keeping([self, other])
+    }
+
     /// Takes another's sources in. `how` is left to [`Value::made`] or [`Value::alike`].
     pub(super) fn take(&mut self, other: &Self) {
         if other.how == Derivation::Unknown {

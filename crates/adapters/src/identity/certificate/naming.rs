@@ -98,11 +98,5 @@ pub(super) fn identity(
         identity.groups.extend(rule.groups.iter().map(|group| format!("{}/{group}", ca.name)));
         identity.roles.extend(&rule.roles);
     }
-    for list in [&mut identity.targets, &mut identity.groups] {
-        list.sort_unstable();
-        list.dedup();
-    }
-    identity.roles.sort_unstable();
-    identity.roles.dedup();
-    Ok(identity)
+    Ok(identity.settled())
 }

@@ -132,13 +132,7 @@ pub(super) fn identity(
         identity.targets.extend(rule.targets.iter().cloned());
         identity.roles.extend(&rule.roles);
     }
-    for list in [&mut identity.targets, &mut identity.groups] {
-        list.sort_unstable();
-        list.dedup();
-    }
-    identity.roles.sort_unstable();
-    identity.roles.dedup();
-    Ok(identity)
+    Ok(identity.settled())
 }
 
 fn kind(spec: &IssuerSpec, claims: &Claims) -> Result<IdentityKind, Fault> {
