@@ -550,7 +550,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::token::{Consent, Shown, TokenKind};
+    use super::super::token::{Consent, How, Shown, TokenKind};
     use super::*;
 
     const NOW: UnixMicros = UnixMicros(1_795_000_000_000_000);
@@ -670,6 +670,31 @@ mod tests {
             [("bot".to_owned(), false), ("bot".to_owned(), true)],
             "what an operator made stays"
         );
+    }
+
+    #[test]
+    fn so_many_tokens_of_a_person_who_signed_in_hold_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(dir.path()).unwrap();
+        let ask = |subject: &str, now| {
+            let signed_in = SignedIn {
+                person: "corp/ada@example.com".to_owned(),
+                subject: subject.to_owned(),
+                by: Shown { token: String::new(), issuer: Some("corp".to_owned()) },
+                algorithm: "ES256".to_owned(),
+                how: How::Device,
+                may_act: false,
+                groups: Vec::new(),
+            };
+            let made = store.prepare_signed_in(&new(""), signed_in, "ada", now)?;
+            store.add(&made.token)
+        };
+        for _ in 0..SIGNED_IN_OF_PERSON_MAX {
+            ask("1", NOW).unwrap();
+        }
+        assert!(matches!(ask("1", NOW), Err(StoreError::TooManySignedIn(true))));
+        ask("2", NOW).unwrap();
+        ask("1", UnixMicros(NOW.0 + 61_000_000)).unwrap();
     }
 
     #[test]

@@ -176,9 +176,9 @@ impl PostgresDialect {
     fn message(&mut self, tag: u8, len: usize, input: &mut BytesMut, out: &mut Vec<Action>) -> Next {
         let body = input.get(HEADER_LEN..len).unwrap_or_default();
         if is_read_elsewhere(tag, body) {
-            // The name of a Parse stands first.
-            let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
-            if tag == b'P' && Own::has(name, self.session) {
+            // The name of a Parse stands first; a Query is all text.
+            let name = if tag == b'P' { body.split(|byte| *byte == 0).next() } else { None };
+            if name.is_some_and(|name| Own::has(name, self.session)) {
                 return self.reserved(tag, len, input, out);
             }
             let Ok(view) = self.view() else { return self.stall(out) };
