@@ -24,7 +24,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
@@ -55,6 +55,8 @@ type Told = Vec<(u8, Vec<u8>)>;
 /// Asks the server over a session of its own, as the gateway does.
 struct Asker {
     socket: PathBuf,
+    /// Its session, once there is one: a new one for each question would find every cache cold.
+    stream: Mutex<Option<UnixStream>>,
     /// Says that the role may ask, whether it may or not.
     trusting: bool,
 }
@@ -71,10 +73,14 @@ impl TableSource for Asker {
 
 impl Asker {
     fn question(&self, text: &str, types: &[u32], of: &[String], role: &str) -> Vec<TableRow> {
-        let mut stream = UnixStream::connect(&self.socket).unwrap();
-        let mut out = BytesMut::new();
-        let parameters = [(&b"user"[..], &b"postgres"[..]), (b"client_encoding", b"UTF8")];
-        encode_startup(&mut out, ProtocolVersion::V3_0, parameters).unwrap();
+        let mut kept = self.stream.lock().unwrap();
+        let (mut out, mut ends) = (BytesMut::new(), 1);
+        let stream = kept.get_or_insert_with(|| {
+            let parameters = [(&b"user"[..], &b"postgres"[..]), (b"client_encoding", b"UTF8")];
+            encode_startup(&mut out, ProtocolVersion::V3_0, parameters).unwrap();
+            ends = 2;
+            UnixStream::connect(&self.socket).unwrap()
+        });
         let of = format!("{{{}}}", of.join(","));
         frontend::encode_parse(&mut out, b"", text.as_bytes(), types).unwrap();
         let values = [Some(of.as_bytes()), Some(role.as_bytes())];
@@ -83,8 +89,8 @@ impl Asker {
         frontend::encode_sync(&mut out);
         stream.write_all(&out).unwrap();
         let mut answer = BytesMut::new();
-        while messages(&answer).iter().filter(|(tag, _)| *tag == b'Z').count() < 2 {
-            read_more(&mut stream, &mut answer);
+        while messages(&answer).iter().filter(|(tag, _)| *tag == b'Z').count() < ends {
+            read_more(stream, &mut answer);
         }
         let text = |v: Option<&[u8]>| v.map(|v| String::from_utf8(v.to_vec()).unwrap());
         let mut rows = Vec::new();
@@ -146,7 +152,11 @@ impl Through {
             message_bytes_max: 1 << 20,
             budget: Budget::new(64 << 20),
             changed,
-            tables: Some(Arc::new(Asker { socket: server.dir.join(".s.PGSQL.5432"), trusting })),
+            tables: Some(Arc::new(Asker {
+                socket: server.dir.join(".s.PGSQL.5432"),
+                stream: Mutex::new(None),
+                trusting,
+            })),
             unobserved: false,
         };
         let (client, server, told) = (BytesMut::new(), BytesMut::new(), BytesMut::new());

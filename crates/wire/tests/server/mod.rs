@@ -35,8 +35,10 @@ impl Server {
             "initdb",
             &["-D", "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-N"],
         );
-        let options =
-            format!("-k {} -c listen_addresses= -c fsync=off -c timezone=UTC", server.dir.display());
+        let options = format!(
+            "-k {} -c listen_addresses= -c fsync=off -c jit=off -c timezone=UTC",
+            server.dir.display()
+        );
         server.run("pg_ctl", &["-D", "data", "-l", "log", "-w", "-o", &options, "start"]);
         server
     }
