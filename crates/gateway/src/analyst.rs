@@ -120,6 +120,10 @@ pub(crate) fn columns(catalog: &Catalog) -> Vec<KnownColumn> {
             let mut behind: Vec<statement::Column> =
                 column.origin.as_ref().map(|origin| origin.0.clone()).unwrap_or_default();
             inherited(catalog, relation, &column.name, 0, &mut behind);
+            // A generated column is what it is made of.
+            for (table, of) in catalog.generated_from(relation.oid, &column.name) {
+                behind.push(named(table, &of.name, &of.labels));
+            }
             all.push(KnownColumn {
                 column: named(relation, &column.name, &column.labels),
                 oid: relation.oid,

@@ -104,6 +104,11 @@ impl Rows {
         }
         Self(text)
     }
+
+    /// For cells that feed none.
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
 }
 
 /// Runs `cell` once against `peer`, for `seconds` where the load has no end of its own.

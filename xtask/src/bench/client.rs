@@ -101,10 +101,21 @@ impl Client {
 
     /// Sends one simple query and reads its whole answer away. Returns the bytes of the answer.
     pub(super) fn drain(&mut self, sql: &str) -> Result<u64> {
+        self.say(sql)?;
+        self.read_to_ready()
+    }
+
+    /// Sends one simple query, whose answer comes later.
+    pub(super) fn say(&mut self, sql: &str) -> Result<()> {
         let mut out = BytesMut::new();
         frontend::query(sql, &mut out)?;
-        self.socket.write_all(&out)?;
-        self.read_to_ready()
+        Ok(self.socket.write_all(&out)?)
+    }
+
+    /// Reads the answer of what was said, message by message; an error of the server is an error here.
+    pub(super) fn answer(&mut self) -> Result<()> {
+        while self.frame()?.0 != b'Z' {}
+        Ok(())
     }
 
     /// Feeds `rows` to a `COPY … FROM STDIN`, in messages of `chunk` bytes.

@@ -4,6 +4,7 @@
 mod bed;
 mod cells;
 mod client;
+mod holds;
 mod proc;
 pub(crate) mod relay;
 mod report;
@@ -18,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use subject::{GUARDED, PLAIN, Subject};
+use subject::{GUARDED, HOLDING, PLAIN, Subject};
 
 /// The order of rows in tables.
 const PEER_ORDER: &[&str] = &[
@@ -34,7 +35,7 @@ const PEER_ORDER: &[&str] = &[
     "masked",
 ];
 /// Cells that are not run in rounds.
-const SINGLE_CELLS: &[&str] = &["writes", "busy32", "idle1000", "append", "start"];
+const SINGLE_CELLS: &[&str] = &["writes", "busy32", "idle1000", "holds1000", "append", "start"];
 /// A log of this size is on disk when the start is measured.
 const LARGE_LOG_BYTES: u64 = 1 << 30;
 
@@ -309,10 +310,11 @@ impl Bench {
     /// Cells of their own shape. What cannot be measured here is said and left out.
     fn singles(&mut self) {
         type Single = fn(&mut Bench) -> Result<()>;
-        let all: [(&str, Single); 5] = [
+        let all: [(&str, Single); 6] = [
             ("writes", Bench::writes),
             ("busy32", Bench::busy),
             ("idle1000", Bench::idle),
+            ("holds1000", Bench::holds),
             ("append", Bench::append),
             ("start", Bench::start),
         ];
@@ -372,6 +374,22 @@ impl Bench {
         let each = cells::idle_session_kib(&peer, count)?;
         let what = format!("memory, each of {count} idle sessions");
         self.verdicts.push(Verdict::at_most(&what, "≤ 24 KiB", 24.0, Some(each), "KiB"));
+        Ok(())
+    }
+
+    fn holds(&mut self) -> Result<()> {
+        let count = if self.options.quick { 200 } else { 1000 };
+        let program = &self.subject.as_ref().context("Firsthand is left out")?.program;
+        let holding = Subject::start(&HOLDING, &self.bed, program, &self.folder.join("holding"))?;
+        let part = holds::throughput(&self.bed, &holding, count, self.options.seconds.clamp(2, 8))?;
+        let what = format!("throughput of others while {count} commands wait for a person");
+        self.verdicts.push(Verdict::at_least(
+            &what,
+            "no less that can be measured: ≥ 0.95 ×",
+            0.95,
+            Some(part),
+            "×",
+        ));
         Ok(())
     }
 

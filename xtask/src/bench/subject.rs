@@ -18,8 +18,8 @@ pub(super) struct Setup {
     name: &'static str,
     /// `(target, its record settings)`: the same server each time.
     targets: &'static [(&'static str, &'static str)],
-    /// With `[policy]`: every command is judged.
-    policy: bool,
+    /// With `[policy]`: every command is judged by these.
+    rules: Option<fn() -> Result<String>>,
 }
 
 /// Without `[policy]`. `bulk` keeps whole results, to make a large log.
@@ -30,7 +30,7 @@ pub(super) const PLAIN: Setup = Setup {
         ("strict", r#"{ rows = 1000, bytes = "1MiB", durability = "strict" }"#),
         ("bulk", r#"{ rows = 1000000, bytes = "64MiB", durability = "relaxed" }"#),
     ],
-    policy: false,
+    rules: None,
 };
 
 /// With the rules that are shipped for agents, changed only so far that the benchmark's own writes may run. Of the four
@@ -42,8 +42,37 @@ pub(super) const GUARDED: Setup = Setup {
         ("rules-strict", r#"{ rows = 1000, bytes = "1MiB", durability = "strict" }"#),
         ("masked", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
     ],
-    policy: true,
+    rules: Some(shipped_rules),
 };
+
+/// With a target on which every write waits for a person.
+pub(super) const HOLDING: Setup = Setup {
+    name: "holding",
+    targets: &[
+        ("rules", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
+        ("held", r#"{ rows = 1000, bytes = "1MiB", durability = "relaxed" }"#),
+    ],
+    rules: Some(|| Ok(HOLDS.to_owned())),
+};
+
+/// They wait for longer than it takes to measure, and for less than a client of the benchmark has patience.
+const HOLDS: &str = r#"
+[[group]]
+name = "approvers"
+members = ["unix:*"]
+[[rule]]
+name = "reads"
+because = "Anybody may."
+verdict = "allow"
+effects = ["read", "transaction", "session"]
+[[rule]]
+name = "writes"
+because = "A person must approve it."
+verdict = "hold"
+effects = ["write"]
+targets = ["held"]
+approve = { group = "approvers", wait = "45s" }
+"#;
 
 const SHIPPED: &str = include_str!("../../../policy/agents.toml");
 /// What stands otherwise in the shipped rules, and what stands there for the benchmark.
@@ -58,12 +87,12 @@ const FOR_WRITES: &[(&str, &str)] = &[
 const LABELS: &str = "\n[[label]]\nlabel = \"private\"\ncolumns = [\"pgbench_accounts.abalance\", \
                       \"pgbench_accounts.filler\"]\ntargets = [\"masked\"]\n";
 
-/// The name of the token, and of who acts.
-const TOKEN: &str = "bench";
+/// The token's name, and the person it acts for.
+const TOKEN: (&str, &str) = ("bench", "someone@example.org");
 
 pub(super) struct Subject {
     setup: &'static Setup,
-    program: PathBuf,
+    pub(super) program: PathBuf,
     config: PathBuf,
     /// The data folder, on the disk whose fdatasync counts.
     pub(super) data: PathBuf,
@@ -79,16 +108,16 @@ impl Subject {
         let port = free_port()?;
         let (config, data) = (folder.join("firsthand.toml"), folder.join("data"));
         let mut text = configuration(setup, bed, &data, port, free_port()?);
-        if setup.policy {
+        if let Some(text_of) = setup.rules {
             let rules = folder.join("policy");
             fs::create_dir_all(&rules)?;
-            fs::write(rules.join("rules.toml"), rules_text()?)?;
+            fs::write(rules.join("rules.toml"), text_of()?)?;
             text.push_str(&format!("[policy]\ndir = \"{}\"\n", rules.display()));
         }
         fs::write(&config, text)?;
         let program = program.to_owned();
         let mut subject = Self { setup, program, config, data, port, logins: Vec::new(), running: None };
-        subject.logins = subject.create_token()?;
+        subject.logins = subject.create_token(TOKEN.0, TOKEN.1)?;
         subject.start_process(bed)?;
         for (name, login) in &subject.logins {
             Client::connect(login).with_context(|| format!("log in to {name} through the gateway"))?;
@@ -142,18 +171,18 @@ impl Subject {
         Ok(Peer { name, login: login.clone(), pid: Some(self.pid()?) })
     }
 
-    fn create_token(&self) -> Result<Vec<(&'static str, Login)>> {
+    /// How many commands wait for a person, as an operator is told.
+    pub(super) fn open_approvals(&self) -> Result<usize> {
         let mut command = Command::new(&self.program);
-        command.args([
-            "token",
-            "create",
-            TOKEN,
-            "--kind",
-            "agent",
-            "--on-behalf-of",
-            "someone@example.org",
-            "--json",
-        ]);
+        command.args(["approvals", "list", "--json", "--config"]).arg(&self.config);
+        let output = command.output().context("run firsthand approvals list")?;
+        Ok(output.stdout.iter().filter(|byte| **byte == b'\n').count())
+    }
+
+    /// A token for an agent of this person: a login for each target.
+    pub(super) fn create_token(&self, name: &str, person: &str) -> Result<Vec<(&'static str, Login)>> {
+        let mut command = Command::new(&self.program);
+        command.args(["token", "create", name, "--kind", "agent", "--on-behalf-of", person, "--json"]);
         for (target, _) in self.setup.targets {
             command.args(["--target", target]);
         }
@@ -185,7 +214,7 @@ impl Drop for Subject {
 }
 
 /// The rules of the benchmark, without the cases that stand beside them.
-fn rules_text() -> Result<String> {
+fn shipped_rules() -> Result<String> {
     let mut text = SHIPPED.split_once("[[test]]").context("the shipped rules have no cases")?.0.to_owned();
     for (shipped, ours) in FOR_WRITES {
         if !text.contains(shipped) {
@@ -259,6 +288,6 @@ mod tests {
 
     #[test]
     fn the_shipped_rules_still_have_what_the_benchmark_changes() {
-        assert!(rules_text().unwrap().contains("pgbench_accounts.filler"));
+        assert!(shipped_rules().unwrap().contains("pgbench_accounts.filler"));
     }
 }

@@ -1,6 +1,6 @@
 //! From rows to a snapshot.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -125,6 +125,7 @@ impl Builder {
         }
         self.types(&mut to);
         self.relations(&mut to);
+        generated(&mut to);
         self.functions(&mut to);
         self.operators(&mut to);
         for f in self.of("event_triggers").filter(|f| f.byte(3) != b'D') {
@@ -429,4 +430,26 @@ mod tests {
         assert_eq!(elements("{a,\"b,c\",\"d\\\"e\"}"), ["a", "b,c", "d\"e"]);
         assert!(elements("{}").is_empty());
     }
+}
+
+/// Whose columns are made of others as rows are written: of each table for itself and all above it.
+fn generated(to: &mut Catalog) {
+    let mut seen: HashSet<(Oid, Arc<str>, Arc<str>)> = HashSet::new();
+    let mut found: HashMap<Oid, Vec<(Arc<str>, Oid)>> = HashMap::new();
+    for relation in to.relations.values() {
+        for column in relation.columns.iter().filter(|c| c.generated) {
+            let Some(text) = &column.default else { continue };
+            let (mut waiting, mut above) = (vec![relation.oid], HashSet::new());
+            while let Some(next) = waiting.pop() {
+                if !above.insert(next) {
+                    continue;
+                }
+                if seen.insert((next, Arc::clone(&column.name), Arc::clone(text))) {
+                    found.entry(next).or_default().push((Arc::clone(&column.name), relation.oid));
+                }
+                waiting.extend(to.relations.get(&next).into_iter().flat_map(|r| &r.parents));
+            }
+        }
+    }
+    to.generated = found;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cast, Catalog, FIRST_USER_OID, Function, Oid, Operator, Relation, Type};
+use super::{Cast, Catalog, Column, FIRST_USER_OID, Function, Oid, Operator, Relation, Type};
 
 impl Catalog {
     /// The name of a schema; empty: not known.
@@ -59,6 +59,35 @@ impl Catalog {
     /// The role of that name.
     pub fn role(&self, name: &str) -> Option<&super::Role> {
         self.roles.values().find(|r| &*r.name == name)
+    }
+
+    /// The columns that a generated column's expression names, in its table or in one below it; of a column that is not
+    /// generated none.
+    pub fn generated_from(&self, relation: Oid, column: &str) -> Vec<(&Arc<Relation>, &Column)> {
+        let mut out = Vec::new();
+        for (_, table) in self.generated.get(&relation).into_iter().flatten().filter(|(n, _)| **n == *column)
+        {
+            let Some(it) = self.relations.get(table) else { continue };
+            let text = it.column(column).and_then(|c| c.default.as_deref()).unwrap_or_default();
+            let Ok(parsed) = pg_query::parse(&format!("SELECT {text}"), 0) else { continue };
+            let mut waiting: Vec<_> = parsed
+                .protobuf
+                .stmts
+                .iter()
+                .filter_map(|s| s.stmt.as_ref()?.node.as_ref())
+                .map(|n| n.to_ref())
+                .collect();
+            while let Some(node) = waiting.pop() {
+                if let pg_query::NodeRef::ColumnRef(named) = node
+                    && let Some(name) = named.fields.last().and_then(crate::resolve::text_of)
+                    && let Some(found) = it.column(name)
+                {
+                    out.push((it, found));
+                }
+                crate::tree::push_children(node, &mut waiting);
+            }
+        }
+        out
     }
 
     /// All tables below this one, itself left out.

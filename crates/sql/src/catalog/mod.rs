@@ -50,6 +50,8 @@ pub struct Catalog {
     pub(crate) relation_names: HashMap<(Oid, Arc<str>), Oid>,
     pub(crate) row_types: HashMap<Oid, Oid>,
     pub(crate) children: HashMap<Oid, Vec<Oid>>,
+    /// Generated columns of a table and of those below it, each expression once: the name, and the table that it is in.
+    pub(crate) generated: HashMap<Oid, Vec<(Arc<str>, Oid)>>,
     pub(crate) types: HashMap<Oid, Arc<Type>>,
     pub(crate) type_names: HashMap<(Oid, Arc<str>), Oid>,
     pub(crate) functions: HashMap<Oid, Arc<Function>>,

@@ -495,7 +495,10 @@ impl<'a> Resolver<'a> {
                 let value = self.run(&part, &given, &[]);
                 self.unwritten.take(&value);
             }
-            if !self.found.is_opaque() {
+            // What code gives that cannot be told may be anything.
+            if self.found.is_opaque() {
+                self.found.output = Output::Untold("function");
+            } else {
                 self.gives(f.result);
             }
             return;

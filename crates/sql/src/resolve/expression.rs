@@ -88,7 +88,12 @@ impl Resolver<'_> {
                 self.all(&it.args);
                 Value::plain(oid::INT4)
             }
-            NodeEnum::MultiAssignRef(it) => self.maybe(it.source.as_deref()),
+            NodeEnum::MultiAssignRef(it) => {
+                let row = self.maybe(it.source.as_deref());
+                let at = usize::try_from(it.colno).ok().and_then(|number| number.checked_sub(1));
+                let own = row.fields.as_ref().zip(at).and_then(|(fields, at)| fields.get(at));
+                own.map(|(_, value)| value.clone()).unwrap_or(row)
+            }
             NodeEnum::NamedArgExpr(it) => self.maybe(it.arg.as_deref()),
             NodeEnum::CurrentOfExpr(it) => {
                 self.by_name = true;
@@ -178,8 +183,9 @@ impl Resolver<'_> {
         };
         match it.sub_link_type() {
             SubLinkType::ExistsSublink => Value::plain(oid::BOOL),
-            SubLinkType::ExprSublink => known(first),
-            SubLinkType::MultiexprSublink => {
+            // Of several columns it is a row: compared with another, or assigned to as many columns.
+            SubLinkType::ExprSublink if rows.fields.len() < 2 => known(first),
+            SubLinkType::ExprSublink | SubLinkType::MultiexprSublink => {
                 if rows.open {
                     Value::unknown(0)
                 } else {

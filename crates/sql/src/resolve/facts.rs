@@ -80,12 +80,17 @@ impl Found {
     }
 
     pub(super) fn function(&mut self, schema: &str, name: &str) {
+        if !self.calls(schema, name) {
+            self.functions.push(format!("{schema}.{name}"));
+        }
+    }
+
+    /// Whether a function of this name is called.
+    pub(super) fn calls(&self, schema: &str, name: &str) -> bool {
         let is = |known: &String| {
             known.strip_prefix(schema).and_then(|k| k.strip_prefix('.')).is_some_and(|k| k == name)
         };
-        if !self.functions.iter().any(is) {
-            self.functions.push(format!("{schema}.{name}"));
-        }
+        self.functions.iter().any(is)
     }
 
     /// Whether this function is called and no other.

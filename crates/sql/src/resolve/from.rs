@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use firsthand_model::statement::Derivation;
+use firsthand_model::statement::{Derivation, Output};
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
 use super::facts::Slot;
 use super::value::{Field, Value, oid};
-use super::{Resolver, text_of};
+use super::{Kind, Resolver, text_of};
 use crate::catalog::{Oid, Relation};
 
 /// What one place sees by name.
@@ -305,11 +305,49 @@ impl Resolver<'_> {
             }
             return value;
         }
+        if self.catalog.generated.contains_key(&relation.oid) {
+            let own = Value::column(column.type_oid, source);
+            return self
+                .generated(relation.oid, &column.name)
+                .iter()
+                .fold(own, |value, made| value.joined(made));
+        }
         let system = relation.is_system() && super::builtin::holds_values(&relation.name, &column.name);
         if system || relation.kind == b't' {
             return Value::unknown(column.type_oid);
         }
         Value::column(column.type_oid, source)
+    }
+
+    /// What a generated column is made of, in its table and in those that inherit from it. It is worked out when a row is
+    /// written; who reads it reads what it was made of.
+    fn generated(&mut self, relation: Oid, name: &str) -> Vec<Value> {
+        let catalog = self.catalog;
+        let mut made = Vec::new();
+        for (_, table) in catalog.generated.get(&relation).into_iter().flatten().filter(|(n, _)| **n == *name)
+        {
+            let Some(it) = catalog.relation_by_oid(*table).cloned() else { continue };
+            let Some((number, Some(text))) = it.column(name).map(|c| (c.number, c.default.clone())) else {
+                continue;
+            };
+            let path = self.state.plain_path(catalog);
+            let run = self.runs_in.fingerprint().rotate_left(2) ^ u64::from(number.unsigned_abs());
+            let key = (Kind::Generated, *table, run);
+            let facts = self.body(key, path, move |inner| {
+                let scope = inner.scope_of(&it);
+                inner.scopes.push(scope);
+                let values = inner.expression_text(&text);
+                let column = inner.found.output_column("", &Value::made(0, &values).keeping(&values), 0);
+                inner.found.output = Output::Columns(vec![column]);
+            });
+            match &facts.output {
+                Output::Columns(columns) if facts.opaque.is_none() => {
+                    made.extend(columns.iter().map(|column| self.found.output_value(column, 0)));
+                }
+                _ => made.push(Value::unknown(0)),
+            }
+        }
+        made
     }
 
     /// A column of a table by its name.

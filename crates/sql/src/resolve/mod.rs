@@ -61,6 +61,7 @@ pub(crate) enum Kind {
     Policies,
     Planned,
     Written,
+    Generated,
     Type,
     Function,
 }

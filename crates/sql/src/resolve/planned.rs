@@ -12,10 +12,11 @@
 use std::sync::Arc;
 
 use firsthand_model::command::{Effect, Effects};
-use firsthand_model::statement::{Facts, Output};
+use firsthand_model::statement::{Column, Derivation, Facts, Output};
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
 use super::builtin::{self, Class};
+use super::value::Value;
 use super::{Kind, Resolver, Sequel, Setting};
 use crate::catalog::{Function, Oid, Relation};
 
@@ -49,6 +50,38 @@ impl Resolver<'_> {
             self.found.take(&facts);
         }
         if self.found.is_opaque() { Sequel::Uncertain } else { Sequel::Nothing }
+    }
+
+    /// What a plan's text may show: the planner puts the results of calls that it folds in place of them, so whatever those
+    /// have read may stand there, wherever in the statement or behind it they are.
+    pub(super) fn shown_by_plans(&mut self) -> Value {
+        let catalog = self.catalog;
+        let called = |f: &&Arc<Function>| {
+            let own = !f.is_builtin() && f.extension.is_none();
+            // Others' volatile code is neither folded nor put in place of its call.
+            own && (f.volatility != b'v' || &*f.language == "sql") && self.found.calls(&f.schema, &f.name)
+        };
+        let called: Vec<Arc<Function>> = catalog.functions.values().filter(called).cloned().collect();
+        let mut shown = Value::plain(0);
+        for f in called {
+            let facts = self.function_facts(&f);
+            if facts.opaque.is_some() {
+                shown.how = Derivation::Unknown;
+            }
+            for relation in &facts.reads {
+                for column in &relation.columns {
+                    let column = Column {
+                        schema: relation.schema.clone(),
+                        relation: relation.name.clone(),
+                        column: column.clone(),
+                        labels: Vec::new(),
+                    };
+                    let source = self.found.source(&column);
+                    shown.take(&Value::column(0, source));
+                }
+            }
+        }
+        Value::made(0, [&shown])
     }
 
     /// A volatile function that is only planned: it does not run, but planning folds the defaults of its arguments, and its
@@ -141,7 +174,7 @@ impl Resolver<'_> {
 
     fn inlined_call(&mut self, call: &protobuf::FuncCall) {
         let (schema, name) = super::name_of(&call.funcname);
-        let arguments = vec![super::value::Value::plain(0); call.args.len()];
+        let arguments = vec![Value::plain(0); call.args.len()];
         for f in self.candidates(schema, name, &arguments, true) {
             if !f.is_builtin() && &*f.language == "sql" && f.kind == b'f' {
                 let facts = self.function_facts(&f);

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use firsthand_model::command::Effect;
-use firsthand_model::statement::{Facts, Output};
+use firsthand_model::statement::{Column, Facts, Output};
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
 use super::builtin;
@@ -12,7 +12,7 @@ use super::facts::Slot;
 use super::from::{Columns, Rows, Scope, Table, alias_columns, aliased};
 use super::value::{Field, Value, oid};
 use super::{Kind, Resolver, naming};
-use crate::catalog::{Column, Oid, PG_CATALOG, Relation, Trigger};
+use crate::catalog::{Oid, PG_CATALOG, Relation, Trigger};
 
 /// Changes of data, by what they do to rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +180,7 @@ impl Resolver<'_> {
             let labels = own.map(|c| c.labels.as_slice()).unwrap_or_default();
             if let (false, Some(own)) = (labels.is_empty(), own) {
                 // A label on the view's own column counts too.
-                let source = self.found.source(&firsthand_model::statement::Column {
+                let source = self.found.source(&Column {
                     schema: relation.schema.to_string(),
                     relation: relation.name.to_string(),
                     column: own.name.to_string(),
@@ -242,7 +242,7 @@ impl Resolver<'_> {
     }
 
     /// A scope with one relation's columns, for expressions about it.
-    fn scope_of(&mut self, relation: &Arc<Relation>) -> Scope {
+    pub(super) fn scope_of(&mut self, relation: &Arc<Relation>) -> Scope {
         let slot = self.found.relation("", relation, false);
         Scope::of(Table {
             name: Rc::from(&*relation.name),
@@ -300,11 +300,13 @@ impl Resolver<'_> {
     fn written_expressions(&mut self, relation: &Arc<Relation>, defaults: bool) {
         relation.columns.iter().for_each(|c| self.type_checks(c.type_oid));
         // What is generated is so with every change.
-        let runs = move |c: &&Column| c.default.is_some() && (defaults || c.generated);
-        let some = relation.columns.iter().any(|c| runs(&c))
-            || !relation.checks.is_empty()
-            || !relation.index_expressions.is_empty();
-        if !some {
+        let texts: Vec<Arc<str>> = relation
+            .columns
+            .iter()
+            .filter(|c| defaults || c.generated)
+            .filter_map(|c| c.default.clone().or_else(|| self.default_of_domain(c.type_oid)))
+            .collect();
+        if texts.is_empty() && relation.checks.is_empty() && relation.index_expressions.is_empty() {
             return;
         }
         let it = Arc::clone(relation);
@@ -313,17 +315,36 @@ impl Resolver<'_> {
         let facts = self.body((Kind::Written, relation.oid, run), path, move |inner| {
             let scope = inner.scope_of(&it);
             inner.scopes.push(scope);
-            let defaults = it.columns.iter().filter(runs).filter_map(|c| c.default.as_ref());
-            for text in defaults.chain(&it.checks).chain(&it.index_expressions) {
+            for text in &texts {
+                let values = inner.expression_text(text);
+                values.iter().for_each(|value| inner.found.copies(value));
+            }
+            for text in it.checks.iter().chain(&it.index_expressions) {
                 inner.expression_text(text);
             }
         });
-        // Its own columns are not read to anybody.
+        // Its own columns are not read to anybody, nor copied to another place.
+        let own = |c: &&Column| c.schema == *relation.schema && c.relation == *relation.name;
         let facts = Facts {
             reads: facts.reads.iter().filter(|r| r.oid != relation.oid).cloned().collect(),
+            copied: facts.copied.iter().filter(|c| !own(c)).cloned().collect(),
             ..without_tests(&facts)
         };
         self.found.take(&facts);
+    }
+
+    /// What a column of this type gets that has no default of its own.
+    fn default_of_domain(&self, type_oid: Oid) -> Option<Arc<str>> {
+        let mut next = type_oid;
+        // Domains over domains; a bound that no honest catalog reaches.
+        for _ in 0..64 {
+            let it = self.catalog.type_by_oid(next)?;
+            if it.default.is_some() {
+                return it.default.clone();
+            }
+            next = it.base;
+        }
+        None
     }
 
     /// Foreign keys that pass a DELETE or UPDATE on.

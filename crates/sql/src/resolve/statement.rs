@@ -240,7 +240,9 @@ impl Resolver<'_> {
             _ => self.only_plans(query),
         };
         self.found.effect(Effect::Read);
-        self.answers(&["QUERY PLAN"]);
+        let plan = self.shown_by_plans();
+        let column = self.found.output_column("QUERY PLAN", &plan, 0);
+        self.found.output = Output::Columns(vec![column]);
         sequel
     }
 
@@ -587,7 +589,9 @@ impl Resolver<'_> {
                     }
                 }
                 pg_query::NodeRef::FuncCall(it) if runs => {
-                    self.call_by_name(&it.funcname, &vec![Value::plain(0); it.args.len()]);
+                    // A default, a generated column, USING: what it gives is stored.
+                    let value = self.call_by_name(&it.funcname, &vec![Value::plain(0); it.args.len()]);
+                    self.found.copies(&value);
                 }
                 pg_query::NodeRef::DropStmt(it) => self.dropped(it),
                 _ => {}
