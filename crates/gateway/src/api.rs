@@ -6,6 +6,7 @@
 //! - `approvals.rs`: what waits for people.
 //! - `exchange.rs`: a token for an agent that acts for a person, by the tokens of both.
 //! - `contained.rs`: what is contained.
+//! - `channels.rs`: answers that come in over channels.
 //! - `ca.rs`: the gateway's own authority for client certificates.
 //! - `give.rs`: the record, as a stream of lines.
 //! - `login.rs`: signing in at an issuer, and out; `signing.rs`: what is kept and asked meanwhile.
@@ -13,6 +14,7 @@
 pub(crate) mod acts;
 pub(crate) mod approvals;
 mod ca;
+mod channels;
 mod contained;
 pub(crate) mod door;
 pub(crate) mod exchange;
@@ -63,6 +65,8 @@ pub(crate) enum Needs {
     OneOf(&'static [Role]),
     /// The tokens in the request itself, which its handler looks at: only over the network.
     Shown,
+    /// A signature with the secret of the channel that the path names: only over the network.
+    Signed,
     /// Nothing: who signs in has nothing yet. Only over the network.
     Nothing,
     /// A token that holds, whatever it opens.
@@ -72,7 +76,7 @@ pub(crate) enum Needs {
 impl Needs {
     /// Whether no [`Caller`] is established for it.
     const fn is_open(self) -> bool {
-        matches!(self, Self::Shown | Self::Nothing)
+        matches!(self, Self::Shown | Self::Signed | Self::Nothing)
     }
 }
 
@@ -153,6 +157,20 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Role(Role::Approver),
         about: "Refuses it, as a person of its group.",
         handler: || post(approvals::deny),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/channels/{channel}/answer",
+        needs: Needs::Signed,
+        about: "Approves or refuses, as the person that a webhook names.",
+        handler: || post(channels::answer),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/channels/{channel}/slack/actions",
+        needs: Needs::Signed,
+        about: "Takes the buttons that are pressed in Slack.",
+        handler: || post(channels::pressed),
     },
     Route {
         method: "GET",
@@ -372,7 +390,7 @@ impl Caller {
         match (&self.identity, needs) {
             (None, _) => true,
             (Some(_), Needs::Any) => true,
-            (Some(_), Needs::Local | Needs::Shown | Needs::Nothing) => false,
+            (Some(_), Needs::Local | Needs::Shown | Needs::Signed | Needs::Nothing) => false,
             (Some(identity), Needs::Role(role)) => identity.roles.iter().any(|own| own.includes(role)),
             (Some(identity), Needs::OneOf(roles)) => {
                 identity.roles.iter().any(|own| roles.iter().any(|role| own.includes(*role)))
@@ -405,7 +423,9 @@ async fn let_in(
         api.gateway.engine.record_refused_request("role", &identity.login, by, &what);
     }
     let hint = match needs {
-        Needs::Local | Needs::Shown | Needs::Nothing | Needs::Any => "do it on the gateway's machine",
+        Needs::Local | Needs::Shown | Needs::Signed | Needs::Nothing | Needs::Any => {
+            "do it on the gateway's machine"
+        }
         Needs::Role(Role::Admin) => "it takes a token made with --role admin",
         Needs::Role(Role::Approver) => "it takes a token made with --role approver",
         Needs::Role(Role::User) | Needs::OneOf(_) => "it takes a token made with --role, see docs/api.md",

@@ -133,7 +133,7 @@ fn not_answered(id: &str, e: &AnswerError) -> Failure {
 }
 
 /// What is shown of it: all there is, with its votes, or as in a list. Of what is over, the state has no more than lists show.
-fn described(row: &Row, votes: Option<&[Vote]>) -> Value {
+pub(crate) fn described(row: &Row, votes: Option<&[Vote]>) -> Value {
     let now = wall().0;
     let stage = if row.stage.is_open() && row.ends <= now { Stage::Expired } else { row.stage };
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();

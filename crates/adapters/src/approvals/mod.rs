@@ -60,6 +60,22 @@ pub trait Groups: Send + Sync {
     fn is_member(&self, group: &str, names: &[&str]) -> bool;
 }
 
+/// What has become of an approval, in the record as soon as the ticket's entry is durable.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The entry's kind.
+    pub kind: &'static str,
+    /// The approval's id.
+    pub id: String,
+    /// People who have approved it by then, where the entry says so.
+    pub given: u64,
+    /// The entry.
+    pub ticket: Ticket,
+}
+
+/// Hears of them, in order, and may not wait.
+pub type Hears = Box<dyn Fn(Told) + Send + Sync>;
+
 /// What is shared with questions that withdraw themselves.
 struct Desk {
     state: State,
@@ -71,6 +87,8 @@ struct Desk {
     waiting: Mutex<HashMap<String, usize>>,
     runtime: OnceLock<Handle>,
     trust: trust::Trust,
+    /// Who tells people outside of it.
+    hears: OnceLock<Hears>,
 }
 
 /// Approvals over a state and a record.
@@ -94,7 +112,8 @@ impl Approvals {
         let log = recorder.id().iter().map(|b| format!("{b:02x}")).collect();
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
-        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust: trust::Trust::new(key) };
+        let (trust, hears) = (trust::Trust::new(key), OnceLock::new());
+        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust, hears };
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), groups }
     }
 
@@ -108,6 +127,11 @@ impl Approvals {
     #[must_use]
     pub fn log(&self) -> &str {
         &self.desk.log
+    }
+
+    /// Who hears of what becomes of approvals at this gateway. The first one stays.
+    pub fn on_told(&self, hears: Hears) {
+        let _ = self.desk.hears.set(hears);
     }
 
     /// What has to go on while a gateway runs: ending what is over, and hearing of what others who share the state do.
@@ -443,7 +467,12 @@ impl Desk {
     }
 
     fn tell(&self, event: ApprovalEvent) -> Result<Ticket, RecordError> {
-        self.recorder.append(Event::Approval(Box::new(event)), Need::Fact)
+        let (kind, id, given) = (event.kind, event.id.clone(), event.given.unwrap_or(0));
+        let ticket = self.recorder.append(Event::Approval(Box::new(event)), Need::Fact)?;
+        if let Some(hears) = self.hears.get() {
+            hears(Told { kind, id, given, ticket });
+        }
+        Ok(ticket)
     }
 
     /// Tells of an end that nobody brought about.

@@ -28,6 +28,7 @@ fn api() -> String {
         let needs = match route.needs {
             Needs::Local => "the admin socket".to_owned(),
             Needs::Shown => "the tokens in it".to_owned(),
+            Needs::Signed => "the channel's signature".to_owned(),
             Needs::Nothing => "nothing".to_owned(),
             Needs::Any => "any token".to_owned(),
             Needs::Role(role) => role.word().to_owned(),
