@@ -8,6 +8,7 @@
 //! - `contained.rs`: what is contained.
 //! - `channels.rs`: answers that come in over channels.
 //! - `ca.rs`: the gateway's own authority for client certificates.
+//! - `openapi.rs`: the document that says what each of them asks and answers.
 //! - `give.rs`: the record, as a stream of lines.
 //! - `login.rs`: signing in at an issuer, and out; `signing.rs`: what is kept and asked meanwhile.
 
@@ -20,6 +21,7 @@ pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod give;
 mod login;
+pub(crate) mod openapi;
 mod signing;
 
 use std::sync::Arc;
@@ -304,6 +306,13 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Any,
         about: "Who the token names, and what it opens.",
         handler: || get(login::whoami),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/openapi.json",
+        needs: Needs::Nothing,
+        about: "This API as an OpenAPI document.",
+        handler: || get(openapi::serve),
     },
     Route {
         method: "POST",

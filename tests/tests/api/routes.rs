@@ -2,7 +2,7 @@
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-pub(crate) const ROUTES: [(&str, &str, &str, &str); 32] = [
+pub(crate) const ROUTES: [(&str, &str, &str, &str); 33] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -44,6 +44,7 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 32] = [
     ("GET", "/v1/login/{issuer}/callback", "", "nothing"),
     ("POST", "/v1/logout", "", "any token"),
     ("GET", "/v1/whoami", "", "any token"),
+    ("GET", "/v1/openapi.json", "", "nothing"),
     ("POST", "/v1/record/read", r#"{"command":"log cat","what":{"entries":1}}"#, "local"),
     ("POST", "/v1/targets/asked", r#"{"command":"check","target":"shop","database":"shop"}"#, "local"),
 ];

@@ -12,6 +12,8 @@ pub(crate) enum Reference {
     Config,
     /// Every path of the API.
     Api,
+    /// The API as an OpenAPI document.
+    Openapi,
 }
 
 /// Markdown.
@@ -19,6 +21,7 @@ pub(crate) fn print(what: Reference) -> String {
     match what {
         Reference::Config => config(),
         Reference::Api => api(),
+        Reference::Openapi => format!("{:#}", crate::api::openapi::document()),
     }
 }
 
