@@ -117,7 +117,10 @@ fn answers_are_as_the_document_says() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("policy")).unwrap();
     std::fs::write(folder.path().join("policy/rules.toml"), RULES).unwrap();
-    let top = format!("[policy]\ndir = {:?}\n", folder.path().join("policy").display().to_string());
+    let top = format!(
+        "[policy]\noriginals = \"eyes\"\ndir = {:?}\n",
+        folder.path().join("policy").display().to_string()
+    );
     let seed =
         "create table t (a int primary key); insert into t values (1); alter table t owner to app".to_owned();
     let lab = Lab::start(Plan { top, seed, ..Plan::default() }).unwrap();
@@ -185,6 +188,8 @@ fn approvals(all: &mut Asking<'_>, ops: &str, grace: &str) {
         let one = |path: &str| path.replace("{id}", &id);
         let path = "/v1/approvals/{id}";
         all.ask(Some(ops), "GET", (path, &one(path)), &Value::Null);
+        let path = "/v1/approvals/{id}/original";
+        all.ask(Some(grace), "POST", (path, &one(path)), &Value::Null);
         let path = format!("/v1/approvals/{{id}}/{word}");
         all.ask(Some(ops), "POST", (&path, &one(&path)), &json!({}));
         all.ask(Some(grace), "POST", (&path, &one(&path)), &json!({ "reason": "ticket 7" }));

@@ -148,6 +148,13 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         method: "POST",
+        path: "/v1/approvals/{id}/original",
+        needs: Needs::Role(Role::Approver),
+        about: "What it says as it will run, with what masks hide; to who may approve it and see that.",
+        handler: || post(approvals::original),
+    },
+    Route {
+        method: "POST",
         path: "/v1/approvals/{id}/approve",
         needs: Needs::Role(Role::Approver),
         about: "Approves it, as a person of its group.",

@@ -87,6 +87,8 @@ pub(crate) struct PolicyFiles {
     pub(crate) dir: Option<PathBuf>,
     /// The rules that Firsthand ships for agents.
     pub(crate) shipped: bool,
+    /// The group whose members see what masks hide of commands that they may approve.
+    pub(crate) originals: Option<String>,
 }
 
 /// The whole configuration.

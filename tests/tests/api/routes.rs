@@ -2,7 +2,7 @@
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-pub(crate) const ROUTES: [(&str, &str, &str, &str); 33] = [
+pub(crate) const ROUTES: [(&str, &str, &str, &str); 34] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -15,6 +15,7 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 33] = [
     ("POST", "/v1/sessions/019ab27c-6e11-7abc-8def-0123456789ab/kill", "{}", "admin"),
     ("GET", "/v1/approvals", "", "auditor, approver, user"),
     ("GET", "/v1/approvals/{id}", "", "auditor, approver, user"),
+    ("POST", "/v1/approvals/{id}/original", "", "approver"),
     ("POST", "/v1/approvals/{id}/approve", "{}", "approver"),
     ("POST", "/v1/approvals/{id}/deny", "{}", "approver"),
     ("POST", "/v1/channels/{channel}/answer", "", "the channel's signature"),

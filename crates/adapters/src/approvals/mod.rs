@@ -5,6 +5,7 @@ pub mod answer;
 mod binding;
 mod contain;
 pub mod names;
+mod original;
 mod seal;
 pub mod trust;
 
@@ -96,6 +97,7 @@ struct Desk {
 pub struct Approvals {
     desk: Arc<Desk>,
     key: Arc<hmac::Key>,
+    originals: Arc<original::Key>,
     groups: Arc<dyn Groups>,
 }
 
@@ -114,7 +116,8 @@ impl Approvals {
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
         let (trust, hears) = (trust::Trust::new(key), OnceLock::new());
         let desk = Desk { state, recorder, log, changed, waiting, runtime, trust, hears };
-        Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), groups }
+        let originals = Arc::new(original::Key::new(key));
+        Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), originals, groups }
     }
 
     /// The state.
@@ -199,6 +202,10 @@ impl Approvals {
                 return Err(ApprovalError::TooMany);
             }
             if state.ask(&new).await? {
+                if let Err(e) = self.keep_original(hold, &new).await {
+                    state.correct(&new.id, Stage::Withdrawn, now).await?;
+                    return Err(e);
+                }
                 let recorded = self.desk.tell(ApprovalEvent {
                     text: hold.command.text.clone(),
                     parameters: hold.command.parameters.clone(),

@@ -82,6 +82,9 @@ pub(super) async fn attempt(
             let answers = signing.is_some() && !spec.people.is_empty();
             let at = Slack { api, token, ca: spec.ca.as_deref() };
             let posted = gateway.channels.posted(&spec.name, &delivery.approval);
+            if posted.is_none() && !spec.on.contains(&delivery.occasion) {
+                return Ok(Outcome::NotForIt);
+            }
             let said = match &posted {
                 Some(there) => {
                     let update = chat::update(&there.conversation, &there.ts, &about, answers);

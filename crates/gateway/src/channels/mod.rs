@@ -34,6 +34,8 @@ use queue::{Delivery, Queue};
 const TOLD_MAX: usize = 4096;
 /// What waits for one channel.
 const WAITING_MAX: usize = 1024;
+/// Characters of why something did not arrive: servers may say much.
+const WHY_CHARS_MAX: usize = 512;
 /// Messages that can still be brought up to date: as many as approvals are open at a time.
 const POSTED_MAX: usize = 4096;
 
@@ -162,11 +164,12 @@ impl Channels {
     fn messages(&self) -> std::sync::MutexGuard<'_, Messages> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Whether a channel is told of that. What stands in a chat is brought up to date whatever it is told of.
-    fn wants(&self, channel: &Channel, occasion: Occasion, approval: &str) -> bool {
-        channel.spec.on.contains(&occasion) || self.posted(&channel.spec.name, approval).is_some()
-    }
+/// Whether a channel may be told of that. What stands in a chat is brought up to date whatever it is told of: whether it stands there
+/// is known when what came before it was sent.
+fn wants(channel: &Channel, occasion: Occasion) -> bool {
+    channel.spec.on.contains(&occasion) || matches!(channel.spec.way, Way::Slack { .. })
 }
 
 /// Tells all channels of what becomes of approvals, until dropped.
@@ -185,7 +188,7 @@ pub(crate) async fn tell(gateway: Arc<Gateway>) {
         let message =
             format!("msg_{}_{}", gateway.approvals.log().get(..8).unwrap_or_default(), one.ticket.0);
         for channel in gateway.channels.ready.load().iter() {
-            if !gateway.channels.wants(channel, occasion, &one.id) {
+            if !wants(channel, occasion) {
                 continue;
             }
             let name = channel.spec.name.clone();
@@ -272,7 +275,7 @@ fn sent(gateway: &Gateway, channel: &Channel, delivery: &Delivery) {
 
 fn failed(gateway: &Gateway, channel: &Channel, delivery: &Delivery, why: &str) {
     gateway.channels.counts.failed.fetch_add(1, Relaxed);
-    let name = &channel.spec.name;
+    let (name, why) = (&channel.spec.name, why.chars().take(WHY_CHARS_MAX).collect::<String>());
     tracing::warn!(
         "channel {name} was not told that approval {} is {}: {why}",
         delivery.approval,

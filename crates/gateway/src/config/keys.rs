@@ -437,6 +437,13 @@ const KEYS: &[Key] = &[
         "`true` without `dir`",
         "The rules that Firsthand ships for agents (`policy/agents.toml`), beside those of `dir`.",
     ),
+    key(
+        "policy",
+        "originals",
+        Form::Text,
+        "nobody",
+        "A group of the rules: its members see, of a command that they may approve, what masks hide of it (approvals.md).",
+    ),
 ];
 
 /// The keys of a section by name.

@@ -511,5 +511,12 @@ fn read_policy(top: &Section<'_>, folder: &Path) -> Option<PolicyFiles> {
             "leave [policy] out for no rules",
         );
     }
-    Some(PolicyFiles { dir: dir.map(|d| d.value), shipped })
+    let originals = policy.text("originals").map(|group| {
+        policy.came_to("originals", Some(&group.span), &*group.value);
+        group.value
+    });
+    if originals.is_none() {
+        policy.came_to("originals", None, "nobody");
+    }
+    Some(PolicyFiles { dir: dir.map(|d| d.value), shipped, originals })
 }

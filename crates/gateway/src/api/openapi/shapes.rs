@@ -184,6 +184,11 @@ fn approvals(method: &str, path: &str) -> Option<Shape> {
             Shape::new(Asks::Nothing, Gives::Json(gives)).with(&[("query", "all"), ("query", "after")])
         }
         ("GET", "/v1/approvals/{id}") => Shape::new(Asks::Nothing, Gives::Json(of_kind("Approval"))),
+        ("POST", "/v1/approvals/{id}/original") => {
+            let parameters = maybe(&list(&json!({ "type": "object" })));
+            let gives = object(&[("statement", text()), ("parameters", parameters)]);
+            Shape::new(Asks::Nothing, Gives::Json(gives))
+        }
         ("POST", "/v1/approvals/{id}/approve" | "/v1/approvals/{id}/deny") => {
             Shape::new(said(), Gives::Json(of_kind("Answered")))
         }
