@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod issuer;
 pub mod lab;
 pub mod mcp;
+pub mod outside;
 pub mod place;
 pub mod postgres;
 pub mod process;

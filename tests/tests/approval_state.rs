@@ -15,11 +15,12 @@ use firsthand_model::decision::{Decision, HoldTerms};
 use firsthand_model::event::{By, Event};
 use firsthand_model::id::CommandNumber;
 use firsthand_model::identity::{Identity, IdentityKind, Link, Trust};
+use firsthand_model::json::Json;
 use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::UnixMicros;
 use firsthand_session::Session;
 use firsthand_session::fake::{Disk, FakeLog, Fakes, TextPolicy, command, fakes, target, terms};
-use firsthand_session::port::{ApprovalError, Approver, Ask, Hold, Policy, Question, Recorder};
+use firsthand_session::port::{ApprovalError, Approver, Ask, Hold, Policy, Question, Recorder, Unveiled};
 use firsthand_tests::postgres::Postgres;
 
 /// Everybody but eve is in every group.
@@ -76,7 +77,7 @@ impl Gateway {
         let decision = Decision { terms: Some(Arc::new(terms)), ..TextPolicy.decide(&ask) };
         let binding = self.approvals.binding(&session, &command, &decision);
         let original = command.original.clone();
-        Hold { session, number: CommandNumber(1), decision, command, binding, original }
+        Hold { session, number: CommandNumber(1), decision, command, binding, original, unveiled: None }
     }
 
     /// The same as somebody else.
@@ -157,6 +158,62 @@ async fn on_both<F: Future<Output = ()>>(test: impl Fn(Gateway, Gateway) -> F) {
     let server = shared();
     let url = || server.place("app", "shop").url();
     test(gateway(State::shared(url())), gateway(State::shared(url()))).await;
+}
+
+/// What masks hide is kept sealed while it is open, is shown to who has the right, and is gone with every end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_original_is_destroyed_with_its_end() {
+    on_both(|a, b| async move {
+        for end in ["refused", "spent", "withdrawn", "expired"] {
+            let hold = a.hold(&format!("DELETE HOLD {end}"), |_| {});
+            let unveiled = Unveiled { text: format!("ask mia {end}"), parameters: Json::default() };
+            let hold = Hold { unveiled: Some(Box::new(unveiled)), ..hold };
+            let question = a.ask(&hold).await;
+            let id = question.id.clone();
+            let kept = a.approvals.state().original(&id).await.unwrap().unwrap();
+            assert!(!kept.contains("mia"), "{kept}");
+            let shown = async |who: &str, right| b.approvals.original(&id, &by(who), right).await;
+            assert!(matches!(shown("grace", Some("bobs")).await, Err(AnswerError::NoRight(_))));
+            assert!(matches!(shown("grace", None).await, Err(AnswerError::NoRight(_))));
+            assert!(matches!(shown("eve", Some("eyes")).await, Err(AnswerError::NotInGroup { .. })));
+            let seen = shown("grace", Some("eyes")).await.unwrap();
+            assert_eq!(seen["statement"], format!("ask mia {end}"));
+            match end {
+                "refused" => drop(b.approvals.answer(&id, &by("grace"), false, "").await.unwrap()),
+                "spent" => {
+                    b.approvals.answer(&id, &by("grace"), true, "").await.unwrap();
+                    assert!(shown("grace", Some("eyes")).await.is_ok(), "until it is spent");
+                    a.approvals.spend(&hold, &question).await.unwrap();
+                }
+                "withdrawn" => drop(question),
+                _ => {
+                    let far = firsthand_adapters::clock::wall().0 + 1_000_000_000_000;
+                    assert!(a.approvals.state().expire(&id, far).await.unwrap());
+                }
+            }
+            while a.state_of(&id).await != end {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(b.approvals.state().original(&id).await.unwrap(), None, "{end}");
+            assert!(matches!(shown("grace", Some("eyes")).await, Err(AnswerError::Over { .. })), "{end}");
+        }
+    })
+    .await;
+}
+
+/// A request of a channel counts once, whichever of the gateways it comes to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_a_channel_counts_once_at_all_gateways() {
+    on_both(|a, b| async move {
+        let (a, b) = (a.approvals.state(), b.approvals.state());
+        let both = tokio::join!(a.first_seen("chat", "v0=1", 10, 0), b.first_seen("chat", "v0=1", 10, 0));
+        assert_ne!(both.0.unwrap(), both.1.unwrap());
+        assert!(!a.first_seen("chat", "v0=1", 11, 0).await.unwrap());
+        b.not_seen("chat", "v0=1").await.unwrap();
+        assert!(a.first_seen("chat", "v0=1", 12, 0).await.unwrap());
+        assert!(b.first_seen("chat", "v0=1", 99, 50).await.unwrap(), "its time is over");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! `cargo xtask docs [--check]`: documents that come from the code. `docs/cli.md` is what the binary says of itself, so
 //! that it cannot say something else; `docs/config.md` ends with every key that the binary knows,
-//! `docs/api.md` with every path that it answers.
+//! `docs/api.md` with every path that it answers, and `docs/openapi.json` is the same for programs.
 
 use anyhow::{Context, Result, bail};
 use std::{
@@ -12,6 +12,8 @@ use std::{
 
 /// Where the generated part of a document starts; what stands before it is written by hand.
 const GENERATED: &str = "<!-- From here on written by `cargo xtask docs`: change the code, not this. -->";
+/// What programs read that use the API.
+const OPENAPI: &str = "docs/openapi.json";
 /// Deeper than any command.
 const DEPTH_MAX: usize = 4;
 
@@ -40,6 +42,15 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         stale.push(path);
         if !check {
             fs::write(&file, new)?;
+        }
+    }
+    // All of this one is generated.
+    let openapi = format!("{}\n", output(&program, &["docs", "openapi"])?.trim());
+    let file = root.join(OPENAPI);
+    if fs::read_to_string(&file).unwrap_or_default() != openapi {
+        stale.push(OPENAPI);
+        if !check {
+            fs::write(&file, openapi)?;
         }
     }
     if check && !stale.is_empty() {

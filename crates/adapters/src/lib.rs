@@ -4,6 +4,7 @@
 //! In scope: files, sockets, clocks, randomness. Out of scope: protocols, configuration syntax, the command line.
 
 pub mod approvals;
+pub mod channels;
 pub mod clock;
 pub mod containment;
 pub mod credentials;

@@ -6,18 +6,22 @@
 //! - `approvals.rs`: what waits for people.
 //! - `exchange.rs`: a token for an agent that acts for a person, by the tokens of both.
 //! - `contained.rs`: what is contained.
+//! - `channels.rs`: answers that come in over channels.
 //! - `ca.rs`: the gateway's own authority for client certificates.
+//! - `openapi.rs`: the document that says what each of them asks and answers.
 //! - `give.rs`: the record, as a stream of lines.
 //! - `login.rs`: signing in at an issuer, and out; `signing.rs`: what is kept and asked meanwhile.
 
 pub(crate) mod acts;
 pub(crate) mod approvals;
 mod ca;
+mod channels;
 mod contained;
 pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod give;
 mod login;
+pub(crate) mod openapi;
 mod signing;
 
 use std::sync::Arc;
@@ -63,6 +67,8 @@ pub(crate) enum Needs {
     OneOf(&'static [Role]),
     /// The tokens in the request itself, which its handler looks at: only over the network.
     Shown,
+    /// A signature with the secret of the channel that the path names: only over the network.
+    Signed,
     /// Nothing: who signs in has nothing yet. Only over the network.
     Nothing,
     /// A token that holds, whatever it opens.
@@ -72,7 +78,7 @@ pub(crate) enum Needs {
 impl Needs {
     /// Whether no [`Caller`] is established for it.
     const fn is_open(self) -> bool {
-        matches!(self, Self::Shown | Self::Nothing)
+        matches!(self, Self::Shown | Self::Signed | Self::Nothing)
     }
 }
 
@@ -142,6 +148,13 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         method: "POST",
+        path: "/v1/approvals/{id}/original",
+        needs: Needs::Role(Role::Approver),
+        about: "What it says as it will run, with what masks hide; to who may approve it and see that.",
+        handler: || post(approvals::original),
+    },
+    Route {
+        method: "POST",
         path: "/v1/approvals/{id}/approve",
         needs: Needs::Role(Role::Approver),
         about: "Approves it, as a person of its group.",
@@ -153,6 +166,20 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Role(Role::Approver),
         about: "Refuses it, as a person of its group.",
         handler: || post(approvals::deny),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/channels/{channel}/answer",
+        needs: Needs::Signed,
+        about: "Approves or refuses, as the person that a webhook names.",
+        handler: || post(channels::answer),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/channels/{channel}/slack/actions",
+        needs: Needs::Signed,
+        about: "Takes the buttons that are pressed in Slack.",
+        handler: || post(channels::pressed),
     },
     Route {
         method: "GET",
@@ -288,6 +315,13 @@ pub(crate) const ROUTES: &[Route] = &[
         handler: || get(login::whoami),
     },
     Route {
+        method: "GET",
+        path: "/v1/openapi.json",
+        needs: Needs::Nothing,
+        about: "This API as an OpenAPI document.",
+        handler: || get(openapi::serve),
+    },
+    Route {
         method: "POST",
         path: "/v1/record/read",
         needs: Needs::Local,
@@ -372,7 +406,7 @@ impl Caller {
         match (&self.identity, needs) {
             (None, _) => true,
             (Some(_), Needs::Any) => true,
-            (Some(_), Needs::Local | Needs::Shown | Needs::Nothing) => false,
+            (Some(_), Needs::Local | Needs::Shown | Needs::Signed | Needs::Nothing) => false,
             (Some(identity), Needs::Role(role)) => identity.roles.iter().any(|own| own.includes(role)),
             (Some(identity), Needs::OneOf(roles)) => {
                 identity.roles.iter().any(|own| roles.iter().any(|role| own.includes(*role)))
@@ -405,7 +439,9 @@ async fn let_in(
         api.gateway.engine.record_refused_request("role", &identity.login, by, &what);
     }
     let hint = match needs {
-        Needs::Local | Needs::Shown | Needs::Nothing | Needs::Any => "do it on the gateway's machine",
+        Needs::Local | Needs::Shown | Needs::Signed | Needs::Nothing | Needs::Any => {
+            "do it on the gateway's machine"
+        }
         Needs::Role(Role::Admin) => "it takes a token made with --role admin",
         Needs::Role(Role::Approver) => "it takes a token made with --role approver",
         Needs::Role(Role::User) | Needs::OneOf(_) => "it takes a token made with --role, see docs/api.md",

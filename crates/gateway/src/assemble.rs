@@ -38,6 +38,7 @@ use firsthand_session::usage::Usage;
 
 use crate::agreement;
 use crate::certificates;
+use crate::channels::Channels;
 use crate::config::{Config, Listener};
 use crate::day;
 use crate::desk::{Desk, store_failure};
@@ -60,6 +61,8 @@ pub(crate) struct Gateway {
     pub(crate) desk: Desk,
     /// What waits for people, and what they have said.
     pub(crate) approvals: Approvals,
+    /// How people outside hear of that.
+    pub(crate) channels: Arc<Channels>,
     /// The sessions that run.
     pub(crate) sessions: Arc<Sessions>,
     /// One server per listener.
@@ -109,6 +112,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
     let (identity, issuers, clients) = identities(&config, &record, &tokens, &contained, clients);
     let approvals = approvals(&record, Some(&config), &governing)?;
+    let channels = Channels::new(&config.channels, &approvals);
     let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, ..engine });
     let sessions = Arc::new(Sessions::default());
@@ -140,6 +144,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         record,
         desk,
         approvals,
+        channels,
         sessions,
         servers,
         web_tls,
@@ -317,6 +322,7 @@ impl Gateway {
         day::count(self);
         self.links.replace(links);
         self.credentials.replace(&specs(&new));
+        self.channels.replace(&new.channels);
         self.issuers.replace(new.issuers.clone());
         self.clients.replace(clients);
         certificates::end_lapsed(self);

@@ -1,5 +1,6 @@
 //! `firsthand.toml`: read with the place of every value, checked against one table of keys, resolved into a snapshot.
 
+mod channel;
 mod client_ca;
 mod exchange;
 mod issuer;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use firsthand_adapters::channels::ChannelSpec;
 use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace};
 use firsthand_adapters::identity::certificate::spec::{ClientCa, Demand};
 use firsthand_adapters::identity::exchange::Rule as ExchangeRule;
@@ -85,6 +87,8 @@ pub(crate) struct PolicyFiles {
     pub(crate) dir: Option<PathBuf>,
     /// The rules that Firsthand ships for agents.
     pub(crate) shipped: bool,
+    /// The group whose members see what masks hide of commands that they may approve.
+    pub(crate) originals: Option<String>,
 }
 
 /// The whole configuration.
@@ -112,6 +116,8 @@ pub(crate) struct Config {
     pub(crate) client_demand: Demand,
     /// Which agents may have tokens for which people.
     pub(crate) exchange: Vec<ExchangeRule>,
+    /// How people outside hear of approvals.
+    pub(crate) channels: Vec<ChannelSpec>,
     /// The rules; `None`: a token allows what its targets allow.
     pub(crate) policy: Option<PolicyFiles>,
     /// Where the connection string of a shared state is; `None`: the state is in the data folder.

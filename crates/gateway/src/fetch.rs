@@ -1,5 +1,5 @@
-//! Gets documents of issuers (their keys, and where these are) over HTTPS, and sends them what signing in takes: with limits on
-//! time and size, and without following anybody elsewhere. A document is asked for without sending anything but the question.
+//! Gets documents of issuers (their keys, and where these are) over HTTPS, and sends them what signing in takes, and channels what
+//! they are told: with limits on time and size, and without following anybody elsewhere. A document is asked for without sending anything but the question.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,6 +12,7 @@ use firsthand_adapters::identity::issuer::ring::Fetch;
 use firsthand_adapters::identity::issuer::sign_in::Message;
 use firsthand_protocols::drive::tls::ClientTls;
 use firsthand_session::port::BoxFuture;
+use firsthand_session::secret::Secret;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
@@ -74,6 +75,11 @@ impl Address {
         })
     }
 
+    /// Scheme, host and port: what stands behind them may be a secret.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.authority)
+    }
+
     /// The path, with what is asked behind it.
     pub(crate) fn path(&self) -> &str {
         &self.path
@@ -90,8 +96,39 @@ pub(crate) async fn send(
     message: &Message,
 ) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
     let late = |_| Err("it does not answer in time".to_owned());
-    let sent = exchange(url, ca, Some(message));
+    let sent = exchange(url, ca, Sent::Form(message));
     timeout(MESSAGE_TIME_MAX, sent).await.unwrap_or_else(late).map_err(|why| format!("{url}: {why}"))
+}
+
+/// What a channel is sent.
+pub(crate) struct Post {
+    /// Headers; no value of them is shown.
+    pub(crate) headers: Vec<(&'static str, Secret)>,
+    /// JSON.
+    pub(crate) body: Bytes,
+    /// Whether the answer's body says something.
+    pub(crate) reads: bool,
+}
+
+/// Sends a channel what it is told, and gives the status, whatever it is, and the answer's body where it says something.
+///
+/// # Errors
+/// Why there is none, for the operator, without the address: that may be a secret.
+pub(crate) async fn post(
+    url: &str,
+    ca: Option<&Path>,
+    post: &Post,
+) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
+    let late = |_| Err("it does not answer in time".to_owned());
+    timeout(MESSAGE_TIME_MAX, exchange(url, ca, Sent::Post(post))).await.unwrap_or_else(late)
+}
+
+/// What is sent along.
+#[derive(Clone, Copy)]
+enum Sent<'m> {
+    Nothing,
+    Form(&'m Message),
+    Post(&'m Post),
 }
 
 /// Fetches by hyper, over rustls.
@@ -108,44 +145,54 @@ impl Fetch for Fetcher {
 }
 
 async fn get(url: &str, ca: Option<&Path>) -> Result<Vec<u8>, String> {
-    let (status, body) = exchange(url, ca, None).await?;
+    let (status, body) = exchange(url, ca, Sent::Nothing).await?;
     if status == StatusCode::OK.as_u16() { Ok(body.to_vec()) } else { Err(format!("status {status}")) }
 }
 
-async fn exchange(
-    url: &str,
-    ca: Option<&Path>,
-    message: Option<&Message>,
-) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
+async fn exchange(url: &str, ca: Option<&Path>, sent: Sent<'_>) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
     let address = Address::parse(url)?;
     let tls = if address.secure { Some(authorities(&address.host, ca).await?) } else { None };
     let stream = connect(&address).await?;
     match tls {
-        None => ask(stream, &address, message).await,
+        None => ask(stream, &address, sent).await,
         Some(tls) => {
             let name = ServerName::try_from(tls.server_name.clone()).map_err(|e| e.to_string())?;
             let connected = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await;
-            ask(connected.map_err(|e| e.to_string())?, &address, message).await
+            ask(connected.map_err(|e| e.to_string())?, &address, sent).await
         }
     }
 }
 
-fn request(address: &Address, message: Option<&Message>) -> Result<Request<Full<Bytes>>, String> {
-    let request = Request::builder()
+fn request(address: &Address, sent: Sent<'_>) -> Result<Request<Full<Bytes>>, String> {
+    let mut request = Request::builder()
         .uri(&address.path)
         .header(HOST, &address.authority)
         .header(ACCEPT, "application/json")
         .header(CONNECTION, "close");
-    let Some(Message { form, authorization }) = message else {
-        return request.body(Full::default()).map_err(|e| e.to_string());
-    };
-    let mut request = request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-    if let Some(who) = authorization {
-        let mut value = HeaderValue::from_str(who.expose()).map_err(|e| e.to_string())?;
+    let hidden = |secret: &Secret| {
+        let mut value =
+            HeaderValue::from_str(secret.expose()).map_err(|_| "a secret is no header".to_owned())?;
         value.set_sensitive(true);
-        request = request.header(AUTHORIZATION, value);
-    }
-    request.body(Full::new(Bytes::copy_from_slice(form.expose().as_bytes()))).map_err(|e| e.to_string())
+        Ok::<_, String>(value)
+    };
+    let body = match sent {
+        Sent::Nothing => Bytes::new(),
+        Sent::Form(Message { form, authorization }) => {
+            request = request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            if let Some(who) = authorization {
+                request = request.header(AUTHORIZATION, hidden(who)?);
+            }
+            Bytes::copy_from_slice(form.expose().as_bytes())
+        }
+        Sent::Post(Post { headers, body, .. }) => {
+            request = request.method("POST").header(CONTENT_TYPE, "application/json; charset=utf-8");
+            for (name, value) in headers {
+                request = request.header(*name, hidden(value)?);
+            }
+            body.clone()
+        }
+    };
+    request.body(Full::new(body)).map_err(|e| e.to_string())
 }
 
 /// Reading the authorities takes files.
@@ -170,11 +217,7 @@ async fn connect(address: &Address) -> Result<TcpStream, String> {
     Err(failed)
 }
 
-async fn ask<S>(
-    stream: S,
-    address: &Address,
-    message: Option<&Message>,
-) -> Result<(u16, Zeroizing<Vec<u8>>), String>
+async fn ask<S>(stream: S, address: &Address, sent: Sent<'_>) -> Result<(u16, Zeroizing<Vec<u8>>), String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -182,12 +225,17 @@ where
     let mut http = http1::Builder::new();
     http.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let (request, most) = (request(address, message)?, message.map_or(SET_BYTES_MAX, |_| MESSAGE_BYTES_MAX));
+    let is_document = matches!(sent, Sent::Nothing);
+    let most = if is_document { SET_BYTES_MAX } else { MESSAGE_BYTES_MAX };
+    let request = request(address, sent)?;
     let answered = async {
         let answer = sender.send_request(request).await.map_err(broken)?;
         let status = answer.status();
-        if message.is_none() && status != StatusCode::OK || status.is_redirection() {
+        if is_document && status != StatusCode::OK || status.is_redirection() {
             return Err(format!("status {}", status.as_u16()));
+        }
+        if matches!(sent, Sent::Post(Post { reads: false, .. })) {
+            return Ok((status.as_u16(), Zeroizing::default()));
         }
         let body = Limited::new(answer.into_body(), most).collect().await;
         let body = body.map_err(|_| format!("it breaks off, or has more than {most} bytes"))?;

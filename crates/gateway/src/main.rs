@@ -10,6 +10,7 @@ mod api;
 mod assemble;
 mod ca;
 mod certificates;
+mod channels;
 mod cli;
 mod config;
 mod contain;

@@ -38,6 +38,7 @@ impl Collector for Source {
         let mut page = Page(encoder);
         self.sessions(&mut page)?;
         self.commands(&mut page)?;
+        self.channels(&mut page)?;
         self.log(&mut page)
     }
 }
@@ -155,6 +156,37 @@ impl Source {
         self.followed(page)?;
         page.counter("rows", "Rows delivered", None, get(&tally.rows))?;
         page.counter("delivered", "Bytes of rows delivered", Some(&Unit::Bytes), get(&tally.bytes))
+    }
+
+    /// What channels are told, and what they answer.
+    fn channels(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {
+        let counts = &self.0.channels.counts;
+        page.counter("channels_sent", "Messages that channels took", None, get(&counts.sent))?;
+        page.counter(
+            "channels_tried_again",
+            "Tries to tell a channel that failed and are repeated",
+            None,
+            get(&counts.tried_again),
+        )?;
+        page.counter(
+            "channels_failed",
+            "Messages that did not reach their channel",
+            None,
+            get(&counts.failed),
+        )?;
+        page.gauge(
+            "channels_waiting",
+            "Messages that wait for their channel",
+            None,
+            float(get(&counts.waiting)),
+        )?;
+        page.counter("channels_answers", "Answers over channels that counted", None, get(&counts.answers))?;
+        page.counter(
+            "channels_refused",
+            "Answers over channels that were signed and did not count",
+            None,
+            get(&counts.refused),
+        )
     }
 
     /// How the reading of targets' changes stands; nothing where none is configured.

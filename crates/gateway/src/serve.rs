@@ -26,7 +26,7 @@ use crate::day;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, LogFormat};
 use crate::place::Place;
-use crate::{contain, follow, http, who};
+use crate::{channels, contain, follow, http, who};
 
 /// Silence of the log is broken this often, so that it can be proven that nothing happened.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -72,6 +72,7 @@ pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit,
             "{missing}: it refuses sessions until a reload (SIGHUP) finds a file, or the gateway is started again with the variable"
         );
     }
+    warn_of_channels(&gateway);
     runtime.block_on(async {
         let running = Running::start(gateway).await?;
         tracing::info!("ready: {}", running.addresses().join(", "));
@@ -79,6 +80,12 @@ pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit,
         running.finish().await
     })?;
     Ok(Exit::Done)
+}
+
+fn warn_of_channels(gateway: &Gateway) {
+    for missing in gateway.channels.missing() {
+        tracing::warn!("{missing}: it is told nothing until a reload (SIGHUP) finds it");
+    }
 }
 
 /// The runtime of a gateway. Threads have deep stacks, because statements are parsed on them; they are virtual memory
@@ -222,6 +229,7 @@ impl Running {
             contain::take_up(&containing).await;
         });
         aside.spawn(gateway.approvals.clone().keep_up());
+        aside.spawn(channels::tell(Arc::clone(&gateway)));
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));
         aside.spawn(Arc::clone(&gateway.issuers).keep_fresh());
@@ -271,6 +279,7 @@ impl Running {
                 for missing in self.gateway.missing_credentials() {
                     tracing::warn!("{missing}");
                 }
+                warn_of_channels(&self.gateway);
             }
             Err(failure) => {
                 for message in &failure.messages {

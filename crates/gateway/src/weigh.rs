@@ -20,7 +20,11 @@ use firsthand_auditlog::search::query::Query;
 use firsthand_model::event::By;
 use serde_json::{Map, Value, json};
 
+use crate::config::Config;
+use crate::desk::Desk;
 use crate::failure::Failure;
+use crate::place::reading_leaf;
+use crate::reading::what;
 
 /// Approvals listed at a time, the newest; the next ones have to be asked for.
 const LISTED_MAX: u32 = 500;
@@ -32,6 +36,9 @@ const BEFORE_TEXT: usize = 500;
 const BACK_US: u64 = 24 * 3_600_000_000;
 /// How long that may take: an approver does not wait for a long log.
 const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// What the record calls the showing of an original.
+const ORIGINAL: &str = "approvals show --original";
 
 /// What a state that cannot be reached means to who asks.
 pub(crate) fn state_failure(e: &StateError) -> Failure {
@@ -90,6 +97,20 @@ pub(crate) async fn show(approvals: &Approvals, id: &str) -> Result<Value, Failu
     Ok(described(&row, Some(&votes)))
 }
 
+/// What one says as it will run, for who may see that: first the record has that it is shown.
+pub(crate) async fn original(
+    approvals: &Approvals,
+    desk: &Desk,
+    config: Option<&Config>,
+    id: &str,
+    by: &By,
+) -> Result<Value, Failure> {
+    let right = config.and_then(|config| config.policy.as_ref()?.originals.as_deref());
+    let original = approvals.original(id, by, right).await.map_err(|e| not_answered(id, &e))?;
+    desk.record("record.read", by, reading_leaf(ORIGINAL), what(&json!({ "approval": id }))).await?;
+    Ok(original)
+}
+
 /// Approves or refuses.
 pub(crate) async fn answer(
     approvals: &Approvals,
@@ -119,6 +140,9 @@ fn not_answered(id: &str, e: &AnswerError) -> Failure {
         AnswerError::NotInGroup { .. } => {
             "the policy's [[group]] lists its members by name; a user of this machine is unix:NAME there"
         }
+        AnswerError::NoRight(_) => {
+            "`originals` in [policy] names the group of those who do; what is masked is shown to all who approve"
+        }
         AnswerError::Twice(_) => "ask somebody else of the group",
         AnswerError::Changed(_) => {
             "the statement has to be sent again to ask anew; gateways that share a state need the same keys (docs/approvals.md)"
@@ -133,7 +157,7 @@ fn not_answered(id: &str, e: &AnswerError) -> Failure {
 }
 
 /// What is shown of it: all there is, with its votes, or as in a list. Of what is over, the state has no more than lists show.
-fn described(row: &Row, votes: Option<&[Vote]>) -> Value {
+pub(crate) fn described(row: &Row, votes: Option<&[Vote]>) -> Value {
     let now = wall().0;
     let stage = if row.stage.is_open() && row.ends <= now { Stage::Expired } else { row.stage };
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();

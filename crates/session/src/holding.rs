@@ -14,7 +14,7 @@ use firsthand_model::time::MonoMicros;
 use crate::admission::Engine;
 use crate::breaker::Broken;
 use crate::pipeline::{NO_ADVICE, estimate};
-use crate::port::{ApprovalError, Ask, Hold, Question};
+use crate::port::{ApprovalError, Ask, Hold, Question, Unveiled};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::veil::{veil, veil_reason};
 
@@ -147,13 +147,13 @@ async fn foreseen(
         return None;
     }
     let binding = engine.approver.binding(facts, command, &decision);
-    let mut command = command.clone();
+    let (came, mut command) = (command, command.clone());
     if let Some(values) = &engine.masker.plan(&decision.obligations).values {
         veil(&mut command, &**values);
         veil_reason(&mut decision, &**values);
     }
-    let original = command.original.take();
-    Some(Hold { session: Arc::clone(facts), number, decision, command, binding, original })
+    let (original, unveiled) = (command.original.take(), Unveiled::of(came, &command));
+    Some(Hold { session: Arc::clone(facts), number, decision, command, binding, original, unveiled })
 }
 
 /// What the client reads of a hold that ended without leave to run.

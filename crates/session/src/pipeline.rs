@@ -32,7 +32,8 @@ use crate::holding::{People, held_in_vain, waits_for_people};
 use crate::meter::Meter;
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
 use crate::port::{
-    ApprovalError, Ask, Binding, Hold, IdentityError, MaskPlan, Need, Question, RecordError, Ticket, Waiting,
+    ApprovalError, Ask, Binding, Hold, IdentityError, MaskPlan, Need, Question, RecordError, Ticket,
+    Unveiled, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
@@ -502,7 +503,8 @@ async fn hold(
             let (number, decision, command) =
                 (authorized.number, authorized.decision.clone(), authorized.command.clone());
             let (binding, original) = (came.binding, came.original().cloned());
-            let first = Hold { session: Arc::clone(facts), number, decision, command, binding, original };
+            let (session, unveiled) = (Arc::clone(facts), Unveiled::of(&came.command, &command));
+            let first = Hold { session, number, decision, command, binding, original, unveiled };
             let asking = people.ask((engine, facts), first, behind, holding.begun);
             match breaker.unless_broken(asking).await {
                 Ok(()) => people.answer(number).unwrap_or(Err(ApprovalError::Unreachable)),

@@ -12,6 +12,7 @@ use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::event::Event;
 use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::identity::Identity;
+use firsthand_model::json::Json;
 use firsthand_model::masking::{ColumnMask, MaskDuty};
 use firsthand_model::preview::{Original, Preview};
 use firsthand_model::session::SessionFacts;
@@ -261,6 +262,31 @@ pub trait Previewer: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binding(pub [u8; 32]);
 
+/// What a command says itself as it will run, where the record has less of it: with the values that masks hide, and without its
+/// secrets. For who approves it, and for nobody's log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unveiled {
+    /// The text.
+    pub text: String,
+    /// The parameters: a JSON array, or absent.
+    pub parameters: Json,
+}
+
+impl Unveiled {
+    /// Of a command before it was veiled and after; `None`: nothing of it was hidden.
+    #[must_use]
+    pub fn of(came: &Command, veiled: &Command) -> Option<Box<Self>> {
+        let differs = came.text != veiled.text || came.parameters != veiled.parameters;
+        differs.then(|| Box::new(Self { text: came.text.clone(), parameters: came.parameters.clone() }))
+    }
+}
+
+impl std::fmt::Debug for Unveiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unveiled(***)")
+    }
+}
+
 /// A command that waits for a person.
 #[derive(Debug)]
 pub struct Hold {
@@ -276,6 +302,8 @@ pub struct Hold {
     pub binding: Binding,
     /// The command as it came, where what it would change can be looked for.
     pub original: Option<Arc<Original>>,
+    /// What it says as it will run, where `command` has less of it.
+    pub unveiled: Option<Box<Unveiled>>,
 }
 
 /// A question that people can answer. Dropped before anybody was told its id, it is withdrawn: nobody waits for it any more.

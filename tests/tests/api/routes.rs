@@ -2,7 +2,7 @@
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-pub(crate) const ROUTES: [(&str, &str, &str, &str); 30] = [
+pub(crate) const ROUTES: [(&str, &str, &str, &str); 34] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -15,8 +15,11 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 30] = [
     ("POST", "/v1/sessions/019ab27c-6e11-7abc-8def-0123456789ab/kill", "{}", "admin"),
     ("GET", "/v1/approvals", "", "auditor, approver, user"),
     ("GET", "/v1/approvals/{id}", "", "auditor, approver, user"),
+    ("POST", "/v1/approvals/{id}/original", "", "approver"),
     ("POST", "/v1/approvals/{id}/approve", "{}", "approver"),
     ("POST", "/v1/approvals/{id}/deny", "{}", "approver"),
+    ("POST", "/v1/channels/{channel}/answer", "", "the channel's signature"),
+    ("POST", "/v1/channels/{channel}/slack/actions", "", "the channel's signature"),
     ("GET", "/v1/contained", "", "auditor"),
     ("POST", "/v1/contained", r#"{"of":"identity","name":"nobody"}"#, "admin"),
     ("POST", "/v1/contained/{id}/lift", "{}", "admin"),
@@ -42,6 +45,7 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 30] = [
     ("GET", "/v1/login/{issuer}/callback", "", "nothing"),
     ("POST", "/v1/logout", "", "any token"),
     ("GET", "/v1/whoami", "", "any token"),
+    ("GET", "/v1/openapi.json", "", "nothing"),
     ("POST", "/v1/record/read", r#"{"command":"log cat","what":{"entries":1}}"#, "local"),
     ("POST", "/v1/targets/asked", r#"{"command":"check","target":"shop","database":"shop"}"#, "local"),
 ];

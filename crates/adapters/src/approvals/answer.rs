@@ -18,7 +18,7 @@ use crate::state::approvals::{Row, Stage, Vote};
 /// How long the entry of an answer may take to become durable.
 const DURABLE_MAX: Duration = Duration::from_secs(8);
 /// How long an answer waits for the comparison of the state with the record.
-const COMPARED_MAX: Duration = Duration::from_secs(8);
+pub(super) const COMPARED_MAX: Duration = Duration::from_secs(8);
 /// The longest reason.
 pub const REASON_BYTES_MAX: usize = 2048;
 
@@ -50,6 +50,9 @@ pub enum AnswerError {
         /// The groups.
         groups: String,
     },
+    /// What masks hide is shown to those only whom the configuration names for it.
+    #[error("{0} may approve this, and is not among those who see what masks hide of it")]
+    NoRight(String),
     /// One person counts once.
     #[error("{0} has approved it already; it needs somebody else, too")]
     Twice(String),
@@ -92,13 +95,13 @@ pub fn wanted(row: &Row) -> Vec<Wanted> {
 }
 
 /// Whether whoever is in its own chain may approve it, too.
-fn allows_own(row: &Row) -> bool {
+pub(super) fn allows_own(row: &Row) -> bool {
     let terms: Value = serde_json::from_str(&row.terms).unwrap_or_default();
     terms.get("own") == Some(&Value::Bool(true))
 }
 
 /// A JSON list of names.
-fn names(list: &str) -> Vec<String> {
+pub(super) fn names(list: &str) -> Vec<String> {
     serde_json::from_str(list).unwrap_or_default()
 }
 
@@ -110,15 +113,15 @@ pub(super) fn suffices(wanted: &[Wanted], votes: &[Vote]) -> bool {
 }
 
 /// A person who answers.
-struct Person {
+pub(super) struct Person {
     /// The name that counts in groups and that is told: the person's, or the token's where it has none.
-    name: String,
+    pub(super) name: String,
     /// All names of their chain, as they are compared.
     known_as: Vec<String>,
 }
 
 impl Person {
-    fn of(by: &By) -> Result<Self, AnswerError> {
+    pub(super) fn of(by: &By) -> Result<Self, AnswerError> {
         if by.link.kind != IdentityKind::Human {
             return Err(AnswerError::NoPerson(by.link.name.clone()));
         }
@@ -128,7 +131,7 @@ impl Person {
         Ok(Self { name: human.name.clone(), known_as: all })
     }
 
-    fn is(&self, name: &str) -> bool {
+    pub(super) fn is(&self, name: &str) -> bool {
         self.known_as.contains(&folded(name))
     }
 }
@@ -224,7 +227,7 @@ impl Approvals {
     }
 
     /// The groups in which somebody counts.
-    fn teams(&self, wanted: &[Wanted], who: &str) -> Result<Vec<String>, AnswerError> {
+    pub(super) fn teams(&self, wanted: &[Wanted], who: &str) -> Result<Vec<String>, AnswerError> {
         let mine = wanted.iter().filter(|w| self.groups.is_member(&w.group, &[who]));
         let teams: Vec<String> = mine.map(|w| w.group.clone()).collect();
         if teams.is_empty() {

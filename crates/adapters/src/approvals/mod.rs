@@ -5,6 +5,7 @@ pub mod answer;
 mod binding;
 mod contain;
 pub mod names;
+mod original;
 mod seal;
 pub mod trust;
 
@@ -60,6 +61,22 @@ pub trait Groups: Send + Sync {
     fn is_member(&self, group: &str, names: &[&str]) -> bool;
 }
 
+/// What has become of an approval, in the record as soon as the ticket's entry is durable.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The entry's kind.
+    pub kind: &'static str,
+    /// The approval's id.
+    pub id: String,
+    /// People who have approved it by then, where the entry says so.
+    pub given: u64,
+    /// The entry.
+    pub ticket: Ticket,
+}
+
+/// Hears of them, in order, and may not wait.
+pub type Hears = Box<dyn Fn(Told) + Send + Sync>;
+
 /// What is shared with questions that withdraw themselves.
 struct Desk {
     state: State,
@@ -71,6 +88,8 @@ struct Desk {
     waiting: Mutex<HashMap<String, usize>>,
     runtime: OnceLock<Handle>,
     trust: trust::Trust,
+    /// Who tells people outside of it.
+    hears: OnceLock<Hears>,
 }
 
 /// Approvals over a state and a record.
@@ -78,6 +97,7 @@ struct Desk {
 pub struct Approvals {
     desk: Arc<Desk>,
     key: Arc<hmac::Key>,
+    originals: Arc<original::Key>,
     groups: Arc<dyn Groups>,
 }
 
@@ -94,8 +114,10 @@ impl Approvals {
         let log = recorder.id().iter().map(|b| format!("{b:02x}")).collect();
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
-        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust: trust::Trust::new(key) };
-        Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), groups }
+        let (trust, hears) = (trust::Trust::new(key), OnceLock::new());
+        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust, hears };
+        let originals = Arc::new(original::Key::new(key));
+        Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), originals, groups }
     }
 
     /// The state.
@@ -108,6 +130,11 @@ impl Approvals {
     #[must_use]
     pub fn log(&self) -> &str {
         &self.desk.log
+    }
+
+    /// Who hears of what becomes of approvals at this gateway. The first one stays.
+    pub fn on_told(&self, hears: Hears) {
+        let _ = self.desk.hears.set(hears);
     }
 
     /// What has to go on while a gateway runs: ending what is over, and hearing of what others who share the state do.
@@ -175,6 +202,10 @@ impl Approvals {
                 return Err(ApprovalError::TooMany);
             }
             if state.ask(&new).await? {
+                if let Err(e) = self.keep_original(hold, &new).await {
+                    state.correct(&new.id, Stage::Withdrawn, now).await?;
+                    return Err(e);
+                }
                 let recorded = self.desk.tell(ApprovalEvent {
                     text: hold.command.text.clone(),
                     parameters: hold.command.parameters.clone(),
@@ -443,7 +474,12 @@ impl Desk {
     }
 
     fn tell(&self, event: ApprovalEvent) -> Result<Ticket, RecordError> {
-        self.recorder.append(Event::Approval(Box::new(event)), Need::Fact)
+        let (kind, id, given) = (event.kind, event.id.clone(), event.given.unwrap_or(0));
+        let ticket = self.recorder.append(Event::Approval(Box::new(event)), Need::Fact)?;
+        if let Some(hears) = self.hears.get() {
+            hears(Told { kind, id, given, ticket });
+        }
+        Ok(ticket)
     }
 
     /// Tells of an end that nobody brought about.

@@ -21,7 +21,11 @@ pub(super) const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS votes (
         approval TEXT NOT NULL, person TEXT NOT NULL, log TEXT NOT NULL, teams TEXT NOT NULL,
         reason TEXT NOT NULL, cast_at BIGINT NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (approval, person))",
+    "CREATE TABLE IF NOT EXISTS originals (approval TEXT PRIMARY KEY, sealed TEXT NOT NULL)",
 ];
+
+/// What is kept sealed of an approval is destroyed with its end, in the transaction that ends it.
+const FORGET: &str = "DELETE FROM originals WHERE approval = $1";
 
 /// All of an approval but the two that may be long: what is shown of one, and what it would change.
 const SLIM: &str = "id, binding, stage, log, session, command, asked, ends, spend_us, terms, people, asker, told, listed, \
@@ -242,6 +246,7 @@ impl Locked<'_> {
             format!("UPDATE approvals SET stage = $2, reason = $3, ended = $4, {CLEARED} WHERE id = $1");
         let query = sqlx::query(AssertSqlSafe(update)).bind(&self.row.id).bind(stage.word()).bind(reason);
         query.bind(signed(now)).execute(&mut *self.on).await?;
+        sqlx::query(FORGET).bind(&self.row.id).execute(&mut *self.on).await?;
         self.done().await
     }
 
@@ -360,6 +365,9 @@ impl State {
         let old = "stage NOT IN ('asked', 'given') AND ended < $1";
         let votes = format!("DELETE FROM votes WHERE approval IN (SELECT id FROM approvals WHERE {old})");
         sqlx::query(AssertSqlSafe(votes)).bind(signed(before)).execute(&mut *on).await?;
+        // Of a question whose asking broke off.
+        let left = "DELETE FROM originals WHERE approval NOT IN (SELECT id FROM approvals WHERE stage IN ('asked', 'given'))";
+        sqlx::query(left).execute(&mut *on).await?;
         let delete = format!("DELETE FROM approvals WHERE {old}");
         let gone = sqlx::query(AssertSqlSafe(delete)).bind(signed(before)).execute(&mut *on).await?;
         on.commit().await?;
@@ -380,6 +388,26 @@ impl State {
         let query = query.bind(signed(new.spend_us)).bind(&new.terms).bind(&new.people).bind(&new.asker);
         let query = query.bind(&new.listed).bind(&new.about).bind(&new.about_hash).bind(&new.seal);
         Ok(query.execute(self.pool().await?).await?.rows_affected() == 1)
+    }
+
+    /// Keeps what is sealed of it, while it is open.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn keep_original(&self, id: &str, sealed: &str) -> Result<(), StateError> {
+        let insert = "INSERT INTO originals (approval, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        sqlx::query(insert).bind(id).bind(sealed).execute(self.pool().await?).await?;
+        Ok(())
+    }
+
+    /// What is sealed of it; `None`: nothing is.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn original(&self, id: &str) -> Result<Option<String>, StateError> {
+        let select = "SELECT sealed FROM originals WHERE approval = $1";
+        let found = sqlx::query(select).bind(id).fetch_optional(self.pool().await?).await?;
+        Ok(found.as_ref().map(|row| row.try_get("sealed")).transpose()?)
     }
 
     /// What it would change is known now.
@@ -483,6 +511,8 @@ impl State {
         let mut on = self.pool().await?.begin().await?;
         let one = update.execute(&mut *on).await?.rows_affected() == 1;
         if one {
+            // Whatever is changed in this way ends it.
+            sqlx::query(FORGET).bind(id).execute(&mut *on).await?;
             self.tell(&mut on, id).await?;
         }
         on.commit().await?;

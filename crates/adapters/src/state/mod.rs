@@ -4,6 +4,7 @@
 //! Opened when it is first needed, so that a gateway without approvals pays nothing for them.
 
 pub mod approvals;
+pub mod seen;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -102,7 +103,7 @@ impl State {
         if self.is_shared() {
             sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MAKING).execute(&mut *on).await?;
         }
-        for statement in approvals::SCHEMA {
+        for statement in approvals::SCHEMA.iter().chain(seen::SCHEMA) {
             sqlx::query(*statement).execute(&mut *on).await?;
         }
         Ok(on.commit().await?)

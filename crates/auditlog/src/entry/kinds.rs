@@ -140,6 +140,31 @@ pub const KINDS: &[Kind] = &[
         OF_CERTIFICATE.1,
     ),
     apart(
+        "admin.channel_failed",
+        "What a channel was to be told of an approval did not arrive, or was not sent: it was tried as often as it is, or too much waited.",
+        &[BY, facts(parts::CHANNEL_UNTOLD)],
+        &[BY_NAME, CUT, detail(parts::CHANNEL_FAILED), long_facts(parts::CHANNEL_UNTOLD)],
+    ),
+    apart(
+        "admin.channel_refused",
+        "An answer came over a channel, signed as it must be, and did not count. What is not signed is an `identity.refused`.",
+        &[BY, CHAIN, facts(parts::CHANNEL_REFUSED), METHOD_BY, PROTO_BY, TLS_BY],
+        &[
+            ADDRESS_BY,
+            BY_NAME,
+            CUT,
+            detail(parts::CHANNEL_ANSWER),
+            long_facts(parts::CHANNEL_REFUSED),
+            NAMES_BY,
+        ],
+    ),
+    apart(
+        "admin.channel_sent",
+        "A channel was told of an approval: what was said of it has left the gateway, masked as the record has it, or without any text.",
+        &[BY, facts(parts::CHANNEL_SENT)],
+        &[BY_NAME, CUT, long_facts(parts::CHANNEL_SENT)],
+    ),
+    apart(
         "admin.contain_differs",
         "When a gateway started, what is contained was not in its file as the record says.",
         &[BY, facts(parts::CONTAIN_DIFFERS)],

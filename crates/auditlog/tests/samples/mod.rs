@@ -275,7 +275,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 13] = [
+const ADMINISTERED: [(&str, &str, &str); 16] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -287,6 +287,21 @@ const ADMINISTERED: [(&str, &str, &str); 13] = [
         "admin.approval_differs",
         r#"{"approval":"ap-7k3m9xq2vb","done":true,"found":"not-given-in-record"}"#,
         "",
+    ),
+    (
+        "admin.channel_sent",
+        r#"{"approval":"ap-7k3m9xq2vb","channel":"chat","message":"msg_0a1b_12","occasion":"asked","text":true,"tries":2}"#,
+        "",
+    ),
+    (
+        "admin.channel_failed",
+        r#"{"approval":"ap-7k3m9xq2vb","channel":"hook","message":"msg_0a1b_12","occasion":"asked","tries":6}"#,
+        r#"{"why":"status 500"}"#,
+    ),
+    (
+        "admin.channel_refused",
+        r#"{"approval":"ap-7k3m9xq2vb","channel":"chat","found":"unknown-person"}"#,
+        r#"{"theirs":"U024BE7LH","why":"nobody is called so here"}"#,
     ),
     (
         "admin.contained",
@@ -472,12 +487,15 @@ pub(crate) fn all() -> Vec<(String, Event)> {
 }
 
 /// Kinds whose samples came later, and one that has none.
-const OF_LATER: [&str; 13] = [
+const OF_LATER: [&str; 16] = [
     "log.oversize",
     "admin.ca_made",
     "admin.certificate_failed",
     "admin.certificate_issued",
     "admin.certificate_revoked",
+    "admin.channel_failed",
+    "admin.channel_refused",
+    "admin.channel_sent",
     "admin.target_asked",
     "admin.approval_differs",
     "admin.contained",
@@ -556,6 +574,25 @@ fn later(all: &mut Vec<(String, Event)>) {
     let opened = Event::SessionOpened(Box::new(who::by_certificate()));
     all.push(("session.opened-certificate".to_owned(), opened));
     who::authority(all);
+    channels(all);
+}
+
+fn channels(all: &mut Vec<(String, Event)>) {
+    for kind in ["admin.channel_sent", "admin.channel_failed", "admin.channel_refused"] {
+        all.push((kind.to_owned(), administered(kind)));
+    }
+    all.push(("admin.channel_refused-remote".to_owned(), answered_over_a_channel()));
+}
+
+/// An answer that came over a channel and did not count: by the channel itself.
+fn answered_over_a_channel() -> Event {
+    let Event::Administered(mut event) = administered("admin.channel_refused") else {
+        return administered("admin.channel_refused");
+    };
+    let own = link(IdentityKind::Service, "s-77aa0c1d2e3f4051", "channel:chat", Trust::Verified);
+    let client = over_the_api().client.map(|client| ClientFacts { method: "slack", ..client });
+    event.by = By { link: own.clone(), chain: vec![own], client };
+    Event::Administered(event)
 }
 
 /// Who asks over the API.

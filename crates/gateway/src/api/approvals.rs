@@ -73,6 +73,15 @@ pub(super) async fn show(
     Ok(Json(approval))
 }
 
+pub(super) async fn original(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+) -> Answered {
+    let (gateway, config) = (&api.gateway, api.gateway.config.load_full());
+    weigh::original(&gateway.approvals, &gateway.desk, Some(&config), &id, &caller.by).await.map(Json)
+}
+
 pub(super) async fn approve(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,

@@ -9,7 +9,7 @@ use crate::assemble;
 use crate::desk::Desk;
 use crate::failure::{Exit, Failure};
 use crate::place::{Alone, At, Place, Way, reading_leaf};
-use crate::reading::what;
+use crate::reading::{note, what};
 use crate::remote::{Asked, strange};
 use crate::rules::{self, Governing};
 use crate::show::{clean, preview, statement};
@@ -31,6 +31,9 @@ pub(crate) enum ApprovalsCommand {
     Show {
         /// Its id
         id: String,
+        /// And as it will run, with what masks hide: to who may approve it and see that. It is recorded
+        #[arg(long)]
+        original: bool,
     },
     /// Approve it: the command runs once, when it still waits or comes again
     Approve {
@@ -54,7 +57,7 @@ pub(crate) enum ApprovalsCommand {
 pub(crate) fn run(command: ApprovalsCommand, at: &At, out: &Output) -> Result<Exit, Failure> {
     match command {
         ApprovalsCommand::List { all } => list(all, at, out),
-        ApprovalsCommand::Show { id } => show(&id, at, out),
+        ApprovalsCommand::Show { id, original } => show(&id, original, at, out),
         ApprovalsCommand::Approve { id, reason } => answer(&id, "approve", &reason, at, out),
         ApprovalsCommand::Deny { id, reason } => answer(&id, "deny", &reason, at, out),
     }
@@ -176,9 +179,9 @@ fn cells(of: &Value) -> Vec<String> {
     all.iter().map(|cell| clean::line(cell).into_owned()).collect()
 }
 
-fn show(id: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
+fn show(id: &str, original: bool, at: &At, out: &Output) -> Result<Exit, Failure> {
     let path = format!("/v1/approvals/{}", checked(id)?);
-    let approval =
+    let mut approval =
         ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
             let mut approval = weigh::show(approvals, id).await?;
             let read = what(&json!({ "approval": id }));
@@ -186,6 +189,13 @@ fn show(id: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
             weigh::add_before(&place.data_dir, &mut approval).await;
             Ok(approval)
         })?;
+    if original {
+        let asked = ("POST", &*format!("{path}/original"), &Value::Null);
+        let shown = ask(at, asked, "approvals show", async |approvals, desk, place| {
+            weigh::original(approvals, desk, place.config.as_ref(), id, &who::own(&desk.keys)).await
+        })?;
+        note(&mut approval, "original", shown);
+    }
     if out.is_json() {
         out.text(&clean::json(&approval.to_string()));
     } else {
@@ -240,9 +250,30 @@ fn shown(of: &Value) -> String {
         &format!("{} command {}", text(of, "session"), of.get("command").unwrap_or(&Value::Null)),
     );
     lines.extend(asked(of));
+    lines.extend(as_it_runs(of));
     lines.extend(changes(of));
     lines.extend(before(of));
     lines.join("\n")
+}
+
+/// The same with what masks hide, where that was asked for.
+fn as_it_runs(of: &Value) -> Vec<String> {
+    let Some(original) = of.get("original") else { return Vec::new() };
+    let mut lines = vec![format!("\nas it will run:\n{}", indented(text(original, "statement")))];
+    let parameters = parameters(original);
+    if !parameters.is_empty() {
+        lines.push(format!("\nparameters as it will run:\n{}", parameters.join("\n")));
+    }
+    lines
+}
+
+/// A line for each parameter.
+fn parameters(of: &Value) -> Vec<String> {
+    let line = |(i, p): (usize, &Value)| {
+        let said = |key: &str| p.get(key).unwrap_or(&Value::Null).to_string();
+        format!("  ${} = {} ({})", i + 1, said("value"), said("type"))
+    };
+    entries(of, "parameters").enumerate().map(line).collect()
 }
 
 /// The statement and its parameters.
@@ -261,17 +292,7 @@ fn asked(of: &Value) -> Vec<String> {
     if let Some(formatted) = statement::formatted(raw) {
         lines.push(format!("\nthe same, with line breaks:\n{}", indented(&formatted)));
     }
-    let parameters: Vec<String> = entries(of, "parameters")
-        .enumerate()
-        .map(|(i, p)| {
-            format!(
-                "  ${} = {} ({})",
-                i + 1,
-                p.get("value").unwrap_or(&Value::Null),
-                p.get("type").unwrap_or(&Value::Null)
-            )
-        })
-        .collect();
+    let parameters = parameters(of);
     if !parameters.is_empty() {
         lines.push(format!("\nparameters:\n{}", parameters.join("\n")));
     }

@@ -1,9 +1,10 @@
 //! `firsthand check`: says what every line of a configuration came to, and tries what it names: certificates, credentials,
-//! targets.
+//! targets, issuers, channels.
 
 use std::sync::Arc;
 
 use clap::Args;
+use firsthand_adapters::channels::ChannelSpec;
 use firsthand_adapters::dialer::DirectDialer;
 use firsthand_adapters::identity::issuer::ring::{Fetch as _, fetched};
 use firsthand_adapters::identity::issuer::sign_in::Endpoints;
@@ -18,6 +19,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::output::{Output, columns};
+use crate::channels::{Channel, deliver};
 use crate::config::{Config, TargetConfig};
 use crate::failure::{Exit, Failure};
 use crate::fetch::Fetcher;
@@ -31,6 +33,9 @@ pub(crate) struct CheckArgs {
     /// Do not connect to the targets and issuers, and do not ask for credentials
     #[arg(long)]
     offline: bool,
+    /// Send a test message over each channel
+    #[arg(long, conflicts_with = "offline")]
+    send_test: bool,
 }
 
 /// The rules.
@@ -57,11 +62,26 @@ fn gap(kind: &str) -> String {
 /// What said things begin with that somebody should do something about.
 const WARNING: &str = "warning: ";
 
-/// What was found out about one target or issuer.
+/// What was found out about one target, issuer or channel.
 struct Tried {
     name: String,
     said: Vec<String>,
     failed: Option<String>,
+}
+
+/// All that was tried.
+#[derive(Default)]
+struct All {
+    targets: Vec<Tried>,
+    issuers: Vec<Tried>,
+    channels: Vec<Tried>,
+}
+
+impl All {
+    /// Each kind, in the order in which it is told.
+    fn kinds(&self) -> [(&'static str, &[Tried]); 3] {
+        [("target", &self.targets), ("issuer", &self.issuers), ("channel", &self.channels)]
+    }
 }
 
 /// Runs the command.
@@ -89,9 +109,13 @@ pub(crate) fn run(args: &CheckArgs, place: &Place, out: &Output) -> Result<Exit,
             None
         }
     };
-    let (tried, issuers) = match args.offline {
-        true => (Vec::new(), Vec::new()),
-        false => (try_targets(place, config)?, try_issuers(config)?),
+    let all = match args.offline {
+        true => All::default(),
+        false => All {
+            targets: try_targets(place, config)?,
+            issuers: try_issuers(config)?,
+            channels: try_channels(config, args.send_test)?,
+        },
     };
     let policy = rules.map(|rules| Policy {
         version: rules.version.to_string(),
@@ -99,33 +123,57 @@ pub(crate) fn run(args: &CheckArgs, place: &Place, out: &Output) -> Result<Exit,
         gaps: rules.gaps().iter().map(|kind| gap(kind.word())).collect(),
     });
     if out.is_json() {
-        show_json(config, (&tried, &issuers), &wrong, policy, out);
+        show_json(config, &all, &wrong, policy, out);
     } else {
-        show(config, (&tried, &issuers), &wrong, policy, out);
+        show(config, &all, &wrong, policy, out);
     }
-    verdict(&wrong, hint, &tried, &issuers)
+    verdict(&wrong, hint, &all)
 }
 
 /// What the command ends with.
-fn verdict(
-    wrong: &[String],
-    hint: Option<String>,
-    targets: &[Tried],
-    issuers: &[Tried],
-) -> Result<Exit, Failure> {
-    let failed = |tried: &[Tried]| tried.iter().filter(|t| t.failed.is_some()).count();
-    let (at_targets, at_issuers) = (failed(targets), failed(issuers));
-    let cannot = |what: String| Err(Failure::new(what, "see above; --offline leaves them out"));
-    match wrong.first() {
-        Some(first) => Err(Failure::new(first.clone(), hint.unwrap_or_default())),
-        None if at_targets > 0 => {
-            cannot(format!("{at_targets} of {} targets cannot be used as configured", targets.len()))
-        }
-        None if at_issuers > 0 => {
-            cannot(format!("{at_issuers} of {} issuers cannot be used as configured", issuers.len()))
-        }
-        None => Ok(Exit::Done),
+fn verdict(wrong: &[String], hint: Option<String>, all: &All) -> Result<Exit, Failure> {
+    if let Some(first) = wrong.first() {
+        return Err(Failure::new(first.clone(), hint.unwrap_or_default()));
     }
+    for (what, tried) in all.kinds() {
+        let failed = tried.iter().filter(|t| t.failed.is_some()).count();
+        if failed > 0 {
+            let what = format!("{failed} of {} {what}s cannot be used as configured", tried.len());
+            return Err(Failure::new(what, "see above; --offline leaves them out"));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads the secrets of each channel, says whom it is told of and asks, and sends a message where that is wanted.
+fn try_channels(config: &Config, send: bool) -> Result<Vec<Tried>, Failure> {
+    let runtime = runtime()?;
+    let tried = config.channels.iter().map(|spec| {
+        let channel = Channel::ready(spec);
+        let mut said = vec![channel_told(spec)];
+        let failed = match (&channel.secrets, send) {
+            (Err(why), _) => Some(why.clone()),
+            (Ok(_), true) => runtime.block_on(deliver::test(&channel)).err(),
+            (Ok(_), false) => None,
+        };
+        if send && failed.is_none() {
+            said.push("the test message was taken".to_owned());
+        }
+        Tried { name: spec.name.clone(), said, failed }
+    });
+    Ok(tried.collect())
+}
+
+fn channel_told(spec: &ChannelSpec) -> String {
+    let on: Vec<&str> = spec.on.iter().map(|occasion| occasion.word()).collect();
+    let of = if spec.groups.is_empty() { String::new() } else { format!(" for {}", spec.groups.join(", ")) };
+    let text = if spec.text { "with statements" } else { "without any text" };
+    let people = match spec.people.len() {
+        0 => "nobody answers there".to_owned(),
+        1 => "one person may answer there".to_owned(),
+        n => format!("{n} people may answer there"),
+    };
+    format!("told of {}{of}, {text}; {people}", on.join(", "))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -214,38 +262,26 @@ async fn try_target(target: &TargetConfig, log: [u8; 16]) -> Result<Vec<String>,
     Ok(said)
 }
 
-fn show_json(
-    config: &Config,
-    (tried, issuers): (&[Tried], &[Tried]),
-    wrong: &[String],
-    policy: Option<Policy>,
-    out: &Output,
-) {
+fn show_json(config: &Config, all: &All, wrong: &[String], policy: Option<Policy>, out: &Output) {
     let resolved: Vec<_> = config
         .resolved
         .iter()
         .map(|r| json!({ "key": r.key, "value": r.value, "line": r.line, "why": r.why }))
         .collect();
-    let targets: Vec<_> =
-        tried.iter().map(|t| json!({ "target": t.name, "said": t.said, "error": t.failed })).collect();
-    let issuers: Vec<_> =
-        issuers.iter().map(|t| json!({ "issuer": t.name, "said": t.said, "error": t.failed })).collect();
+    let [targets, issuers, channels] = all.kinds().map(|(what, tried)| {
+        let one = |t: &Tried| json!({ what: t.name, "said": t.said, "error": t.failed });
+        tried.iter().map(one).collect::<Vec<_>>()
+    });
     let warnings: Vec<_> =
         config.warnings.iter().map(|w| json!({ "line": w.line, "what": w.what })).collect();
     let file = config.file.display().to_string();
     let value = json!({ "file": file, "sha256": config.hash, "resolved": resolved, "warnings": warnings,
-                        "errors": wrong, "targets": targets, "issuers": issuers,
+                        "errors": wrong, "targets": targets, "issuers": issuers, "channels": channels,
                         "policy": policy.map(Policy::json) });
     out.text(&value.to_string());
 }
 
-fn show(
-    config: &Config,
-    (tried, issuers): (&[Tried], &[Tried]),
-    wrong: &[String],
-    policy: Option<Policy>,
-    out: &Output,
-) {
+fn show(config: &Config, all: &All, wrong: &[String], policy: Option<Policy>, out: &Output) {
     let lines: Vec<Vec<String>> = config
         .resolved
         .iter()
@@ -260,8 +296,8 @@ fn show(
         out.text(&format!("policy {version}: {rules} rules"));
         gaps.iter().for_each(|gap| out.talk(&format!("warning: policy: {gap}")));
     }
-    let of = |what: &'static str, all: &[Tried]| {
-        for tried in all {
+    let of = |what: &'static str, tried: &[Tried]| {
+        for tried in tried {
             let (warnings, said): (Vec<&String>, Vec<&String>) =
                 tried.said.iter().partition(|said| said.starts_with(WARNING));
             // Before the rest, which may end in lines of SQL to be copied.
@@ -277,8 +313,7 @@ fn show(
             }
         }
     };
-    of("target", tried);
-    of("issuer", issuers);
+    all.kinds().into_iter().for_each(|(what, tried)| of(what, tried));
     for warning in &config.warnings {
         let line = warning.line.map_or(String::new(), |l| format!(":{l}"));
         out.talk(&format!("warning: {}{line}: {}", config.file.display(), warning.what));

@@ -12,6 +12,8 @@ pub(crate) enum Reference {
     Config,
     /// Every path of the API.
     Api,
+    /// The API as an OpenAPI document.
+    Openapi,
 }
 
 /// Markdown.
@@ -19,6 +21,7 @@ pub(crate) fn print(what: Reference) -> String {
     match what {
         Reference::Config => config(),
         Reference::Api => api(),
+        Reference::Openapi => format!("{:#}", crate::api::openapi::document()),
     }
 }
 
@@ -28,6 +31,7 @@ fn api() -> String {
         let needs = match route.needs {
             Needs::Local => "the admin socket".to_owned(),
             Needs::Shown => "the tokens in it".to_owned(),
+            Needs::Signed => "the channel's signature".to_owned(),
             Needs::Nothing => "nothing".to_owned(),
             Needs::Any => "any token".to_owned(),
             Needs::Role(role) => role.word().to_owned(),

@@ -112,12 +112,18 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     super::client_ca::SECTIONS[1],
     super::state::SECTIONS[0],
     super::state::SECTIONS[1],
+    super::channel::SECTIONS[0],
+    super::channel::SECTIONS[1],
+    super::channel::SECTIONS[2],
+    super::channel::SECTIONS[3],
+    super::channel::SECTIONS[4],
+    super::channel::SECTIONS[5],
     ("policy", "`[policy]`: the rules (see policy.md). Without it, a token allows what its targets allow."),
 ];
 
 /// All keys.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(super::client_ca::KEYS)
+    KEYS.iter().chain(super::client_ca::KEYS).chain(super::channel::KEYS)
 }
 
 /// Those that have no file of their own.
@@ -430,6 +436,13 @@ const KEYS: &[Key] = &[
         Form::Flag,
         "`true` without `dir`",
         "The rules that Firsthand ships for agents (`policy/agents.toml`), beside those of `dir`.",
+    ),
+    key(
+        "policy",
+        "originals",
+        Form::Text,
+        "nobody",
+        "A group of the rules: its members see, of a command that they may approve, what masks hide of it (approvals.md).",
     ),
 ];
 

@@ -17,7 +17,8 @@ use super::keys::protocol_names;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
 use super::{
-    CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, client_ca, exchange, state,
+    CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, channel, client_ca, exchange,
+    state,
 };
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
@@ -96,6 +97,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         client_cas,
         client_demand,
         exchange: exchange::read(top, &issuers),
+        channels: channel::read(top, folder, http.is_some()),
         issuers,
         policy,
         shared_state: state::read(top, folder),
@@ -509,5 +511,12 @@ fn read_policy(top: &Section<'_>, folder: &Path) -> Option<PolicyFiles> {
             "leave [policy] out for no rules",
         );
     }
-    Some(PolicyFiles { dir: dir.map(|d| d.value), shipped })
+    let originals = policy.text("originals").map(|group| {
+        policy.came_to("originals", Some(&group.span), &*group.value);
+        group.value
+    });
+    if originals.is_none() {
+        policy.came_to("originals", None, "nobody");
+    }
+    Some(PolicyFiles { dir: dir.map(|d| d.value), shipped, originals })
 }

@@ -81,7 +81,7 @@ fn mistakes() -> [(String, &'static str); 12] {
         (
             with("[listen]", "[listn]"),
             "error: f.toml:3:2: listn: unknown key\n\
-             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`, `client_ca`",
+             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`, `client_ca`, `channel`",
         ),
         (
             with("127.0.0.1:6432", "0.0.0.0:6432"),
@@ -159,7 +159,7 @@ fn rules_are_shipped_or_in_a_folder_that_exists() {
     assert!(problems[0].what.contains("is no folder"), "{problems:?}");
     std::fs::create_dir(dir.path().join("policy")).unwrap();
     let folder = Some(dir.path().join("policy"));
-    let with = |shipped| Some(PolicyFiles { dir: folder.clone(), shipped });
+    let with = |shipped| Some(PolicyFiles { dir: folder.clone(), shipped, originals: None });
     assert_eq!(policy("dir = \"policy\"").unwrap().policy, with(false));
     assert_eq!(policy("dir = \"policy\"\nshipped = true").unwrap().policy, with(true));
     assert!(policy("shipped = false").is_err());

@@ -242,7 +242,7 @@ pub(super) const CHAIN_REFUSED: Field =
 pub(super) const METHOD_BY: Field = field(
     "method",
     Text,
-    "How the proof was given, where `chain` is there: `bearer`, or `sign-in` (an issuer gave the token to the gateway itself).",
+    "How the proof was given, where `chain` is there: `bearer`, `sign-in` (an issuer gave the token to the gateway itself), or `webhook` and `slack` (a channel says so, which is proved by its signature).",
 );
 pub(super) const PROTO_BY: Field =
     field("proto", Text, "Protocol of the connection, where it was one of the network.");
@@ -254,7 +254,7 @@ pub(super) const NAMES_BY: Field = field("names", Objects(LINK_NAME), "The names
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `contained`, `issuer`, `certificate`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `misplaced-token`, `unreachable`, `credential`.",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `contained`, `issuer`, `certificate`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `misplaced-token`, `unreachable`, `credential`, `signature` (what came for a channel was not signed by it, or is too old).",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
@@ -342,6 +342,47 @@ pub(super) const ASKED_BY_HAND: &[Field] = &[
     field("command", Text, "The command: `policy explain`."),
     field("database", Text, "The database."),
     field("target", Text, "The target."),
+];
+
+const CHANNEL: Field = field("channel", Text, "The channel's name.");
+
+const CHANNEL_APPROVAL: Field = field("approval", Text, "The approval's id.");
+const CHANNEL_MESSAGE: Field = field("message", Text, "The message's id, the same over all tries.");
+const CHANNEL_OCCASION: Field = field(
+    "occasion",
+    Text,
+    "What it was told of: `asked`, `given`, `refused`, `expired`, `withdrawn`, `spent`.",
+);
+const CHANNEL_TRIES: Field = field("tries", Number, "How often it was tried.");
+
+pub(super) const CHANNEL_UNTOLD: &[Field] =
+    &[CHANNEL_APPROVAL, CHANNEL, CHANNEL_MESSAGE, CHANNEL_OCCASION, CHANNEL_TRIES];
+
+pub(super) const CHANNEL_SENT: &[Field] = &[
+    CHANNEL_APPROVAL,
+    CHANNEL,
+    CHANNEL_MESSAGE,
+    CHANNEL_OCCASION,
+    field("text", True, "Statement, parameters and reasons were part of it."),
+    CHANNEL_TRIES,
+];
+
+pub(super) const CHANNEL_FAILED: &[Field] = &[field("why", Text, "Why it did not arrive at the last try.")];
+
+pub(super) const CHANNEL_REFUSED: &[Field] = &[
+    field("approval", Text, "The approval's id, as it was said; absent: none was."),
+    CHANNEL,
+    field(
+        "found",
+        Text,
+        "`replayed`: it came before. `form`: it was not understood. `unknown-person`: whom it names is nobody here. `no-role`: they have no \
+         token with the role `approver` that holds. `not-counted`: their answer does not count, as it would not over the API.",
+    ),
+];
+
+pub(super) const CHANNEL_ANSWER: &[Field] = &[
+    field("theirs", Text, "Who answered, as the channel calls them."),
+    field("why", Text, "Why it does not count."),
 ];
 
 const CONTAINED_ID: Field = field("contained", Text, "The containment's id, `cn-…`.");

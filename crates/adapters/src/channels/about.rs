@@ -1,0 +1,178 @@
+//! What a channel is told of an approval: the masked text, as the record has it, or no text at all.
+
+use serde_json::{Map, Value, json};
+
+/// Characters of a statement that are sent: who must read more has the command line.
+const STATEMENT_CHARS_MAX: usize = 16 << 10;
+/// Bytes of parameters that are sent, as JSON.
+const PARAMETERS_BYTES_MAX: usize = 16 << 10;
+/// What is said of an approval whatever the channel is.
+const ALWAYS: [&str; 16] = [
+    "id",
+    "state",
+    "session",
+    "command",
+    "asked",
+    "until",
+    "ended",
+    "needs",
+    "target",
+    "database",
+    "role",
+    "effects",
+    "tables",
+    "tag",
+    "rule",
+    "transaction",
+];
+
+/// What is told of an approval as it is described elsewhere. `text`: with what was asked, and what people said.
+#[must_use]
+pub fn of(approval: &Value, text: bool) -> Value {
+    let mut out = Map::new();
+    for key in ALWAYS {
+        out.insert(key.to_owned(), approval.get(key).cloned().unwrap_or_default());
+    }
+    let list = |key: &str| approval.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let link = |l: &Value| json!({ "kind": l.get("kind"), "name": l.get("name"), "trust": l.get("trust") });
+    out.insert("chain".to_owned(), list("chain").iter().map(link).collect());
+    let yes = |v: &Value| {
+        let mut yes = json!({ "by": v.get("by"), "at": v.get("at"), "groups": v.get("groups") });
+        if text && let Value::Object(yes) = &mut yes {
+            yes.insert("reason".to_owned(), v.get("reason").cloned().unwrap_or_default());
+        }
+        yes
+    };
+    out.insert("approved".to_owned(), list("approved").iter().map(yes).collect());
+    if text {
+        add_text(approval, &mut out);
+    }
+    Value::Object(out)
+}
+
+fn add_text(approval: &Value, out: &mut Map<String, Value>) {
+    let whole = approval.get("statement").and_then(Value::as_str).unwrap_or_default();
+    let short: String = whole.chars().take(STATEMENT_CHARS_MAX).collect();
+    let cut = short.len() < whole.len() || approval.get("statement_shortened") == Some(&Value::Bool(true));
+    out.insert("statement".to_owned(), json!(short));
+    out.insert("statement_shortened".to_owned(), json!(cut));
+    let parameters = approval.get("parameters").cloned();
+    let fits = parameters.as_ref().is_some_and(|p| p.to_string().len() <= PARAMETERS_BYTES_MAX);
+    out.insert("parameters".to_owned(), parameters.filter(|_| fits).unwrap_or_default());
+    out.insert("parameters_shortened".to_owned(), json!(!fits));
+    for key in ["statement_differs", "reason", "answer"] {
+        out.insert(key.to_owned(), approval.get(key).cloned().unwrap_or_default());
+    }
+}
+
+/// A field as text.
+pub(super) fn text<'v>(about: &'v Value, key: &str) -> &'v str {
+    about.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A list of texts with commas between them.
+pub(super) fn listed(about: &Value, key: &str) -> String {
+    let list = about.get(key).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Who asks, from the outside in.
+pub(super) fn chain(about: &Value) -> String {
+    let links = about.get("chain").and_then(Value::as_array);
+    let link = |l: &Value| format!("{} ({} {})", text(l, "name"), text(l, "trust"), text(l, "kind"));
+    links.into_iter().flatten().map(link).collect::<Vec<_>>().join(" → ")
+}
+
+/// Whose approval it needs.
+pub(super) fn needs(about: &Value) -> String {
+    let needs = about.get("needs").and_then(Value::as_array);
+    let one = |n: &Value| {
+        format!("{} of {}", n.get("quorum").and_then(Value::as_u64).unwrap_or(1), text(n, "group"))
+    };
+    needs.into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Who has approved it.
+pub(super) fn approved(about: &Value) -> String {
+    let votes = about.get("approved").and_then(Value::as_array);
+    votes.into_iter().flatten().map(|v| text(v, "by")).collect::<Vec<_>>().join(", ")
+}
+
+/// The statement and its parameters, as people read them; `None`: no text is sent.
+pub(super) fn asked(about: &Value) -> Option<String> {
+    let statement = about.get("statement")?.as_str()?;
+    let parameters = about.get("parameters").and_then(Value::as_array).filter(|list| !list.is_empty());
+    let mut out = statement.to_owned();
+    for (at, one) in parameters.into_iter().flatten().enumerate() {
+        let value = one.get("value").cloned().unwrap_or_default();
+        let value = value.as_str().map_or_else(|| value.to_string(), |text| format!("'{text}'"));
+        out.push_str(&format!("\n${} = {value}", at + 1));
+    }
+    Some(out)
+}
+
+/// Whether all that was asked stands in what [`asked`] gives.
+pub(super) fn is_whole(about: &Value) -> bool {
+    let is = |key: &str| about.get(key) == Some(&Value::Bool(true));
+    about.get("statement").is_some() && !is("statement_shortened") && !is("parameters_shortened")
+}
+
+/// What happened, in words.
+#[must_use]
+pub fn headline(about: &Value) -> String {
+    let (id, target) = (text(about, "id"), text(about, "target"));
+    match text(about, "state") {
+        "asked" => format!("Approval {id} waits (target {target})"),
+        "given" => format!("Approval {id} is given (target {target})"),
+        state => format!("Approval {id} is {state} (target {target})"),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// One as it is described to people.
+    pub(crate) fn described() -> Value {
+        json!({
+            "id": "ap-7k3m9xq2vb", "state": "asked", "session": "019a", "command": 3, "asked": "2026-11-28T00:00:00Z",
+            "until": "2026-11-28T00:15:00Z", "ended": null, "needs": [{ "group": "dba", "quorum": 2 }], "target": "orders",
+            "database": "orders", "role": "app", "effects": ["write"], "tables": ["public.t"], "tag": "DELETE", "rule": "writes",
+            "transaction": "none", "reason": "Writes need eyes.", "policy": "v1", "people": ["ada@example.com"], "answer": "",
+            "chain": [{ "kind": "human", "name": "ada@example.com", "trust": "bound", "id": "h-1" },
+                      { "kind": "agent", "name": "bot", "trust": "verified", "id": "a-1" }],
+            "statement": "delete from t where a = $1", "statement_differs": false, "parameters": [{ "value": "7", "type": "int4" }],
+            "approved": [{ "by": "grace@example.com", "at": "x", "groups": ["dba"], "reason": "fine by me" }],
+            "preview": { "rows": [{ "old": "never sent" }] }, "original": "never sent either",
+        })
+    }
+
+    #[test]
+    fn without_text_nothing_that_was_asked_or_said_is_sent() {
+        let told = of(&described(), false).to_string();
+        for kept in ["delete from", "\"7\"", "fine by me", "Writes need", "never sent"] {
+            assert!(!told.contains(kept), "{kept}: {told}");
+        }
+        for said in ["ap-7k3m9xq2vb", "orders", "ada@example.com", "grace@example.com", "dba"] {
+            assert!(told.contains(said), "{said}: {told}");
+        }
+        assert!(asked(&of(&described(), false)).is_none() && !is_whole(&of(&described(), false)));
+    }
+
+    #[test]
+    fn what_is_long_is_cut_and_says_so() {
+        let about = of(&described(), true);
+        assert_eq!(asked(&about).unwrap(), "delete from t where a = $1\n$1 = '7'");
+        assert!(is_whole(&about) && !about.to_string().contains("never sent"));
+        let mut long = described();
+        long["statement"] = json!("ü".repeat(STATEMENT_CHARS_MAX + 1));
+        long["parameters"] = json!([{ "value": "x".repeat(PARAMETERS_BYTES_MAX) }]);
+        let about = of(&long, true);
+        assert!(!is_whole(&about) && about["parameters"].is_null());
+        assert_eq!(text(&about, "statement").chars().count(), STATEMENT_CHARS_MAX);
+        // Of what is over, there is the beginning only.
+        let mut over = described();
+        over["statement_shortened"] = json!(true);
+        assert!(!is_whole(&of(&over, true)));
+    }
+}
