@@ -2,6 +2,7 @@
 
 mod client_ca;
 mod exchange;
+mod grants;
 mod issuer;
 pub(crate) mod keys;
 mod read;

@@ -18,7 +18,9 @@ mod demo;
 mod desk;
 mod failure;
 mod fetch;
+
 mod follow;
+mod grants;
 mod http;
 mod listen;
 mod logging;

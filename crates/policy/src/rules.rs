@@ -114,7 +114,7 @@ impl Rules {
         let force = self.force.load();
         let known = known_of(&self.catalogs.load(), session).cloned();
         let windows = open_bits(&force.compiled.windows, now);
-        force.judge(session, facts, windows, known.as_ref(), Given { approved, estimated_rows: None })
+        force.judge(session, facts, windows, known.as_ref(), Given { approved, ..Given::default() })
     }
 
     /// What who is refused can do next; empty for an allow.
@@ -178,6 +178,8 @@ impl Rules {
 pub(crate) struct Given {
     pub(crate) approved: bool,
     pub(crate) estimated_rows: Option<u64>,
+    /// A grant that covers it is in force.
+    pub(crate) granted: bool,
 }
 
 impl Force {
@@ -241,6 +243,7 @@ pub(crate) fn situation<'a>(
         windows,
         estimated_rows: given.estimated_rows,
         approved: given.approved,
+        granted: given.granted,
     }
 }
 
@@ -334,7 +337,7 @@ fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> De
     }
     let known = known_of(catalogs, session);
     let (catalog, rows) = (known.map_or(0, |k| k.generation), ask.estimated_rows);
-    let key = Key { session, shape: &command.shape, windows, catalog, rows };
+    let key = Key { session, shape: &command.shape, windows, catalog, rows, granted: ask.granted };
     let (hash, found) = force.cache.find(key);
     if let Some(decision) = found {
         return decision;
@@ -343,7 +346,7 @@ fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> De
     let suppose = |session: &SessionFacts, facts: &Facts, windows, given| {
         force.judge(session, facts, windows, known, given)
     };
-    let given = Given { estimated_rows: rows, ..Given::default() };
+    let given = Given { estimated_rows: rows, granted: ask.granted, ..Given::default() };
     let judged = suppose(session, &facts, windows, given);
     let decision = Decision {
         advice: Arc::from(advice(&suppose, session, &facts, (windows, given), &judged)),
@@ -429,7 +432,7 @@ mod tests {
     }
 
     fn key<'a>(session: &'a SessionFacts, shape: &'a Arc<Shape>) -> Key<'a> {
-        Key { session, shape, windows: 0, catalog: 0, rows: None }
+        Key { session, shape, windows: 0, catalog: 0, rows: None, granted: false }
     }
 
     #[test]

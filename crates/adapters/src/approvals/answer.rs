@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::names::{folded, known_as};
-use super::{Approvals, seal, trust};
+use super::{Approvals, grants, seal, trust};
 use crate::clock::wall;
 use crate::state::StateError;
-use crate::state::approvals::{Row, Stage, Vote};
+use crate::state::approvals::{Row, Sort, Stage, Vote};
 
 /// How long the entry of an answer may take to become durable.
 const DURABLE_MAX: Duration = Duration::from_secs(8);
@@ -22,14 +22,22 @@ const COMPARED_MAX: Duration = Duration::from_secs(8);
 /// The longest reason.
 pub const REASON_BYTES_MAX: usize = 2048;
 
+/// What it is, in words.
+fn noun(id: &str) -> &'static str {
+    match Sort::of(id) {
+        Sort::Command => "approval",
+        Sort::Grant => "grant",
+    }
+}
+
 /// Why an answer does not count.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     /// No approval has this id.
-    #[error("there is no approval `{0}`")]
+    #[error("there is no {noun} `{0}`", noun = noun(.0))]
     Unknown(String),
     /// It is over.
-    #[error("approval {id} is {stage} already")]
+    #[error("{noun} {id} is {stage} already", noun = noun(id))]
     Over {
         /// Its id.
         id: String,
@@ -40,7 +48,7 @@ pub enum AnswerError {
     #[error("only a person can answer: {0} is none")]
     NoPerson(String),
     /// Nobody approves what is done in their own name.
-    #[error("{0} is in the identity chain of this command, and nobody approves their own command")]
+    #[error("{0} is in the identity chain that asks, and nobody approves their own")]
     Own(String),
     /// Not one of the rule's group.
     #[error("{who} is in none of the groups that may answer: {groups}")]
@@ -57,7 +65,7 @@ pub enum AnswerError {
     #[error("the reason has more than {REASON_BYTES_MAX} bytes")]
     Long,
     /// The state is not as it was asked, or it was asked at a gateway that has other keys.
-    #[error("approval {0} is not as this gateway would have asked it, so it does not count here")]
+    #[error("{noun} {0} is not as this gateway would have asked it, so it does not count here", noun = noun(.0))]
     Changed(String),
     /// The state has not been compared with the record.
     #[error("what is kept of approvals has not been compared with the record yet")]
@@ -110,15 +118,15 @@ pub(super) fn suffices(wanted: &[Wanted], votes: &[Vote]) -> bool {
 }
 
 /// A person who answers.
-struct Person {
+pub(super) struct Person {
     /// The name that counts in groups and that is told: the person's, or the token's where it has none.
-    name: String,
+    pub(super) name: String,
     /// All names of their chain, as they are compared.
     known_as: Vec<String>,
 }
 
 impl Person {
-    fn of(by: &By) -> Result<Self, AnswerError> {
+    pub(super) fn of(by: &By) -> Result<Self, AnswerError> {
         if by.link.kind != IdentityKind::Human {
             return Err(AnswerError::NoPerson(by.link.name.clone()));
         }
@@ -134,7 +142,7 @@ impl Person {
 }
 
 /// A reason as it may reach a terminal and a log: what would move a cursor or turn the text around is a space.
-fn plain(reason: &str) -> String {
+pub(super) fn plain(reason: &str) -> String {
     let moves = |c: char| {
         c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -205,7 +213,7 @@ impl Approvals {
         };
         if !approve {
             let given = count(locked.votes.len());
-            self.durably(event("approval.refused", given)).await?;
+            self.durably(event(grants::kind(id, Stage::Refused, row.stage), given)).await?;
             locked.end(Stage::Refused, &reason, now).await?;
             let _ = self.desk.changed.send(id.to_owned());
             return Ok(Answered { stage: Stage::Refused, given, quorum });
@@ -216,7 +224,7 @@ impl Approvals {
         vote.seal = seal::of_vote(&self.desk.trust.key, &row, &vote);
         let votes = [locked.votes.clone(), vec![vote.clone()]].concat();
         let enough = suffices(&wanted, &votes);
-        self.durably(event("approval.given", count(votes.len()))).await?;
+        self.durably(event(grants::kind(id, Stage::Given, row.stage), count(votes.len()))).await?;
         locked.give(&vote, enough.then(|| now.saturating_add(row.spend_us))).await?;
         let _ = self.desk.changed.send(id.to_owned());
         let stage = if enough { Stage::Given } else { Stage::Asked };
@@ -224,7 +232,7 @@ impl Approvals {
     }
 
     /// The groups in which somebody counts.
-    fn teams(&self, wanted: &[Wanted], who: &str) -> Result<Vec<String>, AnswerError> {
+    pub(super) fn teams(&self, wanted: &[Wanted], who: &str) -> Result<Vec<String>, AnswerError> {
         let mine = wanted.iter().filter(|w| self.groups.is_member(&w.group, &[who]));
         let teams: Vec<String> = mine.map(|w| w.group.clone()).collect();
         if teams.is_empty() {
@@ -235,7 +243,7 @@ impl Approvals {
     }
 
     /// Records an answer and waits until that is durable: only then it counts.
-    async fn durably(&self, event: ApprovalEvent) -> Result<(), AnswerError> {
+    pub(super) async fn durably(&self, event: ApprovalEvent) -> Result<(), AnswerError> {
         let ticket: Ticket = self.desk.tell(event)?;
         let recorder = &self.desk.recorder;
         let mut waiting = Waiting::default();

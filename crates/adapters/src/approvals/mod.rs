@@ -4,6 +4,7 @@
 pub mod answer;
 mod binding;
 mod contain;
+pub mod grants;
 pub mod names;
 mod seal;
 pub mod trust;
@@ -29,7 +30,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::wall;
-use crate::state::approvals::{Row, Stage};
+use crate::state::approvals::{Row, Sort, Stage};
 use crate::state::{State, StateError};
 
 /// Questions that are open at a time: far more than people answer, and few enough to look through.
@@ -71,6 +72,7 @@ struct Desk {
     waiting: Mutex<HashMap<String, usize>>,
     runtime: OnceLock<Handle>,
     trust: trust::Trust,
+    in_force: grants::InForce,
 }
 
 /// Approvals over a state and a record.
@@ -94,7 +96,8 @@ impl Approvals {
         let log = recorder.id().iter().map(|b| format!("{b:02x}")).collect();
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
-        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust: trust::Trust::new(key) };
+        let (trust, in_force) = (trust::Trust::new(key), grants::InForce::default());
+        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust, in_force };
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), groups }
     }
 
@@ -112,7 +115,7 @@ impl Approvals {
 
     /// What has to go on while a gateway runs: ending what is over, and hearing of what others who share the state do.
     pub async fn keep_up(self) {
-        tokio::join!(self.sweep_on(), self.listen_on());
+        tokio::join!(self.sweep_on(), self.listen_on(), self.grants_on());
     }
 
     async fn sweep_on(&self) {
@@ -134,7 +137,7 @@ impl Approvals {
         let now = wall().0;
         for row in self.desk.state.overdue(now).await? {
             if self.desk.state.expire(&row.id, now).await? {
-                self.desk.tell_of(&row, "approval.expired");
+                self.desk.tell_of(&row, grants::kind(&row.id, Stage::Expired, row.stage));
             }
         }
         self.desk.state.purge(now.saturating_sub(OVER_KEPT_US)).await?;
@@ -196,7 +199,7 @@ impl Approvals {
         let chain = &hold.session.identity.chain;
         let about = about(hold);
         let mut row = Row {
-            id: new_id()?,
+            id: new_id(Sort::Command)?,
             binding: binding.to_owned(),
             stage: Stage::Asked,
             log: self.desk.log.clone(),
@@ -439,6 +442,7 @@ impl Desk {
             parameters: Json::default(),
             reason: String::new(),
             preview: Json::default(),
+            grant: grants::facts_of(row),
         }
     }
 
@@ -456,12 +460,12 @@ impl Desk {
 }
 
 /// A name that people type, and that cannot be guessed from others.
-fn new_id() -> Result<String, ApprovalError> {
+fn new_id(sort: Sort) -> Result<String, ApprovalError> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0u8; 10];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| ApprovalError::Unreachable)?;
     let letter = |b: &u8| char::from(LETTERS.get(usize::from(*b) % LETTERS.len()).copied().unwrap_or(b'x'));
-    Ok(format!("ap-{}", bytes.iter().map(letter).collect::<String>()))
+    Ok(format!("{}{}", sort.prefix(), bytes.iter().map(letter).collect::<String>()))
 }
 
 fn hex(bytes: &[u8]) -> String {
