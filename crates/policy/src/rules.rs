@@ -401,7 +401,11 @@ mod tests {
     use firsthand_model::command::Effects;
     use firsthand_model::id::SessionId;
     use firsthand_model::identity::{IdentityKind, Link, Trust};
+    use firsthand_model::json::Json;
+    use firsthand_model::outcome::Transaction;
     use firsthand_model::target::{Durability, Mode};
+
+    use crate::compiled::RuleFile;
 
     use super::*;
 
@@ -433,6 +437,54 @@ mod tests {
 
     fn key<'a>(session: &'a SessionFacts, shape: &'a Arc<Shape>) -> Key<'a> {
         Key { session, shape, windows: 0, catalog: 0, rows: None, granted: false }
+    }
+
+    #[test]
+    fn a_grant_lets_through_while_it_covers_and_no_longer() {
+        let rule = |more: &str| {
+            format!(
+                "[[rule]]\nname = \"r\"\nbecause = \"B.\"\nverdict = \"allow\"\neffects = [\"read\"]\n{more}\n"
+            )
+        };
+        let facts = Facts { effects: Effects::only(Effect::Read), ..Facts::default() };
+        let command = Command {
+            step: firsthand_model::command::Step::Run,
+            via: "simple",
+            shape: Arc::new(Shape {
+                tag: "SELECT".to_owned(),
+                effects: Effects::only(Effect::Read),
+                tables: Vec::new(),
+                plain_read: true,
+                coverage: Vec::new(),
+                facts: Some(Arc::new(facts)),
+            }),
+            text: String::new(),
+            original_digest: None,
+            original_bytes: 0,
+            parameters: Json::default(),
+            claims: Json::default(),
+            parameters_digest: None,
+            names: Json::default(),
+            transaction: Transaction::Idle,
+            coverage: Vec::new(),
+            original: None,
+            access: None,
+        };
+        let session = session("a");
+        for (grants, allows) in [("[\"a\"]", true), ("[\"*\"]", true), ("[\"b\"]", false)] {
+            let file = RuleFile { name: "r.toml".to_owned(), text: rule(&format!("grants = {grants}")) };
+            let rules = Rules::new(Compiled::load(&[file], HashMap::new()).unwrap());
+            let verdict = |granted| {
+                let now = UnixMicros(1);
+                let ask = Ask { session: &session, command: &command, now, estimated_rows: None, granted };
+                rules.decide(&ask).verdict
+            };
+            let granted = if allows { Verdict::Allow } else { Verdict::Deny };
+            // More than once: what was decided is remembered.
+            for _ in 0..2 {
+                assert_eq!((verdict(false), verdict(true)), (Verdict::Deny, granted), "{grants}");
+            }
+        }
     }
 
     #[test]

@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn doing(effects: &[Effect], reads: &[&Relation], writes: &[&Relation], opaque: bool) -> Command {
-        let own = |list: &[&Relation]| list.iter().map(|relation| Relation::clone(relation)).collect();
+        let own = |list: &[&Relation]| list.iter().copied().cloned().collect();
         let effects = effects.iter().fold(Effects::NONE, |all, effect| all.and(*effect));
         let opaque = opaque.then(|| Opaque { why: "function", what: String::new() });
         let facts = Facts { effects, reads: own(reads), writes: own(writes), opaque, ..Facts::default() };
