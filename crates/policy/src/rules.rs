@@ -446,7 +446,8 @@ mod tests {
                 "[[rule]]\nname = \"r\"\nbecause = \"B.\"\nverdict = \"allow\"\neffects = [\"read\"]\n{more}\n"
             )
         };
-        let facts = Facts { effects: Effects::only(Effect::Read), ..Facts::default() };
+        let table = Relation { name: "t".to_owned(), oid: 1, ..Relation::default() };
+        let facts = Facts { effects: Effects::only(Effect::Read), reads: vec![table], ..Facts::default() };
         let command = Command {
             step: firsthand_model::command::Step::Run,
             via: "simple",

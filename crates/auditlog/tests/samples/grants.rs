@@ -81,6 +81,16 @@ pub(super) fn add(all: &mut Vec<(String, Event)>) {
     ] {
         all.push((name.to_owned(), Event::Approval(Box::new(event))));
     }
+    let read = Administered {
+        kind: "record.read",
+        by: over_the_api(),
+        leaf: json(r#"{"command":"grants show"}"#),
+        payload: json(r#"{"grant":"gr-7k3m9xq2vb","grants":2}"#),
+    };
+    all.push(("record.read-grants".to_owned(), Event::Administered(Box::new(read))));
+    let detail = json(r#"{"grant":"gr-7k3m9xq2vb","why":"has ended"}"#);
+    let noted = SessionNoted { facts: Arc::new(facts()), what: "grant", detail };
+    all.push(("session.noted-grant".to_owned(), Event::SessionNoted(Box::new(noted))));
     let facts = Arc::new(facts());
     let under = CommandDecided { grant: Some(Arc::from("gr-7k3m9xq2vb")), ..decided(Arc::clone(&facts)) };
     all.push(("command.decided-granted".to_owned(), Event::CommandDecided(Box::new(under))));
