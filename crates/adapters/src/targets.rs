@@ -54,4 +54,8 @@ impl Targets for TargetTable {
     fn is_contained(&self, name: &str) -> bool {
         self.contained.as_ref().is_some_and(|contained| contained.has_target(name))
     }
+
+    fn needs_grant(&self, name: &str) -> bool {
+        self.by_name.load().get(name).is_some_and(|target| target.needs_grant)
+    }
 }

@@ -159,6 +159,7 @@ fn write(data: &Path, io: &Arc<dyn Io>, entries: u64) -> Result<(), Failure> {
             claims: vec![],
             parameters: samples::json("{}"),
             coverage: vec![],
+            grant: None,
         })))?;
         for c in 1..=COMMANDS {
             let mut decided = samples::bench_decided(Arc::clone(&facts));

@@ -152,7 +152,8 @@ pub fn facts(event: &Event) -> Option<&Arc<SessionFacts>> {
 pub fn session(event: &Event) -> Option<SessionId> {
     match event {
         Event::CommandAbandoned(e) => Some(e.session),
-        Event::Approval(e) => Some(e.session),
+        // Who asks for a grant may have no session.
+        Event::Approval(e) => Some(e.session).filter(|session| session.0 != 0),
         other => facts(other).map(|facts| facts.id),
     }
 }

@@ -88,6 +88,7 @@ impl Writer {
             claims: vec![],
             parameters: samples::json("{}"),
             coverage: vec![],
+            grant: None,
         })))
     }
 

@@ -9,6 +9,7 @@
 //! - `channels.rs`: answers that come in over channels.
 //! - `ca.rs`: the gateway's own authority for client certificates.
 //! - `openapi.rs`: the document that says what each of them asks and answers.
+//! - `grants.rs`: access for a time.
 //! - `give.rs`: the record, as a stream of lines.
 //! - `login.rs`: signing in at an issuer, and out; `signing.rs`: what is kept and asked meanwhile.
 
@@ -20,6 +21,7 @@ mod contained;
 pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod give;
+mod grants;
 mod login;
 pub(crate) mod openapi;
 mod signing;
@@ -180,6 +182,48 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Signed,
         about: "Takes the buttons that are pressed in Slack.",
         handler: || post(channels::pressed),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/grants",
+        needs: Needs::Any,
+        about: "Grants that are asked for or in force; with `?all=true` those that are over, too. Without a role, one's own.",
+        handler: || get(grants::list),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/grants",
+        needs: Needs::Any,
+        about: "Asks for access for a time, as the identity that the token names.",
+        handler: || post(grants::request),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/grants/{id}",
+        needs: Needs::Any,
+        about: "One grant: for what, for whom, and what became of it.",
+        handler: || get(grants::show),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/grants/{id}/approve",
+        needs: Needs::Role(Role::Approver),
+        about: "Approves it, as a person of its group.",
+        handler: || post(grants::approve),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/grants/{id}/deny",
+        needs: Needs::Role(Role::Approver),
+        about: "Refuses it, as a person of its group.",
+        handler: || post(grants::deny),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/grants/{id}/revoke",
+        needs: Needs::Any,
+        about: "Takes it back: who has it, a person of its group, or an administrator.",
+        handler: || post(grants::revoke),
     },
     Route {
         method: "GET",

@@ -8,6 +8,7 @@ pub(crate) mod ca;
 pub(crate) mod check;
 pub(crate) mod contain;
 pub(crate) mod exchange;
+pub(crate) mod grants;
 pub(crate) mod labels;
 pub(crate) mod lines;
 pub(crate) mod log;
@@ -117,6 +118,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: approvals::ApprovalsCommand,
     },
+    /// Ask for access for a time, and list, show, answer and take back such grants
+    Grants {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+        /// What to do.
+        #[command(subcommand)]
+        command: grants::GrantsCommand,
+    },
     /// Contain an identity, a target or a session: end, revoke, let nothing in, hold the evidence
     Contain {
         /// Where.
@@ -208,6 +218,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Logout { elsewhere } => login::logout(&elsewhere, out),
         Command::Whoami { elsewhere, args } => login::whoami(&args, &elsewhere, out),
         Command::Approvals { elsewhere, command } => approvals::run(command, &at(&elsewhere)?, out),
+        Command::Grants { elsewhere, command } => grants::run(command, &at(&elsewhere)?, out),
         Command::Contain { elsewhere, command } => contain::run(command, &at(&elsewhere)?, out),
         Command::Ca { elsewhere, command } => ca::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),

@@ -3,6 +3,7 @@
 mod channel;
 mod client_ca;
 mod exchange;
+mod grants;
 mod issuer;
 pub(crate) mod keys;
 mod read;

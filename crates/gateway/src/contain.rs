@@ -156,13 +156,14 @@ pub(crate) async fn contain(
             ));
         }
     }
-    let approvals = match gateway {
+    let open = match gateway {
         Some(gateway) => withdrawn(gateway, &one, by).await.map_err(|why| warnings.push(why)).ok(),
         None => None,
     };
+    let (approvals, grants) = open.unzip();
     Ok(json!({
         "id": one.id, "of": one.of.word(), "name": one.name, "sessions": sessions, "tokens": tokens.len(),
-        "approvals": approvals, "warnings": warnings,
+        "approvals": approvals, "grants": grants, "warnings": warnings,
     }))
 }
 
@@ -327,11 +328,11 @@ async fn saved(desk: &Desk) -> Result<(), String> {
     saved.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
-/// Withdraws its open approvals; or why that is not done.
-async fn withdrawn(gateway: &Gateway, one: &Contained, by: &By) -> Result<u64, String> {
+/// Withdraws its open approvals, and revokes its grants: how many of each; or why that is not done.
+async fn withdrawn(gateway: &Gateway, one: &Contained, by: &By) -> Result<(u64, u64), String> {
     let hit = hit(&gateway.desk.keys, one);
     if !gateway.approvals.state().is_shared() && !gateway.data_dir().join("state.db").exists() {
-        return Ok(0);
+        return Ok((0, 0));
     }
     let reason = format!("contained: {}", one.id);
     let withdrawing = gateway.approvals.withdraw_where(|row, votes| hit.approval(row, votes), by, &reason);
@@ -340,7 +341,9 @@ async fn withdrawn(gateway: &Gateway, one: &Contained, by: &By) -> Result<u64, S
         Ok(Err(e)) => e.to_string(),
         Err(_) => "the state does not answer".to_owned(),
     };
-    Err(format!("its open approvals are not withdrawn, and it can spend none of them: {why}"))
+    Err(format!(
+        "its open approvals are not withdrawn, nor its grants revoked, and it can use none of them: {why}"
+    ))
 }
 
 /// Lifts what stands under this id, or as the only one under this name.

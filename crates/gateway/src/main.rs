@@ -19,7 +19,9 @@ mod demo;
 mod desk;
 mod failure;
 mod fetch;
+
 mod follow;
+mod grants;
 mod http;
 mod listen;
 mod logging;

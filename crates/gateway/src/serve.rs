@@ -228,6 +228,9 @@ impl Running {
             agreement::approvals::agree(agreeing).await;
             contain::take_up(&containing).await;
         });
+        let sessions = Arc::clone(&gateway.sessions);
+        let tell = move || sessions.list().iter().for_each(|handle| handle.look_at_grant());
+        gateway.approvals.on_grants_over(Box::new(tell));
         aside.spawn(gateway.approvals.clone().keep_up());
         aside.spawn(channels::tell(Arc::clone(&gateway)));
         aside.spawn(heartbeat(Arc::clone(&gateway)));

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use firsthand_adapters::approvals::Approvals;
 use firsthand_adapters::approvals::answer::{AnswerError, Answered, wanted};
+use firsthand_adapters::approvals::grants::state_word;
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::state::StateError;
-use firsthand_adapters::state::approvals::{Listing, Row, Stage, Vote};
+use firsthand_adapters::state::approvals::{Listing, Row, Sort, Stage, Vote};
 use firsthand_auditlog::entry::fields::Fields;
 use firsthand_auditlog::entry::moment::rfc3339;
 use firsthand_auditlog::io::RealIo;
@@ -49,10 +50,14 @@ pub(crate) fn state_failure(e: &StateError) -> Failure {
     .there()
 }
 
-/// No approval has this id.
-pub(crate) fn unknown(id: &str) -> Failure {
+/// Nothing of this sort has this id.
+pub(crate) fn unknown(sort: Sort, id: &str) -> Failure {
     let id: String = id.chars().take(64).collect();
-    Failure::new(format!("there is no approval `{id}`"), "firsthand approvals list shows those that wait")
+    let (noun, list) = match sort {
+        Sort::Command => ("approval", "firsthand approvals list shows those that wait"),
+        Sort::Grant => ("grant", "firsthand grants list --all shows them"),
+    };
+    Failure::new(format!("there is no {noun} `{}`", id.escape_debug()), list)
 }
 
 /// A page of a list: approvals, and what to ask for the next one by.
@@ -64,16 +69,17 @@ pub(crate) struct Page {
 /// Those that are open, or all, behind a place; `of`: of these names only, as they are compared.
 pub(crate) async fn list(
     approvals: &Approvals,
+    (sort, of): (Sort, Option<Vec<String>>),
     all: bool,
-    of: Option<Vec<String>>,
     after: Option<&str>,
 ) -> Result<Page, Failure> {
     let after = after.map(|after| place(after).ok_or_else(|| no_place(after))).transpose()?;
-    let listing = Listing { ended_too: all, of, after, most: LISTED_MAX };
+    let listing = Listing { sort: Some(sort), ended_too: all, of, after, most: LISTED_MAX };
     let rows = approvals.state().approvals(&listing).await.map_err(|e| state_failure(&e))?;
     let is_full = rows.len() >= usize::try_from(LISTED_MAX).unwrap_or(usize::MAX);
     let next = rows.last().filter(|_| is_full).map(|row| format!("{}-{}", row.asked, row.id));
-    Ok(Page { approvals: rows.iter().map(|row| described(row, None)).collect(), next })
+    let uses = if sort == Sort::Grant { uses(approvals).await? } else { Vec::new() };
+    Ok(Page { approvals: rows.iter().map(|row| described(row, None, &uses)).collect(), next })
 }
 
 /// The place that `next` of a page names.
@@ -91,10 +97,17 @@ fn no_place(after: &str) -> Failure {
 }
 
 /// One, without what its session did before.
-pub(crate) async fn show(approvals: &Approvals, id: &str) -> Result<Value, Failure> {
+pub(crate) async fn show(approvals: &Approvals, sort: Sort, id: &str) -> Result<Value, Failure> {
     let found = approvals.state().approval(id).await.map_err(|e| state_failure(&e))?;
-    let (row, votes) = found.ok_or_else(|| unknown(id))?;
-    Ok(described(&row, Some(&votes)))
+    let found = found.filter(|(row, _)| Sort::of(&row.id) == sort);
+    let (row, votes) = found.ok_or_else(|| unknown(sort, id))?;
+    let uses = if sort == Sort::Grant { uses(approvals).await? } else { Vec::new() };
+    Ok(described(&row, Some(&votes), &uses))
+}
+
+/// How many commands grants have had that are for so many.
+async fn uses(approvals: &Approvals) -> Result<Vec<(String, u64)>, Failure> {
+    approvals.state().uses().await.map_err(|e| state_failure(&e))
 }
 
 /// What one says as it will run, for who may see that: first the record has that it is shown.
@@ -114,23 +127,30 @@ pub(crate) async fn original(
 /// Approves or refuses.
 pub(crate) async fn answer(
     approvals: &Approvals,
-    id: &str,
+    (sort, id): (Sort, &str),
     by: &By,
     approve: bool,
     reason: &str,
 ) -> Result<Value, Failure> {
+    if Sort::of(id) != sort {
+        return Err(unknown(sort, id));
+    }
     let answered = approvals.answer(id, by, approve, reason).await;
     let Answered { stage, given, quorum } = answered.map_err(|e| not_answered(id, &e))?;
     Ok(json!({ "id": id, "state": stage.word(), "given": given, "quorum": quorum }))
 }
 
-fn not_answered(id: &str, e: &AnswerError) -> Failure {
+pub(crate) fn not_answered(id: &str, e: &AnswerError) -> Failure {
+    let is_grant = Sort::of(id) == Sort::Grant;
     let hint = match e {
-        AnswerError::Unknown(_) => return unknown(id),
+        AnswerError::Unknown(_) => return unknown(Sort::of(id), id),
         AnswerError::State(e) => return state_failure(e),
         AnswerError::NotRecorded(_) => {
             let hint = "look at the disk of the data folder; /readyz says how the log is";
             return Failure::later(e.to_string(), hint).there();
+        }
+        AnswerError::Over { .. } | AnswerError::Changed(_) if is_grant => {
+            "firsthand grants list --all shows how they stand; more time is a new request"
         }
         AnswerError::Over { .. } => {
             "firsthand approvals list shows those that wait; the statement has to be sent again to ask anew"
@@ -157,7 +177,7 @@ fn not_answered(id: &str, e: &AnswerError) -> Failure {
 }
 
 /// What is shown of it: all there is, with its votes, or as in a list. Of what is over, the state has no more than lists show.
-pub(crate) fn described(row: &Row, votes: Option<&[Vote]>) -> Value {
+pub(crate) fn described(row: &Row, votes: Option<&[Vote]>, uses: &[(String, u64)]) -> Value {
     let now = wall().0;
     let stage = if row.stage.is_open() && row.ends <= now { Stage::Expired } else { row.stage };
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
@@ -186,6 +206,11 @@ pub(crate) fn described(row: &Row, votes: Option<&[Vote]>) -> Value {
         ("answer", json!(row.reason)),
     ] {
         out.insert(key.to_owned(), value);
+    }
+    if Sort::of(&row.id) == Sort::Grant {
+        let used = uses.iter().find(|(id, _)| *id == row.id).map_or(0, |(_, used)| *used);
+        out.insert("state".to_owned(), json!(state_word(row, used)));
+        out.insert("used".to_owned(), json!(used));
     }
     if votes.is_some() {
         out.insert("approved".to_owned(), json!(given));

@@ -66,6 +66,7 @@ fn help_names_the_commands_for_people() {
             "logout",
             "whoami",
             "approvals",
+            "grants",
             "contain",
             "ca",
             "sessions",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::grant::AccessCall;
 use crate::json::Json;
 use crate::preview::Original;
 
@@ -97,6 +98,11 @@ impl Effects {
         Effect::ALL.into_iter().filter(move |e| self.has(*e))
     }
 
+    /// Whether what has these touches no data: it begins and ends transactions, and sets what is set.
+    pub fn touches_nothing(self) -> bool {
+        self.iter().all(|effect| matches!(effect, Effect::Transaction | Effect::Session))
+    }
+
     /// The set as a small number, a key for caches.
     pub const fn bits(self) -> u16 {
         self.0
@@ -170,4 +176,6 @@ pub struct Command {
     /// As it came, where somebody may be asked about it: for what it would change, and for what an approval is bound to. Never recorded:
     /// taken out when it is decided.
     pub original: Option<Arc<Original>>,
+    /// It is a call to the gateway itself: the target never sees it.
+    pub access: Option<Arc<AccessCall>>,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::command::Command;
 use crate::decision::Decision;
+use crate::grant::GrantFacts;
 use crate::id::{CommandNumber, SessionId};
 use crate::identity::{Claim, ClientFacts, Link};
 use crate::json::Json;
@@ -37,7 +38,7 @@ pub enum Event {
     CommandAbandoned(Box<CommandAbandoned>),
     /// `stream`: progress of a long transfer.
     Stream(Box<StreamProgress>),
-    /// `approval.*`: what becomes of an approval.
+    /// `approval.*`, `grant.*`: what becomes of an approval, or of a grant, which is approved in the same way.
     Approval(Box<ApprovalEvent>),
     /// `identity.refused`, `session.refused`: somebody was not let in.
     Refused(Box<AdmissionRefused>),
@@ -60,6 +61,8 @@ pub struct SessionOpened {
     pub parameters: Json,
     /// What this session cannot observe: `unobserved`, …
     pub coverage: Vec<&'static str>,
+    /// The grant that is in force for it when it begins.
+    pub grant: Option<Arc<str>>,
 }
 
 /// A session ended.
@@ -102,6 +105,8 @@ pub struct CommandDecided {
     pub decision: Decision,
     /// The approval that was spent, if there was one.
     pub approval: Option<String>,
+    /// The grant that covers it.
+    pub grant: Option<Arc<str>>,
     /// How many rows the target estimated, where it was asked.
     pub estimated_rows: Option<u64>,
     /// Leave to run it was given. Not the same as the verdict: a hold may be approved, and observing refuses nothing but
@@ -269,9 +274,10 @@ pub struct StreamProgress {
 /// Something that happened to an approval.
 #[derive(Debug)]
 pub struct ApprovalEvent {
+    /// Of a grant `grant.asked`, `grant.given`, `grant.refused`, `grant.expired`, `grant.ended`, `grant.revoked`, `grant.used_up`. Else
     /// `approval.asked`, `approval.previewed`, `approval.given`, `approval.refused`, `approval.expired`, `approval.withdrawn`, `approval.spent`.
     pub kind: &'static str,
-    /// The approval's id.
+    /// The approval's or the grant's id.
     pub id: String,
     /// The facts of the session that asks, spends or leaves, where it is known here.
     pub facts: Option<Arc<SessionFacts>>,
@@ -297,6 +303,8 @@ pub struct ApprovalEvent {
     pub reason: String,
     /// What the command would change, as approvers are shown it: JSON object, or absent (payload).
     pub preview: Json,
+    /// What a grant is for.
+    pub grant: Option<Box<GrantFacts>>,
 }
 
 /// Somebody was not let in.

@@ -7,6 +7,7 @@ pub mod amount;
 pub mod command;
 pub mod decision;
 pub mod event;
+pub mod grant;
 pub mod id;
 pub mod identity;
 pub mod json;

@@ -1,5 +1,8 @@
 //! A named server behind the gateway, as the engine sees it.
 
+use std::sync::Arc;
+
+use crate::grant::GrantOffer;
 use crate::limits::RecordLimits;
 
 /// Whether refusals are enforced (invariant 3).
@@ -75,4 +78,8 @@ pub struct Target {
     pub databases: Vec<String>,
     /// The database used when the client names none.
     pub database: String,
+    /// What can be asked for there for a time; `None`: nothing.
+    pub grants: Option<Arc<GrantOffer>>,
+    /// Nothing runs there but under a grant.
+    pub needs_grant: bool,
 }

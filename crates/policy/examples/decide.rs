@@ -36,7 +36,13 @@ fn main() {
     let shapes: Vec<Arc<Shape>> = (0..MISSES).map(shape).collect();
     let mut command = command(Arc::clone(shapes.first().unwrap()));
     let ask = |command: &Command| {
-        rules.decide(&Ask { session: &session, command, now: UnixMicros(1), estimated_rows: None })
+        rules.decide(&Ask {
+            session: &session,
+            command,
+            now: UnixMicros(1),
+            estimated_rows: None,
+            granted: false,
+        })
     };
     ask(&command);
     let start = Instant::now();
@@ -104,6 +110,7 @@ fn command(shape: Arc<Shape>) -> Command {
         transaction: Transaction::Idle,
         coverage: Vec::new(),
         original: None,
+        access: None,
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) struct Key<'a> {
     pub(crate) windows: u64,
     pub(crate) catalog: u64,
     pub(crate) rows: Option<u64>,
+    pub(crate) granted: bool,
 }
 
 /// A decision with what it depended on. Holding the shape and the facts keeps their addresses from being used again.
@@ -40,6 +41,7 @@ struct Kept {
     windows: u64,
     catalog: u64,
     rows: Option<u64>,
+    granted: bool,
     decision: Decision,
 }
 
@@ -83,6 +85,7 @@ impl Key<'_> {
         self.address().hash(&mut into);
         self.windows.hash(&mut into);
         self.rows.hash(&mut into);
+        self.granted.hash(&mut into);
         into.finish()
     }
 
@@ -105,6 +108,7 @@ impl Key<'_> {
             && self.windows == kept.windows
             && self.catalog == kept.catalog
             && self.rows == kept.rows
+            && self.granted == kept.granted
             && s.target == kept.target
             && s.role == kept.role
             && s.database == kept.database
@@ -151,6 +155,7 @@ impl Cache {
             windows: key.windows,
             catalog: key.catalog,
             rows: key.rows,
+            granted: key.granted,
             decision,
         });
     }

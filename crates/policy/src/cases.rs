@@ -72,7 +72,7 @@ fn one(rules: &Rules, case: Case, all: &[Facts]) -> Tried {
     let now = case.at.parse::<jiff::Timestamp>().ok();
     let now = UnixMicros(now.map_or(0, |t| t.as_microsecond().unsigned_abs()));
     let windows = rules.with_compiled(|c| if case.at.is_empty() { 0 } else { open_bits(&c.windows, now) });
-    let given = Given { approved: false, estimated_rows: case.estimated_rows };
+    let given = Given { estimated_rows: case.estimated_rows, ..Given::default() };
     let strict = |v: Verdict| [Verdict::Allow, Verdict::Hold, Verdict::Deny].iter().position(|o| *o == v);
     let suppose =
         |session: &SessionFacts, facts: &Facts, windows, given| rules.suppose(session, facts, windows, given);

@@ -87,6 +87,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) windows: u64,
     pub(crate) estimated_rows: Option<u64>,
     pub(crate) approved: bool,
+    /// A grant that covers the statement is in force.
+    pub(crate) granted: bool,
 }
 
 impl Situation<'_> {
@@ -334,6 +336,10 @@ fn context(compiled: &Compiled, on: &Situation<'_>, labels: &[String]) -> Result
     if let Some(rows) = on.estimated_rows.or_else(|| touches_none(on)) {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         pairs.push(("estimated_rows".to_owned(), RestrictedExpression::new_long(rows)));
+    }
+    if on.granted {
+        // Rules call a grant by its target.
+        pairs.push(("grant".to_owned(), text(on.target)));
     }
     if on.approved {
         let approval =

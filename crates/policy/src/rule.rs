@@ -60,7 +60,7 @@ pub struct Conditions {
     pub during: Vec<String>,
     /// None of these windows is open.
     pub outside: Vec<String>,
-    /// One of these grants is in force.
+    /// A grant that covers it is in force, of one of these names: those of targets.
     pub grants: Vec<Pattern>,
     /// The application it claims to be (a claim: never lets anything through by itself).
     pub applications: Vec<Pattern>,

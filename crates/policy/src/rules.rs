@@ -114,7 +114,7 @@ impl Rules {
         let force = self.force.load();
         let known = known_of(&self.catalogs.load(), session).cloned();
         let windows = open_bits(&force.compiled.windows, now);
-        force.judge(session, facts, windows, known.as_ref(), Given { approved, estimated_rows: None })
+        force.judge(session, facts, windows, known.as_ref(), Given { approved, ..Given::default() })
     }
 
     /// What who is refused can do next; empty for an allow.
@@ -178,6 +178,8 @@ impl Rules {
 pub(crate) struct Given {
     pub(crate) approved: bool,
     pub(crate) estimated_rows: Option<u64>,
+    /// A grant that covers it is in force.
+    pub(crate) granted: bool,
 }
 
 impl Force {
@@ -241,6 +243,7 @@ pub(crate) fn situation<'a>(
         windows,
         estimated_rows: given.estimated_rows,
         approved: given.approved,
+        granted: given.granted,
     }
 }
 
@@ -334,7 +337,7 @@ fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> De
     }
     let known = known_of(catalogs, session);
     let (catalog, rows) = (known.map_or(0, |k| k.generation), ask.estimated_rows);
-    let key = Key { session, shape: &command.shape, windows, catalog, rows };
+    let key = Key { session, shape: &command.shape, windows, catalog, rows, granted: ask.granted };
     let (hash, found) = force.cache.find(key);
     if let Some(decision) = found {
         return decision;
@@ -343,7 +346,7 @@ fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> De
     let suppose = |session: &SessionFacts, facts: &Facts, windows, given| {
         force.judge(session, facts, windows, known, given)
     };
-    let given = Given { estimated_rows: rows, ..Given::default() };
+    let given = Given { estimated_rows: rows, granted: ask.granted, ..Given::default() };
     let judged = suppose(session, &facts, windows, given);
     let decision = Decision {
         advice: Arc::from(advice(&suppose, session, &facts, (windows, given), &judged)),
@@ -398,7 +401,11 @@ mod tests {
     use firsthand_model::command::Effects;
     use firsthand_model::id::SessionId;
     use firsthand_model::identity::{IdentityKind, Link, Trust};
+    use firsthand_model::json::Json;
+    use firsthand_model::outcome::Transaction;
     use firsthand_model::target::{Durability, Mode};
+
+    use crate::compiled::RuleFile;
 
     use super::*;
 
@@ -429,7 +436,56 @@ mod tests {
     }
 
     fn key<'a>(session: &'a SessionFacts, shape: &'a Arc<Shape>) -> Key<'a> {
-        Key { session, shape, windows: 0, catalog: 0, rows: None }
+        Key { session, shape, windows: 0, catalog: 0, rows: None, granted: false }
+    }
+
+    #[test]
+    fn a_grant_lets_through_while_it_covers_and_no_longer() {
+        let rule = |more: &str| {
+            format!(
+                "[[rule]]\nname = \"r\"\nbecause = \"B.\"\nverdict = \"allow\"\neffects = [\"read\"]\n{more}\n"
+            )
+        };
+        let table = Relation { name: "t".to_owned(), oid: 1, ..Relation::default() };
+        let facts = Facts { effects: Effects::only(Effect::Read), reads: vec![table], ..Facts::default() };
+        let command = Command {
+            step: firsthand_model::command::Step::Run,
+            via: "simple",
+            shape: Arc::new(Shape {
+                tag: "SELECT".to_owned(),
+                effects: Effects::only(Effect::Read),
+                tables: Vec::new(),
+                plain_read: true,
+                coverage: Vec::new(),
+                facts: Some(Arc::new(facts)),
+            }),
+            text: String::new(),
+            original_digest: None,
+            original_bytes: 0,
+            parameters: Json::default(),
+            claims: Json::default(),
+            parameters_digest: None,
+            names: Json::default(),
+            transaction: Transaction::Idle,
+            coverage: Vec::new(),
+            original: None,
+            access: None,
+        };
+        let session = session("a");
+        for (grants, allows) in [("[\"a\"]", true), ("[\"*\"]", true), ("[\"b\"]", false)] {
+            let file = RuleFile { name: "r.toml".to_owned(), text: rule(&format!("grants = {grants}")) };
+            let rules = Rules::new(Compiled::load(&[file], HashMap::new()).unwrap());
+            let verdict = |granted| {
+                let now = UnixMicros(1);
+                let ask = Ask { session: &session, command: &command, now, estimated_rows: None, granted };
+                rules.decide(&ask).verdict
+            };
+            let granted = if allows { Verdict::Allow } else { Verdict::Deny };
+            // More than once: what was decided is remembered.
+            for _ in 0..2 {
+                assert_eq!((verdict(false), verdict(true)), (Verdict::Deny, granted), "{grants}");
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use firsthand_model::json::Json;
 use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::time::MonoMicros;
 use firsthand_session::port::BoxFuture;
-use firsthand_session::{Answer, ChangedPiece, Forward, Permit, Refusal, Reply, RowsPiece};
+use firsthand_session::{Answer, ChangedPiece, Forward, Outlasted, Permit, Refusal, Reply, RowsPiece};
 
 /// What a dialect wants done, in order. The driver carries them out one after the other.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub enum Action {
     ToServer(Forward),
     /// Write to the client, once what it waits for is durable. Order is kept.
     ToClient(Reply),
+    /// Nothing of the session is under way: what it did is committed or rolled back.
+    Settled,
     /// Ask for these commands. At most one ask is unanswered; the answer comes by [`Dialect::answered`].
     Ask(Vec<Command>),
     /// Something that takes long (parsing a large text): done elsewhere; the result comes by [`Dialect::thought`].
@@ -169,6 +171,9 @@ pub trait Dialect: Send {
     fn is_busy(&self) -> bool;
     /// Whether the target owes an answer that comes by itself, however long it takes.
     fn is_owed(&self) -> bool;
+    /// The grant that what runs, or what is not committed, ran under is over: it is cancelled, and its transaction fails. Told again
+    /// where it could not be done at once.
+    fn lose(&mut self, lost: Outlasted, now: MonoMicros, out: &mut Vec<Action>);
     /// The gateway stops: finish what runs, refuse what comes, close as soon as nothing runs.
     fn drain(&mut self, now: MonoMicros, out: &mut Vec<Action>);
     /// End now: tell the client why in the protocol (`None`: it has gone), abandon what runs for `why`, close with `word`.

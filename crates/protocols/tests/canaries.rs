@@ -162,7 +162,11 @@ impl Gateway {
                 Action::Abandon(permit, why) => permit.abandon(why),
                 Action::Rows(number, piece) => self.session.record_rows(number, piece).unwrap(),
                 Action::Changed(number, piece) => self.session.record_changed(number, piece).unwrap(),
-                Action::Progress(..) | Action::Role(_) | Action::StopTarget | Action::EndTarget(_) => {}
+                Action::Settled
+                | Action::Progress(..)
+                | Action::Role(_)
+                | Action::StopTarget
+                | Action::EndTarget(_) => {}
                 Action::Note { what, detail, reply } => {
                     let reply = self.session.note(what, detail).unwrap().reply(reply);
                     self.told.extend_from_slice(&reply.into_parts().0);

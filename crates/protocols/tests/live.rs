@@ -231,7 +231,11 @@ impl Through {
                     self.told.extend_from_slice(&noted.reply(reply).into_parts().0);
                 }
                 Action::Abandon(permit, why) => permit.abandon(why),
-                Action::StopTarget | Action::EndTarget(_) | Action::Role(_) | Action::Progress(..) => {}
+                Action::StopTarget
+                | Action::EndTarget(_)
+                | Action::Role(_)
+                | Action::Progress(..)
+                | Action::Settled => {}
                 Action::Look(mut looking) => {
                     let mut out = Vec::new();
                     match looking.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

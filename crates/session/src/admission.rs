@@ -24,7 +24,7 @@ use crate::permit::{Forward, Reply};
 use crate::pipeline::{LIMIT, Session, denied};
 use crate::port::{
     Approver, Ask, ByteStream, Challenge, ClientChain, Clock, Credential, CredentialSource, DialError,
-    Dialer, Estimator, IdentityError, IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof,
+    Dialer, Estimator, Grants, IdentityError, IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof,
     Recorder, Targets, Waiting, Wants,
 };
 use crate::refusal::{Refusal, RefusalKind};
@@ -47,6 +47,8 @@ pub struct Engine {
     pub previewer: Box<dyn Previewer>,
     /// Asks people.
     pub approver: Box<dyn Approver>,
+    /// Knows the grants that are in force.
+    pub grants: Box<dyn Grants>,
     /// Finds credentials.
     pub credentials: Box<dyn CredentialSource>,
     /// Plans masking.
@@ -202,7 +204,8 @@ impl Engine {
             self.refused_known("contained", wanted, client, "an administrator has contained this target");
             return Err(Refusal::target_contained());
         }
-        if wanted.unobserved && !target.allow_unobserved {
+        // What nobody can look at is under no grant.
+        if wanted.unobserved && (!target.allow_unobserved || target.needs_grant) {
             self.refused_known("unobserved", wanted, client, "replication is not allowed on this target");
             return Err(Refusal::new(
                 RefusalKind::Unsupported,
@@ -301,7 +304,13 @@ impl Engine {
             return Ok(());
         }
         let (session, command) = (facts_of(admitted, application.to_owned()), setting(settings));
-        let ask = Ask { session: &session, command: &command, now: self.clock.now(), estimated_rows: None };
+        let ask = Ask {
+            session: &session,
+            command: &command,
+            now: self.clock.now(),
+            estimated_rows: None,
+            granted: false,
+        };
         let decision = self.policy.decide(&ask);
         if decision.verdict == Verdict::Allow || session.mode == Mode::Observe {
             return Ok(());
@@ -366,6 +375,7 @@ impl Engine {
             None => self.usage.seat(&identity, None).map_err(|_| unavailable())?,
         };
         let event = Event::SessionOpened(Box::new(SessionOpened {
+            grant: self.grants.at_opening(&facts, self.clock.now()),
             facts: Arc::clone(&facts),
             client: bound.client,
             claims: bound.claims,
@@ -377,7 +387,8 @@ impl Engine {
         let (opened, limits, asked) = (self.clock.mono(), target.record, AtomicU64::new(0));
         let (breaker, strict) = (Arc::default(), facts.durability == Durability::Strict);
         let (engine, purse) = (Arc::clone(self), Arc::new(Purse::new(seat)));
-        let session = Session { engine, facts, limits, opened, asked, breaker, purse, closed: false };
+        let under = Arc::default();
+        let session = Session { engine, facts, limits, opened, asked, breaker, purse, under, closed: false };
         if let Some(most) = over
             && session.note(LIMIT, passed(&most, "sessions", None)).is_err()
         {
@@ -596,6 +607,7 @@ fn setting(settings: Vec<String>) -> Command {
         transaction: Transaction::Idle,
         coverage: Vec::new(),
         original: None,
+        access: None,
     }
 }
 

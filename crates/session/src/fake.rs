@@ -647,6 +647,8 @@ pub fn target(durability: Durability, mode: Mode) -> Target {
         name_sessions: true,
         databases: Vec::new(),
         database: "orders".to_owned(),
+        grants: None,
+        needs_grant: false,
     }
 }
 
@@ -660,6 +662,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
         estimator: Box::new(Rest),
         previewer: Box::new(Rest),
         approver: Box::new(approver.clone()),
+        grants: Box::new(crate::port::NoGrants),
         credentials: Box::new(Rest),
         masker: Box::new(Rest),
         recorder: Arc::clone(&log) as Arc<dyn Recorder>,
@@ -733,5 +736,6 @@ pub fn command(text: &str) -> Command {
         transaction: Transaction::Idle,
         coverage: Vec::new(),
         original: Some(Arc::new(Original { settings: Some(Vec::new()), ..Original::default() })),
+        access: None,
     }
 }

@@ -141,7 +141,9 @@ async fn foreseen(
     begun: MonoMicros,
 ) -> Option<Hold> {
     let estimated_rows = estimate(engine, facts, command, begun).await;
-    let ask = Ask { session: facts, command, now: engine.clock.now(), estimated_rows };
+    let now = engine.clock.now();
+    let granted = engine.grants.covers(facts, command, now).is_some();
+    let ask = Ask { session: facts, command, now, estimated_rows, granted };
     let mut decision = engine.policy.decide(&ask);
     if !waits_for_people(facts, command, &decision) {
         return None;

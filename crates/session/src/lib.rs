@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod breaker;
+mod granted;
 mod holding;
 pub mod limiter;
 mod meter;

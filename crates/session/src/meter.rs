@@ -184,7 +184,7 @@ fn undone(most: &Most, rows: u64, span: Span) -> Refusal {
 }
 
 /// What is said of a statement that took too long: what the client reads, and what is noted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outlasted {
     /// It was cancelled.
     pub stopped: Refusal,

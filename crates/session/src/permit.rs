@@ -16,7 +16,7 @@ use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
 use crate::meter::{Meter, Outlasted, overtime};
-use crate::port::{MaskPlan, Need, Ticket};
+use crate::port::{MaskPlan, Need, Ticket, Told};
 use crate::refusal::Refusal;
 use crate::tally::Tally;
 
@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) plan: MaskPlan,
     /// Where something of it is limited.
     pub(crate) meter: Option<Box<Meter>>,
+    /// What a call to the gateway itself is answered.
+    pub(crate) told: Option<Told>,
     pub(crate) forwarded: bool,
 }
 
@@ -93,6 +95,11 @@ impl Permit {
     /// How values of its reply are to be masked.
     pub fn mask_plan(&self) -> Option<&MaskPlan> {
         self.inner.as_ref().map(|i| &i.plan)
+    }
+
+    /// What a call to the gateway itself is answered. `None`: nothing was done, because the transaction it came in has failed.
+    pub fn told(&self) -> Option<&Told> {
+        self.inner.as_ref()?.told.as_ref()
     }
 
     fn meter(&self) -> Option<&Meter> {

@@ -28,12 +28,13 @@ use firsthand_model::time::{MonoMicros, UnixMicros};
 
 use crate::admission::Engine;
 use crate::breaker::{Broken, HoldBreaker};
+use crate::granted::{self, Under, Used};
 use crate::holding::{People, held_in_vain, waits_for_people};
-use crate::meter::Meter;
+use crate::meter::{Meter, Outlasted};
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
 use crate::port::{
-    ApprovalError, Ask, Binding, Hold, IdentityError, MaskPlan, Need, Question, RecordError, Ticket,
-    Unveiled, Waiting,
+    ApprovalError, Ask, Binding, Covering, Hold, IdentityError, MaskPlan, Need, Question, RecordError,
+    Ticket, Told, Unveiled, Waiting,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
@@ -68,6 +69,7 @@ pub struct Session {
     pub(crate) asked: AtomicU64,
     pub(crate) breaker: Arc<HoldBreaker>,
     pub(crate) purse: Arc<Purse>,
+    pub(crate) under: Arc<Under>,
     pub(crate) closed: bool,
 }
 
@@ -87,6 +89,8 @@ struct Authorized {
     estimated_rows: Option<u64>,
     /// Of what waits for a person.
     as_it_came: Option<Box<AsItCame>>,
+    /// The grant that covers it.
+    grant: Option<Covering>,
 }
 
 /// A command that waits for a person, as it came: what is approved is decided again, and is bound to that.
@@ -106,6 +110,14 @@ impl AsItCame {
 struct Cleared {
     authorized: Authorized,
     waiting: Waited,
+    /// What a call to the gateway itself is answered.
+    told: Option<Told>,
+}
+
+impl Cleared {
+    fn new(authorized: Authorized, waiting: Waited) -> Self {
+        Self { authorized, waiting, told: None }
+    }
 }
 
 /// What waiting for people came to.
@@ -136,6 +148,7 @@ impl Session {
         let first = self.asked.fetch_add(commands.len() as u64, Relaxed) + 1;
         let (engine, facts, limits) = (Arc::clone(&self.engine), Arc::clone(&self.facts), self.limits);
         let (breaker, purse) = (Arc::clone(&self.breaker), Arc::clone(&self.purse));
+        let under = Arc::clone(&self.under);
         async move {
             let mut batch = Batch(Vec::with_capacity(commands.len()));
             let begun = engine.clock.mono();
@@ -146,11 +159,13 @@ impl Session {
                     give_way().await;
                 }
                 let rows = estimate(&engine, &facts, &command, begun).await;
-                let authorized = authorize(&engine, &facts, &purse, (number, Turn::First), command, rows);
-                let holding = Holding { engine: &engine, facts: &facts, purse: &purse, limits, begun };
+                let holding =
+                    Holding { engine: &engine, facts: &facts, purse: &purse, under: &under, limits, begun };
+                let authorized = authorize(holding, (number, Turn::First), command, rows);
                 let behind = commands.as_slice();
                 let cleared = hold(holding, &breaker, &mut people, authorized, behind).await;
-                batch.0.push(record_intent(&engine, &facts, &purse, limits, cleared));
+                let cleared = use_grant(holding, cleared).await;
+                batch.0.push(record_intent(holding, cleared));
             }
             make_durable(&engine, batch).await
         }
@@ -256,6 +271,17 @@ impl Session {
     /// Whether a command waits for a person.
     pub fn is_holding(&self) -> bool {
         self.breaker.is_waiting()
+    }
+
+    /// Nothing of the session is under way: what it did has been committed or rolled back.
+    pub fn settled(&self) {
+        self.under.set(None);
+    }
+
+    /// What becomes of what runs, or of the transaction that is open, where the grant that it ran under is over.
+    pub fn lost_grant(&self) -> Option<Outlasted> {
+        let (grant, why) = self.under.lost(&self.engine, self.engine.clock.now())?;
+        (self.facts.mode == Mode::Enforce).then(|| granted::cut_off(&grant, why))
     }
 
     /// Records something that belongs to no command. What it returns may be used to tell the client of it.
@@ -391,15 +417,19 @@ enum Turn {
 
 /// Stage 1. Policy decides; an identity that no longer holds, or that is contained, is denied whatever policy says.
 fn authorize(
-    engine: &Engine,
-    facts: &Arc<SessionFacts>,
-    purse: &Purse,
+    holding: Holding<'_>,
     (number, turn): (CommandNumber, Turn),
     mut command: Command,
     estimated_rows: Option<u64>,
 ) -> Authorized {
+    let Holding { engine, facts, purse, under, .. } = holding;
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
-    let mut decision = engine.policy.decide(&Ask { session: facts, command: &command, now, estimated_rows });
+    let grant = engine.grants.covers(facts, &command, now);
+    let granted = grant.is_some();
+    let ask = Ask { session: facts, command: &command, now, estimated_rows, granted };
+    let mut decision = engine.policy.decide(&ask);
+    decision = granted::called(&command, &decision).unwrap_or(decision);
+    granted::bind(engine, facts, &command, (grant.as_ref(), under), &mut decision, now);
     let ended = engine.identity.recheck(&facts.identity, now).err();
     let over = match &ended {
         Some(IdentityError::Contained) => {
@@ -441,6 +471,7 @@ fn authorize(
         plan,
         estimated_rows,
         as_it_came,
+        grant,
     }
 }
 
@@ -478,6 +509,7 @@ struct Holding<'a> {
     engine: &'a Arc<Engine>,
     facts: &'a Arc<SessionFacts>,
     purse: &'a Arc<Purse>,
+    under: &'a Arc<Under>,
     limits: RecordLimits,
     /// When the batch was asked: it waits for people once, not for each of its commands.
     begun: MonoMicros,
@@ -493,7 +525,7 @@ async fn hold(
     behind: &[Command],
 ) -> Cleared {
     let Some(came) = &authorized.as_it_came else {
-        return Cleared { authorized, waiting: Waited::Not };
+        return Cleared::new(authorized, Waited::Not);
     };
     let Holding { engine, facts, .. } = holding;
     let mut held = Held { holding, authorized: Some(authorized.clone()) };
@@ -516,7 +548,7 @@ async fn hold(
         Ok((hold, question)) => spend(holding, &authorized, came, &hold, &question).await,
         Err(e) => {
             let waiting = Waited::InVain(held_in_vain(&authorized.decision, &e));
-            Cleared { authorized, waiting }
+            Cleared::new(authorized, waiting)
         }
     };
     held.authorized = None;
@@ -532,7 +564,7 @@ async fn spend(
     hold: &Hold,
     question: &Question,
 ) -> Cleared {
-    let Holding { engine, facts, purse, .. } = holding;
+    let Holding { engine, .. } = holding;
     // Time has passed: what its names stand for is looked up anew, so that the digest tells of it.
     let definitions = came.original().and_then(|original| original.definitions.as_ref());
     let looked = match definitions {
@@ -540,9 +572,9 @@ async fn spend(
         None => true,
     };
     let (number, rows) = (authorized.number, authorized.estimated_rows);
-    let again = authorize(engine, facts, purse, (number, Turn::Again), came.command.clone(), rows);
+    let again = authorize(holding, (number, Turn::Again), came.command.clone(), rows);
     if again.decision.verdict == Verdict::Deny {
-        return Cleared { authorized: again, waiting: Waited::Not };
+        return Cleared::new(again, Waited::Not);
     }
     let same = again.as_it_came.as_ref().is_some_and(|came| came.binding == hold.binding);
     let spent = match (looked, same) {
@@ -554,7 +586,7 @@ async fn spend(
         Ok(_) => Waited::Approved(question.id.clone()),
         Err(e) => Waited::InVain(held_in_vain(&again.decision, &e)),
     };
-    Cleared { authorized: again, waiting }
+    Cleared::new(again, waiting)
 }
 
 /// A command that waits for a person. Its session may end meanwhile: then it is recorded as what it is, held and not run.
@@ -567,28 +599,51 @@ struct Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let Some(authorized) = self.authorized.take() else { return };
-        let Holding { engine, facts, purse, limits, .. } = self.holding;
         let left = ApprovalError::Broken(Broken::ClientLeft);
         let waiting = Waited::InVain(held_in_vain(&authorized.decision, &left));
-        let cleared = Cleared { authorized, waiting };
-        drop(record_intent(engine, facts, purse, limits, cleared));
+        drop(record_intent(self.holding, Cleared::new(authorized, waiting)));
     }
 }
 
+/// Behind stage 2, of what would be given leave now: a grant for so many commands counts it, and what is asked of the gateway
+/// itself is done.
+async fn use_grant(holding: Holding<'_>, mut cleared: Cleared) -> Cleared {
+    let Authorized { number, command, decision, grant, .. } = &cleared.authorized;
+    let counts = grant.as_ref().is_some_and(|grant| grant.counts);
+    let leave = match (&cleared.waiting, decision.verdict) {
+        (Waited::InVain(_), _) | (_, Verdict::Deny) => false,
+        (Waited::Approved(_), _) | (Waited::Not, Verdict::Allow | Verdict::Hold) => true,
+    };
+    if !leave || (command.access.is_none() && !counts) {
+        return cleared;
+    }
+    let used = granted::used(holding.engine, holding.facts, *number, command, grant.as_ref()).await;
+    match used {
+        Used::Yes => {}
+        Used::Told(told) => cleared.told = Some(told),
+        Used::No(refusal) => {
+            // Where refusals are not enforced, there is no answer to give in its place.
+            cleared.authorized.over |= command.access.is_some();
+            let decision = &mut cleared.authorized.decision;
+            decision.verdict = Verdict::Deny;
+            decision.rule = Arc::from(granted::RULE);
+            decision.reason = Arc::from(refusal.message.as_str());
+            cleared.waiting = Waited::InVain(refusal);
+        }
+    }
+    cleared
+}
+
 /// Stage 3. The intent and the decision go into the log. Nothing is forwarded that the log did not take.
-fn record_intent(
-    engine: &Arc<Engine>,
-    facts: &Arc<SessionFacts>,
-    purse: &Arc<Purse>,
-    limits: RecordLimits,
-    cleared: Cleared,
-) -> Recorded {
-    let Cleared { authorized, waiting } = cleared;
-    let Authorized { number, asked, command, decision, over, limited, plan, estimated_rows, .. } = authorized;
+fn record_intent(holding: Holding<'_>, cleared: Cleared) -> Recorded {
+    let Holding { engine, facts, purse, under, limits, .. } = holding;
+    let Cleared { authorized, waiting, told } = cleared;
+    let Authorized { number, asked, command, decision, over, limited, plan, estimated_rows, grant, .. } =
+        authorized;
     let kind = if limited { RefusalKind::Limit } else { RefusalKind::Denied };
     let (approval, refusal) = match (decision.verdict, waiting) {
-        (Verdict::Deny, _) => (None, Some(Refusal { kind, ..denied(&decision, "this command") })),
         (_, Waited::InVain(refusal)) => (None, Some(refusal)),
+        (Verdict::Deny, _) => (None, Some(Refusal { kind, ..denied(&decision, "this command") })),
         (_, Waited::Approved(id)) => (Some(id), None),
         // What is held runs with an approval alone, whatever the stage before has made of it.
         (Verdict::Hold, Waited::Not) if waits_for_people(facts, &command, &decision) => {
@@ -600,6 +655,10 @@ fn record_intent(
     let refusal = refusal.filter(|_| facts.mode == Mode::Enforce || over);
     let must_be_durable_first = !command.shape.plain_read;
     let before = command.transaction;
+    let grant = grant.map(|grant| grant.id);
+    if refusal.is_none() && grant.is_some() && granted::binds(&command) {
+        under.set(grant.clone());
+    }
     let meter = Meter::of(decision.obligations.limits.as_ref(), purse, facts.mode == Mode::Enforce, limited);
     let event = Event::CommandDecided(Box::new(CommandDecided {
         facts: Arc::clone(facts),
@@ -607,6 +666,7 @@ fn record_intent(
         command,
         decision,
         approval,
+        grant,
         estimated_rows,
         permitted: refusal.is_none(),
     }));
@@ -627,8 +687,19 @@ fn record_intent(
     Tally::one(&engine.tally.commands_permitted);
     let must_be_durable_first = must_be_durable_first && wait_for(facts, ticket).is_some();
     let (engine, facts) = (Arc::clone(engine), Arc::clone(facts));
-    let inner =
-        Inner { engine, facts, number, intent: ticket, asked, before, limits, plan, meter, forwarded: false };
+    let inner = Inner {
+        engine,
+        facts,
+        number,
+        intent: ticket,
+        asked,
+        before,
+        limits,
+        plan,
+        meter,
+        told,
+        forwarded: false,
+    };
     Recorded { ticket, must_be_durable_first, permit: Ok(Permit { inner: Some(Box::new(inner)) }) }
 }
 

@@ -10,6 +10,7 @@ use firsthand_model::amount::Most;
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::event::Event;
+use firsthand_model::grant::AccessCall;
 use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::identity::Identity;
 use firsthand_model::json::Json;
@@ -20,6 +21,7 @@ use firsthand_model::target::Target;
 use firsthand_model::time::{MonoMicros, UnixMicros};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::refusal::{Refusal, RefusalKind};
 use crate::secret::Secret;
 
 /// A future that can be kept in a struct.
@@ -197,6 +199,8 @@ pub struct Ask<'a> {
     pub now: UnixMicros,
     /// How many rows it touches by the target's own estimate; `None`: not known.
     pub estimated_rows: Option<u64>,
+    /// A grant that covers it is in force.
+    pub granted: bool,
 }
 
 /// Decides. Pure: no IO, no clock.
@@ -387,6 +391,58 @@ pub trait Approver: Send + Sync {
     ) -> BoxFuture<'a, Result<(), ApprovalError>>;
 }
 
+/// A grant that covers a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covering {
+    /// Its id.
+    pub id: Arc<str>,
+    /// It is for so many commands, and this one counts.
+    pub counts: bool,
+}
+
+/// What a call to the gateway itself is answered: one row for each, of texts.
+pub type Told = Vec<[String; 4]>;
+
+/// Knows the grants (just-in-time access) that are in force, and asks for new ones.
+pub trait Grants: Send + Sync {
+    /// The grant that covers this command, if one does: asked for every command, so it is quick, and allocates nothing where there
+    /// is none.
+    fn covers(&self, _session: &SessionFacts, _command: &Command, _now: UnixMicros) -> Option<Covering> {
+        None
+    }
+    /// The grant that is in force for a session which begins.
+    fn at_opening(&self, _session: &SessionFacts, _now: UnixMicros) -> Option<Arc<str>> {
+        None
+    }
+    /// Why what ran under this grant must end: its time is over, or it was revoked, or that cannot be told. `None`: it need not.
+    fn over(&self, _id: &str, _now: UnixMicros) -> Option<&'static str> {
+        None
+    }
+    /// Counts one command. False: it has had as many as it is for, or that cannot be counted.
+    fn count<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
+    /// Does what a session asks of the gateway itself.
+    fn call<'a>(
+        &'a self,
+        _session: &'a SessionFacts,
+        _number: CommandNumber,
+        _call: &'a AccessCall,
+        _target: Option<&'a Target>,
+    ) -> BoxFuture<'a, Result<Told, Refusal>> {
+        Box::pin(std::future::ready(Err(Refusal::new(
+            RefusalKind::Unsupported,
+            "nobody gives grants here, so none can be asked for",
+        ))))
+    }
+}
+
+/// Nobody gives grants.
+#[derive(Clone, Copy, Debug)]
+pub struct NoGrants;
+
+impl Grants for NoGrants {}
+
 /// What is presented to a target.
 #[derive(Clone, Debug)]
 pub struct Credential {
@@ -576,6 +632,10 @@ pub trait Targets: Send + Sync {
     /// Whether an administrator has contained it: no session opens there, and no command of an open one runs. Asked for every
     /// command.
     fn is_contained(&self, _name: &str) -> bool {
+        false
+    }
+    /// Whether nothing runs there but under a grant. Asked for every command.
+    fn needs_grant(&self, _name: &str) -> bool {
         false
     }
 }

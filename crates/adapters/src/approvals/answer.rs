@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::names::{folded, known_as};
-use super::{Approvals, seal, trust};
+use super::{Approvals, grants, seal, trust};
 use crate::clock::wall;
 use crate::state::StateError;
-use crate::state::approvals::{Row, Stage, Vote};
+use crate::state::approvals::{Row, Sort, Stage, Vote};
 
 /// How long the entry of an answer may take to become durable.
 const DURABLE_MAX: Duration = Duration::from_secs(8);
@@ -22,14 +22,22 @@ pub(super) const COMPARED_MAX: Duration = Duration::from_secs(8);
 /// The longest reason.
 pub const REASON_BYTES_MAX: usize = 2048;
 
+/// What it is, in words.
+fn noun(id: &str) -> &'static str {
+    match Sort::of(id) {
+        Sort::Command => "approval",
+        Sort::Grant => "grant",
+    }
+}
+
 /// Why an answer does not count.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     /// No approval has this id.
-    #[error("there is no approval `{0}`")]
+    #[error("there is no {noun} `{0}`", noun = noun(.0))]
     Unknown(String),
     /// It is over.
-    #[error("approval {id} is {stage} already")]
+    #[error("{noun} {id} is {stage} already", noun = noun(id))]
     Over {
         /// Its id.
         id: String,
@@ -40,7 +48,7 @@ pub enum AnswerError {
     #[error("only a person can answer: {0} is none")]
     NoPerson(String),
     /// Nobody approves what is done in their own name.
-    #[error("{0} is in the identity chain of this command, and nobody approves their own command")]
+    #[error("{0} is in the identity chain that asks, and nobody approves their own")]
     Own(String),
     /// Not one of the rule's group.
     #[error("{who} is in none of the groups that may answer: {groups}")]
@@ -60,7 +68,7 @@ pub enum AnswerError {
     #[error("the reason has more than {REASON_BYTES_MAX} bytes")]
     Long,
     /// The state is not as it was asked, or it was asked at a gateway that has other keys.
-    #[error("approval {0} is not as this gateway would have asked it, so it does not count here")]
+    #[error("{noun} {0} is not as this gateway would have asked it, so it does not count here", noun = noun(.0))]
     Changed(String),
     /// The state has not been compared with the record.
     #[error("what is kept of approvals has not been compared with the record yet")]
@@ -137,7 +145,7 @@ impl Person {
 }
 
 /// A reason as it may reach a terminal and a log: what would move a cursor or turn the text around is a space.
-fn plain(reason: &str) -> String {
+pub(super) fn plain(reason: &str) -> String {
     let moves = |c: char| {
         c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -208,7 +216,7 @@ impl Approvals {
         };
         if !approve {
             let given = count(locked.votes.len());
-            self.durably(event("approval.refused", given)).await?;
+            self.durably(event(grants::kind(id, Stage::Refused, row.stage), given)).await?;
             locked.end(Stage::Refused, &reason, now).await?;
             let _ = self.desk.changed.send(id.to_owned());
             return Ok(Answered { stage: Stage::Refused, given, quorum });
@@ -219,7 +227,7 @@ impl Approvals {
         vote.seal = seal::of_vote(&self.desk.trust.key, &row, &vote);
         let votes = [locked.votes.clone(), vec![vote.clone()]].concat();
         let enough = suffices(&wanted, &votes);
-        self.durably(event("approval.given", count(votes.len()))).await?;
+        self.durably(event(grants::kind(id, Stage::Given, row.stage), count(votes.len()))).await?;
         locked.give(&vote, enough.then(|| now.saturating_add(row.spend_us))).await?;
         let _ = self.desk.changed.send(id.to_owned());
         let stage = if enough { Stage::Given } else { Stage::Asked };
@@ -238,7 +246,7 @@ impl Approvals {
     }
 
     /// Records an answer and waits until that is durable: only then it counts.
-    async fn durably(&self, event: ApprovalEvent) -> Result<(), AnswerError> {
+    pub(super) async fn durably(&self, event: ApprovalEvent) -> Result<(), AnswerError> {
         let ticket: Ticket = self.desk.tell(event)?;
         let recorder = &self.desk.recorder;
         let mut waiting = Waiting::default();

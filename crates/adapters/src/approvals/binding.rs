@@ -173,7 +173,7 @@ mod tests {
 
     fn decision(session: &SessionFacts, command: &Command) -> Decision {
         let now = firsthand_model::time::UnixMicros(0);
-        fake::TextPolicy.decide(&Ask { session, command, now, estimated_rows: None })
+        fake::TextPolicy.decide(&Ask { session, command, now, estimated_rows: None, granted: false })
     }
 
     #[test]

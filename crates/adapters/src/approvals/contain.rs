@@ -2,16 +2,17 @@
 
 use firsthand_model::event::{ApprovalEvent, By};
 
-use super::Approvals;
+use super::{Approvals, grants};
 use crate::clock::wall;
 use crate::state::StateError;
-use crate::state::approvals::{Listing, Row, Stage, Vote};
+use crate::state::approvals::{Listing, Row, Sort, Stage, Vote};
 
 /// Approvals read at a time.
 const PAGE: u32 = 500;
 
 impl Approvals {
-    /// Withdraws what is open and `hits`, whether its client was told of it or not. Returns how many that were.
+    /// Withdraws what is open and `hits`, whether its client was told of it or not: also the grants that are in force. Returns how many
+    /// approvals that were, and how many grants.
     ///
     /// # Errors
     /// When the state cannot be reached.
@@ -20,8 +21,8 @@ impl Approvals {
         hits: impl Fn(&Row, &[Vote]) -> bool,
         by: &By,
         reason: &str,
-    ) -> Result<u64, StateError> {
-        let (state, mut withdrawn) = (&self.desk.state, 0);
+    ) -> Result<(u64, u64), StateError> {
+        let (state, mut withdrawn, mut revoked) = (&self.desk.state, 0, 0);
         let mut listing = Listing { most: PAGE, ..Listing::default() };
         let mut open = Vec::new();
         loop {
@@ -37,17 +38,21 @@ impl Approvals {
             if !hits(&row, &votes) || !state.correct(&row.id, Stage::Withdrawn, wall().0).await? {
                 continue;
             }
-            withdrawn += 1;
+            match Sort::of(&row.id) {
+                Sort::Command => withdrawn += 1,
+                Sort::Grant => revoked += 1,
+            }
+            self.known_over(std::iter::once(row.id.clone()));
             let event = ApprovalEvent {
                 by: Some(by.clone()),
                 reason: reason.to_owned(),
-                ..self.desk.event("approval.withdrawn", &row, None)
+                ..self.desk.event(grants::kind(&row.id, Stage::Withdrawn, row.stage), &row, None)
             };
             if let Err(e) = self.desk.tell(event) {
                 tracing::error!("that approval {} is withdrawn is not recorded: {e}", row.id);
             }
             let _ = self.desk.changed.send(row.id);
         }
-        Ok(withdrawn)
+        Ok((withdrawn, revoked))
     }
 }

@@ -4,6 +4,7 @@
 pub mod answer;
 mod binding;
 mod contain;
+pub mod grants;
 pub mod names;
 mod original;
 mod seal;
@@ -30,7 +31,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::wall;
-use crate::state::approvals::{Row, Stage};
+use crate::state::approvals::{Row, Sort, Stage};
 use crate::state::{State, StateError};
 
 /// Questions that are open at a time: far more than people answer, and few enough to look through.
@@ -90,6 +91,7 @@ struct Desk {
     trust: trust::Trust,
     /// Who tells people outside of it.
     hears: OnceLock<Hears>,
+    in_force: grants::InForce,
 }
 
 /// Approvals over a state and a record.
@@ -114,8 +116,8 @@ impl Approvals {
         let log = recorder.id().iter().map(|b| format!("{b:02x}")).collect();
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
-        let (trust, hears) = (trust::Trust::new(key), OnceLock::new());
-        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust, hears };
+        let (trust, hears, in_force) = (trust::Trust::new(key), OnceLock::new(), grants::InForce::default());
+        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust, hears, in_force };
         let originals = Arc::new(original::Key::new(key));
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), originals, groups }
     }
@@ -139,7 +141,7 @@ impl Approvals {
 
     /// What has to go on while a gateway runs: ending what is over, and hearing of what others who share the state do.
     pub async fn keep_up(self) {
-        tokio::join!(self.sweep_on(), self.listen_on());
+        tokio::join!(self.sweep_on(), self.listen_on(), self.grants_on());
     }
 
     async fn sweep_on(&self) {
@@ -161,7 +163,7 @@ impl Approvals {
         let now = wall().0;
         for row in self.desk.state.overdue(now).await? {
             if self.desk.state.expire(&row.id, now).await? {
-                self.desk.tell_of(&row, "approval.expired");
+                self.desk.tell_of(&row, grants::kind(&row.id, Stage::Expired, row.stage));
             }
         }
         self.desk.state.purge(now.saturating_sub(OVER_KEPT_US)).await?;
@@ -227,7 +229,7 @@ impl Approvals {
         let chain = &hold.session.identity.chain;
         let about = about(hold);
         let mut row = Row {
-            id: new_id()?,
+            id: new_id(Sort::Command)?,
             binding: binding.to_owned(),
             stage: Stage::Asked,
             log: self.desk.log.clone(),
@@ -470,6 +472,7 @@ impl Desk {
             parameters: Json::default(),
             reason: String::new(),
             preview: Json::default(),
+            grant: grants::facts_of(row),
         }
     }
 
@@ -492,12 +495,12 @@ impl Desk {
 }
 
 /// A name that people type, and that cannot be guessed from others.
-fn new_id() -> Result<String, ApprovalError> {
+fn new_id(sort: Sort) -> Result<String, ApprovalError> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0u8; 10];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| ApprovalError::Unreachable)?;
     let letter = |b: &u8| char::from(LETTERS.get(usize::from(*b) % LETTERS.len()).copied().unwrap_or(b'x'));
-    Ok(format!("ap-{}", bytes.iter().map(letter).collect::<String>()))
+    Ok(format!("{}{}", sort.prefix(), bytes.iter().map(letter).collect::<String>()))
 }
 
 fn hex(bytes: &[u8]) -> String {

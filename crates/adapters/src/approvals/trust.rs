@@ -53,6 +53,11 @@ impl Trust {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it is over, whatever the state says.
+    pub(super) fn is_over(&self, id: &str) -> bool {
+        self.over().contains_key(id)
+    }
+
     /// Notes that it is over now. False: it was before.
     fn ends(&self, id: &str, until: u64, now: u64) -> bool {
         let mut over = self.over();

@@ -22,6 +22,7 @@ pub(super) const SCHEMA: &[&str] = &[
         approval TEXT NOT NULL, person TEXT NOT NULL, log TEXT NOT NULL, teams TEXT NOT NULL,
         reason TEXT NOT NULL, cast_at BIGINT NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (approval, person))",
     "CREATE TABLE IF NOT EXISTS originals (approval TEXT PRIMARY KEY, sealed TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS grant_uses (grant_id TEXT PRIMARY KEY, used BIGINT NOT NULL)",
 ];
 
 /// What is kept sealed of an approval is destroyed with its end, in the transaction that ends it.
@@ -141,9 +142,37 @@ pub struct Vote {
     pub seal: String,
 }
 
+/// What is approved: a command, or time at a target. Both are kept in one table, and their ids tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// A command that is held.
+    Command,
+    /// A grant.
+    Grant,
+}
+
+impl Sort {
+    /// The beginning of its ids.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Command => "ap-",
+            Self::Grant => "gr-",
+        }
+    }
+
+    /// Of which sort one with this id is.
+    #[must_use]
+    pub fn of(id: &str) -> Self {
+        if id.starts_with(Self::Grant.prefix()) { Self::Grant } else { Self::Command }
+    }
+}
+
 /// Which approvals are listed.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
+    /// Of this sort only.
+    pub sort: Option<Sort>,
     /// Those that are over, too.
     pub ended_too: bool,
     /// Of these names only, as they are compared; `None`: of all.
@@ -293,7 +322,7 @@ impl State {
     pub async fn approvals(&self, listing: &Listing) -> Result<Vec<Row>, StateError> {
         let names = listing.of.as_deref().unwrap_or_default();
         let mine: Vec<String> =
-            (0..names.len()).map(|n| format!("people LIKE ${} ESCAPE '!'", n + 5)).collect();
+            (0..names.len()).map(|n| format!("people LIKE ${} ESCAPE '!'", n + 6)).collect();
         let mine = match &listing.of {
             None => "1 = 1".to_owned(),
             Some(_) if mine.is_empty() => "1 = 0".to_owned(),
@@ -301,11 +330,12 @@ impl State {
         };
         let select = format!(
             "SELECT {SLIM} FROM approvals WHERE (stage IN ('asked', 'given') OR 1 = $1) \
-             AND (asked < $2 OR (asked = $2 AND id < $3)) AND ({mine}) ORDER BY asked DESC, id DESC LIMIT $4"
+             AND (asked < $2 OR (asked = $2 AND id < $3)) AND id LIKE $5 AND ({mine}) ORDER BY asked DESC, id DESC LIMIT $4"
         );
         let (asked, id) = listing.after.clone().unwrap_or((u64::MAX, String::new()));
         let mut query = sqlx::query(AssertSqlSafe(select)).bind(i64::from(listing.ended_too));
         query = query.bind(signed(asked)).bind(id).bind(i64::from(listing.most));
+        query = query.bind(format!("{}%", listing.sort.map_or("", Sort::prefix)));
         for name in names {
             query = query.bind(pattern(name));
         }
@@ -356,6 +386,32 @@ impl State {
         Ok(())
     }
 
+    /// Counts one use of a grant that is for `most`. How many it has had with it; `None`: it has had all of them.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn use_grant(&self, id: &str, most: u64) -> Result<Option<u64>, StateError> {
+        let count = "INSERT INTO grant_uses (grant_id, used) VALUES ($1, 1) ON CONFLICT (grant_id) \
+                     DO UPDATE SET used = grant_uses.used + 1 WHERE grant_uses.used < $2 RETURNING used";
+        let found = sqlx::query(count).bind(id).bind(signed(most)).fetch_optional(self.pool().await?).await?;
+        let used = found.map(|from| from.try_get::<i64, _>("used")).transpose()?;
+        Ok(used.map(|used| u64::try_from(used).unwrap_or(u64::MAX)))
+    }
+
+    /// How many uses grants have had, by their ids.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn uses(&self) -> Result<Vec<(String, u64)>, StateError> {
+        let found =
+            sqlx::query("SELECT grant_id, used FROM grant_uses").fetch_all(self.pool().await?).await?;
+        let one = |from: &AnyRow| {
+            let used = from.try_get::<i64, _>("used")?;
+            Ok((from.try_get("grant_id")?, u64::try_from(used).unwrap_or(u64::MAX)))
+        };
+        found.iter().map(one).collect()
+    }
+
     /// Deletes what ended before then. How many.
     ///
     /// # Errors
@@ -368,6 +424,8 @@ impl State {
         // Of a question whose asking broke off.
         let left = "DELETE FROM originals WHERE approval NOT IN (SELECT id FROM approvals WHERE stage IN ('asked', 'given'))";
         sqlx::query(left).execute(&mut *on).await?;
+        let uses = format!("DELETE FROM grant_uses WHERE grant_id IN (SELECT id FROM approvals WHERE {old})");
+        sqlx::query(AssertSqlSafe(uses)).bind(signed(before)).execute(&mut *on).await?;
         let delete = format!("DELETE FROM approvals WHERE {old}");
         let gone = sqlx::query(AssertSqlSafe(delete)).bind(signed(before)).execute(&mut *on).await?;
         on.commit().await?;

@@ -32,6 +32,14 @@ const CHANNEL: &str = "firsthand_approvals";
 #[error("the state cannot be reached: {0}")]
 pub struct StateError(String);
 
+impl StateError {
+    /// For this reason.
+    #[must_use]
+    pub fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 impl From<sqlx::Error> for StateError {
     fn from(e: sqlx::Error) -> Self {
         // Errors of the configuration may repeat an address with its password.
@@ -77,6 +85,15 @@ impl State {
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         matches!(self.place, Place::Shared(_))
+    }
+
+    /// Whether something may be in it: a file that nobody has needed yet is not there.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        match &self.place {
+            Place::File(path) => path.exists(),
+            Place::Shared(_) => true,
+        }
     }
 
     async fn pool(&self) -> Result<&AnyPool, StateError> {

@@ -111,6 +111,9 @@ pub struct Fields<'a> {
     /// The approval spent, or that an entry is about.
     #[serde(borrow)]
     pub approval: Cow<'a, str>,
+    /// The grant that covers it, or that an entry is about.
+    #[serde(borrow)]
+    pub grant: Cow<'a, str>,
     /// People whose approval is needed.
     #[serde(deserialize_with = "optional_count")]
     pub quorum: Option<u64>,

@@ -111,7 +111,7 @@ const OF_CERTIFICATE: (&[Field], &[Field]) = (
 pub const KINDS: &[Kind] = &[
     apart(
         "admin.approval_differs",
-        "An approval in the state was not as the record says, found when a gateway started or when it was about to be answered or spent.",
+        "An approval or a grant in the state was not as the record says, found when a gateway started or when it was about to be answered or spent.",
         &[BY, facts(parts::APPROVAL_DIFFERS)],
         &[BY_NAME, CUT, long_facts(parts::APPROVAL_DIFFERS)],
     ),
@@ -187,7 +187,7 @@ pub const KINDS: &[Kind] = &[
         "admin.contained",
         "An administrator contained an identity, a target or a session: its sessions end, its tokens are revoked, new sessions are refused, \
          and its evidence is held. What follows from it has its own entries: `session.closed` (`contained`), `identity.token_revoked`, \
-         `approval.withdrawn`.",
+         `approval.withdrawn`, `grant.revoked`.",
         &[BY, CHAIN, facts(parts::CONTAINED), METHOD_BY, PROTO_BY, TLS_BY],
         &[ADDRESS_BY, BY_NAME, CUT, detail(parts::CONTAINED_DETAIL), long_facts(parts::CONTAINED), NAMES_BY],
     ),
@@ -376,6 +376,7 @@ pub const KINDS: &[Kind] = &[
                 "What it does, as far as known: `read`, `write`, `define`, `grant`, `execute`, `session`, `transaction`, `lock`, `system`, `unknown`.",
             ),
             field("estimated", Number, "Rows that the target estimated, where a rule counts them."),
+            field("grant", Text, "The grant that covers it; absent: none does."),
             field("policy", Text, "Version of the policy that decided."),
             field("read", True, "Proven to read only; absent: it counts as able to change something."),
             field(
@@ -422,6 +423,40 @@ pub const KINDS: &[Kind] = &[
         ],
         payload: &[COLUMNS, CUT, ROWS],
     },
+    apart(
+        "grant.asked",
+        "An identity asks for access for a time (`chain`, and `for` without what proves it): over the API, or by a call in a session, \
+         which `sid` and `cmd` name then.",
+        parts::GRANT_ASKED,
+        &[ADDRESS_BY, BY_NAME, NAMES_BY, field("reason", Text, "Why, as who asks says.")],
+    ),
+    apart("grant.ended", "The time of a grant is over.", parts::GRANT, &[]),
+    apart("grant.expired", "Nobody answered in time.", parts::GRANT, &[]),
+    apart(
+        "grant.given",
+        "A person approved it. Once as many have as it needs, it is in force for as long as `lasts` says.",
+        parts::GRANT_ANSWERED,
+        &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
+    ),
+    apart(
+        "grant.refused",
+        "A person refused it.",
+        parts::GRANT_ANSWERED,
+        &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
+    ),
+    apart(
+        "grant.revoked",
+        "It was taken back before its time, or given up by who asked; or its identity, its target or who approved it was contained. What \
+         runs under it is stopped.",
+        parts::GRANT_REVOKED,
+        &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
+    ),
+    apart(
+        "grant.used_up",
+        "The last of the commands that it is for was given leave; nothing more is. What has begun under it goes on.",
+        parts::GRANT,
+        &[],
+    ),
     apart(
         "identity.refused",
         "Somebody was not let in: the proof failed.",
@@ -527,7 +562,7 @@ pub const KINDS: &[Kind] = &[
         leaf: &[field(
             "what",
             Text,
-            "`asked` (by the gateway itself), `cancel`, `error` (belonging to no command), `limit` (one was passed: of time, so the target was asked to cancel; \
+            "`asked` (by the gateway itself), `cancel`, `error` (belonging to no command), `grant` (one is over: what ran under it was cancelled, or its transaction was made to fail), `limit` (one was passed: of time, so the target was asked to cancel; \
              or, where nothing is refused, any), `notice`, `notification`, `parameter`, `refused`, \
              `tripwire` (a command that was judged a read would have written, or wrote and was rolled back, or it could not be told: the session was ended), `unknown-message`.",
         )],
@@ -550,6 +585,7 @@ pub const KINDS: &[Kind] = &[
                 "When the token ends that an issuer vouches for, or that came by exchange, or the client's certificate: nothing is allowed \
                  after that.",
             ),
+            field("grant", Text, "The grant that is in force for it when it begins."),
             field("issuer", Text, "The issuer of the token; absent: Firsthand itself."),
             METHOD,
             PROTO,
@@ -699,7 +735,7 @@ const XID: Field = field(
 );
 
 /// Kinds whose names are taken for what later versions will write.
-pub const RESERVED: &[&str] = &["grant.*", "log.erased", "log.key", "log.pruned", "record.exported"];
+pub const RESERVED: &[&str] = &["log.erased", "log.key", "log.pruned", "record.exported"];
 
 /// The kind of this name, if it is known.
 pub fn kind(name: &str) -> Option<&'static Kind> {

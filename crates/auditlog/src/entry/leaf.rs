@@ -4,6 +4,7 @@
 //! keys stand in `kinds.rs`.
 
 mod approval;
+mod grant;
 mod transaction;
 
 use firsthand_model::command::{Command, Shape};
@@ -44,7 +45,10 @@ pub(super) fn write(event: &Event, common: &mut Common<'_>, out: &mut Vec<u8>) {
         Event::CommandCompleted(e) => completed(e, common, out),
         Event::CommandAbandoned(e) => abandoned(e, common, out),
         Event::Stream(e) => stream(e, common, out),
-        Event::Approval(e) => approval::write(e, common, out),
+        Event::Approval(e) => match &e.grant {
+            Some(of) => grant::write(e, of, common, out),
+            None => approval::write(e, common, out),
+        },
         Event::Refused(e) => refused(e, common, out),
         Event::Administered(e) => administered(e, common, out),
         Event::Log(e) => log(e, common, out),
@@ -141,6 +145,9 @@ fn opened(e: &SessionOpened, common: &mut Common<'_>, out: &mut Vec<u8>) {
     if let Some(ends) = e.facts.identity.expires {
         o.string("ends", &rfc3339(ends.0));
     }
+    if let Some(grant) = &e.grant {
+        o.string("grant", kept(grant));
+    }
     if let Some(issuer) = &e.facts.identity.issuer {
         o.string("issuer", kept(issuer));
     }
@@ -226,6 +233,9 @@ fn decided(e: &CommandDecided, common: &mut Common<'_>, out: &mut Vec<u8>) {
     effects(&mut o, shape);
     if let Some(rows) = e.estimated_rows {
         o.number("estimated", rows);
+    }
+    if let Some(grant) = &e.grant {
+        o.string("grant", kept(grant));
     }
     o.string("k", "command.decided");
     common.place(&mut o, Some(&e.facts));

@@ -91,6 +91,7 @@ enum Test {
     Verdict(String),
     Rule(String),
     Approval(String),
+    Grant(String),
     Text(Box<Needle>),
     Claim(Box<Claimed>),
 }
@@ -140,6 +141,7 @@ impl Matcher {
                     | Key::Verdict
                     | Key::Rule
                     | Key::Approval
+                    | Key::Grant
                     | Key::Text
                     | Key::Claim
                     | Key::Traceparent
@@ -399,6 +401,7 @@ fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {
         }
         Key::Traceparent => Test::Claim(Box::new(Claimed::new("traceparent", Some(&value), true))),
         Key::Approval => Test::Approval(value.to_ascii_lowercase()),
+        Key::Grant => Test::Grant(value.to_ascii_lowercase()),
         // Times are not terms; as a text they find nothing that is not there.
         Key::Text | Key::Since | Key::Until => Test::Text(Box::new(Needle::new(&value))),
     }
@@ -454,6 +457,7 @@ fn literals(test: &Test) -> Vec<Finder<'static>> {
         Test::Verdict(word) => vec![quoted("\"verdict\":", word, true)],
         Test::Rule(rule) => vec![quoted("\"rule\":", rule, true)],
         Test::Approval(id) => vec![quoted("\"approval\":", id, true)],
+        Test::Grant(id) => vec![quoted("\"grant\":", id, true)],
         Test::Table(_) | Test::Text(_) | Test::Claim(_) => vec![],
     }
 }
@@ -497,8 +501,8 @@ impl Test {
             Self::Verdict(verdict) => facts.any(Facet::Verdict, |known| known == verdict),
             Self::Rule(rule) => facts.any(Facet::Rule, |known| known == rule),
             // The catalog looks at sessions: they are not a list of texts.
-            // Nor are approvals, which are few.
-            Self::Session(_) | Self::Approval(_) => true,
+            // Nor are approvals and grants, which are few.
+            Self::Session(_) | Self::Approval(_) | Self::Grant(_) => true,
             Self::Text(needle) => needle.may_stand_in_segment(facts),
             Self::Claim(claim) => claim.needle.may_stand_in_segment(facts),
         }
@@ -529,6 +533,7 @@ impl Test {
             Self::Verdict(verdict) => fields.verdict == *verdict,
             Self::Rule(rule) => fields.rule == *rule,
             Self::Approval(id) => fields.approval == *id,
+            Self::Grant(id) => fields.grant == *id,
             Self::Text(_) | Self::Claim(_) => false,
         }
     }

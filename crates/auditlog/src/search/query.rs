@@ -37,6 +37,8 @@ pub enum Key {
     Rule,
     /// An approval, by its id.
     Approval,
+    /// A grant, by its id.
+    Grant,
     /// Free text.
     Text,
     /// A claim of a session or a command: `name`, or `name=value`.
@@ -71,6 +73,7 @@ pub const KEYS: &[(&str, Key, &str)] = &[
     ("verdict", Key::Verdict, "allow, deny or hold"),
     ("rule", Key::Rule, "the rule that decided"),
     ("approval", Key::Approval, "an approval's id: what became of it, and the command that spent it"),
+    ("grant", Key::Grant, "a grant's id: what became of it, and the commands that ran under it"),
     ("text", Key::Text, "words in statements, parameters, rows, errors and names, in any case"),
     ("claim", Key::Claim, "name=value, or a name: what a client says of itself (application_name, comments)"),
     (

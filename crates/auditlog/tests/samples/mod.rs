@@ -1,5 +1,6 @@
 //! One event of every kind, with fixed facts: the golden files and the documentation are tested with them.
 
+mod grants;
 mod who;
 
 use std::sync::{Arc, OnceLock};
@@ -114,6 +115,7 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             transaction: Transaction::Open,
             coverage: vec![],
             original: None,
+            access: None,
         },
         decision: Decision {
             verdict: Verdict::Allow,
@@ -125,6 +127,7 @@ pub(crate) fn decided(facts: Arc<SessionFacts>) -> CommandDecided {
             terms: None,
         },
         approval: None,
+        grant: None,
         estimated_rows: None,
         permitted: true,
     }
@@ -223,6 +226,7 @@ fn opened(facts: Arc<SessionFacts>, coverage: Vec<&'static str>) -> SessionOpene
         claims: vec![Claim { name: "application_name".to_owned(), value: "mcp-postgres".to_owned() }],
         parameters: json(r#"[{"name":"client_encoding","value":"UTF8"}]"#),
         coverage,
+        grant: None,
     }
 }
 
@@ -575,6 +579,7 @@ fn later(all: &mut Vec<(String, Event)>) {
     all.push(("session.opened-certificate".to_owned(), opened));
     who::authority(all);
     channels(all);
+    grants::add(all);
 }
 
 fn channels(all: &mut Vec<(String, Event)>) {
@@ -725,6 +730,7 @@ fn approvals() -> [(&'static str, Event); 11] {
         parameters: Json::default(),
         reason: String::new(),
         preview: Json::default(),
+        grant: None,
     };
     let of_session = |kind| ApprovalEvent { facts: Some(Arc::new(facts())), ..of(kind) };
     let asked = ApprovalEvent {

@@ -195,29 +195,44 @@ fn said(data: &Path) -> Result<AllSaid, ReadError> {
     let mut all: AllSaid = HashMap::new();
     let reader = Reader::open(data, Arc::new(RealIo::new()))?;
     let since = rfc3339(wall().0.saturating_sub(BACK_US));
-    let Ok(query) = Query::parse(&format!("kind:approval since:{since}"), wall().0) else { return Ok(all) };
-    let mut search = Search::new(&reader, &query)?;
-    while let Some(found) = search.next()? {
-        let Ok(fields) = Fields::read(&found.leaf) else { continue };
-        let said = all.entry(fields.approval.to_string()).or_default();
-        match fields.k.strip_prefix("approval.") {
-            Some("asked") => {
-                let bound = serde_json::from_slice::<Bound<'_>>(found.leaf.as_ref());
-                let digest = bound.map(|bound| bound.digest.into_owned()).unwrap_or_default();
-                said.asked = Some((digest, fields.rule.to_string(), fields.quorum.unwrap_or(0)));
+    for kind in ["approval", "grant"] {
+        let Ok(query) = Query::parse(&format!("kind:{kind} since:{since}"), wall().0) else { continue };
+        let mut search = Search::new(&reader, &query)?;
+        while let Some(found) = search.next()? {
+            if let Ok(fields) = Fields::read(&found.leaf) {
+                hear(&mut all, &fields, found.leaf.as_ref());
             }
-            Some("previewed") => {}
-            Some("given") => {
-                let by = fields.by.as_ref().map(|by| by.id.to_string()).unwrap_or_default();
-                said.given.insert(by);
-            }
-            Some(word) => {
-                let over = Stage::ALL.into_iter().find(|stage| stage.word() == word);
-                // What was spent stays so, whatever else was tried of it.
-                said.over = if said.over == Some(Stage::Spent) { said.over } else { over };
-            }
-            None => {}
         }
     }
     Ok(all)
+}
+
+/// Takes in what one entry says.
+fn hear(all: &mut AllSaid, fields: &Fields<'_>, leaf: &[u8]) {
+    let (id, words) = match fields.k.split_once('.') {
+        Some(("grant", word)) => (&fields.grant, word),
+        Some((_, word)) => (&fields.approval, word),
+        None => return,
+    };
+    let said = all.entry(id.to_string()).or_default();
+    let over = match words {
+        "asked" => {
+            let bound = serde_json::from_slice::<Bound<'_>>(leaf);
+            let digest = bound.map(|bound| bound.digest.into_owned()).unwrap_or_default();
+            said.asked = Some((digest, fields.rule.to_string(), fields.quorum.unwrap_or(0)));
+            return;
+        }
+        "given" => {
+            let by = fields.by.as_ref().map(|by| by.id.to_string()).unwrap_or_default();
+            said.given.insert(by);
+            return;
+        }
+        // What is used up is in force until its time is over: nothing more runs under it, and what has begun goes on.
+        "previewed" | "used_up" => return,
+        "ended" => Some(Stage::Expired),
+        "revoked" => Some(Stage::Withdrawn),
+        word => Stage::ALL.into_iter().find(|stage| stage.word() == word),
+    };
+    // What was spent stays so, whatever else was tried of it.
+    said.over = if said.over == Some(Stage::Spent) { said.over } else { over };
 }

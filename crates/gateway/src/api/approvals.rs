@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::{Extension, Json};
 use firsthand_adapters::approvals::names::known_as;
+use firsthand_adapters::state::approvals::Sort;
 use firsthand_model::identity::Role;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,25 +20,25 @@ use crate::weigh;
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     #[serde(default)]
-    all: bool,
-    after: Option<String>,
+    pub(super) all: bool,
+    pub(super) after: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Said {
     #[serde(default)]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// Whose approvals somebody sees: all (`None`), or those of their own names.
-fn seen(caller: &Caller) -> Option<Vec<String>> {
+pub(super) fn seen(caller: &Caller) -> Option<Vec<String>> {
     let identity = caller.identity.as_ref()?;
     let all = identity.roles.iter().any(|own| own.includes(Role::Auditor) || own.includes(Role::Approver));
     (!all).then(|| known_as(&identity.chain))
 }
 
-fn sees(names: Option<&[String]>, approval: &Value) -> bool {
+pub(super) fn sees(names: Option<&[String]>, approval: &Value) -> bool {
     let people = approval.get("people").and_then(Value::as_array);
     let named = |name: &str| names.is_some_and(|names| names.iter().any(|own| own == name));
     names.is_none() || people.into_iter().flatten().filter_map(Value::as_str).any(named)
@@ -49,7 +50,13 @@ pub(super) async fn list(
     Query(which): Query<Which>,
 ) -> Answered {
     let names = seen(&caller);
-    let page = weigh::list(&api.gateway.approvals, which.all, names.clone(), which.after.as_deref()).await?;
+    let page = weigh::list(
+        &api.gateway.approvals,
+        (Sort::Command, names.clone()),
+        which.all,
+        which.after.as_deref(),
+    )
+    .await?;
     let weigh::Page { mut approvals, next } = page;
     // The database finds names within a list as text.
     approvals.retain(|approval| sees(names.as_deref(), approval));
@@ -62,9 +69,9 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
 ) -> Answered {
-    let mut approval = weigh::show(&api.gateway.approvals, &id).await?;
+    let mut approval = weigh::show(&api.gateway.approvals, Sort::Command, &id).await?;
     if !sees(seen(&caller).as_deref(), &approval) {
-        return Err(weigh::unknown(&id));
+        return Err(weigh::unknown(Sort::Command, &id));
     }
     // It tells what the session did before, out of the record.
     let read = json!({ "approval": approval.get("id") });
@@ -88,7 +95,7 @@ pub(super) async fn approve(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, id, true, said).await
+    answer(api, caller, (Sort::Command, id), true, said).await
 }
 
 pub(super) async fn deny(
@@ -97,12 +104,18 @@ pub(super) async fn deny(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, id, false, said).await
+    answer(api, caller, (Sort::Command, id), false, said).await
 }
 
-async fn answer(api: Arc<Api>, caller: Caller, id: String, approve: bool, said: Said) -> Answered {
+pub(super) async fn answer(
+    api: Arc<Api>,
+    caller: Caller,
+    (sort, id): (Sort, String),
+    approve: bool,
+    said: Said,
+) -> Answered {
     to_its_end(async move {
-        weigh::answer(&api.gateway.approvals, &id, &caller.by, approve, &said.reason).await.map(Json)
+        weigh::answer(&api.gateway.approvals, (sort, &id), &caller.by, approve, &said.reason).await.map(Json)
     })
     .await
 }

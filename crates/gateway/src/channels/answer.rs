@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use firsthand_adapters::identity::token::{Token, TokenKind};
 use firsthand_adapters::record::kind_letter;
+use firsthand_adapters::state::approvals::Sort;
 use firsthand_model::event::By;
 use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role, Trust};
 use firsthand_model::time::UnixMicros;
@@ -92,7 +93,7 @@ pub(crate) async fn count(
         );
         return Err(refuse(Found::NoRole, failure));
     };
-    match weigh::answer(&gateway.approvals, &said.approval, &by, said.approve, &said.reason).await {
+    match weigh::answer(&gateway.approvals, (Sort::Command, &said.approval), &by, said.approve, &said.reason).await {
         Ok(answered) => {
             gateway.channels.counts.answers.fetch_add(1, Relaxed);
             Ok(answered)

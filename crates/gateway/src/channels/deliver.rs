@@ -71,7 +71,7 @@ pub(super) async fn attempt(
     {
         return Err(later("the state does not have it yet"));
     }
-    let about = about::of(&weigh::described(&row, Some(&votes)), spec.text);
+    let about = about::of(&weigh::described(&row, Some(&votes), &[]), spec.text);
     let secrets = channel.secrets.as_ref().map_err(|why| later(why.clone()))?;
     match (&spec.way, secrets) {
         (Way::Webhook { url, .. }, Secrets::Webhook(keys)) => {

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use firsthand_adapters::approvals::Approvals;
+use firsthand_adapters::state::approvals::Sort;
 use serde_json::{Value, json};
 
 use super::output::{Output, columns};
@@ -64,16 +65,16 @@ pub(crate) fn run(command: ApprovalsCommand, at: &At, out: &Output) -> Result<Ex
 }
 
 /// An id as it may stand in a path.
-fn checked(id: &str) -> Result<&str, Failure> {
+pub(super) fn checked(sort: Sort, id: &str) -> Result<&str, Failure> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
-        return Err(weigh::unknown(id));
+        return Err(weigh::unknown(sort, id));
     }
     Ok(id)
 }
 
 /// Asks the gateway that runs, here or elsewhere, or does it in this process.
-fn ask(
+pub(super) fn ask(
     at: &At,
     (method, path, body): (&str, &str, &Value),
     doing: &str,
@@ -133,21 +134,21 @@ fn listed(all: bool, after: Option<&str>, at: &At) -> Result<Value, Failure> {
     let place = after.map(|after| format!("&after={after}")).unwrap_or_default();
     let path = format!("/v1/approvals?all={all}{place}");
     ask(at, ("GET", &path, &Value::Null), "approvals list", async |approvals, _, _| {
-        let page = weigh::list(approvals, all, None, after).await?;
+        let page = weigh::list(approvals, (Sort::Command, None), all, after).await?;
         Ok(json!({ "approvals": page.approvals, "next": page.next }))
     })
 }
 
-fn text<'a>(of: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(of: &'a Value, key: &str) -> &'a str {
     of.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn entries<'a>(of: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn entries<'a>(of: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     of.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// `ada@example.com > billing-bot`.
-fn chain(of: &Value) -> String {
+pub(super) fn chain(of: &Value) -> String {
     let names: Vec<&str> = entries(of, "chain")
         .filter(|l| !matches!(text(l, "kind"), "token" | "certificate"))
         .map(|l| text(l, "name"))
@@ -156,7 +157,7 @@ fn chain(of: &Value) -> String {
 }
 
 /// `dba (2)`.
-fn needs(of: &Value) -> String {
+pub(super) fn needs(of: &Value) -> String {
     let one = |need: &Value| match need.get("quorum").and_then(Value::as_u64) {
         Some(1) | None => text(need, "group").to_owned(),
         Some(n) => format!("{} ({n})", text(need, "group")),
@@ -180,10 +181,10 @@ fn cells(of: &Value) -> Vec<String> {
 }
 
 fn show(id: &str, original: bool, at: &At, out: &Output) -> Result<Exit, Failure> {
-    let path = format!("/v1/approvals/{}", checked(id)?);
+    let path = format!("/v1/approvals/{}", checked(Sort::Command, id)?);
     let mut approval =
         ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
-            let mut approval = weigh::show(approvals, id).await?;
+            let mut approval = weigh::show(approvals, Sort::Command, id).await?;
             let read = what(&json!({ "approval": id }));
             desk.record("record.read", &who::own(&desk.keys), reading_leaf("approvals show"), read).await?;
             weigh::add_before(&place.data_dir, &mut approval).await;
@@ -328,10 +329,10 @@ fn indented(text: &str) -> String {
 }
 
 fn answer(id: &str, verb: &str, reason: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
-    let path = format!("/v1/approvals/{}/{verb}", checked(id)?);
+    let path = format!("/v1/approvals/{}/{verb}", checked(Sort::Command, id)?);
     let (body, doing) = (json!({ "reason": reason }), format!("approvals {verb}"));
     let answered = ask(at, ("POST", &path, &body), &doing, async |approvals, desk, _| {
-        weigh::answer(approvals, id, &who::own(&desk.keys), verb == "approve", reason).await
+        weigh::answer(approvals, (Sort::Command, id), &who::own(&desk.keys), verb == "approve", reason).await
     })?;
     let number = |key: &str| answered.get(key).and_then(Value::as_u64).unwrap_or(0);
     out.show(&answered, || match text(&answered, "state") {

@@ -123,6 +123,9 @@ fn contained((of, name): (Of, String), reason: String, at: &At, out: &Output) ->
         if answer.get("approvals").is_some_and(Value::is_u64) {
             done.push(counted(number("approvals"), "approval withdrawn", "approvals withdrawn"));
         }
+        if answer.get("grants").and_then(Value::as_u64).is_some_and(|grants| grants > 0) {
+            done.push(counted(number("grants"), "grant revoked", "grants revoked"));
+        }
         format!(
             "contained {} {} as {}: {}; its evidence is held",
             text("of"),

@@ -97,6 +97,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("target", "`[[target]]`: a server behind the gateway; one table each."),
     ("target.credential", "`credential` of a target: what the gateway presents there. Clients never see it."),
     ("target.credential.password", "`password` of a credential: where it is found. Exactly one of the keys."),
+    (
+        "target.grants",
+        "`grants` of a target: identities may ask for access for a time, and people of a group give it ([grants.md](grants.md)).",
+    ),
     ("target.record", "`record` of a target: how much of results is kept, and how durably."),
     (
         "issuer",
@@ -281,6 +285,51 @@ const KEYS: &[Key] = &[
     ),
     key("target", "labels", Form::Texts, "none", "Labels that rules may name, such as `prod`."),
     key("target", "timeout", Form::Duration, "`10s`", "How long the server's greeting may take."),
+    key(
+        "target",
+        "access",
+        Form::Choice(&["open", "grant"]),
+        "`open`",
+        "`grant`: nothing runs here but under a grant that covers it, whatever the rules allow; asking for one does. `open`: the rules \
+         alone decide, and may name grants.",
+    ),
+    key("target", "grants", Form::Table("target.grants"), "none can be asked for", "Access for a time."),
+    key(
+        "target.grants",
+        "approvers",
+        Form::Text,
+        "",
+        "People of this `[[group]]` of the rules may approve it.",
+    ),
+    key("target.grants", "quorum", Form::Count, "`1`", "So many different people of it must."),
+    key(
+        "target.grants",
+        "own",
+        Form::Flag,
+        "`false`",
+        "Whoever is in the identity chain that asks may approve it, too.",
+    ),
+    key(
+        "target.grants",
+        "longest",
+        Form::Duration,
+        "`8h`",
+        "The longest time that can be asked for, at most `7d`.",
+    ),
+    key(
+        "target.grants",
+        "answer",
+        Form::Duration,
+        "`1h`",
+        "How long it can be approved once it is asked for, at most `7d`.",
+    ),
+    key(
+        "target.grants",
+        "effects",
+        Form::Texts,
+        "`read`, `write`",
+        "What can be asked for: `read`, `write`, `define`, `grant`, `execute`, `lock`, `system`, `unknown`.",
+    ),
     key("target.credential", "user", Form::Text, "", "The role to log in as."),
     key(
         "target.credential",

@@ -12,6 +12,7 @@ use firsthand_protocols::protocol::ListenLimits;
 use firsthand_session::secret::Secret;
 use toml::de::DeTable;
 
+use super::grants;
 use super::issuer::read_issuers;
 use super::keys::protocol_names;
 use super::section::{At, Section};
@@ -307,6 +308,7 @@ fn read_target(
     let allow_unobserved = section.flag("allow_unobserved", false);
     let pin_read_only = section.flag("pin_read_only", true);
     let name_sessions = section.flag("name_sessions", true);
+    let (offer, needs_grant) = grants::read(section);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
     let labels = section.texts("labels");
     let (name, protocol, address, credential) = (name?, protocol?, address?, credential?);
@@ -323,6 +325,8 @@ fn read_target(
         name_sessions,
         databases,
         database,
+        grants: offer,
+        needs_grant,
     };
     let host = address.host;
     Some(TargetConfig { target, credential, tls, tls_ca, tls_identity, host, timeout, labels })

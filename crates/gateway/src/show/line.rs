@@ -64,7 +64,7 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
             counted(fields.rows.unwrap_or(0), "row", "rows"),
             bytes(fields.bytes.unwrap_or(0))
         ),
-        kind if kind.starts_with("approval.") => approval(fields, &payload),
+        kind if kind.starts_with("approval.") || kind.starts_with("grant.") => approval(fields, &payload),
         "identity.refused" | "session.refused" => refused(fields, &payload),
         _ => other(fields, &payload),
     };
@@ -87,14 +87,23 @@ fn refused(fields: &Fields<'_>, payload: &Value) -> String {
     out
 }
 
-/// What became of an approval: `ap-7k3m9xq2vb given by ada@example.com, 1 of 2`.
+/// What became of an approval, or of a grant: `ap-7k3m9xq2vb given by ada@example.com, 1 of 2`.
 pub(crate) fn approval(fields: &Fields<'_>, payload: &Value) -> String {
-    let mut out = format!("approval {} {}", fields.approval, fields.k.trim_start_matches("approval."));
+    let mut out = match fields.k.split_once('.') {
+        Some(("grant", word)) => format!("grant {} {}", fields.grant, word.replace('_', " ")),
+        _ => format!("approval {} {}", fields.approval, fields.k.trim_start_matches("approval.")),
+    };
     if let (Some(by), false) = (&fields.by, text(payload, "by").is_empty()) {
         out.push_str(&format!(" by {} ({})", text(payload, "by"), by.trust));
     }
     if let (Some(given), Some(quorum)) = (fields.given, fields.quorum) {
         out.push_str(&format!(", {given} of {quorum}"));
+    }
+    if fields.k == "grant.asked" {
+        out.push_str(&format!(", {}", fields.effects.join(", ")));
+        if !fields.tables.is_empty() {
+            out.push_str(&format!(" on {}", fields.tables.join(", ")));
+        }
     }
     let said = text(payload, "reason");
     if !said.is_empty() {

@@ -62,7 +62,7 @@ impl Teller {
                 told.closed(out)?;
             }
             ("session.noted", _) => told.noted(out)?,
-            (kind, _) if kind.starts_with("approval.") => told.approval(out)?,
+            (kind, _) if kind.starts_with("approval.") || kind.starts_with("grant.") => told.approval(out)?,
             ("command.decided", Some(n)) => {
                 self.gap(n, out)?;
                 told.decided(n, out)?;
@@ -252,6 +252,9 @@ impl Told<'_> {
         });
         if !f.approval.is_empty() {
             marks.push(format!("approval {}", f.approval));
+        }
+        if !f.grant.is_empty() {
+            marks.push(format!("grant {}", f.grant));
         }
         if let Some(who) = f.who.as_ref().filter(|who| !who.srole.is_empty() && who.srole != who.role) {
             marks.push(format!("as role {}", who.role));

@@ -116,7 +116,7 @@ pub const CONDITIONS: &[Key] = &[
     key(
         "grants",
         Form::Texts,
-        "one of these just-in-time grants is in force; patterns (nothing gives grants yet: until then it never holds)",
+        "a just-in-time grant that covers the statement is in force, for a target with one of these names; patterns (docs/grants.md)",
     ),
     key("applications", Form::Texts, "the application that it claims to be (a claim); patterns"),
     key("opaque", Form::Opaque, "not all that it does can be told: at all, or for these reasons"),

@@ -1,6 +1,7 @@
 //! Drivers: the IO shells. `stream.rs` owns sockets, TLS, time and limits for every byte-stream protocol, once.
 
 pub mod half_open;
+mod inlet;
 pub mod line;
 pub mod outbox;
 pub mod run;

@@ -4,8 +4,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,18 +15,14 @@ use firsthand_model::time::MonoMicros;
 use firsthand_session::breaker::Broken;
 use firsthand_session::port::{BoxFuture, ByteStream, Need, RecordError, Waiting};
 use firsthand_session::{Answer, Refusal, Session};
-use tokio::io::{AsyncReadExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::inlet::Inlet;
 use super::outbox::Outbox;
 use super::sessions::{CancelRoute, Handle};
 use super::thinkers::{Pondering, Thinkers};
 use crate::dialect::{Action, Dialect};
 
-/// The first size of a read; what a session keeps per direction that is not idle.
-const READ_MIN: usize = 2 << 10;
-/// The largest size of a read: beyond it a system call costs little of what copying does.
-const READ_MAX: usize = 128 << 10;
 /// Client bytes taken in while the dialect waits for an answer: read on, so that a client that leaves is noticed.
 const CLIENT_AHEAD_MAX: usize = 64 << 10;
 /// Rounds before the task gives way to others.
@@ -102,61 +97,6 @@ pub struct TimeLimits {
 
 /// How a session ended: the word and more for `session.closed`.
 type End = (&'static str, String);
-
-/// One direction's unread input.
-struct Inlet {
-    buf: BytesMut,
-    size: usize,
-    open: bool,
-}
-
-impl Inlet {
-    fn new(buf: BytesMut) -> Self {
-        Self { buf, size: READ_MIN, open: true }
-    }
-
-    /// Reads once. `Ready(Ok(0))` at the end.
-    fn poll_read(&mut self, stream: &mut dyn ByteStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.buf.capacity() == 0 {
-            return self.poll_first(stream, cx);
-        }
-        if self.buf.capacity() - self.buf.len() < self.size / 2 {
-            self.buf.reserve(self.size);
-        }
-        let room = self.buf.capacity() - self.buf.len();
-        let read = pin!(stream.read_buf(&mut self.buf)).poll(cx);
-        if let Poll::Ready(Ok(n)) = read
-            && n == room
-        {
-            self.size = (self.size * 2).min(READ_MAX);
-        }
-        read
-    }
-
-    /// The read that ends a session's idleness: it gets a buffer only if something came.
-    fn poll_first(&mut self, stream: &mut dyn ByteStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut first = [0; READ_MIN];
-        let mut first = ReadBuf::new(&mut first);
-        match Pin::new(stream).poll_read(cx, &mut first) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
-            Poll::Ready(Ok(())) => {
-                let came = first.filled();
-                if !came.is_empty() {
-                    self.buf.reserve(self.size);
-                    self.buf.extend_from_slice(came);
-                }
-                Poll::Ready(Ok(came.len()))
-            }
-        }
-    }
-
-    fn give_back(&mut self, idle: bool) {
-        if self.buf.is_empty() && (idle || self.buf.capacity() > READ_MIN) {
-            (self.buf, self.size) = (BytesMut::new(), READ_MIN);
-        }
-    }
-}
 
 /// Has the target end the session for good.
 type EndSession = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
@@ -349,6 +289,12 @@ impl Running {
             self.finish(Some(refusal), why, why.word());
             self.end = self.end.take().map(|(word, _)| (word, detail));
             return true;
+        }
+        if self.handle.looks_at_grant()
+            && let Some(lost) = self.session.lost_grant()
+        {
+            self.dialect.lose(lost, self.now, &mut self.actions);
+            return self.carry_out();
         }
         if self.handle.is_draining() && self.draining_since.is_none() {
             self.draining_since = Some(self.now);
@@ -741,6 +687,7 @@ impl Running {
                 let (bytes, after) = reply.into_parts();
                 self.to_client.push(bytes, after);
             }
+            Action::Settled => self.session.settled(),
             Action::Ask(commands) => self.asking = Some(Box::pin(self.session.submit(commands))),
             Action::Think(work) => self.thinking = Some(self.thinkers.start(work)),
             Action::Look(looking) => self.thinking = Some(Pondering::over(looking)),
@@ -766,34 +713,5 @@ impl Running {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::AsyncWriteExt as _;
-
-    #[tokio::test]
-    async fn an_idle_session_keeps_no_buffers_and_reads_on() {
-        let (mut there, mut here) = tokio::io::duplex(3 * READ_MIN);
-        let mut inlet = Inlet::new(BytesMut::with_capacity(READ_MIN));
-        inlet.give_back(false);
-        assert_eq!(inlet.buf.capacity(), READ_MIN, "it may go on at any moment");
-        inlet.give_back(true);
-        assert_eq!(inlet.buf.capacity(), 0);
-        let nothing = poll_fn(|cx| Poll::Ready(inlet.poll_read(&mut here, cx).is_pending())).await;
-        assert!(nothing && inlet.buf.capacity() == 0, "to look needs no buffer");
-        there.write_all(&[7; READ_MIN + 100]).await.unwrap();
-        let mut got = 0;
-        while got < READ_MIN + 100 {
-            got += poll_fn(|cx| inlet.poll_read(&mut here, cx)).await.unwrap();
-        }
-        assert_eq!(&*inlet.buf, &[7; READ_MIN + 100]);
-        inlet.give_back(true);
-        assert_eq!(inlet.buf.len(), got, "what is not taken yet stays");
-        drop(there);
-        inlet.buf.clear();
-        assert_eq!(poll_fn(|cx| inlet.poll_read(&mut here, cx)).await.unwrap(), 0);
     }
 }

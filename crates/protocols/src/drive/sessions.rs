@@ -28,6 +28,8 @@ pub struct Handle {
     /// Under which id of a containment.
     contained: OnceLock<String>,
     draining: AtomicBool,
+    /// A grant is over, perhaps that of this session.
+    ungranted: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -36,7 +38,17 @@ impl Handle {
     pub fn new(facts: Arc<SessionFacts>, opened: UnixMicros, client: String) -> Self {
         let off = || AtomicBool::new(false);
         let (contained, waker) = (OnceLock::new(), AtomicWaker::new());
-        Self { facts, opened, client, killed: off(), lapsed: off(), contained, draining: off(), waker }
+        Self {
+            facts,
+            opened,
+            client,
+            killed: off(),
+            lapsed: off(),
+            contained,
+            draining: off(),
+            ungranted: off(),
+            waker,
+        }
     }
 
     /// Ends the session now.
@@ -54,6 +66,12 @@ impl Handle {
     /// Ends the session now, because it, its identity or its target is contained; `id`: by what, for the record.
     pub fn contain(&self, id: &str) {
         let _ = self.contained.set(id.to_owned());
+        self.waker.wake();
+    }
+
+    /// Has the session look whether the grant that it runs under is over.
+    pub fn look_at_grant(&self) {
+        self.ungranted.store(true, SeqCst);
         self.waker.wake();
     }
 
@@ -88,6 +106,10 @@ impl Handle {
 
     pub(crate) fn contained(&self) -> Option<&str> {
         self.contained.get().map(String::as_str)
+    }
+
+    pub(crate) fn looks_at_grant(&self) -> bool {
+        self.ungranted.swap(false, SeqCst)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

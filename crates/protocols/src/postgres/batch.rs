@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use firsthand_model::command::{Command, Shape, Step};
+use firsthand_model::grant::AccessCall;
 use firsthand_model::json::{self, Json, Object};
 use firsthand_model::outcome::Transaction;
 use firsthand_session::Refusal;
@@ -88,6 +89,8 @@ pub(super) struct Item {
 pub(super) struct Plan {
     /// Until it is asked for.
     pub(super) command: Option<Command>,
+    /// It is a call to the gateway itself.
+    pub(super) access: bool,
     /// What it does, as it was read.
     pub(super) shape: Arc<Shape>,
     /// The item with which it ends.
@@ -125,6 +128,8 @@ pub(super) struct Parts {
     pub(super) coverage: Vec<&'static str>,
     pub(super) changes: Found,
     pub(super) pending: Pending,
+    /// It is a call to the gateway itself.
+    pub(super) access: Option<Arc<AccessCall>>,
 }
 
 /// What holds for all commands asked at this moment.
@@ -292,6 +297,7 @@ impl Batch {
             mut coverage,
             changes,
             pending,
+            access,
         } = parts;
         let Recorded {
             text,
@@ -324,6 +330,7 @@ impl Batch {
             holds: shape.tag == "DECLARE CURSOR" && role::contains(&text, b'h', &["hold"]),
             sets_config: runs && !shape.plain_read && role::contains(&text, b's', &["set_config"]),
             copy,
+            access: access.is_some(),
             shape: Arc::clone(&shape),
             command: Some(Command {
                 step,
@@ -339,6 +346,7 @@ impl Batch {
                 transaction: moment.transaction,
                 coverage,
                 original: None,
+                access,
             }),
         });
         self.plans.len() - 1
@@ -510,6 +518,7 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
         coverage,
         changes: statement.filter(|_| !doubtful).and_then(|s| s.changes.clone()),
         pending: Pending::default(),
+        access: portal.filter(|_| !doubtful).and_then(Portal::call),
     }
 }
 
@@ -532,6 +541,8 @@ fn preparation_of_statement(statement: &Statement) -> Parts {
         coverage: Vec::new(),
         changes: None,
         pending: Pending::default(),
+        // Nothing is asked before it runs.
+        access: statement.access.as_ref().map(|_| Arc::new(AccessCall::Status)),
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::{Buf as _, BytesMut};
 use firsthand_model::command::{Shape, Step};
 use firsthand_model::json::Json;
+use firsthand_model::outcome::Transaction;
 use firsthand_model::target::ChangedRows;
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::judge::After;
@@ -523,6 +524,7 @@ impl PostgresDialect {
                 coverage: Vec::new(),
                 changes: piece.changes,
                 pending,
+                access: piece.access.map(|asked| Arc::new(asked.call(|_| None))),
             };
             self.batch.plan(parts, moment);
         }
@@ -554,6 +556,8 @@ impl PostgresDialect {
         if self.must_look(b'P', std::iter::once(&*piece.shape), out) {
             return Err(Next::Waits);
         }
+        // What is no statement of the target means nothing there.
+        let view = view.filter(|_| piece.access.is_none());
         let meaning = view.map(|view| Meaning::of_piece(&piece, parse.text, view, &types));
         Ok(self.statement_made(parse.statement, parse.text, piece, meaning, types.into_iter()))
     }
@@ -618,6 +622,11 @@ impl PostgresDialect {
         let digest = bind.and_then(|bind| super::parameters::digest(bind.parameters(), type_of));
         let mut portal = self.names.portal_of(portal, statement, does, values, formats);
         portal.parameters_digest = digest;
+        let asked = portal.statement.as_ref().and_then(|statement| statement.access.as_ref());
+        portal.access = asked.map(|asked| {
+            let given = |number: usize| bind.and_then(|bind| bind.parameters().nth(number.checked_sub(1)?));
+            Arc::new(asked.call(given))
+        });
         Some(Arc::new(portal))
     }
 
@@ -646,7 +655,9 @@ impl PostgresDialect {
         let known = portal.as_ref().filter(|p| !p.is_in_doubt(moment.epoch));
         let shape = known.and_then(|p| p.statement.as_ref()).map(|s| Arc::clone(&s.shape));
         let does = known.and_then(|p| p.does.as_ref());
+        let calls = known.is_some_and(|p| p.access.is_some());
         let pending = match (&mut self.knowing, does) {
+            (Some(knowing), None) if calls => knowing.pends(&After::default()),
             (None, _) => Pending::default(),
             (Some(knowing), Some((_, after))) => knowing.pends(after),
             (Some(knowing), None) => knowing.pends(&After::uncertain()),
@@ -740,6 +751,9 @@ impl PostgresDialect {
         if self.batch.plans.is_empty() {
             self.forward(Vec::new(), out);
             return true;
+        }
+        if self.transaction == Transaction::Idle && self.flight.is_idle() && !self.flight.is_open() {
+            out.push(Action::Settled);
         }
         self.asking = true;
         self.as_they_came();

@@ -15,7 +15,7 @@ use firsthand_model::masking::Hush;
 use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::target::ChangedRows;
 use firsthand_model::time::MonoMicros;
-use firsthand_session::{Admission, Answer, Forward, Refusal, RefusalKind};
+use firsthand_session::{Admission, Answer, Forward, Outlasted, Refusal, RefusalKind};
 use firsthand_sql::Analyzer;
 use firsthand_wire::postgres::Rules;
 use firsthand_wire::postgres::frame::{Passing, SERVER_LIMIT};
@@ -152,6 +152,8 @@ pub struct PostgresDialect {
     pub(super) tripwire: Tripwire,
     /// A command was to be stopped for its time: what is told of that.
     pub(super) overtime: Option<Box<Overtime>>,
+    /// It is stopped because the grant that it ran under is over.
+    pub(super) lost: Option<Box<Outlasted>>,
     /// When the driver spoke last.
     pub(super) now: MonoMicros,
     /// Number of the last command sent that may change the role; while it runs, those behind it are asked for before that is
@@ -219,6 +221,7 @@ impl PostgresDialect {
             wal: Wal::default(),
             tripwire: Tripwire::default(),
             overtime: None,
+            lost: None,
             now: MonoMicros(0),
             role_touched: false,
         }
@@ -427,6 +430,11 @@ impl Dialect for PostgresDialect {
 
     fn is_owed(&self) -> bool {
         self.unobserved || self.flight.is_owed()
+    }
+
+    fn lose(&mut self, lost: Outlasted, now: MonoMicros, out: &mut Vec<Action>) {
+        self.now = now;
+        self.lose_grant(lost, now, out);
     }
 
     fn drain(&mut self, _now: MonoMicros, out: &mut Vec<Action>) {

@@ -94,6 +94,7 @@ fn parts(function: Option<u32>, known: Option<&Known>, (parameters, cut): (Json,
         coverage: if cut { vec![PARAMETERS_CUT] } else { Vec::new() },
         changes: None,
         pending: Pending::default(),
+        access: None,
     }
 }
 

@@ -70,6 +70,8 @@ pub(super) struct Running {
     pub(super) timed: Option<Timed>,
     /// How many rows it may affect; gone once it was looked at.
     pub(super) limit: Option<Limit>,
+    /// It is a call to the gateway itself.
+    pub(super) access: bool,
     /// It may commit in the middle.
     pub(super) commits_within: bool,
     /// Its transaction is to be named before it commits.

@@ -261,13 +261,15 @@ impl PostgresDialect {
         }
         let counts = self.count_before(&item, span, bytes, slots, out);
         let seq = item.owner.and_then(|o| slots.get(o)).map_or(0, Slot::seq);
+        let asked = item.owner.and_then(|o| slots.get(o)).and_then(Slot::permitted);
+        let told = self.answer_call(&item.what, bytes.message(span.len, item.len), asked);
         let running = match (&item.what, item.owner.and_then(|o| slots.get_mut(o)).map(|s| &mut s.fate)) {
             (What::Query(range), Some(Fate::Permitted(running))) if range.len() == 1 => Some(&mut **running),
             _ => None,
         };
         let message = bytes.message(span.len, item.len);
         let mut after = Vec::new();
-        if let Some(replaced) = self.with_list(&item.what, message, running, *settled) {
+        if let Some(replaced) = told.or_else(|| self.with_list(&item.what, message, running, *settled)) {
             let owner = span.owner;
             self.send(span, bytes, slots, out);
             bytes.skip(item.len);
@@ -431,6 +433,7 @@ impl PostgresDialect {
             pending: plan.pending,
             unsettles: plan.unsettles,
             opaque: plan.opaque,
+            access: plan.access,
             commits_within: plan.commits_within,
             secrets: plan.secrets,
             masking,

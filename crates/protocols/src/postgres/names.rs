@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use firsthand_model::command::Shape;
+use firsthand_model::grant::AccessCall;
 use firsthand_model::id::SessionId;
 use firsthand_model::json::Json;
 use firsthand_model::limits::PARAMETER_BYTES_KEPT;
@@ -19,6 +20,7 @@ use firsthand_sql::state::OWN_NAMES;
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::frontend::{Message, Object};
 
+use super::access::Asked;
 use super::changed::{Decided, Found, Reached};
 use super::columns::Columns;
 use super::knowing::Meaning;
@@ -58,6 +60,8 @@ pub(super) enum Own {
     Returning,
     /// What fails in the place of something refused, or is not there.
     Refused,
+    /// An answer of the gateway itself.
+    Access,
 }
 
 impl Own {
@@ -68,6 +72,7 @@ impl Own {
             Self::Counts => "counts",
             Self::Returning => "returning",
             Self::Refused => "refused",
+            Self::Access => "access",
         };
         format!("{OWN_NAMES}{what} {session}")
     }
@@ -77,7 +82,7 @@ impl Own {
     /// Whether a name is one of the gateway's own in this session.
     pub(super) fn has(name: &[u8], session: SessionId) -> bool {
         name.starts_with(OWN_NAMES.as_bytes())
-            && [Self::Counts, Self::Returning, Self::Refused]
+            && [Self::Counts, Self::Returning, Self::Refused, Self::Access]
                 .iter()
                 .any(|own| own.name(session).as_bytes() == name)
     }
@@ -158,6 +163,8 @@ pub(super) struct Statement {
     columns: OnceLock<Arc<Columns>>,
     /// Which rows it changes, as far as its text tells.
     pub(super) changes: Found,
+    /// It is a call to the gateway itself.
+    pub(super) access: Option<Arc<Asked>>,
     /// Its text as it came, where something may be added to it.
     source: OnceLock<Box<[u8]>>,
     /// How often settings had changed when it was made.
@@ -228,6 +235,8 @@ pub(super) struct Portal {
     pub(super) secrets: Option<Arc<Masked>>,
     /// In which formats the columns are asked for: none (all text), one for all, or one each.
     pub(super) result_formats: Box<[Format]>,
+    /// What it asks of the gateway itself.
+    pub(super) access: Option<Arc<AccessCall>>,
     /// The columns as the target described them.
     columns: OnceLock<Arc<Columns>>,
     /// Whether a list was added to its statement's text on the way to the target.
@@ -439,7 +448,7 @@ impl Names {
         meaning: Option<Meaning>,
         types: impl Iterator<Item = u32>,
     ) -> Statement {
-        let (name, Piece { shape, text, change, changes, .. }) = (known_as(name), piece);
+        let (name, Piece { shape, text, change, changes, access, .. }) = (known_as(name), piece);
         let asked_types: Box<[u32]> = types.take(TYPES_KEPT).collect();
         let of_shape = shape.tables.iter().chain(&shape.coverage).map(|s| s.len() + size_of::<String>());
         let bytes = size_of::<Statement>()
@@ -458,6 +467,7 @@ impl Names {
             types: OnceLock::new(),
             columns: OnceLock::new(),
             changes,
+            access,
             source: OnceLock::new(),
             settings: 0,
             epoch: self.epoch,
@@ -490,6 +500,7 @@ impl Names {
             parameters_cut,
             secrets,
             result_formats,
+            access: None,
             columns: OnceLock::new(),
             added: OnceLock::new(),
             reached: OnceLock::new(),

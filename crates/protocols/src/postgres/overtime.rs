@@ -6,12 +6,12 @@
 //! can catch: the session goes with it, and what it had not committed is rolled back.
 
 use bytes::Bytes;
-use firsthand_model::outcome::AbandonReason;
+use firsthand_model::outcome::{AbandonReason, Transaction};
 use firsthand_model::time::MonoMicros;
-use firsthand_session::{Permit, Refusal};
+use firsthand_session::{Outlasted, Permit, Refusal};
 use firsthand_wire::postgres::backend::{Report, TransactionStatus};
 
-use super::dialect::PostgresDialect;
+use super::dialect::{Life, PostgresDialect};
 use super::refuse;
 use super::server::Walk;
 use crate::dialect::Action;
@@ -76,7 +76,8 @@ impl PostgresDialect {
         timed.ends = Some(MonoMicros(now.0.saturating_add(AGAIN_US)));
         let asked = timed.asked;
         timed.asked = asked.saturating_add(1);
-        let Some(outlasted) = running.permit.overtime() else { return };
+        let lost = self.lost.as_deref().cloned();
+        let Some(outlasted) = lost.or_else(|| running.permit.overtime()) else { return };
         if asked == 0 {
             out.push(Action::Note { what: "limit", detail: outlasted.noted, reply: Bytes::new() });
             let (stopped, ended) = (outlasted.stopped, outlasted.ended);
@@ -87,6 +88,34 @@ impl PostgresDialect {
         }
         self.overtime.iter_mut().for_each(|overtime| overtime.ends = true);
         out.push(Action::EndTarget(Box::new(outlasted.cut)));
+    }
+
+    /// The grant is over that what runs ran under, or what is not committed: the target stops it, or fails the transaction.
+    pub(super) fn lose_grant(&mut self, lost: Outlasted, now: MonoMicros, out: &mut Vec<Action>) {
+        if self.life == Life::Over || self.unobserved {
+            return;
+        }
+        if let Some(running) = self.flight.running.front_mut() {
+            if self.overtime.is_none() {
+                let ends = Some(MonoMicros(now.0.saturating_add(AGAIN_US)));
+                running.timed = Some(Timed { most_us: 0, ends, asked: 1 });
+                out.push(Action::Note { what: "grant", detail: lost.noted.clone(), reply: Bytes::new() });
+                let (stopped, ended) = (lost.stopped.clone(), lost.ended.clone());
+                self.overtime = Some(Box::new(Overtime { stopped, ended, ends: false, told: false }));
+                self.lost = Some(Box::new(lost));
+                out.push(Action::StopTarget);
+            }
+            return;
+        }
+        let open = self.flight.is_open() && !self.flight.is_skipping();
+        let fails = self.transaction == Transaction::Open || (open && self.transaction == Transaction::Idle);
+        if !self.flight.is_idle() || self.is_held_up() || !fails {
+            return;
+        }
+        // What was to be stopped had ended before it could be.
+        (self.overtime, self.lost) = (None, None);
+        out.push(Action::Note { what: "grant", detail: lost.noted, reply: Bytes::new() });
+        self.fail_behind(&lost.stopped, out);
     }
 
     /// Whether the command runs for which the target was asked to end the session.

@@ -634,7 +634,7 @@ impl PostgresDialect {
             // are dropped. Nothing that ends a transaction block has gone out (`must_hold`).
             self.radius.dropping = Some(own);
             if self.transaction == Transaction::Failed {
-                self.fail_behind(refusal, out);
+                self.fail_withheld(refusal, out);
             }
         } else {
             self.make_fail(follows, refusal, out);
@@ -644,13 +644,18 @@ impl PostgresDialect {
     }
 
     /// Has the target fail the transaction block once it has answered what has gone out.
-    fn fail_behind(&mut self, refusal: &Refusal, out: &mut Vec<Action>) {
+    fn fail_withheld(&mut self, refusal: &Refusal, out: &mut Vec<Action>) {
+        let text = "the transaction is aborted: Firsthand has withheld an earlier result of it";
+        let mut aborted = Refusal::new(RefusalKind::Limit, text).hint("ROLLBACK, then begin again.");
+        aborted.rule = Arc::clone(&refusal.rule);
+        self.fail_behind(&aborted, out);
+    }
+
+    /// The same, in these words where the client can be told now: in the middle of its pipeline.
+    pub(super) fn fail_behind(&mut self, refusal: &Refusal, out: &mut Vec<Action>) {
         if self.flight.is_open() {
-            let text = "the transaction is aborted: Firsthand has withheld an earlier result of it";
-            let mut aborted = Refusal::new(RefusalKind::Limit, text).hint("ROLLBACK, then begin again.");
-            aborted.rule = Arc::clone(&refusal.rule);
             let name = self.own_name(Own::Refused);
-            self.send_failing(&aborted, false, name.as_bytes(), out);
+            self.send_failing(refusal, false, name.as_bytes(), out);
         } else {
             out.push(Action::ToServer(self.without_command(query(&self.failing_text(refusal)))));
             self.flight.push(Entry::plain(Sent::Own));

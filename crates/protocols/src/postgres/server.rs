@@ -538,7 +538,7 @@ impl PostgresDialect {
         }
         (self.failed, self.role_touched, self.executed) = (false, false, false);
         if self.flight.is_idle() {
-            self.overtime = None;
+            (self.overtime, self.lost) = (None, None);
             self.changed.settled(status == TransactionStatus::Idle);
             if status == TransactionStatus::Idle && self.batch.is_empty() {
                 self.names.idle();

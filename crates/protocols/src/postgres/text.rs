@@ -17,6 +17,7 @@ use firsthand_sql::{
 
 use super::knowing::View;
 
+use super::access::Asked;
 use super::role::{self, Change};
 
 /// Coverage fact: the text was longer than the record keeps.
@@ -166,6 +167,8 @@ pub(super) struct Piece {
     pub(super) after: After,
     /// What it means depends on prepared statements or cursors.
     pub(super) by_name: bool,
+    /// It is a call to the gateway itself.
+    pub(super) access: Option<Arc<Asked>>,
 }
 
 impl Piece {
@@ -178,7 +181,7 @@ impl Piece {
         // From the whole text: what is kept of it may end before its first word.
         let change = role::change_of(&shape, &String::from_utf8_lossy(original));
         let text = Recorded::of(original, settings).with(&shape, original);
-        Self { shape, text, change, changes, after: After::default(), by_name: false }
+        Self { shape, text, change, changes, after: After::default(), by_name: false, access: None }
     }
 }
 
@@ -202,6 +205,14 @@ impl Reading {
     /// Reads a text, and judges what it means where a view is given. Must run on a stack of `firsthand_sql::STACK_BYTES`.
     pub(super) fn of(analyzer: &Analyzer, text: &[u8], settings: Settings, view: Option<&View>) -> Self {
         let mut reading = Self::as_written(analyzer, text, settings);
+        if let [only] = reading.pieces.as_mut_slice()
+            && only.shape.effects.has(Effect::Unknown)
+            && let Some(asked) = Asked::of(text)
+        {
+            (only.shape, only.access) = (Arc::new(Asked::shape()), Some(Arc::new(asked)));
+            (only.change, only.changes, reading.opaque) = (Change::None, None, false);
+            return reading;
+        }
         if let Some(view) = view {
             reading.take_judgement(view.judge(text));
         }

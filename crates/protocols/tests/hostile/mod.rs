@@ -249,7 +249,7 @@ impl Rig {
             Action::Rows(number, piece) => drop(self.session.record_rows(number, piece)),
             Action::Progress(number, rows, bytes) => drop(self.session.record_progress(number, rows, bytes)),
             Action::Changed(number, piece) => drop(self.session.record_changed(number, piece)),
-            Action::Role(_) | Action::StopTarget | Action::EndTarget(_) => {}
+            Action::Role(_) | Action::Settled | Action::StopTarget | Action::EndTarget(_) => {}
             Action::Close { .. } => self.closed = true,
         }
     }

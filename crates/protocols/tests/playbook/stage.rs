@@ -265,6 +265,7 @@ impl Stage {
             }
             Action::StopTarget => self.stopped = Some("stop-target"),
             Action::EndTarget(_) => self.stopped = Some("end-target"),
+            Action::Settled => self.session.settled(),
             Action::Role(role) => self.session.set_role(&role),
             Action::Close { why, detail } => {
                 assert!(self.closed.is_none(), "closed twice");

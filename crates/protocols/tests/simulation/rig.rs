@@ -198,6 +198,7 @@ impl Rig {
                 | Action::EndTarget(_)
                 | Action::Rows(..)
                 | Action::Progress(..)
+                | Action::Settled
                 | Action::Role(_) => {}
                 Action::Close { why, detail } => self.closed = Some(format!("{why}: {detail}")),
             }

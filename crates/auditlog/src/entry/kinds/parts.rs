@@ -148,6 +148,7 @@ const NOTED: &[Field] = &[
     ),
     field("detail", Text, "`error`, `notice`."),
     field("from", Text, "`cancel`: address and port from which it came."),
+    field("grant", Text, "`grant`: under which something was stopped, because it is over."),
     field("held", Bool, "`cancel`: whether it ended the wait of a command that was held."),
     field("hint", Text, "`error`, `notice`."),
     field("internal_query", Text, "`error`, `notice`."),
@@ -175,6 +176,7 @@ const NOTED: &[Field] = &[
     field("then", Text, "`asked`: the statement that it sent after that."),
     field("type", Text, "`error`, `notice`: a data type; `unknown-message`: the message's type byte."),
     field("value", Text, "`parameter`: the new value."),
+    field("why", Text, "`grant`: `has ended`, `was revoked`, `cannot be looked up`."),
 ];
 
 pub(super) const COUNT: Field = field(
@@ -537,8 +539,56 @@ pub(super) const ANY_TOKEN: &[Field] = of_token!([], [HOW, ALGORITHM, ROLES]);
 /// Of a token that is revoked: by itself, or because its identity was contained.
 pub(super) const TOKEN_REVOKED: &[Field] = of_token!([CONTAINED_BY], [HOW, ALGORITHM, ROLES]);
 
+/// Of a grant, with more in front and in the middle.
+macro_rules! of_grant {
+    ([$($first:expr),*], [$($digest:expr),*], [$($given:expr),*], [$($method:expr, $proto:expr)?], [$($tls:expr),*]) => {
+        &[
+            $($first,)*
+            field("cmd", Number, "The command that asked for it, where that was in a session."),
+            field("commands", Number, "It is for so many commands; absent: for as many as come."),
+            field("db", Text, "The database."),
+            $($digest,)*
+            field("effects", Texts, "What may be done under it."),
+            field("for", Objects(LINK), "Who has it: all that act in the identity chain, from the outside in."),
+            $($given,)*
+            field("grant", Text, "The grant's id."),
+            field("lasts", Number, "How long, in µs, from when it is given."),
+            $($method, $proto,)?
+            field("quorum", Number, "People whose approval it needs."),
+            field("sid", Text, "The session that asked for it, where one did."),
+            field("tables", Texts, "Where: `schema.name`, `schema.*`; absent: anywhere."),
+            field("target", Text, "The target."),
+            $($tls,)*
+        ]
+    };
+}
+
+/// Of a grant, where nobody did anything.
+pub(super) const GRANT: &[Field] = of_grant!([], [], [], [], []);
+
+/// Of a grant that is asked for.
+pub(super) const GRANT_ASKED: &[Field] = of_grant!(
+    [BY, CHAIN],
+    [field("digest", Text, "What is asked for: a keyed digest.")],
+    [],
+    [METHOD_BY, PROTO_BY],
+    [TLS_BY]
+);
+
+/// Of a grant that somebody answers.
+pub(super) const GRANT_ANSWERED: &[Field] = of_grant!(
+    [BY, CHAIN],
+    [],
+    [field("given", Number, "People who have approved it by now.")],
+    [METHOD_BY, PROTO_BY],
+    [TLS_BY]
+);
+
+/// Of a grant that somebody takes back.
+pub(super) const GRANT_REVOKED: &[Field] = of_grant!([BY, CHAIN], [], [], [METHOD_BY, PROTO_BY], [TLS_BY]);
+
 pub(super) const APPROVAL_DIFFERS: &[Field] = &[
-    field("approval", Text, "The approval's id."),
+    field("approval", Text, "The approval's or the grant's id."),
     field("done", True, "It was ended for that: nothing is spent that the record does not know as given."),
     field(
         "found",
@@ -613,6 +663,8 @@ pub(super) const READ_DETAIL: &[Field] = &[
     field("entries", Number, "Entries that were shown."),
     field("expression", Text, "What was searched for."),
     field("follow", True, "And those that came later, as they came."),
+    field("grant", Text, "The grant that was shown."),
+    field("grants", Number, "Grants that were listed, over the API."),
     field("more", True, "There were more entries than that; all were shown."),
     field("session", Text, "The session that was shown."),
     field("sessions", Number, "Sessions that were listed."),

@@ -114,6 +114,7 @@ fn command(meant: &Meant) -> Command {
         transaction: if meant.in_transaction { Transaction::Open } else { Transaction::Idle },
         coverage: Vec::new(),
         original: None,
+        access: None,
     }
 }
 

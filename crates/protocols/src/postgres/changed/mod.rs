@@ -37,6 +37,7 @@ pub(super) use along::{Along, Manner, Reached};
 pub(super) use ask::Asked;
 pub(super) use asker::Askers;
 pub use asker::TableSource;
+pub(super) use carry::Replaced;
 pub(super) use far::{runs_code, undone};
 pub use reach::REACH_QUESTION;
 pub(super) use reach::Reach;

@@ -1,0 +1,98 @@
+//! Grants: asked for by identities themselves, listed, shown, approved, refused, taken back.
+
+use std::sync::Arc;
+
+use axum::extract::{Path as UrlPath, Query, State};
+use axum::{Extension, Json};
+use firsthand_adapters::state::approvals::Sort;
+use firsthand_model::identity::Role;
+use serde_json::json;
+
+use super::acts::{Answered, note_listing, to_its_end};
+use super::approvals::{Said, Which, answer, seen, sees};
+use super::{Api, Asked, Caller};
+use crate::grants::{self, Wanted};
+use crate::place::reading_leaf;
+use crate::reading::what;
+use crate::weigh;
+
+type Of = State<Arc<Api>>;
+
+pub(super) async fn list(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    Query(which): Query<Which>,
+) -> Answered {
+    let names = seen(&caller);
+    let of = (Sort::Grant, names.clone());
+    let page = weigh::list(&api.gateway.approvals, of, which.all, which.after.as_deref()).await?;
+    let weigh::Page { mut approvals, next } = page;
+    // The database finds names within a list as text.
+    approvals.retain(|grant| sees(names.as_deref(), grant));
+    note_listing(&api, &caller, "grants list", json!({ "grants": approvals.len() })).await?;
+    Ok(Json(json!({ "grants": approvals, "next": next })))
+}
+
+pub(super) async fn show(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+) -> Answered {
+    let grant = weigh::show(&api.gateway.approvals, Sort::Grant, &id).await?;
+    if !sees(seen(&caller).as_deref(), &grant) {
+        return Err(weigh::unknown(Sort::Grant, &id));
+    }
+    let read = json!({ "grant": grant.get("id") });
+    api.gateway.desk.record("record.read", &caller.by, reading_leaf("grants show"), what(&read)).await?;
+    Ok(Json(grant))
+}
+
+pub(super) async fn request(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    Asked(wanted): Asked<Wanted>,
+) -> Answered {
+    to_its_end(async move {
+        grants::request(&api.gateway, caller.identity.as_deref(), &caller.by, &wanted).await.map(Json)
+    })
+    .await
+}
+
+pub(super) async fn approve(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+    Asked(said): Asked<Said>,
+) -> Answered {
+    answer(api, caller, (Sort::Grant, id), true, said).await
+}
+
+pub(super) async fn deny(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+    Asked(said): Asked<Said>,
+) -> Answered {
+    answer(api, caller, (Sort::Grant, id), false, said).await
+}
+
+pub(super) async fn revoke(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+    Asked(said): Asked<Said>,
+) -> Answered {
+    let admin = |roles: &[Role]| roles.iter().any(|own| own.includes(Role::Admin));
+    let any = caller.identity.as_ref().is_none_or(|identity| admin(&identity.roles));
+    if let Some(identity) = caller.identity.as_deref().filter(|_| !any) {
+        // Whose it is none of, is told what is told of one that is not there.
+        let grant = weigh::show(&api.gateway.approvals, Sort::Grant, &id).await?;
+        if !sees(seen(&caller).as_deref(), &grant) && !identity.roles.contains(&Role::Approver) {
+            return Err(weigh::unknown(Sort::Grant, &id));
+        }
+    }
+    to_its_end(async move {
+        grants::revoke(&api.gateway.approvals, &id, &caller.by, any, &said.reason).await.map(Json)
+    })
+    .await
+}
