@@ -266,6 +266,9 @@ fn calls_are_answered_in_their_place() {
         let seen = raw.query(&format!("select firsthand.request_access({call})")).unwrap();
         assert!(message(&seen).contains(part) && status(&seen) == 'I', "{call}: {seen:?}");
     }
+    // Without a grant settings may be set, and nobody listens for what comes later.
+    assert_eq!(code(&raw.query("set statement_timeout = 0").unwrap()), "");
+    assert!(message(&raw.query("listen news").unwrap()).contains("nobody listens"));
     let record = rig.gateway.record().unwrap();
     assert!(record.unbalanced().is_empty());
     assert_eq!(record.of_kind("grant.asked").count(), before);

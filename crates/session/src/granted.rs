@@ -19,6 +19,8 @@ use crate::refusal::{Refusal, RefusalKind};
 pub(crate) const RULE: &str = "grant";
 /// The rule that lets calls to the gateway itself through.
 const CALL_RULE: &str = "firsthand.access";
+/// What brings data of others for as long as a session lasts.
+const LISTEN: &str = "LISTEN";
 /// What to do where a grant is missing or over. Agents read it, so it can be sent as it stands.
 const ASK: &str = "Ask for access: SELECT firsthand.request_access('1h', 'read', 'why it is needed'), with the effects that are needed \
                    ('read,write'); once a person has approved it, send the statement again. SELECT firsthand.access_status() tells how it is.";
@@ -87,8 +89,14 @@ pub(crate) fn bind(
     {
         return deny(decision, format!("{}, so its transaction cannot go on", over(&id, why)));
     }
-    let needed = grant.is_none() && command.access.is_none() && engine.targets.needs_grant(&facts.target);
-    if needed && !effects(command).touches_nothing() {
+    if command.access.is_some() || !engine.targets.needs_grant(&facts.target) {
+        return;
+    }
+    if command.shape.tag == LISTEN {
+        let reason = "what is notified here later would come under no grant, so nobody listens".to_owned();
+        return deny(decision, reason);
+    }
+    if grant.is_none() && !effects(command).touches_nothing() {
         let reason =
             format!("target {} needs a grant for this, and none that covers it is in force", facts.target);
         deny(decision, reason);

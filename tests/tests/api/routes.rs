@@ -2,7 +2,7 @@
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-pub(crate) const ROUTES: [(&str, &str, &str, &str); 34] = [
+pub(crate) const ROUTES: [(&str, &str, &str, &str); 40] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -20,6 +20,12 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 34] = [
     ("POST", "/v1/approvals/{id}/deny", "{}", "approver"),
     ("POST", "/v1/channels/{channel}/answer", "", "the channel's signature"),
     ("POST", "/v1/channels/{channel}/slack/actions", "", "the channel's signature"),
+    ("GET", "/v1/grants", "", "any token"),
+    ("POST", "/v1/grants", r#"{"target":"shop","for":"1h","effects":["read"],"reason":"x"}"#, "any token"),
+    ("GET", "/v1/grants/{id}", "", "any token"),
+    ("POST", "/v1/grants/{id}/approve", "{}", "approver"),
+    ("POST", "/v1/grants/{id}/deny", "{}", "approver"),
+    ("POST", "/v1/grants/{id}/revoke", "{}", "any token"),
     ("GET", "/v1/contained", "", "auditor"),
     ("POST", "/v1/contained", r#"{"of":"identity","name":"nobody"}"#, "admin"),
     ("POST", "/v1/contained/{id}/lift", "{}", "admin"),
