@@ -203,11 +203,8 @@ impl Approvals {
             if all >= OPEN_MAX || own >= OPEN_OF_ONE_MAX {
                 return Err(ApprovalError::TooMany);
             }
-            if state.ask(&new).await? {
-                if let Err(e) = self.keep_original(hold, &new).await {
-                    state.correct(&new.id, Stage::Withdrawn, now).await?;
-                    return Err(e);
-                }
+            let sealed = self.sealed(hold, &new)?;
+            if state.ask(&new, sealed.as_deref()).await? {
                 let recorded = self.desk.tell(ApprovalEvent {
                     text: hold.command.text.clone(),
                     parameters: hold.command.parameters.clone(),

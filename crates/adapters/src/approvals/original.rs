@@ -54,13 +54,12 @@ fn of(row: &Row) -> Aad<Vec<u8>> {
 }
 
 impl Approvals {
-    /// Keeps what a new question hides, where it hides something.
-    pub(super) async fn keep_original(&self, hold: &Hold, row: &Row) -> Result<(), ApprovalError> {
-        let Some(unveiled) = &hold.unveiled else { return Ok(()) };
+    /// What a new question hides, sealed, where it hides something.
+    pub(super) fn sealed(&self, hold: &Hold, row: &Row) -> Result<Option<String>, ApprovalError> {
+        let Some(unveiled) = &hold.unveiled else { return Ok(None) };
         let parameters: Value = serde_json::from_slice(unveiled.parameters.as_bytes()).unwrap_or_default();
         let original = json!({ "statement": unveiled.text, "parameters": parameters });
-        let sealed = self.originals.seal(row, &original).ok_or(ApprovalError::Unreachable)?;
-        Ok(self.desk.state.keep_original(&row.id, &sealed).await?)
+        self.originals.seal(row, &original).map(Some).ok_or(ApprovalError::Unreachable)
     }
 
     /// What an open approval's command says as it will run, for a person who may approve it and is in the group `right` of those who

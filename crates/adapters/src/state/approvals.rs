@@ -432,11 +432,11 @@ impl State {
         Ok(gone.rows_affected())
     }
 
-    /// Asks. False: another question is open for the same binding.
+    /// Asks, and keeps what is sealed of it while it is open. False: another question is open for the same binding.
     ///
     /// # Errors
     /// See [`State::open_for`].
-    pub async fn ask(&self, new: &Row) -> Result<bool, StateError> {
+    pub async fn ask(&self, new: &Row, sealed: Option<&str>) -> Result<bool, StateError> {
         let insert = "INSERT INTO approvals (id, binding, stage, log, session, command, asked, ends, spend_us, terms, people, \
                       asker, told, listed, about, about_hash, preview, preview_seal, reason, ended, ender, seal) \
                       VALUES ($1, $2, 'asked', $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, '', '', '', 0, '', $15) \
@@ -445,17 +445,15 @@ impl State {
         let query = query.bind(signed(new.command)).bind(signed(new.asked)).bind(signed(new.ends));
         let query = query.bind(signed(new.spend_us)).bind(&new.terms).bind(&new.people).bind(&new.asker);
         let query = query.bind(&new.listed).bind(&new.about).bind(&new.about_hash).bind(&new.seal);
-        Ok(query.execute(self.pool().await?).await?.rows_affected() == 1)
-    }
-
-    /// Keeps what is sealed of it, while it is open.
-    ///
-    /// # Errors
-    /// See [`State::open_for`].
-    pub async fn keep_original(&self, id: &str, sealed: &str) -> Result<(), StateError> {
-        let insert = "INSERT INTO originals (approval, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        sqlx::query(insert).bind(id).bind(sealed).execute(self.pool().await?).await?;
-        Ok(())
+        let mut on = self.pool().await?.begin().await?;
+        let is_new = query.execute(&mut *on).await?.rows_affected() == 1;
+        // Together: nobody finds the question without what is sealed of it.
+        if let Some(sealed) = sealed.filter(|_| is_new) {
+            let insert = "INSERT INTO originals (approval, sealed) VALUES ($1, $2)";
+            sqlx::query(insert).bind(&new.id).bind(sealed).execute(&mut *on).await?;
+        }
+        on.commit().await?;
+        Ok(is_new)
     }
 
     /// What is sealed of it; `None`: nothing is.
