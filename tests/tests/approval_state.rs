@@ -200,7 +200,7 @@ async fn an_original_is_destroyed_with_its_end() {
                 }
                 "withdrawn" => drop(question),
                 _ => {
-                    let far = firsthand_adapters::clock::wall().0 + 1_000_000_000_000;
+                    let far = wall().0 + 1_000_000_000_000;
                     assert!(a.approvals.state().expire(&id, far).await.unwrap());
                 }
             }

@@ -1,8 +1,10 @@
 //! Code that runs without being called: behind views, negators, casts, types and aggregates. What it writes is refused, and what
 //! it reads is masked, whatever statement it stands behind.
 
+use std::io::Write as _;
+
 use firsthand_tests::lab::{Lab, Plan};
-use firsthand_tests::raw::{Message, Raw};
+use firsthand_tests::raw::{Message, Raw, frame};
 
 const SEED: &str = "create schema evil; create schema ok; create table evil.log (at text);
 create function evil.w() returns int language plpgsql as $$ begin insert into evil.log values ('ran'); return 1; end $$;
@@ -186,4 +188,121 @@ fn what_is_read_without_being_named_is_not_copied() {
         said(&mut raw, "insert into notes select v::text from plain where 1 operator(ok.<#>) 1 is not null");
     assert!(!told.contains("Firsthand refused"), "{told}");
     assert_eq!(lab.far.sql("shop", "select count(*) from notes where it like 'KANARIE%'").unwrap(), "0");
+}
+
+/// A body is read when it runs, in the path of that moment: `late(1)` writes in the one, and does nothing in the other.
+const LATE: &str = "create schema app; grant usage on schema app to app;
+create function app.late(int) returns int language plpgsql as $$ begin return evil.w(); end $$;
+create function public.late(int) returns int language sql as 'select 1';
+create function ok.later() returns int language sql volatile as 'select 1; select late(1)';";
+
+fn parsed(statement: &str, sql: &str) -> Vec<u8> {
+    frame(b'P', format!("{statement}\0{sql}\0\0\0").as_bytes())
+}
+
+fn bound(portal: &str, statement: &str) -> Vec<u8> {
+    frame(b'B', format!("{portal}\0{statement}\0\0\0\0\0\0\0").as_bytes())
+}
+
+fn executed(portal: &str, rows: u8) -> Vec<u8> {
+    frame(b'E', format!("{portal}\0\0\0\0{}", char::from(rows)).as_bytes())
+}
+
+/// Sends these and a Sync; all that comes back, a line each.
+fn piped(raw: &mut Raw, parts: &[Vec<u8>]) -> String {
+    let mut out = parts.concat();
+    out.extend(frame(b'S', b""));
+    raw.stream.write_all(&out).unwrap();
+    raw.until(b'Z').unwrap().iter().map(Message::line).collect()
+}
+
+#[test]
+fn a_portal_is_judged_in_the_path_that_it_runs_in() {
+    let seed = format!("{SEED}{LATE}");
+    let lab = Lab::start(Plan { top: "[policy]\n".to_owned(), seed, ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let public = "set search_path = public";
+    let own = "set search_path = \"$user\", public";
+    let refused = |told: &str| told.contains("Firsthand refused");
+    // Where nothing changes nothing is refused, whatever stands between.
+    assert!(!refused(&said(&mut raw, public)));
+    let told = piped(
+        &mut raw,
+        &[
+            parsed("", "select ok.later() from plain"),
+            bound("here", ""),
+            parsed("", "select id from customers"),
+            bound("", ""),
+            executed("", 0),
+            executed("here", 0),
+        ],
+    );
+    assert!(!refused(&told) && told.contains("SELECT 1") && told.contains("SELECT 2"), "{told}");
+    // In one pipeline.
+    let told = piped(
+        &mut raw,
+        &[
+            parsed("", "select ok.later() from plain"),
+            bound("there", ""),
+            parsed("", own),
+            bound("", ""),
+            executed("", 0),
+            executed("there", 0),
+        ],
+    );
+    assert!(refused(&told), "{told}");
+    // And in a transaction, where it has given some rows already.
+    for sql in [public, "begin"] {
+        assert!(!refused(&said(&mut raw, sql)), "{sql}");
+    }
+    let text = "select case when id > 1 then ok.later() end from customers";
+    let told = piped(&mut raw, &[parsed("", text), bound("part", ""), executed("part", 1)]);
+    assert!(!refused(&told), "{told}");
+    assert!(!refused(&said(&mut raw, own)));
+    let told = piped(&mut raw, &[executed("part", 1)]);
+    assert!(refused(&told), "{told}");
+    said(&mut raw, "rollback");
+    assert_eq!(lab.far.sql("shop", "select count(*) from evil.log").unwrap(), "0");
+}
+
+/// What a cursor reads where it runs is masked, also if it gives it elsewhere.
+#[test]
+fn a_cursor_is_masked_by_what_it_reads_wherever_it_has_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[label]]\nlabel = \"secret\"\ncolumns = [\"customers.secret\"]\n\
+        [[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\n\
+        effects = [\"read\", \"execute\", \"unknown\", \"session\", \"transaction\"]\n\
+        [[mask]]\nname = \"hides\"\nbecause = \"b\"\nlabels = [\"secret\"]\nstyle = \"redact\"\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let top = format!("[policy]\ndir = {:?}\nshipped = false\n", folder.path().display().to_string());
+    let seed = format!(
+        "{SEED}create schema app; grant usage on schema app to app; \
+        create view app.px as select secret as note from customers; create table public.px (note text); \
+        insert into public.px values ('harmless'); grant select on app.px, public.px to app; \
+        create function app.getit(variadic int[]) returns text language sql as 'select secret from customers where id = $1[1]'; \
+        create function public.getit(int) returns text language sql as 'select ''harmless''::text'; \
+        create function ok.gx() returns text language sql volatile as 'select 1; select note from px limit 1';"
+    );
+    let lab = Lab::start(Plan { top, seed, ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let told = said(&mut raw, "select getit(1) as it");
+    assert!(told.contains("[secret]") && !told.contains("KANARIE"), "{told}");
+    let public = "set search_path = public";
+    let own = "set search_path = \"$user\", public";
+    for between in [&[own][..], &[own, "move 1 in c", public]] {
+        for sql in [public, "begin", "declare c cursor for select ok.gx() as it from customers order by 1"] {
+            said(&mut raw, sql);
+        }
+        between.iter().for_each(|sql| drop(said(&mut raw, sql)));
+        let told = said(&mut raw, "fetch 1 from c");
+        assert!(told.contains("FETCH 1") && told.contains("[secret]"), "{between:?}: {told}");
+        assert!(!told.contains("KANARIE"), "{between:?}: {told}");
+        said(&mut raw, "rollback");
+    }
+    said(&mut raw, public);
+    for sql in ["begin", "declare c cursor for select ok.gx() as it"] {
+        said(&mut raw, sql);
+    }
+    let told = said(&mut raw, "fetch 1 from c");
+    assert!(told.contains("harmless"), "{told}");
 }

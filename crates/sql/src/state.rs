@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use firsthand_model::statement::Facts;
-use pg_query::protobuf::node::Node as NodeEnum;
+use pg_query::protobuf::{Node, node::Node as NodeEnum};
 
 use crate::analysis::Settings;
 use crate::catalog::{Catalog, FIRST_USER_OID, Oid, PG_CATALOG, TEMPORARY};
@@ -22,6 +22,9 @@ pub const NAMES_MAX: usize = 1_024;
 pub const SETTINGS_MAX: usize = 256;
 /// Savepoints followed. Beyond it, going back makes the state uncertain.
 pub const SAVEPOINTS_MAX: usize = 64;
+
+/// Search paths that a cursor may see. Who changes it more often has cursors that are opaque.
+const CURSOR_PATHS_MAX: usize = 16;
 
 /// What the names of statements begin with that the gateway prepares among the client's own. Whatever a client calls so may
 /// be one of those by now: an error may have kept it from being closed.
@@ -49,7 +52,7 @@ impl Default for Start {
 }
 
 /// Where unqualified names are looked up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Path {
     /// With `pg_catalog` where it is looked up, and without the temporary schema.
     schemas: Vec<Oid>,
@@ -99,15 +102,47 @@ struct Settled {
     own: Option<Arc<Catalog>>,
 }
 
+/// A cursor as it was declared.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    /// What its query does there.
+    pub(crate) facts: Facts,
+    pub(crate) query: Node,
+    /// Types of the parameters in it.
+    pub(crate) parameters: Vec<Oid>,
+    /// Of the definitions then.
+    pub(crate) serial: u64,
+}
+
 /// A cursor that is open.
 #[derive(Clone, Debug)]
-struct Cursor {
-    /// What its query does.
-    facts: Arc<Facts>,
+pub(crate) struct Cursor {
+    pub(crate) declared: Arc<Declared>,
+    /// In which it may have run: the one that it was declared in, and all since. None: too many.
+    paths: Vec<Path>,
     /// WITH HOLD: the COMMIT runs what of the query is left.
     hold: bool,
     /// That has happened: no transaction's end closes it.
     kept: bool,
+}
+
+impl Cursor {
+    /// The search paths in which it may have run; the first is that of its DECLARE. Empty: they cannot be told.
+    pub(crate) fn paths(&self) -> &[Path] {
+        &self.paths
+    }
+
+    /// This path is in force.
+    fn sees(&mut self, path: &Path) {
+        if self.kept || self.paths.is_empty() || self.paths.contains(path) {
+            return;
+        }
+        if self.paths.len() < CURSOR_PATHS_MAX {
+            self.paths.push(path.clone());
+        } else {
+            self.paths.clear();
+        }
+    }
 }
 
 /// What a savepoint goes back to: as it was, and what a commit would have kept.
@@ -283,14 +318,14 @@ impl SessionState {
         self.prepared(name).map_or(0, |prepared| prepared.1.len())
     }
 
-    pub(crate) fn cursor(&self, name: &str) -> Option<Arc<Facts>> {
+    pub(crate) fn cursor(&self, name: &str) -> Option<&Cursor> {
         let uncertain = self.now.uncertain || name.starts_with(OWN_NAMES);
-        if uncertain { None } else { self.cursors.get(name).map(|it| Arc::clone(&it.facts)) }
+        if uncertain { None } else { self.cursors.get(name) }
     }
 
     /// What a COMMIT runs: the queries of cursors WITH HOLD that this transaction has declared.
-    pub(crate) fn held(&self) -> impl Iterator<Item = &Arc<Facts>> {
-        self.cursors.values().filter(|it| it.hold && !it.kept).map(|it| &it.facts)
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Cursor> {
+        self.cursors.values().filter(|it| it.hold && !it.kept)
     }
 
     pub(crate) fn has_cursor(&self, name: &str) -> bool {
@@ -355,6 +390,7 @@ impl SessionState {
         let none = Vec::new();
         let names = self.now.search_path.as_ref().unwrap_or(&none);
         self.path = self.path_from(&catalog, names, self.is_certain());
+        self.cursors.values_mut().for_each(|it| it.sees(&self.path));
         let mut hasher = DefaultHasher::new();
         (catalog.serial, self.path.fingerprint(), self.now.uncertain).hash(&mut hasher);
         // With some it is another COMMIT.
@@ -433,9 +469,10 @@ impl SessionState {
             Sequel::Prepare(name, it) => self.prepare(name, Arc::clone(it)),
             Sequel::Deallocate(Some(name)) => drop(self.prepared.remove(name)),
             Sequel::Deallocate(None) => self.prepared.clear(),
-            Sequel::Declare { name, facts, hold } => {
+            Sequel::Declare { name, cursor, hold } => {
                 if self.cursors.len() < NAMES_MAX {
-                    let it = Cursor { facts: Arc::clone(facts), hold: *hold, kept: false };
+                    let (declared, paths) = (Arc::clone(cursor), vec![self.path.clone()]);
+                    let it = Cursor { declared, paths, hold: *hold, kept: false };
                     self.cursors.insert(name.clone(), it);
                 }
             }

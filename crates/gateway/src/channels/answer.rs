@@ -93,7 +93,9 @@ pub(crate) async fn count(
         );
         return Err(refuse(Found::NoRole, failure));
     };
-    match weigh::answer(&gateway.approvals, (Sort::Command, &said.approval), &by, said.approve, &said.reason).await {
+    match weigh::answer(&gateway.approvals, (Sort::Command, &said.approval), &by, said.approve, &said.reason)
+        .await
+    {
         Ok(answered) => {
             gateway.channels.counts.answers.fetch_add(1, Relaxed);
             Ok(answered)

@@ -19,7 +19,7 @@ use firsthand_sql::{CopyOptions, Masked};
 use super::changed::Found;
 use super::fastpath::Answer;
 use super::knowing::Pending;
-use super::names::{Epoch, Portal, Statement};
+use super::names::{Does, Epoch, Portal, Statement};
 use super::role::{self, Change};
 use super::text::{self, Recorded};
 use super::wal::may_commit_within;
@@ -360,7 +360,7 @@ impl Batch {
     pub(super) fn execute(
         &mut self,
         name: &[u8],
-        portal: Option<Arc<Portal>>,
+        (portal, does): (Option<Arc<Portal>>, Option<Does>),
         max_rows: i32,
         message: BytesMut,
         pending: Pending,
@@ -368,7 +368,7 @@ impl Batch {
     ) {
         self.add(What::Execute(portal.clone()), message);
         let this = self.items.len() - 1;
-        let parts = Parts { pending, ..execution(name, portal.as_deref(), max_rows, moment) };
+        let parts = Parts { pending, ..execution(name, portal.as_deref(), does.as_ref(), max_rows, moment) };
         let plan = self.plan(parts, moment);
         let mut wanted = portal;
         let mut statement: Option<Arc<Statement>> = None;
@@ -467,20 +467,25 @@ impl Batch {
     }
 }
 
-fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment) -> Parts {
+fn execution(
+    name: &[u8],
+    portal: Option<&Portal>,
+    does: Option<&Does>,
+    max_rows: i32,
+    moment: Moment,
+) -> Parts {
     let mut coverage = Vec::new();
     let statement = portal.and_then(|p| p.statement.as_deref());
     let (mut shape, text) = match statement {
         Some(statement) => {
-            let does = portal.and_then(|p| p.does.as_ref()).map_or(&statement.shape, |(shape, _)| shape);
+            let does = does.map_or(&statement.shape, |(shape, _)| shape);
             let secrets = portal.and_then(|p| p.secrets.clone());
             let text = statement.text.clone();
             (Arc::clone(does), Recorded { secrets: secrets.or_else(|| text.secrets.clone()), ..text })
         }
         None => {
             // Made by SQL's PREPARE: what it does may be known, how it reads is not.
-            let does =
-                portal.and_then(|p| p.does.as_ref()).map(|(shape, _)| text::unread(shape, TEXT_UNKNOWN));
+            let does = does.map(|(shape, _)| text::unread(shape, TEXT_UNKNOWN));
             (does.unwrap_or_else(|| text::unknown(TEXT_UNKNOWN)), Recorded::default())
         }
     };
@@ -523,7 +528,7 @@ fn execution(name: &[u8], portal: Option<&Portal>, max_rows: i32, moment: Moment
 }
 
 fn preparation_of_portal(portal: &Portal, moment: Moment) -> Parts {
-    let parts = execution(&portal.name, Some(portal), 0, moment);
+    let parts = execution(&portal.name, Some(portal), portal.does.as_ref(), 0, moment);
     Parts { step: Step::Prepare, ..parts }
 }
 

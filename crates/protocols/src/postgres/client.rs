@@ -20,7 +20,7 @@ use super::flight::{Entry, Sent};
 use super::knowing::{Knowing, Looked, Meaning, Pending, View};
 use super::large::{Large, ReadElsewhere, Said, is_read_elsewhere};
 use super::names::Own;
-use super::names::{Known, Portal, Statement, known_as};
+use super::names::{Does, Known, Portal, Statement, known_as};
 use super::parameters::Values;
 use super::text::{Piece, Reading};
 use crate::dialect::{Action, Dialect as _, Looking, Thought};
@@ -212,8 +212,9 @@ impl PostgresDialect {
                 Ok(Message::Execute(execute)) => match self.names.portal(execute.portal) {
                     Known::Uncertain => self.stall(out),
                     known => {
+                        let Ok(does) = self.does_now(&known) else { return self.stall(out) };
                         let (name, max_rows) = (known_as(execute.portal).to_vec(), execute.max_rows);
-                        self.execute(&name, known, max_rows, input.split_to(len), out)
+                        self.execute(&name, (known, does), max_rows, input.split_to(len), out)
                     }
                 },
                 Ok(Message::Describe(object)) => match self.described(object) {
@@ -604,6 +605,7 @@ impl PostgresDialect {
             return None;
         }
         let view = self.view().ok()?;
+        let bound_in = view.as_ref().map(View::fingerprint);
         let meaning = statement.as_ref().and_then(|s| s.meaning.as_ref());
         let does = view.and_then(|view| match (&statement, meaning) {
             (None, _) => view.executes(known_as(name)),
@@ -627,6 +629,7 @@ impl PostgresDialect {
             let given = |number: usize| bind.and_then(|bind| bind.parameters().nth(number.checked_sub(1)?));
             Arc::new(asked.call(given))
         });
+        portal.bound_in = bound_in;
         Some(Arc::new(portal))
     }
 
@@ -639,10 +642,19 @@ impl PostgresDialect {
         self.add(What::Bind(portal), message, out)
     }
 
+    /// What executing a portal does in the state that it will meet.
+    fn does_now(&mut self, known: &Known<Portal>) -> Result<Option<Does>, Unsettled> {
+        let Known::Is(portal) = known else { return Ok(None) };
+        Ok(match self.view()? {
+            Some(view) => portal.does_in(&view),
+            None => portal.does.clone(),
+        })
+    }
+
     fn execute(
         &mut self,
         name: &[u8],
-        known: Known<Portal>,
+        (known, does): (Known<Portal>, Option<Does>),
         max_rows: i32,
         message: BytesMut,
         out: &mut Vec<Action>,
@@ -654,15 +666,16 @@ impl PostgresDialect {
         let moment = self.moment();
         let known = portal.as_ref().filter(|p| !p.is_in_doubt(moment.epoch));
         let shape = known.and_then(|p| p.statement.as_ref()).map(|s| Arc::clone(&s.shape));
-        let does = known.and_then(|p| p.does.as_ref());
         let calls = known.is_some_and(|p| p.access.is_some());
-        let pending = match (&mut self.knowing, does) {
-            (Some(knowing), None) if calls => knowing.pends(&After::default()),
+        let known_does = known.and(does.as_ref());
+        let pending = match (&mut self.knowing, known_does) {
+            // The gateway's own answer: nothing of it changes the session.
+            (Some(knowing), _) if calls => knowing.pends(&After::default()),
             (None, _) => Pending::default(),
             (Some(knowing), Some((_, after))) => knowing.pends(after),
             (Some(knowing), None) => knowing.pends(&After::uncertain()),
         };
-        self.batch.execute(name, portal, max_rows, message, pending, moment);
+        self.batch.execute(name, (portal, does), max_rows, message, pending, moment);
         self.names.runs(shape.as_deref());
         if self.batch.is_full() {
             self.submit(out);

@@ -386,6 +386,27 @@ impl Meaning {
     }
 }
 
+/// What a portal does when it is executed in this view, that did this in the view with that number, in which it was bound.
+/// Its names mean what they did; but a body is read when it runs, in the path of that moment. `None`: it may be something else.
+pub(super) fn executed(
+    meaning: Option<&Meaning>,
+    bound: &(Arc<Shape>, After),
+    bound_in: Option<u64>,
+    view: &View,
+) -> Option<(Arc<Shape>, After)> {
+    let told_by_state = meaning.is_none_or(|meaning| meaning.seen.is_some());
+    if told_by_state && bound_in == Some(view.fingerprint()) {
+        return Some(bound.clone());
+    }
+    let now = meaning?.again(view);
+    same(now.0.facts.as_deref(), bound.0.facts.as_deref()).then_some(now)
+}
+
+/// What may be something else by now: whoever decides takes it for anything.
+pub(super) fn in_doubt(bound: &(Arc<Shape>, After)) -> (Arc<Shape>, After) {
+    (without_facts(&bound.0), After::uncertain())
+}
+
 fn same(now: Option<&Facts>, then: Option<&Facts>) -> bool {
     now.is_some() && now == then
 }

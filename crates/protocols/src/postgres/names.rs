@@ -23,7 +23,7 @@ use firsthand_wire::postgres::frontend::{Message, Object};
 use super::access::Asked;
 use super::changed::{Decided, Found, Reached};
 use super::columns::Columns;
-use super::knowing::Meaning;
+use super::knowing::{self, Meaning, View};
 use super::parameters::Values;
 use super::role;
 use super::text::Piece;
@@ -216,6 +216,9 @@ impl Statement {
     }
 }
 
+/// What something does, and leaves behind.
+pub(super) type Does = (Arc<Shape>, After);
+
 /// A portal: a statement with values.
 #[derive(Debug)]
 pub(super) struct Portal {
@@ -224,7 +227,11 @@ pub(super) struct Portal {
     /// The statement, where it is known.
     pub(super) statement: Option<Arc<Statement>>,
     /// What the statement does with these values, and what it leaves behind.
-    pub(super) does: Option<(Arc<Shape>, After)>,
+    pub(super) does: Option<Does>,
+    /// The state that this was judged in.
+    pub(super) bound_in: Option<u64>,
+    /// It was executed where it may have done something else: what it has kept from there may come out anywhere.
+    strayed: OnceLock<()>,
     /// The values, rendered: JSON array, or absent.
     pub(super) parameters: Json,
     /// SHA-256 of the values as they came.
@@ -279,6 +286,20 @@ fn is_converted(name: &[u8]) -> bool {
 }
 
 impl Portal {
+    /// What executing it in this view does, and leaves behind.
+    pub(super) fn does_in(&self, view: &View) -> Option<Does> {
+        let bound = self.does.as_ref()?;
+        let meaning = self.statement.as_ref().and_then(|s| s.meaning.as_ref());
+        let now = knowing::executed(meaning, bound, self.bound_in, view);
+        match now.filter(|_| self.strayed.get().is_none()) {
+            Some(now) => Some(now),
+            None => {
+                let _ = self.strayed.set(());
+                Some(knowing::in_doubt(bound))
+            }
+        }
+    }
+
     /// Whether what it runs may be something else by now than what is known of it.
     pub(super) fn is_in_doubt(&self, now: Epoch) -> bool {
         let statement = self.statement.as_deref().filter(|it| !it.name.is_empty());
@@ -480,7 +501,7 @@ impl Names {
         &self,
         name: &[u8],
         statement: Option<Arc<Statement>>,
-        does: Option<(Arc<Shape>, After)>,
+        does: Option<Does>,
         Values { parameters, cut: parameters_cut, secrets }: Values,
         result_formats: Box<[Format]>,
     ) -> Portal {
@@ -495,6 +516,8 @@ impl Names {
             name: name.into(),
             statement,
             does,
+            bound_in: None,
+            strayed: OnceLock::new(),
             parameters,
             parameters_digest: None,
             parameters_cut,

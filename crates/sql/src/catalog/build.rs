@@ -183,6 +183,7 @@ impl Builder {
                 temporary: f.byte(5) == b't',
                 row_security: f.flag(6),
                 row_type: f.oid(8),
+                of_type: f.oid(12),
                 ..Relation::default()
             };
             if f.oid(11) != 0 {
@@ -351,6 +352,9 @@ impl Builder {
         }
         for f in self.of("class_functions") {
             to.class_functions.entry(f.oid(0)).or_default().push(f.oid(1));
+        }
+        for f in self.of("operator_functions") {
+            to.operator_functions.entry(f.oid(0)).or_default().push(f.oid(1));
         }
     }
 

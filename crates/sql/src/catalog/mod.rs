@@ -61,6 +61,8 @@ pub struct Catalog {
     /// Casts whose function is not PostgreSQL's own.
     pub(crate) user_casts: Vec<Cast>,
     pub(crate) class_functions: HashMap<Oid, Vec<Oid>>,
+    /// By operator: functions of users in the classes that sort, join and hash by it, and of what stands for it there.
+    pub(crate) operator_functions: HashMap<Oid, Vec<Oid>>,
     pub(crate) event_triggers: Vec<Oid>,
     pub(crate) extensions: Vec<Arc<str>>,
     /// What was worked out of views and function bodies, which mean the same for every session.
@@ -99,6 +101,8 @@ pub struct Relation {
     pub owner: Oid,
     /// Its row type.
     pub row_type: Oid,
+    /// The type that it was made of (`CREATE TABLE … OF`); 0: none.
+    pub of_type: Oid,
     /// Its columns, by number.
     pub columns: Vec<Column>,
     /// A view's query.

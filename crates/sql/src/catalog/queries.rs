@@ -102,7 +102,7 @@ pub const QUERIES: &[Query] = &[
     all(
         "relations",
         "SELECT c.oid, c.relname, c.relnamespace, c.relkind, c.relowner, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, \
-         c.reltype, c.relispartition, coalesce('security_invoker=true' = ANY (c.reloptions) OR 'security_invoker=on' = ANY (c.reloptions), false), c.reltoastrelid \
+         c.reltype, c.relispartition, coalesce('security_invoker=true' = ANY (c.reloptions) OR 'security_invoker=on' = ANY (c.reloptions), false), c.reltoastrelid, c.reloftype \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c', 't') \
          AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND n.nspname NOT LIKE 'pg\\_toast\\_temp\\_%'",
@@ -204,6 +204,21 @@ pub const QUERIES: &[Query] = &[
          WHERE amproc::oid >= 16384 AND (own OR amproclefttype >= 16384) \
          UNION SELECT amoplefttype, oprcode::oid FROM pg_catalog.pg_amop JOIN family ON opcfamily = amopfamily \
          JOIN pg_catalog.pg_operator p ON p.oid = amopopr WHERE oprcode::oid >= 16384 AND (own OR amoplefttype >= 16384)",
+    ),
+    all(
+        "operator_functions",
+        // Whichever class an operator is in, default or not: who sorts, joins or hashes by it runs that one's functions. A negator or
+        // commutator may be put in its place. Of the classes of an operator of PostgreSQL's own its own are taken first.
+        "WITH RECURSIVE near(op, other) AS (SELECT oid, oid FROM pg_catalog.pg_operator \
+         UNION SELECT n.op, x FROM near n JOIN pg_catalog.pg_operator p ON p.oid = n.other, LATERAL (VALUES (p.oprnegate), (p.oprcom)) v(x) WHERE x <> 0), \
+         ways AS (SELECT a.amopopr AS op, a.amopmethod AS method, a.amopfamily AS family FROM pg_catalog.pg_amop a \
+         JOIN pg_catalog.pg_am m ON m.oid = a.amopmethod WHERE m.amname IN ('btree', 'hash')), \
+         taken AS (SELECT op, family FROM ways w WHERE op >= 16384 OR family < 16384 OR NOT EXISTS \
+         (SELECT FROM ways o WHERE o.op = w.op AND o.method = w.method AND o.family < 16384)), \
+         run(family, f) AS (SELECT amprocfamily, amproc::oid FROM pg_catalog.pg_amproc WHERE amproc::oid >= 16384 \
+         UNION SELECT amopfamily, p.oprcode::oid FROM pg_catalog.pg_amop JOIN pg_catalog.pg_operator p ON p.oid = amopopr WHERE p.oprcode::oid >= 16384) \
+         SELECT n.op, r.f FROM run r JOIN taken t ON t.family = r.family JOIN near n ON n.other = t.op \
+         UNION SELECT n.op, p.oprcode::oid FROM near n JOIN pg_catalog.pg_operator p ON p.oid = n.other WHERE n.other <> n.op AND p.oprcode::oid >= 16384",
     ),
     all(
         "support_functions",

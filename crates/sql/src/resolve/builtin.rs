@@ -423,6 +423,12 @@ pub(super) fn casts_to_text(name: &str) -> bool {
     matches!(name, "textanycat" | "anytextcat" | "quote_literal" | "quote_nullable")
 }
 
+/// Functions that cast what they are given to json, where there is such a cast: those that aggregates are made of, too.
+pub(super) fn casts_to_json(name: &str) -> bool {
+    let aggregate = || name.contains("_agg_") && name.ends_with("transfn");
+    makes_document(name) || (name.starts_with("json") && aggregate())
+}
+
 /// Functions that put several values, or a row, into one document or array.
 pub(super) fn makes_document(name: &str) -> bool {
     matches!(

@@ -57,8 +57,6 @@ impl<'a> Resolver<'a> {
         values: &[Value],
         mut value: Value,
     ) -> Value {
-        // A cast of the value's type to json is used in its place.
-        self.json_casts(values);
         let several = value.sources.len() > 1 || values.iter().any(|v| v.fields.is_some());
         if several && !value.sources.is_empty() && value.how != Derivation::Unknown {
             value.how = Derivation::Row;
@@ -80,7 +78,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Documents are made with the casts to json of what goes into them.
-    fn json_casts(&mut self, values: &[Value]) {
+    pub(super) fn json_casts(&mut self, values: &[Value]) {
         if self.catalog.user_casts.is_empty() {
             return;
         }
@@ -226,77 +224,6 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The functions that a call may mean: those of the name that take so many arguments, without those that an earlier
-    /// schema's hides; and where types decide, only those that fit.
-    pub(super) fn candidates(
-        &self,
-        schema: Option<&str>,
-        name: &str,
-        arguments: &[Value],
-        loose: bool,
-    ) -> Vec<Arc<Function>> {
-        let count = arguments.len();
-        let mut all: Vec<(usize, &Arc<Function>)> = self
-            .catalog
-            .functions_named(name)
-            .filter(|f| {
-                let most = f.arguments.len();
-                let least = most.saturating_sub(usize::from(f.defaults));
-                let fixed = (least..=most).contains(&count);
-                fixed || loose || (f.variadic != 0 && count + 1 >= least) || (f.kind == b'a' && count >= most)
-            })
-            .filter_map(|f| Some((self.rank(schema, f.namespace)?, f)))
-            .collect();
-        if all.len() > 1 && self.path.is_certain() {
-            all.sort_by_key(|(rank, f)| (*rank, f.oid));
-            let mut kept: Vec<(usize, &Arc<Function>)> = Vec::with_capacity(all.len());
-            for (rank, f) in all {
-                if !kept.iter().any(|(other, k)| *other < rank && k.arguments == f.arguments) {
-                    kept.push((rank, f));
-                }
-            }
-            all = kept;
-            let types: Vec<Oid> = arguments.iter().map(|v| v.type_oid).collect();
-            let exact = |f: &Function| {
-                let same = |(wanted, actual): (&Oid, &Oid)| {
-                    // Literals without a type, and nothing else to go by: text is preferred.
-                    wanted == actual || (*actual == oid::UNKNOWN && *wanted == oid::TEXT)
-                };
-                let literals = types.iter().all(|t| *t == oid::UNKNOWN);
-                f.arguments == types
-                    || (literals && f.arguments.len() == count && f.arguments.iter().zip(&types).all(same))
-            };
-            if !loose && let Some((_, f)) = all.iter().find(|(_, f)| exact(f)) {
-                return vec![Arc::clone(f)];
-            }
-            let fits = |f: &Function| {
-                types.iter().enumerate().all(|(at, actual)| match f.arguments.get(at) {
-                    Some(wanted) if f.variadic == 0 => self.accepts(*wanted, *actual),
-                    _ => true,
-                })
-            };
-            if !loose && all.iter().any(|(_, f)| fits(f)) {
-                all.retain(|(_, f)| fits(f));
-            }
-        }
-        all.into_iter().map(|(_, f)| Arc::clone(f)).collect()
-    }
-
-    /// Whether a value of one type may be given where another is wanted, without being asked for.
-    pub(super) fn accepts(&self, wanted: Oid, actual: Oid) -> bool {
-        if actual == 0 || actual == oid::UNKNOWN || wanted == actual {
-            return true;
-        }
-        let base = self.catalog.base_type(actual);
-        if base == wanted {
-            return true;
-        }
-        let pseudo = self.catalog.type_by_oid(wanted).is_none_or(|t| t.kind == b'p');
-        let casts = |from: Oid| self.catalog.cast(from, wanted).is_some_and(|c| c.context == b'i');
-        let array = |o: Oid| self.catalog.type_by_oid(o).is_some_and(|t| t.element != 0);
-        pseudo || casts(actual) || casts(base) || (array(wanted) && array(base)) || actual == oid::RECORD
-    }
-
     /// What running a function does, and what its result is made of.
     pub(super) fn run(&mut self, f: &Arc<Function>, arguments: &[Value], nodes: &[protobuf::Node]) -> Value {
         // EXPLAIN does not run PostgreSQL's own volatile functions: planning folds what is immutable, estimates with what is
@@ -411,6 +338,9 @@ impl<'a> Resolver<'a> {
         }
         if builtin::casts_to_text(&f.name) {
             arguments.iter().for_each(|value| self.cast_function(value.type_oid, oid::TEXT, true));
+        }
+        if builtin::casts_to_json(&f.name) {
+            self.json_casts(arguments);
         }
         match class {
             Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
@@ -531,6 +461,7 @@ impl<'a> Resolver<'a> {
         self.parameter_types = f.arguments.iter().map(|oid| if pseudo(oid) { 0 } else { *oid }).collect();
         let named = f.argument_names.iter().cloned().zip(self.parameter_types.iter().copied());
         self.parameters = named.filter(|(name, _)| !name.is_empty()).collect();
+        self.stored = is_parsed(source);
         let Some(statements) = parse_body(source) else { return self.opaque_function(f) };
         let mut output = Output::None;
         for statement in &statements {
@@ -643,6 +574,12 @@ impl<'a> Resolver<'a> {
 fn is_bare_column(arguments: &[Value]) -> bool {
     let Some((first, others)) = arguments.split_first() else { return false };
     first.how == Derivation::Same && others.iter().all(|v| v.how == Derivation::Clean)
+}
+
+/// Whether a body was parsed when its function was made: what stands in it then stays what it is.
+fn is_parsed(source: &str) -> bool {
+    let source = source.trim();
+    ["RETURN", "BEGIN ATOMIC"].iter().any(|word| strip_word(source, word).is_some())
 }
 
 /// The statements of an SQL function's body, in either form.

@@ -32,6 +32,7 @@ impl Resolver<'_> {
         let unwritten = std::mem::replace(&mut self.unwritten, around);
         let value = if unwritten.says_nothing() { value } else { value.joined(&unwritten) };
         self.meets(value.type_oid);
+        self.sees_type(value.type_oid);
         self.leave();
         value
     }

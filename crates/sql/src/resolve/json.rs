@@ -41,6 +41,9 @@ impl Resolver<'_> {
             self.part(part, &mut values);
         }
         values.iter().for_each(|value| self.coerced(value, 0));
+        if matches!(type_oid, 0 | oid::JSON) {
+            self.json_casts(&values);
+        }
         let mut value = Value::made(type_oid, &values);
         if type_oid != oid::BOOL {
             value = value.keeping(&values);

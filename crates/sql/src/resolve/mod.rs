@@ -11,12 +11,14 @@ mod builtin;
 mod calls;
 mod coercion;
 mod configs;
+mod cursors;
 mod expression;
 mod facts;
 mod from;
 mod json;
 mod naming;
 mod operators;
+mod overloads;
 mod planned;
 mod relations;
 mod select;
@@ -124,6 +126,8 @@ pub(super) struct Resolver<'a> {
     parameter_types: Vec<Oid>,
     /// Only planned (EXPLAIN): what changes data does not happen.
     planning: bool,
+    /// The text is the catalog's: it was parsed when it was stored, and its names mean what they met then.
+    stored: bool,
     /// What has run while it was only planned.
     ran: Vec<Arc<Facts>>,
     depth: usize,
@@ -163,6 +167,7 @@ impl<'a> Resolver<'a> {
             parameters: Vec::new(),
             parameter_types: Vec::new(),
             planning: false,
+            stored: false,
             ran: Vec::new(),
             depth: 0,
             steps: 0,
@@ -212,6 +217,7 @@ impl<'a> Resolver<'a> {
         let mut inner = self.inner(path);
         inner.bodies.push((key.0, key.1));
         inner.steps = self.steps;
+        inner.stored = key.0 != Kind::Function;
         work(&mut inner);
         self.steps = inner.steps;
         self.by_name |= inner.by_name;

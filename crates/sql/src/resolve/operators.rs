@@ -45,18 +45,16 @@ impl Resolver<'_> {
             .filter(|o| (o.left == 0) == prefix)
             .filter_map(|o| Some((self.rank(schema, o.namespace)?, o)))
             .collect();
-        if fitting.iter().any(|(_, o)| o.oid >= FIRST_USER_OID) || self.has_casts_of_own_types() {
+        let supported = |o: &Operator| self.catalog.operator_functions.contains_key(&o.oid);
+        let decides = |o: &Operator| o.oid >= FIRST_USER_OID || supported(o);
+        if fitting.iter().any(|(_, o)| decides(o)) || self.has_casts_of_own_types() {
             fitting = self.narrow(fitting, types, prefix);
         }
         if fitting.is_empty() {
             self.found.opaque("operator", name);
             return 0;
         }
-        let users: Vec<Oid> = fitting
-            .iter()
-            .filter(|(_, o)| o.oid >= FIRST_USER_OID)
-            .flat_map(|(_, o)| std::iter::once(o.function).chain(o.estimators.iter().copied()))
-            .collect();
+        let (users, classes) = self.behind(&fitting);
         if name == "||" {
             // What joins a text and anything else casts that to a text, as if it was written.
             left.into_iter()
@@ -70,10 +68,21 @@ impl Resolver<'_> {
         for function in users {
             self.run_oid(function, "operator", name);
         }
+        classes.into_iter().for_each(|function| self.support(function, name));
         self.coerced_operands(&taken, left, right);
         let result = if boolean { oid::BOOL } else { exact.or(only).unwrap_or(0) };
         self.type_orders(result);
         result
+    }
+
+    /// The functions of users' operators; and those of classes, default or not, that sort, join and hash by any of these.
+    fn behind(&self, fitting: &[(usize, &Arc<Operator>)]) -> (Vec<Oid>, Vec<Oid>) {
+        let users = fitting.iter().filter(|(_, o)| o.oid >= FIRST_USER_OID);
+        let users = users
+            .flat_map(|(_, o)| std::iter::once(o.function).chain(o.estimators.iter().copied()))
+            .collect();
+        let classes = fitting.iter().filter_map(|(_, o)| self.catalog.operator_functions.get(&o.oid));
+        (users, classes.flatten().copied().collect())
     }
 
     /// Operands where operators take these types, and give the third.
@@ -116,10 +125,13 @@ impl Resolver<'_> {
             (other, oid::UNKNOWN) => (other, other),
             both => both,
         };
-        if let Some(exact) = kept.iter().find(|(_, o)| o.right == right && (prefix || o.left == left)) {
-            return vec![*exact];
-        }
         let fits = |o: &Operator| (prefix || self.accepts(o.left, types.0)) && self.accepts(o.right, types.1);
+        if let Some((_, exact)) = kept.iter().find(|(_, o)| o.right == right && (prefix || o.left == left)) {
+            // What was parsed earlier goes on meaning what it met then, whatever has been made since.
+            let (exact, stored) = (exact.oid, self.stored);
+            kept.retain(|(_, o)| o.oid == exact || (stored && o.oid >= FIRST_USER_OID && fits(o)));
+            return kept;
+        }
         if kept.iter().any(|(_, o)| fits(o)) {
             kept.retain(|(_, o)| fits(o));
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use firsthand_model::statement::{Column, Derivation, Facts};
+use firsthand_model::statement::{Column, Derivation};
 use pg_query::protobuf::node::Node as NodeEnum;
 
 /// A change of the session's state. Applied when the target has said that the statement completed.
@@ -36,7 +36,7 @@ pub(crate) enum Sequel {
     Deallocate(Option<String>),
     Declare {
         name: String,
-        facts: Arc<Facts>,
+        cursor: Arc<crate::state::Declared>,
         hold: bool,
     },
     /// Without a name: all.

@@ -332,38 +332,6 @@ impl Resolver<'_> {
         }
     }
 
-    fn declare(&mut self, it: &protobuf::DeclareCursorStmt) -> Sequel {
-        let Some(query) = it.query.as_deref() else { return Sequel::Nothing };
-        let rows = self.query(query);
-        self.output(&rows);
-        let opaque = self.found.is_opaque();
-        let facts = Arc::new(self.found.snapshot());
-        self.found.output = Output::None;
-        self.found.effect(Effect::Session);
-        if self.planning {
-            return Sequel::Nothing;
-        }
-        // CURSOR_OPT_HOLD
-        let hold = it.options & 0x20 != 0;
-        let declare = Sequel::Declare { name: it.portalname.clone(), facts, hold };
-        if opaque { Sequel::Several(vec![declare, Sequel::Uncertain]) } else { declare }
-    }
-
-    fn fetch(&mut self, it: &protobuf::FetchStmt) {
-        self.by_name = true;
-        self.found.effect(Effect::Read);
-        match self.state.cursor(&it.portalname) {
-            Some(facts) => {
-                self.found.take(&facts);
-                self.found.output = if it.ismove { Output::None } else { facts.output.clone() };
-            }
-            None => {
-                self.found.opaque("cursor", "");
-                self.found.output = Output::Untold("cursor");
-            }
-        }
-    }
-
     fn set(&mut self, it: &protobuf::VariableSetStmt) -> Sequel {
         self.found.effect(Effect::Session);
         let name = it.name.to_ascii_lowercase();
@@ -441,14 +409,6 @@ impl Resolver<'_> {
                 self.found.effect(Effect::Write);
                 Sequel::Nothing
             }
-        }
-    }
-
-    /// A COMMIT runs what is left of the queries of cursors WITH HOLD.
-    fn held_cursors(&mut self) {
-        for facts in self.state.held() {
-            self.by_name = true;
-            self.found.take(facts);
         }
     }
 

@@ -186,16 +186,14 @@ impl Resolver<'_> {
         if self.catalog.user_casts.is_empty() {
             return;
         }
+        let parts = self.parts_of(type_oid);
         let casts: Vec<Oid> = self
             .catalog
             .user_casts
             .iter()
-            .filter(|c| !is_of_own_types(c))
-            .filter(|c| {
-                // To a user's type from one of PostgreSQL's own, which is everywhere: only where the user's is in play.
-                let everywhere = c.source < FIRST_USER_OID && c.target >= FIRST_USER_OID;
-                c.context != b'e' && (c.target == type_oid || (c.source == type_oid && !everywhere))
-            })
+            .filter(|c| !is_of_own_types(c) && c.context != b'e')
+            // One of PostgreSQL's own types is everywhere: the user's is what counts.
+            .filter(|c| parts.contains(if c.source < FIRST_USER_OID { &c.target } else { &c.source }))
             .map(|c| c.function)
             .filter(|f| !self.casts_seen.contains(f))
             .collect();
@@ -204,6 +202,20 @@ impl Resolver<'_> {
             self.casts_seen.push(function);
             self.run_oid(function, "cast", "");
         }
+    }
+
+    /// The types of users that a value of a type may be taken for or apart into: a domain's base, an array's elements, the bounds
+    /// of a range.
+    fn parts_of(&self, type_oid: Oid) -> Vec<Oid> {
+        let (mut waiting, mut parts) = (vec![type_oid], Vec::new());
+        while let Some(next) = waiting.pop() {
+            if next >= FIRST_USER_OID && !parts.contains(&next) {
+                parts.push(next);
+                let of = self.catalog.type_by_oid(next);
+                waiting.extend(of.into_iter().flat_map(|it| [it.element, it.base]));
+            }
+        }
+        parts
     }
 
     /// The function of a cast from a type to a type; from an unknown one, of every cast to it.
@@ -228,14 +240,40 @@ impl Resolver<'_> {
         }
     }
 
+    /// What casting a value to a type runs: of the types, of an array's elements, and of each field of a row. A text is read as an
+    /// array or a row, which casts nothing.
+    fn cast_step(&mut self, value: &Value, target: Oid) {
+        if self.catalog.user_casts.is_empty() || value.type_oid == oid::UNKNOWN {
+            return;
+        }
+        if !self.enter() {
+            return self.leave();
+        }
+        self.cast_function(value.type_oid, target, true);
+        let element = self.element_of(target);
+        if element != 0 {
+            let own = self.element_of(value.type_oid);
+            self.cast_step(&Value::plain(own), element);
+        }
+        // Only a row without a type of its own is cast by its fields. Which they are may not be known.
+        if matches!(value.type_oid, 0 | oid::RECORD)
+            && let Some(relation) = self.catalog.row_type(target).cloned()
+        {
+            for (at, column) in relation.columns.iter().enumerate() {
+                let field =
+                    value.fields.as_ref().map(|fields| fields.get(at).map(|(_, field)| field.clone()));
+                if let Some(field) = field.unwrap_or(Some(Value::plain(0))) {
+                    self.cast_step(&field, column.type_oid);
+                }
+            }
+        }
+        self.leave();
+    }
+
     /// `value::type`.
     pub(super) fn cast(&mut self, value: Value, to: &protobuf::TypeName) -> Value {
         let target = self.type_name(to);
-        self.cast_function(value.type_oid, target, true);
-        if let Some(element) = self.catalog.type_by_oid(target).map(|t| t.element).filter(|e| *e != 0) {
-            // Each element is cast; a text is read as an array, which casts nothing.
-            self.cast_function(self.element_of(value.type_oid), element, true);
-        }
+        self.cast_step(&value, target);
         if value.sources.is_empty() {
             return Value { type_oid: target, fields: None, ..value };
         }
@@ -258,7 +296,8 @@ impl Resolver<'_> {
     pub(super) fn expression_text(&mut self, text: &str) -> Vec<Value> {
         let parsed = pg_query::parse(&format!("SELECT {text}"), 0);
         let statement = parsed.ok().and_then(|p| p.protobuf.stmts.into_iter().next()).and_then(|s| s.stmt);
-        match statement.and_then(|s| s.node) {
+        let around = std::mem::replace(&mut self.stored, true);
+        let values = match statement.and_then(|s| s.node) {
             Some(NodeEnum::SelectStmt(select)) => {
                 self.targets(&select.target_list).fields.into_iter().map(|(_, value)| value).collect()
             }
@@ -266,6 +305,8 @@ impl Resolver<'_> {
                 self.found.opaque("unparsed", "");
                 Vec::new()
             }
-        }
+        };
+        self.stored = around;
+        values
     }
 }

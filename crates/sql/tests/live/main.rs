@@ -13,3 +13,4 @@ mod lineage;
 mod server;
 mod speed;
 mod types;
+mod unseen;

@@ -232,7 +232,7 @@ impl Approvals {
             if all >= OPEN_MAX || own >= OPEN_OF_ONE_MAX {
                 return Err(AskError::TooMany);
             }
-            if !state.ask(&new).await? {
+            if !state.ask(&new, None).await? {
                 continue;
             }
             let (session, number) = asking.session.unwrap_or((SessionId(0), CommandNumber(0)));
