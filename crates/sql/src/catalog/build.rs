@@ -424,18 +424,6 @@ fn tags_in(text: &str) -> Vec<String> {
     out
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_and_arrays_are_read() {
-        assert_eq!(tags_in("Kontakt @pii:email, see me@example.com. (@secret)"), ["pii:email", "secret"]);
-        assert_eq!(elements("{a,\"b,c\",\"d\\\"e\"}"), ["a", "b,c", "d\"e"]);
-        assert!(elements("{}").is_empty());
-    }
-}
-
 /// Whose columns are made of others as rows are written: of each table for itself and all above it.
 fn generated(to: &mut Catalog) {
     let mut seen: HashSet<(Oid, Arc<str>, Arc<str>)> = HashSet::new();
@@ -456,4 +444,16 @@ fn generated(to: &mut Catalog) {
         }
     }
     to.generated = found;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_arrays_are_read() {
+        assert_eq!(tags_in("Kontakt @pii:email, see me@example.com. (@secret)"), ["pii:email", "secret"]);
+        assert_eq!(elements("{a,\"b,c\",\"d\\\"e\"}"), ["a", "b,c", "d\"e"]);
+        assert!(elements("{}").is_empty());
+    }
 }
