@@ -11,6 +11,7 @@ use firsthand_adapters::approvals::answer::AnswerError;
 use firsthand_adapters::approvals::grants::Asking;
 use firsthand_adapters::approvals::{Approvals, Groups};
 use firsthand_adapters::clock::wall;
+use firsthand_adapters::containment::{Contained, Containment, Of};
 use firsthand_adapters::state::State;
 use firsthand_adapters::state::approvals::{Listing, Row};
 use firsthand_model::command::{Effect, Effects};
@@ -594,6 +595,43 @@ async fn nobody_approves_their_own_by_another_spelling() {
 }
 
 /// What an approver says reaches a client's terminal as text.
+/// Whoever has approved something is contained, and the act has not reached the state: it is not spent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_contained_have_approved_is_not_spent() {
+    on_both(|a, b| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let contained = Arc::new(Containment::open(folder.path()).unwrap());
+        a.approvals.heed(Arc::clone(&contained));
+        let token = link(IdentityKind::Token, "tok-1");
+        for (number, called) in ["grace", "tok-1", "h-grace"].into_iter().enumerate() {
+            let hold = a.hold(&format!("DELETE HOLD {number}"), |_| {});
+            let question = a.ask(&hold).await;
+            let chain = [link(IdentityKind::Human, "grace"), token.clone()];
+            b.approvals.answer(&question.id, &by_chain(&chain), true, "yes").await.unwrap();
+            let one = Contained {
+                id: format!("cn-{number}"),
+                of: Of::Identity,
+                name: called.to_owned(),
+                ids: Vec::new(),
+                since: String::new(),
+                by: String::new(),
+                reason: String::new(),
+                blocks: true,
+            };
+            contained.add(one);
+            assert!(a.approvals.spend(&hold, &question).await.is_err(), "{called}");
+            assert_eq!(a.state_of(&question.id).await, "withdrawn");
+            assert_eq!(a.told_of(&question.id, "approval.withdrawn"), 1);
+            contained.lift(&format!("cn-{number}"), false).unwrap();
+        }
+        let hold = a.hold("DELETE HOLD", |_| {});
+        let question = a.ask(&hold).await;
+        b.approvals.answer(&question.id, &by("grace"), true, "yes").await.unwrap();
+        assert!(a.approvals.spend(&hold, &question).await.is_ok(), "nobody of them is contained any more");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reason_moves_no_cursor() {
     with_back_door(|a, back| async move {

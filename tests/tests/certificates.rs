@@ -366,6 +366,11 @@ fn what_does_not_count_is_refused_in_the_protocol_and_recorded() {
     rig.reload();
     rig.refused("mesh/x", "", "revoked", "was revoked");
     assert!(rig.is_let_in("mesh", "", "good"), "{:?}", rig.asks("mesh", "", "good"));
+    // Of two lists of one authority only one would count: the older one, perhaps.
+    std::fs::write(&file, crl(&rig.ca, &[0x2b]) + &crl(&rig.ca, &[0x2a])).unwrap();
+    let checked = rig.gateway.command(&["check"]).unwrap().output().unwrap();
+    let talk = String::from_utf8(checked.stderr).unwrap();
+    assert!(!checked.status.success() && talk.contains("two revocation lists of"), "{talk}");
 }
 
 #[test]
@@ -491,6 +496,21 @@ fn a_reload_that_takes_the_authority_away_ends_its_sessions() {
     drop(session.told());
     // Nobody is asked for one any more: the name has no token.
     assert!(!rig.is_let_in("mesh/report", "", "report"));
+}
+
+/// The rule gives something else from now on: whoever was let in by it is looked at anew, and who comes now is not mixed up with that.
+#[test]
+fn a_reload_that_gives_something_other_targetsends_its_sessions() {
+    let mut rig = Rig::start("", "");
+    rig.issue("report", "report", |_| {});
+    let session = Session::begin(&rig, "mesh/report", "report");
+    let other_targets = |more: &str| more.replace("[\"shop\"]", "[\"shop\", \"other\"]");
+    rig.gateway.rewrite(|settings| settings.more = other_targets(&settings.more)).unwrap();
+    rig.reload();
+    let closed = ends(&rig);
+    assert!(closed.payload("detail").as_str().unwrap().contains("certificate"), "{}", closed.0);
+    drop(session.told());
+    assert!(rig.is_let_in("mesh/report", "", "report"), "{:?}", rig.asks("mesh/report", "", "report"));
 }
 
 #[test]

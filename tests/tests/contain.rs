@@ -361,6 +361,52 @@ approve = { group = \"payers\", quorum = 2, wait = \"60s\" }\n";
     assert_eq!(rig.server.sql("shop", "select count(*) from t").unwrap().trim(), "1");
 }
 
+/// By whatever name the approver is contained: what they have approved does not run any more.
+#[test]
+fn what_the_contained_have_approved_does_not_run_whatever_they_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[group]]\nname = \"payers\"\nmembers = [\"g*@x\"]\n
+[[rule]]\nname = \"reads\"\nbecause = \"Anybody may.\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
+[[rule]]\nname = \"held\"\nbecause = \"Second eyes.\"\nverdict = \"hold\"\neffects = [\"write\"]\n\
+approve = { group = \"payers\", wait = \"1s\" }\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let rig = rig(&format!("[policy]\ndir = {:?}\n", folder.path().display().to_string()));
+    rig.server
+        .sql("shop", "create table t (id int); insert into t values (1); alter table t owner to app")
+        .unwrap();
+    let bot = rig.gateway.token("bot", &["shop"]).unwrap();
+    let mut bot = rig.login("bot", &bot, "shop").unwrap();
+    let code = |seen: &[Message]| seen.iter().find_map(|m| m.field(b'C').filter(|_| m.tag == b'E'));
+    for (number, by) in ["token name", "token id", "id in the record", "person"].into_iter().enumerate() {
+        let (name, person) = (format!("grace{number}"), format!("g{number}@x"));
+        let args = ["--kind", "human", "--on-behalf-of", &person, "--role", "approver"];
+        let grace = rig.gateway.role_token(&name, &args).unwrap();
+        let delete = format!("delete from t where id = {number}");
+        assert_eq!(code(&bot.query(&delete).unwrap()).as_deref(), Some("RF001"));
+        let listed = rig.gateway.cli(&["approvals", "list", "--json"]).unwrap();
+        let waits: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+        let id = waits["id"].as_str().unwrap();
+        let (done, said, talk) = outcome(rig.gateway.remote(&grace, &["approvals", "approve", id]).unwrap());
+        assert_eq!(done, Some(0), "{said} {talk}");
+        let record = rig.record();
+        let given = last(&record, "approval.given").leaf("by").to_string();
+        let in_record = given.split('"').find(|part| part.starts_with("h-")).unwrap().to_owned();
+        let shown: Value =
+            serde_json::from_str(&rig.gateway.cli(&["token", "show", &name, "--json"]).unwrap()).unwrap();
+        let called = match by {
+            "token name" => name,
+            "token id" => shown["id"].as_str().unwrap().to_owned(),
+            "id in the record" => in_record,
+            _ => person,
+        };
+        let answer = rig.contain(&["identity", &called, "--reason", "a laptop is lost"]);
+        assert_eq!(answer["approvals"], 1, "{by} {called}: {answer}");
+        assert_eq!(code(&bot.query(&delete).unwrap()).as_deref(), Some("RF001"), "{by}: it asks anew");
+    }
+    assert!(rig.record().of_kind("approval.spent").next().is_none());
+    assert_eq!(rig.server.sql("shop", "select count(*) from t").unwrap().trim(), "1");
+}
+
 /// Also where its client takes nothing of what waits for it: the last words are not waited for long.
 #[test]
 fn a_contained_session_waits_for_nobody() {

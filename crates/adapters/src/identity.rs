@@ -12,3 +12,4 @@ pub mod providers;
 pub mod scram;
 pub mod store;
 pub mod token;
+mod visible;

@@ -96,6 +96,12 @@ impl Hit<'_> {
         }
     }
 
+    /// By any name or id of the chain in which they approved.
+    fn voter(&self, vote: &Vote) -> bool {
+        let known: Vec<String> = serde_json::from_str(&vote.known).unwrap_or_default();
+        self.by(&vote.person) || known.iter().any(|name| self.by(name))
+    }
+
     /// What it asked for, and what it has approved.
     fn approval(&self, row: &Row, votes: &[Vote]) -> bool {
         let about: Value = serde_json::from_str(&row.about).unwrap_or_default();
@@ -104,8 +110,7 @@ impl Hit<'_> {
         let mut chain = about.get("chain").and_then(Value::as_array).into_iter().flatten();
         match self.of {
             Of::Identity => {
-                chain.any(|link| is(link, "name") || is(link, "id"))
-                    || votes.iter().any(|v| self.by(&v.person))
+                chain.any(|link| is(link, "name") || is(link, "id")) || votes.iter().any(|v| self.voter(v))
             }
             Of::Target => is(&about, "target"),
             Of::Session => self.by(&row.session),
@@ -342,7 +347,8 @@ async fn withdrawn(gateway: &Gateway, one: &Contained, by: &By) -> Result<(u64, 
         Err(_) => "the state does not answer".to_owned(),
     };
     Err(format!(
-        "its open approvals are not withdrawn, nor its grants revoked, and it can use none of them: {why}"
+        "its open approvals are not withdrawn, nor its grants revoked: {why}; it can use none of them, and what it has approved is \
+         withdrawn at this gateway when somebody would use it"
     ))
 }
 

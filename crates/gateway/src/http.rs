@@ -92,7 +92,11 @@ async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>, router: 
         _ => return,
     }
     if first != [TLS_HANDSHAKE] {
-        let from = Connection::new(peer, None);
+        let config = api.gateway.config.load();
+        let back = config.issuers.iter().filter_map(|issuer| issuer.sign_in.as_ref()?.redirect.as_deref());
+        let https = back.into_iter().any(|url| url.starts_with("https://"));
+        let from = Connection::new(peer, None).behind_tls(https);
+        drop(config);
         return web::run(stream, router.layer(Extension(from)), slot).await;
     }
     let Some(tls) = api.gateway.web_tls.load_full() else { return };

@@ -171,6 +171,8 @@ pub struct Certificate {
     pub chain: Arc<[Vec<u8>]>,
     /// SHA-256 of all of that.
     pub digest: [u8; 32],
+    /// SHA-256 of whom it names and of all that the rules give for it: what has changed since is noticed by it.
+    pub gives: [u8; 32],
 }
 
 impl std::fmt::Debug for Certificate {

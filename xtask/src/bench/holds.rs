@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 
 /// The gateway lets 200 wait for one person with all their agents.
 const OF_ONE: u32 = 190;
+/// Nothing is tried any more for those who wait so long.
+const SETTLED: std::time::Duration = std::time::Duration::from_secs(16);
 
 /// Throughput of 8 clients that only read while `count` commands of other sessions wait, as a part of what it is while those
 /// sessions are open and idle, before and after.
@@ -28,9 +30,10 @@ pub(super) fn throughput(bed: &Bed, subject: &Subject, count: u32, seconds: u32)
     for (at, session) in sessions.iter_mut().enumerate() {
         session.say(&format!("update bench_counter set n = 0 where id = {at}"))?;
     }
-    // The planner has been asked about most of them by then, which is work of another kind and over in a moment.
     let waiting = || subject.open_approvals().is_ok_and(|open| open == sessions.len());
     wait_until(waiting, "the commands to wait")?;
+    // What they would change is tried meanwhile, for the first of them: work of another kind, and over by then.
+    std::thread::sleep(SETTLED);
     let held = cells::run(bed, &peer, cell, seconds, &rows)?;
     for session in &mut sessions {
         let answer = session.answer().err().map(|error| error.to_string()).unwrap_or_default();

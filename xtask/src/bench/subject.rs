@@ -71,7 +71,7 @@ because = "A person must approve it."
 verdict = "hold"
 effects = ["write"]
 targets = ["held"]
-approve = { group = "approvers", wait = "45s" }
+approve = { group = "approvers", wait = "75s" }
 "#;
 
 const SHIPPED: &str = include_str!("../../../policy/agents.toml");

@@ -126,6 +126,8 @@ pub(super) struct Person {
     pub(super) name: String,
     /// All names of their chain, as they are compared.
     known_as: Vec<String>,
+    /// All names and ids of their chain, by which they may be contained.
+    known: Vec<String>,
 }
 
 impl Person {
@@ -136,7 +138,13 @@ impl Person {
         let human = by.chain.iter().find(|l| l.kind == IdentityKind::Human).unwrap_or(&by.link);
         let mut all = known_as(&by.chain);
         all.push(folded(&by.link.name));
-        Ok(Self { name: human.name.clone(), known_as: all })
+        let links = by.chain.iter().chain([&by.link]);
+        let mut known: Vec<String> = links.flat_map(|l| [l.name.clone(), l.id.clone()]).collect();
+        known.push(human.name.clone());
+        known.retain(|name| !name.is_empty());
+        known.sort();
+        known.dedup();
+        Ok(Self { name: human.name.clone(), known_as: all, known })
     }
 
     pub(super) fn is(&self, name: &str) -> bool {
@@ -222,8 +230,9 @@ impl Approvals {
             return Ok(Answered { stage: Stage::Refused, given, quorum });
         }
         let teams = json!(teams).to_string();
-        let (log, person) = (self.desk.log.clone(), person.name);
-        let mut vote = Vote { person, log, teams, reason: reason.clone(), at: now, seal: String::new() };
+        let (log, known, person) = (self.desk.log.clone(), json!(person.known).to_string(), person.name);
+        let mut vote =
+            Vote { person, known, log, teams, reason: reason.clone(), at: now, seal: String::new() };
         vote.seal = seal::of_vote(&self.desk.trust.key, &row, &vote);
         let votes = [locked.votes.clone(), vec![vote.clone()]].concat();
         let enough = suffices(&wanted, &votes);

@@ -2,6 +2,7 @@
 
 use firsthand_model::event::{ApprovalEvent, By};
 
+use super::answer::names;
 use super::{Approvals, grants};
 use crate::clock::wall;
 use crate::state::StateError;
@@ -11,6 +12,32 @@ use crate::state::approvals::{Listing, Row, Sort, Stage, Vote};
 const PAGE: u32 = 500;
 
 impl Approvals {
+    /// Whether somebody who has approved it is contained by now, by any name or id of their chain.
+    pub(super) fn has_contained_voter(&self, votes: &[Vote]) -> bool {
+        let Some(contained) = self.desk.contained.get() else { return false };
+        votes.iter().any(|vote| {
+            let known = names(&vote.known);
+            contained.has_identity(known.iter().map(String::as_str).chain([vote.person.as_str()]))
+        })
+    }
+
+    /// Withdraws what somebody has approved who is contained.
+    pub(super) async fn withdraw_contained(&self, row: &Row) -> Result<(), StateError> {
+        if !self.desk.state.correct(&row.id, Stage::Withdrawn, wall().0).await? {
+            return Ok(());
+        }
+        self.known_over(std::iter::once(row.id.clone()));
+        let event = ApprovalEvent {
+            reason: "who approved it is contained".to_owned(),
+            ..self.desk.event(grants::kind(&row.id, Stage::Withdrawn, row.stage), row, None)
+        };
+        if let Err(e) = self.desk.tell(event) {
+            tracing::error!("that approval {} is withdrawn is not recorded: {e}", row.id);
+        }
+        let _ = self.desk.changed.send(row.id.clone());
+        Ok(())
+    }
+
     /// Withdraws what is open and `hits`, whether its client was told of it or not: also the grants that are in force. Returns how many
     /// approvals that were, and how many grants.
     ///

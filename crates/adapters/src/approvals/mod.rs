@@ -31,6 +31,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::wall;
+use crate::containment::Containment;
 use crate::state::approvals::{Row, Sort, Stage};
 use crate::state::{State, StateError};
 
@@ -92,6 +93,8 @@ struct Desk {
     /// Who tells people outside of it.
     hears: OnceLock<Hears>,
     in_force: grants::InForce,
+    /// Whose approvals do not count any more.
+    contained: OnceLock<Arc<Containment>>,
 }
 
 /// Approvals over a state and a record.
@@ -117,7 +120,9 @@ impl Approvals {
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
         let (trust, hears, in_force) = (trust::Trust::new(key), OnceLock::new(), grants::InForce::default());
-        let desk = Desk { state, recorder, log, changed, waiting, runtime, trust, hears, in_force };
+        let contained = OnceLock::new();
+        let desk =
+            Desk { state, recorder, log, changed, waiting, runtime, trust, hears, in_force, contained };
         let originals = Arc::new(original::Key::new(key));
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), originals, groups }
     }
@@ -137,6 +142,11 @@ impl Approvals {
     /// Who hears of what becomes of approvals at this gateway. The first one stays.
     pub fn on_told(&self, hears: Hears) {
         let _ = self.desk.hears.set(hears);
+    }
+
+    /// What is contained at this gateway. The first one stays.
+    pub fn heed(&self, contained: Arc<Containment>) {
+        let _ = self.desk.contained.set(contained);
     }
 
     /// What has to go on while a gateway runs: ending what is over, and hearing of what others who share the state do.

@@ -62,7 +62,8 @@ fn question(row: &Row) -> Vec<u8> {
 }
 
 fn yes(row: &Row, vote: &Vote) -> Vec<u8> {
-    let texts = [&row.id, &row.seal, &vote.person, &vote.log, &vote.teams, &vote.reason].map(String::as_str);
+    let texts = [&row.id, &row.seal, &vote.person, &vote.known, &vote.log, &vote.teams, &vote.reason];
+    let texts = texts.map(String::as_str);
     message("vote", &texts, &[vote.at])
 }
 

@@ -153,6 +153,11 @@ impl Approvals {
             self.distrust(id, found, Stage::Withdrawn).await?;
             return Ok(false);
         }
+        // Whoever contained them may have come between their answer and its being kept, or not have reached the state.
+        if self.has_contained_voter(&votes) {
+            self.withdraw_contained(&row).await?;
+            return Ok(false);
+        }
         let (now, until) = (wall().0, until(&row, &votes));
         if until <= now {
             return Ok(false);

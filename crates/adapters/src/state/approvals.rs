@@ -21,9 +21,15 @@ pub(super) const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS votes (
         approval TEXT NOT NULL, person TEXT NOT NULL, log TEXT NOT NULL, teams TEXT NOT NULL,
         reason TEXT NOT NULL, cast_at BIGINT NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (approval, person))",
+    "CREATE TABLE IF NOT EXISTS voters (
+        approval TEXT NOT NULL, person TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (approval, person))",
     "CREATE TABLE IF NOT EXISTS originals (approval TEXT PRIMARY KEY, sealed TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS grant_uses (grant_id TEXT PRIMARY KEY, used BIGINT NOT NULL)",
 ];
+
+/// Who has approved, and as whom they are known.
+const VOTES: &str = "SELECT v.approval, v.person, v.log, v.teams, v.reason, v.cast_at, v.seal, COALESCE(k.known, '') AS known \
+                     FROM votes v LEFT JOIN voters k ON k.approval = v.approval AND k.person = v.person";
 
 /// What is kept sealed of an approval is destroyed with its end, in the transaction that ends it.
 const FORGET: &str = "DELETE FROM originals WHERE approval = $1";
@@ -130,6 +136,8 @@ pub struct Row {
 pub struct Vote {
     /// Who.
     pub person: String,
+    /// All names and ids of their chain, by which they may be contained: JSON list.
+    pub known: String,
     /// The log that tells of it.
     pub log: String,
     /// The groups in which they count: JSON list.
@@ -229,6 +237,7 @@ fn vote(from: &AnyRow) -> Result<Vote, StateError> {
     let text = |key: &str| from.try_get::<String, _>(key);
     Ok(Vote {
         person: text("person")?,
+        known: text("known")?,
         log: text("log")?,
         teams: text("teams")?,
         reason: text("reason")?,
@@ -258,6 +267,9 @@ impl Locked<'_> {
                       VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let query = sqlx::query(insert).bind(&self.row.id).bind(&vote.person).bind(&vote.log);
         let query = query.bind(&vote.teams).bind(&vote.reason).bind(signed(vote.at)).bind(&vote.seal);
+        query.execute(&mut *self.on).await?;
+        let insert = "INSERT INTO voters (approval, person, known) VALUES ($1, $2, $3)";
+        let query = sqlx::query(insert).bind(&self.row.id).bind(&vote.person).bind(&vote.known);
         query.execute(&mut *self.on).await?;
         if let Some(ends) = ends {
             let update = "UPDATE approvals SET stage = 'given', ends = $2 WHERE id = $1";
@@ -347,9 +359,11 @@ impl State {
     /// # Errors
     /// See [`State::open_for`].
     pub async fn open_votes(&self) -> Result<Vec<(String, Vote)>, StateError> {
-        let select = "SELECT v.* FROM votes v JOIN approvals a ON a.id = v.approval \
-                      WHERE a.stage IN ('asked', 'given') ORDER BY v.cast_at, v.person";
-        let found = sqlx::query(select).fetch_all(self.pool().await?).await?;
+        let select = format!(
+            "{VOTES} JOIN approvals a ON a.id = v.approval \
+             WHERE a.stage IN ('asked', 'given') ORDER BY v.cast_at, v.person"
+        );
+        let found = sqlx::query(AssertSqlSafe(select)).fetch_all(self.pool().await?).await?;
         found.iter().map(|from| Ok((from.try_get("approval")?, vote(from)?))).collect()
     }
 
@@ -419,8 +433,11 @@ impl State {
     pub async fn purge(&self, before: u64) -> Result<u64, StateError> {
         let mut on = self.pool().await?.begin().await?;
         let old = "stage NOT IN ('asked', 'given') AND ended < $1";
-        let votes = format!("DELETE FROM votes WHERE approval IN (SELECT id FROM approvals WHERE {old})");
-        sqlx::query(AssertSqlSafe(votes)).bind(signed(before)).execute(&mut *on).await?;
+        for votes in ["votes", "voters"] {
+            let votes =
+                format!("DELETE FROM {votes} WHERE approval IN (SELECT id FROM approvals WHERE {old})");
+            sqlx::query(AssertSqlSafe(votes)).bind(signed(before)).execute(&mut *on).await?;
+        }
         // Of a question whose asking broke off.
         let left = "DELETE FROM originals WHERE approval NOT IN (SELECT id FROM approvals WHERE stage IN ('asked', 'given'))";
         sqlx::query(left).execute(&mut *on).await?;
@@ -579,7 +596,7 @@ impl State {
 async fn read(on: &mut Transaction<'static, Any>, id: &str) -> Result<Option<(Row, Vec<Vote>)>, StateError> {
     let select = "SELECT * FROM approvals WHERE id = $1";
     let Some(found) = sqlx::query(select).bind(id).fetch_optional(&mut **on).await? else { return Ok(None) };
-    let votes = "SELECT person, log, teams, reason, cast_at, seal FROM votes WHERE approval = $1 ORDER BY cast_at, person";
-    let votes = sqlx::query(votes).bind(id).fetch_all(&mut **on).await?;
+    let votes = format!("{VOTES} WHERE v.approval = $1 ORDER BY v.cast_at, v.person");
+    let votes = sqlx::query(AssertSqlSafe(votes)).bind(id).fetch_all(&mut **on).await?;
     Ok(Some((row(&found)?, votes.iter().map(vote).collect::<Result<_, _>>()?)))
 }

@@ -99,6 +99,7 @@ pub(super) fn by_certificate() -> SessionOpened {
         name: "mesh/report".to_owned(),
         chain: Vec::new().into(),
         digest: [0; 32],
+        gives: [0; 32],
     };
     let shown = "mesh/sha256:5c6d7e8f90a1b2c3";
     let by_it = Identity {

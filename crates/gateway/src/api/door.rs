@@ -48,15 +48,28 @@ impl Default for Door {
 pub(crate) struct Connection {
     pub(super) client: ClientFacts,
     loopback: bool,
+    /// A browser's way is over TLS: to here, or to a proxy on this machine that ends it.
+    secure: bool,
     /// What was shown in the TLS handshake.
     chain: Option<ClientChain>,
 }
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, tls: Option<String>) -> Self {
+        let secure = tls.is_some();
         let client =
             ClientFacts { address: peer.to_string(), tls, method: "bearer", protocol: "http/1.1".to_owned() };
-        Self { client, loopback: peer.ip().to_canonical().is_loopback(), chain: None }
+        Self { client, loopback: peer.ip().to_canonical().is_loopback(), secure, chain: None }
+    }
+
+    /// Browsers come back to an `https` address: what comes from this machine in clear text has been through a proxy there.
+    pub(crate) fn behind_tls(self, https: bool) -> Self {
+        Self { secure: self.secure || https && self.loopback, ..self }
+    }
+
+    /// Whether a browser came over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.secure
     }
 
     /// With the client's certificates.

@@ -32,12 +32,12 @@ struct Names {
 }
 
 fn names(from: &Connection) -> &'static Names {
-    if from.client.tls.is_some() { &OVER_TLS } else { &IN_CLEAR }
+    if from.is_secure() { &OVER_TLS } else { &IN_CLEAR }
 }
 
 /// A browser sends it along to this host alone, scripts do not see it, and a page of another site does not have it sent by a form.
 fn set_cookie(name: &str, value: &str, seconds: u64, from: &Connection) -> Option<(HeaderName, HeaderValue)> {
-    let secure = if from.client.tls.is_some() { "; Secure" } else { "" };
+    let secure = if from.is_secure() { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
@@ -70,7 +70,7 @@ pub(super) fn is_own_page(method: &Method, headers: &HeaderMap, from: &Connectio
     if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
         return site == "same-origin";
     }
-    let scheme = if from.client.tls.is_some() { "https" } else { "http" };
+    let scheme = if from.is_secure() { "https" } else { "http" };
     let (origin, host) = (text(header::ORIGIN), text(header::HOST));
     origin.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(&format!("{scheme}://{host}")))
 }
@@ -321,6 +321,8 @@ mod tests {
         assert_eq!(text(&cookie("__Host-firsthand=n:fh_x"), false), None);
         assert_eq!(text(&cookie("firsthand=a; firsthand=b"), false), None);
         assert_eq!(text(&[("cookie", "firsthand=a"), ("cookie", "firsthand=b")], false), None);
+        let proxied = |peer: &str| Connection::new(peer.parse().unwrap(), None).behind_tls(true).is_secure();
+        assert!(proxied("127.0.0.1:5") && !proxied("192.0.2.1:5"));
         for (tls, secure) in [(true, true), (false, false)] {
             let (_, set) = set_cookie("firsthand", "n:fh_x", 5, &from(tls)).unwrap();
             let set = set.to_str().unwrap();

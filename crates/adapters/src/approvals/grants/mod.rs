@@ -453,6 +453,10 @@ impl Approvals {
                 }
                 continue;
             }
+            if self.has_contained_voter(&votes) {
+                self.withdraw_contained(&row).await?;
+                continue;
+            }
             let used = uses.iter().find(|(id, _)| *id == row.id).map_or(0, |(_, used)| *used);
             let listed = parsed(&row);
             let text = |key: &str| listed.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Verifies client certificates against the configured authorities and their revocation lists, and says who they are. A reload
 //! replaces all of it; who was let in before is then looked at anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError, RootCertStore};
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _};
 
 use super::fault::Fault;
 use super::fields::{Fields, validity};
@@ -50,7 +51,7 @@ type Verdict = (Result<(), Fault>, UnixMicros);
 struct Standing {
     demand: Demand,
     authorities: Vec<Authority>,
-    verdicts: Mutex<HashMap<[u8; 32], Verdict>>,
+    verdicts: Mutex<HashMap<([u8; 32], [u8; 32]), Verdict>>,
 }
 
 /// Authorities that verifiers could be made of.
@@ -81,6 +82,7 @@ pub fn ready(specs: Vec<ClientCa>, demand: Demand) -> Result<Ready, String> {
 fn authority(spec: ClientCa) -> Result<Authority, String> {
     let named =
         |file: &std::path::Path, why: String| format!("client_ca {}: {}: {why}", spec.name, file.display());
+    one_list_each(&spec).map_err(|why| named(spec.crl.first().map_or(&*spec.ca, |crl| crl), why))?;
     let mut anchors = Vec::new();
     for root in &spec.roots {
         let mut store = RootCertStore::empty();
@@ -96,6 +98,23 @@ fn authority(spec: ClientCa) -> Result<Authority, String> {
         anchors.push(Anchor { verifier, begins, ends });
     }
     Ok(Authority { spec, anchors })
+}
+
+/// Of two lists of one authority the verifier asks the first that it finds, and the certificates that only the other one
+/// revokes would be let in.
+fn one_list_each(spec: &ClientCa) -> Result<(), String> {
+    let mut issuers = HashSet::new();
+    for list in &spec.lists {
+        let (_, read) = CertificateRevocationList::from_der(list.as_ref())
+            .map_err(|_| "a revocation list in it cannot be read".to_owned())?;
+        if !issuers.insert(read.issuer().as_raw().to_vec()) {
+            return Err(format!(
+                "there are two revocation lists of {}: only one would count, so leave the newest alone",
+                read.issuer()
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Authorities {
@@ -194,15 +213,16 @@ impl Authorities {
         let standing = self.standing.load();
         let fresh = |(_, at): &Verdict| at.0 <= now.0 && now.0 - at.0 < micros(LOOK_AGAIN);
         let verdicts = || standing.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        let known =
-            verdicts().get(&certificate.digest).filter(|verdict| fresh(verdict)).map(|(found, _)| *found);
+        // Also of what it gave: another session may have been opened by it since that has changed.
+        let which = (certificate.digest, certificate.gives);
+        let known = verdicts().get(&which).filter(|verdict| fresh(verdict)).map(|(found, _)| *found);
         let found = known.unwrap_or_else(|| {
             let found = self.still(&standing, certificate, now);
             let mut verdicts = verdicts();
             if verdicts.len() >= REMEMBERED_MAX {
                 verdicts.clear();
             }
-            verdicts.insert(certificate.digest, (found, now));
+            verdicts.insert(which, (found, now));
             found
         });
         Ok(found?)
@@ -211,9 +231,7 @@ impl Authorities {
     fn still(&self, standing: &Standing, certificate: &Certificate, now: UnixMicros) -> Result<(), Fault> {
         let chain = ClientChain(Arc::clone(&certificate.chain));
         let (identity, _) = self.look(standing, &chain, now)?;
-        let same = identity.certificate.is_some_and(|c| {
-            (&c.ca, c.kind, &c.name) == (&certificate.ca, certificate.kind, &certificate.name)
-        });
+        let same = identity.certificate.is_some_and(|c| c.gives == certificate.gives);
         if same { Ok(()) } else { Err(Fault::Changed) }
     }
 }

@@ -9,6 +9,7 @@ use x509_parser::x509::X509Name;
 use super::fault::Fault;
 use super::spec::Field;
 use crate::identity::scram::sha256_hex;
+use crate::identity::visible::is_hidden;
 
 /// Longest name in a certificate that is looked at.
 pub(super) const NAME_BYTES_MAX: usize = 256;
@@ -144,12 +145,6 @@ fn shown(name: &X509Name<'_>) -> String {
     let text: String = name.to_string().chars().map(|c| if is_hidden(c) { '?' } else { c }).collect();
     let end = (0..=DN_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     text.get(..end).unwrap_or_default().to_owned()
-}
-
-/// Control characters (NUL among them), and those that change how what stands around them is shown.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}')
 }
 
 fn moment(seconds: i64) -> UnixMicros {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest as sha256};
 use firsthand_model::identity::{Certificate, Identity, IdentityKind, Link, Trust};
 
 use super::fault::Fault;
@@ -79,18 +80,6 @@ pub(super) fn identity(
         chain: links,
         expires: Some(fields.ends),
         owner,
-        certificate: Some(Arc::new(Certificate {
-            ca: ca.name.clone(),
-            issuer: fields.issuer.clone(),
-            serial: fields.serial.clone(),
-            subject: fields.subject.clone(),
-            sha256: fields.fingerprint().to_owned(),
-            ends: fields.ends,
-            kind,
-            name,
-            chain: Arc::clone(chain),
-            digest,
-        })),
         ..Identity::default()
     };
     for rule in fitting {
@@ -98,5 +87,27 @@ pub(super) fn identity(
         identity.groups.extend(rule.groups.iter().map(|group| format!("{}/{group}", ca.name)));
         identity.roles.extend(&rule.roles);
     }
-    Ok(identity.settled())
+    let identity = identity.settled();
+    let certificate = Certificate {
+        ca: ca.name.clone(),
+        issuer: fields.issuer.clone(),
+        serial: fields.serial.clone(),
+        subject: fields.subject.clone(),
+        sha256: fields.fingerprint().to_owned(),
+        ends: fields.ends,
+        kind,
+        name,
+        chain: Arc::clone(chain),
+        digest,
+        gives: given(&identity),
+    };
+    Ok(Identity { certificate: Some(Arc::new(certificate)), ..identity })
+}
+
+/// Tells apart what the rules give: to whom, and what.
+fn given(identity: &Identity) -> [u8; 32] {
+    let all = (&identity.chain, &identity.owner, &identity.targets, &identity.groups, &identity.roles);
+    let mut out = [0; 32];
+    out.copy_from_slice(sha256(&SHA256, format!("{all:?}").as_bytes()).as_ref());
+    out
 }
