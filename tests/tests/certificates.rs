@@ -500,7 +500,7 @@ fn a_reload_that_takes_the_authority_away_ends_its_sessions() {
 
 /// The rule gives something else from now on: whoever was let in by it is looked at anew, and who comes now is not mixed up with that.
 #[test]
-fn a_reload_that_gives_something_other_targetsends_its_sessions() {
+fn a_reload_that_gives_something_else_ends_its_sessions() {
     let mut rig = Rig::start("", "");
     rig.issue("report", "report", |_| {});
     let session = Session::begin(&rig, "mesh/report", "report");

@@ -319,7 +319,7 @@ fn answers_that_are_forged_replayed_stale_altered_or_of_others_do_not_count() {
     }
     // Signed, and of somebody who may not: unknown, without a token, with another role, the requester.
     for (n, (by, part)) in
-        [("X", "called"), ("grace@example.com", "called"), ("B", "role"), ("M", "role"), ("A", "own command")]
+        [("X", "called"), ("grace@example.com", "called"), ("B", "role"), ("M", "role"), ("A", "their own")]
             .into_iter()
             .enumerate()
     {

@@ -559,7 +559,15 @@ fn unsigned(gateway: &Gateway, issuer: &Issuer) {
             },
             "algorithm is not one that is allowed",
         ),
-        (|token| format!("{}A", &token[..token.len() - 1]), "signature"),
+        (
+            |token| {
+                // Its first character: of the last one not all bits count.
+                let (signed, signature) = token.rsplit_once('.').unwrap();
+                let other = if signature.starts_with('A') { "B" } else { "A" };
+                format!("{signed}.{other}{}", &signature[1..])
+            },
+            "signature",
+        ),
         (|_| "PAD".to_owned(), "larger than allowed"),
     ];
     for (spoil, why) in table {

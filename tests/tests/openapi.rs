@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use firsthand_tests::clients::{folder, installed, setup};
-use firsthand_tests::lab::{Lab, Plan};
+use firsthand_tests::lab::{AGENT, Lab, Plan};
 use firsthand_tests::process::{PATIENCE, until, workspace};
 use firsthand_tests::raw::Raw;
 use serde_json::{Value, json};
@@ -123,13 +123,15 @@ fn answers_are_as_the_document_says() {
     );
     let seed =
         "create table t (a int primary key); insert into t values (1); alter table t owner to app".to_owned();
-    let lab = Lab::start(Plan { top, seed, ..Plan::default() }).unwrap();
+    let more = "grants = { approvers = \"eyes\" }".to_owned();
+    let lab = Lab::start(Plan { top, seed, more, ..Plan::default() }).unwrap();
     let ops = lab.gateway.role_token("ops", &["--kind", "human", "--role", "admin"]).unwrap();
     let grace = ["--kind", "human", "--on-behalf-of", "grace@example.com", "--role", "approver"];
     let grace = lab.gateway.role_token("grace", &grace).unwrap();
     let mut all = Asking { lab: &lab, answers: Vec::new() };
     let none = Value::Null;
     approvals(&mut all, &ops, &grace);
+    grants(&mut all, &grace);
     acts(&mut all, &ops);
     let (ops, grace) = (Some(ops.as_str()), Some(grace.as_str()));
     for (path, body) in [
@@ -203,6 +205,29 @@ fn approvals(all: &mut Asking<'_>, ops: &str, grace: &str) {
             all.ask(Some(ops), "POST", (path, &path.replace("{id}", &session)), &Value::Null);
         }
     }
+}
+
+fn grants(all: &mut Asking<'_>, grace: &str) {
+    let bot = format!("{AGENT}:{}", all.lab.secret);
+    for word in ["approve", "deny"] {
+        let wanted = json!({ "target": "shop", "for": "1h", "effects": ["read"], "commands": 5, "reason": "ticket 7" });
+        let id = all.same(Some(&bot), "POST", "/v1/grants", &wanted)["id"].as_str().unwrap().to_owned();
+        let mut of_it = |token: &str, method: &str, path: &str, body: &Value| {
+            all.ask(Some(token), method, (path, &path.replace("{id}", &id)), body)
+        };
+        let path = format!("/v1/grants/{{id}}/{word}");
+        of_it(&bot, "POST", &path, &json!({}));
+        of_it(grace, "POST", &path, &json!({ "reason": "as agreed" }));
+        of_it(&bot, "GET", "/v1/grants/{id}", &Value::Null);
+        of_it(&bot, "POST", "/v1/grants/{id}/revoke", &json!({}));
+        all.ask(Some(&bot), "GET", ("/v1/grants", "/v1/grants?all=true"), &Value::Null);
+    }
+    all.same(
+        Some(&bot),
+        "POST",
+        "/v1/grants",
+        &json!({ "target": "shop", "for": "1h", "effects": [], "reason": "" }),
+    );
 }
 
 fn acts(all: &mut Asking<'_>, ops: &str) {

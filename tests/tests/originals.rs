@@ -127,7 +127,7 @@ fn who_may_approve_and_sees_originals_is_shown_what_will_run_and_nobody_else() {
     assert!(shown.contains("update payments") && !shown.contains(HIDDEN), "{shown}");
     // Whoever asked for it, is in no group of the rule, or not among those who see originals.
     for (token, part) in
-        [(ada, "own command"), (eve, "in none of the groups"), (bob, "not among those who see")]
+        [(ada, "their own"), (eve, "in none of the groups"), (bob, "not among those who see")]
     {
         let (status, answer) = original(&lab, token, &id);
         assert!(status == 409 && answer["error"].as_str().unwrap().contains(part), "{status} {answer}");

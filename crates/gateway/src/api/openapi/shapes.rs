@@ -112,6 +112,7 @@ fn anything() -> Value {
 pub(super) fn of(method: &str, path: &str) -> Shape {
     acts(method, path)
         .or_else(|| approvals(method, path))
+        .or_else(|| grants(method, path))
         .or_else(|| authority(method, path))
         .or_else(|| record(method, path))
         .or_else(|| people(method, path))
@@ -156,6 +157,7 @@ fn acts(method: &str, path: &str) -> Option<Shape> {
                 ("sessions", number()),
                 ("tokens", number()),
                 ("approvals", maybe(&number())),
+                ("grants", maybe(&number())),
                 ("warnings", list(&text())),
             ]);
             Shape::new(Asks::Json(asks), Gives::Json(gives))
@@ -211,6 +213,40 @@ fn approvals(method: &str, path: &str) -> Option<Shape> {
             let asks = json!({ "type": "object", "properties": { "payload": { "type": "string" } }, "required": ["payload"] });
             Shape::new(Asks::Form(asks), Gives::Empty)
                 .with(&[("header", "X-Slack-Request-Timestamp"), ("header", "X-Slack-Signature")])
+        }
+        _ => return None,
+    };
+    Some(shape)
+}
+
+fn grants(method: &str, path: &str) -> Option<Shape> {
+    let said = || Asks::Json(one("reason?", text()));
+    let shape = match (method, path) {
+        ("GET", "/v1/grants") => {
+            let gives = object(&[("grants", list(&of_kind("Grant"))), ("next", maybe(&text()))]);
+            Shape::new(Asks::Nothing, Gives::Json(gives)).with(&[("query", "all"), ("query", "after")])
+        }
+        ("POST", "/v1/grants") => {
+            let asks = object(&[
+                ("target", text()),
+                ("database?", maybe(&text())),
+                ("for", text()),
+                ("effects", list(&text())),
+                ("tables?", list(&text())),
+                ("commands?", maybe(&number())),
+                ("reason", text()),
+            ]);
+            let gives = object(&[("id", text()), ("state", word(&["asked", "given"]))]);
+            Shape::new(Asks::Json(asks), Gives::Json(gives))
+        }
+        ("GET", "/v1/grants/{id}") => Shape::new(Asks::Nothing, Gives::Json(of_kind("Grant"))),
+        ("POST", "/v1/grants/{id}/approve" | "/v1/grants/{id}/deny") => {
+            Shape::new(said(), Gives::Json(of_kind("Answered")))
+        }
+        ("POST", "/v1/grants/{id}/revoke") => {
+            let gives =
+                object(&[("id", text()), ("state", word(&["revoked"])), ("was", word(&["asked", "given"]))]);
+            Shape::new(said(), Gives::Json(gives))
         }
         _ => return None,
     };
@@ -408,6 +444,7 @@ pub(super) fn schemas() -> Value {
             ("role", text()), ("pid", maybe(&number())), ("client", text()), ("opened", time()),
         ]),
         "Approval": approval(),
+        "Grant": grant(),
         "Answered": object(&[
             ("id", text()), ("state", word(&["asked", "given", "refused"])), ("given", number()), ("quorum", number()),
         ]),
@@ -490,6 +527,36 @@ fn approval() -> Value {
         ("approved?", list(&given)),
         ("preview?", maybe(&json!({ "type": "object" }))),
         ("before?", maybe(&list(&json!({ "type": "object" })))),
+    ])
+}
+
+fn grant() -> Value {
+    let needs = object(&[("group", text()), ("quorum", number())]);
+    let given = object(&[("by", text()), ("at", time()), ("groups", list(&text())), ("reason", text())]);
+    object(&[
+        ("id", text()),
+        ("state", word(&["asked", "in force", "refused", "expired", "ended", "over", "used up", "revoked"])),
+        ("session", text()),
+        ("command", number()),
+        ("asked", time()),
+        ("until", time()),
+        ("ended", maybe(&time())),
+        ("needs", list(&needs)),
+        ("people", list(&text())),
+        ("answer", text()),
+        ("chain", list(&of_kind("Link"))),
+        ("login", text()),
+        ("target", text()),
+        ("database", text()),
+        ("effects", list(&text())),
+        ("tables", list(&text())),
+        ("lasts_us", number()),
+        ("lasts", text()),
+        ("commands", maybe(&number())),
+        ("used", number()),
+        ("reason", text()),
+        ("approved?", list(&given)),
+        ("preview?", maybe(&json!({ "type": "object" }))),
     ])
 }
 
