@@ -601,7 +601,7 @@ async fn what_the_contained_have_approved_is_not_spent() {
     on_both(|a, b| async move {
         let folder = tempfile::tempdir().unwrap();
         let contained = Arc::new(Containment::open(folder.path()).unwrap());
-        a.approvals.heed(Arc::clone(&contained));
+        let a = Gateway { approvals: a.approvals.clone().heeding(&contained), ..a };
         let token = link(IdentityKind::Token, "tok-1");
         for (number, called) in ["grace", "tok-1", "h-grace"].into_iter().enumerate() {
             let hold = a.hold(&format!("DELETE HOLD {number}"), |_| {});

@@ -111,8 +111,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         (target_table(&config, &contained), StaticCredentials::read(&specs(&config)));
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
     let (identity, issuers, clients) = identities(&config, &record, &tokens, &contained, clients);
-    let approvals = approvals(&record, Some(&config), &governing)?;
-    approvals.heed(Arc::clone(&contained));
+    let approvals = approvals(&record, Some(&config), &governing)?.heeding(&contained);
     let channels = Channels::new(&config.channels, &approvals);
     let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, ..engine });

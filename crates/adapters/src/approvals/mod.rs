@@ -144,9 +144,11 @@ impl Approvals {
         let _ = self.desk.hears.set(hears);
     }
 
-    /// What is contained at this gateway. The first one stays.
-    pub fn heed(&self, contained: Arc<Containment>) {
-        let _ = self.desk.contained.set(contained);
+    /// With what is contained at this gateway. The first one stays.
+    #[must_use]
+    pub fn heeding(self, contained: &Arc<Containment>) -> Self {
+        let _ = self.desk.contained.set(Arc::clone(contained));
+        self
     }
 
     /// What has to go on while a gateway runs: ending what is over, and hearing of what others who share the state do.

@@ -31,6 +31,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Certificates of which that is remembered. When there are more, all of them are looked at again.
 const REMEMBERED_MAX: usize = 16_384;
 
+/// What was shown, and what it gave.
+type Which = ([u8; 32], [u8; 32]);
+
 /// One authority, as a verifier of its own: how long it holds itself is not the verifier's to look at.
 struct Anchor {
     verifier: Arc<dyn ClientCertVerifier>,
@@ -51,7 +54,7 @@ type Verdict = (Result<(), Fault>, UnixMicros);
 struct Standing {
     demand: Demand,
     authorities: Vec<Authority>,
-    verdicts: Mutex<HashMap<([u8; 32], [u8; 32]), Verdict>>,
+    verdicts: Mutex<HashMap<Which, Verdict>>,
 }
 
 /// Authorities that verifiers could be made of.
