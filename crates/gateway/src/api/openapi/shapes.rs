@@ -490,9 +490,17 @@ fn token() -> Value {
     ])
 }
 
+/// How many of whom must approve something.
+fn quorum() -> Value {
+    object(&[("group", text()), ("quorum", number())])
+}
+
+/// A person's yes.
+fn vote() -> Value {
+    object(&[("by", text()), ("at", time()), ("groups", list(&text())), ("reason", text())])
+}
+
 fn approval() -> Value {
-    let needs = object(&[("group", text()), ("quorum", number())]);
-    let given = object(&[("by", text()), ("at", time()), ("groups", list(&text())), ("reason", text())]);
     object(&[
         ("id", text()),
         ("state", word(&["asked", "given", "refused", "expired", "withdrawn", "spent"])),
@@ -501,7 +509,7 @@ fn approval() -> Value {
         ("asked", time()),
         ("until", time()),
         ("ended", maybe(&time())),
-        ("needs", list(&needs)),
+        ("needs", list(&quorum())),
         ("people", list(&text())),
         ("answer", text()),
         ("statement", text()),
@@ -524,15 +532,13 @@ fn approval() -> Value {
         ("rule", text()),
         ("reason", text()),
         ("policy", text()),
-        ("approved?", list(&given)),
+        ("approved?", list(&vote())),
         ("preview?", maybe(&json!({ "type": "object" }))),
         ("before?", maybe(&list(&json!({ "type": "object" })))),
     ])
 }
 
 fn grant() -> Value {
-    let needs = object(&[("group", text()), ("quorum", number())]);
-    let given = object(&[("by", text()), ("at", time()), ("groups", list(&text())), ("reason", text())]);
     object(&[
         ("id", text()),
         ("state", word(&["asked", "in force", "refused", "expired", "ended", "over", "used up", "revoked"])),
@@ -541,7 +547,7 @@ fn grant() -> Value {
         ("asked", time()),
         ("until", time()),
         ("ended", maybe(&time())),
-        ("needs", list(&needs)),
+        ("needs", list(&quorum())),
         ("people", list(&text())),
         ("answer", text()),
         ("chain", list(&of_kind("Link"))),
@@ -555,7 +561,7 @@ fn grant() -> Value {
         ("commands", maybe(&number())),
         ("used", number()),
         ("reason", text()),
-        ("approved?", list(&given)),
+        ("approved?", list(&vote())),
         ("preview?", maybe(&json!({ "type": "object" }))),
     ])
 }
