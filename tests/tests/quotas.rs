@@ -400,6 +400,49 @@ fn where_nothing_is_refused_what_passes_is_an_entry() {
     assert_eq!((last.leaf("verdict").as_str(), last.leaf("rule").as_str()), (Some("deny"), Some("quota")));
 }
 
+/// What an agent does on an ordinary day.
+fn a_day(place: &Place) {
+    let mut raw = Raw::login(place, &[]).unwrap();
+    for sql in [
+        "select id, name from people order by id",
+        "update people set note = 'seen' where id < 4",
+        "begin",
+        "insert into people values (1000, 'n', 'e', 'x')",
+        "rollback",
+        "set statement_timeout = '1min'",
+        "select id from people where id in (select id from notes)",
+    ] {
+        assert_eq!(code(&raw.query(sql).unwrap()), "", "{sql}");
+    }
+}
+
+#[test]
+fn what_is_proposed_from_an_observed_record_allows_that_and_stops_what_is_larger() {
+    let (mut lab, folder) = lab("", "mode = \"observe\"\n");
+    a_day(&lab.through());
+    let told = lab.gateway.cli(&["policy", "suggest", "--json"]).unwrap();
+    let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let most = &told.last().unwrap()["most"];
+    let day = &most["day"];
+    assert_eq!((&day["rows"], &day["affected"]), (&200.into(), &4.into()), "{most}");
+    assert_eq!(most["statement"]["shop"]["rows"], 100);
+    let proposed = lab.gateway.cli(&["policy", "suggest"]).unwrap();
+    std::fs::write(folder.path().join("rules.toml"), &proposed).unwrap();
+    lab.gateway.stop().unwrap();
+    lab.gateway.rewrite(|settings| settings.targets[0].more.clear()).unwrap();
+    lab.gateway.serve().unwrap();
+    a_day(&lab.through());
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    assert_eq!(code(&raw.query("drop table people").unwrap()), "42501", "nobody did that");
+    let seen = raw.query("update people set note = 'all' where id > 0").unwrap();
+    assert_eq!(code(&seen), "RF003", "{proposed}");
+    assert_eq!(lab.far.sql("shop", "select count(*) from people where note = 'all'").unwrap().trim(), "0");
+    // Twice the day that was seen is 400, written as 500, and two such days are used up by now.
+    let seen = raw.query("select p.id from people p, notes n").unwrap();
+    assert_eq!((rows(&seen), &*code(&seen)), (100, "RF003"), "{proposed}");
+    assert!(text(&seen).contains(&format!("rule {AGENT}-all-limit")), "{}", text(&seen));
+}
+
 #[test]
 fn cells_that_detection_finds_and_those_of_a_copy_count_too() {
     let mask = "[[mask]]\nname = \"mails\"\nbecause = \"b\"\nkinds = [\"agent\"]\nlabels = [\"email\"]\nstyle = \"redact\"\ndetect = true\n";

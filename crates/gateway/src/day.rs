@@ -118,7 +118,7 @@ fn from_midnight(reader: &Reader, midnight: u64) -> Result<Cursor, ReadError> {
 }
 
 /// What counts of a command that ended.
-fn amounts(fields: &Fields<'_>) -> Amounts {
+pub(crate) fn amounts(fields: &Fields<'_>) -> Amounts {
     let outcome = Outcome {
         tag: fields.tag.to_string(),
         rows: fields.rows.unwrap_or(0),

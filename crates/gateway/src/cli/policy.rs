@@ -6,6 +6,7 @@ mod history;
 mod preview;
 mod replay;
 mod suggest;
+mod used;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ pub(crate) enum PolicyCommand {
     Explain(explain::ExplainArgs),
     /// Say what the rules would have decided of the commands in the record
     Replay(replay::ReplayArgs),
-    /// Propose rules that allow what the record shows
+    /// Propose rules that allow what the record shows, and limits above it
     Suggest(suggest::SuggestArgs),
     /// Print the Cedar policy of every rule
     Show,

@@ -61,19 +61,48 @@ pub(super) fn read(
     out: &Output,
     each: &mut dyn FnMut(Past),
 ) -> Result<(), Failure> {
-    let terms = ["kind:command.decided".to_owned(), format!("since:{since}")];
+    let (analysts, setups) = (HashMap::new(), HashMap::new());
+    let mut history = History { command, place, config, rules, out, analysts, setups };
+    search(command, &["kind:command.decided"], since, place, &mut |found, names| {
+        if let Some(past) = history.past(found, names) {
+            each(past);
+        }
+    })
+}
+
+/// Reads what came of them: how commands ended, which sessions there were, and where the gateway began anew.
+pub(super) fn outcomes(
+    command: &str,
+    since: &str,
+    place: &Place,
+    each: &mut dyn FnMut(&Fields<'_>, &Names),
+) -> Result<(), Failure> {
+    let terms = ["-kind:command.decided", "-kind:command.rows", "-kind:command.changed", "-kind:stream"];
+    search(command, &terms, since, place, &mut |found, names| {
+        if let Ok(fields) = Fields::read(&found.leaf) {
+            each(&fields, names);
+        }
+    })
+}
+
+/// Searches the log. The reading is recorded before anything is found.
+fn search(
+    command: &str,
+    terms: &[&str],
+    since: &str,
+    place: &Place,
+    each: &mut dyn FnMut(&Found, &Names),
+) -> Result<(), Failure> {
+    let since_term = format!("since:{since}");
+    let terms: Vec<String> = terms.iter().copied().chain([since_term.as_str()]).map(str::to_owned).collect();
     let query = Query::from_arguments(&terms, wall().0).map_err(not_understood)?;
     let reader = place.reader()?;
     let mut search = Search::new(&reader, &query).map_err(|e| unreadable(&e))?;
     let mut reading = json!({ "since": since });
     note(&mut reading, "expression", query.to_string());
     place.note_reading(command, what(&reading))?;
-    let (analysts, setups) = (HashMap::new(), HashMap::new());
-    let mut history = History { command, place, config, rules, out, analysts, setups };
     while let Some(found) = search.next().map_err(|e| unreadable(&e))? {
-        if let Some(past) = history.past(&found, search.names()) {
-            each(past);
-        }
+        each(&found, search.names());
     }
     Ok(())
 }
@@ -165,7 +194,7 @@ fn changes_session(facts: &Facts) -> bool {
 }
 
 /// The identity that an entry tells of.
-fn identity(who: &WhoFields<'_>, names: &Names) -> Identity {
+pub(super) fn identity(who: &WhoFields<'_>, names: &Names) -> Identity {
     let chain: Vec<Link> = who
         .chain
         .iter()

@@ -1,6 +1,8 @@
-//! `firsthand policy suggest`: rules that allow what the record shows, for a person to read and cut down.
+//! `firsthand policy suggest`: rules that allow what the record shows, and limits with room above it, for a person to read and cut
+//! down.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use clap::Args;
 use firsthand_model::command::Effect;
@@ -10,6 +12,7 @@ use serde_json::json;
 
 use super::asking;
 use super::history::{self, Past};
+use super::used::{self, Used};
 use crate::cli::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::place::Place;
@@ -24,6 +27,9 @@ pub(crate) struct SuggestArgs {
     #[arg(long, value_name = "WHO")]
     identity: Option<String>,
 }
+
+/// Characters of a name that is made up here.
+const NAME_CHARS: usize = 64;
 
 /// Who, where and what: one rule each.
 type Group = (String, &'static str, String, &'static str);
@@ -44,6 +50,7 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
     let rules = asking::rules_of(config, out)?;
     let mut seen: BTreeMap<Group, Seen> = BTreeMap::new();
     let mut untold: BTreeMap<String, u64> = BTreeMap::new();
+    let mut uncounted: BTreeSet<(String, String)> = BTreeSet::new();
     let (mut all, mut refused, mut unread) = (0u64, 0u64, 0u64);
     history::read("policy suggest", &args.since, place, config, &rules, out, &mut |past| {
         if args.identity.as_ref().is_none_or(|wanted| wanted == who(&past).0) {
@@ -52,6 +59,9 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
                 None => unread += 1,
                 Some(all_facts) => {
                     all += 1;
+                    if !is_countable(all_facts) {
+                        uncounted.insert((who(&past).0.to_owned(), past.session.target.clone()));
+                    }
                     for facts in all_facts {
                         take(&past, facts, &mut seen, &mut untold);
                     }
@@ -65,6 +75,10 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
             "look further back with --since",
         ));
     }
+    let mut used = Used::default();
+    history::outcomes("policy suggest", &args.since, place, &mut |fields, names| used.take(fields, names))?;
+    let mut most = used.all();
+    most.retain(|(name, _), _| args.identity.as_ref().is_none_or(|wanted| wanted == name));
     if out.is_json() {
         for ((identity, kind, target, effect), seen) in &seen {
             let value = json!({ "identity": identity, "kind": kind, "target": target, "effect": effect,
@@ -72,12 +86,33 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
                                 "unbounded": seen.unbounded });
             out.text(&value.to_string());
         }
+        for (who, most) in &most {
+            out.text(&used::seen(who, most).to_string());
+        }
         return Ok(Exit::Done);
     }
     out.text(&format!(
         "# Proposed by `firsthand policy suggest --since {}` from {all} commands.",
         args.since
     ));
+    left_out(refused, unread, out);
+    out.text("# Read every rule before you use it: what happened is not always what should.");
+    for (group, seen) in &seen {
+        out.text(&rule(group, seen));
+    }
+    for (who, most) in &most {
+        let countable = |target: &str| !uncounted.contains(&(who.0.clone(), target.to_owned()));
+        for limit in used::limits(who, most, &countable) {
+            out.text(&limit);
+        }
+    }
+    for (what, count) in &untold {
+        out.text(&format!("# not proposed, because it cannot be told what it does: {what} ({count} times)"));
+    }
+    Ok(Exit::Done)
+}
+
+fn left_out(refused: u64, unread: u64, out: &Output) {
     for (count, why) in
         [(refused, "they did not run"), (unread, "they could not be read: their text is not in the record")]
     {
@@ -85,14 +120,6 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
             out.text(&format!("# {count} more are left out: {why}."));
         }
     }
-    out.text("# Read every rule before you use it: what happened is not always what should.");
-    for (group, seen) in &seen {
-        out.text(&rule(group, seen));
-    }
-    for (what, count) in &untold {
-        out.text(&format!("# not proposed, because it cannot be told what it does: {what} ({count} times)"));
-    }
-    Ok(Exit::Done)
 }
 
 fn who(past: &Past) -> (&str, IdentityKind) {
@@ -167,12 +194,28 @@ fn pattern(relation: &Relation) -> String {
     format!("{}.{}", part(&relation.schema), part(&relation.name))
 }
 
+/// A text as it stands in a file of rules.
+pub(super) fn text(s: &str) -> String {
+    toml::Value::String(s.to_owned()).to_string()
+}
+
+/// A name as rules and limits may have it.
+pub(super) fn fitting(name: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    name.chars().map(fits).take(NAME_CHARS).collect()
+}
+
+/// Whether a limit on rows affected can count what this command changed, as far as its statements tell.
+fn is_countable(statements: &[Arc<Facts>]) -> bool {
+    let changes = |f: &Arc<Facts>| f.effects.has(Effect::Write) || f.effects.has(Effect::Unknown);
+    let opaque = statements.iter().any(|f| f.opaque.is_some());
+    !statements.iter().any(changes) || (statements.len() == 1 && !opaque)
+}
+
 fn rule(group: &Group, seen: &Seen) -> String {
     let (identity, kind, target, effect) = group;
-    let text = |s: &str| toml::Value::String(s.to_owned()).to_string();
     let list = |set: &BTreeSet<String>| set.iter().map(|s| text(s)).collect::<Vec<_>>().join(", ");
-    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let name: String = format!("{identity}-{target}-{effect}").chars().map(fits).take(64).collect();
+    let name = fitting(&format!("{identity}-{target}-{effect}"));
     let mut out = format!(
         "\n[[rule]]\nname = {}\nbecause = {}\nverdict = \"allow\"\nkinds = [\"{kind}\"]\nidentities = [{}]\ntargets = [{}]\n",
         text(&name),
