@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::listen::connection_string;
 use crate::serve::{Running, runtime};
+use crate::show::clean::shell_word;
 use crate::who;
 use folder::{Scratch, cannot, write_over};
 use postgres::{Postgres, free_port, random_password};
@@ -218,7 +219,7 @@ fn write_config(home: &Path, server: u16, password: &str) -> Result<PathBuf, Fai
 /// What to try next.
 fn go_on(stage: &Stage, secret: &Secret, dir: bool, keep: bool) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "firsthand".to_owned());
-    let program = quoted(&program);
+    let program = shell_word(&program);
     let mut text = String::from("\nHow to go on\n\n");
     let way = connection_string(&stage.config, AGENT, secret.expose(), shop::DATABASE);
     if let Some(way) = way.filter(|_| keep) {
@@ -231,7 +232,7 @@ fn go_on(stage: &Stage, secret: &Secret, dir: bool, keep: bool) -> String {
         ));
         return text;
     }
-    let data = quoted(&stage.config.data_dir.display().to_string());
+    let data = shell_word(&stage.config.data_dir.display().to_string());
     for (what, command) in [
         ("watch the record:        ", "log tail --follow"),
         ("who deletes here?        ", "log search effect:write table:payments"),
@@ -243,23 +244,13 @@ fn go_on(stage: &Stage, secret: &Secret, dir: bool, keep: bool) -> String {
         text.push_str(&format!("  {what}{program} {command} --dir {data}\n"));
     }
     if keep {
-        let file = quoted(&stage.config.file.display().to_string());
+        let file = shell_word(&stage.config.file.display().to_string());
         text.push_str(&format!(
             "  the configuration:       {file}\n  Ctrl-C stops everything{}\n",
             if dir { "; the folder stays." } else { " and removes it." }
         ));
     }
     text
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 fn interrupted() -> Failure {
@@ -321,12 +312,5 @@ mod tests {
         std::fs::write(scratch.path().join("firsthand.toml"), "data_dir = \"data\"\n").unwrap();
         let said = own_folder(scratch.path()).unwrap_err().to_string();
         assert!(said.contains("has not written") && said.contains("hint: "), "{said}");
-    }
-
-    #[test]
-    fn words_for_a_shell() {
-        assert_eq!(quoted("/tmp/a-b_c.d"), "/tmp/a-b_c.d");
-        assert_eq!(quoted("my demo"), "'my demo'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
     }
 }

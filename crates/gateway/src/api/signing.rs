@@ -25,7 +25,7 @@ use firsthand_session::Wanted;
 use firsthand_session::secret::Secret;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -42,6 +42,8 @@ const FLOWS_MAX: usize = 512;
 const FLOWS_OF_ADDRESS_MAX: usize = 8;
 /// Messages under way to issuers. Each takes 10 s at most.
 const ASKING_MAX: usize = 16;
+/// To one issuer: one that does not answer leaves room for the others.
+const ASKING_OF_ISSUER_MAX: usize = 8;
 /// How long a browser may be away at its issuer.
 const BROWSER_TIME_MAX: Duration = Duration::from_secs(600);
 /// Where an issuer takes what is asked of it again after this.
@@ -55,12 +57,41 @@ const CODE_BYTES_MAX: usize = 4096;
 pub(super) struct Signing {
     flows: Mutex<Flows>,
     endpoints: Mutex<HashMap<String, (Instant, Arc<Endpoints>)>>,
-    asking: Semaphore,
+    asking: Asking,
 }
 
 impl Default for Signing {
     fn default() -> Self {
-        Self { flows: Mutex::default(), endpoints: Mutex::default(), asking: Semaphore::new(ASKING_MAX) }
+        Self { flows: Mutex::default(), endpoints: Mutex::default(), asking: Asking::new() }
+    }
+}
+
+/// Messages under way.
+struct Asking {
+    all: Arc<Semaphore>,
+    /// By the issuer's URL. Those that nothing is asked of are let go.
+    of_issuer: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// Leave to send one.
+struct Place {
+    _all: OwnedSemaphorePermit,
+    _of_issuer: OwnedSemaphorePermit,
+}
+
+impl Asking {
+    fn new() -> Self {
+        Self { all: Arc::new(Semaphore::new(ASKING_MAX)), of_issuer: Mutex::default() }
+    }
+
+    /// `None`: as many as may be are under way, to this issuer or to all.
+    fn place(&self, url: &str) -> Option<Place> {
+        let mut of_issuer = self.of_issuer.lock().unwrap_or_else(PoisonError::into_inner);
+        of_issuer.retain(|_, it| it.available_permits() < ASKING_OF_ISSUER_MAX);
+        let fresh = || Arc::new(Semaphore::new(ASKING_OF_ISSUER_MAX));
+        let it = Arc::clone(of_issuer.entry(url.to_owned()).or_insert_with(fresh));
+        let of_issuer = it.try_acquire_owned().ok()?;
+        Some(Place { _all: Arc::clone(&self.all).try_acquire_owned().ok()?, _of_issuer: of_issuer })
     }
 }
 
@@ -222,8 +253,9 @@ pub(super) async fn begin_device(api: &Api, name: &str, asker: &Asker) -> Result
         ));
     };
     let message = device_message(&at.sign_in, &at.endpoints, at.secret.as_ref());
-    let (status, body) =
-        asked(api, &at, url, &message).await.map_err(|why| silent(api, asker, name, &why))?;
+    let asking = api.signing.asking.place(&at.issuer.url).ok_or_else(busy)?;
+    let answer = asked(asking, &at, url, &message).await;
+    let (status, body) = answer.map_err(|why| silent(api, asker, name, &why))?;
     let begun =
         DeviceBegun::read(&at.issuer.url, status, &body).map_err(|why| broken(api, asker, name, &why))?;
     let handle = random().map_err(|e| Failure::later(e.to_string(), "try again"))?;
@@ -263,9 +295,15 @@ pub(super) async fn poll_device(
         return Ok(Waited::Pending(pace.next - now));
     }
     let at = &device.at;
+    let Some(asking) = api.signing.asking.place(&at.issuer.url) else {
+        return Ok(Waited::Pending(pace.interval));
+    };
     let message = poll_message(&at.sign_in, &at.endpoints, at.secret.as_ref(), &device.code);
-    let given = match asked(api, at, &at.endpoints.token, &message).await {
-        Ok((status, body)) => Given::read(status, &body),
+    let given = match asked(asking, at, &at.endpoints.token, &message).await {
+        Ok((status, body)) => {
+            pace.silent = 0;
+            Given::read(status, &body)
+        }
         Err(why) => {
             pace.silent += 1;
             if pace.silent >= SILENT_MAX {
@@ -379,10 +417,12 @@ pub(super) async fn end_browser(
     if !cookie.is_some_and(|cookie| is_same(&browser.cookie, cookie.expose())) {
         return Err(stranger("the browser that came back is not the one that was sent (cookie)"));
     }
+    let at = &browser.at;
+    // A browser that comes at a bad moment may come again.
+    let asking = api.signing.asking.place(&at.issuer.url).ok_or_else(busy)?;
     if !api.signing.end(&brought.state) {
         return Err(stranger("a browser came back a second time (state)"));
     }
-    let at = &browser.at;
     let says_itself = brought.iss.as_ref().map_or(!at.endpoints.says_issuer, |iss| *iss == at.issuer.url);
     if !says_itself {
         return Err(stranger("the browser came back from another issuer than it was sent to (iss)"));
@@ -397,7 +437,7 @@ pub(super) async fn end_browser(
     }
     let parts = (&at.sign_in, &*at.endpoints, at.secret.as_ref());
     let message = code_message(parts, &brought.code, &browser.redirect, &browser.errand.verifier);
-    let answer = asked(api, at, &at.endpoints.token, &message).await;
+    let answer = asked(asking, at, &at.endpoints.token, &message).await;
     let (status, body) = answer.map_err(|why| silent(api, asker, name, &why))?;
     let given = Given::read(status, &body);
     finished(api, at, given, (How::Browser, Some(&browser.errand.nonce)), asker).await
@@ -444,17 +484,21 @@ async fn provider(api: &Api, name: &str, asker: &Asker) -> Result<Provider, Fail
         None => None,
         Some(place) => {
             let read = tokio::task::spawn_blocking(move || place.read()).await;
-            let missing =
-                |why: String| broken(api, asker, name, &format!("the gateway's client_secret: {why}"));
-            let failed = |_| missing("it cannot be read".to_owned());
-            Some(read.map_err(failed)?.map_err(|e| missing(e.to_string()))?)
+            // Where it is kept is for the record: anybody can ask.
+            let missing = |why: String| {
+                note(api, asker, name, &format!("signing in: the gateway's client_secret: {why}"));
+                let what =
+                    format!("nobody can sign in at {name} now: the gateway's client_secret cannot be read");
+                Failure::new(what, "why stands in the gateway's record; firsthand check says it, too").there()
+            };
+            Some(read.map_err(|e| missing(e.to_string()))?.map_err(|e| missing(e.to_string()))?)
         }
     };
     let endpoints = match api.signing.known(&issuer.url) {
         Some(known) => known,
         None => {
             let at = Endpoints::document(&issuer.url);
-            let _asking = api.signing.asking.try_acquire().map_err(|_| busy())?;
+            let _asking = api.signing.asking.place(&issuer.url).ok_or_else(busy)?;
             let document = Fetcher.fetch(&at, issuer.ca.as_deref()).await;
             let document = document.map_err(|why| silent(api, asker, name, &format!("{at}: {why}")))?;
             let read = Endpoints::read(&issuer.url, &document);
@@ -470,24 +514,25 @@ fn busy() -> Failure {
     Failure::later("too many people sign in at once", "try again in a moment")
 }
 
-/// Sends a message to an issuer, a few at a time.
+/// Sends a message to an issuer.
 async fn asked(
-    api: &Api,
+    _place: Place,
     at: &Provider,
     url: &str,
     message: &Message,
 ) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
-    let Ok(_asking) = api.signing.asking.try_acquire() else {
-        return Err("too many messages are under way to issuers".to_owned());
-    };
     send(url, at.issuer.ca.as_deref(), message).await
 }
 
-/// The issuer does not answer: nobody's failure here, and an entry.
+/// The issuer does not answer: nobody's failure here, and an entry. Why is for those who may read that: anybody can ask.
 fn silent(api: &Api, asker: &Asker, name: &str, why: &str) -> Failure {
     note(api, asker, name, &format!("signing in: {why}"));
-    let what = format!("the issuer {name} cannot be asked: {why}");
-    Failure::later(what, "try again later; firsthand check says how it is reached").there()
+    let what = format!("the issuer {name} cannot be asked now");
+    Failure::later(
+        what,
+        "try again later; why stands in the gateway's record, and firsthand check says how it is reached",
+    )
+    .there()
 }
 
 /// The issuer answers what cannot be used.
@@ -597,6 +642,21 @@ async fn token_for(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_issuer_that_does_not_answer_leaves_room_for_another() {
+        let asking = Asking::new();
+        let held: Vec<_> = (0..ASKING_OF_ISSUER_MAX).map(|_| asking.place("https://slow").unwrap()).collect();
+        assert!(asking.place("https://slow").is_none());
+        assert!(asking.place("https://other").is_some());
+        drop(held);
+        assert!(asking.place("https://slow").is_some());
+        let kept = |issuer: usize| asking.place(&format!("https://{issuer}")).is_some();
+        assert!((0..1000).all(kept), "those that nothing is asked of take no room");
+        assert!(asking.of_issuer.lock().unwrap().len() <= 1);
+        let all: Vec<_> = (0..ASKING_MAX).map(|n| asking.place(&format!("https://{n}")).unwrap()).collect();
+        assert!(asking.place("https://one-more").is_none(), "{}", all.len());
+    }
 
     #[test]
     fn what_a_browser_brings_stands_once() {

@@ -155,13 +155,19 @@ fn show(handed: &Handed, (person, issuer, without): (&str, &str, &str), address:
         let until = handed.expires.as_deref().unwrap_or_default();
         let mut lines = format!("signed in at {issuer} as {person} until {until}\n");
         if !handed.roles.is_empty() {
-            lines.push_str(&format!("role    {}
-", handed.roles.join(",")));
+            lines.push_str(&format!(
+                "role    {}
+",
+                handed.roles.join(",")
+            ));
         }
         for (target, string) in &targets {
             match string {
+                // The gateway chose the string, and a person pastes it.
                 Some(string) => lines.push_str(&format!(
-                    "{target:<7} PGPASSWORD=$(firsthand whoami --gateway {address} --password) psql {string}\n"
+                    "{target:<7} PGPASSWORD=$(firsthand whoami --gateway {} --password) psql {}\n",
+                    clean::shell_word(address),
+                    clean::shell_word(string)
                 )),
                 None => lines.push_str(&format!("{target:<7} {without}\n")),
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use firsthand_session::secret::Secret;
@@ -14,11 +14,14 @@ use zeroize::Zeroizing;
 
 use super::OTHERS;
 use crate::failure::{Failure, only_for_its_owner};
+use crate::show::clean::shell_word;
 
 /// The form of the file.
 const VERSION: u32 = 1;
 /// A larger file is not one of ours: some 200 bytes per gateway.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Write bits of group and others.
+const CHANGED_BY_OTHERS: u32 = 0o022;
 
 /// At one gateway.
 #[derive(Clone, Deserialize, Serialize)]
@@ -137,6 +140,7 @@ impl Keep {
         let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|e| self.cannot(&e))?;
+        only_for_its_owner_to_change(folder)?;
         let open = |path: &Path, truncate| {
             OpenOptions::new().write(true).create(true).truncate(truncate).mode(0o600).open(path)
         };
@@ -160,6 +164,22 @@ impl Keep {
     }
 }
 
+/// Others could plant links in the folder, and have what is written here written elsewhere.
+fn only_for_its_owner_to_change(folder: &Path) -> Result<(), Failure> {
+    let about = fs::metadata(folder);
+    let about =
+        about.map_err(|e| Failure::new(format!("{}: {e}", folder.display()), "check who may read it"))?;
+    let own = about.uid() == rustix::process::geteuid().as_raw();
+    if own && about.permissions().mode() & CHANGED_BY_OTHERS == 0 {
+        return Ok(());
+    }
+    let what = format!("{}, where sign-ins are kept: others than you can change it", folder.display());
+    Err(Failure::new(
+        what,
+        format!("chmod go-w {0}, and chown it to yourself", shell_word(&folder.display().to_string())),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +201,15 @@ mod tests {
         assert_eq!(token("https://a:1").as_deref(), Some("in-ada:fh_c"));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&keep.path), mode(keep.path.parent().unwrap())), (0o600, 0o700));
+        let folder = keep.path.parent().unwrap();
+        fs::set_permissions(folder, Permissions::from_mode(0o777)).unwrap();
+        assert!(
+            keep.put("https://a:1", kept("in-ada:fh_d", 60))
+                .unwrap_err()
+                .to_string()
+                .contains("can change it")
+        );
+        fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
         keep.forget("https://a:1").unwrap();
         assert_eq!((token("https://a:1"), token("https://b:1").as_deref()), (None, Some("in-ada:fh_b")));
         fs::set_permissions(&keep.path, Permissions::from_mode(0o640)).unwrap();
