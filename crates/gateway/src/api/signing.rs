@@ -524,15 +524,11 @@ async fn asked(
     send(url, at.issuer.ca.as_deref(), message).await
 }
 
-/// The issuer does not answer: nobody's failure here, and an entry. Why is for those who may read that: anybody can ask.
+/// The issuer does not answer: nobody's failure here, and an entry.
 fn silent(api: &Api, asker: &Asker, name: &str, why: &str) -> Failure {
     note(api, asker, name, &format!("signing in: {why}"));
-    let what = format!("the issuer {name} cannot be asked now");
-    Failure::later(
-        what,
-        "try again later; why stands in the gateway's record, and firsthand check says how it is reached",
-    )
-    .there()
+    let what = format!("the issuer {name} cannot be asked: {why}");
+    Failure::later(what, "try again later; firsthand check says how it is reached").there()
 }
 
 /// The issuer answers what cannot be used.
