@@ -17,12 +17,15 @@ use tempfile::TempDir;
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 const SEED: &str = "create table orders (id int primary key, note text); insert into orders values (1, 'one'), (2, 'two');
+    create table seldom (id int primary key); grant all on seldom to app;
     create table people (id int primary key); alter table orders owner to app; alter table people owner to app";
 
 /// Everything is allowed under a grant, and nothing without one but what touches no data.
 const RULES: &str = "[[group]]\nname = \"dba\"\nmembers = [\"unix:*\", \"grace@example.com\", \"Ada@example.com\"]\n
 [[rule]]\nname = \"granted\"\nbecause = \"A grant is in force.\"\nverdict = \"allow\"\ngrants = [\"shop\"]\n\
 effects = [\"read\", \"write\", \"define\", \"transaction\", \"session\", \"execute\", \"lock\", \"unknown\"]\n
+[[rule]]\nname = \"asked\"\nbecause = \"A person looks at it.\"\nverdict = \"hold\"\neffects = [\"write\"]\ntables = [\"public.seldom\"]\n\
+approve = { group = \"dba\", wait = \"60s\" }\n
 [[rule]]\nname = \"quiet\"\nbecause = \"It touches nothing.\"\nverdict = \"allow\"\neffects = [\"transaction\", \"session\"]\n";
 
 struct Rig {
@@ -355,6 +358,43 @@ fn a_revoked_grant_ends_what_runs_and_what_is_open_within_a_second() {
         assert!(message(&seen).contains("needs a grant") && status(&seen) == 'I', "{way}: {seen:?}");
     }
     assert!(rig.gateway.record().unwrap().unbalanced().is_empty());
+}
+
+/// What was allowed in front of a command that waits for a person goes together with it: by then its grant may be over.
+#[test]
+fn nothing_runs_past_its_grant_because_what_is_behind_it_waited() {
+    let rig = rig("access = \"grant\"\n");
+    let id = rig.granted("10m", &["read", "write"], &json!({}));
+    let mut raw = rig.login();
+    let batch: Vec<u8> = [
+        "select note from orders",
+        "insert into orders values (88, 'late')",
+        "insert into seldom values (1)",
+    ]
+    .iter()
+    .flat_map(|sql| {
+        let whole = extended(sql, false, false);
+        whole[..whole.len() - 5].to_vec()
+    })
+    .collect();
+    say(&mut raw, &batch);
+    raw.send(b'S', b"").unwrap();
+    let listed = || rig.gateway.cli(&["approvals", "list", "--json"]);
+    until("it is asked for", || Ok(listed()?.contains("insert into seldom"))).unwrap();
+    let asked: Value = serde_json::from_str(listed().unwrap().lines().next().unwrap()).unwrap();
+    rig.gateway.cli(&["grants", "revoke", &id]).unwrap();
+    until("its end is known", || {
+        Ok(rows(&rig.login().query("select firsthand.access_status()")?).contains("revoked"))
+    })
+    .unwrap();
+    rig.gateway.cli(&["approvals", "approve", asked["id"].as_str().unwrap()]).unwrap();
+    let seen = raw.until(b'Z').unwrap();
+    assert_eq!((code(&seen).as_str(), rows(&seen).as_str()), ("42501", ""), "{seen:?}");
+    assert!(message(&seen).contains("was revoked"), "{seen:?}");
+    assert_eq!(rig.count("select count(*) from orders where id = 88"), "0");
+    let record = rig.gateway.record().unwrap();
+    let overtaken = record.of_kind("command.abandoned").filter(|e| e.leaf("why") == "overtaken").count();
+    assert_eq!(overtaken, 2, "{:?}", record.texts());
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub enum AbandonReason {
     Skipped,
     /// Another statement of the same message was refused, so none was sent.
     RefusedTogether,
+    /// Something sent together with it waited for a person, and by then it would not have been given leave: nothing of it was sent.
+    Overtaken,
     /// The target's connection ended before it answered.
     TargetLost,
     /// The client left; what the target did afterwards was not seen.
@@ -61,6 +63,7 @@ impl AbandonReason {
         match self {
             Self::Skipped => "skipped",
             Self::RefusedTogether => "refused-together",
+            Self::Overtaken => "overtaken",
             Self::TargetLost => "target-lost",
             Self::ClientLeft => "client-left",
             Self::Drained => "drained",

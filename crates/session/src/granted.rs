@@ -1,6 +1,6 @@
 //! Commands under a grant (just-in-time access): what needs one, what has lost the one it ran under, and calls to the gateway itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use firsthand_model::command::{Command, Effects, Step};
 use firsthand_model::decision::{Decision, Verdict};
@@ -25,24 +25,31 @@ const LISTEN: &str = "LISTEN";
 const ASK: &str = "Ask for access: SELECT firsthand.request_access('1h', 'read', 'why it is needed'), with the effects that are needed \
                    ('read,write'); once a person has approved it, send the statement again. SELECT firsthand.access_status() tells how it is.";
 
-/// The grant under which a session has done something that may not be over: it runs, or its transaction is open.
+/// The grants under which a session has done something that may not be over: it runs, or its transaction is open.
 #[derive(Default)]
-pub(crate) struct Under(Mutex<Option<Arc<str>>>);
+pub(crate) struct Under(Mutex<Vec<Arc<str>>>);
 
 impl Under {
-    fn grant(&self) -> Option<Arc<str>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn grants(&self) -> MutexGuard<'_, Vec<Arc<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set(&self, grant: Option<Arc<str>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = grant;
+    /// No more than an identity can have at a time, so they need no limit here.
+    pub(crate) fn add(&self, grant: &Arc<str>) {
+        let mut grants = self.grants();
+        if !grants.contains(grant) {
+            grants.push(Arc::clone(grant));
+        }
     }
 
-    /// What the session ran under and has lost, and why.
+    pub(crate) fn clear(&self) {
+        self.grants().clear();
+    }
+
+    /// A grant that the session ran under and has lost, and why.
     pub(crate) fn lost(&self, engine: &Engine, now: UnixMicros) -> Option<(Arc<str>, &'static str)> {
-        let grant = self.grant()?;
-        let why = engine.grants.over(&grant, now)?;
-        Some((grant, why))
+        let lost = |grant: &Arc<str>| Some((Arc::clone(grant), engine.grants.over(grant, now)?));
+        self.grants().iter().find_map(lost)
     }
 }
 

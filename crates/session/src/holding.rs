@@ -36,9 +36,15 @@ pub(crate) struct People {
     asked: Vec<(CommandNumber, Asked)>,
     /// More are held than anybody looks through: none of them is asked about.
     too_many: bool,
+    /// How often they were asked and waited for.
+    waited: u32,
 }
 
 impl People {
+    pub(crate) const fn waited(&self) -> u32 {
+        self.waited
+    }
+
     /// What they said of this command; `None`: they were not asked.
     pub(crate) fn answer(&mut self, number: CommandNumber) -> Option<Asked> {
         if self.too_many {
@@ -57,6 +63,7 @@ impl People {
         behind: &[Command],
         begun: MonoMicros,
     ) {
+        self.waited = self.waited.saturating_add(1);
         let wait_us = first.decision.terms.as_ref().map_or(0, |terms| terms.wait_us);
         let after = CommandNumber(first.number.0 + 1);
         let mut holds = vec![first];

@@ -31,6 +31,7 @@ use crate::breaker::{Broken, HoldBreaker};
 use crate::granted::{self, Under, Used};
 use crate::holding::{People, held_in_vain, waits_for_people};
 use crate::meter::{Meter, Outlasted};
+use crate::overtaken::{self, AsDecided};
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
 use crate::port::{
     ApprovalError, Ask, Binding, Covering, Hold, IdentityError, MaskPlan, Need, Question, RecordError,
@@ -58,7 +59,7 @@ const CONNECT_AGAIN: &str = "Connect again with a token that holds; who made thi
 const ASK_OPERATOR: &str = "Ask the operator.";
 
 /// Commands of one batch that are decided before other sessions have a turn: some ms under many rules.
-const IN_A_ROW: usize = 16;
+pub(crate) const IN_A_ROW: usize = 16;
 
 /// An admitted session. Commands are asked here.
 pub struct Session {
@@ -75,27 +76,37 @@ pub struct Session {
 
 /// Stage 1 done: policy has spoken.
 #[derive(Clone)]
-struct Authorized {
+pub(crate) struct Authorized {
     number: CommandNumber,
     asked: MonoMicros,
     command: Command,
-    decision: Decision,
+    pub(crate) decision: Decision,
     /// The identity has ended, or it or the target is contained: refused in every mode.
-    over: bool,
+    pub(crate) over: bool,
     /// A limit is used up.
-    limited: bool,
+    pub(crate) limited: bool,
     /// How its reply is masked, and with which tools values are found.
     plan: MaskPlan,
     estimated_rows: Option<u64>,
     /// Of what waits for a person.
-    as_it_came: Option<Box<AsItCame>>,
+    pub(crate) as_it_came: Option<Box<AsItCame>>,
     /// The grant that covers it.
-    grant: Option<Covering>,
+    pub(crate) grant: Option<Covering>,
+}
+
+impl Authorized {
+    /// What is given leave before the rest of its batch may have to wait, with the command as it came.
+    fn as_decided(&self, command: Command) -> Option<Box<AsDecided>> {
+        let leave = self.as_it_came.is_none() && (self.decision.verdict != Verdict::Deny || !self.over);
+        let (decision, grant) = (self.decision.clone(), self.grant.clone());
+        let (number, estimated_rows) = (self.number, self.estimated_rows);
+        leave.then(|| Box::new(AsDecided { number, command, estimated_rows, decision, grant, binding: None }))
+    }
 }
 
 /// A command that waits for a person, as it came: what is approved is decided again, and is bound to that.
 #[derive(Clone)]
-struct AsItCame {
+pub(crate) struct AsItCame {
     command: Command,
     binding: Binding,
 }
@@ -131,10 +142,12 @@ enum Waited {
 }
 
 /// Stage 3 done: the intent (or the refusal) is in the log's queue, its place fixed.
-struct Recorded {
+pub(crate) struct Recorded {
     ticket: Ticket,
     must_be_durable_first: bool,
-    permit: Answer,
+    pub(crate) permit: Answer,
+    /// Of what may have to be decided once more.
+    pub(crate) as_decided: Option<Box<AsDecided>>,
 }
 
 impl Session {
@@ -161,11 +174,20 @@ impl Session {
                 let rows = estimate(&engine, &facts, &command, begun).await;
                 let holding =
                     Holding { engine: &engine, facts: &facts, purse: &purse, under: &under, limits, begun };
-                let authorized = authorize(holding, (number, Turn::First), command, rows);
                 let behind = commands.as_slice();
+                let as_it_came = (!behind.is_empty()).then(|| command.clone());
+                let authorized = authorize(holding, (number, Turn::First), command, rows);
+                let as_decided = as_it_came.and_then(|command| authorized.as_decided(command));
+                if authorized.as_it_came.is_some() {
+                    overtaken::bind(holding, &mut batch.0);
+                }
+                let waited = people.waited();
                 let cleared = hold(holding, &breaker, &mut people, authorized, behind).await;
+                if people.waited() != waited {
+                    overtaken::decide_again(holding, &mut batch.0).await;
+                }
                 let cleared = use_grant(holding, cleared).await;
-                batch.0.push(record_intent(holding, cleared));
+                batch.0.push(Recorded { as_decided, ..record_intent(holding, cleared) });
             }
             make_durable(&engine, batch).await
         }
@@ -275,7 +297,7 @@ impl Session {
 
     /// Nothing of the session is under way: what it did has been committed or rolled back.
     pub fn settled(&self) {
-        self.under.set(None);
+        self.under.clear();
     }
 
     /// What becomes of what runs, or of the transaction that is open, where the grant that it ran under is over.
@@ -380,7 +402,7 @@ impl Canceller {
 }
 
 /// Lets others have a turn.
-async fn give_way() {
+pub(crate) async fn give_way() {
     let mut given = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut given, true) {
@@ -408,23 +430,29 @@ pub(crate) async fn estimate(
     engine.estimator.estimate(engine, facts, command).await
 }
 
-/// Whether a command is decided for the first time, or once more before its approval is spent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
+/// Whether a command is decided for the first time, or once more.
+#[derive(Clone, Copy)]
+pub(crate) enum Turn<'a> {
     First,
+    /// Before its approval is spent.
     Again,
+    /// Because what was sent behind it has waited for a person. Its grant has counted it already.
+    Overtaken(Option<&'a Covering>),
 }
 
 /// Stage 1. Policy decides; an identity that no longer holds, or that is contained, is denied whatever policy says.
-fn authorize(
+pub(crate) fn authorize(
     holding: Holding<'_>,
-    (number, turn): (CommandNumber, Turn),
+    (number, turn): (CommandNumber, Turn<'_>),
     mut command: Command,
     estimated_rows: Option<u64>,
 ) -> Authorized {
     let Holding { engine, facts, purse, under, .. } = holding;
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
-    let grant = engine.grants.covers(facts, &command, now);
+    let grant = match turn {
+        Turn::Overtaken(Some(grant)) if engine.grants.over(&grant.id, now).is_none() => Some(grant.clone()),
+        _ => engine.grants.covers(facts, &command, now),
+    };
     let granted = grant.is_some();
     let ask = Ask { session: facts, command: &command, now, estimated_rows, granted };
     let mut decision = engine.policy.decide(&ask);
@@ -482,12 +510,12 @@ fn is_used_up(
     purse: &Purse,
     command: &Command,
     now: (UnixMicros, MonoMicros),
-    turn: Turn,
+    turn: Turn<'_>,
     decision: &mut Decision,
 ) -> bool {
     let Some(limits) = &decision.obligations.limits else { return false };
     // How fast commands come was looked at when this one came.
-    let without = (turn == Turn::Again && limits.commands_per_second.is_some())
+    let without = (!matches!(turn, Turn::First) && limits.commands_per_second.is_some())
         .then(|| Limits { commands_per_second: None, ..Limits::clone(limits) });
     let limits = without.as_ref().unwrap_or(limits);
     let effects = command.shape.facts.as_ref().map_or(command.shape.effects, |facts| facts.effects);
@@ -505,9 +533,9 @@ fn is_used_up(
 
 /// What stage 2 works with.
 #[derive(Clone, Copy)]
-struct Holding<'a> {
-    engine: &'a Arc<Engine>,
-    facts: &'a Arc<SessionFacts>,
+pub(crate) struct Holding<'a> {
+    pub(crate) engine: &'a Arc<Engine>,
+    pub(crate) facts: &'a Arc<SessionFacts>,
     purse: &'a Arc<Purse>,
     under: &'a Arc<Under>,
     limits: RecordLimits,
@@ -656,8 +684,8 @@ fn record_intent(holding: Holding<'_>, cleared: Cleared) -> Recorded {
     let must_be_durable_first = !command.shape.plain_read;
     let before = command.transaction;
     let grant = grant.map(|grant| grant.id);
-    if refusal.is_none() && grant.is_some() && granted::binds(&command) {
-        under.set(grant.clone());
+    if let Some(grant) = grant.as_ref().filter(|_| refusal.is_none() && granted::binds(&command)) {
+        under.add(grant);
     }
     let meter = Meter::of(decision.obligations.limits.as_ref(), purse, facts.mode == Mode::Enforce, limited);
     let event = Event::CommandDecided(Box::new(CommandDecided {
@@ -676,13 +704,13 @@ fn record_intent(holding: Holding<'_>, cleared: Cleared) -> Recorded {
             Tally::one(&engine.tally.commands_refused);
             let permit = Err(Refusal::not_recorded());
             // Nothing is in the log, so there is nothing to wait for.
-            return Recorded { ticket: Ticket(0), must_be_durable_first: false, permit };
+            return Recorded { ticket: Ticket(0), must_be_durable_first: false, permit, as_decided: None };
         }
     };
     if let Some(refusal) = refusal {
         Tally::one(&engine.tally.commands_refused);
         let must = wait_for(facts, ticket).is_some();
-        return Recorded { ticket, must_be_durable_first: must, permit: Err(refusal) };
+        return Recorded { ticket, must_be_durable_first: must, permit: Err(refusal), as_decided: None };
     }
     Tally::one(&engine.tally.commands_permitted);
     let must_be_durable_first = must_be_durable_first && wait_for(facts, ticket).is_some();
@@ -700,7 +728,8 @@ fn record_intent(holding: Holding<'_>, cleared: Cleared) -> Recorded {
         told,
         forwarded: false,
     };
-    Recorded { ticket, must_be_durable_first, permit: Ok(Permit { inner: Some(Box::new(inner)) }) }
+    let permit = Ok(Permit { inner: Some(Box::new(inner)) });
+    Recorded { ticket, must_be_durable_first, permit, as_decided: None }
 }
 
 /// Stage 4. One wait for the whole batch: what can change something is durable before its permit exists for the caller.

@@ -278,7 +278,7 @@ pub const KINDS: &[Kind] = &[
             field(
                 "why",
                 Text,
-                "`skipped`, `refused-together`, `target-lost`, `client-left`, `drained`, `killed`, `contained`, `crash`, `protocol`, `not-recorded`, `session-ended`, `dropped`.",
+                "`skipped`, `refused-together`, `overtaken`, `target-lost`, `client-left`, `drained`, `killed`, `contained`, `crash`, `protocol`, `not-recorded`, `session-ended`, `dropped`.",
             ),
         ],
         payload: &[],

@@ -290,11 +290,8 @@ impl Running {
             self.end = self.end.take().map(|(word, _)| (word, detail));
             return true;
         }
-        if self.handle.looks_at_grant()
-            && let Some(lost) = self.session.lost_grant()
-        {
-            self.dialect.lose(lost, self.now, &mut self.actions);
-            return self.carry_out();
+        if self.handle.looks_at_grant() && self.look_at_grants() {
+            return true;
         }
         if self.handle.is_draining() && self.draining_since.is_none() {
             self.draining_since = Some(self.now);
@@ -305,6 +302,14 @@ impl Running {
             return true;
         }
         false
+    }
+
+    /// Has what runs, or is not committed, ended where the grant is over that it ran under. Looked at when grants have changed, and once
+    /// commands have been sent: they may have changed while those were decided. False where there was nothing to end.
+    fn look_at_grants(&mut self) -> bool {
+        let Some(lost) = self.session.lost_grant() else { return false };
+        self.dialect.lose(lost, self.now, &mut self.actions);
+        self.carry_out()
     }
 
     /// Ends the session from this side.
@@ -332,6 +337,7 @@ impl Running {
             self.fed = false;
             self.dialect.answered(answers, self.now, &mut self.actions);
             self.carry_out();
+            self.look_at_grants();
             return true;
         }
         if let Some(stopping) = &mut self.stopping

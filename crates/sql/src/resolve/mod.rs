@@ -12,6 +12,7 @@ mod calls;
 mod coercion;
 mod configs;
 mod cursors;
+mod defined;
 mod expression;
 mod facts;
 mod from;

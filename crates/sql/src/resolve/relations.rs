@@ -379,6 +379,32 @@ impl Resolver<'_> {
         }
     }
 
+    /// What TRUNCATE … CASCADE empties along with a relation: all that refers to it, however far, with its triggers.
+    pub(super) fn truncated_along(&mut self, it: &protobuf::RangeVar) {
+        let schema = Some(it.schemaname.as_str()).filter(|s| !s.is_empty());
+        let Some(relation) = self.find_relation(schema, &it.relname) else { return };
+        let mut waiting = vec![relation.oid];
+        let mut seen = waiting.clone();
+        while let Some(oid) = waiting.pop() {
+            let of_it = self.catalog.descendants(oid).into_iter().chain([oid]);
+            let referring: Vec<Oid> = of_it
+                .filter_map(|oid| self.catalog.relation_by_oid(oid))
+                .flat_map(|it| it.referenced_by.iter().map(|reference| reference.from))
+                .collect();
+            for from in referring.into_iter().filter(|from| *from != relation.oid) {
+                let Some(to) = self.catalog.relation_by_oid(from).cloned() else { continue };
+                if seen.contains(&from) {
+                    continue;
+                }
+                seen.push(from);
+                self.found.takes_along = true;
+                self.found.relation("", &to, true);
+                self.writing(&to, Change::Truncate, false);
+                waiting.push(from);
+            }
+        }
+    }
+
     /// A rule puts other statements in place of, or next to, one: they are not worked out.
     fn rule(&mut self, text: &str) {
         let nothing = text

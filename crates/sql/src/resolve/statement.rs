@@ -441,6 +441,9 @@ impl Resolver<'_> {
                 self.found.unbounded = true;
                 for relation in it.relations.iter().filter_map(range) {
                     self.changed(relation, Change::Truncate);
+                    if it.behavior() == protobuf::DropBehavior::DropCascade {
+                        self.truncated_along(relation);
+                    }
                 }
                 return Sequel::Nothing;
             }
@@ -484,10 +487,10 @@ impl Resolver<'_> {
             NodeEnum::DoStmt(_) => self.found.opaque("do", ""),
             _ => {}
         }
-        self.definition(node);
         if self.found.effects.has(Effect::Unknown) {
             self.found.opaque("statement", &kind.tag);
         }
+        self.definition(node);
         if kind.effects.has(Effect::Define) || kind.effects.has(Effect::Grant) {
             return Sequel::Define(Arc::new(node.clone()), Vec::new());
         }
@@ -553,29 +556,9 @@ impl Resolver<'_> {
                     let value = self.call_by_name(&it.funcname, &vec![Value::plain(0); it.args.len()]);
                     self.found.copies(&value);
                 }
-                pg_query::NodeRef::DropStmt(it) => self.dropped(it),
-                _ => {}
+                _ => self.defines(part),
             }
             crate::tree::push_children(part, &mut waiting);
-        }
-    }
-
-    fn dropped(&mut self, it: &protobuf::DropStmt) {
-        let relations = matches!(
-            it.remove_type(),
-            protobuf::ObjectType::ObjectTable
-                | protobuf::ObjectType::ObjectView
-                | protobuf::ObjectType::ObjectMatview
-                | protobuf::ObjectType::ObjectSequence
-                | protobuf::ObjectType::ObjectForeignTable
-        );
-        for object in it.objects.iter().filter(|_| relations) {
-            let Some(NodeEnum::List(list)) = &object.node else { continue };
-            let (schema, name) = super::name_of(&list.items);
-            match self.find_relation(schema, name) {
-                Some(relation) => drop(self.found.relation(name, &relation, true)),
-                None => drop(self.found.missing(schema.unwrap_or_default(), name, name, true)),
-            }
         }
     }
 

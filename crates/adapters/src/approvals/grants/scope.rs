@@ -94,7 +94,12 @@ impl Scope {
         }
         // Where the names are not resolved, nobody can tell what they mean.
         let Some(facts) = facts.filter(|facts| facts.opaque.is_none()) else { return false };
-        facts.reads.iter().chain(&facts.writes).all(|relation| self.names(relation))
+        // What is about no relation (a schema, a function, all of a database) is not within those that are named.
+        let data = [Effect::Read, Effect::Write, Effect::Execute, Effect::Session, Effect::Transaction];
+        let beyond_data = effects.iter().any(|effect| !data.contains(&effect));
+        let about_none = facts.reads.is_empty() && facts.writes.is_empty();
+        !(beyond_data && about_none)
+            && facts.reads.iter().chain(&facts.writes).all(|relation| self.names(relation))
     }
 
     fn names(&self, relation: &Relation) -> bool {
@@ -254,6 +259,11 @@ mod tests {
             ("read", "public.orders", doing(&[Transaction], &[], &[], false), true),
             ("read,write", "billing.*", doing(&[Read, Write], &[], &[&lines], false), true),
             ("read,write", "billing.*", doing(&[Read, Write], &[&orders], &[&lines], false), false),
+            ("define", "public.orders", doing(&[Define], &[], &[&orders], false), true),
+            // DROP SCHEMA, VACUUM: about no table that is named.
+            ("define", "public.orders", doing(&[Define], &[], &[], false), false),
+            ("lock", "public.orders", doing(&[Lock], &[], &[], false), false),
+            ("lock", "public.orders", doing(&[Lock], &[&orders], &[], false), true),
             // Only its text was read: it may be about any table.
             ("read", "public.orders", command("SELECT 1"), false),
             ("read", "", command("SELECT 1"), true),

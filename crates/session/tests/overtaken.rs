@@ -1,0 +1,138 @@
+//! What was given leave before the rest of its batch waited for a person, and what has changed by the time the waiting is over.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use firsthand_model::command::Command;
+use firsthand_model::outcome::Transaction;
+use firsthand_model::session::SessionFacts;
+use firsthand_model::target::{Durability, Mode};
+use firsthand_model::time::UnixMicros;
+use firsthand_session::fake::{Disk, Fakes, command, fakes, target};
+use firsthand_session::port::{ApprovalError, BoxFuture, Covering, Grants};
+use firsthand_session::{Answer, Engine, RefusalKind, Session};
+
+/// Grants by the word in a text that they cover. One that counts has room for one command.
+#[derive(Default)]
+struct Several {
+    over: Mutex<HashSet<String>>,
+    used: AtomicBool,
+}
+
+struct Known(Arc<Several>);
+
+impl Grants for Known {
+    fn covers(&self, _: &SessionFacts, command: &Command, now: UnixMicros) -> Option<Covering> {
+        let id = command.text.split(' ').find(|word| word.starts_with("gr-"))?;
+        let counts = id == "gr-once";
+        let covers = self.over(id, now).is_none() && !(counts && self.used.load(SeqCst));
+        covers.then(|| Covering { id: Arc::from(id), counts })
+    }
+
+    fn over(&self, id: &str, _: UnixMicros) -> Option<&'static str> {
+        self.0.over.lock().unwrap().contains(id).then_some("was revoked")
+    }
+
+    fn count<'a>(&'a self, _: &'a str) -> BoxFuture<'a, bool> {
+        let first = !self.0.used.swap(true, SeqCst);
+        Box::pin(std::future::ready(first))
+    }
+}
+
+impl std::ops::Deref for Known {
+    type Target = Several;
+    fn deref(&self) -> &Several {
+        &self.0
+    }
+}
+
+fn rig(mode: Mode) -> (Fakes, Session, Arc<Several>) {
+    let (mut fakes, grants) = (fakes(Disk::Instant, target(Durability::Strict, mode)), Arc::default());
+    let engine = Arc::into_inner(fakes.engine).unwrap();
+    fakes.engine = Arc::new(Engine { grants: Box::new(Known(Arc::clone(&grants))), ..engine });
+    let session = fakes.open().0;
+    (fakes, session, grants)
+}
+
+fn poll(asked: &mut BoxFuture<'static, Vec<Answer>>) -> Option<Vec<Answer>> {
+    match Pin::new(asked).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answers) => Some(answers),
+        Poll::Pending => None,
+    }
+}
+
+fn submit(session: &Session, texts: &[&str]) -> BoxFuture<'static, Vec<Answer>> {
+    let open = |text: &&str| Command { transaction: Transaction::Open, ..command(text) };
+    Box::pin(session.submit(texts.iter().map(open).collect()))
+}
+
+/// What has changed, for the commands in front: `None`, they run; otherwise their refusal.
+#[test]
+fn what_was_allowed_is_decided_once_more_when_what_stands_behind_it_has_waited() {
+    type Change = fn(&Fakes, &Several);
+    let revoked: Change = |_, grants| {
+        grants.over.lock().unwrap().insert("gr-a".to_owned());
+    };
+    let cases: [(&str, Change, Option<RefusalKind>); 6] = [
+        ("nothing", |_, _| {}, None),
+        ("the grant is revoked", revoked, Some(RefusalKind::Denied)),
+        ("the token", |f, _| f.identity.revoke(), Some(RefusalKind::Denied)),
+        ("it is contained", |f, _| f.identity.contain(), Some(RefusalKind::Denied)),
+        ("the target is contained", |f, _| f.target_contained.store(true, SeqCst), Some(RefusalKind::Denied)),
+        ("the rules or definitions", |f, _| f.approver.binds_otherwise(), Some(RefusalKind::Denied)),
+    ];
+    for approved in [true, false] {
+        for (what, change, expected) in cases {
+            let (f, session, grants) = rig(Mode::Enforce);
+            let mut asked = submit(&session, &["SELECT gr-a 1", "UPDATE gr-a 2", "DELETE HOLD gr-b 3"]);
+            assert!(poll(&mut asked).is_none(), "{what}: it waits");
+            change(&f, &grants);
+            let answer = if approved { Ok(()) } else { Err(ApprovalError::Pending("ap-1".to_owned())) };
+            f.approver.answer(answer);
+            let answers = poll(&mut asked).unwrap();
+            let kinds: Vec<_> = answers.iter().map(|a| a.as_ref().err().map(|r| r.kind)).collect();
+            assert_eq!(kinds[..2], [expected, expected], "{what}, approved {approved}");
+            if expected.is_some() {
+                let words = f.log.words();
+                for word in ["decided 1 allow", "abandoned 1 overtaken", "abandoned 2 overtaken"] {
+                    assert!(words.iter().any(|w| w == word), "{what}: {word} in {words:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_command_that_its_grant_has_counted_is_not_counted_twice() {
+    let (f, session, grants) = rig(Mode::Enforce);
+    let mut asked = submit(&session, &["UPDATE gr-once 1", "DELETE HOLD gr-b 2"]);
+    assert!(poll(&mut asked).is_none() && grants.used.load(SeqCst));
+    f.approver.answer(Ok(()));
+    assert!(poll(&mut asked).unwrap().iter().all(Result::is_ok));
+}
+
+#[test]
+fn where_nothing_is_enforced_nobody_waits_and_nothing_is_overtaken() {
+    let (_f, session, _) = rig(Mode::Observe);
+    let answers = poll(&mut submit(&session, &["SELECT gr-a 1", "DELETE HOLD gr-b 2"])).unwrap();
+    assert!(answers.iter().all(Result::is_ok));
+}
+
+/// A transaction hangs on every grant that something in it ran under, not on the last one alone.
+#[test]
+fn a_transaction_ends_with_any_of_its_grants() {
+    let (_f, session, grants) = rig(Mode::Enforce);
+    let ran = |text: &str| poll(&mut submit(&session, &[text])).unwrap()[0].is_ok();
+    assert!(ran("UPDATE gr-a 1") && ran("SELECT gr-b 2"));
+    grants.over.lock().unwrap().insert("gr-a".to_owned());
+    assert!(session.lost_grant().unwrap().stopped.message.contains("gr-a"));
+    assert!(!ran("SELECT gr-b 3") && !ran("COMMIT"));
+    assert!(ran("ROLLBACK"));
+    session.settled();
+    assert!(session.lost_grant().is_none() && ran("SELECT gr-b 4"));
+}
