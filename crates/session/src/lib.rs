@@ -10,6 +10,7 @@ mod granted;
 mod holding;
 pub mod limiter;
 mod meter;
+mod own_role;
 pub mod permit;
 pub mod pipeline;
 pub mod port;

@@ -290,11 +290,17 @@ impl Running {
             self.end = self.end.take().map(|(word, _)| (word, detail));
             return true;
         }
-        if self.handle.looks_at_grant()
-            && let Some(lost) = self.session.lost_grant()
-        {
-            self.dialect.lose(lost, self.now, &mut self.actions);
-            return self.carry_out();
+        if self.handle.looks_at_grant() {
+            if let Some((refusal, detail)) = self.session.lost_role() {
+                let why = AbandonReason::Killed;
+                self.finish(Some(refusal), why, why.word());
+                self.end = self.end.take().map(|(word, _)| (word, detail));
+                return true;
+            }
+            if let Some(lost) = self.session.lost_grant() {
+                self.dialect.lose(lost, self.now, &mut self.actions);
+                return self.carry_out();
+            }
         }
         if self.handle.is_draining() && self.draining_since.is_none() {
             self.draining_since = Some(self.now);
