@@ -31,6 +31,8 @@ pub struct Target {
     pub password: String,
     /// `tls` towards it.
     pub tls: &'static str,
+    /// Further keys of its credential, TOML with a comma before each.
+    pub credential: String,
     /// Further lines of the table, TOML.
     pub more: String,
 }
@@ -46,6 +48,7 @@ impl Target {
             user: "app".to_owned(),
             password: String::new(),
             tls: "disable",
+            credential: String::new(),
             more: String::new(),
         }
     }
@@ -60,6 +63,7 @@ impl Target {
             user: place.user.clone(),
             password: place.password.clone(),
             tls: "disable",
+            credential: String::new(),
             more: String::new(),
         }
     }
@@ -74,6 +78,12 @@ impl Target {
     #[must_use]
     pub fn tls(self, tls: &'static str) -> Self {
         Self { tls, ..self }
+    }
+
+    /// With further keys of its credential.
+    #[must_use]
+    pub fn credential(self, more: &str) -> Self {
+        Self { credential: more.to_owned(), ..self }
     }
 
     /// With further TOML lines.
@@ -315,12 +325,15 @@ fn config_text(settings: &Settings, data: &Path, port: u16, http: u16) -> Result
         )?;
     }
     for (number, target) in settings.targets.iter().enumerate() {
-        let Target { name, port, database, user, tls, more, .. } = target;
+        let Target { name, port, database, user, tls, credential, more, .. } = target;
         let host = if *tls == "disable" { "127.0.0.1" } else { "localhost" };
         writeln!(text, "[[target]]\nname = {name:?}\nprotocol = \"postgres\"\naddress = \"{host}:{port}\"")?;
         writeln!(text, "database = {database:?}\ntls = {tls:?}")?;
         let variable = password_variable(number);
-        writeln!(text, "credential = {{ user = {user:?}, password = {{ env = {variable:?} }} }}\n{more}")?;
+        writeln!(
+            text,
+            "credential = {{ user = {user:?}, password = {{ env = {variable:?} }}{credential} }}\n{more}"
+        )?;
     }
     Ok(text)
 }

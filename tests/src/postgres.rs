@@ -125,6 +125,12 @@ impl Postgres {
         Ok(process::run(psql.args(["-c", sql]))?.trim_end().to_owned())
     }
 
+    /// What it has written to its log.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.daemon.said()
+    }
+
     /// Stops it at once, as a crash would.
     pub fn kill(&mut self) -> Result<()> {
         self.daemon.signal(Signal::QUIT);

@@ -32,6 +32,8 @@ pub struct CredentialSpec {
     pub user: String,
     /// Its password, if one is needed.
     pub password: Option<PasswordPlace>,
+    /// What makes login roles for grants there, where they have some.
+    pub admin: Option<Box<Self>>,
 }
 
 impl CredentialSpec {
@@ -93,6 +95,8 @@ type Table = HashMap<String, Result<Credential, CredentialError>>;
 #[derive(Clone, Debug, Default)]
 pub struct StaticCredentials {
     table: Arc<ArcSwap<Table>>,
+    /// Those that make roles.
+    making: Arc<ArcSwap<Table>>,
 }
 
 impl StaticCredentials {
@@ -108,14 +112,20 @@ impl StaticCredentials {
     pub fn replace(&self, specs: &[(String, CredentialSpec)]) {
         let table = specs.iter().map(|(target, spec)| (target.clone(), spec.read())).collect();
         self.table.store(Arc::new(table));
+        let making = specs.iter().filter_map(|(target, spec)| {
+            let admin = spec.admin.as_deref()?;
+            Some((target.clone(), admin.read()))
+        });
+        self.making.store(Arc::new(making.collect()));
     }
 
     /// The targets without a credential, and what is missing.
     #[must_use]
     pub fn missing(&self) -> Vec<(String, CredentialError)> {
-        let table = self.table.load();
+        let (table, making) = (self.table.load(), self.making.load());
+        let all = table.iter().chain(making.iter());
         let mut missing: Vec<_> =
-            table.iter().filter_map(|(t, c)| Some((t.clone(), c.as_ref().err()?.clone()))).collect();
+            all.filter_map(|(t, c)| Some((t.clone(), c.as_ref().err()?.clone()))).collect();
         missing.sort_by(|a, b| a.0.cmp(&b.0));
         missing
     }
@@ -126,6 +136,15 @@ impl CredentialSource for StaticCredentials {
         match self.table.load().get(&target.name) {
             Some(credential) => credential.clone(),
             None => Err(CredentialError::Missing(format!("target {} has none", target.name))),
+        }
+    }
+
+    fn making_roles(&self, target: &Target) -> Result<Credential, CredentialError> {
+        match self.making.load().get(&target.name) {
+            Some(credential) => credential.clone(),
+            None => {
+                Err(CredentialError::Missing(format!("target {} has none for making roles", target.name)))
+            }
         }
     }
 }
@@ -158,6 +177,7 @@ mod tests {
         let spec = CredentialSpec {
             user: "u".to_owned(),
             password: Some(PasswordPlace::Inline(Secret::new("hunter2".to_owned()))),
+            admin: None,
         };
         assert!(!format!("{spec:?}").contains("hunter2"));
     }

@@ -111,7 +111,7 @@ fn what_was_written_over_several_runs_is_read_back_in_order() {
                 // A COPY that nothing was read of has nothing to seal.
                 assert!(
                     kind == "command.completed"
-                        || ["approval.", "grant.", "log."].iter().any(|of| kind.starts_with(of))
+                        || ["approval.", "grant.", "log.", "role."].iter().any(|of| kind.starts_with(of))
                         || bare.contains(&kind.as_str()),
                     "{kind}"
                 )

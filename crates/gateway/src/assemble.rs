@@ -31,8 +31,10 @@ use firsthand_protocols::drive::stream::StreamServer;
 use firsthand_protocols::drive::tls::ServerTls;
 use firsthand_protocols::estimates::Estimates;
 use firsthand_protocols::previews::Previews;
+use firsthand_protocols::provisions::Provisions;
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::Engine;
+use firsthand_session::port::NoRoles;
 use firsthand_session::tally::Tally;
 use firsthand_session::usage::Usage;
 
@@ -63,6 +65,8 @@ pub(crate) struct Gateway {
     pub(crate) approvals: Approvals,
     /// How people outside hear of that.
     pub(crate) channels: Arc<Channels>,
+    /// The login roles that grants have of their own.
+    pub(crate) provisions: Provisions,
     /// The sessions that run.
     pub(crate) sessions: Arc<Sessions>,
     /// One server per listener.
@@ -112,9 +116,10 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let usage = if found.created { Usage::default() } else { Usage::to_be_counted() };
     let (identity, issuers, clients) = identities(&config, &record, &tokens, &contained, clients);
     let approvals = approvals(&record, Some(&config), &governing)?.heeding(&contained);
-    let channels = Channels::new(&config.channels, &approvals);
+    let (channels, provisions) =
+        (Channels::new(&config.channels, &approvals), Provisions::new(Arc::new(links.clone())));
     let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
-    let engine = Arc::new(Engine { usage, ..engine });
+    let engine = Arc::new(Engine { usage, roles: Box::new(provisions.clone()), ..engine });
     let sessions = Arc::new(Sessions::default());
     let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
     let mut servers = Vec::new();
@@ -136,21 +141,20 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     }
     let desk = Desk::over(&record, tokens, contained);
     agreement::compare(&config.data_dir, &desk.tokens, &desk)?;
-    let (config, started) = (ArcSwap::from_pointee(config), Instant::now());
-    let began = Place { epoch: record.recorder().log().epoch(), position: found.entries };
     let gateway = Gateway {
-        config,
+        began: Place { epoch: record.recorder().log().epoch(), position: found.entries },
+        config: ArcSwap::from_pointee(config),
         engine,
         record,
         desk,
         approvals,
         channels,
+        provisions,
         sessions,
         servers,
         web_tls,
         budget,
-        started,
-        began,
+        started: Instant::now(),
         counting: AtomicBool::new(false),
         issuers,
         clients,
@@ -213,6 +217,7 @@ fn engine(
         previewer: Box::new(Previews::new(Arc::new(links.clone()))),
         approver: Box::new(approvals.clone()),
         grants: Box::new(approvals),
+        roles: Box::new(NoRoles),
         credentials: Box::new(credentials.clone()),
         masker: Box::new(governing.clone()),
         recorder: record.recorder().clone(),

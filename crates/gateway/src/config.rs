@@ -7,6 +7,7 @@ mod grants;
 mod issuer;
 pub(crate) mod keys;
 mod read;
+mod roles;
 mod section;
 mod sign_in;
 mod source;

@@ -124,6 +124,7 @@ fn facts(fields: &Fields<'_>) -> Option<Arc<SessionFacts>> {
         application: String::new(),
         durability: if fields.dur == "relaxed" { Durability::Relaxed } else { Durability::Strict },
         mode: if fields.mode == "observe" { Mode::Observe } else { Mode::Enforce },
+        role_of: firsthand_model::session::RoleOf::Target,
         encoded: OnceLock::new(),
     }))
 }

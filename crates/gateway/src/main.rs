@@ -26,6 +26,7 @@ mod http;
 mod listen;
 mod logging;
 mod metrics;
+mod own_roles;
 mod place;
 mod reading;
 mod remote;

@@ -12,7 +12,7 @@ use firsthand_protocols::drive::stream::Phase;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ use crate::day;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, LogFormat};
 use crate::place::Place;
-use crate::{channels, contain, follow, http, who};
+use crate::{channels, contain, follow, http, own_roles, who};
 
 /// Silence of the log is broken this often, so that it can be proven that nothing happened.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -229,9 +229,15 @@ impl Running {
             contain::take_up(&containing).await;
         });
         let sessions = Arc::clone(&gateway.sessions);
-        let tell = move || sessions.list().iter().for_each(|handle| handle.look_at_grant());
+        let over = Arc::new(Notify::new());
+        let heard = Arc::clone(&over);
+        let tell = move || {
+            sessions.list().iter().for_each(|handle| handle.look_at_grant());
+            over.notify_one();
+        };
         gateway.approvals.on_grants_over(Box::new(tell));
         aside.spawn(gateway.approvals.clone().keep_up());
+        aside.spawn(own_roles::keep(Arc::clone(&gateway), heard));
         aside.spawn(channels::tell(Arc::clone(&gateway)));
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));
@@ -305,6 +311,7 @@ impl Running {
             }
         }
         self.aside.shutdown().await;
+        own_roles::end_all(&self.gateway).await;
         close(&self.gateway).await?;
         tracing::info!("stopped");
         Ok(())

@@ -22,6 +22,17 @@ pub struct GrantOffer {
     pub effects: Effects,
 }
 
+/// Each grant at a target has a login role of its own there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRoles {
+    /// The role of which it is a member: what that may do, it may.
+    pub group: String,
+    /// How its name begins.
+    pub prefix: String,
+    /// So many connections it may have at a time.
+    pub connections: u32,
+}
+
 /// A call to the gateway itself, in the words of the protocol that it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessCall {

@@ -7,6 +7,29 @@ use crate::id::SessionId;
 use crate::identity::Identity;
 use crate::target::{Durability, Mode};
 
+/// Whose login role a session has at its target.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum RoleOf {
+    /// The target's: all sessions there have the same.
+    #[default]
+    Target,
+    /// The target's, where each grant has one of its own: the session began without a grant, so none covers what it does.
+    Nobody,
+    /// This grant's: no other one covers what the session does, and it ends with it.
+    Grant(Arc<str>),
+}
+
+impl RoleOf {
+    /// Whether this grant may cover what the session does.
+    pub fn serves(&self, grant: &str) -> bool {
+        match self {
+            Self::Target => true,
+            Self::Nobody => false,
+            Self::Grant(own) => **own == *grant,
+        }
+    }
+}
+
 /// Identity of a session bound to what the target itself says. Replaced (not changed) when the role changes.
 pub struct SessionFacts {
     /// The session.
@@ -31,6 +54,8 @@ pub struct SessionFacts {
     pub durability: Durability,
     /// Enforce or observe.
     pub mode: Mode,
+    /// Whose role it has.
+    pub role_of: RoleOf,
     /// A slot in which the log's encoder keeps what it renders once per session (the `who` object, the sealing keys).
     pub encoded: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -51,6 +76,7 @@ impl SessionFacts {
             application: self.application.clone(),
             durability: self.durability,
             mode: self.mode,
+            role_of: self.role_of.clone(),
             encoded: OnceLock::new(),
         }
     }

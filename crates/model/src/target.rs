@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::grant::GrantOffer;
+use crate::grant::{GrantOffer, GrantRoles};
 use crate::limits::RecordLimits;
 
 /// Whether refusals are enforced (invariant 3).
@@ -82,4 +82,6 @@ pub struct Target {
     pub grants: Option<Arc<GrantOffer>>,
     /// Nothing runs there but under a grant.
     pub needs_grant: bool,
+    /// Each grant has a login role of its own there; `None`: all sessions have the target's.
+    pub roles: Option<Arc<GrantRoles>>,
 }

@@ -135,6 +135,7 @@ fn session() -> SessionFacts {
         application: "psql".to_owned(),
         durability: Durability::Strict,
         mode: Mode::Enforce,
+        role_of: firsthand_model::session::RoleOf::Target,
         encoded: OnceLock::new(),
     }
 }

@@ -145,6 +145,7 @@ fn session(case: &Case) -> SessionFacts {
         application: case.application.clone(),
         durability: Durability::Strict,
         mode: Mode::Enforce,
+        role_of: firsthand_model::session::RoleOf::Target,
         encoded: OnceLock::new(),
     }
 }

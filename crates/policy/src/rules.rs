@@ -431,6 +431,7 @@ mod tests {
             application: String::new(),
             durability: Durability::Strict,
             mode: Mode::Enforce,
+            role_of: firsthand_model::session::RoleOf::Target,
             encoded: OnceLock::new(),
         }
     }

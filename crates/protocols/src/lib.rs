@@ -10,4 +10,5 @@ pub mod estimates;
 pub mod postgres;
 pub mod previews;
 pub mod protocol;
+pub mod provisions;
 pub mod registry;

@@ -63,10 +63,8 @@ impl Previews {
         let turns = self.turn(&session.target);
         let turn = timeout(TURN_WITHIN, turns.acquire()).await;
         let _turn = turn.ok().and_then(Result::ok).ok_or("too many others are tried at this target")?;
-        let credential = engine
-            .credentials
-            .credential(&session.identity, &target)
-            .map_err(|_| "there is no credential for the target")?;
+        let credential =
+            engine.credential_of(session, &target).map_err(|_| "there is no credential for the target")?;
         let event = Event::Log(LogEvent { kind: "target.asked", leaf: told(session) }.into());
         // What is not in the record is not asked.
         engine

@@ -8,7 +8,9 @@ use firsthand_model::command::Command;
 use firsthand_model::identity::{ClientFacts, Identity};
 use firsthand_model::preview::{Original, Preview};
 use firsthand_model::session::SessionFacts;
+use firsthand_model::time::UnixMicros;
 use firsthand_session::port::{BoxFuture, MaskPlan};
+use firsthand_session::secret::Secret;
 use firsthand_session::{Engine, Refusal, Session};
 use firsthand_sql::catalog::Catalog;
 
@@ -42,9 +44,74 @@ pub trait StreamProtocol: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<String>, String>>;
     /// Asks the target how many rows a command touches. Has a time limit of its own.
     fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>>;
+    /// Does something about the login roles that grants have of their own, with the credential that makes them. The error is for
+    /// the operator, and holds no secret. The caller puts a time limit around it and has recorded it.
+    fn roles<'a>(&'a self, with: Probe<'a>, task: RoleTask<'a>)
+    -> BoxFuture<'a, Result<Vec<String>, String>>;
     /// Runs a command at the target and takes it back, where nothing can be left of it. The caller has a time limit around it
     /// and has recorded that it is asked.
     fn preview<'a>(&'a self, with: Previewing<'a>) -> BoxFuture<'a, Preview>;
+}
+
+/// What is to be done about a role, each over a connection of its own. Only roles with this mark (a comment that begins with it)
+/// are touched.
+#[derive(Clone, Copy, Debug)]
+pub enum RoleTask<'a> {
+    /// Makes it. The answer is empty, or [`LEFTOVER`]: it is there already, with the mark.
+    Make(&'a NewRole<'a>),
+    /// Ends what it does there and lets it in no more. The answer: the databases in which something hangs on it.
+    Close {
+        /// Its name.
+        name: &'a str,
+        /// The mark.
+        mark: &'a str,
+    },
+    /// Gives what it owns in this database to the group, and takes back what it was given there.
+    Disown {
+        /// Its name.
+        name: &'a str,
+        /// The group.
+        group: &'a str,
+    },
+    /// Drops it. The answer is its name, or empty: it was not there.
+    Drop {
+        /// Its name.
+        name: &'a str,
+        /// The mark.
+        mark: &'a str,
+    },
+    /// The answer: the roles with the mark.
+    List {
+        /// The mark.
+        mark: &'a str,
+    },
+    /// For `firsthand check`: whether roles of this group can be made. The answer is for the operator.
+    Check {
+        /// The group.
+        group: &'a str,
+    },
+}
+
+/// The answer to [`RoleTask::Make`] where an earlier run has left the role.
+pub const LEFTOVER: &str = "leftover";
+
+/// A role to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRole<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The role whose member it is.
+    pub group: &'a str,
+    /// Its password, of which the target gets a verifier only.
+    pub password: &'a Secret,
+    /// When it ends.
+    pub until: UnixMicros,
+    /// So many connections at a time.
+    pub connections: u32,
+    /// The mark.
+    pub mark: &'a str,
+    /// What stands behind the mark in its comment.
+    pub about: &'a str,
 }
 
 /// The plan by which rows of a table (schema, name) with these columns are masked; `None`: it cannot be told.

@@ -131,6 +131,7 @@ impl Bed {
             application: String::new(),
             durability: Durability::Strict,
             mode: Mode::Enforce,
+            role_of: firsthand_model::session::RoleOf::Target,
             encoded: std::sync::OnceLock::new(),
         };
         let original = Original {

@@ -14,7 +14,7 @@ use firsthand_model::id::SessionId;
 use firsthand_model::identity::{Claim, ClientFacts, Identity};
 use firsthand_model::json::Json;
 use firsthand_model::outcome::Transaction;
-use firsthand_model::session::SessionFacts;
+use firsthand_model::session::{RoleOf, SessionFacts};
 use firsthand_model::statement::Facts;
 use firsthand_model::target::{Durability, Mode, Target};
 
@@ -25,7 +25,7 @@ use crate::pipeline::{LIMIT, Session, denied};
 use crate::port::{
     Approver, Ask, ByteStream, Challenge, ClientChain, Clock, Credential, CredentialSource, DialError,
     Dialer, Estimator, Grants, IdentityError, IdentityProvider, Ids, Masker, Need, Policy, Previewer, Proof,
-    Recorder, Targets, Waiting, Wants,
+    Recorder, Roles, Targets, Waiting, Wants,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::refused::{Refused, Sum};
@@ -49,6 +49,8 @@ pub struct Engine {
     pub approver: Box<dyn Approver>,
     /// Knows the grants that are in force.
     pub grants: Box<dyn Grants>,
+    /// Gives grants login roles of their own.
+    pub roles: Box<dyn Roles>,
     /// Finds credentials.
     pub credentials: Box<dyn CredentialSource>,
     /// Plans masking.
@@ -101,6 +103,8 @@ pub struct Admitted {
     pub database: String,
     /// What to present there.
     pub credential: Credential,
+    /// Whose role that is.
+    pub role_of: RoleOf,
     /// Its place among the sessions of its identity, once it has one ([`Engine::sit`]).
     seat: Option<Seat>,
     /// The limit of sessions that it would have passed, where nothing is refused.
@@ -220,7 +224,18 @@ impl Engine {
             }
         };
         let (admission, id, identity) = (Admission(()), self.ids.session(), Arc::new(identity));
-        Ok(Admitted { admission, id, identity, target, database, credential, seat: None, over: None })
+        let role_of = if target.roles.is_some() { RoleOf::Nobody } else { RoleOf::Target };
+        Ok(Admitted {
+            admission,
+            id,
+            identity,
+            target,
+            database,
+            credential,
+            role_of,
+            seat: None,
+            over: None,
+        })
     }
 
     /// Looks at a proof alone, for what is asked of the gateway itself. Failures count and are recorded as in
@@ -494,7 +509,13 @@ impl Engine {
     }
 
     /// Records that somebody got no session who had proved who they are: never in a sum, because it tells who.
-    fn refused_known(&self, why: &'static str, wanted: &Wanted, client: &ClientFacts, detail: &str) {
+    pub(crate) fn refused_known(
+        &self,
+        why: &'static str,
+        wanted: &Wanted,
+        client: &ClientFacts,
+        detail: &str,
+    ) {
         self.refused_entry(false, why, wanted, client, detail);
     }
 
@@ -563,8 +584,8 @@ impl Engine {
 }
 
 /// The facts of a session before the target has said more.
-fn facts_of(admitted: &Admitted, application: String) -> SessionFacts {
-    let Admitted { id, identity, target, database, credential, .. } = admitted;
+pub(crate) fn facts_of(admitted: &Admitted, application: String) -> SessionFacts {
+    let Admitted { id, identity, target, database, credential, role_of, .. } = admitted;
     SessionFacts {
         id: *id,
         identity: Arc::clone(identity),
@@ -577,6 +598,7 @@ fn facts_of(admitted: &Admitted, application: String) -> SessionFacts {
         application,
         durability: target.durability,
         mode: target.mode,
+        role_of: role_of.clone(),
         encoded: OnceLock::new(),
     }
 }

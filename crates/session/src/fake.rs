@@ -649,6 +649,7 @@ pub fn target(durability: Durability, mode: Mode) -> Target {
         database: "orders".to_owned(),
         grants: None,
         needs_grant: false,
+        roles: None,
     }
 }
 
@@ -663,6 +664,7 @@ pub fn fakes(disk: Disk, target: Target) -> Fakes {
         previewer: Box::new(Rest),
         approver: Box::new(approver.clone()),
         grants: Box::new(crate::port::NoGrants),
+        roles: Box::new(crate::port::NoRoles),
         credentials: Box::new(Rest),
         masker: Box::new(Rest),
         recorder: Arc::clone(&log) as Arc<dyn Recorder>,

@@ -7,7 +7,7 @@ use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::Transaction;
-use firsthand_model::session::SessionFacts;
+use firsthand_model::session::{RoleOf, SessionFacts};
 use firsthand_model::time::UnixMicros;
 
 use crate::admission::Engine;
@@ -24,6 +24,11 @@ const LISTEN: &str = "LISTEN";
 /// What to do where a grant is missing or over. Agents read it, so it can be sent as it stands.
 const ASK: &str = "Ask for access: SELECT firsthand.request_access('1h', 'read', 'why it is needed'), with the effects that are needed \
                    ('read,write'); once a person has approved it, send the statement again. SELECT firsthand.access_status() tells how it is.";
+
+/// The same, where a grant has a role of its own, which a session cannot change.
+const ASK_AND_RECONNECT: &str = "Ask for access: SELECT firsthand.request_access('1h', 'read', 'why it is needed'), with the effects that \
+                   are needed ('read,write'); once a person has approved it, connect again and send the statement: here a session runs under \
+                   the grant that was in force when it connected. SELECT firsthand.access_status() tells how it is.";
 
 /// The grants under which a session has done something that may not be over: it runs, or its transaction is open.
 #[derive(Default)]
@@ -88,7 +93,8 @@ pub(crate) fn bind(
 ) {
     let deny = |decision: &mut Decision, reason: String| {
         decision.verdict = Verdict::Deny;
-        (decision.rule, decision.advice) = (Arc::from(RULE), Arc::from(ASK));
+        let ask = if facts.role_of == RoleOf::Target { ASK } else { ASK_AND_RECONNECT };
+        (decision.rule, decision.advice) = (Arc::from(RULE), Arc::from(ask));
         decision.reason = Arc::from(reason);
     };
     if !may_go_on(command)

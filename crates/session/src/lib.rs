@@ -11,6 +11,7 @@ mod holding;
 pub mod limiter;
 mod meter;
 mod overtaken;
+mod own_role;
 pub mod permit;
 pub mod pipeline;
 pub mod port;

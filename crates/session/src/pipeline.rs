@@ -32,6 +32,7 @@ use crate::granted::{self, Under, Used};
 use crate::holding::{People, held_in_vain, waits_for_people};
 use crate::meter::{Meter, Outlasted};
 use crate::overtaken::{self, AsDecided};
+use crate::own_role;
 use crate::permit::{ChangedPiece, Completed, Inner, Permit, RowsPiece, wait_for};
 use crate::port::{
     ApprovalError, Ask, Binding, Covering, Hold, IdentityError, MaskPlan, Need, Question, RecordError,
@@ -298,6 +299,12 @@ impl Session {
     /// Nothing of the session is under way: what it did has been committed or rolled back.
     pub fn settled(&self) {
         self.under.clear();
+    }
+
+    /// What the client reads, and more for the record, where the grant is over whose role the session has: then it ends.
+    pub fn lost_role(&self) -> Option<(Refusal, String)> {
+        let (grant, why) = self.engine.role_is_over(&self.facts)?;
+        Some((own_role::lost(&grant, why), format!("grant {grant} {why}")))
     }
 
     /// What becomes of what runs, or of the transaction that is open, where the grant that it ran under is over.

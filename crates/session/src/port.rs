@@ -418,6 +418,15 @@ pub trait Grants: Send + Sync {
     fn over(&self, _id: &str, _now: UnixMicros) -> Option<&'static str> {
         None
     }
+    /// Of the grants in force for a session that begins, the one that was given last and has something left: its role is the
+    /// session's, where grants have roles.
+    fn given_last(&self, _session: &SessionFacts, _now: UnixMicros) -> Option<Arc<str>> {
+        None
+    }
+    /// When a grant that is in force ends.
+    fn end(&self, _id: &str) -> Option<UnixMicros> {
+        None
+    }
     /// Counts one command. False: it has had as many as it is for, or that cannot be counted.
     fn count<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(std::future::ready(false))
@@ -467,7 +476,40 @@ pub trait CredentialSource: Send + Sync {
     /// # Errors
     /// See [`CredentialError`].
     fn credential(&self, identity: &Identity, target: &Target) -> Result<Credential, CredentialError>;
+    /// What the gateway itself presents where it makes login roles for grants: no session gets it.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    fn making_roles(&self, target: &Target) -> Result<Credential, CredentialError> {
+        Err(CredentialError::Missing(format!("target {} has none for making roles", target.name)))
+    }
 }
+
+/// Gives each grant a login role of its own, at targets that are set up for it. What it does there is in the record.
+pub trait Roles: Send + Sync {
+    /// What sessions under this grant present at the target: makes the role where there is none yet. Has its own timeout. The error
+    /// is for the operator. Cancel-safe: what is given up is ended with its grant.
+    fn of_grant<'a>(
+        &'a self,
+        _engine: &'a Arc<crate::Engine>,
+        _target: &'a Arc<Target>,
+        _grant: &'a Arc<str>,
+    ) -> BoxFuture<'a, Result<Credential, String>> {
+        Box::pin(std::future::ready(Err("nobody makes roles here".to_owned())))
+    }
+    /// The same, where it was made already.
+    fn known(&self, _target: &str, _grant: &str) -> Option<Credential> {
+        None
+    }
+    /// The target does not take it any more: the next session gets a new one.
+    fn spoilt(&self, _target: &str, _grant: &str) {}
+}
+
+/// Nobody makes roles.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRoles;
+
+impl Roles for NoRoles {}
 
 /// Where in a text something was found, and what, for masking it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -298,6 +298,7 @@ mod tests {
             application: String::new(),
             durability: Strictness::Strict,
             mode: Mode::Enforce,
+            role_of: firsthand_model::session::RoleOf::Target,
             encoded: OnceLock::new(),
         })
     }

@@ -540,6 +540,28 @@ pub const KINDS: &[Kind] = &[
         &[BY, CHAIN, facts(parts::READ), METHOD_BY, PROTO_BY, TLS_BY],
         &[ADDRESS_BY, BY_NAME, CUT, detail(parts::READ_DETAIL), long_facts(parts::READ), NAMES_BY],
     ),
+    log(
+        "role.dropped",
+        "The login role that a grant had of its own at its target is gone, because the grant is over: its sessions were ended, and what it \
+         owned is its group's.",
+        &[of_log(parts::ROLE_DROPPED), FACTS_CUT],
+    ),
+    log(
+        "role.failed",
+        "A login role of a grant could not be made, dropped, or looked for. What is to be dropped is tried again; the same reason is \
+         told once in a row.",
+        &[of_log(parts::ROLE_FAILED), FACTS_CUT],
+    ),
+    log(
+        "role.made",
+        "A grant got a login role of its own at its target, for its first session.",
+        &[of_log(parts::ROLE_MADE), FACTS_CUT],
+    ),
+    log(
+        "role.swept",
+        "A login role that an earlier run had made and left was ended and dropped, as with `role.dropped`.",
+        &[of_log(parts::ROLE_SWEPT), FACTS_CUT],
+    ),
     Kind {
         name: "session.closed",
         means: "A session ended.",
@@ -640,7 +662,8 @@ pub const KINDS: &[Kind] = &[
         "The gateway itself asked a target, over a connection of its own: what a database defines (its questions are always the \
          same), how many rows the command behind this entry is estimated to touch (EXPLAIN of its text), what a held command \
          would change (its text is run in a transaction that is rolled back), what tables are that are written to (asked with each write, and told once for each table and connection), which rows transactions have changed \
-         (asked as long as one is open, and told once for each connection), or to end a backend that does not stop.",
+         (asked as long as one is open, and told once for each connection), to end a backend that does not stop, or to make, end or find \
+         the login roles of grants.",
         &[of_log(parts::ASKED), FACTS_CUT],
     ),
     Kind {

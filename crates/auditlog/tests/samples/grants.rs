@@ -96,4 +96,33 @@ pub(super) fn add(all: &mut Vec<(String, Event)>) {
     all.push(("command.decided-granted".to_owned(), Event::CommandDecided(Box::new(under))));
     let opened = SessionOpened { grant: Some(Arc::from("gr-7k3m9xq2vb")), ..opened(facts, Vec::new()) };
     all.push(("session.opened-granted".to_owned(), Event::SessionOpened(Box::new(opened))));
+    roles(all);
 }
+
+/// Of the login roles that grants have.
+fn roles(all: &mut Vec<(String, Event)>) {
+    for (kind, leaf) in ROLES {
+        all.push((kind.to_owned(), Event::Log(Box::new(LogEvent { kind, leaf: json(leaf) }))));
+    }
+    let leaf =
+        json(r#"{"database":"orders","role":"fh_grant_7k3m9xq2vb_0a1b2c","target":"orders","what":"role"}"#);
+    let asked = LogEvent { kind: "target.asked", leaf };
+    all.push(("target.asked-role".to_owned(), Event::Log(Box::new(asked))));
+}
+
+/// What becomes of the login roles that grants have of their own.
+const ROLES: [(&str, &str); 4] = [
+    (
+        "role.made",
+        r#"{"connections":10,"grant":"gr-7k3m9xq2vb","group":"orders_rw","role":"fh_grant_7k3m9xq2vb_0a1b2c","target":"orders","until":1782201600000000}"#,
+    ),
+    (
+        "role.dropped",
+        r#"{"grant":"gr-7k3m9xq2vb","reassigned":["orders"],"role":"fh_grant_7k3m9xq2vb_0a1b2c","target":"orders"}"#,
+    ),
+    ("role.swept", r#"{"reassigned":[],"role":"fh_grant_7k3m9xq2vb_0a1b2c","target":"orders"}"#),
+    (
+        "role.failed",
+        r#"{"grant":"gr-7k3m9xq2vb","target":"orders","what":"make","why":"role fh_admin may not make roles"}"#,
+    ),
+];

@@ -53,6 +53,7 @@ pub(crate) fn facts() -> SessionFacts {
         application: String::new(),
         durability: Durability::Strict,
         mode: Mode::Enforce,
+        role_of: firsthand_model::session::RoleOf::Target,
         encoded: OnceLock::new(),
     }
 }

@@ -12,7 +12,7 @@ use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::reader::Reader;
 use firsthand_model::target::ChangedRows;
-use firsthand_protocols::protocol::Probe;
+use firsthand_protocols::protocol::{Probe, RoleTask};
 use firsthand_protocols::registry::stream_protocol;
 use firsthand_session::port::Dialer;
 use serde_json::json;
@@ -255,8 +255,15 @@ async fn try_target(target: &TargetConfig, log: [u8; 16]) -> Result<Vec<String>,
     let mut said = timeout(target.timeout, protocol.probe(with)).await.unwrap_or_else(|_| late())?;
     if target.target.changed == ChangedRows::Wal {
         let stream = DirectDialer.dial(&target.target).await.map_err(|e| e.to_string())?;
-        let with = Probe { stream, link, credential: &credential, database };
+        let with = Probe { stream, link: link.clone(), credential: &credential, database };
         let checking = protocol.check_changes(with, &target.target.name, log);
+        said.extend(timeout(target.timeout, checking).await.unwrap_or_else(|_| late())?);
+    }
+    if let (Some(roles), Some(admin)) = (&target.target.roles, &target.credential.admin) {
+        let admin = admin.read().map_err(|e| e.to_string())?;
+        let stream = DirectDialer.dial(&target.target).await.map_err(|e| e.to_string())?;
+        let with = Probe { stream, link, credential: &admin, database };
+        let checking = protocol.roles(with, RoleTask::Check { group: &roles.group });
         said.extend(timeout(target.timeout, checking).await.unwrap_or_else(|_| late())?);
     }
     Ok(said)

@@ -406,7 +406,7 @@ fn read_mail(section: &Section<'_>, folder: &Path) -> Option<Way> {
     let login = section.table("login", "channel.login").and_then(|login| {
         let user = login.required_text("user");
         let password = needed(&login, "password", "channel.login.password", folder);
-        Some(CredentialSpec { user: user?.value, password: Some(password?) })
+        Some(CredentialSpec { user: user?.value, password: Some(password?), admin: None })
     });
     let (host, port) = server?;
     Some(Way::Mail { host, port, tls, login, from: from?.value, to })

@@ -96,6 +96,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("limits", "`[limits]`: passing one is a refusal in the protocol, and an entry of the record."),
     ("target", "`[[target]]`: a server behind the gateway; one table each."),
     ("target.credential", "`credential` of a target: what the gateway presents there. Clients never see it."),
+    (
+        "target.credential.admin",
+        "`admin` of a credential: who makes the login roles that grants have of their own (`provision = \"role\"`).",
+    ),
     ("target.credential.password", "`password` of a credential: where it is found. Exactly one of the keys."),
     (
         "target.grants",
@@ -333,6 +337,56 @@ const KEYS: &[Key] = &[
     key("target.credential", "user", Form::Text, "", "The role to log in as."),
     key(
         "target.credential",
+        "password",
+        Form::TextOrTable("target.credential.password"),
+        "none",
+        "Where its password is. Written here as text it works, and is warned about.",
+    ),
+    key(
+        "target.credential",
+        "provision",
+        Form::Choice(&["role"]),
+        "none: all sessions log in as `user`",
+        "`role`: each grant has a login role of its own there ([grants.md](grants.md)). Sessions without a grant, and what the gateway \
+         itself asks, log in as `user`.",
+    ),
+    key(
+        "target.credential",
+        "admin",
+        Form::Table("target.credential.admin"),
+        "required with `provision`",
+        "Who makes those roles.",
+    ),
+    key(
+        "target.credential",
+        "group",
+        Form::Text,
+        "required with `provision`",
+        "The role that each of them is a member of: it may do what that may, and nothing else.",
+    ),
+    key(
+        "target.credential",
+        "prefix",
+        Form::Text,
+        "`fh_grant_`",
+        "How their names begin; the grant's id and some letters of the gateway's log follow.",
+    ),
+    key(
+        "target.credential",
+        "connections",
+        Form::Count,
+        "`10`",
+        "Connections that each of them may have at a time: its sessions, and what the gateway asks with its rights (estimates, previews).",
+    ),
+    key(
+        "target.credential.admin",
+        "user",
+        Form::Text,
+        "",
+        "A role with CREATEROLE; from PostgreSQL 16 on, with ADMIN OPTION on the group. No session logs in as it.",
+    ),
+    key(
+        "target.credential.admin",
         "password",
         Form::TextOrTable("target.credential.password"),
         "none",

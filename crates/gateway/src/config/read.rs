@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace};
 use firsthand_adapters::identity::scram::sha256_hex;
+use firsthand_model::grant::GrantRoles;
 use firsthand_model::limits::RecordLimits;
 use firsthand_model::target::{ChangedRows, Durability, Mode, Target};
 use firsthand_protocols::drive::run::TimeLimits;
@@ -15,6 +17,7 @@ use toml::de::DeTable;
 use super::grants;
 use super::issuer::read_issuers;
 use super::keys::protocol_names;
+use super::roles;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
 use super::{
@@ -311,7 +314,10 @@ fn read_target(
     let (offer, needs_grant) = grants::read(section);
     let timeout = section.duration("timeout", Some(GREETING_WAIT)).unwrap_or(GREETING_WAIT);
     let labels = section.texts("labels");
-    let (name, protocol, address, credential) = (name?, protocol?, address?, credential?);
+    if credential.as_ref().is_some_and(|(_, roles)| roles.is_some()) {
+        roles::fits(section, offer.is_some(), changed);
+    }
+    let (name, protocol, address, (credential, roles)) = (name?, protocol?, address?, credential?);
     let target = Target {
         name: name.value,
         protocol: protocol.value.to_owned(),
@@ -327,6 +333,7 @@ fn read_target(
         database,
         grants: offer,
         needs_grant,
+        roles,
     };
     let host = address.host;
     Some(TargetConfig { target, credential, tls, tls_ca, tls_identity, host, timeout, labels })
@@ -442,11 +449,25 @@ fn read_authorities(section: &Section<'_>, tls: TlsMode, folder: &Path) -> Optio
     Some(ca.value)
 }
 
-fn read_credential(section: &Section<'_>, folder: &Path) -> Option<CredentialSpec> {
+fn read_credential(
+    section: &Section<'_>,
+    folder: &Path,
+) -> Option<(CredentialSpec, Option<Arc<GrantRoles>>)> {
     if section.span_of("credential").is_none() {
         section.missing("credential");
     }
     let credential = section.table("credential", "target.credential")?;
+    let spec = read_login(&credential, folder);
+    let roles = roles::read(&credential, folder, spec.as_ref());
+    let (admin, roles) = match roles {
+        Some((admin, roles)) => (Some(Box::new(admin)), Some(Arc::new(roles))),
+        None => (None, None),
+    };
+    Some((CredentialSpec { admin, ..spec? }, roles))
+}
+
+/// A role and where its password is.
+pub(super) fn read_login(credential: &Section<'_>, folder: &Path) -> Option<CredentialSpec> {
     let user = credential.required_text("user");
     if let Some(user) = &user {
         credential.came_to("user", Some(&user.span), &*user.value);
@@ -469,7 +490,7 @@ fn read_credential(section: &Section<'_>, folder: &Path) -> Option<CredentialSpe
     if credential.span_of("password").is_none() {
         credential.came_to("password", None, "none");
     }
-    Some(CredentialSpec { user: user?.value, password })
+    Some(CredentialSpec { user: user?.value, password, admin: None })
 }
 
 pub(super) fn read_place(table: &Section<'_>, folder: &Path) -> Option<PasswordPlace> {

@@ -389,3 +389,32 @@ fn authorities_of_clients_are_read_with_their_place_and_let_in_only_who_is_named
     let problems = parsed(&format!("{twice}[[client_ca]]{again}")).map(|_| ()).unwrap_err();
     assert!(problems.iter().any(|p| p.what.contains("stands in another [[client_ca]]")), "{problems:?}");
 }
+
+#[test]
+fn roles_of_grants_need_who_makes_them_and_what_they_may_do() {
+    let with = |credential: &str, more: &str| {
+        let from = "credential = { user = \"rw\", password = { env = \"P\" } }";
+        let offer = "grants = { approvers = \"dba\" }";
+        with(from, &format!("credential = {{ user = \"rw\", {credential} }}\n{offer}\n{more}"))
+    };
+    let whole = "provision = \"role\", group = \"g\", admin = { user = \"a\", password = { env = \"A\" } }";
+    let config = Config::parse(Path::new("f.toml"), &with(whole, "")).unwrap();
+    let roles = config.targets[0].target.roles.clone().unwrap();
+    assert_eq!((roles.group.as_str(), roles.prefix.as_str(), roles.connections), ("g", "fh_grant_", 10));
+    assert_eq!(config.targets[0].credential.admin.as_ref().unwrap().user, "a");
+    for (part, credential, more) in [
+        ("means nothing without `provision`", "group = \"g\"".to_owned(), ""),
+        ("credential.group", whole.replace("group = \"g\", ", ""), ""),
+        ("credential.admin", whole.replace(", admin = { user = \"a\", password = { env = \"A\" } }", ""), ""),
+        ("so they could make roles", whole.replace("user = \"a\"", "user = \"rw\""), ""),
+        ("is no beginning of a role's name", format!("{whole}, prefix = \"pg_x\""), ""),
+        ("is no beginning of a role's name", format!("{whole}, prefix = \"A b\""), ""),
+        ("is no name of a role", whole.replace("\"g\"", &format!("\"{}\"", "g".repeat(64))), ""),
+        ("cannot tell whose transactions", whole.to_owned(), "changed_rows = \"wal\""),
+    ] {
+        let told = errors(&with(&credential, more));
+        assert!(told.contains(part), "{credential}: {told}");
+    }
+    let none = with(whole, "").replace("grants = { approvers = \"dba\" }", "");
+    assert!(errors(&none).contains("none can be asked for"), "{}", errors(&none));
+}

@@ -304,9 +304,15 @@ impl Running {
         false
     }
 
-    /// Has what runs, or is not committed, ended where the grant is over that it ran under. Looked at when grants have changed, and once
+    /// Has what runs, or is not committed, ended where the grant is over that it ran under; all of the session, where it has the grant's role. Looked at when grants have changed, and once
     /// commands have been sent: they may have changed while those were decided. False where there was nothing to end.
     fn look_at_grants(&mut self) -> bool {
+        if let Some((refusal, detail)) = self.session.lost_role() {
+            let why = AbandonReason::Killed;
+            self.finish(Some(refusal), why, why.word());
+            self.end = self.end.take().map(|(word, _)| (word, detail));
+            return true;
+        }
         let Some(lost) = self.session.lost_grant() else { return false };
         self.dialect.lose(lost, self.now, &mut self.actions);
         self.carry_out()

@@ -185,6 +185,9 @@ impl StreamServer {
         if self.engine.has_lapsed(session.facts()) {
             handle.lapse();
         }
+        if self.engine.role_is_over(session.facts()).is_some() {
+            handle.look_at_grant();
+        }
         if let Err(e) = line.send(&greeting).await {
             session.close("client", e.to_string());
             return;

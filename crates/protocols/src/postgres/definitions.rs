@@ -141,6 +141,8 @@ pub(super) struct Way {
     pub(super) identity: Arc<Identity>,
     pub(super) target: String,
     pub(super) database: String,
+    /// The session has the role of a grant: what it does is seen, and ended, by who made the role.
+    pub(super) of_grant: bool,
 }
 
 /// All databases' definitions.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use firsthand_model::event::{Event, LogEvent};
 use firsthand_model::id::SessionId;
 use firsthand_model::json::{Json, Object};
+use firsthand_model::session::SessionFacts;
 use firsthand_session::port::{BoxFuture, Need, Waiting};
 
 use super::catalog::{ask, say_goodbye};
 use super::definitions::Way;
+use super::own_roles::literal;
 use super::wal::open;
 
 /// Bytes of the answer: one row, and what the target notes beside it.
@@ -20,20 +22,21 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 pub(super) fn route(
     way: Way,
     pid: u32,
-    session: SessionId,
+    facts: &Arc<SessionFacts>,
 ) -> Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync> {
-    let way = Arc::new(way);
+    let (way, facts) = (Arc::new(way), Arc::clone(facts));
     Arc::new(move || {
-        let way = Arc::clone(&way);
-        Box::pin(async move { end(&way, pid, session).await })
+        let (way, facts) = (Arc::clone(&way), Arc::clone(&facts));
+        Box::pin(async move { end(&way, pid, &facts).await })
     })
 }
 
 /// Ends the backend of this number, if it is what this session has: of the same role in the same database, and busy for longer
 /// than a moment. A pooler in front of the target gives numbers of its own, which must hit nobody else. Whether the target
 /// says that it will. The caller puts a time limit around it.
-async fn end(way: &Way, pid: u32, session: SessionId) -> bool {
-    match ended(way, pid, session).await {
+async fn end(way: &Way, pid: u32, facts: &SessionFacts) -> bool {
+    let session = facts.id;
+    match ended(way, pid, facts).await {
         Ok(ended) => ended,
         Err(why) => {
             let (target, database) = (&way.target, &way.database);
@@ -43,7 +46,8 @@ async fn end(way: &Way, pid: u32, session: SessionId) -> bool {
     }
 }
 
-async fn ended(way: &Way, pid: u32, session: SessionId) -> Result<bool, String> {
+async fn ended(way: &Way, pid: u32, facts: &SessionFacts) -> Result<bool, String> {
+    let session = facts.id;
     let event = Event::Log(LogEvent { kind: "target.asked", leaf: told(way, pid, session) }.into());
     let recorder = &way.engine.recorder;
     let ticket = recorder.append(event, Need::Intent).map_err(|e| e.to_string())?;
@@ -51,9 +55,11 @@ async fn ended(way: &Way, pid: u32, session: SessionId) -> Result<bool, String> 
     let durable = poll_fn(|cx| recorder.poll_durable(ticket, Need::Intent, &mut waiting, cx)).await;
     durable.map_err(|e| e.to_string())?;
     let mut line = open(way).await?;
+    // Who made the role of a grant is another role than its sessions.
+    let role = if way.of_grant { literal(&facts.session_role) } else { "session_user".to_owned() };
     let text = format!(
         "SET search_path TO pg_catalog; SELECT pg_catalog.pg_terminate_backend(s.pid) FROM pg_catalog.pg_stat_activity s \
-         WHERE s.pid = {pid} AND s.usename = session_user AND s.datname = pg_catalog.current_database() \
+         WHERE s.pid = {pid} AND s.usename = {role} AND s.datname = pg_catalog.current_database() \
          AND s.state IN ('active', 'fastpath function call') \
          AND s.query_start < pg_catalog.clock_timestamp() - interval '1 second'"
     );

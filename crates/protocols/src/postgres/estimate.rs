@@ -123,7 +123,7 @@ async fn asked(with: &Estimating<'_>, facts: &Facts) -> Result<u64, String> {
     let (engine, session) = (with.engine, with.session);
     let target = engine.targets.find(&session.target).ok_or_else(gone)?;
     let link = with.links.link(&session.target).ok_or_else(gone)?;
-    let credential = engine.credentials.credential(&session.identity, &target).map_err(|e| e.to_string())?;
+    let credential = engine.credential_of(session, &target).map_err(|e| e.to_string())?;
     let event = Event::Log(LogEvent { kind: "target.asked", leaf: told(session) }.into());
     engine.recorder.append(event, Need::Intent).map_err(|e| e.to_string())?;
     let stream = engine.dialer.dial(&target).await.map_err(|e| e.to_string())?;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use firsthand_model::identity::{Claim, ClientFacts};
 use firsthand_model::json::{Json, Object, write_lossy};
+use firsthand_model::session::RoleOf;
 use firsthand_model::target::{ChangedRows, Mode};
+use firsthand_session::admission::CREDENTIAL;
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Admitted, Bound, Refusal, RefusalKind};
 use firsthand_sql::state::{Start, identifiers};
@@ -78,12 +80,14 @@ async fn connect(
     on_success: Bytes,
 ) -> Result<Ready, Bytes> {
     let told = |refusal: &Refusal| -> Bytes { greeted(&on_success, &refuse::fatal(refusal)) };
-    may_begin(with, hello, facts, &mut admitted).map_err(|refusal| told(&refusal))?;
+    may_begin(with, hello, facts, &mut admitted).await.map_err(|refusal| told(&refusal))?;
     let Reached { target, accepted, session_role, role, search_path, read_only, named } =
         match reach(with, hello, facts, &admitted).await {
             Ok(reached) => reached,
             Err(Unreached::Refused(refusal)) => return Err(told(&refusal)),
-            Err(Unreached::Target(e)) => return Err(failed(with, hello, facts, &e, &on_success)),
+            Err(Unreached::Target(e)) => {
+                return Err(failed(with, hello, (facts, &admitted), &e, &on_success));
+            }
         };
     let (forward, way) = (cancel_route(with, &admitted, &accepted), way(with, &admitted));
     let (database, changed) = (admitted.database.clone(), admitted.target.changed);
@@ -114,7 +118,7 @@ async fn connect(
     let mut greeting = BytesMut::from(&greeted(&on_success, &accepted.before_key)[..]);
     reply::encode_backend_key_data(&mut greeting, pid, &key);
     greeting.extend_from_slice(&accepted.after_key);
-    let (canceller, end) = (session.canceller(), ending::route(way, pid, session.facts().id));
+    let (canceller, end) = (session.canceller(), ending::route(way, pid, session.facts()));
     let route = CancelRoute { canceller, forward, end };
     let setup = Setup {
         analyzer: Arc::clone(&it.analyzer),
@@ -194,10 +198,15 @@ async fn telling(
 fn failed(
     with: &Beginning<'_>,
     hello: &Hello,
-    facts: &ClientFacts,
+    (facts, admitted): (&ClientFacts, &Admitted),
     e: &TargetError,
     on_success: &Bytes,
 ) -> Bytes {
+    if let RoleOf::Grant(grant) = &admitted.role_of
+        && e.why() == CREDENTIAL
+    {
+        with.engine.roles.spoilt(&admitted.target.name, grant);
+    }
     // Its words may quote what the client sent.
     let said = e.to_string();
     let said = super::parameters::without_credentials(said.as_bytes()).unwrap_or(said);
@@ -224,8 +233,9 @@ fn refuse_tokens(with: &Beginning<'_>, hello: &Hello, facts: &ClientFacts) -> Re
     Err(Refusal::new(RefusalKind::Identity, text))
 }
 
-/// There may be too many sessions of this identity, and what the client would begin with is a setting like any other.
-fn may_begin(
+/// There may be too many sessions of this identity, and what the client would begin with is a setting like any other. Whoever may
+/// begin gets the role of a grant, where grants have some.
+async fn may_begin(
     with: &Beginning<'_>,
     hello: &Hello,
     facts: &ClientFacts,
@@ -238,7 +248,8 @@ fn may_begin(
     let said = super::parameters::without_credentials(said.as_bytes()).unwrap_or(said);
     // Who is refused takes no place before.
     with.engine.may_begin_with(settings, (&application, &said), admitted, &hello.wanted, facts)?;
-    with.engine.sit(admitted, &application, &hello.wanted, facts)
+    with.engine.sit(admitted, &application, &hello.wanted, facts)?;
+    with.engine.take_role(admitted, &hello.wanted, facts).await
 }
 
 /// How the gateway itself asks that database.
@@ -250,6 +261,7 @@ fn way(with: &Beginning<'_>, admitted: &Admitted) -> Way {
         identity: Arc::clone(&admitted.identity),
         target: admitted.target.name.clone(),
         database: admitted.database.clone(),
+        of_grant: matches!(admitted.role_of, RoleOf::Grant(_)),
     }
 }
 
@@ -363,6 +375,9 @@ async fn reach(
             true => (user.clone(), user.clone()),
             false => target::who(&mut line, read_only).await?,
         };
+        if matches!(admitted.role_of, RoleOf::Grant(_)) && roles.0 != *user {
+            return Err(TargetError::AnotherRole);
+        }
         let search_path = match with.learner.is_curious() && !hello.wanted.unobserved {
             true => Some(target::search_path(&mut line).await?),
             false => None,

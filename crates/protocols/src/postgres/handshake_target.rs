@@ -35,6 +35,12 @@ pub(super) enum TargetError {
          session may only read; pin_read_only = false goes without"
     )]
     NotReadOnly,
+    /// The session is not of the role that it logged in as.
+    #[error(
+        "the target has another session_user than the role that was logged in as (a pooler in between?), and at this target sessions \
+         are told apart by it"
+    )]
+    AnotherRole,
     /// It wants something that the credential does not have or the gateway cannot do.
     #[error("the target asks for {0}")]
     Unsupported(&'static str),
@@ -64,9 +70,12 @@ impl TargetError {
         match self {
             Self::Refused { sqlstate, .. } if sqlstate.starts_with("28") => CREDENTIAL,
             Self::Unsupported(_) => CREDENTIAL,
-            Self::Io(_) | Self::NoTls | Self::NotReadOnly | Self::Protocol(_) | Self::Refused { .. } => {
-                "unreachable"
-            }
+            Self::Io(_)
+            | Self::NoTls
+            | Self::NotReadOnly
+            | Self::AnotherRole
+            | Self::Protocol(_)
+            | Self::Refused { .. } => "unreachable",
         }
     }
 }

@@ -29,6 +29,7 @@ mod large;
 mod masking;
 mod names;
 mod overtime;
+mod own_roles;
 mod parameters;
 mod preview;
 mod probe;
@@ -57,7 +58,7 @@ use self::estimate::Estimates;
 use self::wal::{Followers, Watchers};
 
 use crate::drive::line::Line;
-use crate::protocol::{Beginning, Begun, Estimating, Follow, Previewing, Probe, StreamProtocol};
+use crate::protocol::{Beginning, Begun, Estimating, Follow, Previewing, Probe, RoleTask, StreamProtocol};
 
 /// The protocol, as the registry lists it.
 #[derive(Default)]
@@ -106,7 +107,7 @@ impl StreamProtocol for Postgres {
 
     fn follow(&self, with: Follow) {
         let Follow { engine, links, learner, identity, target, database, unread } = with;
-        let way = Way { engine, links, learner, identity, target, database };
+        let way = Way { engine, links, learner, identity, target, database, of_grant: false };
         drop(self.followers.of(way, unread));
     }
 
@@ -122,6 +123,14 @@ impl StreamProtocol for Postgres {
 
     fn estimate<'a>(&'a self, with: Estimating<'a>) -> BoxFuture<'a, Option<u64>> {
         Box::pin(self.estimates.of(with))
+    }
+
+    fn roles<'a>(
+        &'a self,
+        with: Probe<'a>,
+        task: RoleTask<'a>,
+    ) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        Box::pin(own_roles::done(with, task))
     }
 
     fn preview<'a>(&'a self, with: Previewing<'a>) -> BoxFuture<'a, Preview> {

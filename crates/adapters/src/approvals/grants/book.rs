@@ -42,7 +42,9 @@ pub(crate) struct Grant {
 
 impl Grant {
     fn is_for(&self, session: &SessionFacts) -> bool {
-        self.database == session.database && is_of(&self.of, &session.identity.chain)
+        self.database == session.database
+            && session.role_of.serves(&self.id)
+            && is_of(&self.of, &session.identity.chain)
     }
 }
 
@@ -145,6 +147,15 @@ impl Book {
         list.iter().filter(holds).max_by_key(|grant| grant.ends).map(|grant| Arc::clone(&grant.id))
     }
 
+    /// The one that is in force for a session, has commands left, and was given last.
+    pub(super) fn given_last(&self, session: &SessionFacts, now: u64) -> Option<Arc<str>> {
+        let list = self.of(session).filter(|_| !self.is_stale(now))?;
+        let holds =
+            |grant: &&Arc<Grant>| grant.ends > now && grant.is_for(session) && !grant.used_up.load(Relaxed);
+        let given = |grant: &&Arc<Grant>| grant.ends.saturating_sub(grant.scope.lasts_us);
+        list.iter().filter(holds).max_by_key(given).map(|grant| Arc::clone(&grant.id))
+    }
+
     /// Why what ran under it must end.
     pub(super) fn over(&self, id: &str, now: u64) -> Option<&'static str> {
         match self.by_id.get(id) {
@@ -160,6 +171,7 @@ impl Book {
 mod tests {
     use firsthand_model::command::{Effect, Effects};
     use firsthand_model::identity::{IdentityKind, Trust};
+    use firsthand_model::session::RoleOf;
     use firsthand_model::target::{Durability, Mode};
     use firsthand_session::fake::{Disk, command, fakes, target};
 
@@ -205,6 +217,36 @@ mod tests {
         let late = 60 + STALE_US + 1;
         let long = Book::new(vec![grant("gr-3", facts, u64::MAX, None)], &revoked, 60);
         assert_eq!((id(&long, late), long.over("gr-3", late)), (None, Some(UNKNOWN)));
+    }
+
+    #[test]
+    fn where_grants_have_roles_a_session_is_of_one_and_no_other_covers_it() {
+        let session = fakes(Disk::Instant, target(Durability::Strict, Mode::Enforce)).open().0;
+        let of = |role_of: RoleOf| SessionFacts { role_of, ..session.facts().with_role("x") };
+        let any = of(RoleOf::Target);
+        let mut late = grant("gr-late", &any, 100, None);
+        late.scope.lasts_us = 10;
+        let mut early = grant("gr-early", &any, 200, None);
+        early.scope.lasts_us = 190;
+        let book = Book::new(vec![early, late], &Book::default(), 95);
+        assert_eq!(
+            book.given_last(&any, 95).as_deref(),
+            Some("gr-late"),
+            "it was given at 90, the other at 10"
+        );
+        assert_eq!(book.given_last(&any, 100).as_deref(), Some("gr-early"));
+        let covers = |role_of| {
+            let covering = book.covers(&of(role_of), &command("SELECT 1"), 95);
+            covering.map(|covering| covering.id.to_string())
+        };
+        assert_eq!(covers(RoleOf::Target).as_deref(), Some("gr-early"), "the one that lasts longest");
+        assert_eq!(covers(RoleOf::Grant(Arc::from("gr-late"))).as_deref(), Some("gr-late"));
+        assert_eq!(covers(RoleOf::Nobody), None);
+        assert_eq!(covers(RoleOf::Grant(Arc::from("gr-over"))), None);
+        assert_eq!(book.at_opening(&of(RoleOf::Nobody), 95), None);
+        let used = book.get("gr-late").unwrap();
+        used.used_up.store(true, Relaxed);
+        assert_eq!(book.given_last(&any, 95).as_deref(), Some("gr-early"), "that has nothing left");
     }
 
     #[test]

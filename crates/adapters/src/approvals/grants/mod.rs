@@ -648,6 +648,14 @@ impl Grants for Approvals {
         self.desk.in_force.book.load().over(id, now.0)
     }
 
+    fn given_last(&self, session: &SessionFacts, now: UnixMicros) -> Option<Arc<str>> {
+        self.desk.in_force.book.load().given_last(session, now.0)
+    }
+
+    fn end(&self, id: &str) -> Option<UnixMicros> {
+        self.desk.in_force.book.load().get(id).map(|grant| UnixMicros(grant.ends))
+    }
+
     fn count<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(async move {
             match timeout(STATE_MAX, self.counted(id)).await {

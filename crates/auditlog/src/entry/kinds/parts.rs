@@ -256,7 +256,7 @@ pub(super) const NAMES_BY: Field = field("names", Objects(LINK_NAME), "The names
 pub(super) const WHY_REFUSED: Field = field(
     "why",
     Text,
-    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `contained`, `issuer`, `certificate`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `misplaced-token`, `unreachable`, `credential`, `signature` (what came for a channel was not signed by it, or is too old).",
+    "`proof`, `protocol`, `unknown`, `revoked`, `expired`, `contained`, `issuer`, `certificate`, `target`, `rate`, `limit`, `unobserved`, `policy`, `role`, `exchange`, `clear-text`, `misplaced-token`, `unreachable`, `credential`, `grant-role` (its grant has a login role of its own at the target, which could not be made), `signature` (what came for a channel was not signed by it, or is too old).",
 );
 pub(super) const DETAIL_REFUSED: Field = field("detail", Text, "More of why; never a credential.");
 pub(super) const TARGET_ASKED: Field = field("target", Text, "The target asked for.");
@@ -312,6 +312,7 @@ pub(super) const HEARTBEAT: &[Field] = &[
 pub(super) const ASKED: &[Field] = &[
     field("backend", Number, "The backend that is to end, of `end`."),
     field("database", Text, "The database."),
+    field("role", Text, "The role, of `role`."),
     field("session", Text, "The session whose backend that is, of `end`."),
     field("slot", Text, "The slot, of `slot` and `changes`."),
     field("tables", Texts, "The names asked about, of `tables`."),
@@ -319,8 +320,41 @@ pub(super) const ASKED: &[Field] = &[
     field(
         "what",
         Text,
-        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `preview`: what a command would change that waits for a person; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in; `end`: to end a session's backend, whose statement has gone on past its time although it was cancelled.",
+        "`definitions`: what the database defines, read from its catalog; `estimate`: how many rows a command touches; `preview`: what a command would change that waits for a person; `tables`: what tables are that are written to; `slot`: whether there is a slot for its changes, which is made where there is none; `changes`: the changes themselves, and what became of transactions; `transactions`: which transaction a session's backend is in; `end`: to end a session's backend, whose statement has gone on past its time although it was cancelled; `role`: to make or end the login role of a grant; `roles`: which of them are there.",
     ),
+];
+
+const ROLE_GRANT: Field = field("grant", Text, "The grant's id.");
+const ROLE_NAME: Field = field("role", Text, "The role's name.");
+const ROLE_TARGET: Field = field("target", Text, "The target.");
+const REASSIGNED: Field = field(
+    "reassigned",
+    Texts,
+    "The databases in which it owned something, or had privileges of its own: its group has what it owned.",
+);
+
+pub(super) const ROLE_MADE: &[Field] = &[
+    field("connections", Number, "So many connections it may have at a time."),
+    ROLE_GRANT,
+    field("group", Text, "The role that it is a member of."),
+    ROLE_NAME,
+    ROLE_TARGET,
+    field("until", Number, "The grant's end, in µs since 1970: its VALID UNTIL is the whole second before."),
+];
+
+pub(super) const ROLE_DROPPED: &[Field] = &[ROLE_GRANT, REASSIGNED, ROLE_NAME, ROLE_TARGET];
+
+pub(super) const ROLE_SWEPT: &[Field] = &[REASSIGNED, ROLE_NAME, ROLE_TARGET];
+
+pub(super) const ROLE_FAILED: &[Field] = &[
+    ROLE_GRANT,
+    ROLE_TARGET,
+    field(
+        "what",
+        Text,
+        "`make`: its session was refused; `drop`; `sweep`: to find and end what an earlier run has left.",
+    ),
+    field("why", Text, "What the target says, or what was in the way; at most 300 characters."),
 ];
 
 pub(super) const GAP: &[Field] = &[

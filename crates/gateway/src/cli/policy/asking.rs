@@ -124,6 +124,7 @@ pub(super) fn session(identity: Identity, target: &TargetConfig) -> SessionFacts
         application: String::new(),
         durability: target.target.durability,
         mode: target.target.mode,
+        role_of: firsthand_model::session::RoleOf::Target,
         encoded: OnceLock::new(),
     }
 }

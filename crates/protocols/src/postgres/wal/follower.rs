@@ -599,7 +599,12 @@ pub(in super::super) async fn open(way: &Way) -> Result<Line, String> {
     let gone = || "the target is gone from the configuration".to_owned();
     let target = way.engine.targets.find(&way.target).ok_or_else(gone)?;
     let link = way.links.link(&way.target).ok_or_else(gone)?;
-    let credential = way.engine.credentials.credential(&way.identity, &target).map_err(|e| e.to_string())?;
+    let credentials = &way.engine.credentials;
+    let credential = match way.of_grant {
+        true => credentials.making_roles(&target),
+        false => credentials.credential(&way.identity, &target),
+    };
+    let credential = credential.map_err(|e| e.to_string())?;
     let within = link.timeout;
     let connecting = async {
         let stream = way.engine.dialer.dial(&target).await.map_err(|e| e.to_string())?;

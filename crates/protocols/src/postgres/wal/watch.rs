@@ -18,13 +18,13 @@ const DATABASES_MAX: usize = 1_024;
 
 /// Who asks, by database.
 #[derive(Default)]
-pub(in super::super) struct Watchers(Mutex<HashMap<(String, String), Arc<Backends>>>);
+pub(in super::super) struct Watchers(Mutex<HashMap<(String, String, bool), Arc<Backends>>>);
 
 impl Watchers {
     /// Watches the transactions of the backend of this number.
     pub(in super::super) fn of(&self, way: Way, pid: u32) -> Arc<dyn Naming> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (way.target.clone(), way.database.clone());
+        let key = (way.target.clone(), way.database.clone(), way.of_grant);
         if all.len() >= DATABASES_MAX {
             all.retain(|_, backends| Arc::strong_count(backends) > 1);
         }

@@ -1,0 +1,290 @@
+//! The login roles that grants have of their own: made, ended and found again, over connections with the credential that makes
+//! them. Whoever has this done has recorded it (invariant 12).
+//!
+//! A role is a member of one group, and has that group's privileges by inheriting them: so `session_user` and `current_user` are
+//! the grant's own, and CONNECT, `pg_hba.conf` and row security see a member of the group. From PostgreSQL 16 on the role itself is
+//! NOINHERIT, and its membership alone says INHERIT. Whoever makes it becomes a member of it, too: only members may end its
+//! sessions and take over what it owns.
+
+use std::fmt::Write as _;
+
+use postgres_protocol::password::scram_sha_256;
+
+use super::catalog::{Row, ask, connect, say_goodbye};
+use crate::drive::line::Line;
+use crate::protocol::{LEFTOVER, NewRole, Probe, RoleTask};
+
+/// Bytes of all answers of one connection: names of databases or roles.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// From this version on memberships say themselves whether they are inherited, and CREATEROLE alone gives no group away.
+const PG_16: u32 = 160_000;
+/// What is looked at until the sessions of a role are gone, 50 ms apart: a backend ends at its next look for interrupts.
+const LOOKS: usize = 60;
+/// First half of the advisory lock under which a role is made and dropped ("fh_r"); the second is of its name.
+const LOCK: u32 = 0x6668_5f72;
+
+/// Run first: names mean PostgreSQL's own, nothing waits for long, and texts are read as they are written.
+const PREPARE: &str = "SET search_path TO pg_catalog; SET statement_timeout TO '8s'; SET lock_timeout TO '4s'; \
+    SET idle_in_transaction_session_timeout TO '10s'; SET client_encoding TO 'UTF8'; SET standard_conforming_strings TO on; \
+    SET default_transaction_read_only TO off; SET application_name TO 'firsthand roles'";
+
+/// A name as an identifier.
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as a literal, where strings conform to the standard.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Does it.
+pub(super) async fn done(with: Probe<'_>, task: RoleTask<'_>) -> Result<Vec<String>, String> {
+    let (line, version) = connect(with).await?;
+    let mut at = At { line, version, budget: ANSWER_BYTES_MAX };
+    let answer = at.carry_out(task).await;
+    // What is in a transaction that has failed goes with the connection.
+    say_goodbye(at.line).await;
+    answer
+}
+
+struct At {
+    line: Line,
+    version: u32,
+    budget: usize,
+}
+
+impl At {
+    async fn carry_out(&mut self, task: RoleTask<'_>) -> Result<Vec<String>, String> {
+        self.ask(PREPARE).await?;
+        match task {
+            RoleTask::Make(role) => self.make(role).await,
+            RoleTask::Close { name, mark } => self.close(name, mark).await,
+            RoleTask::Disown { name, group } => self.disown(name, group).await,
+            RoleTask::Drop { name, mark } => self.drop(name, mark).await,
+            RoleTask::List { mark } => self.list(mark).await,
+            RoleTask::Check { group } => self.check(group).await,
+        }
+    }
+
+    async fn ask(&mut self, text: &str) -> Result<Vec<Row>, String> {
+        ask(&mut self.line, text, &mut self.budget).await
+    }
+
+    /// Begins a transaction in which nobody else makes or drops this role.
+    async fn begin(&mut self, name: &str) -> Result<(), String> {
+        let lock = format!("SELECT pg_advisory_xact_lock({LOCK}, hashtext({}))", literal(name));
+        self.ask("BEGIN").await?;
+        self.ask(&lock).await.map(drop)
+    }
+
+    /// The number of the role, where it is one of ours; `None`: there is none of this name.
+    async fn own(&mut self, name: &str, mark: &str) -> Result<Option<String>, String> {
+        let text = format!(
+            "SELECT r.oid, COALESCE(shobj_description(r.oid, 'pg_authid'), '') FROM pg_roles r WHERE r.rolname = {}",
+            literal(name)
+        );
+        let Some(row) = self.ask(&text).await?.into_iter().next() else { return Ok(None) };
+        match row.as_slice() {
+            [Some(oid), Some(comment)] if comment.starts_with(mark) && is_number(oid) => {
+                Ok(Some(oid.clone()))
+            }
+            _ => Err(format!(
+                "there is a role {name} that this Firsthand has not made (it has no comment that begins with `{mark}`): it is left alone"
+            )),
+        }
+    }
+
+    async fn make(&mut self, role: &NewRole<'_>) -> Result<Vec<String>, String> {
+        self.begin(role.name).await?;
+        if self.own(role.name, role.mark).await?.is_some() {
+            return Ok(vec![LEFTOVER.to_owned()]);
+        }
+        self.may_be_group(role.group).await?;
+        let until = self.moment(role.until.0).await?;
+        for text in making(role, &until, self.version) {
+            self.ask(&text).await?;
+        }
+        self.ask("COMMIT").await?;
+        Ok(Vec::new())
+    }
+
+    /// A member of a superuser is one: it need only say so (SET ROLE).
+    async fn may_be_group(&mut self, group: &str) -> Result<(), String> {
+        let text = format!(
+            "SELECT g.rolsuper OR EXISTS (SELECT FROM pg_roles s WHERE s.rolsuper AND pg_has_role(g.oid, s.oid, 'MEMBER')) \
+             FROM pg_roles g WHERE g.rolname = {}",
+            literal(group)
+        );
+        match first(self.ask(&text).await?).as_deref() {
+            Some("f") => Ok(()),
+            Some(_) => {
+                Err(format!("role {group} is a superuser, or a member of one: nobody is made its member"))
+            }
+            None => Err(format!("there is no role {group}, whose member each grant's role would be")),
+        }
+    }
+
+    /// A moment as the target writes it: the whole second before it, so never later.
+    async fn moment(&mut self, us: u64) -> Result<String, String> {
+        let text = format!(
+            "SELECT to_char(to_timestamp({}) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
+            us / 1_000_000
+        );
+        let said = first(self.ask(&text).await?).ok_or("the target does not write a time")?;
+        Ok(format!("{said}+00"))
+    }
+
+    async fn close(&mut self, name: &str, mark: &str) -> Result<Vec<String>, String> {
+        let Some(oid) = self.own(name, mark).await? else { return Ok(Vec::new()) };
+        self.ask(&format!("ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0 PASSWORD NULL", identifier(name)))
+            .await?;
+        self.end_sessions(&oid).await?;
+        let text = format!(
+            "SELECT DISTINCT d.datname FROM pg_shdepend s JOIN pg_database d \
+             ON d.oid = s.dbid OR (s.dbid = 0 AND d.datname = current_database()) \
+             WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = {oid} AND d.datallowconn"
+        );
+        Ok(names(self.ask(&text).await?))
+    }
+
+    /// Ends them all, and waits until they are gone.
+    async fn end_sessions(&mut self, oid: &str) -> Result<(), String> {
+        let end =
+            format!("SELECT pg_terminate_backend(s.pid) FROM pg_stat_activity s WHERE s.usesysid = {oid}");
+        for _ in 0..LOOKS {
+            if self.ask(&end).await?.is_empty() {
+                return Ok(());
+            }
+            self.ask("SELECT pg_sleep(0.05)").await?;
+        }
+        Err("its sessions do not end".to_owned())
+    }
+
+    async fn disown(&mut self, name: &str, group: &str) -> Result<Vec<String>, String> {
+        let name = identifier(name);
+        self.ask("BEGIN").await?;
+        self.ask(&format!("REASSIGN OWNED BY {name} TO {}", identifier(group))).await?;
+        self.ask(&format!("DROP OWNED BY {name}")).await?;
+        self.ask("COMMIT").await?;
+        Ok(Vec::new())
+    }
+
+    async fn drop(&mut self, name: &str, mark: &str) -> Result<Vec<String>, String> {
+        self.begin(name).await?;
+        let Some(oid) = self.own(name, mark).await? else { return Ok(Vec::new()) };
+        self.end_sessions(&oid).await?;
+        self.ask(&format!("DROP ROLE {}", identifier(name))).await?;
+        self.ask("COMMIT").await?;
+        Ok(vec![name.to_owned()])
+    }
+
+    async fn list(&mut self, mark: &str) -> Result<Vec<String>, String> {
+        let text = format!(
+            "SELECT r.rolname FROM pg_roles r WHERE strpos(shobj_description(r.oid, 'pg_authid'), {}) = 1 ORDER BY 1",
+            literal(mark)
+        );
+        Ok(names(self.ask(&text).await?))
+    }
+
+    async fn check(&mut self, group: &str) -> Result<Vec<String>, String> {
+        self.may_be_group(group).await?;
+        let text = format!(
+            "SELECT current_user, r.rolsuper, r.rolcreaterole, r.rolinherit, \
+             pg_has_role(r.oid, {}, 'MEMBER WITH ADMIN OPTION') FROM pg_roles r WHERE r.rolname = current_user",
+            literal(group)
+        );
+        let row = self.ask(&text).await?.into_iter().next().unwrap_or_default();
+        let is = |n: usize| row.get(n).is_some_and(|said| said.as_deref() == Some("t"));
+        let name = row.first().cloned().flatten().unwrap_or_default();
+        let (quoted, quoted_group) = (identifier(&name), identifier(group));
+        if is(1) {
+            return Ok(vec![format!(
+                "warning: role {name}, which makes the roles of grants, is a superuser: one with CREATEROLE is enough"
+            )]);
+        }
+        if !is(2) {
+            return Err(format!("role {name} may not make roles for grants: ALTER ROLE {quoted} CREATEROLE"));
+        }
+        if self.version >= PG_16 && !is(4) {
+            return Err(format!(
+                "role {name} may not make members of {group}: GRANT {quoted_group} TO {quoted} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE"
+            ));
+        }
+        if self.version < PG_16 && !is(3) {
+            return Err(format!(
+                "role {name} could not end the sessions of the roles that it makes: ALTER ROLE {quoted} INHERIT"
+            ));
+        }
+        Ok(vec![format!("role {name} makes the roles of grants, as members of {group}")])
+    }
+}
+
+/// The statements that make a role. The password is in none of them: the target gets what proves it.
+fn making(role: &NewRole<'_>, until: &str, version: u32) -> [String; 4] {
+    let name = identifier(role.name);
+    let (own, membership) = match version >= PG_16 {
+        true => ("NOINHERIT", " WITH INHERIT TRUE, SET TRUE"),
+        false => ("INHERIT", ""),
+    };
+    let verifier = scram_sha_256(role.password.expose().as_bytes());
+    let mut create = format!("CREATE ROLE {name} LOGIN {own} CONNECTION LIMIT {}", role.connections);
+    let _ = write!(create, " VALID UNTIL {} PASSWORD {}", literal(until), literal(&verifier));
+    [
+        create,
+        format!("COMMENT ON ROLE {name} IS {}", literal(&format!("{}{}", role.mark, role.about))),
+        format!("GRANT {} TO {name}{membership}", identifier(role.group)),
+        format!("GRANT {name} TO CURRENT_USER{membership}"),
+    ]
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn first(rows: Vec<Row>) -> Option<String> {
+    rows.into_iter().next()?.into_iter().next()?
+}
+
+fn names(rows: Vec<Row>) -> Vec<String> {
+    rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use firsthand_model::time::UnixMicros;
+    use firsthand_session::secret::Secret;
+
+    use super::*;
+
+    fn role<'a>(name: &'a str, group: &'a str, password: &'a Secret) -> NewRole<'a> {
+        NewRole { name, group, password, until: UnixMicros(0), connections: 3, mark: "m ", about: "it's" }
+    }
+
+    #[test]
+    fn names_and_texts_cannot_end_their_quotes() {
+        assert_eq!(identifier("a\"; DROP ROLE b; --"), "\"a\"\"; DROP ROLE b; --\"");
+        assert_eq!(literal("it's \\' so"), "'it''s \\'' so'");
+        let password = Secret::new("p".to_owned());
+        let made = making(&role("x\"y", "g\"h", &password), "2026-01-01 00:00:00+00", 150_000);
+        assert!(made[0].starts_with("CREATE ROLE \"x\"\"y\" LOGIN INHERIT CONNECTION LIMIT 3 VALID UNTIL '2026-01-01 00:00:00+00' PASSWORD 'SCRAM-SHA-256$4096:"), "{made:?}");
+        assert_eq!(made[1], "COMMENT ON ROLE \"x\"\"y\" IS 'm it''s'");
+        assert_eq!(made[2], "GRANT \"g\"\"h\" TO \"x\"\"y\"");
+        assert_eq!(made[3], "GRANT \"x\"\"y\" TO CURRENT_USER");
+    }
+
+    #[test]
+    fn from_16_on_only_the_membership_is_inherited_and_the_password_is_in_no_statement() {
+        let password = Secret::new("0123456789abcdef0123456789abcdef".to_owned());
+        for (version, own, membership) in
+            [(150_000, " INHERIT ", false), (160_000, " NOINHERIT ", true), (180_000, " NOINHERIT ", true)]
+        {
+            let made = making(&role("x", "g", &password), "u", version);
+            assert!(made[0].contains(own), "{made:?}");
+            assert_eq!(made[2].ends_with(" WITH INHERIT TRUE, SET TRUE"), membership, "{made:?}");
+            assert!(made.iter().all(|text| !text.contains(password.expose())), "{made:?}");
+        }
+        let verifiers = || making(&role("x", "g", &password), "u", 150_000)[0].clone();
+        assert_ne!(verifiers(), verifiers(), "each has a salt of its own");
+    }
+}
