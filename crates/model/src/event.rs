@@ -275,7 +275,8 @@ pub struct StreamProgress {
 #[derive(Debug)]
 pub struct ApprovalEvent {
     /// Of a grant `grant.asked`, `grant.given`, `grant.refused`, `grant.expired`, `grant.ended`, `grant.revoked`, `grant.used_up`. Else
-    /// `approval.asked`, `approval.previewed`, `approval.given`, `approval.refused`, `approval.expired`, `approval.withdrawn`, `approval.spent`.
+    /// `approval.asked`, `approval.previewed`, `approval.given`, `approval.refused`, `approval.expired`, `approval.withdrawn`, `approval.spent`,
+    /// `approval.glass_broken`.
     pub kind: &'static str,
     /// The approval's or the grant's id.
     pub id: String,

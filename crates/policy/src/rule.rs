@@ -92,6 +92,8 @@ pub struct Approve {
     pub wait: Option<u64>,
     /// Whoever acts, or is acted for, may approve, too.
     pub own: bool,
+    /// People of one of these groups may release it alone, with a reason; empty: nobody may.
+    pub break_glass: Vec<String>,
 }
 
 /// A rule.

@@ -64,7 +64,7 @@ fn question(row: &Row) -> Vec<u8> {
 fn yes(row: &Row, vote: &Vote) -> Vec<u8> {
     let texts = [&row.id, &row.seal, &vote.person, &vote.known, &vote.log, &vote.teams, &vote.reason];
     let texts = texts.map(String::as_str);
-    message("vote", &texts, &[vote.at])
+    message(if vote.glass { "glass" } else { "vote" }, &texts, &[vote.at])
 }
 
 fn shown(id: &str, preview: &str) -> Vec<u8> {

@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use firsthand_session::port::ApprovalError;
 use tokio::sync::watch;
 
-use super::answer::{suffices, wanted};
+use super::answer::suffices;
 use super::{Approvals, seal};
 use crate::clock::wall;
 use crate::state::StateError;
@@ -113,7 +113,7 @@ impl Approvals {
             return Some(NOT_IN_RECORD);
         }
         let counts = |vote: &Vote| !is_foreign(&vote.log) && seal::fits_vote(key, row, vote);
-        let carried = row.stage != Stage::Given || suffices(&wanted(row), votes);
+        let carried = row.stage != Stage::Given || suffices(row, votes);
         (!carried || !votes.iter().all(counts)).then_some(NOT_GIVEN)
     }
 

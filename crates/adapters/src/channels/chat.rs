@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::about::{approved, asked, chain, headline, is_whole, listed, needs, text};
+use super::about::{approved, asked, chain, headline, is_whole, listed, needs, text, why_broken};
 
 /// Characters of a statement in a message: Slack takes 3,000 in one element.
 const ASKED_CHARS_MAX: usize = 2900;
@@ -55,6 +55,7 @@ fn blocks(about: &Value, answers: bool) -> Vec<Value> {
         ("Tables", listed(about, "tables")),
         ("Needs", needs(about)),
         ("Approved by", approved(about)),
+        ("Glass broken because", why_broken(about).to_owned()),
         ("Said", text(about, "answer").to_owned()),
     ] {
         if !value.is_empty() {

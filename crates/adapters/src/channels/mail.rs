@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Occasion;
-use super::about::{approved, asked, chain, headline, listed, needs, text};
+use super::about::{approved, asked, chain, headline, listed, needs, text, why_broken};
 
 /// Characters of what was asked that are put into a mail.
 const ASKED_CHARS_MAX: usize = 8 << 10;
@@ -29,6 +29,7 @@ pub fn words(about: &Value, occasion: Occasion) -> (String, String) {
     line("because", text(about, "reason"));
     line("needs", &needs(about));
     line("approved by", &approved(about));
+    line("glass", why_broken(about));
     line("said", text(about, "answer"));
     line("until", text(about, "until"));
     if let Some(asked) = asked(about) {

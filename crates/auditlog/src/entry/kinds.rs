@@ -241,6 +241,13 @@ pub const KINDS: &[Kind] = &[
         ANSWERED,
         &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
     ),
+    apart(
+        "approval.glass_broken",
+        "Break-glass: a person whom the rule lets do so released it alone, without others and also where it was asked in their own name. It \
+         can be spent once.",
+        ANSWERED,
+        &[ADDRESS_BY, BY_NAME, NAMES_BY, field("reason", Text, "Why; there is always one.")],
+    ),
     Kind {
         name: "approval.previewed",
         means: "What the held command would change was looked for, and those who are asked are shown this: the target has run it and taken \

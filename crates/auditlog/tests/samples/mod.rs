@@ -1,5 +1,6 @@
 //! One event of every kind, with fixed facts: the golden files and the documentation are tested with them.
 
+mod answers;
 mod grants;
 mod who;
 
@@ -487,6 +488,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         all.push((kind.name.to_owned(), event));
     }
     later(&mut all);
+    answers::add(&mut all);
     all
 }
 

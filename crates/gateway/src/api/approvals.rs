@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::{Extension, Json};
+use firsthand_adapters::approvals::answer::Say;
 use firsthand_adapters::approvals::names::known_as;
 use firsthand_adapters::state::approvals::Sort;
 use firsthand_model::identity::Role;
@@ -29,6 +30,13 @@ pub(super) struct Which {
 pub(super) struct Said {
     #[serde(default)]
     pub(super) reason: String,
+}
+
+/// Why somebody breaks the glass: it must be said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Because {
+    reason: String,
 }
 
 /// Whose approvals somebody sees: all (`None`), or those of their own names.
@@ -95,7 +103,7 @@ pub(super) async fn approve(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, (Sort::Command, id), true, said).await
+    answer(api, caller, (Sort::Command, id), Say::Approve, said).await
 }
 
 pub(super) async fn deny(
@@ -104,18 +112,27 @@ pub(super) async fn deny(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, (Sort::Command, id), false, said).await
+    answer(api, caller, (Sort::Command, id), Say::Deny, said).await
+}
+
+pub(super) async fn break_glass(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+    Asked(because): Asked<Because>,
+) -> Answered {
+    answer(api, caller, (Sort::Command, id), Say::BreakGlass, Said { reason: because.reason }).await
 }
 
 pub(super) async fn answer(
     api: Arc<Api>,
     caller: Caller,
     (sort, id): (Sort, String),
-    approve: bool,
+    say: Say,
     said: Said,
 ) -> Answered {
     to_its_end(async move {
-        weigh::answer(&api.gateway.approvals, (sort, &id), &caller.by, approve, &said.reason).await.map(Json)
+        weigh::answer(&api.gateway.approvals, (sort, &id), &caller.by, say, &said.reason).await.map(Json)
     })
     .await
 }

@@ -1,7 +1,8 @@
-//! `firsthand approvals`: list, show, approve, deny.
+//! `firsthand approvals`: list, show, approve, deny, break the glass.
 
 use clap::Subcommand;
 use firsthand_adapters::approvals::Approvals;
+use firsthand_adapters::approvals::answer::Say;
 use firsthand_adapters::state::approvals::Sort;
 use serde_json::{Value, json};
 
@@ -44,6 +45,14 @@ pub(crate) enum ApprovalsCommand {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Release it alone, where its rule lets you: without anybody else, and also your own. Everybody is told
+    BreakGlass {
+        /// Its id
+        id: String,
+        /// Why, for the record and for all who are told
+        #[arg(long)]
+        reason: String,
+    },
     /// Refuse it
     Deny {
         /// Its id
@@ -59,8 +68,9 @@ pub(crate) fn run(command: ApprovalsCommand, at: &At, out: &Output) -> Result<Ex
     match command {
         ApprovalsCommand::List { all } => list(all, at, out),
         ApprovalsCommand::Show { id, original } => show(&id, original, at, out),
-        ApprovalsCommand::Approve { id, reason } => answer(&id, "approve", &reason, at, out),
-        ApprovalsCommand::Deny { id, reason } => answer(&id, "deny", &reason, at, out),
+        ApprovalsCommand::Approve { id, reason } => answer(&id, Say::Approve, &reason, at, out),
+        ApprovalsCommand::BreakGlass { id, reason } => answer(&id, Say::BreakGlass, &reason, at, out),
+        ApprovalsCommand::Deny { id, reason } => answer(&id, Say::Deny, &reason, at, out),
     }
 }
 
@@ -165,12 +175,27 @@ pub(super) fn needs(of: &Value) -> String {
     entries(of, "needs").map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// Its state, and whether somebody broke the glass.
+fn state(of: &Value) -> String {
+    let broken = if text(of, "broken_by").is_empty() { "" } else { " BREAK-GLASS" };
+    format!("{}{broken}", text(of, "state"))
+}
+
+/// `oncall`, or `oncall or leads, and dba` where two rules hold it.
+fn may_break(of: &Value) -> String {
+    let any = |list: &Value| {
+        let groups = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+        groups.collect::<Vec<_>>().join(" or ")
+    };
+    entries(of, "break_glass").map(any).collect::<Vec<_>>().join(", and ")
+}
+
 /// The line of an approval in a list.
 fn cells(of: &Value) -> Vec<String> {
     let statement = text(of, "statement").split_whitespace().collect::<Vec<_>>().join(" ");
     let all = [
         text(of, "id").to_owned(),
-        text(of, "state").to_owned(),
+        state(of),
         text(of, "asked").to_owned(),
         chain(of),
         text(of, "target").to_owned(),
@@ -213,7 +238,7 @@ fn shown(of: &Value) -> String {
             lines.push(format!("{name:<11} {}", clean::line(value)));
         }
     };
-    line("approval", &format!("{} ({})", text(of, "id"), text(of, "state")));
+    line("approval", &format!("{} ({})", text(of, "id"), state(of)));
     line("asked", text(of, "asked"));
     line("until", text(of, "until"));
     let links = entries(of, "chain")
@@ -239,10 +264,18 @@ fn shown(of: &Value) -> String {
     line("rule", &format!("{} (policy {})", text(of, "rule"), text(of, "policy")));
     line("because", text(of, "reason"));
     line("needs", &needs(of));
+    line("break-glass", &may_break(of));
     for vote in entries(of, "approved") {
+        let alone = vote.get("break_glass") == Some(&Value::Bool(true));
         line(
-            "approved",
-            &format!("by {} at {} {}", text(vote, "by"), text(vote, "at"), text(vote, "reason")),
+            if alone { "GLASS" } else { "approved" },
+            &format!(
+                "{}by {} at {} {}",
+                if alone { "broken " } else { "" },
+                text(vote, "by"),
+                text(vote, "at"),
+                text(vote, "reason")
+            ),
         );
     }
     line("answer", text(of, "answer"));
@@ -328,15 +361,28 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-fn answer(id: &str, verb: &str, reason: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
-    let path = format!("/v1/approvals/{}/{verb}", checked(Sort::Command, id)?);
-    let (body, doing) = (json!({ "reason": reason }), format!("approvals {verb}"));
+/// The last part of the path, and of the command.
+fn verb(say: Say) -> &'static str {
+    match say {
+        Say::Approve => "approve",
+        Say::Deny => "deny",
+        Say::BreakGlass => "break-glass",
+    }
+}
+
+fn answer(id: &str, say: Say, reason: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
+    let path = format!("/v1/approvals/{}/{}", checked(Sort::Command, id)?, verb(say));
+    let (body, doing) = (json!({ "reason": reason }), format!("approvals {}", verb(say)));
     let answered = ask(at, ("POST", &path, &body), &doing, async |approvals, desk, _| {
-        weigh::answer(approvals, (Sort::Command, id), &who::own(&desk.keys), verb == "approve", reason).await
+        weigh::answer(approvals, (Sort::Command, id), &who::own(&desk.keys), say, reason).await
     })?;
     let number = |key: &str| answered.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let once = "it runs once, when the statement still waits or is sent again";
     out.show(&answered, || match text(&answered, "state") {
-        "given" => format!("approved {id}: it runs once, when the statement still waits or is sent again"),
+        "given" if say == Say::BreakGlass => {
+            format!("broke the glass of {id}: {once}. It is recorded, and channels are told")
+        }
+        "given" => format!("approved {id}: {once}"),
         "refused" => format!("refused {id}"),
         _ => format!("approved {id}: {} of {} people have", number("given"), number("quorum")),
     });

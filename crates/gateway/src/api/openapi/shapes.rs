@@ -194,6 +194,9 @@ fn approvals(method: &str, path: &str) -> Option<Shape> {
         ("POST", "/v1/approvals/{id}/approve" | "/v1/approvals/{id}/deny") => {
             Shape::new(said(), Gives::Json(of_kind("Answered")))
         }
+        ("POST", "/v1/approvals/{id}/break-glass") => {
+            Shape::new(Asks::Json(one("reason", text())), Gives::Json(of_kind("Answered")))
+        }
         ("POST", "/v1/channels/{channel}/answer") => {
             let data = object(&[
                 ("approval", text()),
@@ -497,7 +500,13 @@ fn quorum() -> Value {
 
 /// A person's yes.
 fn vote() -> Value {
-    object(&[("by", text()), ("at", time()), ("groups", list(&text())), ("reason", text())])
+    object(&[
+        ("by", text()),
+        ("at", time()),
+        ("groups", list(&text())),
+        ("reason", text()),
+        ("break_glass", flag()),
+    ])
 }
 
 fn approval() -> Value {
@@ -510,6 +519,8 @@ fn approval() -> Value {
         ("until", time()),
         ("ended", maybe(&time())),
         ("needs", list(&quorum())),
+        ("break_glass", list(&list(&text()))),
+        ("broken_by", maybe(&text())),
         ("people", list(&text())),
         ("answer", text()),
         ("statement", text()),
