@@ -10,6 +10,7 @@ use firsthand_adapters::approvals::Approvals;
 use firsthand_adapters::approvals::answer::{AnswerError, Answered, Say, wanted};
 use firsthand_adapters::approvals::glass;
 use firsthand_adapters::approvals::grants::state_word;
+use firsthand_adapters::approvals::signing::{self, SignatureError};
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::state::StateError;
 use firsthand_adapters::state::approvals::{Listing, Row, Sort, Stage, Vote};
@@ -137,18 +138,32 @@ pub(crate) async fn original(
     Ok(original)
 }
 
+/// What somebody says, and with which signature.
+#[derive(Clone, Copy)]
+pub(crate) struct Saying<'a> {
+    pub(crate) say: Say,
+    pub(crate) reason: &'a str,
+    pub(crate) signature: Option<&'a str>,
+}
+
+impl<'a> Saying<'a> {
+    pub(crate) const fn unsigned(say: Say, reason: &'a str) -> Self {
+        Self { say, reason, signature: None }
+    }
+}
+
 /// Approves or refuses, or breaks the glass.
 pub(crate) async fn answer(
     approvals: &Approvals,
     (sort, id): (Sort, &str),
     by: &By,
-    say: Say,
-    reason: &str,
+    saying: Saying<'_>,
 ) -> Result<Value, Failure> {
     if Sort::of(id) != sort {
         return Err(unknown(sort, id));
     }
-    let answered = approvals.answer(id, by, say, reason).await;
+    let Saying { say, reason, signature } = saying;
+    let answered = approvals.answer_signed(id, by, say, reason, signature).await;
     let Answered { stage, given, quorum } = answered.map_err(|e| not_answered(id, &e))?;
     Ok(json!({ "id": id, "state": stage.word(), "given": given, "quorum": quorum }))
 }
@@ -186,6 +201,15 @@ pub(crate) fn not_answered(id: &str, e: &AnswerError) -> Failure {
             return Failure::usage(e.to_string(), "--reason TEXT; the record and all channels have it");
         }
         AnswerError::NotShown(_) => "use their own token, or the command line on the gateway's machine",
+        AnswerError::Signature(SignatureError::Missing) => {
+            "firsthand approvals approve ID --sign signs with a key of your own; no channel can (docs/approvals.md)"
+        }
+        AnswerError::Signature(SignatureError::NotTheirs { .. }) => {
+            "an administrator lists it in an [[approver_key]] of firsthand.toml, for the name that counts in the rule's group"
+        }
+        AnswerError::Signature(SignatureError::Unfit(_)) => {
+            "sign the text of this approval, this answer and this reason: firsthand approvals approve ID --sign does"
+        }
         AnswerError::Contained(_) => "firsthand contain list shows since when and why",
         AnswerError::Twice(_) => "ask somebody else of the group",
         AnswerError::Changed(_) => {
@@ -205,14 +229,20 @@ fn yes(vote: &Vote) -> Value {
     let groups: Value = serde_json::from_str(&vote.teams).unwrap_or_default();
     json!({
         "by": vote.person, "at": rfc3339(vote.at), "groups": groups, "reason": vote.reason, "break_glass": vote.glass,
+        "signed_with": vote.signed.as_ref().and_then(signing::fingerprint),
     })
 }
 
-/// Who broke its glass, and who may.
-fn glass_of(row: &Row, votes: Option<&[Vote]>, beside: &Beside) -> [(&'static str, Value); 2] {
+/// Who broke its glass, and who may; what it is bound to, and whether answers must be signed.
+fn of_commands(row: &Row, votes: Option<&[Vote]>, beside: &Beside) -> [(&'static str, Value); 4] {
     let voted = votes.into_iter().flatten().find(|vote| vote.glass).map(|vote| &vote.person);
     let listed = beside.broken.iter().find(|(id, _)| *id == row.id).map(|(_, person)| person);
-    [("break_glass", json!(glass::groups(row))), ("broken_by", json!(voted.or(listed)))]
+    [
+        ("break_glass", json!(glass::groups(row))),
+        ("broken_by", json!(voted.or(listed))),
+        ("digest", json!(row.binding)),
+        ("signed", json!(signing::is_demanded(row))),
+    ]
 }
 
 /// What is shown of it: all there is, with its votes, or as in a list. Of what is over, the state has no more than lists show.
@@ -243,7 +273,7 @@ pub(crate) fn described(row: &Row, votes: Option<&[Vote]>, beside: &Beside) -> V
         out.insert(key.to_owned(), value);
     }
     if Sort::of(&row.id) == Sort::Command {
-        out.extend(glass_of(row, votes, beside).map(|(key, value)| (key.to_owned(), value)));
+        out.extend(of_commands(row, votes, beside).map(|(key, value)| (key.to_owned(), value)));
     } else {
         let used = beside.uses.iter().find(|(id, _)| *id == row.id).map_or(0, |(_, used)| *used);
         out.insert("state".to_owned(), json!(state_word(row, used)));

@@ -188,7 +188,8 @@ fn approve(table: &Table<'_>) -> Option<Approve> {
         }
         break_glass.push(group.value);
     }
-    Some(Approve { group: group.value, quorum, ttl, spend, wait, own, break_glass })
+    let signed = table.flag("signed").unwrap_or(false);
+    Some(Approve { group: group.value, quorum, ttl, spend, wait, own, break_glass, signed })
 }
 
 fn mask(table: &Table<'_>) -> Option<Mask> {

@@ -94,6 +94,8 @@ pub struct Approve {
     pub own: bool,
     /// People of one of these groups may release it alone, with a reason; empty: nobody may.
     pub break_glass: Vec<String>,
+    /// Only what is signed counts.
+    pub signed: bool,
 }
 
 /// A rule.

@@ -24,10 +24,11 @@ const MICROS: u64 = 1_000_000;
 
 /// As the annotation of a policy carries them: `group=dba,quorum=1,ttl=900,spend=900,own=false`. `break_glass` comes once for each group.
 pub(crate) fn written(approve: &Approve) -> String {
-    let Approve { group, quorum, ttl, spend, wait, own, break_glass } = approve;
+    let Approve { group, quorum, ttl, spend, wait, own, break_glass, signed } = approve;
     let wait = wait.map(|s| format!(",wait={s}")).unwrap_or_default();
     let glass: String = break_glass.iter().map(|group| format!(",break_glass={group}")).collect();
-    format!("group={group},quorum={quorum},ttl={ttl},spend={spend},own={own}{wait}{glass}")
+    let signed = if *signed { ",signed=true" } else { "" };
+    format!("group={group},quorum={quorum},ttl={ttl},spend={spend},own={own}{wait}{glass}{signed}")
 }
 
 /// Reads an annotation.
@@ -43,6 +44,7 @@ pub(crate) fn read(text: &str) -> Result<Approve, String> {
         wait: None,
         own: false,
         break_glass: Vec::new(),
+        signed: false,
     };
     for term in text.split(',').map(str::trim).filter(|term| !term.is_empty()) {
         let bad = || format!("@hold: `{term}` is not understood");
@@ -55,6 +57,7 @@ pub(crate) fn read(text: &str) -> Result<Approve, String> {
             "spend" => approve.spend = number()?.clamp(1, TERM_S_MAX),
             "wait" => approve.wait = Some(number()?.min(WAIT_S_MAX)),
             "own" => approve.own = value == "true",
+            "signed" => approve.signed = value == "true",
             "break_glass" if !value.is_empty() => approve.break_glass.push(value.to_owned()),
             _ => return Err(bad()),
         }
@@ -70,7 +73,7 @@ pub(crate) fn together<'a>(
 ) -> Option<Arc<HoldTerms>> {
     let usual = if kind == IdentityKind::Human { WAIT_PERSON_S } else { WAIT_PROGRAM_S };
     let mut terms: Option<HoldTerms> = None;
-    for Approve { group, quorum, ttl, spend, wait, own, break_glass } in all {
+    for Approve { group, quorum, ttl, spend, wait, own, break_glass, signed } in all {
         let (wait_us, ttl_us, spend_us) = (wait.unwrap_or(usual) * MICROS, ttl * MICROS, spend * MICROS);
         let terms = terms.get_or_insert_with(|| HoldTerms {
             approvers: Vec::new(),
@@ -79,8 +82,11 @@ pub(crate) fn together<'a>(
             ttl_us,
             spend_us,
             break_glass: Vec::new(),
+            signed: false,
         });
         terms.own &= *own;
+        // One that demands it is enough: it is one question, and each answer is to all of it.
+        terms.signed |= *signed;
         terms.wait_us = terms.wait_us.min(wait_us);
         terms.ttl_us = terms.ttl_us.min(ttl_us);
         terms.spend_us = terms.spend_us.min(spend_us);
@@ -110,9 +116,10 @@ mod tests {
             wait: Some(5),
             own: true,
             break_glass: vec!["on call".to_owned(), "leads".to_owned()],
+            signed: true,
         };
         assert_eq!(read(&written(&approve)), Ok(approve.clone()));
-        let short = Approve { wait: None, own: false, break_glass: Vec::new(), ..approve };
+        let short = Approve { wait: None, own: false, break_glass: Vec::new(), signed: false, ..approve };
         assert_eq!(read(&written(&short)), Ok(short));
         for bad in [
             "",
@@ -139,6 +146,14 @@ mod tests {
         let person = together(rules[1..2].iter(), IdentityKind::Human).unwrap();
         assert_eq!(person.wait_us, WAIT_PERSON_S * MICROS);
         assert_eq!(together([].iter(), IdentityKind::Agent), None);
+    }
+
+    #[test]
+    fn one_rule_that_demands_signatures_is_enough() {
+        let of = |text: &str| read(text).unwrap();
+        let signed = |rules: &[Approve]| together(rules.iter(), IdentityKind::Agent).unwrap().signed;
+        assert!(signed(&[of("group=a"), of("group=b,signed=true"), of("group=c")]));
+        assert!(!signed(&[of("group=a"), of("group=b,signed=false")]));
     }
 
     #[test]

@@ -240,6 +240,7 @@ pub fn terms() -> Arc<HoldTerms> {
         ttl_us: 900_000_000,
         spend_us: 900_000_000,
         break_glass: Vec::new(),
+        signed: false,
     })
 }
 

@@ -3,17 +3,18 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use firsthand_model::event::{ApprovalEvent, By};
+use firsthand_model::event::{ApprovalEvent, By, SignedYes};
 use firsthand_model::identity::IdentityKind;
 use firsthand_session::port::{Need, RecordError, Ticket, Waiting};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::names::{folded, known_as};
+use super::signing::SignatureError;
 use super::{Approvals, glass, grants, seal, trust};
 use crate::clock::wall;
 use crate::state::StateError;
-use crate::state::approvals::{Locked, Row, Sort, Stage, Vote};
+use crate::state::approvals::{Locked, Row, Signed, Sort, Stage, Vote};
 
 /// How long the entry of an answer may take to become durable.
 const DURABLE_MAX: Duration = Duration::from_secs(8);
@@ -81,6 +82,9 @@ pub enum AnswerError {
     /// Who breaks the glass has shown who they are.
     #[error("{0} has not shown themselves who they are, so they break no glass")]
     NotShown(String),
+    /// The signature does not count, or there is none where one is needed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// They are contained.
     #[error("{0} is contained")]
     Contained(String),
@@ -187,7 +191,8 @@ impl Person {
 }
 
 /// A reason as it may reach a terminal and a log: what would move a cursor or turn the text around is a space.
-pub(super) fn plain(reason: &str) -> String {
+#[must_use]
+pub fn plain(reason: &str) -> String {
     let moves = |c: char| {
         c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -212,6 +217,21 @@ impl Approvals {
     /// # Errors
     /// Why it does not count; then nothing has changed.
     pub async fn answer(&self, id: &str, by: &By, say: Say, reason: &str) -> Result<Answered, AnswerError> {
+        self.answer_signed(id, by, say, reason, None).await
+    }
+
+    /// The same, with a signature over the text of `signing`, armored.
+    ///
+    /// # Errors
+    /// Why it does not count; then nothing has changed.
+    pub async fn answer_signed(
+        &self,
+        id: &str,
+        by: &By,
+        say: Say,
+        reason: &str,
+        signature: Option<&str>,
+    ) -> Result<Answered, AnswerError> {
         if reason.len() > REASON_BYTES_MAX {
             return Err(AnswerError::Long);
         }
@@ -246,7 +266,8 @@ impl Approvals {
             counts_beside_others(&row, &person, &locked.votes)?;
         }
         if say != Say::Deny {
-            return self.given(locked, by, (person, teams), (say, reason)).await;
+            let signed = self.signed(&row, (&person.name, say), &reason, signature)?;
+            return self.given(locked, by, (person, teams), (say, reason), signed).await;
         }
         let given = count(locked.votes.len());
         let event = ApprovalEvent {
@@ -268,8 +289,10 @@ impl Approvals {
         by: &By,
         (person, teams): (Person, Vec<String>),
         (say, reason): (Say, String),
+        signed: Option<(Signed, SignedYes)>,
     ) -> Result<Answered, AnswerError> {
         let (row, now, glass) = (locked.row.clone(), wall().0, say == Say::BreakGlass);
+        let (signed, told) = signed.unzip();
         let mut vote = Vote {
             person: person.name,
             known: json!(person.known).to_string(),
@@ -278,6 +301,7 @@ impl Approvals {
             reason: reason.clone(),
             at: now,
             glass,
+            signed,
             seal: String::new(),
         };
         vote.seal = seal::of_vote(&self.desk.trust.key, &row, &vote);
@@ -289,6 +313,7 @@ impl Approvals {
             by: Some(by.clone()),
             given: Some(given),
             reason,
+            signed: told.map(Box::new),
             ..self.desk.event(kind, &row, None)
         };
         self.durably(event).await?;

@@ -9,6 +9,7 @@ pub mod grants;
 pub mod names;
 mod original;
 mod seal;
+pub mod signing;
 pub mod trust;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, HoldTerms};
@@ -99,6 +101,8 @@ struct Desk {
     contained: OnceLock<Arc<Containment>>,
     /// How often somebody here broke the glass.
     broken: AtomicU64,
+    /// Whose keys count.
+    signers: ArcSwap<signing::Signers>,
 }
 
 /// Approvals over a state and a record.
@@ -125,7 +129,7 @@ impl Approvals {
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
         let (trust, hears, in_force) = (trust::Trust::new(key), OnceLock::new(), grants::InForce::default());
         let contained = OnceLock::new();
-        let broken = AtomicU64::new(0);
+        let (broken, signers) = (AtomicU64::new(0), ArcSwap::default());
         let desk = Desk {
             state,
             recorder,
@@ -138,6 +142,7 @@ impl Approvals {
             in_force,
             contained,
             broken,
+            signers,
         };
         let originals = Arc::new(original::Key::new(key));
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), originals, groups }
@@ -504,6 +509,7 @@ impl Desk {
             reason: String::new(),
             preview: Json::default(),
             grant: grants::facts_of(row),
+            signed: None,
         }
     }
 
@@ -544,7 +550,7 @@ fn terms_json(terms: &HoldTerms) -> Value {
         approvers.map(|a| json!({ "group": &*a.group, "quorum": a.quorum })).collect();
     let glass: Vec<Vec<&str>> =
         terms.break_glass.iter().map(|any| any.iter().map(|group| &**group).collect()).collect();
-    json!({ "approvers": approvers, "own": terms.own, "ttl": terms.ttl_us, "break_glass": glass })
+    json!({ "approvers": approvers, "own": terms.own, "ttl": terms.ttl_us, "break_glass": glass, "signed": terms.signed })
 }
 
 /// What lists show of it: no parameters, and the statement shortened.

@@ -7,7 +7,7 @@ const STATEMENT_CHARS_MAX: usize = 16 << 10;
 /// Bytes of parameters that are sent, as JSON.
 const PARAMETERS_BYTES_MAX: usize = 16 << 10;
 /// What is said of an approval whatever the channel is.
-const ALWAYS: [&str; 17] = [
+const ALWAYS: [&str; 18] = [
     "id",
     "state",
     "session",
@@ -25,6 +25,7 @@ const ALWAYS: [&str; 17] = [
     "rule",
     "transaction",
     "broken_by",
+    "signed",
 ];
 
 /// What is told of an approval as it is described elsewhere. `text`: with what was asked, and what people said.
@@ -38,7 +39,7 @@ pub fn of(approval: &Value, text: bool) -> Value {
     let link = |l: &Value| json!({ "kind": l.get("kind"), "name": l.get("name"), "trust": l.get("trust") });
     out.insert("chain".to_owned(), list("chain").iter().map(link).collect());
     let yes = |v: &Value| {
-        let keys = ["by", "at", "groups", "break_glass"];
+        let keys = ["by", "at", "groups", "break_glass", "signed_with"];
         let mut yes: Value =
             keys.iter().map(|key| (*key, v.get(*key).cloned().unwrap_or_default())).collect();
         if text && let Value::Object(yes) = &mut yes {
@@ -93,6 +94,11 @@ pub(super) fn needs(about: &Value) -> String {
         format!("{} of {}", n.get("quorum").and_then(Value::as_u64).unwrap_or(1), text(n, "group"))
     };
     needs.into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a yes must be signed: no channel can do that.
+pub(super) fn must_be_signed(about: &Value) -> bool {
+    about.get("signed") == Some(&Value::Bool(true))
 }
 
 /// Who has approved it.

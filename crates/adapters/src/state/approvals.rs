@@ -24,18 +24,21 @@ pub(super) const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS voters (
         approval TEXT NOT NULL, person TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (approval, person))",
     "CREATE TABLE IF NOT EXISTS glass (approval TEXT NOT NULL, person TEXT NOT NULL, PRIMARY KEY (approval, person))",
+    "CREATE TABLE IF NOT EXISTS signatures (
+        approval TEXT NOT NULL, person TEXT NOT NULL, signed TEXT NOT NULL, signature TEXT NOT NULL, PRIMARY KEY (approval, person))",
     "CREATE TABLE IF NOT EXISTS originals (approval TEXT PRIMARY KEY, sealed TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS grant_uses (grant_id TEXT PRIMARY KEY, used BIGINT NOT NULL)",
 ];
 
-/// Who has approved, as whom they are known, and whether they broke the glass.
+/// Who has approved, as whom they are known, whether they broke the glass, and what they have signed.
 const VOTES: &str = "SELECT v.approval, v.person, v.log, v.teams, v.reason, v.cast_at, v.seal, COALESCE(k.known, '') AS known, \
-                     COALESCE(g.approval, '') AS glass \
+                     COALESCE(g.approval, '') AS glass, COALESCE(s.signed, '') AS signed, COALESCE(s.signature, '') AS signature \
                      FROM votes v LEFT JOIN voters k ON k.approval = v.approval AND k.person = v.person \
-                     LEFT JOIN glass g ON g.approval = v.approval AND g.person = v.person";
+                     LEFT JOIN glass g ON g.approval = v.approval AND g.person = v.person \
+                     LEFT JOIN signatures s ON s.approval = v.approval AND s.person = v.person";
 
 /// The tables in which something stands of each yes.
-const OF_VOTES: [&str; 3] = ["votes", "voters", "glass"];
+const OF_VOTES: [&str; 4] = ["votes", "voters", "glass", "signatures"];
 
 /// What is kept sealed of an approval is destroyed with its end, in the transaction that ends it.
 const FORGET: &str = "DELETE FROM originals WHERE approval = $1";
@@ -137,6 +140,15 @@ pub struct Row {
     pub seal: String,
 }
 
+/// What somebody has signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The text.
+    pub text: String,
+    /// The signature, armored.
+    pub signature: String,
+}
+
 /// One person's yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
@@ -154,6 +166,8 @@ pub struct Vote {
     pub at: u64,
     /// They broke the glass: it needs nobody else.
     pub glass: bool,
+    /// What they have signed, where they have.
+    pub signed: Option<Signed>,
     /// What keeps it from being made up.
     pub seal: String,
 }
@@ -251,6 +265,8 @@ fn vote(from: &AnyRow) -> Result<Vote, StateError> {
         reason: text("reason")?,
         at: u64::try_from(from.try_get::<i64, _>("cast_at")?).unwrap_or(0),
         glass: !text("glass")?.is_empty(),
+        signed: Some(Signed { text: text("signed")?, signature: text("signature")? })
+            .filter(|signed| !signed.text.is_empty() || !signed.signature.is_empty()),
         seal: text("seal")?,
     })
 }
@@ -290,6 +306,12 @@ impl Locked<'_> {
         let insert = "INSERT INTO voters (approval, person, known) VALUES ($1, $2, $3)";
         let query = sqlx::query(insert).bind(&self.row.id).bind(&vote.person).bind(&vote.known);
         query.execute(&mut *self.on).await?;
+        if let Some(Signed { text, signature }) = &vote.signed {
+            let insert =
+                "INSERT INTO signatures (approval, person, signed, signature) VALUES ($1, $2, $3, $4)";
+            let query = sqlx::query(insert).bind(&self.row.id).bind(&vote.person).bind(text).bind(signature);
+            query.execute(&mut *self.on).await?;
+        }
         if let Some(ends) = ends {
             let update = "UPDATE approvals SET stage = 'given', ends = $2 WHERE id = $1";
             sqlx::query(update).bind(&self.row.id).bind(signed(ends)).execute(&mut *self.on).await?;

@@ -733,6 +733,7 @@ fn approvals() -> [(&'static str, Event); 11] {
         reason: String::new(),
         preview: Json::default(),
         grant: None,
+        signed: None,
     };
     let of_session = |kind| ApprovalEvent { facts: Some(Arc::new(facts())), ..of(kind) };
     let asked = ApprovalEvent {

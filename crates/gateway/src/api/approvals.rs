@@ -32,11 +32,21 @@ pub(super) struct Said {
     pub(super) reason: String,
 }
 
+/// A yes, which may be signed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SaidSigned {
+    #[serde(default)]
+    reason: String,
+    signature: Option<String>,
+}
+
 /// Why somebody breaks the glass: it must be said.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Because {
     reason: String,
+    signature: Option<String>,
 }
 
 /// Whose approvals somebody sees: all (`None`), or those of their own names.
@@ -101,9 +111,9 @@ pub(super) async fn approve(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
-    Asked(said): Asked<Said>,
+    Asked(said): Asked<SaidSigned>,
 ) -> Answered {
-    answer(api, caller, (Sort::Command, id), Say::Approve, said).await
+    answer(api, caller, (Sort::Command, id), (Say::Approve, said.reason, said.signature)).await
 }
 
 pub(super) async fn deny(
@@ -112,7 +122,7 @@ pub(super) async fn deny(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, (Sort::Command, id), Say::Deny, said).await
+    answer(api, caller, (Sort::Command, id), (Say::Deny, said.reason, None)).await
 }
 
 pub(super) async fn break_glass(
@@ -121,18 +131,18 @@ pub(super) async fn break_glass(
     UrlPath(id): UrlPath<String>,
     Asked(because): Asked<Because>,
 ) -> Answered {
-    answer(api, caller, (Sort::Command, id), Say::BreakGlass, Said { reason: because.reason }).await
+    answer(api, caller, (Sort::Command, id), (Say::BreakGlass, because.reason, because.signature)).await
 }
 
 pub(super) async fn answer(
     api: Arc<Api>,
     caller: Caller,
     (sort, id): (Sort, String),
-    say: Say,
-    said: Said,
+    (say, reason, signature): (Say, String, Option<String>),
 ) -> Answered {
     to_its_end(async move {
-        weigh::answer(&api.gateway.approvals, (sort, &id), &caller.by, say, &said.reason).await.map(Json)
+        let saying = weigh::Saying { say, reason: &reason, signature: signature.as_deref() };
+        weigh::answer(&api.gateway.approvals, (sort, &id), &caller.by, saying).await.map(Json)
     })
     .await
 }

@@ -65,7 +65,7 @@ pub(super) async fn approve(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, (Sort::Grant, id), Say::Approve, said).await
+    answer(api, caller, (Sort::Grant, id), (Say::Approve, said.reason, None)).await
 }
 
 pub(super) async fn deny(
@@ -74,7 +74,7 @@ pub(super) async fn deny(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, (Sort::Grant, id), Say::Deny, said).await
+    answer(api, caller, (Sort::Grant, id), (Say::Deny, said.reason, None)).await
 }
 
 pub(super) async fn revoke(

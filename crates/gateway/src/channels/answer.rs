@@ -95,7 +95,8 @@ pub(crate) async fn count(
         return Err(refuse(Found::NoRole, failure));
     };
     let say = if said.approve { Say::Approve } else { Say::Deny };
-    match weigh::answer(&gateway.approvals, (Sort::Command, &said.approval), &by, say, &said.reason).await {
+    let saying = weigh::Saying::unsigned(say, &said.reason);
+    match weigh::answer(&gateway.approvals, (Sort::Command, &said.approval), &by, saying).await {
         Ok(answered) => {
             gateway.channels.counts.answers.fetch_add(1, Relaxed);
             Ok(answered)

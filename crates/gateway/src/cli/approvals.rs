@@ -1,12 +1,16 @@
 //! `firsthand approvals`: list, show, approve, deny, break the glass.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 use firsthand_adapters::approvals::Approvals;
-use firsthand_adapters::approvals::answer::Say;
+use firsthand_adapters::approvals::answer::{Say, plain};
+use firsthand_adapters::approvals::signing;
 use firsthand_adapters::state::approvals::Sort;
 use serde_json::{Value, json};
 
 use super::output::{Output, columns};
+use super::sign;
 use crate::assemble;
 use crate::desk::Desk;
 use crate::failure::{Exit, Failure};
@@ -44,6 +48,9 @@ pub(crate) enum ApprovalsCommand {
         /// Why, for the record
         #[arg(long, default_value = "")]
         reason: String,
+        /// Sign it with an SSH key: this one, or the first in ~/.ssh. What is signed is shown before
+        #[arg(long, value_name = "KEYFILE", num_args = 0..=1)]
+        sign: Option<Option<PathBuf>>,
     },
     /// Release it alone, where its rule lets you: without anybody else, and also your own. Everybody is told
     BreakGlass {
@@ -52,6 +59,9 @@ pub(crate) enum ApprovalsCommand {
         /// Why, for the record and for all who are told
         #[arg(long)]
         reason: String,
+        /// Sign it, as with `approve`
+        #[arg(long, value_name = "KEYFILE", num_args = 0..=1)]
+        sign: Option<Option<PathBuf>>,
     },
     /// Refuse it
     Deny {
@@ -68,9 +78,11 @@ pub(crate) fn run(command: ApprovalsCommand, at: &At, out: &Output) -> Result<Ex
     match command {
         ApprovalsCommand::List { all } => list(all, at, out),
         ApprovalsCommand::Show { id, original } => show(&id, original, at, out),
-        ApprovalsCommand::Approve { id, reason } => answer(&id, Say::Approve, &reason, at, out),
-        ApprovalsCommand::BreakGlass { id, reason } => answer(&id, Say::BreakGlass, &reason, at, out),
-        ApprovalsCommand::Deny { id, reason } => answer(&id, Say::Deny, &reason, at, out),
+        ApprovalsCommand::Approve { id, reason, sign } => answer(&id, (Say::Approve, &reason), sign, at, out),
+        ApprovalsCommand::BreakGlass { id, reason, sign } => {
+            answer(&id, (Say::BreakGlass, &reason), sign, at, out)
+        }
+        ApprovalsCommand::Deny { id, reason } => answer(&id, (Say::Deny, &reason), None, at, out),
     }
 }
 
@@ -205,16 +217,21 @@ fn cells(of: &Value) -> Vec<String> {
     all.iter().map(|cell| clean::line(cell).into_owned()).collect()
 }
 
+/// One whole, as it is shown to who is to say yes or no.
+fn fetched(id: &str, at: &At) -> Result<Value, Failure> {
+    let path = format!("/v1/approvals/{}", checked(Sort::Command, id)?);
+    ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
+        let mut approval = weigh::show(approvals, Sort::Command, id).await?;
+        let read = what(&json!({ "approval": id }));
+        desk.record("record.read", &who::own(&desk.keys), reading_leaf("approvals show"), read).await?;
+        weigh::add_before(&place.data_dir, &mut approval).await;
+        Ok(approval)
+    })
+}
+
 fn show(id: &str, original: bool, at: &At, out: &Output) -> Result<Exit, Failure> {
     let path = format!("/v1/approvals/{}", checked(Sort::Command, id)?);
-    let mut approval =
-        ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
-            let mut approval = weigh::show(approvals, Sort::Command, id).await?;
-            let read = what(&json!({ "approval": id }));
-            desk.record("record.read", &who::own(&desk.keys), reading_leaf("approvals show"), read).await?;
-            weigh::add_before(&place.data_dir, &mut approval).await;
-            Ok(approval)
-        })?;
+    let mut approval = fetched(id, at)?;
     if original {
         let asked = ("POST", &*format!("{path}/original"), &Value::Null);
         let shown = ask(at, asked, "approvals show", async |approvals, desk, place| {
@@ -228,6 +245,14 @@ fn show(id: &str, original: bool, at: &At, out: &Output) -> Result<Exit, Failure
         out.text(&clean::block(&shown(&approval)));
     }
     Ok(Exit::Done)
+}
+
+/// What they said, and with which key they have signed it.
+fn why(vote: &Value) -> String {
+    match text(vote, "signed_with") {
+        "" => text(vote, "reason").to_owned(),
+        key => format!("{} (signed with {key})", text(vote, "reason")),
+    }
 }
 
 /// All of it, for a person who is to say yes or no.
@@ -265,6 +290,9 @@ fn shown(of: &Value) -> String {
     line("because", text(of, "reason"));
     line("needs", &needs(of));
     line("break-glass", &may_break(of));
+    if of.get("signed") == Some(&Value::Bool(true)) {
+        line("signed", "a yes must be signed with a key of the person's: --sign");
+    }
     for vote in entries(of, "approved") {
         let alone = vote.get("break_glass") == Some(&Value::Bool(true));
         line(
@@ -274,7 +302,7 @@ fn shown(of: &Value) -> String {
                 if alone { "broken " } else { "" },
                 text(vote, "by"),
                 text(vote, "at"),
-                text(vote, "reason")
+                why(vote)
             ),
         );
     }
@@ -370,11 +398,41 @@ fn verb(say: Say) -> &'static str {
     }
 }
 
-fn answer(id: &str, say: Say, reason: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
+/// The signature over what is shown first: all that is signed is made from that, here.
+fn signed(
+    id: &str,
+    (say, reason): (Say, &str),
+    key: &Path,
+    at: &At,
+    out: &Output,
+) -> Result<String, Failure> {
+    let approval = fetched(id, at)?;
+    if text(&approval, "state") != "asked" {
+        let what = format!("approval {id} is {}: there is nothing to sign", state(&approval));
+        return Err(Failure::new(what, "firsthand approvals list shows those that wait"));
+    }
+    let signed = signing::text(&approval, say, &plain(reason));
+    out.talk(&clean::block(&format!("{}\n\nyou sign:\n{}", shown(&approval), indented(&signed))));
+    sign::sign(&signed, key)
+}
+
+fn answer(
+    id: &str,
+    (say, reason): (Say, &str),
+    key: Option<Option<PathBuf>>,
+    at: &At,
+    out: &Output,
+) -> Result<Exit, Failure> {
     let path = format!("/v1/approvals/{}/{}", checked(Sort::Command, id)?, verb(say));
-    let (body, doing) = (json!({ "reason": reason }), format!("approvals {}", verb(say)));
+    let key = key.map(sign::key).transpose()?;
+    let signature = key.map(|key| signed(id, (say, reason), &key, at, out)).transpose()?;
+    let (mut body, doing) = (json!({ "reason": reason }), format!("approvals {}", verb(say)));
+    if let Some(signature) = &signature {
+        note(&mut body, "signature", json!(signature));
+    }
     let answered = ask(at, ("POST", &path, &body), &doing, async |approvals, desk, _| {
-        weigh::answer(approvals, (Sort::Command, id), &who::own(&desk.keys), say, reason).await
+        let saying = weigh::Saying { say, reason, signature: signature.as_deref() };
+        weigh::answer(approvals, (Sort::Command, id), &who::own(&desk.keys), saying).await
     })?;
     let number = |key: &str| answered.get(key).and_then(Value::as_u64).unwrap_or(0);
     let once = "it runs once, when the statement still waits or is sent again";

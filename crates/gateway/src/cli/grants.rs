@@ -223,7 +223,13 @@ fn answer(id: &str, verb: &str, reason: &str, at: &At, out: &Output) -> Result<E
     let (body, doing) = (json!({ "reason": reason }), format!("grants {verb}"));
     let answered = ask(at, ("POST", &path, &body), &doing, async |approvals, desk, _| {
         let say = if verb == "approve" { Say::Approve } else { Say::Deny };
-        weigh::answer(approvals, (Sort::Grant, id), &who::own(&desk.keys), say, reason).await
+        weigh::answer(
+            approvals,
+            (Sort::Grant, id),
+            &who::own(&desk.keys),
+            weigh::Saying::unsigned(say, reason),
+        )
+        .await
     })?;
     let number = |key: &str| answered.get(key).and_then(Value::as_u64).unwrap_or(0);
     out.show(&answered, || match text(&answered, "state") {

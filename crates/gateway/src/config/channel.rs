@@ -88,7 +88,7 @@ pub(super) const KEYS: &[Key] = &[
         "on",
         Form::Texts,
         "all but `withdrawn`",
-        "What it is told of: `asked`, `given`, `refused`, `expired`, `withdrawn`, `spent`. A message in Slack is brought up to date whatever stands here.",
+        "What it is told of: `asked`, `given`, `refused`, `expired`, `withdrawn`, `spent`; and always `glass_broken`. A message in Slack is brought up to date whatever stands here.",
     ),
     key("channel", "groups", Form::Texts, "all", "Only what one of these groups of the rules must approve."),
     key(

@@ -106,6 +106,9 @@ pub(crate) fn approval(fields: &Fields<'_>, payload: &Value) -> String {
             out.push_str(&format!(" on {}", fields.tables.join(", ")));
         }
     }
+    if let Some(key) = payload.get("signature").map(|signature| text(signature, "fingerprint")) {
+        out.push_str(&format!(", signed with {key}"));
+    }
     let said = text(payload, "reason");
     if !said.is_empty() {
         out.push_str(&format!(": {said}"));

@@ -245,6 +245,11 @@ pub const SECTIONS: &[SectionKeys] = &[
                 Form::Texts,
                 "people of one of these `[[group]]`s may let it run once by themselves, with a reason (docs/approvals.md); nobody",
             ),
+            key(
+                "signed",
+                Form::Flag,
+                "only an answer counts that is signed with a key of the person's, an `[[approver_key]]` of firsthand.toml (docs/approvals.md); `false`",
+            ),
             key("once", Form::Flag, "one approval, one command; always `true`"),
         ],
         conditions: false,

@@ -191,11 +191,14 @@ fn approvals(method: &str, path: &str) -> Option<Shape> {
             let gives = object(&[("statement", text()), ("parameters", parameters)]);
             Shape::new(Asks::Nothing, Gives::Json(gives))
         }
-        ("POST", "/v1/approvals/{id}/approve" | "/v1/approvals/{id}/deny") => {
-            Shape::new(said(), Gives::Json(of_kind("Answered")))
+        ("POST", "/v1/approvals/{id}/approve") => {
+            let asks = object(&[("reason?", text()), ("signature?", maybe(&text()))]);
+            Shape::new(Asks::Json(asks), Gives::Json(of_kind("Answered")))
         }
+        ("POST", "/v1/approvals/{id}/deny") => Shape::new(said(), Gives::Json(of_kind("Answered"))),
         ("POST", "/v1/approvals/{id}/break-glass") => {
-            Shape::new(Asks::Json(one("reason", text())), Gives::Json(of_kind("Answered")))
+            let asks = object(&[("reason", text()), ("signature?", maybe(&text()))]);
+            Shape::new(Asks::Json(asks), Gives::Json(of_kind("Answered")))
         }
         ("POST", "/v1/channels/{channel}/answer") => {
             let data = object(&[
@@ -506,6 +509,7 @@ fn vote() -> Value {
         ("groups", list(&text())),
         ("reason", text()),
         ("break_glass", flag()),
+        ("signed_with", maybe(&text())),
     ])
 }
 
@@ -521,6 +525,8 @@ fn approval() -> Value {
         ("needs", list(&quorum())),
         ("break_glass", list(&list(&text()))),
         ("broken_by", maybe(&text())),
+        ("digest", text()),
+        ("signed", flag()),
         ("people", list(&text())),
         ("answer", text()),
         ("statement", text()),
