@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use firsthand_adapters::approvals::answer::AnswerError;
+use firsthand_adapters::approvals::answer::{AnswerError, Say};
 use firsthand_adapters::approvals::grants::Asking;
 use firsthand_adapters::approvals::{Approvals, Groups};
 use firsthand_adapters::clock::wall;
@@ -196,9 +196,9 @@ async fn an_original_is_destroyed_with_its_end() {
             let seen = shown("grace", Some("eyes")).await.unwrap();
             assert_eq!(seen["statement"], format!("ask mia {end}"));
             match end {
-                "refused" => drop(b.approvals.answer(&id, &by("grace"), false, "").await.unwrap()),
+                "refused" => drop(b.approvals.answer(&id, &by("grace"), Say::Deny, "").await.unwrap()),
                 "spent" => {
-                    b.approvals.answer(&id, &by("grace"), true, "").await.unwrap();
+                    b.approvals.answer(&id, &by("grace"), Say::Approve, "").await.unwrap();
                     assert!(shown("grace", Some("eyes")).await.is_ok(), "until it is spent");
                     a.approvals.spend(&hold, &question).await.unwrap();
                 }
@@ -245,7 +245,7 @@ async fn one_question_is_open_for_a_binding_and_one_spends_it() {
         assert_ne!(other.id, question.id);
         assert_eq!(a.approvals.wait(&question, 0).await, Err(ApprovalError::Pending(question.id.clone())));
         assert!(a.approvals.spend(&hold, &question).await.is_err(), "nobody has approved it");
-        b.approvals.answer(&question.id, &by("grace"), true, "yes").await.unwrap();
+        b.approvals.answer(&question.id, &by("grace"), Say::Approve, "yes").await.unwrap();
         assert_eq!(a.approvals.wait(&question, 0).await, Ok(()));
         // What is bound otherwise spends nothing.
         assert!(a.approvals.spend(&a.hold("DELETE HOLD 2", |_| {}), &question).await.is_err());
@@ -271,7 +271,8 @@ async fn who_waits_is_told_of_an_answer_at_the_other_gateway() {
             let id = question.id.clone();
             let waiting = a.approvals.wait(&question, 60_000_000);
             let answering = async {
-                b.approvals.answer(&id, &by("grace"), approve, "because").await.unwrap();
+                let say = if approve { Say::Approve } else { Say::Deny };
+                b.approvals.answer(&id, &by("grace"), say, "because").await.unwrap();
             };
             let (answer, ()) =
                 tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(waiting, answering) })
@@ -291,13 +292,13 @@ async fn what_is_over_is_over_and_what_nobody_waits_for_is_withdrawn() {
         // It lapses before anybody answers, and when it is not spent in time.
         let short = a.hold("DELETE HOLD short", |t| t.ttl_us = 1);
         let question = a.ask(&short).await;
-        let answered = a.approvals.answer(&question.id, &by("grace"), true, "").await;
+        let answered = a.approvals.answer(&question.id, &by("grace"), Say::Approve, "").await;
         assert!(matches!(answered, Err(AnswerError::Over { stage: "expired", .. })), "{answered:?}");
         a.approvals.sweep().await.unwrap();
         assert_eq!(a.state_of(&question.id).await, "expired");
         let unspent = a.hold("DELETE HOLD unspent", |t| t.spend_us = 1);
         let given = a.ask(&unspent).await;
-        a.approvals.answer(&given.id, &by("grace"), true, "").await.unwrap();
+        a.approvals.answer(&given.id, &by("grace"), Say::Approve, "").await.unwrap();
         assert!(a.approvals.spend(&unspent, &given).await.is_err());
         // Dropped, it is withdrawn; told of before, it stays.
         let gone = a.ask(&a.hold("DELETE HOLD gone", |_| {})).await;
@@ -323,7 +324,7 @@ async fn an_answer_counts_only_when_it_is_recorded_and_by_whom_it_may() {
     on_both(|a, _b| async move {
         let hold = a.hold("DELETE HOLD", |t| t.approvers[0].quorum = 2);
         let question = a.ask(&hold).await;
-        let say = async |name: &str| a.approvals.answer(&question.id, &by(name), true, "").await;
+        let say = async |name: &str| a.approvals.answer(&question.id, &by(name), Say::Approve, "").await;
         assert!(matches!(say("ada").await, Err(AnswerError::Own(_))), "the person behind the agent");
         assert!(matches!(say("eve").await, Err(AnswerError::NotInGroup { .. })));
         a.log.set(Disk::Stopped);
@@ -336,7 +337,7 @@ async fn an_answer_counts_only_when_it_is_recorded_and_by_whom_it_may() {
         assert_eq!(say("bob").await.unwrap().stage.word(), "given");
         assert!(matches!(say("carol").await, Err(AnswerError::Over { stage: "given", .. })));
         let robot = By::from(Link { kind: IdentityKind::Agent, ..by("robot").link });
-        let robot = a.approvals.answer(&question.id, &robot, true, "").await;
+        let robot = a.approvals.answer(&question.id, &robot, Say::Approve, "").await;
         assert!(matches!(robot, Err(AnswerError::NoPerson(_))));
     })
     .await;
@@ -374,7 +375,7 @@ async fn what_is_written_past_the_gateway_is_worth_nothing() {
                 "no vote" => {}
                 "a vote of this log" => back.run(&vote(&id, "(select max(log) from approvals)")),
                 "a vote of another" => back.run(&vote(&id, "'00'")),
-                _ => drop(a.approvals.answer(&id, &by("grace"), true, "").await.unwrap()),
+                _ => drop(a.approvals.answer(&id, &by("grace"), Say::Approve, "").await.unwrap()),
             }
             if way == "another's terms" {
                 back.run("update approvals set terms = replace(terms, '3', '1')");
@@ -389,7 +390,7 @@ async fn what_is_written_past_the_gateway_is_worth_nothing() {
         // What was approved for one command is not for another.
         let (harmless, evil) = (a.hold("DELETE HOLD one", |_| {}), a.hold("DELETE HOLD all", |_| {}));
         let question = a.ask(&harmless).await;
-        a.approvals.answer(&question.id, &by("grace"), true, "").await.unwrap();
+        a.approvals.answer(&question.id, &by("grace"), Say::Approve, "").await.unwrap();
         let other: String = evil.binding.0.iter().map(|b| format!("{b:02x}")).collect();
         back.run(&format!("update approvals set binding = '{other}' where id = '{}'", question.id));
         let joined = a.ask(&evil).await;
@@ -399,21 +400,21 @@ async fn what_is_written_past_the_gateway_is_worth_nothing() {
         // Spent is spent, and late is late.
         let hold = a.hold("DELETE HOLD twice", |_| {});
         let question = a.ask(&hold).await;
-        a.approvals.answer(&question.id, &by("grace"), true, "").await.unwrap();
+        a.approvals.answer(&question.id, &by("grace"), Say::Approve, "").await.unwrap();
         a.approvals.spend(&hold, &question).await.unwrap();
         back.run(&given(&question.id));
         assert!(a.approvals.spend(&hold, &question).await.is_err());
         assert_eq!(told.lock().unwrap().pop(), Some((question.id.clone(), "over-in-record")));
         let late = a.hold("DELETE HOLD late", |t| t.spend_us = 1);
         let question = a.ask(&late).await;
-        a.approvals.answer(&question.id, &by("grace"), true, "").await.unwrap();
+        a.approvals.answer(&question.id, &by("grace"), Say::Approve, "").await.unwrap();
         back.run("update approvals set ends = ends + 1000000000");
         assert!(a.approvals.spend(&late, &question).await.is_err());
         // Nobody approves what is shown otherwise than it was asked.
         for column in ["about", "preview", "people"] {
             let question = a.ask(&a.hold(&format!("DELETE HOLD {column}"), |_| {})).await;
             back.run(&format!("update approvals set {column} = '[]' where id = '{}'", question.id));
-            let said = a.approvals.answer(&question.id, &by("grace"), true, "").await;
+            let said = a.approvals.answer(&question.id, &by("grace"), Say::Approve, "").await;
             assert!(matches!(said, Err(AnswerError::Changed(_))), "{column}: {said:?}");
             assert_eq!(told.lock().unwrap().pop(), Some((question.id.clone(), "sealed-otherwise")));
         }
@@ -428,13 +429,15 @@ async fn nothing_is_used_before_it_was_compared() {
     let first = gateway(State::in_folder(folder.path()));
     let hold = first.hold("DELETE HOLD", |_| {});
     let question = first.ask(&hold).await;
-    first.approvals.answer(&question.id, &by("grace"), true, "").await.unwrap();
+    first.approvals.answer(&question.id, &by("grace"), Say::Approve, "").await.unwrap();
     let recorder: Arc<dyn Recorder> = first.log.clone();
     let later = Approvals::new(State::in_folder(folder.path()), recorder, &[7; 32], Arc::new(All));
     let soon = Duration::from_millis(300);
     assert!(tokio::time::timeout(soon, later.ask(&hold)).await.is_err());
     assert!(tokio::time::timeout(soon, later.spend(&hold, &question)).await.is_err());
-    assert!(tokio::time::timeout(soon, later.answer(&question.id, &by("bob"), true, "")).await.is_err());
+    assert!(
+        tokio::time::timeout(soon, later.answer(&question.id, &by("bob"), Say::Approve, "")).await.is_err()
+    );
     // What the record says is over is so, whatever the state says.
     later.known_over(std::iter::once(question.id.clone()));
     later.compared();
@@ -522,10 +525,10 @@ async fn what_is_over_is_not_kept() {
             back.run(&format!("update approvals set preview = 'p' where id = '{id}' and stage = 'expired'"));
             match end {
                 "spent" => {
-                    a.approvals.answer(&id, &by("grace"), true, "").await.unwrap();
+                    a.approvals.answer(&id, &by("grace"), Say::Approve, "").await.unwrap();
                     a.approvals.spend(&hold, &question).await.unwrap();
                 }
-                "refused" => drop(a.approvals.answer(&id, &by("grace"), false, "no").await.unwrap()),
+                "refused" => drop(a.approvals.answer(&id, &by("grace"), Say::Deny, "no").await.unwrap()),
                 "withdrawn" => {
                     drop(question);
                     while a.state_of(&id).await != "withdrawn" {
@@ -573,23 +576,23 @@ async fn nobody_approves_their_own_by_another_spelling() {
         ];
         for (asks, approves) in own {
             let question = a.ask(&a.hold_of("DELETE HOLD", &asks)).await;
-            let said = a.approvals.answer(&question.id, &by_chain(&approves), true, "").await;
+            let said = a.approvals.answer(&question.id, &by_chain(&approves), Say::Approve, "").await;
             assert!(matches!(said, Err(AnswerError::Own(_))), "{asks:?} {approves:?}: {said:?}");
         }
         // A token's id is no name.
         let question = a.ask(&a.hold_of("DELETE HOLD t", &[link(Agent, "x"), link(Token, "grace")])).await;
         let quorum = a.ask(&a.hold("DELETE HOLD 2", |t| t.approvers[0].quorum = 2)).await;
-        a.approvals.answer(&question.id, &by("grace"), true, "").await.unwrap();
-        a.approvals.answer(&quorum.id, &by("grace"), true, "").await.unwrap();
-        let again = a.approvals.answer(&quorum.id, &by("Grace"), true, "").await;
+        a.approvals.answer(&question.id, &by("grace"), Say::Approve, "").await.unwrap();
+        a.approvals.answer(&quorum.id, &by("grace"), Say::Approve, "").await.unwrap();
+        let again = a.approvals.answer(&quorum.id, &by("Grace"), Say::Approve, "").await;
         assert!(matches!(again, Err(AnswerError::Twice(_))), "{again:?}");
         // In a group counts the person, not what their token is called.
         let bobs = a.ask(&a.hold("DELETE HOLD 3", |t| t.approvers[0].group = Arc::from("bobs"))).await;
         let named = by_chain(&[link(Human, "mallory"), link(Human, "bob"), link(Token, "v")]);
-        let said = a.approvals.answer(&bobs.id, &named, true, "").await;
+        let said = a.approvals.answer(&bobs.id, &named, Say::Approve, "").await;
         assert!(matches!(said, Err(AnswerError::NotInGroup { .. })), "{said:?}");
         let person = by_chain(&[link(Human, "bob"), link(Human, "phone"), link(Token, "v")]);
-        a.approvals.answer(&bobs.id, &person, true, "").await.unwrap();
+        a.approvals.answer(&bobs.id, &person, Say::Approve, "").await.unwrap();
     })
     .await;
 }
@@ -607,7 +610,7 @@ async fn what_the_contained_have_approved_is_not_spent() {
             let hold = a.hold(&format!("DELETE HOLD {number}"), |_| {});
             let question = a.ask(&hold).await;
             let chain = [link(IdentityKind::Human, "grace"), token.clone()];
-            b.approvals.answer(&question.id, &by_chain(&chain), true, "yes").await.unwrap();
+            b.approvals.answer(&question.id, &by_chain(&chain), Say::Approve, "yes").await.unwrap();
             let one = Contained {
                 id: format!("cn-{number}"),
                 of: Of::Identity,
@@ -626,7 +629,7 @@ async fn what_the_contained_have_approved_is_not_spent() {
         }
         let hold = a.hold("DELETE HOLD", |_| {});
         let question = a.ask(&hold).await;
-        b.approvals.answer(&question.id, &by("grace"), true, "yes").await.unwrap();
+        b.approvals.answer(&question.id, &by("grace"), Say::Approve, "yes").await.unwrap();
         assert!(a.approvals.spend(&hold, &question).await.is_ok(), "nobody of them is contained any more");
     })
     .await;
@@ -638,7 +641,7 @@ async fn a_reason_moves_no_cursor() {
         let _served = back;
         let question = a.ask(&a.hold("DELETE HOLD", |_| {})).await;
         let reason = "not\nnow\u{1b}[2J\u{9b}31m\u{202e}it\r";
-        a.approvals.answer(&question.id, &by("grace"), false, reason).await.unwrap();
+        a.approvals.answer(&question.id, &by("grace"), Say::Deny, reason).await.unwrap();
         let reason = "not now [2J 31m it".to_owned();
         let refused = ApprovalError::Refused { id: question.id.clone(), reason };
         assert_eq!(a.approvals.wait(&question, 0).await, Err(refused));
@@ -709,9 +712,10 @@ async fn races_never_run_a_command_without_its_approval_nor_twice_by_one() {
             };
             let people = |gateway: usize, who: &'static str, yes: bool| {
                 let g = &gateways[gateway];
+                let say = if yes { Say::Approve } else { Say::Deny };
                 async move {
                     for row in g.open().await {
-                        let _ = g.approvals.answer(&row.id, &by(who), yes, "").await;
+                        let _ = g.approvals.answer(&row.id, &by(who), say, "").await;
                     }
                     let _ = g.approvals.sweep().await;
                 }

@@ -498,7 +498,7 @@ fn check_tells_of_channels_and_sends_a_test() {
     };
     let (code, told) = check(&["check"]);
     assert!(code == Some(1) && told.contains("1 of 5 channels cannot be used"), "{told}");
-    assert!(told.contains("channel hook: told of asked, given, refused, expired, spent, with statements; 4 people may answer"), "{told}");
+    assert!(told.contains("channel hook: told of asked, given, refused, expired, spent, glass_broken, with statements; 4 people may answer"), "{told}");
     assert!(
         told.contains("channel nosecret: failed") && !told.contains("whsec_") && !told.contains(BOT),
         "{told}"

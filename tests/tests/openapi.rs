@@ -26,7 +26,7 @@ name = "held"
 because = "Somebody has to look at it."
 verdict = "hold"
 effects = ["write"]
-approve = { group = "eyes", wait = "60s" }
+approve = { group = "eyes", wait = "60s", break_glass = ["eyes"] }
 "#;
 
 /// Routes that cannot be done without an issuer, a channel or a login; their refusals are looked at here.
@@ -184,7 +184,7 @@ fn answers_are_as_the_document_says() {
 }
 
 fn approvals(all: &mut Asking<'_>, ops: &str, grace: &str) {
-    for word in ["deny", "approve"] {
+    for word in ["deny", "approve", "break-glass"] {
         let lab = all.lab;
         let (mut raw, id) = held(lab, ops, all);
         let one = |path: &str| path.replace("{id}", &id);

@@ -164,6 +164,13 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         method: "POST",
+        path: "/v1/approvals/{id}/break-glass",
+        needs: Needs::Role(Role::Approver),
+        about: "Releases it alone, with a reason, where its rule lets this person do so: loud, and recorded as such.",
+        handler: || post(approvals::break_glass),
+    },
+    Route {
+        method: "POST",
         path: "/v1/approvals/{id}/deny",
         needs: Needs::Role(Role::Approver),
         about: "Refuses it, as a person of its group.",

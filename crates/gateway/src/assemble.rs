@@ -186,7 +186,10 @@ pub(crate) fn approvals(
         (None, None) => return Err(Failure::usage("approvals need a configuration", "give --config FILE")),
     };
     let key = record.keys().token_key();
-    Ok(Approvals::new(state, record.recorder().clone(), key.as_slice(), Arc::new(governing.clone())))
+    let approvals =
+        Approvals::new(state, record.recorder().clone(), key.as_slice(), Arc::new(governing.clone()));
+    approvals.replace_signers(config.map(|config| config.signers.clone()).unwrap_or_default());
+    Ok(approvals)
 }
 
 /// The certificate for each listener of a protocol, where there is one.
@@ -329,6 +332,7 @@ impl Gateway {
         self.links.replace(links);
         self.credentials.replace(&specs(&new));
         self.channels.replace(&new.channels);
+        self.approvals.replace_signers(new.signers.clone());
         self.issuers.replace(new.issuers.clone());
         self.clients.replace(clients);
         certificates::end_lapsed(self);

@@ -17,6 +17,7 @@ pub(crate) mod output;
 pub(crate) mod policy;
 pub(crate) mod reference;
 pub(crate) mod sessions;
+pub(crate) mod sign;
 pub(crate) mod token;
 
 use std::path::PathBuf;

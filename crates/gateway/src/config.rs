@@ -1,5 +1,6 @@
 //! `firsthand.toml`: read with the place of every value, checked against one table of keys, resolved into a snapshot.
 
+mod approver_key;
 mod channel;
 mod client_ca;
 mod exchange;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use firsthand_adapters::approvals::signing::Signers;
 use firsthand_adapters::channels::ChannelSpec;
 use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace};
 use firsthand_adapters::identity::certificate::spec::{ClientCa, Demand};
@@ -120,6 +122,8 @@ pub(crate) struct Config {
     pub(crate) exchange: Vec<ExchangeRule>,
     /// How people outside hear of approvals.
     pub(crate) channels: Vec<ChannelSpec>,
+    /// With which keys people sign what they approve.
+    pub(crate) signers: Signers,
     /// The rules; `None`: a token allows what its targets allow.
     pub(crate) policy: Option<PolicyFiles>,
     /// Where the connection string of a shared state is; `None`: the state is in the data folder.

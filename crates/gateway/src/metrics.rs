@@ -38,6 +38,7 @@ impl Collector for Source {
         let mut page = Page(encoder);
         self.sessions(&mut page)?;
         self.commands(&mut page)?;
+        self.approvals(&mut page)?;
         self.channels(&mut page)?;
         self.log(&mut page)
     }
@@ -156,6 +157,17 @@ impl Source {
         self.followed(page)?;
         page.counter("rows", "Rows delivered", None, get(&tally.rows))?;
         page.counter("delivered", "Bytes of rows delivered", Some(&Unit::Bytes), get(&tally.bytes))
+    }
+
+    /// Approvals that one person gave alone.
+    fn approvals(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {
+        let broken = self.0.approvals.glass_broken();
+        page.counter(
+            "approvals_glass_broken",
+            "Held commands that one person released alone (break-glass)",
+            None,
+            broken,
+        )
     }
 
     /// What channels are told, and what they answer.

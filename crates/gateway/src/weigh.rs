@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firsthand_adapters::approvals::Approvals;
-use firsthand_adapters::approvals::answer::{AnswerError, Answered, wanted};
+use firsthand_adapters::approvals::answer::{AnswerError, Answered, Say, wanted};
+use firsthand_adapters::approvals::glass;
 use firsthand_adapters::approvals::grants::state_word;
+use firsthand_adapters::approvals::signing::{self, SignatureError};
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::state::StateError;
 use firsthand_adapters::state::approvals::{Listing, Row, Sort, Stage, Vote};
@@ -78,8 +80,8 @@ pub(crate) async fn list(
     let rows = approvals.state().approvals(&listing).await.map_err(|e| state_failure(&e))?;
     let is_full = rows.len() >= usize::try_from(LISTED_MAX).unwrap_or(usize::MAX);
     let next = rows.last().filter(|_| is_full).map(|row| format!("{}-{}", row.asked, row.id));
-    let uses = if sort == Sort::Grant { uses(approvals).await? } else { Vec::new() };
-    Ok(Page { approvals: rows.iter().map(|row| described(row, None, &uses)).collect(), next })
+    let beside = beside(approvals, sort).await?;
+    Ok(Page { approvals: rows.iter().map(|row| described(row, None, &beside)).collect(), next })
 }
 
 /// The place that `next` of a page names.
@@ -101,13 +103,25 @@ pub(crate) async fn show(approvals: &Approvals, sort: Sort, id: &str) -> Result<
     let found = approvals.state().approval(id).await.map_err(|e| state_failure(&e))?;
     let found = found.filter(|(row, _)| Sort::of(&row.id) == sort);
     let (row, votes) = found.ok_or_else(|| unknown(sort, id))?;
-    let uses = if sort == Sort::Grant { uses(approvals).await? } else { Vec::new() };
-    Ok(described(&row, Some(&votes), &uses))
+    Ok(described(&row, Some(&votes), &beside(approvals, sort).await?))
 }
 
-/// How many commands grants have had that are for so many.
-async fn uses(approvals: &Approvals) -> Result<Vec<(String, u64)>, Failure> {
-    approvals.state().uses().await.map_err(|e| state_failure(&e))
+/// What stands beside the rows in the state, by their ids.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// How many commands grants have had that are for so many.
+    uses: Vec<(String, u64)>,
+    /// Who broke the glass.
+    broken: Vec<(String, String)>,
+}
+
+async fn beside(approvals: &Approvals, sort: Sort) -> Result<Beside, Failure> {
+    let state = approvals.state();
+    let found = match sort {
+        Sort::Grant => state.uses().await.map(|uses| Beside { uses, ..Beside::default() }),
+        Sort::Command => state.broken_glass().await.map(|broken| Beside { broken, ..Beside::default() }),
+    };
+    found.map_err(|e| state_failure(&e))
 }
 
 /// What one says as it will run, for who may see that: first the record has that it is shown.
@@ -124,18 +138,32 @@ pub(crate) async fn original(
     Ok(original)
 }
 
-/// Approves or refuses.
+/// What somebody says, and with which signature.
+#[derive(Clone, Copy)]
+pub(crate) struct Saying<'a> {
+    pub(crate) say: Say,
+    pub(crate) reason: &'a str,
+    pub(crate) signature: Option<&'a str>,
+}
+
+impl<'a> Saying<'a> {
+    pub(crate) const fn unsigned(say: Say, reason: &'a str) -> Self {
+        Self { say, reason, signature: None }
+    }
+}
+
+/// Approves or refuses, or breaks the glass.
 pub(crate) async fn answer(
     approvals: &Approvals,
     (sort, id): (Sort, &str),
     by: &By,
-    approve: bool,
-    reason: &str,
+    saying: Saying<'_>,
 ) -> Result<Value, Failure> {
     if Sort::of(id) != sort {
         return Err(unknown(sort, id));
     }
-    let answered = approvals.answer(id, by, approve, reason).await;
+    let Saying { say, reason, signature } = saying;
+    let answered = approvals.answer_signed(id, by, say, reason, signature).await;
     let Answered { stage, given, quorum } = answered.map_err(|e| not_answered(id, &e))?;
     Ok(json!({ "id": id, "state": stage.word(), "given": given, "quorum": quorum }))
 }
@@ -163,6 +191,26 @@ pub(crate) fn not_answered(id: &str, e: &AnswerError) -> Failure {
         AnswerError::NoRight(_) => {
             "`originals` in [policy] names the group of those who do; what is masked is shown to all who approve"
         }
+        AnswerError::NoGlass(_) => {
+            "`break_glass` of the rule's `approve` names groups that may; else people of its group must approve it"
+        }
+        AnswerError::NotForGlass { .. } => {
+            "the policy's [[group]] lists its members by name; people of the rule's own group can approve it"
+        }
+        AnswerError::NoReason => {
+            return Failure::usage(e.to_string(), "--reason TEXT; the record and all channels have it");
+        }
+        AnswerError::NotShown(_) => "use their own token, or the command line on the gateway's machine",
+        AnswerError::Signature(SignatureError::Missing) => {
+            "firsthand approvals approve ID --sign signs with a key of your own; no channel can (docs/approvals.md)"
+        }
+        AnswerError::Signature(SignatureError::NotTheirs { .. }) => {
+            "an administrator lists it in an [[approver_key]] of firsthand.toml, for the name that counts in the rule's group"
+        }
+        AnswerError::Signature(SignatureError::Unfit(_)) => {
+            "sign the text of this approval, this answer and this reason: firsthand approvals approve ID --sign does"
+        }
+        AnswerError::Contained(_) => "firsthand contain list shows since when and why",
         AnswerError::Twice(_) => "ask somebody else of the group",
         AnswerError::Changed(_) => {
             "the statement has to be sent again to ask anew; gateways that share a state need the same keys (docs/approvals.md)"
@@ -176,18 +224,35 @@ pub(crate) fn not_answered(id: &str, e: &AnswerError) -> Failure {
     Failure::new(e.to_string(), hint)
 }
 
+/// What is shown of a yes.
+fn yes(vote: &Vote) -> Value {
+    let groups: Value = serde_json::from_str(&vote.teams).unwrap_or_default();
+    json!({
+        "by": vote.person, "at": rfc3339(vote.at), "groups": groups, "reason": vote.reason, "break_glass": vote.glass,
+        "signed_with": vote.signed.as_ref().and_then(signing::fingerprint),
+    })
+}
+
+/// Who broke its glass, and who may; what it is bound to, and whether answers must be signed.
+fn of_commands(row: &Row, votes: Option<&[Vote]>, beside: &Beside) -> [(&'static str, Value); 4] {
+    let voted = votes.into_iter().flatten().find(|vote| vote.glass).map(|vote| &vote.person);
+    let listed = beside.broken.iter().find(|(id, _)| *id == row.id).map(|(_, person)| person);
+    [
+        ("break_glass", json!(glass::groups(row))),
+        ("broken_by", json!(voted.or(listed))),
+        ("digest", json!(row.binding)),
+        ("signed", json!(signing::is_demanded(row))),
+    ]
+}
+
 /// What is shown of it: all there is, with its votes, or as in a list. Of what is over, the state has no more than lists show.
-pub(crate) fn described(row: &Row, votes: Option<&[Vote]>, uses: &[(String, u64)]) -> Value {
+pub(crate) fn described(row: &Row, votes: Option<&[Vote]>, beside: &Beside) -> Value {
     let now = wall().0;
     let stage = if row.stage.is_open() && row.ends <= now { Stage::Expired } else { row.stage };
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let groups: Vec<Value> =
         wanted(row).into_iter().map(|w| json!({ "group": w.group, "quorum": w.quorum })).collect();
-    let given: Vec<Value> = votes
-        .into_iter()
-        .flatten()
-        .map(|v| json!({ "by": v.person, "at": rfc3339(v.at), "groups": parsed(&v.teams), "reason": v.reason }))
-        .collect();
+    let given: Vec<Value> = votes.into_iter().flatten().map(yes).collect();
     let mut out = match parsed(if row.about.is_empty() { &row.listed } else { &row.about }) {
         Value::Object(about) => about,
         _ => Map::new(),
@@ -207,8 +272,10 @@ pub(crate) fn described(row: &Row, votes: Option<&[Vote]>, uses: &[(String, u64)
     ] {
         out.insert(key.to_owned(), value);
     }
-    if Sort::of(&row.id) == Sort::Grant {
-        let used = uses.iter().find(|(id, _)| *id == row.id).map_or(0, |(_, used)| *used);
+    if Sort::of(&row.id) == Sort::Command {
+        out.extend(of_commands(row, votes, beside).map(|(key, value)| (key.to_owned(), value)));
+    } else {
+        let used = beside.uses.iter().find(|(id, _)| *id == row.id).map_or(0, |(_, used)| *used);
         out.insert("state".to_owned(), json!(state_word(row, used)));
         out.insert("used".to_owned(), json!(used));
     }

@@ -67,6 +67,10 @@ pub struct HoldTerms {
     pub ttl_us: u64,
     /// How long an approval can be spent, in µs.
     pub spend_us: u64,
+    /// Who may release it alone, with a reason: somebody who is in a group of each of these. A list that is empty has nobody; so has no list at all.
+    pub break_glass: Vec<Vec<Arc<str>>>,
+    /// Only an answer counts that is signed with a key of who gives it.
+    pub signed: bool,
 }
 
 /// A decision with its reason.

@@ -275,7 +275,8 @@ pub struct StreamProgress {
 #[derive(Debug)]
 pub struct ApprovalEvent {
     /// Of a grant `grant.asked`, `grant.given`, `grant.refused`, `grant.expired`, `grant.ended`, `grant.revoked`, `grant.used_up`. Else
-    /// `approval.asked`, `approval.previewed`, `approval.given`, `approval.refused`, `approval.expired`, `approval.withdrawn`, `approval.spent`.
+    /// `approval.asked`, `approval.previewed`, `approval.given`, `approval.refused`, `approval.expired`, `approval.withdrawn`, `approval.spent`,
+    /// `approval.glass_broken`.
     pub kind: &'static str,
     /// The approval's or the grant's id.
     pub id: String,
@@ -305,6 +306,23 @@ pub struct ApprovalEvent {
     pub preview: Json,
     /// What a grant is for.
     pub grant: Option<Box<GrantFacts>>,
+    /// The signature of a person's yes (payload; its kind of key in the leaf).
+    pub signed: Option<Box<SignedYes>>,
+}
+
+/// A yes that a person has signed with a key of their own, as OpenSSH does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedYes {
+    /// The kind of the key, as OpenSSH calls it.
+    pub kind: String,
+    /// The key's fingerprint, `SHA256:…`.
+    pub fingerprint: String,
+    /// The public key.
+    pub key: String,
+    /// The signature, armored.
+    pub signature: String,
+    /// The text that is signed.
+    pub text: String,
 }
 
 /// Somebody was not let in.

@@ -176,7 +176,20 @@ fn approve(table: &Table<'_>) -> Option<Approve> {
         table.bad(&group.span, "group", "has a comma in its name", "name one group; two rules need two");
     }
     let own = table.flag("own").unwrap_or(false);
-    Some(Approve { group: group.value, quorum, ttl, spend, wait, own })
+    let mut break_glass = Vec::new();
+    for group in table.texts("break_glass") {
+        if group.value.is_empty() || group.value.contains(',') {
+            table.bad(
+                &group.span,
+                "break_glass",
+                "names a group that is none: it is empty, or has a comma in its name",
+                "write `break_glass = [\"oncall\"]`",
+            );
+        }
+        break_glass.push(group.value);
+    }
+    let signed = table.flag("signed").unwrap_or(false);
+    Some(Approve { group: group.value, quorum, ttl, spend, wait, own, break_glass, signed })
 }
 
 fn mask(table: &Table<'_>) -> Option<Mask> {

@@ -92,6 +92,10 @@ pub struct Approve {
     pub wait: Option<u64>,
     /// Whoever acts, or is acted for, may approve, too.
     pub own: bool,
+    /// People of one of these groups may release it alone, with a reason; empty: nobody may.
+    pub break_glass: Vec<String>,
+    /// Only what is signed counts.
+    pub signed: bool,
 }
 
 /// A rule.

@@ -239,6 +239,8 @@ pub fn terms() -> Arc<HoldTerms> {
         wait_us: 20_000_000,
         ttl_us: 900_000_000,
         spend_us: 900_000_000,
+        break_glass: Vec::new(),
+        signed: false,
     })
 }
 

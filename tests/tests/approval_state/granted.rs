@@ -57,11 +57,13 @@ async fn a_grant_is_in_force_at_both_gateways_counts_over_both_and_is_over_at_bo
         assert_eq!(b.ask_grant("1h", Some(5)).await.id, asked.id, "the same request");
         assert_ne!(b.ask_grant("30m", Some(5)).await.id, asked.id);
         assert!(matches!(
-            a.approvals.answer(&asked.id, &by_chain(&a.session.facts().identity.chain), true, "").await,
+            a.approvals
+                .answer(&asked.id, &by_chain(&a.session.facts().identity.chain), Say::Approve, "")
+                .await,
             Err(AnswerError::Own(_) | AnswerError::NoPerson(_))
         ));
         assert_eq!((a.covering(), b.covering()), (None, None), "nobody has approved it");
-        b.approvals.answer(&asked.id, &by("grace"), true, "ok").await.unwrap();
+        b.approvals.answer(&asked.id, &by("grace"), Say::Approve, "ok").await.unwrap();
         let id = Some(asked.id.clone());
         wait_for("it is in force at both", || a.covering() == id && b.covering() == id);
         // Asked for while it is in force, it is a new request: for more time.
@@ -81,7 +83,7 @@ async fn a_grant_is_in_force_at_both_gateways_counts_over_both_and_is_over_at_bo
         wait_for("it is used up at both", || a.covering().is_none() && b.covering().is_none());
         let over = |gateway: &Gateway, id: &str| gateway.approvals.over(id, wall());
         assert_eq!((over(&a, &asked.id), over(&b, &asked.id)), (None, None), "what has begun goes on");
-        a.approvals.answer(&more.id, &by("grace"), true, "ok").await.unwrap();
+        a.approvals.answer(&more.id, &by("grace"), Say::Approve, "ok").await.unwrap();
         wait_for("more is in force at both", || a.covering().is_some() && b.covering().is_some());
         assert!(matches!(
             b.approvals.revoke_grant(&more.id, &by("eve"), false, "").await,
@@ -102,7 +104,7 @@ async fn no_grant_comes_of_what_is_written_past_the_gateway() {
     with_back_door(|gateway, back| async move {
         let keeping = tokio::spawn(gateway.approvals.clone().keep_up());
         let (waits, over) = (gateway.ask_grant("1h", None).await, gateway.ask_grant("2m", None).await);
-        gateway.approvals.answer(&over.id, &by("grace"), true, "").await.unwrap();
+        gateway.approvals.answer(&over.id, &by("grace"), Say::Approve, "").await.unwrap();
         wait_for("it is in force", || gateway.covering().is_some());
         gateway.approvals.revoke_grant(&over.id, &by("grace"), false, "").await.unwrap();
         wait_for("it is over", || gateway.covering().is_none());
@@ -114,7 +116,7 @@ async fn no_grant_comes_of_what_is_written_past_the_gateway() {
         assert_eq!(gateway.covering(), None);
         // One that was given, for more than it was given for.
         let given = gateway.ask_grant("3m", None).await;
-        gateway.approvals.answer(&given.id, &by("grace"), true, "").await.unwrap();
+        gateway.approvals.answer(&given.id, &by("grace"), Say::Approve, "").await.unwrap();
         wait_for("it is in force", || gateway.covering().is_some());
         back.run(
             "update approvals set listed = replace(listed, '\"read\"', '\"write\"') where stage = 'given'",

@@ -67,6 +67,13 @@ pub(super) const PROTOCOL_PLACES: &[(&str, &str)] = &[
     ("crates/gateway/src/config/state.rs", "the key that names that database"),
     ("crates/sql/src/secrets/shell.rs", "programs that take passwords have a protocol's name in their own"),
     ("crates/policy/src/detect/", "keys and addresses that detection finds begin with a protocol's name"),
+    (
+        "crates/adapters/src/approvals/signing/",
+        "people sign with keys of this kind; no target is reached by it",
+    ),
+    ("crates/gateway/src/cli/sign.rs", "the program that signs has a protocol's name in its own"),
+    ("crates/gateway/src/config/approver_key.rs", "the keys with which people sign"),
+    ("crates/auditlog/src/entry/kinds/parts.rs", "names the program that checks what people have signed"),
     ("xtask/", "the benchmark drives a real server; these lists name the protocols"),
     ("tests/", "end-to-end tests use real servers and drivers"),
     ("fuzz/", "one fuzz target per decoder"),

@@ -3,17 +3,18 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use firsthand_model::event::{ApprovalEvent, By};
+use firsthand_model::event::{ApprovalEvent, By, SignedYes};
 use firsthand_model::identity::IdentityKind;
 use firsthand_session::port::{Need, RecordError, Ticket, Waiting};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::names::{folded, known_as};
-use super::{Approvals, grants, seal, trust};
+use super::signing::SignatureError;
+use super::{Approvals, glass, grants, seal, trust};
 use crate::clock::wall;
 use crate::state::StateError;
-use crate::state::approvals::{Row, Sort, Stage, Vote};
+use crate::state::approvals::{Locked, Row, Signed, Sort, Stage, Vote};
 
 /// How long the entry of an answer may take to become durable.
 const DURABLE_MAX: Duration = Duration::from_secs(8);
@@ -64,6 +65,29 @@ pub enum AnswerError {
     /// One person counts once.
     #[error("{0} has approved it already; it needs somebody else, too")]
     Twice(String),
+    /// The rule lets nobody break the glass.
+    #[error("the rule that holds {0} lets nobody break the glass")]
+    NoGlass(String),
+    /// Not one whom the rule lets break the glass.
+    #[error("{who} is not among those whom the rule lets break the glass: {groups}")]
+    NotForGlass {
+        /// Who asks.
+        who: String,
+        /// The groups.
+        groups: String,
+    },
+    /// Who breaks the glass says why.
+    #[error("no reason was given, and who breaks the glass must say why")]
+    NoReason,
+    /// Who breaks the glass has shown who they are.
+    #[error("{0} has not shown themselves who they are, so they break no glass")]
+    NotShown(String),
+    /// The signature does not count, or there is none where one is needed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// They are contained.
+    #[error("{0} is contained")]
+    Contained(String),
     /// The reason is too long.
     #[error("the reason has more than {REASON_BYTES_MAX} bytes")]
     Long,
@@ -113,11 +137,25 @@ pub(super) fn names(list: &str) -> Vec<String> {
     serde_json::from_str(list).unwrap_or_default()
 }
 
-/// Whether these are enough. What names nobody is never approved.
-pub(super) fn suffices(wanted: &[Wanted], votes: &[Vote]) -> bool {
-    let of = |group: &str| votes.iter().filter(|v| names(&v.teams).iter().any(|t| t == group)).count();
+/// Whether these are enough: as many as it needs, or one who broke the glass and may. What names nobody is never approved.
+pub(super) fn suffices(row: &Row, votes: &[Vote]) -> bool {
+    let wanted = wanted(row);
+    let is_of = |v: &&Vote, group: &str| !v.glass && names(&v.teams).iter().any(|t| t == group);
+    let of = |group: &str| votes.iter().filter(|v| is_of(v, group)).count();
     let enough = |w: &Wanted| u64::try_from(of(&w.group)).unwrap_or(u64::MAX) >= w.quorum;
-    !wanted.is_empty() && wanted.iter().all(enough)
+    let whole = !wanted.is_empty() && wanted.iter().all(enough);
+    whole || votes.iter().any(|vote| glass::is_broken_by(row, vote))
+}
+
+/// What somebody says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// Yes, as one of those whom it needs.
+    Approve,
+    /// No.
+    Deny,
+    /// Yes, alone: see `glass.rs`.
+    BreakGlass,
 }
 
 /// A person who answers.
@@ -127,7 +165,7 @@ pub(super) struct Person {
     /// All names of their chain, as they are compared.
     known_as: Vec<String>,
     /// All names and ids of their chain, by which they may be contained.
-    known: Vec<String>,
+    pub(super) known: Vec<String>,
 }
 
 impl Person {
@@ -153,7 +191,8 @@ impl Person {
 }
 
 /// A reason as it may reach a terminal and a log: what would move a cursor or turn the text around is a space.
-pub(super) fn plain(reason: &str) -> String {
+#[must_use]
+pub fn plain(reason: &str) -> String {
     let moves = |c: char| {
         c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -173,21 +212,33 @@ pub struct Answered {
 }
 
 impl Approvals {
-    /// Approves or refuses, as this person.
+    /// Approves or refuses, or breaks the glass, as this person.
     ///
     /// # Errors
     /// Why it does not count; then nothing has changed.
-    pub async fn answer(
+    pub async fn answer(&self, id: &str, by: &By, say: Say, reason: &str) -> Result<Answered, AnswerError> {
+        self.answer_signed(id, by, say, reason, None).await
+    }
+
+    /// The same, with a signature over the text of `signing`, armored.
+    ///
+    /// # Errors
+    /// Why it does not count; then nothing has changed.
+    pub async fn answer_signed(
         &self,
         id: &str,
         by: &By,
-        approve: bool,
+        say: Say,
         reason: &str,
+        signature: Option<&str>,
     ) -> Result<Answered, AnswerError> {
         if reason.len() > REASON_BYTES_MAX {
             return Err(AnswerError::Long);
         }
         let (person, reason) = (Person::of(by)?, plain(reason));
+        if say == Say::BreakGlass {
+            self.may_break_any(by, &person, &reason)?;
+        }
         timeout(COMPARED_MAX, self.once_compared()).await.map_err(|_| AnswerError::NotCompared)?;
         let Some(locked) = self.desk.state.lock(id).await? else {
             return Err(AnswerError::Unknown(id.to_owned()));
@@ -198,8 +249,10 @@ impl Approvals {
             let stage = if is_over && row.stage.is_open() { Stage::Expired } else { row.stage };
             return Err(AnswerError::Over { id: id.to_owned(), stage: stage.word() });
         }
-        let wanted = wanted(&row);
-        let teams = self.teams(&wanted, &person.name)?;
+        let teams = match say {
+            Say::BreakGlass => self.glass_teams(&row, &person.name)?,
+            Say::Approve | Say::Deny => self.teams(&wanted(&row), &person.name)?,
+        };
         let is_shown = seal::fits_what_is_shown(&self.desk.trust.key, &row);
         let doubt = self.doubt(&row, &locked.votes).or((!is_shown).then_some(trust::SEALED_OTHERWISE));
         if let Some(found) = doubt {
@@ -209,38 +262,68 @@ impl Approvals {
             }
             return Err(AnswerError::Changed(id.to_owned()));
         }
-        if approve && !allows_own(&row) && names(&row.people).iter().any(|own| person.is(own)) {
-            return Err(AnswerError::Own(person.name));
+        if say == Say::Approve {
+            counts_beside_others(&row, &person, &locked.votes)?;
         }
-        if approve && locked.votes.iter().any(|vote| person.is(&vote.person)) {
-            return Err(AnswerError::Twice(person.name));
+        if say != Say::Deny {
+            let signed = self.signed(&row, (&person.name, say), &reason, signature)?;
+            return self.given(locked, by, (person, teams), (say, reason), signed).await;
         }
-        let quorum = wanted.iter().map(|w| w.quorum).sum();
-        let event = |kind, given| ApprovalEvent {
+        let given = count(locked.votes.len());
+        let event = ApprovalEvent {
             by: Some(by.clone()),
             given: Some(given),
             reason: reason.clone(),
+            ..self.desk.event(grants::kind(id, Stage::Refused, row.stage), &row, None)
+        };
+        self.durably(event).await?;
+        locked.end(Stage::Refused, &reason, now).await?;
+        let _ = self.desk.changed.send(id.to_owned());
+        Ok(Answered { stage: Stage::Refused, given, quorum: quorum(&row) })
+    }
+
+    /// Takes a yes: first the record has it, and then the state.
+    async fn given(
+        &self,
+        locked: Locked<'_>,
+        by: &By,
+        (person, teams): (Person, Vec<String>),
+        (say, reason): (Say, String),
+        signed: Option<(Signed, SignedYes)>,
+    ) -> Result<Answered, AnswerError> {
+        let (row, now, glass) = (locked.row.clone(), wall().0, say == Say::BreakGlass);
+        let (signed, told) = signed.unzip();
+        let mut vote = Vote {
+            person: person.name,
+            known: json!(person.known).to_string(),
+            log: self.desk.log.clone(),
+            teams: json!(teams).to_string(),
+            reason: reason.clone(),
+            at: now,
+            glass,
+            signed,
+            seal: String::new(),
+        };
+        vote.seal = seal::of_vote(&self.desk.trust.key, &row, &vote);
+        let others = locked.votes.iter().filter(|other| other.person != vote.person).cloned();
+        let votes: Vec<Vote> = others.chain([vote.clone()]).collect();
+        let (enough, given) = (suffices(&row, &votes), count(votes.len()));
+        let kind = if glass { glass::KIND } else { grants::kind(&row.id, Stage::Given, row.stage) };
+        let event = ApprovalEvent {
+            by: Some(by.clone()),
+            given: Some(given),
+            reason,
+            signed: told.map(Box::new),
             ..self.desk.event(kind, &row, None)
         };
-        if !approve {
-            let given = count(locked.votes.len());
-            self.durably(event(grants::kind(id, Stage::Refused, row.stage), given)).await?;
-            locked.end(Stage::Refused, &reason, now).await?;
-            let _ = self.desk.changed.send(id.to_owned());
-            return Ok(Answered { stage: Stage::Refused, given, quorum });
-        }
-        let teams = json!(teams).to_string();
-        let (log, known, person) = (self.desk.log.clone(), json!(person.known).to_string(), person.name);
-        let mut vote =
-            Vote { person, known, log, teams, reason: reason.clone(), at: now, seal: String::new() };
-        vote.seal = seal::of_vote(&self.desk.trust.key, &row, &vote);
-        let votes = [locked.votes.clone(), vec![vote.clone()]].concat();
-        let enough = suffices(&wanted, &votes);
-        self.durably(event(grants::kind(id, Stage::Given, row.stage), count(votes.len()))).await?;
+        self.durably(event).await?;
         locked.give(&vote, enough.then(|| now.saturating_add(row.spend_us))).await?;
-        let _ = self.desk.changed.send(id.to_owned());
+        if glass {
+            self.glass_is_broken(&row, &vote);
+        }
+        let _ = self.desk.changed.send(row.id.clone());
         let stage = if enough { Stage::Given } else { Stage::Asked };
-        Ok(Answered { stage, given: count(votes.len()), quorum })
+        Ok(Answered { stage, given, quorum: quorum(&row) })
     }
 
     /// The groups in which somebody counts.
@@ -262,6 +345,22 @@ impl Approvals {
         let durable = poll_fn(|cx| recorder.poll_durable(ticket, Need::Fact, &mut waiting, cx));
         Ok(timeout(DURABLE_MAX, durable).await.unwrap_or(Err(RecordError::TimedOut))?)
     }
+}
+
+/// Whether a yes counts that is one of several: nobody's own, and each person's once.
+fn counts_beside_others(row: &Row, person: &Person, votes: &[Vote]) -> Result<(), AnswerError> {
+    if !allows_own(row) && names(&row.people).iter().any(|own| person.is(own)) {
+        return Err(AnswerError::Own(person.name.clone()));
+    }
+    if votes.iter().any(|vote| person.is(&vote.person)) {
+        return Err(AnswerError::Twice(person.name.clone()));
+    }
+    Ok(())
+}
+
+/// People whose approval it needs.
+fn quorum(row: &Row) -> u64 {
+    wanted(row).iter().map(|w| w.quorum).sum()
 }
 
 fn count(n: usize) -> u64 {

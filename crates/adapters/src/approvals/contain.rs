@@ -21,6 +21,11 @@ impl Approvals {
         })
     }
 
+    /// Whether one of these names or ids is contained.
+    pub(super) fn is_contained(&self, known: &[String]) -> bool {
+        self.desk.contained.get().is_some_and(|all| all.has_identity(known.iter().map(String::as_str)))
+    }
+
     /// Withdraws what somebody has approved who is contained.
     pub(super) async fn withdraw_contained(&self, row: &Row) -> Result<(), StateError> {
         if !self.desk.state.correct(&row.id, Stage::Withdrawn, wall().0).await? {

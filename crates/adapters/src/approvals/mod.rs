@@ -4,16 +4,20 @@
 pub mod answer;
 mod binding;
 mod contain;
+pub mod glass;
 pub mod grants;
 pub mod names;
 mod original;
 mod seal;
+pub mod signing;
 pub mod trust;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, HoldTerms};
@@ -95,6 +99,10 @@ struct Desk {
     in_force: grants::InForce,
     /// Whose approvals do not count any more.
     contained: OnceLock<Arc<Containment>>,
+    /// How often somebody here broke the glass.
+    broken: AtomicU64,
+    /// Whose keys count.
+    signers: ArcSwap<signing::Signers>,
 }
 
 /// Approvals over a state and a record.
@@ -121,8 +129,21 @@ impl Approvals {
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
         let (trust, hears, in_force) = (trust::Trust::new(key), OnceLock::new(), grants::InForce::default());
         let contained = OnceLock::new();
-        let desk =
-            Desk { state, recorder, log, changed, waiting, runtime, trust, hears, in_force, contained };
+        let (broken, signers) = (AtomicU64::new(0), ArcSwap::default());
+        let desk = Desk {
+            state,
+            recorder,
+            log,
+            changed,
+            waiting,
+            runtime,
+            trust,
+            hears,
+            in_force,
+            contained,
+            broken,
+            signers,
+        };
         let originals = Arc::new(original::Key::new(key));
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), originals, groups }
     }
@@ -137,6 +158,12 @@ impl Approvals {
     #[must_use]
     pub fn log(&self) -> &str {
         &self.desk.log
+    }
+
+    /// How often somebody broke the glass at this gateway, since it began.
+    #[must_use]
+    pub fn glass_broken(&self) -> u64 {
+        self.desk.broken.load(Relaxed)
     }
 
     /// Who hears of what becomes of approvals at this gateway. The first one stays.
@@ -482,6 +509,7 @@ impl Desk {
             reason: String::new(),
             preview: Json::default(),
             grant: grants::facts_of(row),
+            signed: None,
         }
     }
 
@@ -520,7 +548,9 @@ fn terms_json(terms: &HoldTerms) -> Value {
     let approvers = terms.approvers.iter();
     let approvers: Vec<Value> =
         approvers.map(|a| json!({ "group": &*a.group, "quorum": a.quorum })).collect();
-    json!({ "approvers": approvers, "own": terms.own, "ttl": terms.ttl_us })
+    let glass: Vec<Vec<&str>> =
+        terms.break_glass.iter().map(|any| any.iter().map(|group| &**group).collect()).collect();
+    json!({ "approvers": approvers, "own": terms.own, "ttl": terms.ttl_us, "break_glass": glass, "signed": terms.signed })
 }
 
 /// What lists show of it: no parameters, and the statement shortened.

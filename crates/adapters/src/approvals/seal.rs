@@ -7,7 +7,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 
-use crate::state::approvals::{Row, Vote};
+use crate::state::approvals::{Row, Signed, Vote};
 
 /// What the derived key is for, so that no other use of the folder's key gives the same bytes.
 const USE: &[u8] = b"firsthand approvals state 1";
@@ -62,9 +62,18 @@ fn question(row: &Row) -> Vec<u8> {
 }
 
 fn yes(row: &Row, vote: &Vote) -> Vec<u8> {
-    let texts = [&row.id, &row.seal, &vote.person, &vote.known, &vote.log, &vote.teams, &vote.reason];
-    let texts = texts.map(String::as_str);
-    message("vote", &texts, &[vote.at])
+    let mut texts =
+        vec![&*row.id, &row.seal, &vote.person, &vote.known, &vote.log, &vote.teams, &vote.reason];
+    let what = match (vote.glass, &vote.signed) {
+        (false, None) => "vote",
+        (true, None) => "glass",
+        (false, Some(_)) => "signed vote",
+        (true, Some(_)) => "signed glass",
+    };
+    if let Some(Signed { text, signature }) = &vote.signed {
+        texts.extend([&**text, signature]);
+    }
+    message(what, &texts, &[vote.at])
 }
 
 fn shown(id: &str, preview: &str) -> Vec<u8> {

@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use firsthand_session::port::ApprovalError;
 use tokio::sync::watch;
 
-use super::answer::{suffices, wanted};
+use super::answer::suffices;
 use super::{Approvals, seal};
 use crate::clock::wall;
 use crate::state::StateError;
@@ -66,12 +66,17 @@ impl Trust {
     }
 }
 
+/// How long it could be answered, by what is sealed.
+pub(super) fn asked_until(row: &Row) -> u64 {
+    let terms: serde_json::Value = serde_json::from_str(&row.terms).unwrap_or_default();
+    row.asked.saturating_add(terms.get("ttl").and_then(serde_json::Value::as_u64).unwrap_or(0))
+}
+
 /// How long it can be answered or spent, by what is sealed: `ends` alone could have been put off.
 pub(super) fn until(row: &Row, votes: &[Vote]) -> u64 {
-    let terms: serde_json::Value = serde_json::from_str(&row.terms).unwrap_or_default();
     let sealed = match (row.stage, votes.iter().map(|vote| vote.at).max()) {
         (Stage::Given, Some(given)) => given.saturating_add(row.spend_us),
-        _ => row.asked.saturating_add(terms.get("ttl").and_then(serde_json::Value::as_u64).unwrap_or(0)),
+        _ => asked_until(row),
     };
     sealed.min(row.ends)
 }
@@ -112,8 +117,10 @@ impl Approvals {
         if is_foreign(&row.log) {
             return Some(NOT_IN_RECORD);
         }
-        let counts = |vote: &Vote| !is_foreign(&vote.log) && seal::fits_vote(key, row, vote);
-        let carried = row.stage != Stage::Given || suffices(&wanted(row), votes);
+        let counts = |vote: &Vote| {
+            !is_foreign(&vote.log) && seal::fits_vote(key, row, vote) && self.is_signed_right(row, vote)
+        };
+        let carried = row.stage != Stage::Given || suffices(row, votes);
         (!carried || !votes.iter().all(counts)).then_some(NOT_GIVEN)
     }
 

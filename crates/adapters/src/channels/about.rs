@@ -7,7 +7,7 @@ const STATEMENT_CHARS_MAX: usize = 16 << 10;
 /// Bytes of parameters that are sent, as JSON.
 const PARAMETERS_BYTES_MAX: usize = 16 << 10;
 /// What is said of an approval whatever the channel is.
-const ALWAYS: [&str; 16] = [
+const ALWAYS: [&str; 18] = [
     "id",
     "state",
     "session",
@@ -24,6 +24,8 @@ const ALWAYS: [&str; 16] = [
     "tag",
     "rule",
     "transaction",
+    "broken_by",
+    "signed",
 ];
 
 /// What is told of an approval as it is described elsewhere. `text`: with what was asked, and what people said.
@@ -37,7 +39,9 @@ pub fn of(approval: &Value, text: bool) -> Value {
     let link = |l: &Value| json!({ "kind": l.get("kind"), "name": l.get("name"), "trust": l.get("trust") });
     out.insert("chain".to_owned(), list("chain").iter().map(link).collect());
     let yes = |v: &Value| {
-        let mut yes = json!({ "by": v.get("by"), "at": v.get("at"), "groups": v.get("groups") });
+        let keys = ["by", "at", "groups", "break_glass", "signed_with"];
+        let mut yes: Value =
+            keys.iter().map(|key| (*key, v.get(*key).cloned().unwrap_or_default())).collect();
         if text && let Value::Object(yes) = &mut yes {
             yes.insert("reason".to_owned(), v.get("reason").cloned().unwrap_or_default());
         }
@@ -92,10 +96,26 @@ pub(super) fn needs(about: &Value) -> String {
     needs.into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether a yes must be signed: no channel can do that.
+pub(super) fn must_be_signed(about: &Value) -> bool {
+    about.get("signed") == Some(&Value::Bool(true))
+}
+
 /// Who has approved it.
 pub(super) fn approved(about: &Value) -> String {
     let votes = about.get("approved").and_then(Value::as_array);
-    votes.into_iter().flatten().map(|v| text(v, "by")).collect::<Vec<_>>().join(", ")
+    let one = |v: &Value| match v.get("break_glass") {
+        Some(Value::Bool(true)) => format!("{} (BREAK-GLASS, alone)", text(v, "by")),
+        _ => text(v, "by").to_owned(),
+    };
+    votes.into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Why somebody broke the glass, where that is sent.
+pub(super) fn why_broken(about: &Value) -> &str {
+    let votes = about.get("approved").and_then(Value::as_array);
+    let broke = |v: &&Value| v.get("break_glass") == Some(&Value::Bool(true));
+    votes.into_iter().flatten().find(broke).map_or("", |v| text(v, "reason"))
 }
 
 /// The statement and its parameters, as people read them; `None`: no text is sent.
@@ -121,6 +141,11 @@ pub(super) fn is_whole(about: &Value) -> bool {
 #[must_use]
 pub fn headline(about: &Value) -> String {
     let (id, target) = (text(about, "id"), text(about, "target"));
+    let by = text(about, "broken_by");
+    if !by.is_empty() {
+        let state = text(about, "state");
+        return format!("BREAK-GLASS: {by} released {id} alone, it is {state} (target {target})");
+    }
     match text(about, "state") {
         "asked" => format!("Approval {id} waits (target {target})"),
         "given" => format!("Approval {id} is given (target {target})"),
@@ -142,7 +167,8 @@ pub(super) mod tests {
             "chain": [{ "kind": "human", "name": "ada@example.com", "trust": "bound", "id": "h-1" },
                       { "kind": "agent", "name": "bot", "trust": "verified", "id": "a-1" }],
             "statement": "delete from t where a = $1", "statement_differs": false, "parameters": [{ "value": "7", "type": "int4" }],
-            "approved": [{ "by": "grace@example.com", "at": "x", "groups": ["dba"], "reason": "fine by me" }],
+            "approved": [{ "by": "grace@example.com", "at": "x", "groups": ["dba"], "reason": "fine by me", "break_glass": false }],
+            "broken_by": null, "break_glass": [],
             "preview": { "rows": [{ "old": "never sent" }] }, "original": "never sent either",
         })
     }
@@ -157,6 +183,19 @@ pub(super) mod tests {
             assert!(told.contains(said), "{said}: {told}");
         }
         assert!(asked(&of(&described(), false)).is_none() && !is_whole(&of(&described(), false)));
+    }
+
+    #[test]
+    fn broken_glass_is_what_the_first_line_says() {
+        let mut broken = described();
+        broken["state"] = json!("given");
+        broken["broken_by"] = json!("ada@example.com");
+        broken["approved"][0]["break_glass"] = json!(true);
+        let about = of(&broken, true);
+        assert!(headline(&about).starts_with("BREAK-GLASS: ada@example.com released ap-7k3m9xq2vb alone"));
+        assert_eq!(approved(&about), "grace@example.com (BREAK-GLASS, alone)");
+        assert_eq!((why_broken(&about), why_broken(&of(&broken, false))), ("fine by me", ""));
+        assert_eq!(why_broken(&of(&described(), true)), "", "an approval is no broken glass");
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::about::{approved, asked, chain, headline, is_whole, listed, needs, text};
+use super::about::{
+    approved, asked, chain, headline, is_whole, listed, must_be_signed, needs, text, why_broken,
+};
 
 /// Characters of a statement in a message: Slack takes 3,000 in one element.
 const ASKED_CHARS_MAX: usize = 2900;
@@ -55,6 +57,7 @@ fn blocks(about: &Value, answers: bool) -> Vec<Value> {
         ("Tables", listed(about, "tables")),
         ("Needs", needs(about)),
         ("Approved by", approved(about)),
+        ("Glass broken because", why_broken(about).to_owned()),
         ("Said", text(about, "answer").to_owned()),
     ] {
         if !value.is_empty() {
@@ -76,7 +79,7 @@ fn blocks(about: &Value, answers: bool) -> Vec<Value> {
     if text(about, "state") == "asked" {
         blocks.push(json!({ "type": "context", "elements": [plain(&hint(about, whole), FIELD_CHARS_MAX)] }));
         if answers {
-            blocks.push(buttons(text(about, "id"), whole));
+            blocks.push(buttons(text(about, "id"), whole && !must_be_signed(about)));
         }
     }
     blocks
@@ -84,15 +87,19 @@ fn blocks(about: &Value, answers: bool) -> Vec<Value> {
 
 fn hint(about: &Value, whole: bool) -> String {
     let id = text(about, "id");
-    let more = if whole { "" } else { "This is not all of it, so it is not approved here. " };
+    let more = match (whole, must_be_signed(about)) {
+        (_, true) => "A yes must be signed, so it is not approved here: approve it with --sign. ",
+        (true, false) => "",
+        (false, false) => "This is not all of it, so it is not approved here. ",
+    };
     format!(
         "{more}firsthand approvals show {id} says what it would change; it can be answered until {}.",
         text(about, "until")
     )
 }
 
-/// Who cannot see all of it cannot approve it there.
-fn buttons(id: &str, whole: bool) -> Value {
+/// Who cannot see all of it cannot approve it there, and nobody signs there.
+fn buttons(id: &str, approves: bool) -> Value {
     let button = |action: &str, label: &str, style: &str, asks: &str| {
         json!({ "type": "button", "action_id": action, "value": id, "style": style, "text": plain(label, 75),
                 "confirm": { "title": plain(label, 100), "text": plain(asks, 300), "confirm": plain(label, 30),
@@ -100,7 +107,7 @@ fn buttons(id: &str, whole: bool) -> Value {
     };
     let approve = button(APPROVE, "Approve", "primary", "It then runs, once, exactly as it stands here.");
     let deny = button(DENY, "Deny", "danger", "Whoever asks is told that it was refused.");
-    let elements = if whole { vec![approve, deny] } else { vec![deny] };
+    let elements = if approves { vec![approve, deny] } else { vec![deny] };
     json!({ "type": "actions", "block_id": "firsthand", "elements": elements })
 }
 
@@ -235,6 +242,9 @@ mod tests {
         assert_eq!(actions(&message("C1", &of(&long, true), true)), [DENY]);
         assert_eq!(actions(&message("C1", &of(&described(), false), true)), [DENY], "no text is sent");
         assert!(actions(&message("C1", &of(&described(), true), false)).is_empty(), "nobody answers there");
+        let mut signed = described();
+        signed["signed"] = json!(true);
+        assert_eq!(actions(&message("C1", &of(&signed, true), true)), [DENY], "nobody signs there");
         let mut over = described();
         over["state"] = json!("given");
         assert!(actions(&update("C1", "1.2", &of(&over, true), true)).is_empty());

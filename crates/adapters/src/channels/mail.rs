@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Occasion;
-use super::about::{approved, asked, chain, headline, listed, needs, text};
+use super::about::{approved, asked, chain, headline, listed, must_be_signed, needs, text, why_broken};
 
 /// Characters of what was asked that are put into a mail.
 const ASKED_CHARS_MAX: usize = 8 << 10;
@@ -29,15 +29,17 @@ pub fn words(about: &Value, occasion: Occasion) -> (String, String) {
     line("because", text(about, "reason"));
     line("needs", &needs(about));
     line("approved by", &approved(about));
+    line("glass", why_broken(about));
     line("said", text(about, "answer"));
     line("until", text(about, "until"));
     if let Some(asked) = asked(about) {
         out.push_str(&format!("\n{}\n", shortened(&asked)));
     }
+    let sign = if must_be_signed(about) { " --sign" } else { "" };
     if occasion == Occasion::Asked && text(about, "state") == "asked" {
         out.push_str(&format!(
             "\nLook at all of it, and answer, on the gateway's machine or with --gateway URL:\n\n    firsthand approvals show {id}\n    \
-             firsthand approvals approve {id}\n    firsthand approvals deny {id} --reason \"...\"\n\nNobody approves anything by \
+             firsthand approvals approve {id}{sign}\n    firsthand approvals deny {id} --reason \"...\"\n\nNobody approves anything by \
              answering this mail.\n"
         ));
     }

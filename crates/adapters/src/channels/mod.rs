@@ -31,12 +31,21 @@ pub enum Occasion {
     Withdrawn,
     /// It was spent.
     Spent,
+    /// Somebody broke the glass. Channels are told of it whatever they are configured to be told of.
+    GlassBroken,
 }
 
 impl Occasion {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Asked, Self::Given, Self::Refused, Self::Expired, Self::Withdrawn, Self::Spent];
+    pub const ALL: [Self; 7] = [
+        Self::Asked,
+        Self::Given,
+        Self::Refused,
+        Self::Expired,
+        Self::Withdrawn,
+        Self::Spent,
+        Self::GlassBroken,
+    ];
 
     /// The word in the configuration, in messages and in the record.
     #[must_use]
@@ -48,6 +57,7 @@ impl Occasion {
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
             Self::Spent => "spent",
+            Self::GlassBroken => "glass_broken",
         }
     }
 
@@ -130,7 +140,7 @@ impl Way {
 pub struct ChannelSpec {
     /// Its name: part of the paths where answers come in.
     pub name: String,
-    /// What it is told of.
+    /// What it is told of, beside broken glass.
     pub on: Vec<Occasion>,
     /// Only what one of these groups must approve; empty: all.
     pub groups: Vec<String>,

@@ -2,7 +2,7 @@
 
 /// Control characters, and those that are not shown or change how what stands around them is shown: Unicode's
 /// Default_Ignorable_Code_Point, the marks of direction, and spaces but the usual one.
-pub(in crate::identity) fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
         || matches!(

@@ -23,13 +23,22 @@ pub(super) const SCHEMA: &[&str] = &[
         reason TEXT NOT NULL, cast_at BIGINT NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (approval, person))",
     "CREATE TABLE IF NOT EXISTS voters (
         approval TEXT NOT NULL, person TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (approval, person))",
+    "CREATE TABLE IF NOT EXISTS glass (approval TEXT NOT NULL, person TEXT NOT NULL, PRIMARY KEY (approval, person))",
+    "CREATE TABLE IF NOT EXISTS signatures (
+        approval TEXT NOT NULL, person TEXT NOT NULL, signed TEXT NOT NULL, signature TEXT NOT NULL, PRIMARY KEY (approval, person))",
     "CREATE TABLE IF NOT EXISTS originals (approval TEXT PRIMARY KEY, sealed TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS grant_uses (grant_id TEXT PRIMARY KEY, used BIGINT NOT NULL)",
 ];
 
-/// Who has approved, and as whom they are known.
-const VOTES: &str = "SELECT v.approval, v.person, v.log, v.teams, v.reason, v.cast_at, v.seal, COALESCE(k.known, '') AS known \
-                     FROM votes v LEFT JOIN voters k ON k.approval = v.approval AND k.person = v.person";
+/// Who has approved, as whom they are known, whether they broke the glass, and what they have signed.
+const VOTES: &str = "SELECT v.approval, v.person, v.log, v.teams, v.reason, v.cast_at, v.seal, COALESCE(k.known, '') AS known, \
+                     COALESCE(g.approval, '') AS glass, COALESCE(s.signed, '') AS signed, COALESCE(s.signature, '') AS signature \
+                     FROM votes v LEFT JOIN voters k ON k.approval = v.approval AND k.person = v.person \
+                     LEFT JOIN glass g ON g.approval = v.approval AND g.person = v.person \
+                     LEFT JOIN signatures s ON s.approval = v.approval AND s.person = v.person";
+
+/// The tables in which something stands of each yes.
+const OF_VOTES: [&str; 4] = ["votes", "voters", "glass", "signatures"];
 
 /// What is kept sealed of an approval is destroyed with its end, in the transaction that ends it.
 const FORGET: &str = "DELETE FROM originals WHERE approval = $1";
@@ -131,6 +140,15 @@ pub struct Row {
     pub seal: String,
 }
 
+/// What somebody has signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The text.
+    pub text: String,
+    /// The signature, armored.
+    pub signature: String,
+}
+
 /// One person's yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
@@ -146,6 +164,10 @@ pub struct Vote {
     pub reason: String,
     /// When.
     pub at: u64,
+    /// They broke the glass: it needs nobody else.
+    pub glass: bool,
+    /// What they have signed, where they have.
+    pub signed: Option<Signed>,
     /// What keeps it from being made up.
     pub seal: String,
 }
@@ -242,6 +264,9 @@ fn vote(from: &AnyRow) -> Result<Vote, StateError> {
         teams: text("teams")?,
         reason: text("reason")?,
         at: u64::try_from(from.try_get::<i64, _>("cast_at")?).unwrap_or(0),
+        glass: !text("glass")?.is_empty(),
+        signed: Some(Signed { text: text("signed")?, signature: text("signature")? })
+            .filter(|signed| !signed.text.is_empty() || !signed.signature.is_empty()),
         seal: text("seal")?,
     })
 }
@@ -263,6 +288,16 @@ impl Locked<'_> {
     /// # Errors
     /// When it cannot be written: then nothing is.
     pub async fn give(mut self, vote: &Vote, ends: Option<u64>) -> Result<(), StateError> {
+        // Who breaks the glass may have approved it before, as one of several: that was one yes, and this is another.
+        if vote.glass {
+            for of_votes in OF_VOTES {
+                let delete = format!("DELETE FROM {of_votes} WHERE approval = $1 AND person = $2");
+                let query = sqlx::query(AssertSqlSafe(delete)).bind(&self.row.id).bind(&vote.person);
+                query.execute(&mut *self.on).await?;
+            }
+            let insert = "INSERT INTO glass (approval, person) VALUES ($1, $2)";
+            sqlx::query(insert).bind(&self.row.id).bind(&vote.person).execute(&mut *self.on).await?;
+        }
         let insert = "INSERT INTO votes (approval, person, log, teams, reason, cast_at, seal) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let query = sqlx::query(insert).bind(&self.row.id).bind(&vote.person).bind(&vote.log);
@@ -271,6 +306,12 @@ impl Locked<'_> {
         let insert = "INSERT INTO voters (approval, person, known) VALUES ($1, $2, $3)";
         let query = sqlx::query(insert).bind(&self.row.id).bind(&vote.person).bind(&vote.known);
         query.execute(&mut *self.on).await?;
+        if let Some(Signed { text, signature }) = &vote.signed {
+            let insert =
+                "INSERT INTO signatures (approval, person, signed, signature) VALUES ($1, $2, $3, $4)";
+            let query = sqlx::query(insert).bind(&self.row.id).bind(&vote.person).bind(text).bind(signature);
+            query.execute(&mut *self.on).await?;
+        }
         if let Some(ends) = ends {
             let update = "UPDATE approvals SET stage = 'given', ends = $2 WHERE id = $1";
             sqlx::query(update).bind(&self.row.id).bind(signed(ends)).execute(&mut *self.on).await?;
@@ -426,6 +467,15 @@ impl State {
         found.iter().map(one).collect()
     }
 
+    /// The glass that was broken: the approval's id, and by whom.
+    ///
+    /// # Errors
+    /// See [`State::open_for`].
+    pub async fn broken_glass(&self) -> Result<Vec<(String, String)>, StateError> {
+        let found = sqlx::query("SELECT approval, person FROM glass").fetch_all(self.pool().await?).await?;
+        found.iter().map(|from| Ok((from.try_get("approval")?, from.try_get("person")?))).collect()
+    }
+
     /// Deletes what ended before then. How many.
     ///
     /// # Errors
@@ -433,7 +483,7 @@ impl State {
     pub async fn purge(&self, before: u64) -> Result<u64, StateError> {
         let mut on = self.pool().await?.begin().await?;
         let old = "stage NOT IN ('asked', 'given') AND ended < $1";
-        for votes in ["votes", "voters"] {
+        for votes in OF_VOTES {
             let votes =
                 format!("DELETE FROM {votes} WHERE approval IN (SELECT id FROM approvals WHERE {old})");
             sqlx::query(AssertSqlSafe(votes)).bind(signed(before)).execute(&mut *on).await?;

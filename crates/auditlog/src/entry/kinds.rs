@@ -238,8 +238,21 @@ pub const KINDS: &[Kind] = &[
     apart(
         "approval.given",
         "A person approved it. It can be spent once as many have as it needs.",
-        ANSWERED,
-        &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
+        YES,
+        &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY, parts::SIGNATURE],
+    ),
+    apart(
+        "approval.glass_broken",
+        "Break-glass: a person whom the rule lets do so released it alone, without others and also where it was asked in their own name. It \
+         can be spent once.",
+        YES,
+        &[
+            ADDRESS_BY,
+            BY_NAME,
+            NAMES_BY,
+            field("reason", Text, "Why; there is always one."),
+            parts::SIGNATURE,
+        ],
     ),
     Kind {
         name: "approval.previewed",
@@ -745,6 +758,26 @@ const ANSWERED: &[Field] = &[
     QUORUM,
     RULE_HELD,
     SID_ASKED,
+    TLS_BY,
+];
+
+/// The same, and whether it is signed.
+const YES: &[Field] = &[
+    APPROVAL,
+    BY,
+    CHAIN,
+    CMD_ASKED,
+    field("given", Number, "People who have approved it by now."),
+    METHOD_BY,
+    PROTO_BY,
+    QUORUM,
+    RULE_HELD,
+    SID_ASKED,
+    field(
+        "signed",
+        Text,
+        "They have signed it with a key of their own: its kind, as it names itself. Absent: they have not.",
+    ),
     TLS_BY,
 ];
 

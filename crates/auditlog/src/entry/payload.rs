@@ -322,6 +322,14 @@ fn approval(e: &ApprovalEvent, out: &mut Vec<u8>) {
     if !e.reason.is_empty() {
         o.string("reason", short(&e.reason));
     }
+    if let Some(signed) = &e.signed {
+        let mut s = Object::open(o.key("signature"));
+        s.string("fingerprint", short(&signed.fingerprint));
+        s.string("key", renderable(&signed.key));
+        s.string("signature", renderable(&signed.signature));
+        s.string("text", renderable(&signed.text));
+        s.close();
+    }
     if !text.is_empty() {
         o.string("text", text);
     }

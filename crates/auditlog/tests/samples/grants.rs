@@ -30,6 +30,7 @@ fn of(kind: &'static str) -> ApprovalEvent {
             lasts_us: 7_200_000_000,
             commands: Some(20),
         })),
+        signed: None,
     }
 }
 

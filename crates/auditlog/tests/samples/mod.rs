@@ -1,5 +1,6 @@
 //! One event of every kind, with fixed facts: the golden files and the documentation are tested with them.
 
+mod answers;
 mod grants;
 mod who;
 
@@ -488,6 +489,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
         all.push((kind.name.to_owned(), event));
     }
     later(&mut all);
+    answers::add(&mut all);
     all
 }
 
@@ -732,6 +734,7 @@ fn approvals() -> [(&'static str, Event); 11] {
         reason: String::new(),
         preview: Json::default(),
         grant: None,
+        signed: None,
     };
     let of_session = |kind| ApprovalEvent { facts: Some(Arc::new(facts())), ..of(kind) };
     let asked = ApprovalEvent {

@@ -42,6 +42,8 @@ struct Said {
     asked: Option<(String, String, u64)>,
     /// Ids of who approved it.
     given: HashSet<String>,
+    /// Ids of who broke its glass.
+    broken: HashSet<String>,
     over: Option<Stage>,
 }
 
@@ -147,7 +149,10 @@ fn difference(
         _ => {}
     }
     let cast = votes.iter().filter(|vote| vote.log == log).count();
-    if cast > said.map_or(0, |said| said.given.len()) {
+    let broke = votes.iter().filter(|vote| vote.log == log && vote.glass).count();
+    if cast > said.map_or(0, |said| said.given.union(&said.broken).count())
+        || broke > said.map_or(0, |said| said.broken.len())
+    {
         return Some((trust::NOT_GIVEN, Stage::Withdrawn));
     }
     let found = approvals.doubt(row, votes)?;
@@ -222,9 +227,13 @@ fn hear(all: &mut AllSaid, fields: &Fields<'_>, leaf: &[u8]) {
             said.asked = Some((digest, fields.rule.to_string(), fields.quorum.unwrap_or(0)));
             return;
         }
-        "given" => {
+        "given" | "glass_broken" => {
             let by = fields.by.as_ref().map(|by| by.id.to_string()).unwrap_or_default();
-            said.given.insert(by);
+            if words == "given" {
+                said.given.insert(by)
+            } else {
+                said.broken.insert(by)
+            };
             return;
         }
         // What is used up is in force until its time is over: nothing more runs under it, and what has begun goes on.

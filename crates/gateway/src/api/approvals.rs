@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::{Extension, Json};
+use firsthand_adapters::approvals::answer::Say;
 use firsthand_adapters::approvals::names::known_as;
 use firsthand_adapters::state::approvals::Sort;
 use firsthand_model::identity::Role;
@@ -29,6 +30,23 @@ pub(super) struct Which {
 pub(super) struct Said {
     #[serde(default)]
     pub(super) reason: String,
+}
+
+/// A yes, which may be signed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SaidSigned {
+    #[serde(default)]
+    reason: String,
+    signature: Option<String>,
+}
+
+/// Why somebody breaks the glass: it must be said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Because {
+    reason: String,
+    signature: Option<String>,
 }
 
 /// Whose approvals somebody sees: all (`None`), or those of their own names.
@@ -93,9 +111,9 @@ pub(super) async fn approve(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     UrlPath(id): UrlPath<String>,
-    Asked(said): Asked<Said>,
+    Asked(said): Asked<SaidSigned>,
 ) -> Answered {
-    answer(api, caller, (Sort::Command, id), true, said).await
+    answer(api, caller, (Sort::Command, id), (Say::Approve, said.reason, said.signature)).await
 }
 
 pub(super) async fn deny(
@@ -104,18 +122,27 @@ pub(super) async fn deny(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, (Sort::Command, id), false, said).await
+    answer(api, caller, (Sort::Command, id), (Say::Deny, said.reason, None)).await
+}
+
+pub(super) async fn break_glass(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    UrlPath(id): UrlPath<String>,
+    Asked(because): Asked<Because>,
+) -> Answered {
+    answer(api, caller, (Sort::Command, id), (Say::BreakGlass, because.reason, because.signature)).await
 }
 
 pub(super) async fn answer(
     api: Arc<Api>,
     caller: Caller,
     (sort, id): (Sort, String),
-    approve: bool,
-    said: Said,
+    (say, reason, signature): (Say, String, Option<String>),
 ) -> Answered {
     to_its_end(async move {
-        weigh::answer(&api.gateway.approvals, (sort, &id), &caller.by, approve, &said.reason).await.map(Json)
+        let saying = weigh::Saying { say, reason: &reason, signature: signature.as_deref() };
+        weigh::answer(&api.gateway.approvals, (sort, &id), &caller.by, saying).await.map(Json)
     })
     .await
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::{Extension, Json};
+use firsthand_adapters::approvals::answer::Say;
 use firsthand_adapters::state::approvals::Sort;
 use firsthand_model::identity::Role;
 use serde_json::json;
@@ -64,7 +65,7 @@ pub(super) async fn approve(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, (Sort::Grant, id), true, said).await
+    answer(api, caller, (Sort::Grant, id), (Say::Approve, said.reason, None)).await
 }
 
 pub(super) async fn deny(
@@ -73,7 +74,7 @@ pub(super) async fn deny(
     UrlPath(id): UrlPath<String>,
     Asked(said): Asked<Said>,
 ) -> Answered {
-    answer(api, caller, (Sort::Grant, id), false, said).await
+    answer(api, caller, (Sort::Grant, id), (Say::Deny, said.reason, None)).await
 }
 
 pub(super) async fn revoke(

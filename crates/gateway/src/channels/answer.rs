@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use firsthand_adapters::approvals::answer::Say;
 use firsthand_adapters::identity::token::{Token, TokenKind};
 use firsthand_adapters::record::kind_letter;
 use firsthand_adapters::state::approvals::Sort;
@@ -93,9 +94,9 @@ pub(crate) async fn count(
         );
         return Err(refuse(Found::NoRole, failure));
     };
-    match weigh::answer(&gateway.approvals, (Sort::Command, &said.approval), &by, said.approve, &said.reason)
-        .await
-    {
+    let say = if said.approve { Say::Approve } else { Say::Deny };
+    let saying = weigh::Saying::unsigned(say, &said.reason);
+    match weigh::answer(&gateway.approvals, (Sort::Command, &said.approval), &by, saying).await {
         Ok(answered) => {
             gateway.channels.counts.answers.fetch_add(1, Relaxed);
             Ok(answered)

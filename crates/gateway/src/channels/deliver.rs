@@ -71,7 +71,11 @@ pub(super) async fn attempt(
     {
         return Err(later("the state does not have it yet"));
     }
-    let about = about::of(&weigh::described(&row, Some(&votes), &[]), spec.text);
+    let broken = delivery.occasion == Occasion::GlassBroken;
+    if broken && !votes.iter().any(|vote| vote.glass) {
+        return Err(later("the state does not have it yet"));
+    }
+    let about = about::of(&weigh::described(&row, Some(&votes), &weigh::Beside::default()), spec.text);
     let secrets = channel.secrets.as_ref().map_err(|why| later(why.clone()))?;
     match (&spec.way, secrets) {
         (Way::Webhook { url, .. }, Secrets::Webhook(keys)) => {
@@ -82,16 +86,18 @@ pub(super) async fn attempt(
             let answers = signing.is_some() && !spec.people.is_empty();
             let at = Slack { api, token, ca: spec.ca.as_deref() };
             let posted = gateway.channels.posted(&spec.name, &delivery.approval);
-            if posted.is_none() && !spec.on.contains(&delivery.occasion) {
+            if posted.is_none() && !broken && !spec.on.contains(&delivery.occasion) {
                 return Ok(Outcome::NotForIt);
             }
-            let said = match &posted {
-                Some(there) => {
-                    let update = chat::update(&there.conversation, &there.ts, &about, answers);
-                    at.ask("chat.update", &update).await?
-                }
-                None => at.ask("chat.postMessage", &chat::message(conversation, &about, answers)).await?,
-            };
+            let mut said = None;
+            if let Some(there) = &posted {
+                let update = chat::update(&there.conversation, &there.ts, &about, answers);
+                said = at.ask("chat.update", &update).await?;
+            }
+            // Nobody is told of a message that changes.
+            if posted.is_none() || broken {
+                said = at.ask("chat.postMessage", &chat::message(conversation, &about, answers)).await?;
+            }
             if let (Some(posted), true) = (said, about.get("state") == Some(&json!("asked"))) {
                 gateway.channels.note_posted(&spec.name, &delivery.approval, posted);
             }

@@ -166,10 +166,12 @@ impl Channels {
     }
 }
 
-/// Whether a channel may be told of that. What stands in a chat is brought up to date whatever it is told of: whether it stands there
+/// Whether a channel may be told of that. Broken glass is told everywhere. What stands in a chat is brought up to date whatever it is told of: whether it stands there
 /// is known when what came before it was sent.
 fn wants(channel: &Channel, occasion: Occasion) -> bool {
-    channel.spec.on.contains(&occasion) || matches!(channel.spec.way, Way::Slack { .. })
+    occasion == Occasion::GlassBroken
+        || channel.spec.on.contains(&occasion)
+        || matches!(channel.spec.way, Way::Slack { .. })
 }
 
 /// Tells all channels of what becomes of approvals, until dropped.

@@ -1,11 +1,16 @@
-//! `firsthand approvals`: list, show, approve, deny.
+//! `firsthand approvals`: list, show, approve, deny, break the glass.
+
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use firsthand_adapters::approvals::Approvals;
+use firsthand_adapters::approvals::answer::{Say, plain};
+use firsthand_adapters::approvals::signing;
 use firsthand_adapters::state::approvals::Sort;
 use serde_json::{Value, json};
 
 use super::output::{Output, columns};
+use super::sign;
 use crate::assemble;
 use crate::desk::Desk;
 use crate::failure::{Exit, Failure};
@@ -43,6 +48,20 @@ pub(crate) enum ApprovalsCommand {
         /// Why, for the record
         #[arg(long, default_value = "")]
         reason: String,
+        /// Sign it with an SSH key: this one, or the first in ~/.ssh. What is signed is shown before
+        #[arg(long, value_name = "KEYFILE", num_args = 0..=1)]
+        sign: Option<Option<PathBuf>>,
+    },
+    /// Release it alone, where its rule lets you: without anybody else, and also your own. Everybody is told
+    BreakGlass {
+        /// Its id
+        id: String,
+        /// Why, for the record and for all who are told
+        #[arg(long)]
+        reason: String,
+        /// Sign it, as with `approve`
+        #[arg(long, value_name = "KEYFILE", num_args = 0..=1)]
+        sign: Option<Option<PathBuf>>,
     },
     /// Refuse it
     Deny {
@@ -59,8 +78,11 @@ pub(crate) fn run(command: ApprovalsCommand, at: &At, out: &Output) -> Result<Ex
     match command {
         ApprovalsCommand::List { all } => list(all, at, out),
         ApprovalsCommand::Show { id, original } => show(&id, original, at, out),
-        ApprovalsCommand::Approve { id, reason } => answer(&id, "approve", &reason, at, out),
-        ApprovalsCommand::Deny { id, reason } => answer(&id, "deny", &reason, at, out),
+        ApprovalsCommand::Approve { id, reason, sign } => answer(&id, (Say::Approve, &reason), sign, at, out),
+        ApprovalsCommand::BreakGlass { id, reason, sign } => {
+            answer(&id, (Say::BreakGlass, &reason), sign, at, out)
+        }
+        ApprovalsCommand::Deny { id, reason } => answer(&id, (Say::Deny, &reason), None, at, out),
     }
 }
 
@@ -165,12 +187,27 @@ pub(super) fn needs(of: &Value) -> String {
     entries(of, "needs").map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// Its state, and whether somebody broke the glass.
+fn state(of: &Value) -> String {
+    let broken = if text(of, "broken_by").is_empty() { "" } else { " BREAK-GLASS" };
+    format!("{}{broken}", text(of, "state"))
+}
+
+/// `oncall`, or `oncall or leads, and dba` where two rules hold it.
+fn may_break(of: &Value) -> String {
+    let any = |list: &Value| {
+        let groups = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+        groups.collect::<Vec<_>>().join(" or ")
+    };
+    entries(of, "break_glass").map(any).collect::<Vec<_>>().join(", and ")
+}
+
 /// The line of an approval in a list.
 fn cells(of: &Value) -> Vec<String> {
     let statement = text(of, "statement").split_whitespace().collect::<Vec<_>>().join(" ");
     let all = [
         text(of, "id").to_owned(),
-        text(of, "state").to_owned(),
+        state(of),
         text(of, "asked").to_owned(),
         chain(of),
         text(of, "target").to_owned(),
@@ -180,16 +217,21 @@ fn cells(of: &Value) -> Vec<String> {
     all.iter().map(|cell| clean::line(cell).into_owned()).collect()
 }
 
+/// One whole, as it is shown to who is to say yes or no.
+fn fetched(id: &str, at: &At) -> Result<Value, Failure> {
+    let path = format!("/v1/approvals/{}", checked(Sort::Command, id)?);
+    ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
+        let mut approval = weigh::show(approvals, Sort::Command, id).await?;
+        let read = what(&json!({ "approval": id }));
+        desk.record("record.read", &who::own(&desk.keys), reading_leaf("approvals show"), read).await?;
+        weigh::add_before(&place.data_dir, &mut approval).await;
+        Ok(approval)
+    })
+}
+
 fn show(id: &str, original: bool, at: &At, out: &Output) -> Result<Exit, Failure> {
     let path = format!("/v1/approvals/{}", checked(Sort::Command, id)?);
-    let mut approval =
-        ask(at, ("GET", &path, &Value::Null), "approvals show", async |approvals, desk, place| {
-            let mut approval = weigh::show(approvals, Sort::Command, id).await?;
-            let read = what(&json!({ "approval": id }));
-            desk.record("record.read", &who::own(&desk.keys), reading_leaf("approvals show"), read).await?;
-            weigh::add_before(&place.data_dir, &mut approval).await;
-            Ok(approval)
-        })?;
+    let mut approval = fetched(id, at)?;
     if original {
         let asked = ("POST", &*format!("{path}/original"), &Value::Null);
         let shown = ask(at, asked, "approvals show", async |approvals, desk, place| {
@@ -205,6 +247,14 @@ fn show(id: &str, original: bool, at: &At, out: &Output) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
+/// What they said, and with which key they have signed it.
+fn why(vote: &Value) -> String {
+    match text(vote, "signed_with") {
+        "" => text(vote, "reason").to_owned(),
+        key => format!("{} (signed with {key})", text(vote, "reason")),
+    }
+}
+
 /// All of it, for a person who is to say yes or no.
 fn shown(of: &Value) -> String {
     let mut lines = Vec::new();
@@ -213,7 +263,7 @@ fn shown(of: &Value) -> String {
             lines.push(format!("{name:<11} {}", clean::line(value)));
         }
     };
-    line("approval", &format!("{} ({})", text(of, "id"), text(of, "state")));
+    line("approval", &format!("{} ({})", text(of, "id"), state(of)));
     line("asked", text(of, "asked"));
     line("until", text(of, "until"));
     let links = entries(of, "chain")
@@ -239,10 +289,21 @@ fn shown(of: &Value) -> String {
     line("rule", &format!("{} (policy {})", text(of, "rule"), text(of, "policy")));
     line("because", text(of, "reason"));
     line("needs", &needs(of));
+    line("break-glass", &may_break(of));
+    if of.get("signed") == Some(&Value::Bool(true)) {
+        line("signed", "a yes must be signed with a key of the person's: --sign");
+    }
     for vote in entries(of, "approved") {
+        let alone = vote.get("break_glass") == Some(&Value::Bool(true));
         line(
-            "approved",
-            &format!("by {} at {} {}", text(vote, "by"), text(vote, "at"), text(vote, "reason")),
+            if alone { "GLASS" } else { "approved" },
+            &format!(
+                "{}by {} at {} {}",
+                if alone { "broken " } else { "" },
+                text(vote, "by"),
+                text(vote, "at"),
+                why(vote)
+            ),
         );
     }
     line("answer", text(of, "answer"));
@@ -328,15 +389,58 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-fn answer(id: &str, verb: &str, reason: &str, at: &At, out: &Output) -> Result<Exit, Failure> {
-    let path = format!("/v1/approvals/{}/{verb}", checked(Sort::Command, id)?);
-    let (body, doing) = (json!({ "reason": reason }), format!("approvals {verb}"));
+/// The last part of the path, and of the command.
+fn verb(say: Say) -> &'static str {
+    match say {
+        Say::Approve => "approve",
+        Say::Deny => "deny",
+        Say::BreakGlass => "break-glass",
+    }
+}
+
+/// The signature over what is shown first: all that is signed is made from that, here.
+fn signed(
+    id: &str,
+    (say, reason): (Say, &str),
+    key: &Path,
+    at: &At,
+    out: &Output,
+) -> Result<String, Failure> {
+    let approval = fetched(id, at)?;
+    if text(&approval, "state") != "asked" {
+        let what = format!("approval {id} is {}: there is nothing to sign", state(&approval));
+        return Err(Failure::new(what, "firsthand approvals list shows those that wait"));
+    }
+    let signed = signing::text(&approval, say, &plain(reason));
+    out.talk(&clean::block(&format!("{}\n\nyou sign:\n{}", shown(&approval), indented(&signed))));
+    sign::sign(&signed, key)
+}
+
+fn answer(
+    id: &str,
+    (say, reason): (Say, &str),
+    key: Option<Option<PathBuf>>,
+    at: &At,
+    out: &Output,
+) -> Result<Exit, Failure> {
+    let path = format!("/v1/approvals/{}/{}", checked(Sort::Command, id)?, verb(say));
+    let key = key.map(sign::key).transpose()?;
+    let signature = key.map(|key| signed(id, (say, reason), &key, at, out)).transpose()?;
+    let (mut body, doing) = (json!({ "reason": reason }), format!("approvals {}", verb(say)));
+    if let Some(signature) = &signature {
+        note(&mut body, "signature", json!(signature));
+    }
     let answered = ask(at, ("POST", &path, &body), &doing, async |approvals, desk, _| {
-        weigh::answer(approvals, (Sort::Command, id), &who::own(&desk.keys), verb == "approve", reason).await
+        let saying = weigh::Saying { say, reason, signature: signature.as_deref() };
+        weigh::answer(approvals, (Sort::Command, id), &who::own(&desk.keys), saying).await
     })?;
     let number = |key: &str| answered.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let once = "it runs once, when the statement still waits or is sent again";
     out.show(&answered, || match text(&answered, "state") {
-        "given" => format!("approved {id}: it runs once, when the statement still waits or is sent again"),
+        "given" if say == Say::BreakGlass => {
+            format!("broke the glass of {id}: {once}. It is recorded, and channels are told")
+        }
+        "given" => format!("approved {id}: {once}"),
         "refused" => format!("refused {id}"),
         _ => format!("approved {id}: {} of {} people have", number("given"), number("quorum")),
     });

@@ -1,6 +1,7 @@
 //! `firsthand grants`: request, list, show, approve, deny, revoke.
 
 use clap::{Args, Subcommand};
+use firsthand_adapters::approvals::answer::Say;
 use firsthand_adapters::state::approvals::Sort;
 use serde_json::{Value, json};
 
@@ -221,8 +222,14 @@ fn answer(id: &str, verb: &str, reason: &str, at: &At, out: &Output) -> Result<E
     let path = format!("/v1/grants/{}/{verb}", checked(Sort::Grant, id)?);
     let (body, doing) = (json!({ "reason": reason }), format!("grants {verb}"));
     let answered = ask(at, ("POST", &path, &body), &doing, async |approvals, desk, _| {
-        let approves = verb == "approve";
-        weigh::answer(approvals, (Sort::Grant, id), &who::own(&desk.keys), approves, reason).await
+        let say = if verb == "approve" { Say::Approve } else { Say::Deny };
+        weigh::answer(
+            approvals,
+            (Sort::Grant, id),
+            &who::own(&desk.keys),
+            weigh::Saying::unsigned(say, reason),
+        )
+        .await
     })?;
     let number = |key: &str| answered.get(key).and_then(Value::as_u64).unwrap_or(0);
     out.show(&answered, || match text(&answered, "state") {

@@ -21,8 +21,14 @@ const SUBMISSION: u16 = 587;
 /// Port of mail over TLS from the first byte (RFC 8314).
 const SUBMISSIONS: u16 = 465;
 /// What a channel is told of where nobody says.
-const TOLD: [Occasion; 5] =
-    [Occasion::Asked, Occasion::Given, Occasion::Refused, Occasion::Expired, Occasion::Spent];
+const TOLD: [Occasion; 6] = [
+    Occasion::Asked,
+    Occasion::Given,
+    Occasion::Refused,
+    Occasion::Expired,
+    Occasion::Spent,
+    Occasion::GlassBroken,
+];
 /// Who gets a mail: more is a list of its own.
 const RECIPIENTS_MAX: usize = 32;
 /// People of one channel.
@@ -82,7 +88,7 @@ pub(super) const KEYS: &[Key] = &[
         "on",
         Form::Texts,
         "all but `withdrawn`",
-        "What it is told of: `asked`, `given`, `refused`, `expired`, `withdrawn`, `spent`. A message in Slack is brought up to date whatever stands here.",
+        "What it is told of: `asked`, `given`, `refused`, `expired`, `withdrawn`, `spent`; and always `glass_broken`. A message in Slack is brought up to date whatever stands here.",
     ),
     key("channel", "groups", Form::Texts, "all", "Only what one of these groups of the rules must approve."),
     key(

@@ -126,12 +126,13 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     super::channel::SECTIONS[3],
     super::channel::SECTIONS[4],
     super::channel::SECTIONS[5],
+    super::approver_key::SECTION,
     ("policy", "`[policy]`: the rules (see policy.md). Without it, a token allows what its targets allow."),
 ];
 
 /// All keys.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(super::client_ca::KEYS).chain(super::channel::KEYS)
+    KEYS.iter().chain(super::client_ca::KEYS).chain(super::channel::KEYS).chain(super::approver_key::KEYS)
 }
 
 /// Those that have no file of their own.

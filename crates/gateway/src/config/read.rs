@@ -21,8 +21,8 @@ use super::roles;
 use super::section::{At, Section};
 use super::source::{Problem, Source};
 use super::{
-    CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, channel, client_ca, exchange,
-    state,
+    CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, approver_key, channel, client_ca,
+    exchange, state,
 };
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
@@ -102,6 +102,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         client_demand,
         exchange: exchange::read(top, &issuers),
         channels: channel::read(top, folder, http.is_some()),
+        signers: approver_key::read(top),
         issuers,
         policy,
         shared_state: state::read(top, folder),

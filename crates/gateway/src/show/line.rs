@@ -91,6 +91,7 @@ fn refused(fields: &Fields<'_>, payload: &Value) -> String {
 pub(crate) fn approval(fields: &Fields<'_>, payload: &Value) -> String {
     let mut out = match fields.k.split_once('.') {
         Some(("grant", word)) => format!("grant {} {}", fields.grant, word.replace('_', " ")),
+        Some((_, "glass_broken")) => format!("approval {} BREAK-GLASS: released alone", fields.approval),
         _ => format!("approval {} {}", fields.approval, fields.k.trim_start_matches("approval.")),
     };
     if let (Some(by), false) = (&fields.by, text(payload, "by").is_empty()) {
@@ -104,6 +105,9 @@ pub(crate) fn approval(fields: &Fields<'_>, payload: &Value) -> String {
         if !fields.tables.is_empty() {
             out.push_str(&format!(" on {}", fields.tables.join(", ")));
         }
+    }
+    if let Some(key) = payload.get("signature").map(|signature| text(signature, "fingerprint")) {
+        out.push_str(&format!(", signed with {key}"));
     }
     let said = text(payload, "reason");
     if !said.is_empty() {

@@ -240,6 +240,16 @@ pub const SECTIONS: &[SectionKeys] = &[
                 "how long the command itself waits for the answer, at most `10m`; `20s`, for people `45s`",
             ),
             key("own", Form::Flag, "who acts, or is acted for, may approve it, too; `false`"),
+            key(
+                "break_glass",
+                Form::Texts,
+                "people of one of these `[[group]]`s may let it run once by themselves, with a reason (docs/approvals.md); nobody",
+            ),
+            key(
+                "signed",
+                Form::Flag,
+                "only an answer counts that is signed with a key of the person's, an `[[approver_key]]` of firsthand.toml (docs/approvals.md); `false`",
+            ),
             key("once", Form::Flag, "one approval, one command; always `true`"),
         ],
         conditions: false,

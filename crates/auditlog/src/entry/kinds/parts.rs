@@ -705,3 +705,23 @@ pub(super) const READ_DETAIL: &[Field] = &[
     field("since", Text, "`policy replay` and `suggest`: how far back, as it was asked."),
     field("tokens", Number, "Tokens that were listed, over the API."),
 ];
+
+/// A yes that is signed.
+pub(super) const SIGNATURE: Field = field(
+    "signature",
+    Object(&[
+        field("fingerprint", Text, "The key's fingerprint, as `ssh-keygen -l` shows it."),
+        field(
+            "key",
+            Text,
+            "The public key. Whose it is, somebody else has to say: see \"Checking who has signed\".",
+        ),
+        field(
+            "signature",
+            Text,
+            "The signature, as `ssh-keygen -Y sign` writes it, for the namespace `firsthand-approval`.",
+        ),
+        field("text", Text, "The text that is signed, to its last line end."),
+    ]),
+    "What they have signed; absent: nothing.",
+);

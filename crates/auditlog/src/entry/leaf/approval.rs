@@ -38,6 +38,9 @@ pub(super) fn write(e: &ApprovalEvent, common: &mut Common<'_>, out: &mut Vec<u8
     o.number("quorum", e.quorum);
     o.string("rule", kept(&e.rule));
     o.string("sid", &e.session.to_string());
+    if let Some(signed) = &e.signed {
+        o.string("signed", kept(&signed.kind));
+    }
     common.time(&mut o);
     if let Some(tls) = client.and_then(|client| client.tls.as_ref()) {
         o.string("tls", kept(tls));

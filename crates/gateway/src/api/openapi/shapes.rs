@@ -191,8 +191,14 @@ fn approvals(method: &str, path: &str) -> Option<Shape> {
             let gives = object(&[("statement", text()), ("parameters", parameters)]);
             Shape::new(Asks::Nothing, Gives::Json(gives))
         }
-        ("POST", "/v1/approvals/{id}/approve" | "/v1/approvals/{id}/deny") => {
-            Shape::new(said(), Gives::Json(of_kind("Answered")))
+        ("POST", "/v1/approvals/{id}/approve") => {
+            let asks = object(&[("reason?", text()), ("signature?", maybe(&text()))]);
+            Shape::new(Asks::Json(asks), Gives::Json(of_kind("Answered")))
+        }
+        ("POST", "/v1/approvals/{id}/deny") => Shape::new(said(), Gives::Json(of_kind("Answered"))),
+        ("POST", "/v1/approvals/{id}/break-glass") => {
+            let asks = object(&[("reason", text()), ("signature?", maybe(&text()))]);
+            Shape::new(Asks::Json(asks), Gives::Json(of_kind("Answered")))
         }
         ("POST", "/v1/channels/{channel}/answer") => {
             let data = object(&[
@@ -497,7 +503,14 @@ fn quorum() -> Value {
 
 /// A person's yes.
 fn vote() -> Value {
-    object(&[("by", text()), ("at", time()), ("groups", list(&text())), ("reason", text())])
+    object(&[
+        ("by", text()),
+        ("at", time()),
+        ("groups", list(&text())),
+        ("reason", text()),
+        ("break_glass", flag()),
+        ("signed_with", maybe(&text())),
+    ])
 }
 
 fn approval() -> Value {
@@ -510,6 +523,10 @@ fn approval() -> Value {
         ("until", time()),
         ("ended", maybe(&time())),
         ("needs", list(&quorum())),
+        ("break_glass", list(&list(&text()))),
+        ("broken_by", maybe(&text())),
+        ("digest", text()),
+        ("signed", flag()),
         ("people", list(&text())),
         ("answer", text()),
         ("statement", text()),
