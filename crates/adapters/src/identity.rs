@@ -12,4 +12,4 @@ pub mod providers;
 pub mod scram;
 pub mod store;
 pub mod token;
-mod visible;
+pub(crate) mod visible;

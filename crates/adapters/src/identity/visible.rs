@@ -2,7 +2,7 @@
 
 /// Control characters, and those that are not shown or change how what stands around them is shown: Unicode's
 /// Default_Ignorable_Code_Point, the marks of direction, and spaces but the usual one.
-pub(in crate::identity) fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
         || matches!(
@@ -15,7 +15,7 @@ pub(in crate::identity) fn is_hidden(c: char) -> bool {
 }
 
 /// Whether a name is seen as it is: it has nothing hidden in it, nor a space at an end.
-pub(in crate::identity) fn is_visible(name: &str) -> bool {
+pub(crate) fn is_visible(name: &str) -> bool {
     !name.is_empty() && name.trim() == name && !name.chars().any(is_hidden)
 }
 
