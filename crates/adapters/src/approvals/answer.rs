@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::names::{folded, known_as};
 use super::{Approvals, grants, seal, trust};
 use crate::clock::wall;
+use crate::identity::visible::is_hidden;
 use crate::state::StateError;
 use crate::state::approvals::{Row, Sort, Stage, Vote};
 
@@ -152,13 +153,9 @@ impl Person {
     }
 }
 
-/// A reason as it may reach a terminal and a log: what would move a cursor or turn the text around is a space.
+/// A reason as it may reach a terminal and a log: what is not seen, or would move a cursor or turn the text around, is a space.
 pub(super) fn plain(reason: &str) -> String {
-    let moves = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    reason.chars().map(|c| if moves(c) { ' ' } else { c }).collect::<String>().trim().to_owned()
+    reason.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect::<String>().trim().to_owned()
 }
 
 /// How it is after an answer.
