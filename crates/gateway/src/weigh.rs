@@ -118,6 +118,9 @@ pub(crate) async fn original(
     id: &str,
     by: &By,
 ) -> Result<Value, Failure> {
+    if Sort::of(id) != Sort::Command {
+        return Err(unknown(Sort::Command, id));
+    }
     let right = config.and_then(|config| config.policy.as_ref()?.originals.as_deref());
     let original = approvals.original(id, by, right).await.map_err(|e| not_answered(id, &e))?;
     desk.record("record.read", by, reading_leaf(ORIGINAL), what(&json!({ "approval": id }))).await?;

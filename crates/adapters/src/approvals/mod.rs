@@ -537,13 +537,15 @@ fn listed(about: &Value) -> Value {
 
 /// What an approver sees of it.
 fn about(hold: &Hold) -> Value {
-    let Hold { session, command, decision, .. } = hold;
+    let Hold { session, command, decision, unveiled, .. } = hold;
     let parsed = |json: &Json| serde_json::from_slice::<Value>(json.as_bytes()).unwrap_or_default();
     let chain = session.identity.chain.iter();
     let effects: Vec<&str> = command.shape.effects.iter().map(|e| e.word()).collect();
     json!({
         "statement": command.text, "parameters": parsed(&command.parameters),
         "statement_differs": command.original_digest.is_some(),
+        "parameters_differ": unveiled.as_ref().is_some_and(|it| it.parameters != command.parameters),
+        "original_kept": unveiled.is_some(),
         "chain": chain.map(|l| json!({ "kind": l.kind.word(), "name": l.name, "trust": l.trust.word(), "id": l.id }))
             .collect::<Vec<_>>(),
         "login": session.identity.login, "target": session.target, "database": session.database,
