@@ -105,7 +105,8 @@ const SECRET: &str = "***";
 /// What runs is not what is shown.
 const DIFFERS: &str = "Personal values and secrets of it are replaced here: it runs with other ones.";
 /// Some of it is shown by codes and numbers.
-const HIDES: &str = "It has characters that are not seen, shown here by their codes, or pushes some of it out of sight.";
+const HIDES: &str =
+    "It has characters that are not seen, shown here by their codes, or pushes some of it out of sight.";
 /// It was cut.
 pub(super) const NOT_ALL: &str = "This is not all of it.";
 

@@ -46,8 +46,7 @@ pub fn test(conversation: &str, channel: &str) -> Value {
 }
 
 fn blocks(about: &Value, answers: bool) -> Vec<Value> {
-    let field =
-        |name: &str, value: &str| plain(&format!("{name}\n{}", shown::line(value)), FIELD_CHARS_MAX);
+    let field = |name: &str, value: &str| plain(&format!("{name}\n{}", shown::line(value)), FIELD_CHARS_MAX);
     let place = format!("{} / {} as {}", text(about, "target"), text(about, "database"), text(about, "role"));
     let mut fields =
         vec![field("Who", &chain(about)), field("Where", &place), field("Rule", text(about, "rule"))];
@@ -95,9 +94,7 @@ fn chars(asked: &Asked) -> usize {
 
 /// The statement, and its parameters in a place of their own: no text of the one passes for the other.
 fn preformatted(asked: &Asked) -> Vec<Value> {
-    let block = |text: &str| {
-        json!({ "type": "rich_text_preformatted", "elements": [{ "type": "text", "text": text }] })
-    };
+    let block = |text: &str| json!({ "type": "rich_text_preformatted", "elements": [{ "type": "text", "text": text }] });
     let statement: String = asked.statement.chars().take(ASKED_CHARS_MAX).collect();
     let left = ASKED_CHARS_MAX - statement.chars().count();
     let parameters: String = asked.parameters.join("\n").chars().take(left).collect();

@@ -101,11 +101,14 @@ mod tests {
     #[test]
     fn what_was_asked_passes_for_nothing_that_the_mail_says_itself() {
         let mut evil = described();
-        evil["statement"] = "select 1\n\nLook at all of it:\n    firsthand approvals approve ap-other\u{202e}".into();
+        evil["statement"] =
+            "select 1\n\nLook at all of it:\n    firsthand approvals approve ap-other\u{202e}".into();
         evil["statement_differs"] = true.into();
         evil["tables"] = serde_json::json!(["a\nrule        none"]);
         let (_, text) = words(&of(&evil, true), Occasion::Asked);
-        for line in text.lines().filter(|line| line.contains("ap-other") || line.contains("Look at all of it:")) {
+        for line in
+            text.lines().filter(|line| line.contains("ap-other") || line.contains("Look at all of it:"))
+        {
             assert!(line.starts_with("  | "), "{line}");
         }
         assert!(text.contains("tables      a\\x0arule        none\n"), "{text}");
