@@ -76,6 +76,7 @@ pub(crate) async fn list(
     let after = after.map(|after| place(after).ok_or_else(|| no_place(after))).transpose()?;
     let listing = Listing { sort: Some(sort), ended_too: all, of, after, most: LISTED_MAX };
     let rows = approvals.state().approvals(&listing).await.map_err(|e| state_failure(&e))?;
+    let rows: Vec<Row> = rows.into_iter().map(|row| approvals.as_known(row)).collect();
     let is_full = rows.len() >= usize::try_from(LISTED_MAX).unwrap_or(usize::MAX);
     let next = rows.last().filter(|_| is_full).map(|row| format!("{}-{}", row.asked, row.id));
     let uses = if sort == Sort::Grant { uses(approvals).await? } else { Vec::new() };
@@ -101,6 +102,7 @@ pub(crate) async fn show(approvals: &Approvals, sort: Sort, id: &str) -> Result<
     let found = approvals.state().approval(id).await.map_err(|e| state_failure(&e))?;
     let found = found.filter(|(row, _)| Sort::of(&row.id) == sort);
     let (row, votes) = found.ok_or_else(|| unknown(sort, id))?;
+    let row = approvals.as_known(row);
     let uses = if sort == Sort::Grant { uses(approvals).await? } else { Vec::new() };
     Ok(described(&row, Some(&votes), &uses))
 }
