@@ -447,7 +447,9 @@ fn nothing_is_approved_in_slack_that_its_message_does_not_show() {
         let buttons = if text.contains("firsthand_approve") { 2 } else { 1 };
         // Signed by Slack all the same.
         let yes = press(&posted, "1795824000.000000", 0, "U0GRACE");
-        let yes = yes.replace("firsthand_deny", "firsthand_approve").replace(CONVERSATION, conversation);
+        let yes = yes.replace(&encoded("firsthand_deny"), &encoded("firsthand_approve"));
+        let yes = yes.replace(&encoded(CONVERSATION), &encoded(conversation));
+        assert!(yes.contains(&encoded("firsthand_approve")) && yes.contains(&encoded(conversation)));
         let at = now();
         assert_eq!(rig.pressed(at, &rig.outside.presses(at, &yes).unwrap(), &yes), 200);
         buttons
@@ -457,7 +459,7 @@ fn nothing_is_approved_in_slack_that_its_message_does_not_show() {
     let masked = "delete from payments where id = 2 and note <> 'x@example.net'";
     assert_eq!(presses(masked, "are replaced here", CONVERSATION), 1);
     assert_eq!(presses("delete from payments where id = 2", "firsthand_approve", "C0ELSEWHERE"), 2);
-    assert_eq!(rig.refused(), ["not-counted"; 3]);
+    until("each is in the record", || Ok(rig.refused() == ["not-counted"; 3])).unwrap();
     assert_eq!((rig.waiting().len(), rig.rows().as_str()), (3, "9"));
 }
 
