@@ -473,6 +473,36 @@ async fn nobody_fills_all_places() {
     .await;
 }
 
+/// Nor do they who all ask at the same moment, at two gateways.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_passes_the_limit_by_asking_at_once() {
+    on_both(|a, b| async move {
+        let mut kept = Vec::new();
+        for n in 0..190 {
+            kept.push(a.ask(&a.hold(&format!("DELETE HOLD {n}"), |_| {})).await);
+        }
+        let mut asking = tokio::task::JoinSet::new();
+        for n in 0..40 {
+            let at = if n % 2 == 0 { &a } else { &b };
+            let (approvals, hold) =
+                (at.approvals.clone(), at.hold(&format!("DELETE HOLD at once {n}"), |_| {}));
+            asking.spawn(async move { approvals.ask(&hold).await });
+        }
+        let mut refused = 0;
+        while let Some(asked) = asking.join_next().await {
+            match asked.unwrap() {
+                Ok(question) => kept.push(question),
+                Err(e) => {
+                    assert_eq!(e, ApprovalError::TooMany);
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!((a.open().await.len(), kept.len(), refused), (200, 200, 30));
+    })
+    .await;
+}
+
 /// Lists come in pages, of some names only where that is asked, and without what may be long.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_has_all_of_it_and_no_more_than_it_shows() {
@@ -656,10 +686,10 @@ async fn gateways_that_start_together_make_the_tables_once() {
     for _ in 0..10 {
         let all = (0..12).map(|_| {
             let state = State::shared(server.place("app", "shop").url());
-            tokio::spawn(async move { state.open_approvals("").await.map_err(|e| e.to_string()) })
+            tokio::spawn(async move { state.glance("").await.map_err(|e| e.to_string()) })
         });
         for one in all.collect::<Vec<_>>() {
-            assert_eq!(one.await.unwrap(), Ok((0, 0)));
+            assert_eq!(one.await.unwrap(), Ok(None));
         }
         server.sql("shop", "drop table approvals, votes").unwrap();
     }

@@ -380,14 +380,11 @@ fn press(posted: &Value, ts: &str, action: usize, user: &str) -> String {
 fn buttons_in_slack_are_pressed_by_people_who_may() {
     let rig = rig(chat);
     let is = |method: &'static str| move |one: &Value| one["slack"] == method;
-    let (mut raw, id) = rig.holds("delete from payments where id = 1 and note <> 'x@example.net <!channel>'");
+    let (mut raw, id) = rig.holds("delete from payments where id = 1 and note <> '<!channel>'");
     let all = rig.hears("it is posted", is("chat.postMessage"));
     let posted = all.iter().find(|one| one["slack"] == "chat.postMessage").unwrap()["message"].clone();
     let text = posted.to_string();
-    assert!(
-        text.contains("delete from payments") && text.contains(&id) && !text.contains("x@example.net"),
-        "{text}"
-    );
+    assert!(text.contains("delete from payments") && text.contains(&id), "{text}");
     let ts = "1795824000.000000";
     let yes = press(&posted, ts, 0, "U0GRACE");
     let at = now();
@@ -429,14 +426,41 @@ fn buttons_in_slack_are_pressed_by_people_who_may() {
     let record = rig.lab.gateway.record().unwrap();
     let given = record.of_kind("approval.given").next().unwrap();
     assert_eq!((given.payload("by"), given.leaf("method")), (&json!("grace@example.com"), &json!("slack")));
-    // Who cannot see all of it cannot approve it there.
-    let (_raw, _) = rig.holds(&format!("delete from payments where id = 2 /* {} */", "x".repeat(4000)));
-    let all = rig.hears("it is posted", is("chat.postMessage"));
-    let posted = &all.iter().find(|one| one["slack"] == "chat.postMessage").unwrap()["message"];
-    assert!(
-        !posted.to_string().contains("firsthand_approve") && posted.to_string().contains("not all of it"),
-        "{posted}"
-    );
+}
+
+/// Who does not see exactly what would run approves it elsewhere, and a button that was never there does nothing.
+#[test]
+fn nothing_is_approved_in_slack_that_its_message_does_not_show() {
+    let rig = rig(chat);
+    let mut sessions = Vec::new();
+    let mut presses = |statement: &str, part: &str, conversation: &str| {
+        let (raw, id) = rig.holds(statement);
+        sessions.push(raw);
+        let all = rig.hears("it is posted", |one| {
+            one["slack"] == "chat.postMessage" && one["message"].to_string().contains(&id)
+        });
+        let is =
+            |one: &&Value| one["slack"] == "chat.postMessage" && one["message"].to_string().contains(&id);
+        let posted = all.iter().find(is).unwrap()["message"].clone();
+        let text = posted.to_string();
+        assert!(text.contains(part) && !text.contains("x@example.net"), "{text}");
+        let buttons = if text.contains("firsthand_approve") { 2 } else { 1 };
+        // Signed by Slack all the same.
+        let yes = press(&posted, "1795824000.000000", 0, "U0GRACE");
+        let yes = yes.replace(&encoded("firsthand_deny"), &encoded("firsthand_approve"));
+        let yes = yes.replace(&encoded(CONVERSATION), &encoded(conversation));
+        assert!(yes.contains(&encoded("firsthand_approve")) && yes.contains(&encoded(conversation)));
+        let at = now();
+        assert_eq!(rig.pressed(at, &rig.outside.presses(at, &yes).unwrap(), &yes), 200);
+        buttons
+    };
+    let long = format!("delete from payments where id = 2 /* {} */", "x".repeat(4000));
+    assert_eq!(presses(&long, "not all of it", CONVERSATION), 1);
+    let masked = "delete from payments where id = 2 and note <> 'x@example.net'";
+    assert_eq!(presses(masked, "are replaced here", CONVERSATION), 1);
+    assert_eq!(presses("delete from payments where id = 2", "firsthand_approve", "C0ELSEWHERE"), 2);
+    until("each is in the record", || Ok(rig.refused() == ["not-counted"; 3])).unwrap();
+    assert_eq!((rig.waiting().len(), rig.rows().as_str()), (3, "9"));
 }
 
 fn post(outside: &Outside, here: &str, name: &str, ca: &str) -> String {

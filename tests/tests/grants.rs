@@ -37,10 +37,14 @@ struct Rig {
 
 /// `more`: of the target; its grants are for up to an hour, unless it says so.
 fn rig(more: &str) -> Rig {
+    rig_with(RULES, more)
+}
+
+fn rig_with(written: &str, more: &str) -> Rig {
     let server = Postgres::start(None).unwrap();
     server.sql("shop", SEED).unwrap();
     let rules = tempfile::tempdir().unwrap();
-    std::fs::write(rules.path().join("rules.toml"), RULES).unwrap();
+    std::fs::write(rules.path().join("rules.toml"), written).unwrap();
     let grants =
         "grants = { approvers = \"dba\", longest = \"1h\", effects = [\"read\", \"write\", \"unknown\"] }\n";
     let target = Target::of(&server.place("app", "shop")).more(&format!("{grants}{more}"));
@@ -527,6 +531,98 @@ fn grants_outlast_a_restart_and_the_states_word_alone_is_worth_nothing() {
     let mut expected = vec![(waiting, "not-given-in-record".to_owned()), (over, "over-in-record".to_owned())];
     expected.sort();
     assert_eq!(found, expected);
+}
+
+/// Taken back, it stays so while the gateway runs, whoever writes the state; and nobody is told that it is in force.
+#[test]
+fn a_revoked_grant_put_back_by_hand_is_found_and_nobody_is_told_to_go_on() {
+    let rig = rig("access = \"grant\"\n");
+    let kept = rig.granted("10m", &["read"], &Value::Null);
+    let id = rig.granted("10m", &["read", "write"], &Value::Null);
+    rig.gateway.cli(&["grants", "revoke", &id]).unwrap();
+    let forge = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=20); \
+                 db.execute(\"update approvals set stage = 'given', ended = 0 where id = ?\", sys.argv[2:]); db.commit()";
+    let mut forging = Command::new("python3");
+    forging.args(["-c", forge]).arg(rig.gateway.data_dir().join("state.db")).arg(&id);
+    assert!(forging.status().unwrap().success());
+    let mut raw = rig.login();
+    let status = rows(&raw.query("select firsthand.access_status()").unwrap());
+    assert!(
+        status.contains(&format!("{id}|revoked")) && status.contains(&format!("{kept}|in force")),
+        "{status}"
+    );
+    let (_, shown) = rig.api(&rig.token(), "GET", &format!("/v1/grants/{id}"), &Value::Null);
+    assert_eq!(shown["state"], "revoked", "{shown}");
+    until("it is found", || {
+        let record = rig.gateway.record()?;
+        let mut found = record.of_kind("admin.approval_differs").map(|e| e.leaf("facts").clone());
+        Ok(found.any(|facts| facts["approval"] == id.as_str() && facts["found"] == "over-in-record"))
+    })
+    .unwrap();
+    assert_eq!(code(&raw.query("update orders set note = 'forged'").unwrap()), "42501");
+}
+
+/// A grant is of the agent that asked, and of the person: not of all that acts for them.
+#[test]
+fn another_agent_of_the_same_person_has_nothing_of_a_grant() {
+    let rig = rig("");
+    let token = |name: &str, more: &[&str]| {
+        let common = ["--on-behalf-of", "mia@example.com"];
+        rig.gateway.role_token(name, &[&common[..], more].concat()).unwrap()
+    };
+    let (one, two) = (token("one", &["--target", "shop"]), token("two", &["--target", "shop"]));
+    let mia = token("mia", &["--kind", "human", "--role", "user"]);
+    let body = json!({ "target": "shop", "for": "10m", "effects": ["read"], "reason": "x" });
+    let asks = || {
+        let (status, answer) = rig.api(&one, "POST", "/v1/grants", &body);
+        assert_eq!(status, 200, "{answer}");
+        let id = answer["id"].as_str().unwrap().to_owned();
+        rig.approve(&id);
+        id
+    };
+    let id = asks();
+    let (path, revoke) = (format!("/v1/grants/{id}"), format!("/v1/grants/{id}/revoke"));
+    assert_eq!(rig.api(&two, "GET", "/v1/grants", &Value::Null).1["grants"], json!([]));
+    assert_eq!(rig.api(&two, "GET", &path, &Value::Null).0, 409);
+    let (status, answer) = rig.api(&two, "POST", &revoke, &json!({}));
+    assert!(status == 409 && answer["error"].as_str().unwrap().contains("there is no grant"), "{answer}");
+    for own in [&one, &mia] {
+        assert_eq!(rig.api(own, "GET", &path, &Value::Null).1["state"], "in force");
+    }
+    assert_eq!(rig.api(&one, "POST", &revoke, &json!({})).0, 200);
+    let second = asks();
+    assert_eq!(rig.api(&mia, "POST", &format!("/v1/grants/{second}/revoke"), &json!({})).0, 200);
+}
+
+/// What is said for a grant is kept, shown and recorded as a statement would be.
+#[test]
+fn secrets_and_personal_values_in_a_request_are_replaced_before_anything_is_kept() {
+    let mask = "\n[[mask]]\nname = \"mails\"\nbecause = \"x\"\nkinds = [\"agent\"]\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n";
+    let rig = rig_with(&format!("{RULES}{mask}"), "");
+    let reason = "password=hunter2secret for mia.k@example.net";
+    let mut raw = rig.login();
+    let seen = raw.query(&format!("select firsthand.request_access('1h', 'read', '{reason}')")).unwrap();
+    let by_sql = id_in(&rows(&seen));
+    let body = json!({ "target": "shop", "for": "10m", "effects": ["read"], "reason": reason });
+    let by_api = rig.ask(&body);
+    let wrong = json!({ "target": "shop", "for": "10m", "effects": [reason], "reason": "x" });
+    assert_ne!(rig.api(&rig.token(), "POST", "/v1/grants", &wrong).0, 200);
+    let as_effect = format!("select firsthand.request_access('1h', '{reason}', 'x')");
+    assert!(message(&raw.query(&as_effect).unwrap()).contains("is no effect"));
+    for id in [&by_sql, &by_api] {
+        let (_, shown) = rig.api(&rig.token(), "GET", &format!("/v1/grants/{id}"), &Value::Null);
+        assert_eq!(shown["reason"], "password=*** for <email>", "{shown}");
+    }
+    let record = rig.gateway.record().unwrap();
+    assert_eq!(record.of_kind("grant.asked").count(), 2);
+    let record = serde_json::to_string(&record.0.iter().map(|e| &e.0).collect::<Vec<_>>()).unwrap();
+    let state = std::fs::read(rig.gateway.data_dir().join("state.db")).unwrap();
+    let wal = std::fs::read(rig.gateway.data_dir().join("state.db-wal")).unwrap_or_default();
+    for hidden in ["hunter2secret", "mia.k@example.net"] {
+        assert!(!record.contains(hidden), "{hidden}");
+        let stands = |bytes: &[u8]| bytes.windows(hidden.len()).any(|w| w == hidden.as_bytes());
+        assert!(!stands(&state) && !stands(&wal), "{hidden}");
+    }
 }
 
 /// What is contained loses its grants, and the command says so.

@@ -152,6 +152,9 @@ fn who_may_approve_and_sees_originals_is_shown_what_will_run_and_nobody_else() {
     let remote = String::from_utf8(remote.stdout).unwrap();
     assert!(remote.contains("as it will run:") && remote.contains(HIDDEN), "{remote}");
     assert_eq!(showings(&lab), [json!("grace"), json!("grace")], "each showing is an entry");
+    // A grant has no original, whoever asks.
+    let (status, answer) = original(&lab, grace, "gr-aaaaaaaaaa");
+    assert!(status == 409 && answer["error"].as_str().unwrap().contains("no approval `gr-"), "{answer}");
     // Approved, and spent: it is gone.
     lab.gateway.remote(grace, &["approvals", "approve", &id]).unwrap().output().unwrap();
     assert!(said(&raw.until(b'Z').unwrap()).contains("UPDATE 1"));
@@ -164,6 +167,25 @@ fn who_may_approve_and_sees_originals_is_shown_what_will_run_and_nobody_else() {
     assert!(
         !record.contains(HIDDEN) && !stands_in_folder(&lab, HIDDEN),
         "it is nowhere but where it was shown"
+    );
+}
+
+/// What is masked never passes for what will run.
+#[test]
+fn an_original_that_somebody_has_deleted_is_not_replaced_by_what_is_shown() {
+    let (lab, _folder) = lab("originals = \"seers\"\n");
+    let grace = approver(&lab, "grace");
+    let (_raw, id) = held(&lab);
+    assert_eq!(original(&lab, &grace, &id).0, 200);
+    let delete = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=20); \
+                  db.execute('delete from originals where approval = ?', sys.argv[2:]); db.commit()";
+    let file = lab.gateway.data_dir().join("state.db");
+    let done = std::process::Command::new("python3").args(["-c", delete]).arg(file).arg(&id).status();
+    assert!(done.unwrap().success());
+    let (status, answer) = original(&lab, &grace, &id);
+    assert!(
+        status == 409 && answer["error"].as_str().unwrap().contains("is not as this gateway"),
+        "{answer}"
     );
 }
 

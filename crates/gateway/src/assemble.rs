@@ -186,10 +186,10 @@ pub(crate) fn approvals(
         (None, None) => return Err(Failure::usage("approvals need a configuration", "give --config FILE")),
     };
     let key = record.keys().token_key();
-    let approvals =
-        Approvals::new(state, record.recorder().clone(), key.as_slice(), Arc::new(governing.clone()));
+    let (groups, veils) = (Arc::new(governing.clone()), governing.clone());
+    let approvals = Approvals::new(state, record.recorder().clone(), key.as_slice(), groups);
     approvals.replace_signers(config.map(|config| config.signers.clone()).unwrap_or_default());
-    Ok(approvals)
+    Ok(approvals.veiling(Box::new(move |text| veils.veiled(text))))
 }
 
 /// The certificate for each listener of a protocol, where there is one.

@@ -21,7 +21,9 @@ use firsthand_policy::rule::Problem;
 use firsthand_policy::rules::Rules;
 use firsthand_protocols::protocol::Learner;
 use firsthand_session::port::{Ask, MaskPlan, Masker, Policy, Values};
+use firsthand_session::veiled;
 use firsthand_sql::catalog::Catalog;
+use firsthand_sql::mask_connection;
 use zeroize::Zeroizing;
 
 use crate::analyst::columns;
@@ -33,6 +35,8 @@ use crate::shelf::Shelf;
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Rule files in a folder.
 const FILES_MAX: usize = 1000;
+/// Stands for a text that could not be looked through.
+const WITHHELD: &str = "<masked>";
 /// What problems call the shipped rules.
 pub(crate) const SHIPPED: &str = "policy/agents.toml (shipped)";
 
@@ -102,6 +106,19 @@ impl Governing {
     /// The version of what decides.
     pub(crate) fn version(&self) -> Arc<str> {
         self.rules.load().as_ref().map_or_else(|| Arc::from(POLICY_VERSION), |ruled| ruled.rules.version())
+    }
+
+    /// A text as the record may have it: without secrets, and without what the masks of the rules find in it, whomever they are
+    /// for. Who says it is no command, for which rules could be chosen.
+    pub(crate) fn veiled(&self, text: &str) -> String {
+        let text = mask_connection(text).unwrap_or_else(|| text.to_owned());
+        let rules = self.rules.load();
+        let Some(ruled) = rules.as_ref() else { return text };
+        match self.values(ruled) {
+            Some(values) => veiled(&text, &*values).unwrap_or(text),
+            // What cannot be looked through cannot be said to hold nothing.
+            None => WITHHELD.to_owned(),
+        }
     }
 
     /// The tools: detection is built when it is first needed.

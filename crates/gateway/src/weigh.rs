@@ -78,6 +78,7 @@ pub(crate) async fn list(
     let after = after.map(|after| place(after).ok_or_else(|| no_place(after))).transpose()?;
     let listing = Listing { sort: Some(sort), ended_too: all, of, after, most: LISTED_MAX };
     let rows = approvals.state().approvals(&listing).await.map_err(|e| state_failure(&e))?;
+    let rows: Vec<Row> = rows.into_iter().map(|row| approvals.as_known(row)).collect();
     let is_full = rows.len() >= usize::try_from(LISTED_MAX).unwrap_or(usize::MAX);
     let next = rows.last().filter(|_| is_full).map(|row| format!("{}-{}", row.asked, row.id));
     let beside = beside(approvals, sort).await?;
@@ -103,6 +104,7 @@ pub(crate) async fn show(approvals: &Approvals, sort: Sort, id: &str) -> Result<
     let found = approvals.state().approval(id).await.map_err(|e| state_failure(&e))?;
     let found = found.filter(|(row, _)| Sort::of(&row.id) == sort);
     let (row, votes) = found.ok_or_else(|| unknown(sort, id))?;
+    let row = approvals.as_known(row);
     Ok(described(&row, Some(&votes), &beside(approvals, sort).await?))
 }
 
@@ -132,6 +134,9 @@ pub(crate) async fn original(
     id: &str,
     by: &By,
 ) -> Result<Value, Failure> {
+    if Sort::of(id) != Sort::Command {
+        return Err(unknown(Sort::Command, id));
+    }
     let right = config.and_then(|config| config.policy.as_ref()?.originals.as_deref());
     let original = approvals.original(id, by, right).await.map_err(|e| not_answered(id, &e))?;
     desk.record("record.read", by, reading_leaf(ORIGINAL), what(&json!({ "approval": id }))).await?;

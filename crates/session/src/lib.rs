@@ -30,3 +30,4 @@ pub use meter::Outlasted;
 pub use permit::{ChangedPiece, Completed, Forward, Permit, Reply, RowsPiece};
 pub use pipeline::{Answer, Session};
 pub use refusal::{Refusal, RefusalKind};
+pub use veil::veiled;

@@ -44,6 +44,12 @@ pub(crate) fn veil(command: &mut Command, values: &dyn Values) {
     }
 }
 
+/// A text that is no command's (what somebody says of one) as the record may have it; `None`: as it is.
+#[must_use]
+pub fn veiled(text: &str, values: &dyn Values) -> Option<String> {
+    replaced(text, values, &mut Vec::new())
+}
+
 /// Names of tables stand in the open part of the record: what is found in them is no name that anybody needs.
 fn veil_tables(command: &mut Command, values: &dyn Values, found: &mut Vec<Found>) {
     let mut tables = command.shape.tables.clone();

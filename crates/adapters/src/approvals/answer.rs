@@ -13,6 +13,7 @@ use super::names::{folded, known_as};
 use super::signing::SignatureError;
 use super::{Approvals, glass, grants, seal, trust};
 use crate::clock::wall;
+use crate::identity::visible::is_hidden;
 use crate::state::StateError;
 use crate::state::approvals::{Locked, Row, Signed, Sort, Stage, Vote};
 
@@ -190,14 +191,10 @@ impl Person {
     }
 }
 
-/// A reason as it may reach a terminal and a log: what would move a cursor or turn the text around is a space.
+/// A reason as it may reach a terminal and a log: what is not seen, or would move a cursor or turn the text around, is a space.
 #[must_use]
 pub fn plain(reason: &str) -> String {
-    let moves = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    reason.chars().map(|c| if moves(c) { ' ' } else { c }).collect::<String>().trim().to_owned()
+    reason.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect::<String>().trim().to_owned()
 }
 
 /// How it is after an answer.

@@ -36,7 +36,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::wall;
 use crate::containment::Containment;
-use crate::state::approvals::{Row, Sort, Stage};
+use crate::state::approvals::{Kept, Most, Row, Sort, Stage};
 use crate::state::{State, StateError};
 
 /// Questions that are open at a time: far more than people answer, and few enough to look through.
@@ -44,6 +44,8 @@ const OPEN_MAX: u64 = 4_000;
 /// Of them, those of one person with all that acts for them, or of one agent that acts for nobody: so that none takes the
 /// place of all others.
 const OPEN_OF_ONE_MAX: u64 = 200;
+/// Both.
+const MOST: Most = Most { all: OPEN_MAX, own: OPEN_OF_ONE_MAX };
 /// How long what is over stays in the state, for lists: a day. The record has all of it.
 pub const OVER_KEPT_US: u64 = 24 * 3_600_000_000;
 /// Characters of a statement in lists: enough to know it again.
@@ -83,6 +85,9 @@ pub struct Told {
 /// Hears of them, in order, and may not wait.
 pub type Hears = Box<dyn Fn(Told) + Send + Sync>;
 
+/// A text as the record, the state and lists may have it.
+pub type Veil = Box<dyn Fn(&str) -> String + Send + Sync>;
+
 /// What is shared with questions that withdraw themselves.
 struct Desk {
     state: State,
@@ -103,6 +108,8 @@ struct Desk {
     broken: AtomicU64,
     /// Whose keys count.
     signers: ArcSwap<signing::Signers>,
+    /// What is replaced in what people say.
+    veil: OnceLock<Veil>,
 }
 
 /// Approvals over a state and a record.
@@ -128,7 +135,7 @@ impl Approvals {
         let (changed, _) = broadcast::channel(CHANGES_KEPT);
         let (waiting, runtime) = (Mutex::default(), OnceLock::new());
         let (trust, hears, in_force) = (trust::Trust::new(key), OnceLock::new(), grants::InForce::default());
-        let contained = OnceLock::new();
+        let (contained, veil) = (OnceLock::new(), OnceLock::new());
         let (broken, signers) = (AtomicU64::new(0), ArcSwap::default());
         let desk = Desk {
             state,
@@ -143,6 +150,7 @@ impl Approvals {
             contained,
             broken,
             signers,
+            veil,
         };
         let originals = Arc::new(original::Key::new(key));
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), originals, groups }
@@ -175,6 +183,13 @@ impl Approvals {
     #[must_use]
     pub fn heeding(self, contained: &Arc<Containment>) -> Self {
         let _ = self.desk.contained.set(Arc::clone(contained));
+        self
+    }
+
+    /// With what is replaced in requests before anything of them is kept. The first one stays.
+    #[must_use]
+    pub fn veiling(self, veil: Veil) -> Self {
+        let _ = self.desk.veil.set(veil);
         self
     }
 
@@ -238,12 +253,12 @@ impl Approvals {
                 Some(_) | None => {}
             }
             let new = self.new_row(hold, terms, &binding, now)?;
-            let (all, own) = state.open_approvals(&new.asker).await?;
-            if all >= OPEN_MAX || own >= OPEN_OF_ONE_MAX {
+            let sealed = self.sealed(hold, &new)?;
+            let kept = state.ask(&new, sealed.as_deref(), MOST).await?;
+            if kept == Kept::TooMany {
                 return Err(ApprovalError::TooMany);
             }
-            let sealed = self.sealed(hold, &new)?;
-            if state.ask(&new, sealed.as_deref()).await? {
+            if kept == Kept::New {
                 let recorded = self.desk.tell(ApprovalEvent {
                     text: hold.command.text.clone(),
                     parameters: hold.command.parameters.clone(),
@@ -567,13 +582,15 @@ fn listed(about: &Value) -> Value {
 
 /// What an approver sees of it.
 fn about(hold: &Hold) -> Value {
-    let Hold { session, command, decision, .. } = hold;
+    let Hold { session, command, decision, unveiled, .. } = hold;
     let parsed = |json: &Json| serde_json::from_slice::<Value>(json.as_bytes()).unwrap_or_default();
     let chain = session.identity.chain.iter();
     let effects: Vec<&str> = command.shape.effects.iter().map(|e| e.word()).collect();
     json!({
         "statement": command.text, "parameters": parsed(&command.parameters),
         "statement_differs": command.original_digest.is_some(),
+        "parameters_differ": unveiled.as_ref().is_some_and(|it| it.parameters != command.parameters),
+        "original_kept": unveiled.is_some(),
         "chain": chain.map(|l| json!({ "kind": l.kind.word(), "name": l.name, "trust": l.trust.word(), "id": l.id }))
             .collect::<Vec<_>>(),
         "login": session.identity.login, "target": session.target, "database": session.database,

@@ -93,13 +93,19 @@ impl Approvals {
             Some(sealed) => {
                 self.originals.open(&row, &sealed).ok_or_else(|| AnswerError::Changed(id.to_owned()))
             }
-            // The record has all of it.
-            None => {
-                let about: Value = serde_json::from_str(&row.about).unwrap_or_default();
-                Ok(json!({ "statement": about.get("statement"), "parameters": about.get("parameters") }))
-            }
+            None => shown_already(&row).ok_or_else(|| AnswerError::Changed(id.to_owned())),
         }
     }
+}
+
+/// What is shown of it, where that is all of it; `None`: something is hidden there that should have been kept.
+fn shown_already(row: &Row) -> Option<Value> {
+    let about: Value = serde_json::from_str(&row.about).ok()?;
+    // What was asked before this was noted is believed only where nothing was replaced.
+    let kept = about.get("original_kept").or_else(|| about.get("statement_differs"));
+    let hides_nothing = kept == Some(&Value::Bool(false));
+    hides_nothing
+        .then(|| json!({ "statement": about.get("statement"), "parameters": about.get("parameters") }))
 }
 
 #[cfg(test)]
@@ -148,6 +154,32 @@ mod tests {
         bent[20] = if bent[20] == b'A' { b'B' } else { b'A' };
         for bad in [String::from_utf8(bent).unwrap(), String::new(), "AAAA".to_owned()] {
             assert_eq!(key.open(&own, &bad), None, "{bad}");
+        }
+    }
+    #[test]
+    fn what_is_shown_passes_for_what_runs_only_where_it_is_that() {
+        let shown = |about: Value| {
+            let mut row = row("ap-1", "b1");
+            row.about = about.to_string();
+            shown_already(&row)
+        };
+        let asked = json!({ "statement": "select 1", "parameters": null });
+        let with = |more: Value| {
+            let mut about = asked.clone();
+            about.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            shown(about)
+        };
+        assert_eq!(with(json!({ "statement_differs": false, "original_kept": false })), Some(asked.clone()));
+        // A secret was replaced, which is shown to nobody: nothing of it was kept.
+        assert_eq!(with(json!({ "statement_differs": true, "original_kept": false })), Some(asked.clone()));
+        assert_eq!(with(json!({ "statement_differs": false })), Some(asked.clone()), "of before");
+        for hides in [
+            json!({ "statement_differs": true, "original_kept": true }),
+            json!({ "statement_differs": false, "original_kept": true }),
+            json!({ "statement_differs": true }),
+            json!({}),
+        ] {
+            assert_eq!(with(hides.clone()), None, "{hides}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::shown;
+
 /// Characters of a statement that are sent: who must read more has the command line.
 const STATEMENT_CHARS_MAX: usize = 16 << 10;
 /// Bytes of parameters that are sent, as JSON.
@@ -64,7 +66,7 @@ fn add_text(approval: &Value, out: &mut Map<String, Value>) {
     let fits = parameters.as_ref().is_some_and(|p| p.to_string().len() <= PARAMETERS_BYTES_MAX);
     out.insert("parameters".to_owned(), parameters.filter(|_| fits).unwrap_or_default());
     out.insert("parameters_shortened".to_owned(), json!(!fits));
-    for key in ["statement_differs", "reason", "answer"] {
+    for key in ["statement_differs", "parameters_differ", "reason", "answer"] {
         out.insert(key.to_owned(), approval.get(key).cloned().unwrap_or_default());
     }
 }
@@ -118,23 +120,46 @@ pub(super) fn why_broken(about: &Value) -> &str {
     votes.into_iter().flatten().find(broke).map_or("", |v| text(v, "reason"))
 }
 
-/// The statement and its parameters, as people read them; `None`: no text is sent.
-pub(super) fn asked(about: &Value) -> Option<String> {
-    let statement = about.get("statement")?.as_str()?;
-    let parameters = about.get("parameters").and_then(Value::as_array).filter(|list| !list.is_empty());
-    let mut out = statement.to_owned();
-    for (at, one) in parameters.into_iter().flatten().enumerate() {
-        let value = one.get("value").cloned().unwrap_or_default();
-        let value = value.as_str().map_or_else(|| value.to_string(), |text| format!("'{text}'"));
-        out.push_str(&format!("\n${} = {value}", at + 1));
-    }
-    Some(out)
+/// What stands in place of a secret in the value of a parameter. Nothing else tells that there was one.
+const SECRET: &str = "***";
+/// What runs is not what is shown.
+const DIFFERS: &str = "Personal values and secrets of it are replaced here: it runs with other ones.";
+/// Some of it is shown by codes and numbers.
+const HIDES: &str =
+    "It has characters that are not seen, shown here by their codes, or pushes some of it out of sight.";
+/// It was cut.
+pub(super) const NOT_ALL: &str = "This is not all of it.";
+
+/// What was asked, as people read it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The statement, in its lines.
+    pub(super) statement: String,
+    /// A line for each parameter.
+    pub(super) parameters: Vec<String>,
+    /// Why nobody should answer by this alone, in sentences.
+    pub(super) caveats: Vec<&'static str>,
 }
 
-/// Whether all that was asked stands in what [`asked`] gives.
-pub(super) fn is_whole(about: &Value) -> bool {
+/// The statement and its parameters, as people read them; `None`: no text is sent.
+pub(super) fn asked(about: &Value) -> Option<Asked> {
     let is = |key: &str| about.get(key) == Some(&Value::Bool(true));
-    about.get("statement").is_some() && !is("statement_shortened") && !is("parameters_shortened")
+    let statement = shown::block(about.get("statement")?.as_str()?);
+    let (mut is_plain, mut differs) =
+        (statement.is_plain, is("statement_differs") || is("parameters_differ"));
+    let mut parameters = Vec::new();
+    let list = about.get("parameters").and_then(Value::as_array);
+    for (at, one) in list.into_iter().flatten().enumerate() {
+        let value = one.get("value").unwrap_or(&Value::Null);
+        differs |= value.as_str().is_some_and(|text| text.contains(SECRET));
+        let value = shown::value(value);
+        is_plain &= value.is_plain;
+        parameters.push(format!("${} = {}", at + 1, value.text));
+    }
+    let is_cut = is("statement_shortened") || is("parameters_shortened");
+    let all = [(differs, DIFFERS), (!is_plain, HIDES), (is_cut, NOT_ALL)];
+    let caveats = all.into_iter().filter_map(|(holds, says)| holds.then_some(says)).collect();
+    Some(Asked { statement: statement.text, parameters, caveats })
 }
 
 /// What happened, in words.
@@ -182,7 +207,7 @@ pub(super) mod tests {
         for said in ["ap-7k3m9xq2vb", "orders", "ada@example.com", "grace@example.com", "dba"] {
             assert!(told.contains(said), "{said}: {told}");
         }
-        assert!(asked(&of(&described(), false)).is_none() && !is_whole(&of(&described(), false)));
+        assert!(asked(&of(&described(), false)).is_none());
     }
 
     #[test]
@@ -201,17 +226,41 @@ pub(super) mod tests {
     #[test]
     fn what_is_long_is_cut_and_says_so() {
         let about = of(&described(), true);
-        assert_eq!(asked(&about).unwrap(), "delete from t where a = $1\n$1 = '7'");
-        assert!(is_whole(&about) && !about.to_string().contains("never sent"));
+        let whole = Asked {
+            statement: "delete from t where a = $1".to_owned(),
+            parameters: vec!["$1 = \"7\"".to_owned()],
+            caveats: Vec::new(),
+        };
+        assert_eq!(asked(&about).unwrap(), whole);
+        assert!(!about.to_string().contains("never sent"));
         let mut long = described();
         long["statement"] = json!("ü".repeat(STATEMENT_CHARS_MAX + 1));
         long["parameters"] = json!([{ "value": "x".repeat(PARAMETERS_BYTES_MAX) }]);
         let about = of(&long, true);
-        assert!(!is_whole(&about) && about["parameters"].is_null());
+        assert!(asked(&about).unwrap().caveats == [NOT_ALL] && about["parameters"].is_null());
         assert_eq!(text(&about, "statement").chars().count(), STATEMENT_CHARS_MAX);
         // Of what is over, there is the beginning only.
         let mut over = described();
         over["statement_shortened"] = json!(true);
-        assert!(!is_whole(&of(&over, true)));
+        assert_eq!(asked(&of(&over, true)).unwrap().caveats, [NOT_ALL]);
+    }
+
+    #[test]
+    fn it_is_said_where_something_else_runs_or_something_is_not_seen() {
+        let with = |key: &str, value: Value| {
+            let mut one = described();
+            one[key] = value;
+            asked(&of(&one, true)).unwrap()
+        };
+        for differs in ["statement_differs", "parameters_differ"] {
+            assert_eq!(with(differs, json!(true)).caveats, [DIFFERS], "{differs}");
+        }
+        let secret = json!([{ "value": "host=a password=***", "type": "text" }]);
+        assert_eq!(with("parameters", secret).caveats, [DIFFERS]);
+        assert_eq!(with("statement", json!("select '\u{202e}'")).caveats, [HIDES]);
+        let forged = json!([{ "value": "a'\n$2 = '7" }, { "value": "b\u{200b}" }]);
+        let told = with("parameters", forged);
+        assert_eq!(told.parameters, ["$1 = \"a'\\n$2 = '7\"", "$2 = \"b\\u200b\""]);
+        assert_eq!(told.caveats, [HIDES]);
     }
 }

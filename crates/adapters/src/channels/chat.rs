@@ -5,8 +5,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::about::{
-    approved, asked, chain, headline, is_whole, listed, must_be_signed, needs, text, why_broken,
+    Asked, NOT_ALL, approved, asked, chain, headline, listed, must_be_signed, needs, text, why_broken,
 };
+use super::shown;
 
 /// Characters of a statement in a message: Slack takes 3,000 in one element.
 const ASKED_CHARS_MAX: usize = 2900;
@@ -47,7 +48,7 @@ pub fn test(conversation: &str, channel: &str) -> Value {
 }
 
 fn blocks(about: &Value, answers: bool) -> Vec<Value> {
-    let field = |name: &str, value: &str| plain(&format!("{name}\n{value}"), FIELD_CHARS_MAX);
+    let field = |name: &str, value: &str| plain(&format!("{name}\n{}", shown::line(value)), FIELD_CHARS_MAX);
     let place = format!("{} / {} as {}", text(about, "target"), text(about, "database"), text(about, "role"));
     let mut fields =
         vec![field("Who", &chain(about)), field("Where", &place), field("Rule", text(about, "rule"))];
@@ -69,29 +70,55 @@ fn blocks(about: &Value, answers: bool) -> Vec<Value> {
         json!({ "type": "section", "fields": fields }),
     ];
     let asked = asked(about);
-    let whole =
-        is_whole(about) && asked.as_ref().is_some_and(|asked| asked.chars().count() <= ASKED_CHARS_MAX);
-    if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
-        let shown: String = asked.chars().take(ASKED_CHARS_MAX).collect();
-        blocks.push(json!({ "type": "rich_text", "elements": [
-            { "type": "rich_text_preformatted", "elements": [{ "type": "text", "text": shown }] } ] }));
+    if let Some(asked) = asked.as_ref().filter(|asked| !asked.statement.is_empty()) {
+        blocks.push(json!({ "type": "rich_text", "elements": preformatted(asked) }));
     }
     if text(about, "state") == "asked" {
-        blocks.push(json!({ "type": "context", "elements": [plain(&hint(about, whole), FIELD_CHARS_MAX)] }));
+        let hint = hint(about, asked.as_ref());
+        blocks.push(json!({ "type": "context", "elements": [plain(&hint, FIELD_CHARS_MAX)] }));
         if answers {
-            blocks.push(buttons(text(about, "id"), whole && !must_be_signed(about)));
+            blocks.push(buttons(text(about, "id"), is_approved_here(about)));
         }
     }
     blocks
 }
 
-fn hint(about: &Value, whole: bool) -> String {
+/// Whether a message shows exactly what would run, so that it can be approved by what stands in it; a yes that must be signed cannot.
+#[must_use]
+pub fn is_approved_here(about: &Value) -> bool {
+    !must_be_signed(about)
+        && asked(about).is_some_and(|asked| asked.caveats.is_empty() && chars(&asked) <= ASKED_CHARS_MAX)
+}
+
+/// Characters that it takes.
+fn chars(asked: &Asked) -> usize {
+    let of = |line: &String| line.chars().count() + 1;
+    asked.statement.chars().count() + asked.parameters.iter().map(of).sum::<usize>()
+}
+
+/// The statement, and its parameters in a place of their own: no text of the one passes for the other.
+fn preformatted(asked: &Asked) -> Vec<Value> {
+    let block = |text: &str| json!({ "type": "rich_text_preformatted", "elements": [{ "type": "text", "text": text }] });
+    let statement: String = asked.statement.chars().take(ASKED_CHARS_MAX).collect();
+    let left = ASKED_CHARS_MAX - statement.chars().count();
+    let parameters: String = asked.parameters.join("\n").chars().take(left).collect();
+    let mut all = vec![block(&statement)];
+    if !parameters.is_empty() {
+        all.push(block(&parameters));
+    }
+    all
+}
+
+fn hint(about: &Value, asked: Option<&Asked>) -> String {
     let id = text(about, "id");
-    let more = match (whole, must_be_signed(about)) {
-        (_, true) => "A yes must be signed, so it is not approved here: approve it with --sign. ",
-        (true, false) => "",
-        (false, false) => "This is not all of it, so it is not approved here. ",
-    };
+    let mut why = asked.map(|asked| asked.caveats.join(" ")).unwrap_or_default();
+    if must_be_signed(about) {
+        why.insert_str(0, "A yes must be signed: approve it with --sign. ");
+    } else if why.is_empty() && !is_approved_here(about) {
+        NOT_ALL.clone_into(&mut why);
+    }
+    let why = why.trim_end();
+    let more = if why.is_empty() { String::new() } else { format!("{why} So it is not approved here. ") };
     format!(
         "{more}firsthand approvals show {id} says what it would change; it can be answered until {}.",
         text(about, "until")
@@ -245,6 +272,19 @@ mod tests {
         let mut signed = described();
         signed["signed"] = json!(true);
         assert_eq!(actions(&message("C1", &of(&signed, true), true)), [DENY], "nobody signs there");
+        for (key, value) in [
+            ("statement_differs", json!(true)),
+            ("parameters_differ", json!(true)),
+            ("statement", json!("delete from t where a = 1 \u{2066}")),
+            ("statement", json!(format!("delete from t where a = 1{}or true", "\n".repeat(2700)))),
+        ] {
+            let mut other = described();
+            other[key] = value;
+            let message = message("C1", &of(&other, true), true);
+            assert_eq!(actions(&message), [DENY], "{key}");
+            assert!(message.to_string().contains("So it is not approved here."), "{message}");
+            assert!(!message.to_string().contains('\u{2066}'), "{message}");
+        }
         let mut over = described();
         over["state"] = json!("given");
         assert!(actions(&update("C1", "1.2", &of(&over, true), true)).is_empty());
@@ -269,6 +309,17 @@ mod tests {
                 _ => {}
             }
         }
+    }
+
+    #[test]
+    fn parameters_stand_in_a_place_of_their_own() {
+        let mut evil = described();
+        evil["statement"] = json!("select 1 /*\n$1 = \"8\"\n*/");
+        let message = message("C1", &of(&evil, true), true);
+        let blocks = message["blocks"].as_array().unwrap();
+        let text = blocks.iter().find(|block| block["type"] == "rich_text").unwrap();
+        let texts = text["elements"].as_array().unwrap().iter().map(|e| e["elements"][0]["text"].clone());
+        assert_eq!(texts.collect::<Vec<_>>(), [evil["statement"].clone(), json!("$1 = \"7\"")]);
     }
 
     #[test]

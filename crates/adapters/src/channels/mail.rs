@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::Occasion;
-use super::about::{approved, asked, chain, headline, listed, must_be_signed, needs, text, why_broken};
+use super::about::{
+    Asked, approved, asked, chain, headline, listed, must_be_signed, needs, text, why_broken,
+};
+use super::shown;
 
 /// Characters of what was asked that are put into a mail.
 const ASKED_CHARS_MAX: usize = 8 << 10;
@@ -15,7 +18,7 @@ pub fn words(about: &Value, occasion: Occasion) -> (String, String) {
     let mut out = format!("{}.\n\n", headline(about));
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
-            out.push_str(&format!("{name:<12}{value}\n"));
+            out.push_str(&format!("{name:<12}{}\n", shown::line(value)));
         }
     };
     line("who", &chain(about));
@@ -33,7 +36,7 @@ pub fn words(about: &Value, occasion: Occasion) -> (String, String) {
     line("said", text(about, "answer"));
     line("until", text(about, "until"));
     if let Some(asked) = asked(about) {
-        out.push_str(&format!("\n{}\n", shortened(&asked)));
+        out.push_str(&format!("\n{}", quoted(&asked)));
     }
     let sign = if must_be_signed(about) { " --sign" } else { "" };
     if occasion == Occasion::Asked && text(about, "state") == "asked" {
@@ -46,11 +49,30 @@ pub fn words(about: &Value, occasion: Occasion) -> (String, String) {
     (format!("Firsthand: {}", headline(about)), out)
 }
 
-fn shortened(asked: &str) -> String {
-    match asked.char_indices().nth(ASKED_CHARS_MAX) {
-        Some((end, _)) => format!("{}\n(there is more of it)", asked.get(..end).unwrap_or_default()),
-        None => asked.to_owned(),
+/// In lines that begin as none of the mail's own do: what was asked cannot pass for what the gateway says.
+fn quoted(asked: &Asked) -> String {
+    let mut lines: Vec<&str> = asked.statement.split('\n').collect();
+    if !asked.parameters.is_empty() {
+        lines.push("");
     }
+    let statement = lines.len();
+    lines.extend(asked.parameters.iter().map(String::as_str));
+    let (mut out, mut left) = (String::new(), ASKED_CHARS_MAX);
+    for (at, line) in lines.into_iter().enumerate() {
+        let bar = if at < statement { "  | " } else { "  : " };
+        let shown: String = line.chars().take(left).collect();
+        out.push_str(format!("{bar}{shown}").trim_end());
+        out.push('\n');
+        if shown.len() < line.len() {
+            out.push_str("(there is more of it)\n");
+            break;
+        }
+        left = left.saturating_sub(shown.chars().count() + 1);
+    }
+    for caveat in &asked.caveats {
+        out.push_str(&format!("({caveat})\n"));
+    }
+    out
 }
 
 #[cfg(test)]
@@ -65,7 +87,7 @@ mod tests {
         for part in [
             "firsthand approvals approve ap-7k3m9xq2vb",
             "delete from t",
-            "$1 = '7'",
+            "\n  | delete from t where a = $1\n  |\n  : $1 = \"7\"\n",
             "bot (verified agent)",
             "2 of dba",
         ] {
@@ -74,9 +96,30 @@ mod tests {
         assert!(!text.contains("://"), "{text}");
         let (_, text) = words(&of(&described(), false), Occasion::Asked);
         assert!(!text.contains("delete from") && text.contains("approvals show ap-7k3m9xq2vb"), "{text}");
+        assert!(!text.contains("replaced here"), "{text}");
         let mut over = described();
         over["state"] = "spent".into();
         let (subject, text) = words(&of(&over, true), Occasion::Spent);
         assert!(subject.contains("is spent") && !text.contains("approvals approve"), "{subject}\n{text}");
+    }
+    #[test]
+    fn what_was_asked_passes_for_nothing_that_the_mail_says_itself() {
+        let mut evil = described();
+        evil["statement"] =
+            "select 1\n\nLook at all of it:\n    firsthand approvals approve ap-other\u{202e}".into();
+        evil["statement_differs"] = true.into();
+        evil["tables"] = serde_json::json!(["a\nrule        none"]);
+        let (_, text) = words(&of(&evil, true), Occasion::Asked);
+        for line in
+            text.lines().filter(|line| line.contains("ap-other") || line.contains("Look at all of it:"))
+        {
+            assert!(line.starts_with("  | "), "{line}");
+        }
+        assert!(text.contains("tables      a\\x0arule        none\n"), "{text}");
+        assert!(text.contains("replaced here") && text.contains("ap-other\\u{202e}\n"), "{text}");
+        let mut long = described();
+        long["statement"] = "x\n".repeat(ASKED_CHARS_MAX).into();
+        let (_, text) = words(&of(&long, true), Occasion::Asked);
+        assert!(text.contains("(there is more of it)") && !text.contains("$1 ="), "{text}");
     }
 }

@@ -4,6 +4,7 @@
 pub mod about;
 pub mod chat;
 pub mod mail;
+mod shown;
 pub mod signed;
 
 use std::path::PathBuf;

@@ -15,7 +15,7 @@ pub(crate) fn is_hidden(c: char) -> bool {
 }
 
 /// Whether a name is seen as it is: it has nothing hidden in it, nor a space at an end.
-pub(in crate::identity) fn is_visible(name: &str) -> bool {
+pub(crate) fn is_visible(name: &str) -> bool {
     !name.is_empty() && name.trim() == name && !name.chars().any(is_hidden)
 }
 

@@ -6,6 +6,9 @@ use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
 use super::{State, StateError};
 
+/// The lock of who asks, in a shared state.
+const ASKING: i64 = 0x6669_7273_7461_736b;
+
 /// Makes the tables. At most one question is open for a binding: the partial index sees to it, over all gateways.
 pub(super) const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS approvals (
@@ -213,6 +216,26 @@ pub struct Listing {
     pub most: u32,
 }
 
+/// How many may be open.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// In all.
+    pub all: u64,
+    /// Of one asker.
+    pub own: u64,
+}
+
+/// What becomes of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is asked.
+    New,
+    /// Another one is open for the same binding.
+    Joins,
+    /// As many are open as may be.
+    TooMany,
+}
+
 /// What a list of names contains where `name` is one of it. A name that holds quotation marks may be found where it is not.
 fn pattern(name: &str) -> String {
     let quoted = serde_json::Value::from(name).to_string();
@@ -408,18 +431,6 @@ impl State {
         found.iter().map(|from| Ok((from.try_get("approval")?, vote(from)?))).collect()
     }
 
-    /// How many are open, and how many of them are of one asker.
-    ///
-    /// # Errors
-    /// See [`State::open_for`].
-    pub async fn open_approvals(&self, asker: &str) -> Result<(u64, u64), StateError> {
-        let count = "SELECT COUNT(*) AS n, COUNT(CASE WHEN asker = $1 THEN 1 END) AS own \
-                     FROM approvals WHERE stage IN ('asked', 'given')";
-        let found = sqlx::query(count).bind(asker).fetch_one(self.pool().await?).await?;
-        let number = |key: &str| found.try_get::<i64, _>(key).map(|n| u64::try_from(n).unwrap_or(0));
-        Ok((number("n")?, number("own")?))
-    }
-
     /// Those that were spent here since then, as far as no start has looked for them in the record.
     ///
     /// # Errors
@@ -499,11 +510,11 @@ impl State {
         Ok(gone.rows_affected())
     }
 
-    /// Asks, and keeps what is sealed of it while it is open. False: another question is open for the same binding.
+    /// Asks, where no more than so many are open with it, and keeps what is sealed of it while it is open.
     ///
     /// # Errors
     /// See [`State::open_for`].
-    pub async fn ask(&self, new: &Row, sealed: Option<&str>) -> Result<bool, StateError> {
+    pub async fn ask(&self, new: &Row, sealed: Option<&str>, most: Most) -> Result<Kept, StateError> {
         let insert = "INSERT INTO approvals (id, binding, stage, log, session, command, asked, ends, spend_us, terms, people, \
                       asker, told, listed, about, about_hash, preview, preview_seal, reason, ended, ender, seal) \
                       VALUES ($1, $2, 'asked', $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, '', '', '', 0, '', $15) \
@@ -513,14 +524,25 @@ impl State {
         let query = query.bind(signed(new.spend_us)).bind(&new.terms).bind(&new.people).bind(&new.asker);
         let query = query.bind(&new.listed).bind(&new.about).bind(&new.about_hash).bind(&new.seal);
         let mut on = self.pool().await?.begin().await?;
-        let is_new = query.execute(&mut *on).await?.rows_affected() == 1;
+        // One after the other, or several would count before any of them is there. With SQLite, writing itself sees to that.
+        if self.is_shared() {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ASKING).execute(&mut *on).await?;
+        }
+        if query.execute(&mut *on).await?.rows_affected() != 1 {
+            return Ok(Kept::Joins);
+        }
+        let (all, own) = open(&mut on, &new.asker).await?;
+        if all > most.all || own > most.own {
+            on.rollback().await?;
+            return Ok(Kept::TooMany);
+        }
         // Together: nobody finds the question without what is sealed of it.
-        if let Some(sealed) = sealed.filter(|_| is_new) {
+        if let Some(sealed) = sealed {
             let insert = "INSERT INTO originals (approval, sealed) VALUES ($1, $2)";
             sqlx::query(insert).bind(&new.id).bind(sealed).execute(&mut *on).await?;
         }
         on.commit().await?;
-        Ok(is_new)
+        Ok(Kept::New)
     }
 
     /// What is sealed of it; `None`: nothing is.
@@ -641,6 +663,15 @@ impl State {
         on.commit().await?;
         Ok(one)
     }
+}
+
+/// How many are open, and how many of them are of one asker.
+async fn open(on: &mut Transaction<'static, Any>, asker: &str) -> Result<(u64, u64), StateError> {
+    let count = "SELECT COUNT(*) AS n, COUNT(CASE WHEN asker = $1 THEN 1 END) AS own \
+                 FROM approvals WHERE stage IN ('asked', 'given')";
+    let found = sqlx::query(count).bind(asker).fetch_one(&mut **on).await?;
+    let number = |key: &str| found.try_get::<i64, _>(key).map(|n| u64::try_from(n).unwrap_or(0));
+    Ok((number("n")?, number("own")?))
 }
 
 async fn read(on: &mut Transaction<'static, Any>, id: &str) -> Result<Option<(Row, Vec<Vote>)>, StateError> {

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use firsthand_adapters::channels::signed::{ID, SIGNATURE, TIMESTAMP, Unsigned, check_slack};
-use firsthand_adapters::channels::{REMEMBERED_US, chat};
+use firsthand_adapters::channels::{REMEMBERED_US, Way, chat};
 use firsthand_adapters::clock::wall;
 use firsthand_model::identity::ClientFacts;
 use firsthand_session::Wanted;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::acts::to_its_end;
 use super::door::Connection;
 use super::{Api, answer as reply};
-use crate::channels::answer::{Found, Said, count, refused};
+use crate::channels::answer::{Found, Said, count, count_press, refused};
 use crate::channels::{Channel, Secrets, deliver};
 use crate::failure::Failure;
 use crate::web::HEAD_WAIT_MAX;
@@ -177,16 +177,10 @@ pub(super) async fn pressed(
     let gateway = Arc::clone(&api.gateway);
     let Signed { channel, client, request, .. } = signed;
     let answered = to_its_end(async move {
-        if let Some(posted) = &press.message {
+        if let Some(posted) = press.message.as_ref().filter(|at| is_own(&channel, at)) {
             gateway.channels.note_posted(&channel.spec.name, &press.approval, posted.clone());
         }
-        let said = Said {
-            approval: press.approval,
-            approve: press.approve,
-            theirs: press.user.clone(),
-            reason: String::new(),
-        };
-        let counted = count(&gateway, &channel, &said, &client).await;
+        let counted = count_press(&gateway, &channel, &press, &client).await;
         forget_if_later(&gateway, &channel, &request, &counted).await;
         if let (Err(failure), Some(posted)) = (&counted, press.message) {
             let words = format!("This did not count: {}", failure.messages.join("; "));
@@ -202,6 +196,11 @@ pub(super) async fn pressed(
         // Slack shows nothing of it, whatever it is.
         _ => StatusCode::OK.into_response(),
     }
+}
+
+/// Whether a message stands in the channel's own conversation.
+fn is_own(channel: &Channel, at: &chat::Posted) -> bool {
+    matches!(&channel.spec.way, Way::Slack { conversation, .. } if at.conversation == *conversation)
 }
 
 /// The only header of this name.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::{Extension, Json};
 use firsthand_adapters::approvals::answer::Say;
+use firsthand_adapters::approvals::grants::is_theirs;
 use firsthand_adapters::state::approvals::Sort;
 use firsthand_model::identity::Role;
 use serde_json::json;
 
 use super::acts::{Answered, note_listing, to_its_end};
-use super::approvals::{Said, Which, answer, seen, sees};
+use super::approvals::{Said, Which, answer, seen};
 use super::{Api, Asked, Caller};
 use crate::grants::{self, Wanted};
 use crate::place::reading_leaf;
@@ -29,7 +30,7 @@ pub(super) async fn list(
     let page = weigh::list(&api.gateway.approvals, of, which.all, which.after.as_deref()).await?;
     let weigh::Page { mut approvals, next } = page;
     // The database finds names within a list as text.
-    approvals.retain(|grant| sees(names.as_deref(), grant));
+    approvals.retain(|grant| names.is_none() || is_theirs(grant, &caller.by));
     note_listing(&api, &caller, "grants list", json!({ "grants": approvals.len() })).await?;
     Ok(Json(json!({ "grants": approvals, "next": next })))
 }
@@ -40,7 +41,7 @@ pub(super) async fn show(
     UrlPath(id): UrlPath<String>,
 ) -> Answered {
     let grant = weigh::show(&api.gateway.approvals, Sort::Grant, &id).await?;
-    if !sees(seen(&caller).as_deref(), &grant) {
+    if seen(&caller).is_some() && !is_theirs(&grant, &caller.by) {
         return Err(weigh::unknown(Sort::Grant, &id));
     }
     let read = json!({ "grant": grant.get("id") });
@@ -88,7 +89,7 @@ pub(super) async fn revoke(
     if let Some(identity) = caller.identity.as_deref().filter(|_| !any) {
         // Whose it is none of, is told what is told of one that is not there.
         let grant = weigh::show(&api.gateway.approvals, Sort::Grant, &id).await?;
-        if !sees(seen(&caller).as_deref(), &grant) && !identity.roles.contains(&Role::Approver) {
+        if !is_theirs(&grant, &caller.by) && !identity.roles.contains(&Role::Approver) {
             return Err(weigh::unknown(Sort::Grant, &id));
         }
     }

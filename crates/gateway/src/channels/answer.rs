@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use firsthand_adapters::approvals::answer::Say;
+use firsthand_adapters::channels::chat::Pressed;
+use firsthand_adapters::channels::{Way, about, chat};
 use firsthand_adapters::identity::token::{Token, TokenKind};
 use firsthand_adapters::record::kind_letter;
-use firsthand_adapters::state::approvals::Sort;
+use firsthand_adapters::state::approvals::{Sort, Stage};
 use firsthand_model::event::By;
 use firsthand_model::identity::{ClientFacts, Identity, IdentityKind, Link, Role, Trust};
 use firsthand_model::time::UnixMicros;
@@ -105,6 +107,58 @@ pub(crate) async fn count(
         Err(failure) if failure.later => Err(failure),
         Err(failure) => Err(refuse(Found::NotCounted, failure)),
     }
+}
+
+/// Answers as the person who has pressed a button of a message.
+///
+/// # Errors
+/// Why it does not count; the record has it.
+pub(crate) async fn count_press(
+    gateway: &Gateway,
+    channel: &Channel,
+    press: &Pressed,
+    client: &ClientFacts,
+) -> Result<Value, Failure> {
+    let said = Said {
+        approval: press.approval.clone(),
+        approve: press.approve,
+        theirs: press.user.clone(),
+        reason: String::new(),
+    };
+    if let Err(failure) = is_offered(gateway, channel, press).await {
+        if !failure.later {
+            refused(gateway, channel, client, Found::NotCounted, Some(&said), &failure.messages.join("; "));
+        }
+        return Err(failure);
+    }
+    count(gateway, channel, &said, client).await
+}
+
+/// Whether there is such a button, whatever came signed: in the channel's own conversation, and to approve only by a message that
+/// shows exactly what would run.
+async fn is_offered(gateway: &Gateway, channel: &Channel, press: &Pressed) -> Result<(), Failure> {
+    let Way::Slack { conversation, .. } = &channel.spec.way else { return Ok(()) };
+    if press.message.as_ref().is_some_and(|at| at.conversation != *conversation) {
+        return Err(Failure::new(
+            "the button was pressed in another conversation than the channel's",
+            "answer in the conversation that the [[channel]] names, or on the command line",
+        ));
+    }
+    let found = gateway.approvals.state().approval(&press.approval).await;
+    let found = found.map_err(|e| weigh::state_failure(&e))?;
+    // Of what is not there, or over, it is told elsewhere.
+    let Some((row, votes)) = found.filter(|(row, _)| press.approve && row.stage == Stage::Asked) else {
+        return Ok(());
+    };
+    let about =
+        about::of(&weigh::described(&row, Some(&votes), &weigh::Beside::default()), channel.spec.text);
+    if chat::is_approved_here(&about) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "it is not approved here: its message does not show exactly what would run",
+        "firsthand approvals show ID shows all of it; approve it there",
+    ))
 }
 
 /// The person of this name, where somebody has made them an approver: all by which they are known, and the channel.

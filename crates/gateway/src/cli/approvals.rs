@@ -356,7 +356,9 @@ fn asked(of: &Value) -> Vec<String> {
     }
     let parameters = parameters(of);
     if !parameters.is_empty() {
-        lines.push(format!("\nparameters:\n{}", parameters.join("\n")));
+        let differ = of.get("parameters_differ") == Some(&Value::Bool(true));
+        let about = if differ { "parameters (personal values replaced):" } else { "parameters:" };
+        lines.push(format!("\n{about}\n{}", parameters.join("\n")));
     }
     lines
 }

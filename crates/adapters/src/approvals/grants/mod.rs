@@ -24,11 +24,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::{AnswerError, Person, plain, wanted};
-use super::names::known_as;
-use super::{Approvals, OPEN_MAX, OPEN_OF_ONE_MAX, STATE_MAX, hex, new_id, seal, trust};
+use super::names::{folded, known_as};
+use super::{Approvals, MOST, STATE_MAX, hex, new_id, seal, trust};
 use crate::clock::wall;
 use crate::state::StateError;
-use crate::state::approvals::{Listing, Row, Sort, Stage, Vote};
+use crate::state::approvals::{Kept, Listing, Row, Sort, Stage, Vote};
 use book::{Book, Grant};
 use scope::{Scope, shown};
 
@@ -186,6 +186,17 @@ fn listed(asking: &Asking<'_>, scope: &Scope) -> Value {
     })
 }
 
+/// Whether a grant, as it is listed, is somebody's: of those who act in the chain that asked, or of a person who is in it. Another
+/// agent that acts for the same person has nothing of it.
+#[must_use]
+pub fn is_theirs(listed: &Value, by: &By) -> bool {
+    let (of, own) = (acting(listed), known_as(&by.chain));
+    let is_in = |link: &Link| link.kind == IdentityKind::Human && own.contains(&folded(&link.name));
+    let person = by.link.kind == IdentityKind::Human && of.iter().any(is_in);
+    let ids: Vec<String> = of.into_iter().map(|link| link.id).collect();
+    person || (!ids.is_empty() && book::is_of(&ids, &by.chain))
+}
+
 impl Approvals {
     /// Asks for a grant, or joins the question that is open for the same. Does not wait for an answer.
     ///
@@ -194,7 +205,7 @@ impl Approvals {
     pub async fn ask_grant(&self, asking: &Asking<'_>) -> Result<Row, AskError> {
         let target = asking.target;
         let Some(offer) = &target.grants else { return Err(AskError::NoOffer(target.name.clone())) };
-        let scope = Scope::read(asking.request, offer).map_err(AskError::Unfit)?;
+        let scope = Scope::read(&self.veiled(asking.request), offer).map_err(AskError::Unfit)?;
         if !self.groups.has_members(&offer.approvers) {
             return Err(AskError::NobodyToAsk(offer.approvers.to_string()));
         }
@@ -202,6 +213,19 @@ impl Approvals {
         timeout(STATE_MAX, self.once_compared()).await.map_err(late)?;
         let late = |_| StateError::new("it does not answer");
         timeout(STATE_MAX, self.grant_asked(asking, offer, &scope)).await.map_err(late)?
+    }
+
+    /// What is asked for as the record, the state and lists may have it: what is said for a grant is a text of the actor, as a
+    /// statement is. An error that repeats some of it is recorded, too.
+    fn veiled(&self, asked: &AccessRequest) -> AccessRequest {
+        let Some(veil) = self.desk.veil.get() else { return asked.clone() };
+        AccessRequest {
+            lasts: veil(&asked.lasts),
+            effects: veil(&asked.effects),
+            reason: veil(&asked.reason),
+            tables: veil(&asked.tables),
+            commands: asked.commands,
+        }
     }
 
     async fn grant_asked(
@@ -228,12 +252,10 @@ impl Approvals {
                 Some(_) | None => {}
             }
             let new = self.grant_row(asking, offer, scope, &binding, now)?;
-            let (all, own) = state.open_approvals(&new.asker).await?;
-            if all >= OPEN_MAX || own >= OPEN_OF_ONE_MAX {
-                return Err(AskError::TooMany);
-            }
-            if !state.ask(&new, None).await? {
-                continue;
+            match state.ask(&new, None, MOST).await? {
+                Kept::New => {}
+                Kept::Joins => continue,
+                Kept::TooMany => return Err(AskError::TooMany),
             }
             let (session, number) = asking.session.unwrap_or((SessionId(0), CommandNumber(0)));
             let recorded = self.desk.tell(ApprovalEvent {
@@ -336,9 +358,7 @@ impl Approvals {
             return Err(unknown());
         };
         let (row, now) = (locked.row.clone(), wall().0);
-        let own = known_as(&by.chain);
-        let people: Vec<String> = serde_json::from_str(&row.people).unwrap_or_default();
-        let is_own = !by.chain.is_empty() && people.iter().any(|name| own.contains(name));
+        let is_own = is_theirs(&parsed(&row), by);
         let approves = || Person::of(by).and_then(|person| self.teams(&wanted(&row), &person.name)).map(drop);
         if !any && !is_own {
             approves()?;
@@ -444,7 +464,14 @@ impl Approvals {
             let votes: Vec<Vote> =
                 votes.iter().filter(|(id, _)| *id == row.id).map(|(_, v)| v.clone()).collect();
             let ends = trust::until(&row, &votes);
-            if ends <= now || self.desk.trust.is_over(&row.id) {
+            if ends <= now {
+                continue;
+            }
+            if self.desk.trust.is_over(&row.id) {
+                // Whoever ends it says so here first, and may be about to write it: who comes first tells of no difference.
+                if state.correct(&row.id, Stage::Withdrawn, now).await? {
+                    self.tell_difference(&row.id, trust::OVER_IN_RECORD);
+                }
                 continue;
             }
             if let Some(found) = self.doubt(&row, &votes) {
@@ -472,6 +499,14 @@ impl Approvals {
             });
         }
         Ok(grants)
+    }
+
+    /// A grant as it is known here: one that is over is so whatever the state says.
+    #[must_use]
+    pub fn as_known(&self, row: Row) -> Row {
+        let is_over = Sort::of(&row.id) == Sort::Grant && row.stage.is_open();
+        let stage = if is_over && self.desk.trust.is_over(&row.id) { Stage::Withdrawn } else { row.stage };
+        Row { stage, ..row }
     }
 
     async fn counted(&self, id: &str) -> Result<bool, StateError> {
@@ -541,6 +576,7 @@ impl Approvals {
         let late = |_| Err(StateError::new("it does not answer"));
         let found = timeout(STATE_MAX, read).await.unwrap_or_else(late);
         let (rows, uses) = found.map_err(|e| not_asked(&AskError::State(e)))?;
+        let rows: Vec<Row> = rows.into_iter().map(|row| self.as_known(row)).collect();
         let own = |row: &&Row| {
             let listed = parsed(row);
             let ids: Vec<String> = acting(&listed).into_iter().map(|link| link.id).collect();

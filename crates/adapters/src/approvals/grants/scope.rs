@@ -4,6 +4,8 @@ use firsthand_model::command::{Command, Effect, Effects};
 use firsthand_model::grant::{AccessRequest, GrantOffer};
 use firsthand_model::statement::{Facts, Relation};
 
+use crate::identity::visible::is_hidden;
+
 /// The longest reason, in bytes.
 pub const REASON_BYTES_MAX: usize = 1024;
 /// Tables that one grant names: more are a schema.
@@ -124,7 +126,7 @@ pub fn list(effects: Effects) -> String {
 
 fn is_table(table: &str) -> bool {
     let part =
-        |name: &str| !name.is_empty() && name.len() < 64 && !name.chars().any(|c| c.is_control() || c == '.');
+        |name: &str| !name.is_empty() && name.len() < 64 && !name.chars().any(|c| is_hidden(c) || c == '.');
     table.split_once('.').is_some_and(|(schema, name)| part(schema) && part(name) && schema != "*")
 }
 
@@ -204,6 +206,8 @@ mod tests {
             ("is no table", asked("1h", "read", "*.orders", None, "x")),
             ("number of commands", asked("1h", "read", "", Some(0), "x")),
             ("say why", asked("1h", "read", "", None, " \n")),
+            ("say why", asked("1h", "read", "", None, "\u{200b}\u{feff}\u{ad}\u{61c}\u{e0041}")),
+            ("is no table", asked("1h", "read", "public.t\u{202e}", None, "x")),
             ("more than", asked("1h", "read", "", None, &"x".repeat(REASON_BYTES_MAX + 1))),
         ] {
             let told = Scope::read(&wrong, &offer()).unwrap_err();

@@ -531,6 +531,8 @@ fn approval() -> Value {
         ("answer", text()),
         ("statement", text()),
         ("statement_differs", flag()),
+        ("parameters_differ?", flag()),
+        ("original_kept?", flag()),
         ("statement_shortened?", flag()),
         ("parameters?", maybe(&list(&json!({ "type": "object" })))),
         ("chain", list(&of_kind("Link"))),
