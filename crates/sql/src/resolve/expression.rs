@@ -7,7 +7,7 @@ use pg_query::protobuf::{self, AExprKind, SubLinkType, a_const::Val, node::Node 
 
 use super::from::Rows;
 use super::value::{Value, oid};
-use super::{Resolver, builtin, naming, text_of};
+use super::{Resolver, builtin, text_of};
 use crate::catalog::Oid;
 
 impl Resolver<'_> {
@@ -45,6 +45,23 @@ impl Resolver<'_> {
         nodes.iter().map(|node| self.expression(node)).collect()
     }
 
+    /// A list of expressions in which `t.*` stands for all its columns. `Err`: how many there are is not known.
+    pub(super) fn listed(&mut self, nodes: &[protobuf::Node]) -> Result<Vec<Value>, Vec<Value>> {
+        let (mut values, mut open) = (Vec::with_capacity(nodes.len()), false);
+        for node in nodes {
+            match self.star(node) {
+                Some((fields, more)) => {
+                    open |= more || self.too_wide(values.len() + fields.len());
+                    if !open {
+                        values.extend(fields.into_iter().map(|(_, value)| value));
+                    }
+                }
+                None => values.push(self.expression(node)),
+            }
+        }
+        if open { Err(values) } else { Ok(values) }
+    }
+
     fn expression_of(&mut self, node: &NodeEnum) -> Value {
         match node {
             NodeEnum::ColumnRef(it) => self.column_ref(&it.fields),
@@ -77,10 +94,17 @@ impl Resolver<'_> {
                 self.coerced(&value, oid::BOOL);
                 Value::made(oid::BOOL, [&value])
             }
-            NodeEnum::RowExpr(it) => {
-                let values = self.all(&it.args).into_iter().enumerate();
-                Value::row(oid::RECORD, values.map(|(at, v)| (Rc::from(format!("f{}", at + 1)), v)).collect())
-            }
+            NodeEnum::RowExpr(it) => match self.listed(&it.args) {
+                Ok(values) => {
+                    let named = |(at, v)| (Rc::from(format!("f{}", at + 1)), v);
+                    Value::row(oid::RECORD, values.into_iter().enumerate().map(named).collect())
+                }
+                Err(values) => {
+                    let mut row = Value::made(oid::RECORD, &values).keeping(&values);
+                    row.how = Derivation::Unknown;
+                    row
+                }
+            },
             NodeEnum::AArrayExpr(it) => self.array(it),
             NodeEnum::AIndirection(it) => self.indirection(it),
             NodeEnum::SqlvalueFunction(_) => Value::plain(0),
@@ -277,13 +301,16 @@ impl Resolver<'_> {
             _ => {
                 let (schema, name) = super::name_of(&it.name);
                 let result = self.operator(schema, name, left.as_ref(), right.as_ref());
-                if matches!(name, "->" | "->>")
-                    && let (Some(left), Some(key)) = (&left, it.rexpr.as_deref().and_then(naming::string))
+                if let (Some(left), Some(right)) = (&left, it.rexpr.as_deref())
                     && left.fields.is_some()
+                    && self.takes_a_key(schema, name, left)
+                    && let Some(key) = self.key(right)
                 {
                     self.literal = true;
-                    let part = |v: &Value| Value::made(result, [v]).keeping([v]);
-                    return left.field(key).map_or(Value::plain(result), part);
+                    // A key that is not known of may be there by another name.
+                    let part = left.field(key);
+                    let part = part.as_ref().unwrap_or(left);
+                    return Value::made(result, [part]).keeping([part]);
                 }
                 result_of(name, result, left.as_ref(), right.as_ref())
             }
@@ -361,6 +388,7 @@ impl Resolver<'_> {
             && let [(_, only)] = fields.as_slice()
             && table.slot.is_none()
             && table.row_type != oid::RECORD
+            && self.catalog.row_type(table.row_type).is_none()
         {
             return Some(only.clone());
         }
@@ -425,8 +453,11 @@ impl Resolver<'_> {
 
     /// `(row).name`: a field, or a function of that name called with the row.
     fn field_or_call(&mut self, row: &Value, name: &str) -> Value {
-        if let Some(field) = row.field(name) {
-            return field.clone();
+        // What stands behind a document is a function's name, and never a key of it.
+        if !matches!(row.type_oid, oid::JSON | oid::JSONB)
+            && let Some(field) = row.field(name)
+        {
+            return field;
         }
         if let Some(relation) = self.catalog.row_type(row.type_oid)
             && let Some(column) = relation.column(name)
