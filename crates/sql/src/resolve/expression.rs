@@ -8,7 +8,7 @@ use pg_query::protobuf::{self, AExprKind, SubLinkType, a_const::Val, node::Node 
 use super::from::Rows;
 use super::value::{Value, oid};
 use super::{Resolver, builtin, text_of};
-use crate::catalog::Oid;
+use crate::catalog::{FIRST_USER_OID, Oid, Operator};
 
 impl Resolver<'_> {
     /// A condition: its columns are tested, and its value goes nowhere.
@@ -312,9 +312,22 @@ impl Resolver<'_> {
                     let part = part.as_ref().unwrap_or(left);
                     return Value::made(result, [part]).keeping([part]);
                 }
+                let joined = left.as_ref().zip(right.as_ref()).filter(|_| (name, result) == ("||", 0));
+                let result = joined.map_or(result, |(left, right)| self.joined_arrays(schema, left, right));
                 result_of(name, result, left.as_ref(), right.as_ref())
             }
         }
+    }
+
+    /// Two arrays of one type joined are one of that type, where no user's operator joins such. 0: they are not.
+    fn joined_arrays(&self, schema: Option<&str>, left: &Value, right: &Value) -> u32 {
+        let array = self.catalog.base_type(left.type_oid);
+        let same = right.type_oid == oid::UNKNOWN || self.catalog.base_type(right.type_oid) == array;
+        let of_users = |o: &std::sync::Arc<Operator>| o.oid >= FIRST_USER_OID && o.left == array;
+        let own = schema.is_none_or(|schema| schema == "pg_catalog")
+            && !self.catalog.operators.get("||").is_some_and(|all| all.iter().any(of_users));
+        let arrays = !matches!(array, 0 | oid::UNKNOWN) && self.element_of(array) != 0;
+        if own && same && arrays { array } else { 0 }
     }
 
     /// NULLIF gives its first value as `=` takes it.
