@@ -301,16 +301,8 @@ impl Resolver<'_> {
             _ => {
                 let (schema, name) = super::name_of(&it.name);
                 let result = self.operator(schema, name, left.as_ref(), right.as_ref());
-                if let (Some(left), Some(right)) = (&left, it.rexpr.as_deref())
-                    && left.fields.is_some()
-                    && self.takes_a_key(schema, name, left)
-                    && let Some(key) = self.key(right)
-                {
-                    self.literal = true;
-                    // A key that is not known of may be there by another name.
-                    let part = left.field(key);
-                    let part = part.as_ref().unwrap_or(left);
-                    return Value::made(result, [part]).keeping([part]);
+                if let Some(part) = left.as_ref().and_then(|left| self.part_by_key(it, left, result)) {
+                    return part;
                 }
                 let joined = left.as_ref().zip(right.as_ref()).filter(|_| (name, result) == ("||", 0));
                 let result = joined.map_or(result, |(left, right)| self.joined_arrays(schema, left, right));
@@ -319,8 +311,22 @@ impl Resolver<'_> {
         }
     }
 
+    /// `document -> 'key'`, where what the document is made of is known.
+    fn part_by_key(&mut self, it: &protobuf::AExpr, document: &Value, result: Oid) -> Option<Value> {
+        let (schema, name) = super::name_of(&it.name);
+        if document.fields.is_none() || !self.takes_a_key(schema, name, document) {
+            return None;
+        }
+        let key = self.key(it.rexpr.as_deref()?)?;
+        self.literal = true;
+        // A key that is not known of may be there by another name.
+        let part = document.field(key);
+        let part = part.as_ref().unwrap_or(document);
+        Some(Value::made(result, [part]).keeping([part]))
+    }
+
     /// Two arrays of one type joined are one of that type, where no user's operator joins such. 0: they are not.
-    fn joined_arrays(&self, schema: Option<&str>, left: &Value, right: &Value) -> u32 {
+    fn joined_arrays(&self, schema: Option<&str>, left: &Value, right: &Value) -> Oid {
         let array = self.catalog.base_type(left.type_oid);
         let same = right.type_oid == oid::UNKNOWN || self.catalog.base_type(right.type_oid) == array;
         let of_users = |o: &std::sync::Arc<Operator>| o.oid >= FIRST_USER_OID && o.left == array;

@@ -285,13 +285,12 @@ impl Resolver<'_> {
         if let (Some(fields), Some(relation)) = (&value.fields, self.catalog.row_type(target)) {
             let whole = Value::made(target, [&value]).keeping([&value]);
             let (from, to) = (self.catalog.base_type(value.type_oid), self.catalog.base_type(target));
-            let columns = relation.columns.iter().enumerate();
             let taken: Option<Vec<_>> = if from == to {
                 return value.typed(target);
             } else if from == oid::RECORD && fields.len() == relation.columns.len() {
-                columns.map(|(at, _)| fields.get(at).map(|(_, field)| field.clone())).collect()
+                Some(fields.iter().map(|(_, field)| field.clone()).collect())
             } else if self.catalog.row_type(from).is_some() && self.catalog.cast(from, to).is_none() {
-                columns.map(|(_, c)| value.field(&c.name)).collect()
+                relation.columns.iter().map(|c| value.field(&c.name)).collect()
             } else {
                 None
             };
