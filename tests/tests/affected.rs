@@ -155,6 +155,21 @@ fn a_limit_counts_what_goes_along_and_refuses_nothing_that_takes_nothing_along()
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Behind AND CHAIN the target is in a transaction again, but in another one.
+#[test]
+fn a_chained_transaction_counts_for_itself() {
+    let (lab, _folder) = lab("off");
+    for end in ["commit and chain", "rollback and chain", "commit; begin"] {
+        let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+        let sql = "update marks set level = 2 where id <= 3";
+        for sql in ["begin", sql, end, sql] {
+            let seen = raw.query(sql).unwrap();
+            assert_eq!(code(&seen), "", "{end}: {sql}: {}", said(&seen));
+        }
+        assert_eq!(code(&raw.query("update marks set level = 3 where id = 4").unwrap()), "RF003", "{end}");
+    }
+}
+
 /// COPY: what it puts in counts, what it gives out does not.
 fn copies(lab: &Lab, changed: &str) {
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();

@@ -258,6 +258,10 @@ impl PostgresDialect {
             Change::End { chain: false, .. } => Transaction::Idle,
             _ => self.transaction,
         };
+        if matches!(change, Change::End { .. }) {
+            // The target is not idle behind AND CHAIN: another transaction is open already.
+            self.radius.transaction_ended();
+        }
         if self.role.apply(&change) {
             self.role_touched = true;
             out.push(Action::Role(self.role.name().to_owned()));

@@ -189,6 +189,8 @@ impl Trigger {
     pub const UPDATE: i16 = 16;
     /// Fires for TRUNCATE.
     pub const TRUNCATE: i16 = 32;
+    /// Runs in place of the change.
+    pub const INSTEAD: i16 = 64;
 }
 
 /// A foreign key, seen from the table that it refers to.

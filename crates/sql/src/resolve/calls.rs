@@ -61,15 +61,22 @@ impl<'a> Resolver<'a> {
         if several && !value.sources.is_empty() && value.how != Derivation::Unknown {
             value.how = Derivation::Row;
         }
+        // A user's function of that name, or cast to json, puts in what it likes.
+        let of_first = values.first().map_or(0, |first| self.catalog.base_type(first.type_oid));
+        let made_by = |c: &crate::catalog::Cast| {
+            matches!(c.target, oid::JSON | oid::JSONB) && (of_first == 0 || c.source == of_first)
+        };
+        let own = self.called.iter().any(|f| !f.is_builtin()) || self.catalog.user_casts.iter().any(made_by);
         match (name, values) {
+            _ if own => {}
             ("to_json" | "to_jsonb" | "row_to_json", [first, ..]) => value.fields.clone_from(&first.fields),
             ("json_build_object" | "jsonb_build_object", _) => {
-                let keys: Option<Vec<&str>> = nodes.iter().step_by(2).map(naming::string).collect();
+                let keys: Option<Vec<&str>> = nodes.iter().step_by(2).map(|node| self.key(node)).collect();
                 if let Some(keys) = keys {
                     self.literal = true;
                     let values = values.iter().skip(1).step_by(2);
                     let fields: Vec<Field> = keys.into_iter().map(Rc::from).zip(values.cloned()).collect();
-                    value.fields = Some(Rc::new(fields));
+                    value = value.with_fields(fields);
                 }
             }
             _ => {}
@@ -164,6 +171,7 @@ impl<'a> Resolver<'a> {
             let to = to.oid;
             self.cast_function(only.type_oid, to, true);
         }
+        self.called.clear();
         let mut candidates = self.candidates(schema, name, arguments, loose);
         if candidates.is_empty() && name == "extract" {
             // As PostgreSQL before 14 calls what EXTRACT means.
@@ -193,14 +201,17 @@ impl<'a> Resolver<'a> {
                 }
             });
         }
+        self.called_with = arguments.iter().chain([&self.unwritten]).cloned().collect();
         value.unwrap_or_default()
     }
 
     fn no_function(&mut self, schema: Option<&str>, name: &str, arguments: &[Value]) -> Value {
         if let [only] = arguments {
             // `f(row)` may be `row.f`.
-            if let Some(field) = only.field(name) {
-                return field.clone();
+            if !matches!(only.type_oid, oid::JSON | oid::JSONB)
+                && let Some(field) = only.field(name)
+            {
+                return field;
             }
             if let Some(to) = self.type_named(schema, name) {
                 return Value::made(to.oid, [only]).keeping([only]);
@@ -560,7 +571,7 @@ impl<'a> Resolver<'a> {
         };
         let columns = columns.iter().map(|column| {
             let own = self.found.output_value(column, 0);
-            if arguments.iter().all(|a| a.sources.is_empty()) {
+            if arguments.iter().all(Value::says_nothing) {
                 own
             } else {
                 Value::made(0, arguments.iter().chain([&own])).keeping([&own])

@@ -7,8 +7,8 @@ use pg_query::protobuf::{self, AExprKind, SubLinkType, a_const::Val, node::Node 
 
 use super::from::Rows;
 use super::value::{Value, oid};
-use super::{Resolver, builtin, naming, text_of};
-use crate::catalog::Oid;
+use super::{Resolver, builtin, text_of};
+use crate::catalog::{FIRST_USER_OID, Oid, Operator};
 
 impl Resolver<'_> {
     /// A condition: its columns are tested, and its value goes nowhere.
@@ -45,6 +45,23 @@ impl Resolver<'_> {
         nodes.iter().map(|node| self.expression(node)).collect()
     }
 
+    /// A list of expressions in which `t.*` stands for all its columns. `Err`: how many there are is not known.
+    pub(super) fn listed(&mut self, nodes: &[protobuf::Node]) -> Result<Vec<Value>, Vec<Value>> {
+        let (mut values, mut open) = (Vec::with_capacity(nodes.len()), false);
+        for node in nodes {
+            match self.star(node) {
+                Some((fields, more)) => {
+                    open |= more || self.too_wide(values.len() + fields.len());
+                    if !open {
+                        values.extend(fields.into_iter().map(|(_, value)| value));
+                    }
+                }
+                None => values.push(self.expression(node)),
+            }
+        }
+        if open { Err(values) } else { Ok(values) }
+    }
+
     fn expression_of(&mut self, node: &NodeEnum) -> Value {
         match node {
             NodeEnum::ColumnRef(it) => self.column_ref(&it.fields),
@@ -77,10 +94,17 @@ impl Resolver<'_> {
                 self.coerced(&value, oid::BOOL);
                 Value::made(oid::BOOL, [&value])
             }
-            NodeEnum::RowExpr(it) => {
-                let values = self.all(&it.args).into_iter().enumerate();
-                Value::row(oid::RECORD, values.map(|(at, v)| (Rc::from(format!("f{}", at + 1)), v)).collect())
-            }
+            NodeEnum::RowExpr(it) => match self.listed(&it.args) {
+                Ok(values) => {
+                    let named = |(at, v)| (Rc::from(format!("f{}", at + 1)), v);
+                    Value::row(oid::RECORD, values.into_iter().enumerate().map(named).collect())
+                }
+                Err(values) => {
+                    let mut row = Value::made(oid::RECORD, &values).keeping(&values);
+                    row.how = Derivation::Unknown;
+                    row
+                }
+            },
             NodeEnum::AArrayExpr(it) => self.array(it),
             NodeEnum::AIndirection(it) => self.indirection(it),
             NodeEnum::SqlvalueFunction(_) => Value::plain(0),
@@ -277,17 +301,39 @@ impl Resolver<'_> {
             _ => {
                 let (schema, name) = super::name_of(&it.name);
                 let result = self.operator(schema, name, left.as_ref(), right.as_ref());
-                if matches!(name, "->" | "->>")
-                    && let (Some(left), Some(key)) = (&left, it.rexpr.as_deref().and_then(naming::string))
-                    && left.fields.is_some()
-                {
-                    self.literal = true;
-                    let part = |v: &Value| Value::made(result, [v]).keeping([v]);
-                    return left.field(key).map_or(Value::plain(result), part);
+                if let Some(part) = left.as_ref().and_then(|left| self.part_by_key(it, left, result)) {
+                    return part;
                 }
+                let joined = left.as_ref().zip(right.as_ref()).filter(|_| (name, result) == ("||", 0));
+                let result = joined.map_or(result, |(left, right)| self.joined_arrays(schema, left, right));
                 result_of(name, result, left.as_ref(), right.as_ref())
             }
         }
+    }
+
+    /// `document -> 'key'`, where what the document is made of is known.
+    fn part_by_key(&mut self, it: &protobuf::AExpr, document: &Value, result: Oid) -> Option<Value> {
+        let (schema, name) = super::name_of(&it.name);
+        if document.fields.is_none() || !self.takes_a_key(schema, name, document) {
+            return None;
+        }
+        let key = self.key(it.rexpr.as_deref()?)?;
+        self.literal = true;
+        // A key that is not known of may be there by another name.
+        let part = document.field(key);
+        let part = part.as_ref().unwrap_or(document);
+        Some(Value::made(result, [part]).keeping([part]))
+    }
+
+    /// Two arrays of one type joined are one of that type, where no user's operator joins such. 0: they are not.
+    fn joined_arrays(&self, schema: Option<&str>, left: &Value, right: &Value) -> Oid {
+        let array = self.catalog.base_type(left.type_oid);
+        let same = right.type_oid == oid::UNKNOWN || self.catalog.base_type(right.type_oid) == array;
+        let of_users = |o: &std::sync::Arc<Operator>| o.oid >= FIRST_USER_OID && o.left == array;
+        let own = schema.is_none_or(|schema| schema == "pg_catalog")
+            && !self.catalog.operators.get("||").is_some_and(|all| all.iter().any(of_users));
+        let arrays = !matches!(array, 0 | oid::UNKNOWN) && self.element_of(array) != 0;
+        if own && same && arrays { array } else { 0 }
     }
 
     /// NULLIF gives its first value as `=` takes it.
@@ -361,6 +407,7 @@ impl Resolver<'_> {
             && let [(_, only)] = fields.as_slice()
             && table.slot.is_none()
             && table.row_type != oid::RECORD
+            && self.catalog.row_type(table.row_type).is_none()
         {
             return Some(only.clone());
         }
@@ -425,8 +472,11 @@ impl Resolver<'_> {
 
     /// `(row).name`: a field, or a function of that name called with the row.
     fn field_or_call(&mut self, row: &Value, name: &str) -> Value {
-        if let Some(field) = row.field(name) {
-            return field.clone();
+        // What stands behind a document is a function's name, and never a key of it.
+        if !matches!(row.type_oid, oid::JSON | oid::JSONB)
+            && let Some(field) = row.field(name)
+        {
+            return field;
         }
         if let Some(relation) = self.catalog.row_type(row.type_oid)
             && let Some(column) = relation.column(name)

@@ -417,9 +417,22 @@ impl Resolver<'_> {
 
     /// A whole row of a table.
     pub(super) fn row_of(&mut self, table: &Table) -> Value {
-        let (fields, open) = self.fields_of(table);
-        // A function that gives one value is that value, by its name too.
-        let mut value = Value::row(table.row_type, fields);
+        let (mut fields, open) = self.fields_of(table);
+        // A row of a type has the type's names in a document, and an alias's where a column is asked for.
+        let of_type = match &table.columns {
+            Columns::Of(relation, _) => Some(relation),
+            Columns::Given(_) | Columns::Open => self.catalog.row_type(table.row_type),
+        };
+        let own = of_type.map(|relation| relation.columns.iter().map(|c| Rc::from(&*c.name)));
+        let own: Vec<Rc<str>> = own.into_iter().flatten().collect();
+        let renamed = own.iter().zip(&fields).any(|(own, (name, _))| own != name);
+        let mut also = Vec::new();
+        if renamed {
+            for ((name, _), own) in fields.iter_mut().zip(own) {
+                also.push(std::mem::replace(name, own));
+            }
+        }
+        let mut value = Value::row(table.row_type, fields).called(also);
         if open {
             value.how = Derivation::Unknown;
             value.fields = None;

@@ -1,13 +1,15 @@
 //! XML and SQL/JSON expressions and tables.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use firsthand_model::statement::Derivation;
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
-use super::Resolver;
 use super::from::{Rows, Table, aliased};
 use super::value::{Field, Value, oid};
+use super::{Resolver, name_of, naming};
+use crate::catalog::{FIRST_USER_OID, Operator};
 
 impl Resolver<'_> {
     /// What is no plain expression: documents are made of all that stands in them. Anything not listed is opaque.
@@ -53,6 +55,25 @@ impl Resolver<'_> {
             value.how = Derivation::Row;
         }
         value
+    }
+
+    /// The key that a constant is. A cast may make another of it (`'ab'::char(1)`), unless it is one to a text.
+    pub(super) fn key<'n>(&self, node: &'n protobuf::Node) -> Option<&'n str> {
+        let NodeEnum::TypeCast(it) = node.node.as_ref()? else { return naming::string(node) };
+        let to = it.type_name.as_ref()?;
+        let (schema, name) = name_of(&to.names);
+        let text = to.typmods.is_empty() && to.array_bounds.is_empty();
+        let text = text && self.type_named(schema, name).is_some_and(|own| own.oid == oid::TEXT);
+        self.key(it.arg.as_deref().filter(|_| text)?)
+    }
+
+    /// Whether this is PostgreSQL's own operator that takes out of a document what stands behind a key.
+    pub(super) fn takes_a_key(&self, schema: Option<&str>, name: &str, document: &Value) -> bool {
+        let of_users = |o: &Arc<Operator>| o.oid >= FIRST_USER_OID && o.left == document.type_oid;
+        matches!(name, "->" | "->>")
+            && schema.is_none_or(|schema| schema == "pg_catalog")
+            && matches!(document.type_oid, oid::JSON | oid::JSONB)
+            && !self.catalog.operators.get(name).is_some_and(|all| all.iter().any(of_users))
     }
 
     /// Where the server is older than the syntax, its words are a function's name like any other.

@@ -146,6 +146,8 @@ pub(super) struct Resolver<'a> {
     casts_seen: Vec<Oid>,
     /// What the call walked last may have meant.
     called: Vec<Arc<crate::catalog::Function>>,
+    /// And what it was given.
+    called_with: Vec<value::Value>,
     literal: bool,
     by_name: bool,
     /// The one row of `pg_settings` that the statement is about, by its name.
@@ -179,6 +181,7 @@ impl<'a> Resolver<'a> {
             any_type_met: false,
             casts_seen: Vec::new(),
             called: Vec::new(),
+            called_with: Vec::new(),
             literal: false,
             by_name: false,
             setting_row: None,

@@ -418,6 +418,19 @@ impl Resolver<'_> {
         }
     }
 
+    /// Whether RETURNING may give something else than the relation's columns: what a rule has in its own RETURNING, or what
+    /// a trigger gives in place of a change; of a view, also where what it reads has such a rule or trigger.
+    pub(super) fn answers_otherwise(&mut self, relation: &Arc<Relation>) -> bool {
+        let otherwise = |it: &Relation| {
+            it.triggers.iter().any(|t| t.bits & Trigger::INSTEAD != 0)
+                || it.rules.iter().any(|r| r.event != 1 && r.text.to_ascii_uppercase().contains("RETURNING"))
+        };
+        let below = if relation.kind == b'v' { self.view_facts(relation) } else { None };
+        let below = below.iter().flat_map(|facts| &facts.reads);
+        otherwise(relation)
+            || below.filter_map(|it| self.catalog.relation_by_oid(it.oid)).any(|it| otherwise(it))
+    }
+
     /// SELECT … INTO and CREATE TABLE AS: the table is made and filled.
     pub(super) fn made_relation(&mut self, into: &protobuf::IntoClause, rows: &Rows, filled: bool) {
         if let Some(to) = &into.rel {
@@ -464,7 +477,7 @@ impl Resolver<'_> {
         table
     }
 
-    /// A function's rows; and its type, if they have one column that is the value itself.
+    /// A function's rows; and the type of a row, if that is the value itself.
     fn function_rows(
         &mut self,
         node: &protobuf::Node,
@@ -472,65 +485,83 @@ impl Resolver<'_> {
         alias: Option<&str>,
     ) -> (Rows, Option<Oid>) {
         let Some(NodeEnum::FuncCall(call)) = &node.node else {
-            // CURRENT_DATE and its like may stand here.
+            // CURRENT_DATE, COALESCE and their like may stand here, and give a row as well.
             let value = self.expression(node);
+            if let Some(fields) = self.row_columns(&value) {
+                return (Rows { fields, open: false }, Some(value.type_oid));
+            }
+            if value.type_oid == oid::RECORD || (value.type_oid == 0 && !value.says_nothing()) {
+                return (Rows::open(), None);
+            }
             let name = alias.map_or_else(|| naming::name_of(node), str::to_owned);
             return (Rows { fields: vec![(Rc::from(name), value)], open: false }, Some(0));
         };
         let (schema, name) = super::name_of(&call.funcname);
-        // `unnest(a, b)` is a column for each, and a call of PostgreSQL's own for each.
+        // `unnest(a, b)` is a call of PostgreSQL's own for each.
         if name == "unnest" && schema.is_none() && call.args.len() > 1 && definitions.is_empty() {
-            self.visit(&**call);
-            let own = |text: &str| protobuf::Node {
-                node: Some(NodeEnum::String(protobuf::String { sval: text.to_owned() })),
-            };
-            let parts = [own("pg_catalog"), own("unnest")];
-            let column = |node| {
-                let value = self.expression(node);
-                (Rc::from("unnest"), self.call_by_name(&parts, &[value]))
-            };
-            return (Rows { fields: call.args.iter().map(column).collect(), open: false }, None);
+            return (self.unnested(call), None);
         }
         self.called.clear();
         let value = self.expression(node);
-        let called = std::mem::take(&mut self.called);
-        let arguments: Vec<Value> = Vec::new();
+        let candidates = std::mem::take(&mut self.called);
+        let arguments = std::mem::take(&mut self.called_with);
         if !definitions.is_empty() {
             let mut fields = Vec::new();
             for definition in definitions {
                 let Some(NodeEnum::ColumnDef(column)) = &definition.node else { continue };
                 let type_oid = column.type_name.as_ref().map_or(0, |t| self.type_name(t));
-                let own = value.field(&column.colname).cloned();
-                let made =
-                    own.as_ref().map_or_else(|| handed_on(type_oid, &value), |v| handed_on(type_oid, v));
-                fields.push((Rc::from(column.colname.as_str()), made));
+                fields.push((Rc::from(column.colname.as_str()), handed_on(type_oid, &value)));
             }
             return (Rows { fields, open: false }, None);
         }
-        let candidates = called;
-        let many = candidates.iter().find(|f| f.outputs.len() > 1);
-        if let Some(f) = many {
-            let columns = if f.is_builtin() { Vec::new() } else { self.set_columns(f, &arguments) };
-            let outputs = f.outputs.iter().enumerate();
-            let fields = outputs.map(|(at, (name, type_oid))| {
-                let own = columns.get(at).map(|own| own.clone().typed(*type_oid));
-                let with_arguments = own.map(|own| {
-                    if value.sources.len() > own.sources.len() && columns.len() < 2 {
-                        handed_on(*type_oid, &value)
-                    } else {
-                        own
-                    }
-                });
-                (Rc::from(&**name), with_arguments.unwrap_or_else(|| handed_on(*type_oid, &value)))
-            });
-            return (Rows { fields: fields.collect(), open: false }, None);
+        let Some(f) = candidates.iter().find(|f| f.outputs.len() > 1) else {
+            return self.single_rows(value, &arguments, call, &candidates, alias);
+        };
+        // Of several that may be meant each has columns of its own.
+        if candidates.iter().any(|other| other.outputs != f.outputs) {
+            return (Rows::open(), None);
         }
-        self.single_rows(&value, call, &candidates, alias)
+        let columns = match candidates.as_slice() {
+            [f] if !f.is_builtin() => self.set_columns(f, &arguments),
+            _ => Vec::new(),
+        };
+        let outputs = f.outputs.iter().map(|(name, type_oid)| (&**name, *type_oid));
+        (Rows { fields: columns_of(outputs, &columns, &value), open: false }, None)
+    }
+
+    /// `unnest(a, b)`: a column for each, or one for each field of a row.
+    fn unnested(&mut self, call: &protobuf::FuncCall) -> Rows {
+        self.visit(call);
+        let own = |text: &str| protobuf::Node {
+            node: Some(NodeEnum::String(protobuf::String { sval: text.to_owned() })),
+        };
+        let parts = [own("pg_catalog"), own("unnest")];
+        let mut rows = Rows::default();
+        for node in &call.args {
+            let value = self.expression(node);
+            let value = self.call_by_name(&parts, &[value]);
+            match self.row_columns(&value) {
+                Some(fields) => rows.fields.extend(fields),
+                None => {
+                    rows.open |=
+                        value.type_oid == oid::RECORD || (value.type_oid == 0 && !value.says_nothing());
+                    rows.fields.push((Rc::from("unnest"), value));
+                }
+            }
+        }
+        rows
+    }
+
+    /// The columns of a row of a type.
+    fn row_columns(&self, value: &Value) -> Option<Vec<Field>> {
+        let relation = self.catalog.row_type(value.type_oid)?;
+        Some(columns_of(relation.columns.iter().map(|c| (&*c.name, c.type_oid)), &[], value))
     }
 
     fn single_rows(
         &mut self,
-        value: &Value,
+        value: Value,
+        arguments: &[Value],
         call: &protobuf::FuncCall,
         candidates: &[Arc<crate::catalog::Function>],
         alias: Option<&str>,
@@ -539,30 +570,26 @@ impl Resolver<'_> {
         // A row type is its columns. So is a polymorphic function's, when its argument is a row.
         if let Some(relation) = self.catalog.row_type(value.type_oid).cloned() {
             let columns = match candidates {
-                [f] if !f.is_builtin() => self.set_columns(&Arc::clone(f), &[]),
+                [f] if !f.is_builtin() => self.set_columns(f, arguments),
                 _ => Vec::new(),
             };
-            let fields = relation.columns.iter().enumerate().map(|(at, c)| {
-                let own = columns.get(at).filter(|_| columns.len() == relation.columns.len());
-                let value = own.map_or_else(|| handed_on(c.type_oid, value), |v| v.clone().typed(c.type_oid));
-                (Rc::from(&*c.name), value)
-            });
-            return (Rows { fields: fields.collect(), open: false }, None);
+            let own = relation.columns.iter().map(|c| (&*c.name, c.type_oid));
+            let rows = Rows { fields: columns_of(own, &columns, &value), open: relation.doubtful };
+            return (rows, Some(value.type_oid));
         }
         if value.type_oid == oid::RECORD || (value.type_oid == 0 && value.fields.is_some()) {
             return (Rows::open(), None);
         }
-        let doubtful = value.type_oid == 0
-            && candidates.iter().any(|f| self.catalog.type_by_oid(f.result).is_none_or(|t| t.kind == b'p'))
-            && name != "unnest"
-            && name != "generate_series";
-        if doubtful {
+        let pseudo = candidates.is_empty()
+            || candidates.iter().any(|f| self.catalog.type_by_oid(f.result).is_none_or(|t| t.kind == b'p'));
+        if value.type_oid == 0 && pseudo && name != "unnest" && name != "generate_series" {
             return (Rows::open(), None);
         }
         let output = candidates.iter().find_map(|f| f.outputs.first()).map(|(n, _)| n.to_string());
         let own =
             alias.map(str::to_owned).or(output.filter(|n| !n.is_empty())).unwrap_or_else(|| name.to_owned());
-        (Rows { fields: vec![(Rc::from(own), value.clone())], open: false }, Some(value.type_oid))
+        let type_oid = value.type_oid;
+        (Rows { fields: vec![(Rc::from(own), value)], open: false }, Some(type_oid))
     }
 }
 
@@ -588,6 +615,22 @@ pub(super) fn written_name(it: &protobuf::RangeVar) -> String {
         crate::tables::push_identifier(&mut out, part);
     }
     out
+}
+
+/// The columns that a function is declared with, where its body gives these: one for one, or together.
+fn columns_of<'c>(
+    declared: impl Iterator<Item = (&'c str, Oid)>,
+    given: &[Value],
+    whole: &Value,
+) -> Vec<Field> {
+    let declared: Vec<(&str, Oid)> = declared.collect();
+    let one_for_one = given.len() == declared.len();
+    let column = |(at, (name, type_oid)): (usize, &(&str, Oid))| {
+        let own = given.get(at).filter(|_| one_for_one);
+        let value = own.map_or_else(|| handed_on(*type_oid, whole), |own| own.clone().typed(*type_oid));
+        (Rc::from(*name), value)
+    };
+    declared.iter().enumerate().map(column).collect()
 }
 
 /// Another's value in another type, or a part of it.

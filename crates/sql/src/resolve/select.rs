@@ -154,10 +154,13 @@ impl<'a> Resolver<'a> {
         let mut out: Option<Rows> = None;
         for list in lists {
             let Some(NodeEnum::List(list)) = &list.node else { continue };
-            let values: Vec<Value> = list.items.iter().map(|item| self.expression(item)).collect();
+            let (values, open) = match self.listed(&list.items) {
+                Ok(values) => (values, false),
+                Err(values) => (values, true),
+            };
             let fields = values.into_iter().enumerate();
             let row: Vec<Field> = fields.map(|(at, v)| (Rc::from(format!("column{}", at + 1)), v)).collect();
-            let row = Rows { fields: row, open: false };
+            let row = Rows { fields: row, open };
             out = Some(match out {
                 Some(rows) => self.both(rows, &row),
                 None => row,
@@ -200,7 +203,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// `*`, `t.*`, `(row).*`.
-    fn star(&mut self, node: &protobuf::Node) -> Option<(Vec<Field>, bool)> {
+    pub(super) fn star(&mut self, node: &protobuf::Node) -> Option<(Vec<Field>, bool)> {
         match &node.node {
             Some(NodeEnum::ColumnRef(it)) if is_star(it.fields.last()?) => Some(self.star_ref(&it.fields)),
             Some(NodeEnum::AIndirection(it)) if is_star(it.indirection.last()?) => {
@@ -217,14 +220,14 @@ impl<'a> Resolver<'a> {
 
     /// The fields of a row value; true: they are not all known.
     pub(super) fn fields_of_value(&mut self, value: &Value) -> (Vec<Field>, bool) {
-        if let Some(fields) = &value.fields {
-            return (fields.as_ref().clone(), false);
+        if let Some(fields) = value.named_fields() {
+            return (fields, false);
         }
         let Some(relation) = self.catalog.row_type(value.type_oid) else { return (Vec::new(), true) };
         let field = |c: &crate::catalog::Column| {
             (Rc::from(&*c.name), Value::made(c.type_oid, [value]).keeping([value]))
         };
-        (relation.columns.iter().map(field).collect(), false)
+        (relation.columns.iter().map(field).collect(), relation.doubtful)
     }
 
     fn star_ref(&mut self, fields: &[protobuf::Node]) -> (Vec<Field>, bool) {

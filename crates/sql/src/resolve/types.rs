@@ -280,11 +280,23 @@ impl Resolver<'_> {
         if value.type_oid == target && target != 0 && value.fields.is_none() {
             return value;
         }
-        // A row as a row keeps its fields, in the order of the type's columns.
+        // A row as a row keeps its fields, in the order of the type's columns. One that has a type already is taken for
+        // another by its columns' names, or as a user's cast makes it.
         if let (Some(fields), Some(relation)) = (&value.fields, self.catalog.row_type(target)) {
-            let named = relation.columns.iter().zip(fields.iter());
-            let fields = named.map(|(c, (_, v))| (std::rc::Rc::from(&*c.name), v.clone())).collect();
-            return Value::row(target, fields);
+            let whole = Value::made(target, [&value]).keeping([&value]);
+            let (from, to) = (self.catalog.base_type(value.type_oid), self.catalog.base_type(target));
+            let taken: Option<Vec<_>> = if from == to {
+                return value.typed(target);
+            } else if from == oid::RECORD && fields.len() == relation.columns.len() {
+                Some(fields.iter().map(|(_, field)| field.clone()).collect())
+            } else if self.catalog.row_type(from).is_some() && self.catalog.cast(from, to).is_none() {
+                relation.columns.iter().map(|c| value.field(&c.name)).collect()
+            } else {
+                None
+            };
+            let Some(taken) = taken else { return whole };
+            let named = relation.columns.iter().map(|c| std::rc::Rc::from(&*c.name)).zip(taken);
+            return Value::row(target, named.collect());
         }
         let kept = value.fields.clone().filter(|_| matches!(target, oid::JSON | oid::JSONB));
         let mut made = Value::made(target, [&value]).keeping([&value]);

@@ -26,6 +26,22 @@ pub(super) mod oid {
 /// A column of a row: its name and what it is made of.
 pub(super) type Field = (Rc<str>, Value);
 
+/// The fields of a row, or of a document made of one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields {
+    of: Vec<Field>,
+    /// What an alias calls them, where the server may go by that or by their own names.
+    also: Vec<Rc<str>>,
+}
+
+impl std::ops::Deref for Fields {
+    type Target = [Field];
+
+    fn deref(&self) -> &[Field] {
+        &self.of
+    }
+}
+
 /// What is known of an expression.
 #[derive(Clone, Debug)]
 pub(super) struct Value {
@@ -37,7 +53,7 @@ pub(super) struct Value {
     /// Those of the sources whose values it hands on, whole or in part, rather than only tells of. Sorted, each once.
     pub(super) kept: Vec<Source>,
     /// Of a row, or a document made of one: its fields, where they are known.
-    pub(super) fields: Option<Rc<Vec<Field>>>,
+    pub(super) fields: Option<Rc<Fields>>,
 }
 
 impl Default for Value {
@@ -149,12 +165,41 @@ impl Value {
         if it.how != Derivation::Unknown && !it.sources.is_empty() {
             it.how = Derivation::Row;
         }
-        it.fields = Some(Rc::new(fields));
-        it
+        it.with_fields(fields)
     }
 
-    /// The field of that name, if the fields are known.
-    pub(super) fn field(&self, name: &str) -> Option<&Self> {
-        self.fields.as_ref()?.iter().find(|(own, _)| &**own == name).map(|(_, value)| value)
+    /// The same value, with these fields.
+    pub(super) fn with_fields(mut self, fields: Vec<Field>) -> Self {
+        self.fields = Some(Rc::new(Fields { of: fields, also: Vec::new() }));
+        self
+    }
+
+    /// The same row, whose fields an alias calls by other names.
+    pub(super) fn called(mut self, names: Vec<Rc<str>>) -> Self {
+        if let Some(fields) = self.fields.as_mut().map(Rc::make_mut) {
+            fields.also = names;
+        }
+        self
+    }
+
+    /// The field of that name, if the fields are known. Of several of one name, which JSON has the last of, it may be any.
+    pub(super) fn field(&self, name: &str) -> Option<Self> {
+        let fields = self.fields.as_ref()?;
+        let called = |at: usize, own: &str| own == name || fields.also.get(at).is_some_and(|a| &**a == name);
+        let mut named =
+            fields.iter().enumerate().filter(|(at, (own, _))| called(*at, own)).map(|(_, (_, v))| v);
+        let first = named.next()?.clone();
+        Some(named.fold(first, |found, other| found.alike(other)))
+    }
+
+    /// The fields of a row by name; none if they are not known.
+    pub(super) fn named_fields(&self) -> Option<Vec<Field>> {
+        let fields = self.fields.as_ref()?;
+        if fields.also.is_empty() {
+            return Some(fields.to_vec());
+        }
+        let named =
+            |(name, value): &Field| (Rc::clone(name), self.field(name).unwrap_or_else(|| value.clone()));
+        Some(fields.iter().map(named).collect())
     }
 }

@@ -27,11 +27,14 @@ impl Resolver<'_> {
             return Table { name: Rc::from(""), columns: Columns::Open, slot: None, row_type: 0 };
         };
         self.visit(it);
-        let table = self.relation_table(it, true);
+        let mut table = self.relation_table(it, true);
         let schema = Some(it.schemaname.as_str()).filter(|s| !s.is_empty());
         if let Some(relation) = self.find_relation(schema, &it.relname) {
             let defaults = sets.iter().any(sets_default);
             changes.iter().for_each(|change| self.writing(&relation, *change, defaults));
+            if self.answers_otherwise(&relation) {
+                table.columns = Columns::Open;
+            }
         }
         table
     }

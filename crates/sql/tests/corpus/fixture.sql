@@ -170,3 +170,6 @@ CREATE FUNCTION sqlf_cast(int) RETURNS mood LANGUAGE sql AS $$ SELECT $1::mood $
 CREATE FUNCTION sqlf_setrole() RETURNS int LANGUAGE sql SET role = app AS $$ SELECT 1 $$;
 CREATE FUNCTION sqlf_setvar() RETURNS text LANGUAGE sql SET search_path = evil, pg_catalog AS $$ SELECT lower('A') $$;
 CREATE FUNCTION sqlf_strict(int, int DEFAULT nextval('seq')::int) RETURNS int LANGUAGE sql STRICT AS $$ SELECT 1 $$;
+CREATE FUNCTION good_echo(x text, OUT a int, OUT b text) LANGUAGE sql STABLE AS $$ SELECT 1, x $$;
+CREATE TYPE echo_pair AS (a int, b text);
+CREATE FUNCTION echo_pair_of(x text) RETURNS echo_pair LANGUAGE sql STABLE AS $$ SELECT 1, x $$;
