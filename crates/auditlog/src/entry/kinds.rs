@@ -3,12 +3,14 @@
 
 use firsthand_model::event::AdmissionRefused;
 
+mod answered;
 mod field;
 mod parts;
 
 pub use field::{Field, Form, undocumented};
 
 use Form::{Bool, Number, Object, Objects, Rows, Text, Texts, Time, True};
+use answered::{ANSWERED, APPROVAL, CMD_ASKED, QUORUM, REASON_BY, RULE_HELD, SID_ASKED, YES};
 use parts::{
     ADDRESS, ADDRESS_BY, BY, BY_NAME, BY_REFUSED, CHAIN, CHAIN_REFUSED, CLAIMS, CMD, COLUMNS, COUNT,
     COVERAGE, CUT, DETAIL_REFUSED, ERROR, FACTS_CUT, INTENT, LINK_NAMES, LOGIN, METHOD, METHOD_BY, NAMES,
@@ -739,46 +741,6 @@ pub const KINDS: &[Kind] = &[
         leaf: &[COVERAGE, FROM, TO, XID],
         payload: &[],
     },
-];
-
-const APPROVAL: Field = field("approval", Text, "The approval's id.");
-const CMD_ASKED: Field = field("cmd", Number, "The command that asked first.");
-const SID_ASKED: Field = field("sid", Text, "The session that asked first.");
-const QUORUM: Field = field("quorum", Number, "People whose approval it needs, over all groups.");
-const RULE_HELD: Field = field("rule", Text, "The rule that holds the command.");
-const REASON_BY: Field = field("reason", Text, "What they said.");
-const ANSWERED: &[Field] = &[
-    APPROVAL,
-    BY,
-    CHAIN,
-    CMD_ASKED,
-    field("given", Number, "People who have approved it by now."),
-    METHOD_BY,
-    PROTO_BY,
-    QUORUM,
-    RULE_HELD,
-    SID_ASKED,
-    TLS_BY,
-];
-
-/// The same, and whether it is signed.
-const YES: &[Field] = &[
-    APPROVAL,
-    BY,
-    CHAIN,
-    CMD_ASKED,
-    field("given", Number, "People who have approved it by now."),
-    METHOD_BY,
-    PROTO_BY,
-    QUORUM,
-    RULE_HELD,
-    SID_ASKED,
-    field(
-        "signed",
-        Text,
-        "They have signed it with a key of their own: its kind, as it names itself. Absent: they have not.",
-    ),
-    TLS_BY,
 ];
 
 const FROM: Field =

@@ -438,13 +438,7 @@ impl Resolver<'_> {
         }
         match node {
             NodeEnum::TruncateStmt(it) => {
-                self.found.unbounded = true;
-                for relation in it.relations.iter().filter_map(range) {
-                    self.changed(relation, Change::Truncate);
-                    if it.behavior() == protobuf::DropBehavior::DropCascade {
-                        self.truncated_along(relation);
-                    }
-                }
+                self.truncated(it);
                 return Sequel::Nothing;
             }
             NodeEnum::LockStmt(it) => {
@@ -495,6 +489,16 @@ impl Resolver<'_> {
             return Sequel::Define(Arc::new(node.clone()), Vec::new());
         }
         Sequel::Nothing
+    }
+
+    fn truncated(&mut self, it: &protobuf::TruncateStmt) {
+        self.found.unbounded = true;
+        for relation in it.relations.iter().filter_map(range) {
+            self.changed(relation, Change::Truncate);
+            if it.behavior() == protobuf::DropBehavior::DropCascade {
+                self.truncated_along(relation);
+            }
+        }
     }
 
     fn changed(&mut self, it: &protobuf::RangeVar, change: Change) {
