@@ -10,6 +10,7 @@
 mod bounds;
 mod evasions;
 mod lineage;
+mod reach;
 mod server;
 mod speed;
 mod types;
