@@ -509,9 +509,8 @@ impl SessionState {
                     self.reset_all();
                     self.prepared.clear();
                     self.cursors.clear();
-                    self.now.role = None;
+                    (self.now.role, self.now.uncertain) = (None, false);
                     self.start.user.clone_into(&mut self.now.session_user);
-                    self.now.uncertain = false;
                     self.committed_at_once(true);
                 }
             }

@@ -192,13 +192,7 @@ impl PostgresDialect {
                 Ok(text) => {
                     let Ok(view) = self.view() else { return self.stall(out) };
                     let reading = self.read(text, view.as_ref());
-                    if self.must_look(tag, reading.shapes(), out) {
-                        return Next::Waits;
-                    }
-                    if self.ends_unsurely(reading.pieces.iter().map(|piece| &piece.after)) {
-                        return self.await_end(tag, len, input, out);
-                    }
-                    self.query(reading, input.split_to(len), out)
+                    self.query_read(reading, len, input, out)
                 }
                 Err(e) => self.malformed(tag, &e, len, input, out),
             },
@@ -494,7 +488,7 @@ impl PostgresDialect {
 
     /// Whether a name in it is not known here, and may be known by now to the target: then that is looked up first. What
     /// others define is told to nobody.
-    fn must_look<'s>(
+    pub(super) fn must_look<'s>(
         &mut self,
         tag: u8,
         shapes: impl Iterator<Item = &'s Shape>,
@@ -514,7 +508,7 @@ impl PostgresDialect {
         true
     }
 
-    fn query(&mut self, reading: Reading, message: BytesMut, out: &mut Vec<Action>) -> Next {
+    pub(super) fn query(&mut self, reading: Reading, message: BytesMut, out: &mut Vec<Action>) -> Next {
         let moment = self.moment();
         let first = self.batch.plans.len();
         let last = first + reading.pieces.len();

@@ -8,6 +8,7 @@ use firsthand_sql::judge::After;
 
 use super::client::Next;
 use super::dialect::PostgresDialect;
+use super::text::Reading;
 use crate::dialect::Action;
 
 impl PostgresDialect {
@@ -31,6 +32,23 @@ impl PostgresDialect {
         input.advance(len);
         self.refuse_in_place(tag, commit_in_copy(), out);
         Next::Taken
+    }
+
+    /// A Query that was read here.
+    pub(super) fn query_read(
+        &mut self,
+        reading: Reading,
+        len: usize,
+        input: &mut BytesMut,
+        out: &mut Vec<Action>,
+    ) -> Next {
+        if self.must_look(b'Q', reading.shapes(), out) {
+            return Next::Waits;
+        }
+        if self.ends_unsurely(reading.pieces.iter().map(|piece| &piece.after)) {
+            return self.await_end(b'Q', len, input, out);
+        }
+        self.query(reading, input.split_to(len), out)
     }
 
     /// The same for a message that was read elsewhere. True: it is not taken in now.
