@@ -306,3 +306,103 @@ fn a_cursor_is_masked_by_what_it_reads_wherever_it_has_run() {
     let told = said(&mut raw, "fetch 1 from c");
     assert!(told.contains("harmless"), "{told}");
 }
+
+/// What a session goes through, a message a line: a Query, or a pipeline of what stands between bars. Then whether `late(1)`, which
+/// is last in it, writes, and so must not run.
+const ENDS: &[(&str, bool)] = &[
+    // A transaction ends within a message, and what was set in it goes with it.
+    ("set search_path = public; rollback; select late(1)", true),
+    ("select set_config('search_path', 'public', false); rollback; select late(1)", true),
+    ("set search_path = public | rollback | select late(1)", true),
+    ("set search_path = public; rollback\nselect late(1)", true),
+    ("set search_path = public; begin; rollback; select late(1)", true),
+    ("set local search_path = public; commit; select late(1)", true),
+    ("set local search_path = public | commit | select late(1)", true),
+    (
+        "begin; set search_path = public; commit and chain; set search_path = \"$user\", public; rollback; select late(1)",
+        false,
+    ),
+    ("set search_path = public; commit; select late(1)", false),
+    ("set search_path = public\nrollback; select late(1)", false),
+    // The same text means something else where it ends another transaction.
+    ("begin\nset search_path = public\nrollback; select late(1)", true),
+    // DISCARD ALL is committed at once, whatever fails behind it.
+    ("set search_path = public\ndiscard all | select 1/0\nselect late(1)", true),
+    ("set search_path = public\ndiscard all | select nosuch\nselect late(1)", true),
+    ("set search_path = public\ndiscard all | select late(1)", true),
+    ("set search_path = public\ndiscard all | rollback | select late(1)", true),
+    ("set search_path = public\ndiscard all\nselect late(1)", true),
+    ("discard all | select 1/0\nset search_path = public\nselect late(1)", true),
+    ("discard all\nset search_path = public\nselect late(1)", false),
+    // COMMIT of what has failed rolls it back.
+    ("begin; set search_path = public\nselect nosuch\ncommit; select late(1)", true),
+    ("begin; set search_path = public\nselect 1/0\ncommit | select late(1)", true),
+    ("begin; set search_path = public\nselect 1/0\nend | select late(1)", true),
+    ("begin; set search_path = public\nselect 1/0\ncommit and chain | select late(1)", true),
+    ("begin; set search_path = public\nselect 1/0\ncommit\nselect late(1)", true),
+    ("begin; set search_path = public\nselect 1\ncommit; select late(1)", false),
+    ("begin; set search_path = public\nselect 1\ncommit | select late(1)", false),
+    (
+        "begin; set search_path = public; savepoint a\nselect 1/0\nrollback to a\ncommit; select late(1)",
+        false,
+    ),
+    // The same, not waiting for what fails.
+    ("begin; set search_path = public\nselect 1/0 & commit; select late(1)", true),
+    ("begin; set search_path = public\nselect 1 & commit; select late(1)", false),
+    ("begin; set search_path = public & select 1/0 & commit; select late(1)", true),
+];
+
+fn simple(sql: &str) -> Vec<u8> {
+    frame(b'Q', format!("{sql}\0").as_bytes())
+}
+
+/// Sends a line of `ENDS`; what comes back.
+fn sent(raw: &mut Raw, line: &str) -> String {
+    if line.contains(" | ") {
+        let parts: Vec<_> =
+            line.split(" | ").flat_map(|sql| [parsed("", sql), bound("", ""), executed("", 0)]).collect();
+        return piped(raw, &parts);
+    }
+    let texts: Vec<&str> = line.split(" & ").collect();
+    raw.stream.write_all(&texts.iter().flat_map(|sql| simple(sql)).collect::<Vec<u8>>()).unwrap();
+    texts.iter().map(|_| raw.until(b'Z').unwrap().iter().map(Message::line).collect::<String>()).collect()
+}
+
+#[test]
+fn a_name_means_what_it_does_after_the_end_of_a_transaction() {
+    let seed = format!("{SEED}{LATE}");
+    let lab = Lab::start(Plan { top: "[policy]\n".to_owned(), seed, ..Plan::default() }).unwrap();
+    let ran = || lab.far.sql("shop", "select count(*) from evil.log").unwrap();
+    let mut wrong = Vec::new();
+    for &(lines, writes) in ENDS {
+        let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+        let told: Vec<String> = lines.lines().map(|line| sent(&mut raw, line)).collect();
+        let refused = told.last().is_some_and(|told| told.contains("Firsthand refused"));
+        if refused != writes || ran() != "0" {
+            wrong.push(format!("{lines}: {} {told:#?}", ran()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A COPY waits for its client: a COMMIT in its midst is not kept waiting for the COPY. PostgreSQL ends the session over it.
+#[test]
+fn a_commit_within_a_copy_waits_for_nothing() {
+    let seed = format!("{SEED}{LATE}");
+    let top = "[policy]\nshipped = false\ndir = \"RULES\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\n\
+        effects = [\"read\", \"write\", \"session\", \"transaction\"]\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let top = top.replace("RULES", &folder.path().display().to_string());
+    let lab = Lab::start(Plan { top, seed, ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    said(&mut raw, "begin; set search_path = public");
+    raw.stream.write_all(&simple("copy plain (id) from stdin")).unwrap();
+    raw.until(b'G').unwrap();
+    raw.stream.write_all(&simple("commit; select late(1)")).unwrap();
+    let told =
+        format!("{:?}", raw.until(b'Z').map(|seen| seen.iter().map(Message::line).collect::<String>()));
+    assert!(told.contains("protocol synchronization was lost"), "{told}");
+    assert_eq!(lab.far.sql("shop", "select count(*) from evil.log").unwrap(), "0");
+}

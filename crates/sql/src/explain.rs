@@ -67,15 +67,20 @@ pub fn meant(catalog: &Arc<Catalog>, start: &Start, setup: &[String], text: &str
     })
 }
 
-/// Judges a text and lets each of its statements change the state, as if it had succeeded.
+/// Judges a text and lets each of its statements change the state, as if it had succeeded. It is one message: without a block
+/// that it leaves open its transaction ends with it.
 pub fn judge(state: &mut SessionState, text: &str) -> Vec<Explained> {
     let mut out = Vec::new();
     for parsed in parse_statements(text.as_bytes(), state.text_settings()) {
         let catalog = Arc::clone(state.catalog());
         let (shape, sequel) = parsed.resolve(&catalog, state);
+        state.transaction_began();
         state.apply(&sequel);
         let part = text.get(parsed.range.clone()).unwrap_or(text).to_owned();
         out.push(Explained { text: part, shape: Arc::new(shape) });
+    }
+    if !state.in_block() {
+        state.transaction_ended(true);
     }
     out
 }

@@ -54,10 +54,27 @@ impl After {
         self.0.is_none()
     }
 
+    /// Whether it opens a block and does nothing else.
+    fn only_begins(&self) -> bool {
+        matches!(self.0.as_deref(), None | Some(Sequel::Begin))
+    }
+
     /// What something leaves behind that ran unseen: anything.
     #[must_use]
     pub fn uncertain() -> Self {
         Self(Some(Arc::new(Sequel::Uncertain)))
+    }
+
+    /// Whether it commits a transaction, unless that has failed.
+    pub fn commits(&self) -> bool {
+        fn commits(sequel: &Sequel) -> bool {
+            match sequel {
+                Sequel::End { commit, .. } => *commit,
+                Sequel::Several(list) => list.iter().any(commits),
+                _ => false,
+            }
+        }
+        self.0.as_deref().is_some_and(commits)
     }
 
     /// Whether something ran unseen in it.
@@ -90,10 +107,10 @@ impl SessionState {
 
     /// A statement has completed, and with it the transaction was rolled back: COMMIT of a failed one says so in its tag.
     pub fn completed_by_rollback(&mut self, after: &After) {
-        match after.0.as_deref() {
-            Some(&Sequel::End { chain, .. }) => self.apply(&Sequel::End { commit: false, chain }),
-            _ => self.completed(after),
+        if after.commits() {
+            self.transaction_failed(true);
         }
+        self.completed(after);
     }
 
     /// The protocol has prepared a statement of this text under this name, with parameters of these types.
@@ -220,8 +237,12 @@ fn judge(text: &[u8], state: &SessionState) -> (Vec<Judged>, Ways) {
         ways.by_name |= by_name;
         if at < last && !judged.after.is_nothing() {
             let mut next = own.take().unwrap_or_else(|| state.clone());
+            // What stands in one text is one transaction, but for the blocks in it.
+            next.transaction_began();
             next.completed(&judged.after);
             own = Some(next);
+            // What an end goes back to, or a setting's default, is not in the fingerprint.
+            ways.by_name |= !judged.after.only_begins();
         }
         out.push(judged);
     }

@@ -160,6 +160,10 @@ pub struct SessionState {
     savepoints: Vec<(String, Option<Saved>)>,
     /// Savepoints were set that are not in the list.
     unsaved: bool,
+    /// A block was begun, and has not ended.
+    block: bool,
+    /// The transaction has failed: COMMIT rolls it back.
+    failed: bool,
     prepared: HashMap<String, Arc<(NodeEnum, Vec<Oid>)>>,
     /// Types that the client declares for the parameters of the text that is judged.
     declared: Arc<[Oid]>,
@@ -188,6 +192,8 @@ impl SessionState {
             lasting: None,
             savepoints: Vec::new(),
             unsaved: false,
+            block: false,
+            failed: false,
             prepared: HashMap::new(),
             declared: Arc::default(),
             cursors: HashMap::new(),
@@ -227,6 +233,17 @@ impl SessionState {
         if self.before.is_none() {
             self.before = Some(Box::new(self.now.clone()));
         }
+    }
+
+    /// Whether the transaction under way has failed, so that its COMMIT rolls it back.
+    pub fn transaction_failed(&mut self, failed: bool) {
+        self.failed = failed;
+        self.settle();
+    }
+
+    /// Whether that was said.
+    pub const fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// The target itself says what a setting is now.
@@ -394,7 +411,7 @@ impl SessionState {
         let mut hasher = DefaultHasher::new();
         (catalog.serial, self.path.fingerprint(), self.now.uncertain).hash(&mut hasher);
         // With some it is another COMMIT.
-        (self.start.unlimited_time, self.held().next().is_some()).hash(&mut hasher);
+        (self.start.unlimited_time, self.held().next().is_some(), self.failed).hash(&mut hasher);
         let texts = self.read_text_settings();
         self.texts = texts;
         (texts.standard_conforming_strings, texts.utf8, &self.declared).hash(&mut hasher);
@@ -410,7 +427,7 @@ impl SessionState {
     fn end(&mut self, committed: bool) {
         let (before, lasting) = (self.before.take(), self.lasting.take());
         self.savepoints.clear();
-        self.unsaved = false;
+        (self.unsaved, self.block, self.failed) = (false, false, false);
         let kept = if committed { lasting } else { before };
         if let Some(kept) = kept {
             let own = self.now.own.take();
@@ -426,7 +443,12 @@ impl SessionState {
         self.cursors.retain(|_, it| it.kept);
     }
 
-    /// Whether a transaction block is open, as far as was seen.
+    /// Whether a transaction block is open, as far as was seen: BEGIN, and no end.
+    pub const fn in_block(&self) -> bool {
+        self.block
+    }
+
+    /// Whether a transaction is under way, as far as was seen, with or without a block.
     pub fn in_transaction(&self) -> bool {
         self.before.is_some()
     }
@@ -441,12 +463,15 @@ impl SessionState {
         match sequel {
             Sequel::Nothing => {}
             Sequel::Begin => {
+                // What stands before it in the same message is part of it.
                 self.before.get_or_insert_with(|| Box::new(self.now.clone()));
+                self.block = true;
             }
             Sequel::End { commit, chain } => {
-                self.end(*commit);
+                self.end(*commit && !self.failed);
                 if *chain {
                     self.before = Some(Box::new(self.now.clone()));
+                    self.block = true;
                 }
             }
             Sequel::Savepoint(name) => {
@@ -484,9 +509,9 @@ impl SessionState {
                     self.reset_all();
                     self.prepared.clear();
                     self.cursors.clear();
-                    self.now.role = None;
+                    (self.now.role, self.now.uncertain) = (None, false);
                     self.start.user.clone_into(&mut self.now.session_user);
-                    self.now.uncertain = false;
+                    self.committed_at_once(true);
                 }
             }
             Sequel::Define(node, made) => {
@@ -494,12 +519,30 @@ impl SessionState {
                 own.define(node, made, self);
                 self.now.own = Some(Arc::new(own));
             }
-            Sequel::Uncertain => self.now.uncertain = true,
+            Sequel::Uncertain => {
+                self.now.uncertain = true;
+                // Outside a block a procedure may have committed what it found.
+                if !self.block {
+                    self.committed_at_once(false);
+                }
+            }
             Sequel::Several(list) => list.iter().for_each(|one| self.apply_one(one)),
         }
     }
 
+    /// What was done so far outside a block may be committed, whatever comes behind it in the same pipeline: a rollback goes
+    /// back to what cannot be told. DISCARD ALL is committed at once; before PostgreSQL 14.5 and its like it was not.
+    fn committed_at_once(&mut self, surely: bool) {
+        if surely {
+            (self.before, self.lasting) = (Some(Box::new(self.now.clone())), None);
+        }
+        if let Some(before) = &mut self.before {
+            before.uncertain = true;
+        }
+    }
+
     fn roll_back_to(&mut self, name: &str) {
+        self.failed = false;
         let Some(at) = self.savepoints.iter().rposition(|(own, _)| own == name) else {
             self.now.uncertain = true;
             return;

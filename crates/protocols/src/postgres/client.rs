@@ -30,8 +30,9 @@ const PASS_FROM: usize = 64 << 10;
 
 /// What the next text is judged in hangs on answers of the target that are still to come.
 struct Unsettled;
+
 /// What becomes of the message at the front.
-enum Next {
+pub(super) enum Next {
     /// It was taken, or can be looked at again at once.
     Taken,
     /// It stays where it is until something else has happened.
@@ -161,7 +162,7 @@ impl PostgresDialect {
         self.refuse_in_place(tag, refusal, out);
     }
 
-    fn refuse_in_place(&mut self, tag: u8, refusal: Refusal, out: &mut Vec<Action>) {
+    pub(super) fn refuse_in_place(&mut self, tag: u8, refusal: Refusal, out: &mut Vec<Action>) {
         let simple = matches!(tag, b'Q' | b'F');
         self.refuse(refusal, simple);
         if simple {
@@ -191,10 +192,7 @@ impl PostgresDialect {
                 Ok(text) => {
                     let Ok(view) = self.view() else { return self.stall(out) };
                     let reading = self.read(text, view.as_ref());
-                    if self.must_look(tag, reading.shapes(), out) {
-                        return Next::Waits;
-                    }
-                    self.query(reading, input.split_to(len), out)
+                    self.query_read(reading, len, input, out)
                 }
                 Err(e) => self.malformed(tag, &e, len, input, out),
             },
@@ -213,6 +211,9 @@ impl PostgresDialect {
                     Known::Uncertain => self.stall(out),
                     known => {
                         let Ok(does) = self.does_now(&known) else { return self.stall(out) };
+                        if self.ends_unsurely(does.iter().map(|(_, after)| after)) {
+                            return self.await_end(tag, len, input, out);
+                        }
                         let (name, max_rows) = (known_as(execute.portal).to_vec(), execute.max_rows);
                         self.execute(&name, (known, does), max_rows, input.split_to(len), out)
                     }
@@ -312,7 +313,7 @@ impl PostgresDialect {
     }
 
     /// Waits for the target's answers: what comes next depends on them.
-    fn stall(&mut self, out: &mut Vec<Action>) -> Next {
+    pub(super) fn stall(&mut self, out: &mut Vec<Action>) -> Next {
         // The answers may hang on what is still held here.
         if !self.submit(out) {
             return Next::Waits;
@@ -420,8 +421,8 @@ impl PostgresDialect {
     /// What the next text is judged in: `None` where nobody asks what it means; an error where that hangs on answers of the
     /// target that are still to come.
     fn view(&mut self) -> Result<Option<View>, Unsettled> {
-        let settings = self.parameters.settings;
-        self.knowing.as_mut().map(|knowing| knowing.view(settings).ok_or(Unsettled)).transpose()
+        let (settings, failed) = (self.parameters.settings, self.transaction == Transaction::Failed);
+        self.knowing.as_mut().map(|knowing| knowing.view(settings, failed).ok_or(Unsettled)).transpose()
     }
 
     fn read(&self, text: &[u8], view: Option<&View>) -> Reading {
@@ -454,6 +455,9 @@ impl PostgresDialect {
             Ok(view) => Ok(view),
         };
         let Ok(view) = view else { return };
+        if self.read_ends_unsurely(tag, out) {
+            return;
+        }
         let Some(read) = self.read.take() else { return };
         if self.must_look(tag, read.shapes().into_iter(), out) {
             // Read again when that is known.
@@ -484,7 +488,7 @@ impl PostgresDialect {
 
     /// Whether a name in it is not known here, and may be known by now to the target: then that is looked up first. What
     /// others define is told to nobody.
-    fn must_look<'s>(
+    pub(super) fn must_look<'s>(
         &mut self,
         tag: u8,
         shapes: impl Iterator<Item = &'s Shape>,
@@ -504,7 +508,7 @@ impl PostgresDialect {
         true
     }
 
-    fn query(&mut self, reading: Reading, message: BytesMut, out: &mut Vec<Action>) -> Next {
+    pub(super) fn query(&mut self, reading: Reading, message: BytesMut, out: &mut Vec<Action>) -> Next {
         let moment = self.moment();
         let first = self.batch.plans.len();
         let last = first + reading.pieces.len();

@@ -346,6 +346,12 @@ impl Flight {
             .all(|e| matches!(e.sent, Sent::CopyData | Sent::CopyEnd | Sent::Sync { doubtful: true }))
     }
 
+    /// Whether an earlier pipeline has not been answered whole: something in it may still fail.
+    pub(super) fn may_have_failed(&self) -> bool {
+        !self.is_idle()
+            && self.entries.iter().any(|e| matches!(e.sent, Sent::Ready | Sent::Sync { doubtful: false }))
+    }
+
     /// Whether something that the target has not told of yet may have changed how texts are read.
     pub(super) fn is_unsettled(&self) -> bool {
         self.unsettled

@@ -177,9 +177,12 @@ impl Knowing {
     }
 
     /// The state that the next message meets; `None`: that depends on answers of the target. `settings` is what the target
-    /// has reported.
-    pub(super) fn view(&mut self, settings: Settings) -> Option<View> {
+    /// has reported; `failed`: so has the transaction.
+    pub(super) fn view(&mut self, settings: Settings, failed: bool) -> Option<View> {
         self.freshen();
+        if self.state.has_failed() != failed {
+            Arc::make_mut(&mut self.state).transaction_failed(failed);
+        }
         self.ahead.retain(|mark| mark.strong_count() > 0);
         let state = if self.ahead.is_empty() && self.closing.is_empty() {
             Arc::clone(&self.state)
@@ -224,6 +227,7 @@ impl Knowing {
         }
         let mut state = SessionState::clone(&self.state);
         for mark in marks {
+            state.transaction_began();
             state.completed(&mark.after);
         }
         state.settings_in_force()
@@ -300,6 +304,10 @@ impl Knowing {
         if tag == "ROLLBACK" {
             state.completed_by_rollback(&mark.after);
         } else {
+            // The tag says that it was committed.
+            if state.has_failed() && mark.after.commits() {
+                state.transaction_failed(false);
+            }
             state.completed(&mark.after);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use firsthand_model::command::Shape;
+use firsthand_sql::judge::After;
 use firsthand_sql::{Analyzer, SMALL_TEXT_BYTES, Settings, is_large, parse_cost};
 use firsthand_wire::postgres::DecodeError;
 use firsthand_wire::postgres::frame::HEADER_LEN;
@@ -62,6 +63,15 @@ impl ReadElsewhere {
             Ok(Said::Parse { piece, .. }) => vec![&*piece.shape],
             Err(_) => Vec::new(),
         }
+    }
+
+    /// What the statements of a Query leave behind.
+    pub(super) fn afters(&self) -> impl Iterator<Item = &After> {
+        let pieces = match &self.said {
+            Ok(Said::Query(reading)) => reading.pieces.as_slice(),
+            _ => &[],
+        };
+        pieces.iter().map(|piece| &piece.after)
     }
 }
 

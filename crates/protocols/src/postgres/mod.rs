@@ -42,6 +42,7 @@ mod settings;
 mod text;
 mod together;
 mod tripwire;
+mod unsure;
 pub mod wal;
 
 use std::sync::Arc;

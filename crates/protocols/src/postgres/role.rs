@@ -36,6 +36,8 @@ pub(super) enum Change {
         /// Until the end of the transaction only.
         local: bool,
     },
+    /// `DISCARD ALL`: as the session began, committed at once.
+    Discarded,
     /// It may have changed the role in a way that the text does not tell.
     Unclear,
 }
@@ -43,7 +45,14 @@ pub(super) enum Change {
 impl Change {
     /// Whether the role behind it may be another one.
     pub(super) const fn moves_role(&self) -> bool {
-        matches!(self, Self::RollbackTo | Self::Role { .. } | Self::Authorization { .. } | Self::Unclear)
+        matches!(
+            self,
+            Self::RollbackTo
+                | Self::Role { .. }
+                | Self::Authorization { .. }
+                | Self::Discarded
+                | Self::Unclear
+        )
     }
 }
 
@@ -69,7 +78,7 @@ pub(super) fn change_of(shape: &Shape, text: &str) -> Change {
         "ROLLBACK" if Words::new(text).any(|w| w.is("to")) => Change::RollbackTo,
         "ROLLBACK" => Change::End { commit: false, chain: chained(text) },
         "SET" | "RESET" => setting(text),
-        "DISCARD ALL" => Change::Authorization { to: None, local: false },
+        "DISCARD ALL" => Change::Discarded,
         "" | "DO" | "CALL" if names_role(text) => Change::Unclear,
         _ if shape.effects.has(Effect::Unknown)
             && contains(text, b's', &["set_config"])
@@ -327,6 +336,8 @@ pub(super) struct Role {
     before: Option<Setting>,
     /// What a commit goes back to: as it is but for `SET LOCAL`.
     lasting: Option<Setting>,
+    /// DISCARD ALL was committed at once, or, by an older target, is to be with the rest of its pipeline.
+    discarded: bool,
     /// It cannot be told any more.
     unknown: bool,
 }
@@ -342,7 +353,7 @@ impl Role {
     pub(super) fn new(user: &str, role: &str) -> Self {
         let initial =
             Setting { user: user.to_owned(), role: Some(role).filter(|r| *r != user).map(str::to_owned) };
-        Self { now: initial.clone(), initial, before: None, lasting: None, unknown: false }
+        Self { now: initial.clone(), initial, before: None, lasting: None, discarded: false, unknown: false }
     }
 
     /// The role's name.
@@ -377,6 +388,10 @@ impl Role {
                 };
                 self.set(Setting { user: self.now.user.clone(), role }, *local);
             }
+            Change::Discarded => {
+                self.set(Setting { user: self.initial.user.clone(), role: None }, false);
+                (self.before, self.discarded) = (None, true);
+            }
             Change::Authorization { to, local } => {
                 let user = to.clone().unwrap_or_else(|| self.initial.user.clone());
                 self.set(Setting { user, role: None }, *local);
@@ -397,12 +412,13 @@ impl Role {
 
     /// The transaction has ended. True when the role's name may have changed.
     pub(super) fn transaction_ended(&mut self, committed: bool) -> bool {
-        let changed = self.before.is_some() || self.lasting.is_some();
+        let changed = self.before.is_some() || self.lasting.is_some() || self.discarded;
         self.ended(committed);
         changed
     }
 
     fn ended(&mut self, committed: bool) {
+        self.unknown |= std::mem::take(&mut self.discarded) && !committed;
         let (before, lasting) = (self.before.take(), self.lasting.take());
         if let Some(setting) = if committed { lasting } else { before } {
             self.now = setting;

@@ -315,6 +315,10 @@ impl Builder {
         for f in self.of("aggregates") {
             parts.entry(f.oid(0)).or_default().push(f.oid(1));
         }
+        let mut states: HashMap<Oid, Vec<Oid>> = HashMap::new();
+        for f in self.of("aggregate_states") {
+            states.entry(f.oid(0)).or_default().push(f.oid(1));
+        }
         for f in self.of("functions") {
             let oid = f.oid(0);
             let modes = elements(f.text(14).unwrap_or_default());
@@ -347,6 +351,7 @@ impl Builder {
                 default_expressions: f.maybe(18),
                 extension: extension.remove(&oid),
                 parts: parts.remove(&oid).unwrap_or_default(),
+                states: states.remove(&oid).unwrap_or_default(),
             };
             to.add_function(it);
         }

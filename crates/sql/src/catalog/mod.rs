@@ -278,6 +278,8 @@ pub struct Function {
     pub extension: Option<Arc<str>>,
     /// An aggregate's functions, where they are not PostgreSQL's own.
     pub parts: Vec<Oid>,
+    /// An aggregate's types of its state, where they are not PostgreSQL's own.
+    pub states: Vec<Oid>,
 }
 
 impl Function {

@@ -188,6 +188,12 @@ pub const QUERIES: &[Query] = &[
          WHERE aggfnoid::oid >= 16384 AND f::oid <> 0",
     ),
     all(
+        "aggregate_states",
+        // Of a type of PostgreSQL's own making a value runs nothing.
+        "SELECT aggfnoid::oid, t FROM pg_catalog.pg_aggregate, unnest(ARRAY[aggtranstype, aggmtranstype]) t \
+         WHERE aggfnoid::oid >= 16384 AND t >= 16384",
+    ),
+    all(
         "operators",
         "SELECT oid, oprname, oprnamespace, oprleft, oprright, oprresult, oprcode::oid, \
          CASE WHEN oid >= 16384 THEN oprrest::oid END, CASE WHEN oid >= 16384 THEN oprjoin::oid END, \

@@ -115,7 +115,6 @@ const SAFE: &[&str] = &[
     "txid_status",
     "plpgsql_call_handler",
     "plpgsql_inline_handler",
-    "plpgsql_validator",
     "xmlvalidate",
     "pg_get_aios",
     "txid_current",
@@ -216,6 +215,13 @@ const DYNAMIC: &[&str] = &[
     "ts_stat",
     "pg_input_is_valid",
     "pg_input_error_info",
+    // They read the body of a function that they are told by its oid: a constant in it is made by the checks of its type.
+    "fmgr_c_validator",
+    "fmgr_internal_validator",
+    "fmgr_sql_validator",
+    "plpgsql_validator",
+    // It runs the hash functions of a table that it is told by its oid.
+    "satisfies_hash_partition",
     // They read a value of a type that they are told by its oid: a domain's checks run, a range's functions.
     "array_in",
     "domain_in",

@@ -431,6 +431,8 @@ impl<'a> Resolver<'a> {
             if f.oid >= crate::catalog::FIRST_LOCAL_OID {
                 self.opaque_function(f);
             }
+            // The state begins as a value that is read from a text.
+            f.states.iter().for_each(|state| self.type_checks(*state));
             for part in parts {
                 let given = vec![Value::plain(0); part.arguments.len()];
                 let value = self.run(&part, &given, &[]);

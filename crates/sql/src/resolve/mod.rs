@@ -21,6 +21,7 @@ mod naming;
 mod operators;
 mod overloads;
 mod planned;
+mod reach;
 mod relations;
 mod select;
 mod sequel;

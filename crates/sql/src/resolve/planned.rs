@@ -157,7 +157,7 @@ impl Resolver<'_> {
         if !self.enter() {
             return self.leave();
         }
-        if can_be_folded(inner) && !super::write::has_column_in(inner) {
+        if can_be_folded(inner) && !super::reach::has_column_in(inner) {
             self.expression(node);
         } else if !is_leaf(inner) {
             if let NodeEnum::FuncCall(call) = inner {

@@ -45,7 +45,7 @@ impl Resolver<'_> {
         nodes: &[protobuf::Node],
         result: Oid,
     ) -> Option<Value> {
-        let count = queries(f, nodes.len()).filter(|_| !self.planning && self.path.is_certain())?;
+        let count = queries(f, nodes.len()).filter(|_| !self.planning && self.runs_in.is_certain())?;
         let texts = nodes.iter().take(count).map(constant).collect::<Option<Vec<&str>>>()?;
         self.literal = true;
         let mut value = Value::plain(result);
@@ -67,7 +67,8 @@ impl Resolver<'_> {
         if statement::into_clause(query).is_some() {
             return None;
         }
-        let mut inner = self.inner(self.path.clone());
+        // It is read when it runs, in the path of that moment, as a body is.
+        let mut inner = self.inner(self.runs_in.clone());
         inner.bodies.push((Kind::Function, f.oid));
         inner.steps = self.steps;
         let followed = inner.body_statement(node);

@@ -1,16 +1,14 @@
 //! Changes of data: INSERT, UPDATE, DELETE, MERGE.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use firsthand_model::command::Effect;
-use pg_query::protobuf::{self, AExprKind, BoolExprType, NullTestType, node::Node as NodeEnum};
+use pg_query::protobuf::{self, node::Node as NodeEnum};
 
+use super::Resolver;
 use super::from::{Columns, Rows, Scope, Table};
 use super::relations::Change;
 use super::value::Value;
-use super::{Resolver, naming, text_of};
-use crate::catalog::Relation;
 
 impl Resolver<'_> {
     /// The target of a change, with what changing it brings along.
@@ -100,8 +98,7 @@ impl Resolver<'_> {
             self.with(with);
         }
         let table = self.target(it.relation.as_ref(), &[Change::Update], &it.target_list);
-        let scope =
-            self.change_scope(table, &it.from_clause, it.relation.as_ref(), it.where_clause.as_deref());
+        let scope = self.change_scope(table, &it.from_clause, it.where_clause.as_deref());
         self.scopes.push(scope);
         self.assignments(&it.target_list);
         if let Some(node) = &it.where_clause {
@@ -120,8 +117,7 @@ impl Resolver<'_> {
             self.with(with);
         }
         let table = self.target(it.relation.as_ref(), &[Change::Delete], &[]);
-        let scope =
-            self.change_scope(table, &it.using_clause, it.relation.as_ref(), it.where_clause.as_deref());
+        let scope = self.change_scope(table, &it.using_clause, it.where_clause.as_deref());
         self.scopes.push(scope);
         if let Some(node) = &it.where_clause {
             self.condition(node);
@@ -137,20 +133,14 @@ impl Resolver<'_> {
         &mut self,
         table: Table,
         others: &[protobuf::Node],
-        target: Option<&protobuf::RangeVar>,
         condition: Option<&protobuf::Node>,
     ) -> Scope {
-        let relation = match &table.columns {
-            Columns::Of(relation, _) => Some(Arc::clone(relation)),
-            Columns::Given(_) | Columns::Open => None,
-        };
-        let mut scope = Scope::of(table);
+        let mut scope = Scope::of(table.clone());
         self.scopes.push(scope.clone());
         let from = self.tables_of(others);
         self.scopes.pop();
         scope.extend(from);
-        let name = target.map_or("", |t| t.relname.as_str());
-        let bound = condition.is_some_and(|node| self.restricts(node, relation.as_deref(), name, 0));
+        let bound = condition.is_some_and(|node| self.restricts(node, &table));
         self.found.unbounded |= !bound && !self.planning;
         scope
     }
@@ -174,9 +164,8 @@ impl Resolver<'_> {
         let table = self.target(it.relation.as_ref(), &changes, &it.merge_when_clauses);
         let source = it.source_relation.as_deref().map(|n| self.tables_of(std::slice::from_ref(n)));
         let mut scope = source.unwrap_or_default();
-        scope.extend(Scope::of(table));
-        let name = it.relation.as_ref().map_or("", |t| t.relname.as_str());
-        let bound = it.join_condition.as_deref().is_some_and(|n| self.restricts(n, None, name, 0));
+        scope.extend(Scope::of(table.clone()));
+        let bound = it.join_condition.as_deref().is_some_and(|node| self.restricts(node, &table));
         let removes = changes.iter().any(|c| matches!(c, Change::Update | Change::Delete));
         // WHEN NOT MATCHED BY SOURCE is about all the other rows.
         let others = it.merge_when_clauses.iter().any(|c| match &c.node {
@@ -276,80 +265,6 @@ impl Resolver<'_> {
         }
         self.targets(&it.exprs)
     }
-
-    /// Whether a condition leaves rows out, by what is in the row. Only forms that plainly do not are told; so `true`, `1 = 1`, `id =
-    /// id`, `id IS NOT NULL` where it never is, and OR with one of them, leave the change unbounded.
-    fn restricts(
-        &mut self,
-        node: &protobuf::Node,
-        target: Option<&Relation>,
-        name: &str,
-        depth: usize,
-    ) -> bool {
-        if depth > 64 {
-            return false;
-        }
-        let Some(node) = &node.node else { return false };
-        match node {
-            NodeEnum::BoolExpr(it) => {
-                let mut arms = it.args.iter();
-                match it.boolop() {
-                    BoolExprType::AndExpr => arms.any(|n| self.restricts(n, target, name, depth + 1)),
-                    BoolExprType::OrExpr => arms.all(|n| self.restricts(n, target, name, depth + 1)),
-                    _ => it.args.iter().any(has_column),
-                }
-            }
-            NodeEnum::AExpr(it) => {
-                let (left, right) = (it.lexpr.as_deref(), it.rexpr.as_deref());
-                let same = matches!((left.and_then(names), right.and_then(names)), (Some(a), Some(b)) if a.last() == b.last() && (a.len() == b.len()) && a == b);
-                let like = matches!(
-                    it.kind(),
-                    AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar
-                );
-                if like && let Some(pattern) = right.and_then(naming::string) {
-                    self.literal = true;
-                    let all = !pattern.is_empty() && pattern.bytes().all(|b| b == b'%');
-                    let not = it.name.last().and_then(text_of).is_some_and(|n| n.starts_with('!'));
-                    return not || !all;
-                }
-                !same && left.into_iter().chain(right).any(has_column)
-            }
-            NodeEnum::NullTest(it) => {
-                let column = it.arg.as_deref().and_then(names).and_then(|n| n.last().copied());
-                let never_null = match (target, column) {
-                    (Some(target), Some(column)) => {
-                        target.column(column).is_none_or(|c| c.not_null || target.key.contains(&c.number))
-                    }
-                    _ => false,
-                };
-                let is_null = it.nulltesttype() == NullTestType::IsNull;
-                is_null || !never_null
-            }
-            NodeEnum::SubLink(it) => sublink_restricts(it, name),
-            NodeEnum::CurrentOfExpr(_) => true,
-            other => has_column_in(other),
-        }
-    }
-}
-
-fn sublink_restricts(it: &protobuf::SubLink, name: &str) -> bool {
-    let select = match it.subselect.as_deref().and_then(|n| n.node.as_ref()) {
-        Some(NodeEnum::SelectStmt(select)) => Some(select),
-        _ => None,
-    };
-    let filters = select.is_some_and(|s| s.where_clause.as_deref().is_some_and(has_column));
-    let selects = select.is_none_or(|s| {
-        filters
-            || s.limit_count.is_some()
-            || s.having_clause.is_some()
-            || s.larg.is_some()
-            || !s.from_clause.iter().any(|f| names_table(f, name))
-    });
-    match &it.testexpr {
-        Some(test) => has_column(test) && selects,
-        // EXISTS is about the row only if something in it is.
-        None => filters,
-    }
 }
 
 /// Whether DEFAULT is somewhere in it.
@@ -357,33 +272,6 @@ fn sets_default(node: &protobuf::Node) -> bool {
     let mut waiting: Vec<_> = node.node.iter().map(NodeEnum::to_ref).collect();
     while let Some(node) = waiting.pop() {
         if matches!(node, pg_query::NodeRef::SetToDefault(_)) {
-            return true;
-        }
-        crate::tree::push_children(node, &mut waiting);
-    }
-    false
-}
-
-fn names_table(item: &protobuf::Node, name: &str) -> bool {
-    matches!(&item.node, Some(NodeEnum::RangeVar(table)) if table.relname == name)
-}
-
-fn names(node: &protobuf::Node) -> Option<Vec<&str>> {
-    match &node.node {
-        Some(NodeEnum::ColumnRef(it)) => it.fields.iter().map(text_of).collect(),
-        _ => None,
-    }
-}
-
-fn has_column(node: &protobuf::Node) -> bool {
-    node.node.as_ref().is_some_and(has_column_in)
-}
-
-/// Whether a column is named in it.
-pub(super) fn has_column_in(node: &NodeEnum) -> bool {
-    let mut waiting = vec![node.to_ref()];
-    while let Some(node) = waiting.pop() {
-        if matches!(node, pg_query::NodeRef::ColumnRef(_)) {
             return true;
         }
         crate::tree::push_children(node, &mut waiting);

@@ -8,6 +8,7 @@
 )]
 
 mod bounds;
+mod defined;
 mod evasions;
 mod lineage;
 mod reach;
