@@ -1,6 +1,6 @@
 //! What was given leave before the rest of its batch waited for a person, and what has changed by the time the waiting is over.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashSet;
 use std::pin::Pin;
