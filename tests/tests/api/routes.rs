@@ -2,7 +2,7 @@
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-pub(crate) const ROUTES: [(&str, &str, &str, &str); 40] = [
+pub(crate) const ROUTES: [(&str, &str, &str, &str); 41] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -17,6 +17,7 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 40] = [
     ("GET", "/v1/approvals/{id}", "", "auditor, approver, user"),
     ("POST", "/v1/approvals/{id}/original", "", "approver"),
     ("POST", "/v1/approvals/{id}/approve", "{}", "approver"),
+    ("POST", "/v1/approvals/{id}/break-glass", "{}", "approver"),
     ("POST", "/v1/approvals/{id}/deny", "{}", "approver"),
     ("POST", "/v1/channels/{channel}/answer", "", "the channel's signature"),
     ("POST", "/v1/channels/{channel}/slack/actions", "", "the channel's signature"),
