@@ -60,6 +60,9 @@ fn rules(tls: bool) -> String {
     HBA.lines().filter(|rule| tls || !rule.starts_with("hostssl")).flat_map(|rule| [rule, "\n"]).collect()
 }
 
+/// Ports tried before it is no longer chance.
+const PORT_TRIES: usize = 5;
+
 /// A running server; stopped and removed on drop.
 #[derive(Debug)]
 pub struct Postgres {
@@ -76,20 +79,25 @@ impl Postgres {
         let data = dir.path().join("data");
         let source = prepared()?;
         run_as_server(Command::new("cp").arg("-a").arg(&source).arg(&data))?;
-        let port = process::free_port()?;
-        let mut settings =
-            format!("{SETTINGS}port = {port}\nunix_socket_directories = '{}'\n", dir.path().display());
+        let mut more = format!("unix_socket_directories = '{}'\n", dir.path().display());
         if let Some(certificates) = certificates {
             install_tls(certificates, &data)?;
-            settings.push_str("ssl = on\nssl_ca_file = 'ca.crt'\n");
+            more.push_str("ssl = on\nssl_ca_file = 'ca.crt'\n");
         }
-        fs::write(data.join("postgresql.auto.conf"), settings)?;
         fs::write(data.join("pg_hba.conf"), rules(certificates.is_some()))?;
         let mut command = Command::new(program("postgres")?);
         command.arg("-D").arg(&data).current_dir(dir.path());
-        let mut daemon = Daemon::start("postgres", &command, Some("postgres"))?;
-        daemon.wait_line(|line| line.contains("database system is ready to accept connections"))?;
-        Ok(Self { daemon, dir, port })
+        // A free port can be taken by another test before the server has it.
+        for _ in 0..PORT_TRIES {
+            let port = process::free_port()?;
+            fs::write(data.join("postgresql.auto.conf"), format!("{SETTINGS}port = {port}\n{more}"))?;
+            let mut daemon = Daemon::start("postgres", &command, Some("postgres"))?;
+            match daemon.wait_line(|line| line.contains("database system is ready to accept connections")) {
+                Err(e) if format!("{e:#}").contains("Address already in use") => {}
+                ready => return ready.map(|_| Self { daemon, dir, port }),
+            }
+        }
+        bail!("no free port in {PORT_TRIES} tries")
     }
 
     /// The TCP port on 127.0.0.1.
