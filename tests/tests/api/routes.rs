@@ -17,7 +17,7 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 41] = [
     ("GET", "/v1/approvals/{id}", "", "auditor, approver, user"),
     ("POST", "/v1/approvals/{id}/original", "", "approver"),
     ("POST", "/v1/approvals/{id}/approve", "{}", "approver"),
-    ("POST", "/v1/approvals/{id}/break-glass", "{}", "approver"),
+    ("POST", "/v1/approvals/{id}/break-glass", r#"{"reason":"x"}"#, "approver"),
     ("POST", "/v1/approvals/{id}/deny", "{}", "approver"),
     ("POST", "/v1/channels/{channel}/answer", "", "the channel's signature"),
     ("POST", "/v1/channels/{channel}/slack/actions", "", "the channel's signature"),
