@@ -1,9 +1,17 @@
-//! Ends the waiting of a held command from outside: the client cancelled it or has left, or the gateway stops.
+//! Ends the waiting of a held command from outside: the client cancelled it or has left, or the gateway stops. And what a cancel
+//! request may do.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
+
+use firsthand_model::event::{Event, SessionNoted};
+use firsthand_model::json::{Json, Object};
+use firsthand_model::session::SessionFacts;
+
+use crate::admission::Engine;
+use crate::port::Need;
 
 /// Why the waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,5 +69,31 @@ impl HoldBreaker {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (slot.waiting, slot.broken) = (None, None);
         result
+    }
+}
+
+/// Reaches a session's held command from the connection that carries the cancel request.
+#[derive(Clone)]
+pub struct Canceller {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) facts: Arc<SessionFacts>,
+    pub(crate) breaker: Arc<HoldBreaker>,
+}
+
+impl Canceller {
+    /// Records the request and breaks the hold, if a command is held. True when one was: then the target has nothing to
+    /// cancel.
+    pub fn cancel(&self, from: &str) -> bool {
+        let held = self.breaker.break_now(Broken::Cancelled);
+        let mut detail = Vec::new();
+        let mut o = Object::open(&mut detail);
+        o.string("from", from);
+        o.boolean("held", held);
+        o.close();
+        let (facts, detail) = (Arc::clone(&self.facts), Json::from_written(detail));
+        let event = Event::SessionNoted(Box::new(SessionNoted { facts, what: "cancel", detail }));
+        // A cancel is a request to do less: it goes on even when the log cannot say so.
+        let _ = self.engine.recorder.append(event, Need::Fact);
+        held
     }
 }

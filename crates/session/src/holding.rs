@@ -7,6 +7,7 @@ use std::sync::Arc;
 use firsthand_model::command::{Command, Step};
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::id::CommandNumber;
+use firsthand_model::preview::Definitions;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Mode;
 use firsthand_model::time::MonoMicros;
@@ -36,17 +37,18 @@ pub(crate) struct People {
     asked: Vec<(CommandNumber, Asked)>,
     /// More are held than anybody looks through: none of them is asked about.
     too_many: bool,
-    /// How often they were asked and waited for.
-    waited: u32,
+    /// The client cancelled or left meanwhile: nobody is asked about anything any more.
+    broken: Option<Broken>,
+    /// Definitions that were looked up anew once the waiting was over, and whether they could be.
+    looked: Vec<(Arc<dyn Definitions>, bool)>,
 }
 
 impl People {
-    pub(crate) const fn waited(&self) -> u32 {
-        self.waited
-    }
-
     /// What they said of this command; `None`: they were not asked.
     pub(crate) fn answer(&mut self, number: CommandNumber) -> Option<Asked> {
+        if let Some(broken) = self.broken {
+            return Some(Err(ApprovalError::Broken(broken)));
+        }
         if self.too_many {
             return Some(Err(ApprovalError::TooMany));
         }
@@ -54,55 +56,128 @@ impl People {
         Some(self.asked.swap_remove(at).1)
     }
 
+    /// Nobody waits any more: what was asked is withdrawn.
+    pub(crate) fn leave(&mut self, broken: Broken) {
+        self.broken = Some(broken);
+        self.asked.clear();
+    }
+
+    /// Whether the client cancelled or left.
+    pub(crate) const fn left(&self) -> Option<Broken> {
+        self.broken
+    }
+
+    /// Whether what a command's names stand for is known as it is now.
+    pub(crate) fn knows(&self, definitions: Option<&Arc<dyn Definitions>>) -> bool {
+        definitions.is_none_or(|wanted| {
+            self.looked.iter().any(|(looked, known)| *known && Arc::ptr_eq(looked, wanted))
+        })
+    }
+
     /// Asks about a held command and those behind it that will be held, and waits for all the answers: whoever approves sees
-    /// what was sent together, and nothing of it runs before all of it is approved.
+    /// what was sent together, and nothing of it runs before all of it is approved. Then looks up what the names of it stand for by
+    /// now, those of `names` among them.
     pub(crate) async fn ask(
         &mut self,
         (engine, facts): (&Arc<Engine>, &Arc<SessionFacts>),
         first: Hold,
         behind: &[Command],
+        names: Vec<Arc<dyn Definitions>>,
         begun: MonoMicros,
     ) {
-        self.waited = self.waited.saturating_add(1);
-        let wait_us = first.decision.terms.as_ref().map_or(0, |terms| terms.wait_us);
         let after = CommandNumber(first.number.0 + 1);
         let mut holds = vec![first];
         for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
             holds.extend(foreseen(engine, facts, number, command, begun).await);
             self.too_many = holds.len() > TOGETHER_MAX;
             if self.too_many {
-                return;
+                break;
             }
         }
         let mut asked = Vec::with_capacity(holds.len());
-        for hold in holds {
-            asked.push((hold.number, ask(engine, hold).await));
-        }
-        // What cannot be asked about keeps all of it from running.
-        let wait_us = if asked.iter().any(|(_, asked)| asked.is_err()) { 0 } else { wait_us };
-        let mut refused = false;
-        for (_, asked) in &mut asked {
-            let Ok((hold, question)) = asked else { continue };
-            // Once one of them is refused, its client need not wait for the others.
-            let left = if refused { 0 } else { wait_us.saturating_sub(engine.clock.mono().since(begun)) };
-            if let Err(e) = wait(engine, hold, question, left).await {
-                // Who is told of it may send it again; what is over, or nobody is told of, needs no keeping.
-                let pending = matches!(e, ApprovalError::Pending(_));
-                if pending && !refused {
-                    engine.approver.keep(question).await;
-                }
-                refused |= !pending;
-                *asked = Err(e);
+        if !self.too_many {
+            for hold in holds {
+                asked.push((hold.number, ask(engine, hold).await));
             }
-        }
-        if asked.iter().any(|(_, asked)| asked.is_err()) {
-            for (_, asked) in &mut asked {
-                let Ok((_, question)) = asked else { continue };
-                engine.approver.keep(question).await;
-                *asked = Err(ApprovalError::Together(question.id.clone()));
-            }
+            wait_for_all(engine, &mut asked, begun).await;
         }
         self.asked.append(&mut asked);
+        let behind_too = behind.iter().filter_map(|command| command.original.as_ref()?.definitions.clone());
+        self.look(names.into_iter().chain(behind_too)).await;
+        if !self.are_same(engine, facts, (after, behind), begun).await {
+            self.keep_the_rest(engine).await;
+        }
+    }
+
+    /// Each is looked up once.
+    async fn look(&mut self, names: impl Iterator<Item = Arc<dyn Definitions>>) {
+        self.looked.clear();
+        for definitions in names {
+            if !self.looked.iter().any(|(looked, _)| Arc::ptr_eq(looked, &definitions)) {
+                let known = definitions.look().await;
+                self.looked.push((definitions, known));
+            }
+        }
+    }
+
+    /// Whether those behind are still what people were asked about. Each is decided once more in its turn; but then what stands before
+    /// it is spent.
+    async fn are_same(
+        &self,
+        engine: &Arc<Engine>,
+        facts: &Arc<SessionFacts>,
+        (after, behind): (CommandNumber, &[Command]),
+        begun: MonoMicros,
+    ) -> bool {
+        for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
+            let asked = self.asked.iter().find(|(asked, _)| *asked == number);
+            let Some((_, Ok((hold, _)))) = asked else { continue };
+            let definitions = command.original.as_ref().and_then(|original| original.definitions.as_ref());
+            let again = foreseen(engine, facts, number, command, begun).await;
+            if !self.knows(definitions) || again.is_none_or(|again| again.binding != hold.binding) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Something of the batch does not run, so nothing of the rest is spent: it stays approved.
+    pub(crate) async fn keep_the_rest(&mut self, engine: &Engine) {
+        keep_all(engine, &mut self.asked).await;
+    }
+}
+
+/// Waits for the answers to all of them. One that is not approved keeps all of them from running.
+async fn wait_for_all(engine: &Arc<Engine>, asked: &mut [(CommandNumber, Asked)], begun: MonoMicros) {
+    let terms = asked.iter().find_map(|(_, asked)| asked.as_ref().ok()?.0.decision.terms.as_ref());
+    // What cannot be asked about keeps all of it from running.
+    let all = asked.iter().all(|(_, asked)| asked.is_ok());
+    let wait_us = terms.filter(|_| all).map_or(0, |terms| terms.wait_us);
+    let mut refused = false;
+    for (_, asked) in asked.iter_mut() {
+        let Ok((hold, question)) = asked else { continue };
+        // Once one of them is refused, its client need not wait for the others.
+        let left = if refused { 0 } else { wait_us.saturating_sub(engine.clock.mono().since(begun)) };
+        if let Err(e) = wait(engine, hold, question, left).await {
+            // Who is told of it may send it again; what is over, or nobody is told of, needs no keeping.
+            let pending = matches!(e, ApprovalError::Pending(_));
+            if pending && !refused {
+                engine.approver.keep(question).await;
+            }
+            refused |= !pending;
+            *asked = Err(e);
+        }
+    }
+    if asked.iter().any(|(_, asked)| asked.is_err()) {
+        keep_all(engine, asked).await;
+    }
+}
+
+async fn keep_all(engine: &Engine, asked: &mut [(CommandNumber, Asked)]) {
+    for (_, asked) in asked {
+        let Ok((_, question)) = asked else { continue };
+        engine.approver.keep(question).await;
+        *asked = Err(ApprovalError::Together(question.id.clone()));
     }
 }
 
@@ -199,8 +274,8 @@ fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
              the same statement again once it is approved: it then runs once"
         ),
         ApprovalError::Together(id) => format!(
-            "approval {id} of this command is given, and something that was sent together with it is not approved, so none of it was \
-             run; send the same statements again once all are approved"
+            "approval {id} of this command is given, and something that was sent together with it is not approved or not allowed any \
+             more, so none of it was run and the approval is not used up; send the same statements again once all may run"
         ),
         ApprovalError::Refused { id, reason } => {
             let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };

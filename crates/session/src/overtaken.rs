@@ -10,8 +10,9 @@ use firsthand_model::outcome::AbandonReason;
 use firsthand_model::preview::Definitions;
 use firsthand_model::target::Mode;
 
+use crate::holding::{People, held_in_vain};
 use crate::pipeline::{Authorized, Holding, IN_A_ROW, Recorded, Turn, authorize, denied, give_way};
-use crate::port::{Binding, Covering};
+use crate::port::{ApprovalError, Binding, Covering};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
 
@@ -35,32 +36,39 @@ pub(crate) fn bind(holding: Holding<'_>, batch: &mut [Recorded]) {
     }
 }
 
-/// The waiting is over: what may not run any more is refused, and abandoned as it was recorded.
-pub(crate) async fn decide_again(holding: Holding<'_>, batch: &mut [Recorded]) {
-    let mut looked: Option<(Arc<dyn Definitions>, bool)> = None;
+/// What the definitions come from that the names in these commands stand for.
+pub(crate) fn definitions(batch: &[Recorded]) -> impl Iterator<Item = Arc<dyn Definitions>> {
+    let of =
+        |recorded: &Recorded| recorded.as_decided.as_ref()?.command.original.as_ref()?.definitions.clone();
+    batch.iter().filter_map(of)
+}
+
+/// The waiting is over: what may not run any more is refused, and abandoned as it was recorded. Whether all of it runs.
+pub(crate) async fn decide_again(holding: Holding<'_>, batch: &mut [Recorded], people: &People) -> bool {
+    let mut all = true;
     for (count, recorded) in (1usize..).zip(batch.iter_mut()) {
         if count.is_multiple_of(IN_A_ROW) {
             give_way().await;
         }
+        all &= recorded.permit.is_ok();
         let Some(was) = recorded.as_decided.as_ref().filter(|_| recorded.permit.is_ok()) else { continue };
-        let definitions = was.command.original.as_ref().and_then(|original| original.definitions.clone());
-        let is_known = match (definitions, &looked) {
-            (None, _) => true,
-            (Some(definitions), Some((last, known))) if Arc::ptr_eq(&definitions, last) => *known,
-            (Some(definitions), _) => {
-                let known = definitions.look().await;
-                looked = Some((definitions, known));
-                known
-            }
-        };
+        let definitions = was.command.original.as_ref().and_then(|original| original.definitions.as_ref());
+        let is_known = people.knows(definitions);
         let turn = (was.number, Turn::Overtaken(was.grant.as_ref()));
         let again = authorize(holding, turn, was.command.clone(), was.estimated_rows);
-        let Some(refusal) = refusal(holding, was, &again, is_known) else { continue };
+        let refusal = match people.left() {
+            // Whoever cancels does not wait until definitions are looked up.
+            Some(broken) if !is_known => Some(held_in_vain(&again.decision, &ApprovalError::Broken(broken))),
+            _ => refusal(holding, was, &again, is_known),
+        };
+        let Some(refusal) = refusal else { continue };
+        all = false;
         Tally::one(&holding.engine.tally.commands_refused);
         if let Ok(permit) = std::mem::replace(&mut recorded.permit, Err(refusal)) {
             permit.abandon(AbandonReason::Overtaken);
         }
     }
+    all
 }
 
 fn refusal(holding: Holding<'_>, was: &AsDecided, again: &Authorized, is_known: bool) -> Option<Refusal> {

@@ -27,7 +27,7 @@ use firsthand_model::target::Mode;
 use firsthand_model::time::{MonoMicros, UnixMicros};
 
 use crate::admission::Engine;
-use crate::breaker::{Broken, HoldBreaker};
+use crate::breaker::{Broken, Canceller, HoldBreaker};
 use crate::granted::{self, Under, Used};
 use crate::holding::{People, held_in_vain, waits_for_people};
 use crate::meter::{Meter, Outlasted};
@@ -179,14 +179,8 @@ impl Session {
                 let as_it_came = (!behind.is_empty()).then(|| command.clone());
                 let authorized = authorize(holding, (number, Turn::First), command, rows);
                 let as_decided = as_it_came.and_then(|command| authorized.as_decided(command));
-                if authorized.as_it_came.is_some() {
-                    overtaken::bind(holding, &mut batch.0);
-                }
-                let waited = people.waited();
-                let cleared = hold(holding, &breaker, &mut people, authorized, behind).await;
-                if people.waited() != waited {
-                    overtaken::decide_again(holding, &mut batch.0).await;
-                }
+                let around = Around { front: &mut batch.0, behind };
+                let cleared = hold(holding, &breaker, &mut people, authorized, around).await;
                 let cleared = use_grant(holding, cleared).await;
                 batch.0.push(Recorded { as_decided, ..record_intent(holding, cleared) });
             }
@@ -382,32 +376,6 @@ impl Drop for Session {
     }
 }
 
-/// Reaches a session's held command from the connection that carries the cancel request.
-#[derive(Clone)]
-pub struct Canceller {
-    engine: Arc<Engine>,
-    facts: Arc<SessionFacts>,
-    breaker: Arc<HoldBreaker>,
-}
-
-impl Canceller {
-    /// Records the request and breaks the hold, if a command is held. True when one was: then the target has nothing to
-    /// cancel.
-    pub fn cancel(&self, from: &str) -> bool {
-        let held = self.breaker.break_now(Broken::Cancelled);
-        let mut detail = Vec::new();
-        let mut o = firsthand_model::json::Object::open(&mut detail);
-        o.string("from", from);
-        o.boolean("held", held);
-        o.close();
-        let (facts, detail) = (Arc::clone(&self.facts), Json::from_written(detail));
-        let event = Event::SessionNoted(Box::new(SessionNoted { facts, what: "cancel", detail }));
-        // A cancel is a request to do less: it goes on even when the log cannot say so.
-        let _ = self.engine.recorder.append(event, Need::Fact);
-        held
-    }
-}
-
 /// Lets others have a turn.
 pub(crate) async fn give_way() {
     let mut given = false;
@@ -550,62 +518,87 @@ pub(crate) struct Holding<'a> {
     begun: MonoMicros,
 }
 
-/// Stage 2. What policy holds waits for a person: ask, wait, decide again, spend. Without an approval it is refused. `behind`:
-/// what was sent together with it and has not had its turn.
+/// What was sent together with a command: decided before it, and what has not had its turn.
+struct Around<'a> {
+    front: &'a mut [Recorded],
+    behind: &'a [Command],
+}
+
+/// Stage 2. What policy holds waits for a person: ask, wait, decide again, spend. Without an approval it is refused. Nothing is
+/// spent on a batch of which anything does not run.
 async fn hold(
     holding: Holding<'_>,
     breaker: &HoldBreaker,
     people: &mut People,
     authorized: Authorized,
-    behind: &[Command],
+    around: Around<'_>,
 ) -> Cleared {
     let Some(came) = &authorized.as_it_came else {
         return Cleared::new(authorized, Waited::Not);
     };
-    let Holding { engine, facts, .. } = holding;
+    let engine = holding.engine;
     let mut held = Held { holding, authorized: Some(authorized.clone()) };
     let answer = match people.answer(authorized.number) {
         Some(answer) => answer,
         None => {
-            let (number, decision, command) =
-                (authorized.number, authorized.decision.clone(), authorized.command.clone());
-            let (binding, original) = (came.binding, came.original().cloned());
-            let (session, unveiled) = (Arc::clone(facts), Unveiled::of(&came.command, &command));
-            let first = Hold { session, number, decision, command, binding, original, unveiled };
-            let asking = people.ask((engine, facts), first, behind, holding.begun);
-            match breaker.unless_broken(asking).await {
-                Ok(()) => people.answer(number).unwrap_or(Err(ApprovalError::Unreachable)),
-                Err(broken) => Err(ApprovalError::Broken(broken)),
-            }
+            wait(holding, breaker, people, &authorized, came, around).await;
+            people.answer(authorized.number).unwrap_or(Err(ApprovalError::Unreachable))
         }
     };
     let cleared = match answer {
-        Ok((hold, question)) => spend(holding, &authorized, came, &hold, &question).await,
+        Ok((hold, question)) => spend(holding, people, &authorized, came, &hold, &question).await,
         Err(e) => {
             let waiting = Waited::InVain(held_in_vain(&authorized.decision, &e));
             Cleared::new(authorized, waiting)
         }
     };
+    if !matches!(cleared.waiting, Waited::Approved(_)) {
+        people.keep_the_rest(engine).await;
+    }
     held.authorized = None;
     cleared
+}
+
+/// The waiting itself. What stands in front is decided once more when it is over, before anything is spent.
+async fn wait(
+    holding: Holding<'_>,
+    breaker: &HoldBreaker,
+    people: &mut People,
+    authorized: &Authorized,
+    came: &AsItCame,
+    Around { front, behind }: Around<'_>,
+) {
+    let Holding { engine, facts, begun, .. } = holding;
+    overtaken::bind(holding, front);
+    let (number, decision, command) =
+        (authorized.number, authorized.decision.clone(), authorized.command.clone());
+    let (binding, original) = (came.binding, came.original().cloned());
+    let (session, unveiled) = (Arc::clone(facts), Unveiled::of(&came.command, &command));
+    let first = Hold { session, number, decision, command, binding, original, unveiled };
+    let names = overtaken::definitions(front).chain(came.original().and_then(|o| o.definitions.clone()));
+    let names: Vec<_> = names.collect();
+    let asking = people.ask((engine, facts), first, behind, names, begun);
+    if let Err(broken) = breaker.unless_broken(asking).await {
+        people.leave(broken);
+    }
+    if !overtaken::decide_again(holding, front, people).await {
+        people.keep_the_rest(engine).await;
+    }
 }
 
 /// The end of stage 2. What was approved runs only if it is still what policy holds: decided once more, and bound to the same.
 /// Then one spends the approval.
 async fn spend(
     holding: Holding<'_>,
+    people: &People,
     authorized: &Authorized,
     came: &AsItCame,
     hold: &Hold,
     question: &Question,
 ) -> Cleared {
     let Holding { engine, .. } = holding;
-    // Time has passed: what its names stand for is looked up anew, so that the digest tells of it.
-    let definitions = came.original().and_then(|original| original.definitions.as_ref());
-    let looked = match definitions {
-        Some(definitions) => definitions.look().await,
-        None => true,
-    };
+    // Time has passed: what its names stand for was looked up anew, so that the digest tells of it.
+    let looked = people.knows(came.original().and_then(|original| original.definitions.as_ref()));
     let (number, rows) = (authorized.number, authorized.estimated_rows);
     let again = authorize(holding, (number, Turn::Again), came.command.clone(), rows);
     if again.decision.verdict == Verdict::Deny {
@@ -615,7 +608,10 @@ async fn spend(
     let spent = match (looked, same) {
         (true, true) => engine.approver.spend(hold, question).await,
         (true, false) => Err(ApprovalError::Changed(question.id.clone())),
-        (false, _) => Err(ApprovalError::Unlooked(question.id.clone())),
+        (false, _) => {
+            engine.approver.keep(question).await;
+            Err(ApprovalError::Unlooked(question.id.clone()))
+        }
     };
     let waiting = match spent {
         Ok(_) => Waited::Approved(question.id.clone()),

@@ -4,15 +4,18 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use firsthand_model::command::Command;
 use firsthand_model::outcome::Transaction;
+use firsthand_model::preview::{Definitions, Original};
 use firsthand_model::session::SessionFacts;
+use firsthand_model::statement::Facts;
 use firsthand_model::target::{Durability, Mode};
 use firsthand_model::time::UnixMicros;
+use firsthand_session::breaker::Broken;
 use firsthand_session::fake::{Disk, Fakes, command, fakes, target};
 use firsthand_session::port::{ApprovalError, BoxFuture, Covering, Grants};
 use firsthand_session::{Answer, Engine, RefusalKind, Session};
@@ -102,6 +105,9 @@ fn what_was_allowed_is_decided_once_more_when_what_stands_behind_it_has_waited()
                 for word in ["decided 1 allow", "abandoned 1 overtaken", "abandoned 2 overtaken"] {
                     assert!(words.iter().any(|w| w == word), "{what}: {word} in {words:?}");
                 }
+                // The whole batch does not run, so the approval is not used up by it.
+                assert_eq!(kinds[2], Some(RefusalKind::Pending), "{what}, approved {approved}");
+                assert_eq!(f.approver.words(), ["ask ap-1 #3", "keep ap-1"], "{what}, approved {approved}");
             }
         }
     }
@@ -135,4 +141,73 @@ fn a_transaction_ends_with_any_of_its_grants() {
     assert!(ran("ROLLBACK"));
     session.settled();
     assert!(session.lost_grant().is_none() && ran("SELECT gr-b 4"));
+}
+
+/// Several wait together, and something has changed for one of them: nothing is spent on the others either.
+#[test]
+fn approvals_of_a_batch_are_spent_together_or_not_at_all() {
+    let (f, session, _) = rig(Mode::Enforce);
+    let mut asked = submit(&session, &["DELETE HOLD gr-a 1", "DELETE HOLD gr-b 2"]);
+    assert!(poll(&mut asked).is_none());
+    f.approver.spends_nothing(ApprovalError::Over("ap-1".to_owned()));
+    f.approver.answer(Ok(()));
+    assert!(poll(&mut asked).is_none(), "the second is not answered yet");
+    f.approver.answer(Ok(()));
+    let kinds: Vec<_> = poll(&mut asked).unwrap().into_iter().map(|a| a.err().map(|r| r.kind)).collect();
+    assert_eq!(kinds, [Some(RefusalKind::Denied), Some(RefusalKind::Pending)]);
+    assert_eq!(f.approver.words(), ["ask ap-1 #1", "ask ap-2 #2", "withdraw ap-1", "keep ap-2"]);
+}
+
+/// Definitions at a target that takes its time, or does not answer at all.
+struct Slow {
+    answers: AtomicBool,
+    asked: AtomicUsize,
+}
+
+impl Definitions for Slow {
+    fn look(&self) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        self.asked.fetch_add(1, SeqCst);
+        if self.answers.load(SeqCst) {
+            return Box::pin(std::future::ready(true));
+        }
+        Box::pin(std::future::pending())
+    }
+
+    fn digest(&self, _: &Facts) -> [u8; 32] {
+        [0; 32]
+    }
+}
+
+fn submit_with(
+    session: &Session,
+    texts: &[&str],
+    definitions: &Arc<Slow>,
+) -> BoxFuture<'static, Vec<Answer>> {
+    let definitions: Option<Arc<dyn Definitions>> = Some(Arc::clone(definitions) as _);
+    let original = Some(Arc::new(Original { definitions, ..Original::default() }));
+    let with = |text: &&str| Command { original: original.clone(), ..command(text) };
+    Box::pin(session.submit(texts.iter().map(with).collect()))
+}
+
+#[test]
+fn definitions_are_looked_up_once_and_a_cancel_does_not_wait_for_them() {
+    let texts = ["UPDATE gr-a 1", "DELETE HOLD gr-b 2"];
+    let definitions = Arc::new(Slow { answers: AtomicBool::new(true), asked: AtomicUsize::new(0) });
+    let (f, session, _) = rig(Mode::Enforce);
+    let mut asked = submit_with(&session, &texts, &definitions);
+    assert!(poll(&mut asked).is_none());
+    f.approver.answer(Ok(()));
+    assert!(poll(&mut asked).unwrap().iter().all(Result::is_ok));
+    assert_eq!(definitions.asked.load(SeqCst), 1);
+
+    definitions.answers.store(false, SeqCst);
+    let mut asked = submit_with(&session, &texts, &definitions);
+    assert!(poll(&mut asked).is_none());
+    f.approver.answer(Ok(()));
+    assert!(poll(&mut asked).is_none(), "the target is asked what the names stand for");
+    assert!(session.is_holding());
+    session.break_hold(Broken::Cancelled);
+    let kinds: Vec<_> = poll(&mut asked).unwrap().into_iter().map(|a| a.err().map(|r| r.kind)).collect();
+    assert_eq!(kinds, [Some(RefusalKind::Cancelled), Some(RefusalKind::Cancelled)]);
+    assert_eq!(f.approver.words().last().map(String::as_str), Some("withdraw ap-2"));
 }
