@@ -190,7 +190,7 @@ fn recorded_with_its_chain(record: &Record) {
     }
     let local = record.of_kind("record.read").find(|e| e.leaf("chain").is_null()).unwrap();
     assert!(
-        local.payload("by").as_str().is_some_and(|by| by.starts_with("unix:"))
+        local.payload("by").as_str().is_some_and(|by| by.starts_with("local:"))
             && local.payload("address").is_null()
     );
 }

@@ -22,7 +22,7 @@ const SEED: &str = "create table payments (id int primary key, amount numeric(10
 /// Agents' writes are held; the token's person is ada@example.com.
 fn rules(wait: &str, more: &str) -> String {
     format!(
-        "[[group]]\nname = \"payers\"\nmembers = [\"unix:*\", \"grace@example.com\", \"ada@example.com\", \"bob@example.com\"]\n
+        "[[group]]\nname = \"payers\"\nmembers = [\"local:*\", \"grace@example.com\", \"ada@example.com\", \"bob@example.com\"]\n
 [[rule]]\nname = \"reads\"\nbecause = \"Anybody may.\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
 [[rule]]\nname = \"payments-held\"\nbecause = \"Payments need a second pair of eyes.\"\nverdict = \"hold\"\neffects = [\"write\"]\n\
 approve = {{ group = \"payers\", wait = \"{wait}\"{more} }}\n"
@@ -136,13 +136,13 @@ fn an_agents_delete_waits_for_a_person_and_runs_once() {
     let kinds: Vec<&str> = about.iter().map(|e| e.kind()).collect();
     assert_eq!(kinds, ["approval.asked", "approval.given", "approval.spent", "command.decided"]);
     assert_eq!(about[0].text(), delete);
-    assert!(about[1].payload("by").as_str().unwrap().starts_with("unix:"), "{:?}", about[1]);
+    assert!(about[1].payload("by").as_str().unwrap().starts_with("local:"), "{:?}", about[1]);
     assert_eq!(about[1].payload("reason"), &json!("ticket 7"));
     assert_eq!(record.outcome(about[3]).unwrap().leaf("affected"), &json!(1));
     let ran = record.intents(delete).filter(|i| !i.leaf("approval").is_null()).count();
     assert_eq!(ran, 1);
     let found = lab.gateway.cli(&["log", "search", &format!("approval:{id}")]).unwrap();
-    for part in ["given by unix:", "asked", "spent", "DELETE 1"] {
+    for part in ["given by local:", "asked", "spent", "DELETE 1"] {
         assert!(found.contains(part), "{part} is not in:\n{found}");
     }
     assert!(record.unbalanced().is_empty());

@@ -18,7 +18,7 @@ const SEED: &str = "create table orders (id int primary key, d date, who text);
 const RULES: &str = r#"
 [[group]]
 name = "eyes"
-members = ["unix:*"]
+members = ["local:*"]
 
 [[rule]]
 name = "reads"

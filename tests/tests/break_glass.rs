@@ -23,7 +23,7 @@ members = ["grace@example.com", "bob@example.com"]
 
 [[group]]
 name = "oncall"
-members = ["ada@example.com", "grace@example.com", "unix:*"]
+members = ["ada@example.com", "grace@example.com", "local:*"]
 
 [[rule]]
 name = "reads"
@@ -309,7 +309,7 @@ fn channels_are_told_at_once_whatever_they_want_to_hear() {
     let told = heard.join().unwrap();
     assert_eq!(told["type"], json!("approval.glass_broken"), "{told}");
     let data = &told["data"];
-    assert!(data["id"] == json!(id) && data["broken_by"].as_str().unwrap().starts_with("unix:"), "{told}");
+    assert!(data["id"] == json!(id) && data["broken_by"].as_str().unwrap().starts_with("local:"), "{told}");
     assert_eq!(data["approved"][0]["reason"], json!("the shop is down"));
     assert_eq!(data["approved"][0]["break_glass"], json!(true));
     let sent = || {

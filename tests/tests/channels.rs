@@ -20,7 +20,7 @@ const SEED: &str = "create table payments (id int primary key, note text);
 const RULES: &str = r#"
 [[group]]
 name = "payers"
-members = ["unix:*", "grace@example.com", "ada@example.com", "bob@example.com", "mallory@example.com"]
+members = ["local:*", "grace@example.com", "ada@example.com", "bob@example.com", "mallory@example.com"]
 
 [[rule]]
 name = "reads"

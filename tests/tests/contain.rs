@@ -143,7 +143,7 @@ fn a_contained_identity_ends_everywhere_and_stays_out_until_it_is_lifted() {
         assert_eq!(rig.refusal("bot", &secret, "shop"), wrong);
         let listed = rig.contained();
         assert_eq!((listed.len(), &listed[0]["state"]), (1, &json!("contained")));
-        assert!(listed[0]["by"].as_str().unwrap().starts_with("unix:"), "{}", listed[0]);
+        assert!(listed[0]["by"].as_str().unwrap().starts_with("local:"), "{}", listed[0]);
         if again == 0 {
             rig.gateway.kill().unwrap();
             rig.gateway.serve().unwrap();
@@ -310,7 +310,7 @@ fn a_file_that_cannot_be_written_keeps_nobody_from_being_contained() {
 #[test]
 fn what_the_contained_have_asked_and_approved_is_withdrawn() {
     let folder = tempfile::tempdir().unwrap();
-    let rules = "[[group]]\nname = \"payers\"\nmembers = [\"unix:*\", \"grace\"]\n
+    let rules = "[[group]]\nname = \"payers\"\nmembers = [\"local:*\", \"grace\"]\n
 [[rule]]\nname = \"reads\"\nbecause = \"Anybody may.\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
 [[rule]]\nname = \"held\"\nbecause = \"Second eyes.\"\nverdict = \"hold\"\neffects = [\"write\"]\n\
 approve = { group = \"payers\", quorum = 2, wait = \"60s\" }\n";

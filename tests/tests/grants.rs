@@ -21,7 +21,7 @@ const SEED: &str = "create table orders (id int primary key, note text); insert 
     create table people (id int primary key); alter table orders owner to app; alter table people owner to app";
 
 /// Everything is allowed under a grant, and nothing without one but what touches no data.
-const RULES: &str = "[[group]]\nname = \"dba\"\nmembers = [\"unix:*\", \"grace@example.com\", \"Ada@example.com\"]\n
+const RULES: &str = "[[group]]\nname = \"dba\"\nmembers = [\"local:*\", \"grace@example.com\", \"Ada@example.com\"]\n
 [[rule]]\nname = \"granted\"\nbecause = \"A grant is in force.\"\nverdict = \"allow\"\ngrants = [\"shop\"]\n\
 effects = [\"read\", \"write\", \"define\", \"transaction\", \"session\", \"execute\", \"lock\", \"unknown\"]\n
 [[rule]]\nname = \"asked\"\nbecause = \"A person looks at it.\"\nverdict = \"hold\"\neffects = [\"write\"]\ntables = [\"public.seldom\"]\n\

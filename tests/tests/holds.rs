@@ -17,7 +17,7 @@ const SEED: &str =
 
 fn rules(wait: &str) -> String {
     format!(
-        "[[group]]\nname = \"payers\"\nmembers = [\"unix:*\"]\n
+        "[[group]]\nname = \"payers\"\nmembers = [\"local:*\"]\n
 [[rule]]\nname = \"reads\"\nbecause = \"Anybody may.\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\", \"session\"]\n
 [[rule]]\nname = \"payments-held\"\nbecause = \"Payments need a second pair of eyes.\"\nverdict = \"hold\"\neffects = [\"write\"]\n\
 approve = {{ group = \"payers\", wait = \"{wait}\" }}\n"

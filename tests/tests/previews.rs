@@ -16,7 +16,7 @@ const SEED: &str = "create table orders (id int primary key, note text);
 const RULES: &str = r#"
 [[group]]
 name = "eyes"
-members = ["unix:*"]
+members = ["local:*"]
 
 [[rule]]
 name = "reads"

@@ -23,7 +23,7 @@ const SEED: &str = "create table orders (id int primary key, note text); insert 
 /// From 16 on CREATEROLE alone gives no group away.
 const SEED_16: &str = "grant orders_rw to fh_admin with admin option, inherit false, set false";
 
-const RULES: &str = "[[group]]\nname = \"dba\"\nmembers = [\"unix:*\"]\n
+const RULES: &str = "[[group]]\nname = \"dba\"\nmembers = [\"local:*\"]\n
 [[rule]]\nname = \"granted\"\nbecause = \"A grant is in force.\"\nverdict = \"allow\"\ngrants = [\"shop\"]\n\
 effects = [\"read\", \"write\", \"define\", \"transaction\", \"session\", \"execute\", \"lock\", \"unknown\"]\n
 [[rule]]\nname = \"quiet\"\nbecause = \"It touches nothing.\"\nverdict = \"allow\"\neffects = [\"transaction\", \"session\"]\n";

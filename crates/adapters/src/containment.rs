@@ -268,7 +268,7 @@ mod tests {
             name: name.to_owned(),
             ids: Vec::new(),
             since: "2026-11-28T12:00:00Z".to_owned(),
-            by: "unix:root".to_owned(),
+            by: "local:root".to_owned(),
             reason: "an incident".to_owned(),
             blocks: true,
         }

@@ -16,6 +16,15 @@ fn is_kind(leaf: &[u8], kind: &str) -> bool {
     rest.and_then(|rest| rest.strip_prefix(kind.as_bytes())).is_some_and(|rest| rest.starts_with(b"\""))
 }
 
+/// Whether a leaf says who did it (`by`), without parsing it. Keys ascend, and the only one in front of it is `approval`, an id.
+pub(crate) fn tells_by(leaf: &[u8]) -> bool {
+    let rest = match leaf.strip_prefix(b"{\"approval\":\"") {
+        None => leaf.strip_prefix(b"{"),
+        Some(id) => memchr::memchr(b'"', id).and_then(|end| id.get(end..)?.strip_prefix(b"\",")),
+    };
+    rest.is_some_and(|rest| rest.starts_with(b"\"by\":"))
+}
+
 /// Names by id, learnt from the payloads of `session.opened` and of what administrators did.
 #[derive(Debug, Default, Clone)]
 pub struct Names {
@@ -46,7 +55,7 @@ impl Names {
     pub fn learn(&mut self, leaf: &[u8], payload: &[u8]) {
         if is_kind(leaf, "session.opened") {
             self.learn_chain(payload);
-        } else if leaf.starts_with(b"{\"by\":") {
+        } else if tells_by(leaf) {
             self.learn_by(leaf, payload);
         }
     }
@@ -54,7 +63,7 @@ impl Names {
     /// Whether [`Names::learn`] would look at the payload of this entry.
     #[must_use]
     pub fn tells(leaf: &[u8]) -> bool {
-        leaf.starts_with(b"{\"by\":") || is_kind(leaf, "session.opened")
+        tells_by(leaf) || is_kind(leaf, "session.opened")
     }
 
     fn learn_chain(&mut self, payload: &[u8]) {
@@ -91,8 +100,9 @@ impl Names {
     /// The ids whose name is this, or is this up to the `@`, or is this user of the operating system.
     #[must_use]
     pub fn ids_of(&self, name: &str) -> Vec<String> {
-        let local = |known: &str| known.split_once('@').is_some_and(|(local, _)| local == name);
-        let is = |known: &str| known == name || local(known) || known.strip_prefix("unix:") == Some(name);
+        let before_at = |known: &str| known.split_once('@').is_some_and(|(user, _)| user == name);
+        let is =
+            |known: &str| known == name || before_at(known) || known.strip_prefix("local:") == Some(name);
         self.by_id.iter().filter(|(_, known)| is(known)).map(|(id, _)| id.clone()).collect()
     }
 

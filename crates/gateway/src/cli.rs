@@ -3,7 +3,8 @@
 //! Rules for all of it: stdout is data, stderr is talk; `--json` on everything that lists or shows; exit codes 0 done,
 //! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
 
-pub(crate) mod approvals;
+pub(crate) mod admin;
+mod approvals;
 pub(crate) mod ca;
 pub(crate) mod check;
 pub(crate) mod contain;
@@ -85,6 +86,12 @@ pub(crate) enum Command {
         /// What to do.
         #[command(subcommand)]
         command: token::TokenCommand,
+    },
+    /// Make the first administrator, on the gateway's own machine
+    Admin {
+        /// What to do.
+        #[command(subcommand)]
+        command: admin::AdminCommand,
     },
     /// Sign in at an issuer: open an address in any browser, and type a code
     Login {
@@ -215,6 +222,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Serve(args) => crate::serve::run(&args, place()?, out),
         Command::Check(args) => check::run(&args, &place()?, out),
         Command::Token { elsewhere, command } => token::run(command, &elsewhere, || at(&elsewhere), out),
+        Command::Admin { command } => admin::run(command, &place()?, out),
         Command::Login { elsewhere, args } => login::login(&args, &elsewhere, out),
         Command::Logout { elsewhere } => login::logout(&elsewhere, out),
         Command::Whoami { elsewhere, args } => login::whoami(&args, &elsewhere, out),

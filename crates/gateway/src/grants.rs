@@ -94,7 +94,7 @@ fn not_asked(e: &AskError) -> Failure {
         }
         AskError::NobodyToAsk(_) => Failure::new(
             e.to_string(),
-            "the policy's [[group]] lists its members by name; a user of this machine is unix:NAME there",
+            "the policy's [[group]] lists its members by name; a user of this machine is local:NAME there",
         ),
         AskError::TooMany => {
             Failure::new(e.to_string(), "firsthand grants list shows them; take back what is not needed")

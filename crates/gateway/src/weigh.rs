@@ -191,7 +191,7 @@ pub(crate) fn not_answered(id: &str, e: &AnswerError) -> Failure {
         AnswerError::NoPerson(_) => "use a token of --kind human with --role approver",
         AnswerError::Own(_) => "somebody else of the group must approve it",
         AnswerError::NotInGroup { .. } => {
-            "the policy's [[group]] lists its members by name; a user of this machine is unix:NAME there"
+            "the policy's [[group]] lists its members by name; a user of this machine is local:NAME there"
         }
         AnswerError::NoRight(_) => {
             "`originals` in [policy] names the group of those who do; what is masked is shown to all who approve"

@@ -8,10 +8,10 @@ use firsthand_model::identity::{IdentityKind, Link, Trust};
 /// Longest passwd file that is looked through for a name.
 const PASSWD_BYTES_MAX: u64 = 1 << 20;
 
-/// The name of a local user: `unix:ada`, or `unix:1000` where the number has no name here.
+/// The name of a local user: `local:ada`, or `local:1000` where the number has no name here.
 pub(crate) fn unix_user(uid: u32) -> String {
     let name = user_name(uid);
-    format!("unix:{}", name.unwrap_or_else(|| uid.to_string()))
+    format!("local:{}", name.unwrap_or_else(|| uid.to_string()))
 }
 
 fn user_name(uid: u32) -> Option<String> {
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn users_have_names_where_there_are_some() {
-        assert_eq!(unix_user(0), "unix:root");
-        assert_eq!(unix_user(4_000_000_000), "unix:4000000000");
+        assert_eq!(unix_user(0), "local:root");
+        assert_eq!(unix_user(4_000_000_000), "local:4000000000");
     }
 }

@@ -62,6 +62,7 @@ fn help_names_the_commands_for_people() {
             "serve",
             "check",
             "token",
+            "admin",
             "login",
             "logout",
             "whoami",
@@ -289,4 +290,18 @@ fn check_says_what_to_do_about_the_one_mistake_of_a_rule() {
     let (code, _, checked) = run(dir.path(), &["check", "--offline"]);
     let hint = |talk: &str| talk.lines().find(|l| l.starts_with("hint: ")).unwrap().to_owned();
     assert_eq!((code, hint(&checked)), (1, hint(&told)));
+}
+
+#[test]
+fn the_first_administrator_is_made_on_the_machine_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let bootstrap = |name: &str| run(dir.path(), &["admin", "bootstrap", name, "--dir", "data"]);
+    let (code, said, talk) = bootstrap("ada@example.com");
+    assert_eq!(code, 0, "{talk}");
+    assert!(said.contains("role    admin\nFIRSTHAND_TOKEN=ada@example.com:fh_"), "{said}");
+    hinted(&bootstrap("eve"), 1, "error: there is an administrator already: token ada@example.com");
+    let entry = run(dir.path(), &["log", "cat", "--json", "--dir", "data"]).1;
+    assert!(entry.contains(r#""by":"local:"#), "{entry}");
+    assert_eq!(run(dir.path(), &["token", "revoke", "ada@example.com", "--dir", "data"]).0, 0);
+    assert_eq!(bootstrap("grace@example.com").0, 0);
 }

@@ -216,7 +216,7 @@ mod tests {
             ("corp/*", "corp/eu/grace", false),
             ("*/grace", "corp/grace", true),
             ("*/grace", "grace", false),
-            ("unix:*", "unix:ops", true),
+            ("local:*", "local:ops", true),
             ("c*/g*", "corp/grace", true),
             ("corp/grace", "corp/grace", true),
         ];

@@ -59,7 +59,7 @@ pub(super) const HOLDING: Setup = Setup {
 const HOLDS: &str = r#"
 [[group]]
 name = "approvers"
-members = ["unix:*"]
+members = ["local:*"]
 [[rule]]
 name = "reads"
 because = "Anybody may."

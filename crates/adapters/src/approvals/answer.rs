@@ -141,11 +141,21 @@ pub(super) fn names(list: &str) -> Vec<String> {
 /// Whether these are enough: as many as it needs, or one who broke the glass and may. What names nobody is never approved.
 pub(super) fn suffices(row: &Row, votes: &[Vote]) -> bool {
     let wanted = wanted(row);
-    let is_of = |v: &&Vote, group: &str| !v.glass && names(&v.teams).iter().any(|t| t == group);
-    let of = |group: &str| votes.iter().filter(|v| is_of(v, group)).count();
-    let enough = |w: &Wanted| u64::try_from(of(&w.group)).unwrap_or(u64::MAX) >= w.quorum;
-    let whole = !wanted.is_empty() && wanted.iter().all(enough);
+    let whole = !wanted.is_empty() && wanted.iter().all(|w| of_group(&w.group, votes) >= w.quorum);
     whole || votes.iter().any(|vote| glass::is_broken_by(row, vote))
+}
+
+/// People of a group who have approved it.
+fn of_group(group: &str, votes: &[Vote]) -> u64 {
+    let is_of = |v: &&Vote| !v.glass && names(&v.teams).iter().any(|team| team == group);
+    count(votes.iter().filter(is_of).count())
+}
+
+/// Of what [`quorum`] needs, what is there: who is in several of its groups counts in each, and who is one too many of a group in
+/// none. Each broken glass counts once.
+fn there(row: &Row, votes: &[Vote]) -> u64 {
+    let counted: u64 = wanted(row).iter().map(|w| of_group(&w.group, votes).min(w.quorum)).sum();
+    counted + count(votes.iter().filter(|vote| vote.glass).count())
 }
 
 /// What somebody says.
@@ -202,9 +212,9 @@ pub fn plain(reason: &str) -> String {
 pub struct Answered {
     /// Its stage.
     pub stage: Stage,
-    /// People who have approved it.
+    /// Approvals that count; a person counts in each group that it needs.
     pub given: u64,
-    /// People whose approval it needs.
+    /// Approvals that it needs, over all groups.
     pub quorum: u64,
 }
 
@@ -266,7 +276,7 @@ impl Approvals {
             let signed = self.signed(&row, (&person.name, say), &reason, signature)?;
             return self.given(locked, by, (person, teams), (say, reason), signed).await;
         }
-        let given = count(locked.votes.len());
+        let given = there(&row, &locked.votes);
         let event = ApprovalEvent {
             by: Some(by.clone()),
             given: Some(given),
@@ -304,7 +314,7 @@ impl Approvals {
         vote.seal = seal::of_vote(&self.desk.trust.key, &row, &vote);
         let others = locked.votes.iter().filter(|other| other.person != vote.person).cloned();
         let votes: Vec<Vote> = others.chain([vote.clone()]).collect();
-        let (enough, given) = (suffices(&row, &votes), count(votes.len()));
+        let (enough, given) = (suffices(&row, &votes), there(&row, &votes));
         let kind = if glass { glass::KIND } else { grants::kind(&row.id, Stage::Given, row.stage) };
         let event = ApprovalEvent {
             by: Some(by.clone()),
@@ -355,7 +365,7 @@ fn counts_beside_others(row: &Row, person: &Person, votes: &[Vote]) -> Result<()
     Ok(())
 }
 
-/// People whose approval it needs.
+/// Approvals that it needs, over all groups.
 fn quorum(row: &Row) -> u64 {
     wanted(row).iter().map(|w| w.quorum).sum()
 }

@@ -595,7 +595,7 @@ fn about(hold: &Hold) -> Value {
             .collect::<Vec<_>>(),
         "login": session.identity.login, "target": session.target, "database": session.database,
         "role": session.role, "session_role": session.session_role, "application": session.application,
-        "effects": effects, "tables": command.shape.tables, "tag": command.shape.tag, "via": command.via,
+        "effects": effects, "tables": meant(command), "search_path": search_path(hold), "tag": command.shape.tag, "via": command.via,
         "transaction": command.transaction.word(), "coverage": coverage(command),
         "rule": &*decision.rule, "reason": &*decision.reason, "policy": &*decision.policy,
     })
@@ -603,4 +603,27 @@ fn about(hold: &Hold) -> Value {
 
 fn coverage(command: &Command) -> Vec<&str> {
     command.shape.coverage.iter().map(String::as_str).chain(command.coverage.iter().copied()).collect()
+}
+
+/// Relations that it names, as they are meant: a name alone may stand for a table of another schema than one thinks. As written where
+/// that is not known.
+fn meant(command: &Command) -> Vec<String> {
+    let Some(facts) = &command.shape.facts else { return command.shape.tables.clone() };
+    let mut tables: Vec<String> = Vec::new();
+    for relation in facts.writes.iter().chain(&facts.reads).filter(|relation| !relation.written.is_empty()) {
+        let name = match relation.schema.as_str() {
+            "" => relation.written.clone(),
+            schema => format!("{schema}.{}", relation.name),
+        };
+        if !tables.contains(&name) {
+            tables.push(name);
+        }
+    }
+    if tables.is_empty() { command.shape.tables.clone() } else { tables }
+}
+
+/// The search path, where it is not the one that its session began with.
+fn search_path(hold: &Hold) -> Option<&str> {
+    let settings = hold.original.as_ref()?.settings.as_ref()?;
+    settings.iter().find(|(name, _)| name == "search_path").map(|(_, value)| value.as_str())
 }

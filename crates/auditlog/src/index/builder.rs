@@ -15,7 +15,7 @@ use super::{Clear, Facet, Secret, SessionLine};
 use crate::entry::Stamp;
 use crate::entry::fields::{Fields, WhoFields};
 use crate::frame::{self, SEAL_OVERHEAD};
-use crate::names::Names;
+use crate::names::{Names, tells_by};
 use crate::search::matcher::plain_table;
 use crate::segment::Header;
 
@@ -203,7 +203,7 @@ impl Builder {
         if let Some(payload) = payload {
             self.text.add(payload);
             // The kind is known: asking `learn` would look for it again.
-            if kind == b"session.opened" || leaf.starts_with(b"{\"by\":") {
+            if kind == b"session.opened" || tells_by(leaf) {
                 self.names.learn(leaf, payload);
             }
         }
@@ -233,7 +233,11 @@ impl Builder {
             who: Vec::new(),
         });
         let line = &mut session.line;
-        (line.last, line.until) = (at.position, at.time.0);
+        line.last = at.position;
+        // An approval that is answered later is an entry of its session, and none of its time.
+        if !line.closed {
+            line.until = at.time.0;
+        }
         if let Some(who) = who
             && session.who != who
         {

@@ -754,7 +754,7 @@ fn approvals() -> [(&'static str, Event); 11] {
     );
     let previewed = ApprovalEvent { preview: json(preview), ..of_session("approval.previewed") };
     let relaxed = ApprovalEvent { facts: Some(Arc::new(odd_facts())), ..of("approval.spent") };
-    let local = link(IdentityKind::Human, "h-00ff00ff00ff00ff", "unix:grace", Trust::Verified);
+    let local = link(IdentityKind::Human, "h-00ff00ff00ff00ff", "local:grace", Trust::Verified);
     let given = ApprovalEvent { by: Some(local.into()), given: Some(1), ..of("approval.given") };
     let by = Some(over_the_api());
     let remote = ApprovalEvent {

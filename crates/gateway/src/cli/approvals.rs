@@ -284,6 +284,7 @@ fn shown(of: &Value) -> String {
     let words = |key: &str| entries(of, key).filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
     line("effects", &words("effects"));
     line("tables", &words("tables"));
+    line("search_path", text(of, "search_path"));
     line("transaction", text(of, "transaction"));
     line("unseen", &words("coverage"));
     line("rule", &format!("{} (policy {})", text(of, "rule"), text(of, "policy")));

@@ -106,10 +106,18 @@ fn init(how: &Init, at: &At, out: &Output) -> Result<Exit, Failure> {
 }
 
 fn issue(args: IssueArgs, at: &At, out: &Output) -> Result<Exit, Failure> {
+    let file = |end: &str| args.out.join(format!("{}.{end}", file_name(&args.name)));
+    let (cert_file, key_file) = (file("crt"), file("key"));
+    if let Some(there) = [&key_file, &cert_file].into_iter().find(|file| file.exists()) {
+        return Err(Failure::new(
+            format!("{} is there already, and may be in use", there.display()),
+            "name another folder with --out, or move it away",
+        ));
+    }
     let no_key = |e: rcgen::Error| Failure::new(format!("no key can be made: {e}"), "try again");
     let key = KeyPair::generate().map_err(no_key)?;
     let request = Request {
-        name: args.name,
+        name: args.name.clone(),
         uri: args.uri,
         dns: args.dns,
         email: args.email,
@@ -121,9 +129,7 @@ fn issue(args: IssueArgs, at: &At, out: &Output) -> Result<Exit, Failure> {
         ca::issue(desk, &place.data_dir, &request, &who::own(&desk.keys)).await
     })?;
     let cert = answer.get("cert").and_then(Value::as_str).map(str::to_owned).ok_or_else(strange)?;
-    let file = |end: &str| args.out.join(format!("{}.{end}", file_name(&request.name)));
     let secret = Zeroizing::new(key.serialize_pem());
-    let (cert_file, key_file) = (file("crt"), file("key"));
     write(&key_file, secret.as_bytes())?;
     write(&cert_file, cert.as_bytes())?;
     if let Some(facts) = answer.as_object_mut() {

@@ -82,7 +82,8 @@ pub(crate) fn login(args: &LoginArgs, elsewhere: &Elsewhere, out: &Output) -> Re
         // It is of no use any more. Where it has ended already, or cannot be ended now, it ends by itself.
         let _ = remote.with(before.token()).end();
     }
-    show(&handed, (&person, &issuer, &without), &address, out);
+    let ca = elsewhere.ca.as_deref().map(|ca| format!(" --ca {}", clean::shell_word(&ca.to_string_lossy())));
+    show(&handed, (&person, &issuer, &without), (&address, ca.as_deref().unwrap_or_default()), out);
     if !out.is_json() {
         out.talk(&format!("It is kept in {}; firsthand logout ends it.", keep.path().display()));
     }
@@ -141,7 +142,12 @@ fn waited(remote: &Remote, issuer: &str, begun: &Value) -> Result<Value, Failure
 }
 
 /// What was got, and how to use it. Its secret is not shown: it is kept.
-fn show(handed: &Handed, (person, issuer, without): (&str, &str, &str), address: &str, out: &Output) {
+fn show(
+    handed: &Handed,
+    (person, issuer, without): (&str, &str, &str),
+    (address, ca): (&str, &str),
+    out: &Output,
+) {
     let bare = |string: &Option<String>| {
         string.as_ref().map(|string| string.replacen(&format!(":{}@", handed.secret), "@", 1))
     };
@@ -165,7 +171,7 @@ fn show(handed: &Handed, (person, issuer, without): (&str, &str, &str), address:
             match string {
                 // The gateway chose the string, and a person pastes it.
                 Some(string) => lines.push_str(&format!(
-                    "{target:<7} PGPASSWORD=$(firsthand whoami --gateway {} --password) psql {}\n",
+                    "{target:<7} PGPASSWORD=$(firsthand whoami --gateway {}{ca} --password) psql {}\n",
                     clean::shell_word(address),
                     clean::shell_word(string)
                 )),

@@ -162,7 +162,7 @@ fn place_on_its_own_machine(string: &str) -> Option<&str> {
     crate::remote::is_this_machine(host).then_some(place)
 }
 
-fn create_here(new: &NewToken, place: &Place) -> Result<Handed, Failure> {
+pub(super) fn create_here(new: &NewToken, place: &Place) -> Result<Handed, Failure> {
     let mut handed = match place.way("token create")? {
         Way::Gateway(client) => client.ask("POST", "/v1/tokens", &json!(new))?,
         Way::Alone(alone) => alone.act(async |desk: &Desk| {

@@ -27,7 +27,7 @@ pub(super) const KEYS: &[Key] = &[
         "person",
         Form::Text,
         "",
-        "Their name, exactly as it counts in groups of the rules: `grace@example.com`, `unix:grace`, `ISSUER/NAME`.",
+        "Their name, exactly as it counts in groups of the rules: `grace@example.com`, `local:grace`, `ISSUER/NAME`.",
     ),
     key(
         "approver_key",

@@ -197,6 +197,9 @@ fn decided(fields: &Fields<'_>, payload: &Value) -> String {
     let verdict = match (&*fields.verdict, &*fields.mode) {
         ("allow", _) => String::new(),
         (verdict, "observe") => format!("({verdict} by {}, not enforced) ", fields.rule),
+        ("hold", _) if !fields.approval.is_empty() => {
+            format!("HELD by {}, approved ({}): ", fields.rule, fields.approval)
+        }
         (verdict, _) => format!("{} by {}: ", verdict.to_uppercase(), fields.rule),
     };
     let prepare = if fields.step == "prepare" { "(prepare) " } else { "" };

@@ -43,6 +43,8 @@ use crate::dialect::Action;
 pub(super) struct Limit {
     most: u64,
     rule: Arc<str>,
+    /// The operator's sentence for who passes it; may be empty.
+    because: Arc<str>,
     /// It is of the transaction; otherwise of what is left of a session or a day.
     of_transaction: bool,
 }
@@ -222,7 +224,9 @@ pub(super) fn limit_of(plan: &Plan, permit: &Permit) -> Result<Option<Limit>, Re
     }
     match count(&plan.shape, plan.changes.as_deref()) {
         Count::NoWrite => Ok(None),
-        Count::Told => Ok(Some(Limit { most, rule: Arc::clone(rule), of_transaction })),
+        Count::Told => {
+            Ok(Some(Limit { most, rule: Arc::clone(rule), because: Arc::clone(&of.because), of_transaction }))
+        }
         Count::Untold => Err(uncountable(most, rule)),
     }
 }
@@ -265,9 +269,14 @@ fn over(rows: u64, along: u64, sum: u64, limit: &Limit) -> Refusal {
     } else {
         String::new()
     };
+    let row_s = if rows == 1 { "row" } else { "rows" };
+    let because = match limit.because.trim_end_matches('.') {
+        "" => String::new(),
+        because => format!("{because}. "),
+    };
     let text = format!(
-        "Firsthand rolled this back: it would have affected {rows} rows{beside}{so_far}; at most {most} are allowed (rule {rule}). \
-         {OVER_ADVICE}"
+        "Firsthand rolled this back: it would have affected {rows} {row_s}{beside}{so_far}; at most {most} are allowed (rule {rule}). \
+         {because}{OVER_ADVICE}"
     );
     let mut refusal = Refusal::new(RefusalKind::Limit, text).hint(OVER_ADVICE);
     refusal.rule = Arc::clone(rule);

@@ -588,7 +588,7 @@ macro_rules! of_grant {
             field("grant", Text, "The grant's id."),
             field("lasts", Number, "How long, in µs, from when it is given."),
             $($method, $proto,)?
-            field("quorum", Number, "People whose approval it needs."),
+            field("quorum", Number, "Approvals that it needs, over all its groups."),
             field("sid", Text, "The session that asked for it, where one did."),
             field("tables", Texts, "Where: `schema.name`, `schema.*`; absent: anywhere."),
             field("target", Text, "The target."),
@@ -613,7 +613,11 @@ pub(super) const GRANT_ASKED: &[Field] = of_grant!(
 pub(super) const GRANT_ANSWERED: &[Field] = of_grant!(
     [BY, CHAIN],
     [],
-    [field("given", Number, "People who have approved it by now.")],
+    [field(
+        "given",
+        Number,
+        "Of `quorum`, what is there by now: one person who is in several of the groups counts in each; a broken glass counts once."
+    )],
     [METHOD_BY, PROTO_BY],
     [TLS_BY]
 );

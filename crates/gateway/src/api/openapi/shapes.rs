@@ -544,6 +544,7 @@ fn approval() -> Value {
         ("application", maybe(&text())),
         ("effects", list(&text())),
         ("tables", list(&text())),
+        ("search_path?", maybe(&text())),
         ("tag", maybe(&text())),
         ("via", maybe(&text())),
         ("transaction", text()),
