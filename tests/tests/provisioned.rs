@@ -197,6 +197,15 @@ fn a_grant_runs_as_its_own_role_and_both_are_over_within_a_second() {
     assert!(opened.len() >= 2 && opened.iter().all(|e| e.leaf("who")["role"] == json!(role)), "{opened:?}");
     assert!(record.of_kind("target.asked").any(|e| e.leaf("facts")["role"] == json!(role)));
     assert!(record.unbalanced().is_empty() && record.of_kind("role.failed").count() == 0);
+    found_with(&rig, &id, &["grant.revoked", "role.made", "role.dropped"]);
+}
+
+/// What became of its role is found with the grant.
+fn found_with(rig: &Rig, id: &str, kinds: &[&str]) {
+    let found = rig.gateway.cli(&["log", "search", "--json", &format!("grant:{id}")]).unwrap();
+    for kind in kinds {
+        assert!(found.contains(&format!("\"{kind}\"")), "{kind} is not in:\n{found}");
+    }
 }
 
 #[test]
@@ -216,7 +225,7 @@ fn what_a_killed_gateway_leaves_is_swept_and_nothing_else() {
     rig.sql("create role fh_grant_of_somebody; create role fh_grant_of_another; grant orders_rw to fh_grant_of_another;
         comment on role fh_grant_of_another is 'Firsthand 00000000000000000000000000000000/shop: made for gr-x, dropped with it'");
     let foreign = "fh_grant_of_another fh_grant_of_somebody";
-    rig.granted("10m", "read,unknown");
+    let id = rig.granted("10m", "read,unknown");
     let mut raw = rig.login();
     let role = query(&mut raw, "select session_user");
     raw.send(b'Q', b"select pg_sleep(600)\0").unwrap();
@@ -227,8 +236,8 @@ fn what_a_killed_gateway_leaves_is_swept_and_nothing_else() {
     rig.gateway.serve().unwrap();
     until("it is swept", || Ok(rig.sql(OF_GRANTS) == foreign)).unwrap();
     assert_eq!(rig.sql(running), "0", "what ran in it is ended, too");
-    until("that is recorded", || Ok(rig.facts("role.swept").iter().any(|e| e["role"] == json!(role))))
-        .unwrap();
+    let swept = |e: &Value| e["role"] == json!(role) && e["grant"] == json!(id);
+    until("that is recorded", || Ok(rig.facts("role.swept").iter().any(swept))).unwrap();
     // The grant is in force still, and gets a role anew.
     let mut again = String::new();
     until("it has a role", || {
