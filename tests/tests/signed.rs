@@ -39,6 +39,14 @@ because = "Somebody looks."
 verdict = "hold"
 effects = ["define"]
 approve = { group = "payers", wait = "1ms" }
+
+[[mask]]
+name = "mails"
+because = "Agents see none."
+kinds = ["agent"]
+labels = ["*"]
+style = "redact"
+detect = true
 "#;
 
 fn run(command: &mut Command) -> String {
@@ -203,6 +211,11 @@ fn no_other_signature_counts() {
         let (code, told) = rig.signs(token, &id, name);
         assert!(code == 1 && told.contains(why), "{told}");
     }
+    // What is signed cannot be changed, and must not be kept as it is.
+    let key = rig.key("grace").display().to_string();
+    let cites = ["approvals", "approve", &id, "--reason", "for mia.k@example.net", "--sign", &key];
+    let (code, told) = rig.says(&rig.grace, &cites);
+    assert!(code == 1 && told.contains("something that masks hide") && told.contains("sign again"), "{told}");
     // What is signed rightly for one thing, sent for another.
     let (code, _) = rig.signs(&rig.grace, &other, "grace");
     assert_eq!(code, 0);
