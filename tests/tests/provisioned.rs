@@ -11,6 +11,11 @@ use firsthand_tests::raw::{Message, Raw};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "provisioned/held.rs"]
+mod held;
+#[path = "provisioned/shared.rs"]
+mod shared;
+
 /// Sessions lose a grant within this time (issue 4), measured on the client's side.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -40,20 +45,25 @@ struct Rig {
 
 /// `more`: of the credential.
 fn rig(more: &str) -> Rig {
+    rig_with(RULES, more, "")
+}
+
+/// `top`: of the configuration.
+fn rig_with(written: &str, more: &str, top: &str) -> Rig {
     let server = Postgres::start(None).unwrap();
     server.sql("shop", SEED).unwrap();
     if major_version().unwrap() >= 16 {
         server.sql("shop", SEED_16).unwrap();
     }
     let rules = tempfile::tempdir().unwrap();
-    std::fs::write(rules.path().join("rules.toml"), RULES).unwrap();
+    std::fs::write(rules.path().join("rules.toml"), written).unwrap();
     let provision = "provision = \"role\", group = \"orders_rw\", \
                      admin = { user = \"fh_admin\", password = { env = \"FIRSTHAND_TEST_PASSWORD_0\" } }";
     let target = Target::of(&server.place("visitor", "shop")).credential(&format!(", {provision}{more}")).more(
         "access = \"grant\"\n\
          grants = { approvers = \"dba\", longest = \"1h\", effects = [\"read\", \"write\", \"define\", \"unknown\"] }\n",
     );
-    let more = format!("[policy]\ndir = {:?}\n", rules.path().display().to_string());
+    let more = format!("[policy]\ndir = {:?}\n{top}", rules.path().display().to_string());
     let gateway = Gateway::start(Settings { targets: vec![target], more, ..Settings::default() }).unwrap();
     let secret = gateway.token("bot", &["shop"]).unwrap();
     Rig { server, gateway, secret, _rules: rules }
