@@ -136,6 +136,18 @@ impl Gateway {
         bail!("no free port in {PORT_TRIES} tries")
     }
 
+    /// Another gateway with the same settings and keys, and a log of its own: as those are that share a state. Its data folder lives as
+    /// long as what is returned beside it.
+    pub fn beside(&self) -> Result<(Self, TempDir)> {
+        let folder = tempfile::Builder::new().prefix("firsthand-gw-").tempdir()?;
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data)?;
+        std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        process::run(Command::new("cp").arg("-a").arg(self.data_dir().join("keys")).arg(&data))?;
+        let settings = Settings { data_dir: Some(data), ..self.settings.clone() };
+        Ok((Self::start(settings)?, folder))
+    }
+
     /// Starts it again, after it was stopped or killed.
     pub fn serve(&mut self) -> Result<()> {
         let mut command = Command::new(binary()?);

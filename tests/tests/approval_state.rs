@@ -1,7 +1,5 @@
-//! Approvals over their state, the same tests with a SQLite file and with a real PostgreSQL; and a seeded simulation of people,
-//! clients and two gateways that race for them.
+//! Approvals over their state, the same tests with a SQLite file and with a real PostgreSQL.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -33,6 +31,8 @@ use firsthand_tests::process::until;
 
 #[path = "approval_state/granted.rs"]
 mod granted;
+#[path = "approval_state/races.rs"]
+mod races;
 
 /// Everybody but eve is in every group.
 struct All;
@@ -693,81 +693,4 @@ async fn gateways_that_start_together_make_the_tables_once() {
         }
         server.sql("shop", "drop table approvals, votes").unwrap();
     }
-}
-
-/// A small deterministic source (SplitMix64): a failing seed reproduces what was done, though not how threads met.
-struct Seed(u64);
-
-impl Seed {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-}
-
-/// Agents at two gateways send the same few commands, give up, come again; people approve, refuse, do both at once; time passes.
-/// No command runs without an approval that was given and not used before, and never two by one.
-#[tokio::test(flavor = "multi_thread")]
-async fn races_never_run_a_command_without_its_approval_nor_twice_by_one() {
-    on_both(|a, b| async move {
-        let ran: Mutex<HashMap<String, u32>> = Mutex::default();
-        let (gateways, mut seed) = ([a, b], Seed(11));
-        for round in 0..60 {
-            let text = format!("DELETE HOLD {}", seed.next(3));
-            let short = seed.next(4) == 0;
-            let runs = |gateway: usize, wait: u64, gives_up: bool| {
-                let (g, text, ran) = (&gateways[gateway], &text, &ran);
-                async move {
-                    let hold = g.hold(text, |t| {
-                        if short {
-                            t.ttl_us = 3_000;
-                            t.spend_us = 3_000;
-                        }
-                    });
-                    let Ok(question) = g.approvals.ask(&hold).await else { return };
-                    if gives_up {
-                        return;
-                    }
-                    match g.approvals.wait(&question, wait).await {
-                        Ok(()) if g.approvals.spend(&hold, &question).await.is_ok() => {
-                            *ran.lock().unwrap().entry(question.id.clone()).or_default() += 1;
-                        }
-                        Err(ApprovalError::Pending(_)) => g.approvals.keep(&question).await,
-                        _ => {}
-                    }
-                }
-            };
-            let people = |gateway: usize, who: &'static str, yes: bool| {
-                let g = &gateways[gateway];
-                let say = if yes { Say::Approve } else { Say::Deny };
-                async move {
-                    for row in g.open().await {
-                        let _ = g.approvals.answer(&row.id, &by(who), say, "").await;
-                    }
-                    let _ = g.approvals.sweep().await;
-                }
-            };
-            let (wait, gives_up) = (seed.next(8_000), seed.next(3) == 0);
-            let (no, at) = (seed.next(5) == 0, seed.next(2) as usize);
-            tokio::join!(
-                runs(0, wait, false),
-                runs(1, wait, gives_up),
-                runs(at, wait, false),
-                people(0, "grace", true),
-                people(1, "bob", !no),
-            );
-            assert!(ran.lock().unwrap().values().all(|n| *n == 1), "round {round}");
-        }
-        let ran = ran.into_inner().unwrap();
-        assert!(ran.len() > 5, "it shows nothing: {}", ran.len());
-        for id in ran.keys() {
-            let of = |kind| gateways.iter().map(|g| g.told_of(id, kind)).sum::<usize>();
-            assert_eq!(["approval.asked", "approval.given", "approval.spent"].map(of), [1; 3], "{id}");
-        }
-        drop(gateways.map(|g| g.fakes));
-    })
-    .await;
 }

@@ -47,8 +47,12 @@ approve = { group = "payers", wait = "1ms" }
 "#;
 
 fn lab(more: &str) -> (Lab, TempDir) {
+    lab_with(RULES, more)
+}
+
+fn lab_with(rules: &str, more: &str) -> (Lab, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rules.toml"), RULES).unwrap();
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
     let top = format!("[policy]\ndir = {:?}\n{more}", folder.path().display().to_string());
     (Lab::start(Plan { top, seed: SEED.to_owned(), ..Plan::default() }).unwrap(), folder)
 }
@@ -293,15 +297,8 @@ fn of_many_who_break_it_at_once_one_does_and_it_runs_once() {
 /// A channel that wants to hear of nothing but what expires hears of this. Nobody breaks the glass over one.
 #[test]
 fn channels_are_told_at_once_whatever_they_want_to_hear() {
-    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let secret = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(secret.path(), "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").unwrap();
-    let more = format!(
-        "[[channel]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"http://{}/hook\"\nsecret = {{ file = {:?} }}\non = [\"expired\"]\n",
-        server.local_addr().unwrap(),
-        secret.path().display().to_string()
-    );
-    let (lab, _folder) = lab(&more);
+    let (server, secret) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), webhook_secret());
+    let (lab, _folder) = lab(&channel(&server, &secret));
     let heard = std::thread::spawn(move || hear(&server));
     let mut raw = Raw::login(&lab.through(), &[]).unwrap();
     let (_, id) = asked(&mut raw, &delete(1));
@@ -318,6 +315,65 @@ fn channels_are_told_at_once_whatever_they_want_to_hear() {
         Ok(sent.any(|e| e.leaf("facts")["occasion"] == json!("glass_broken")))
     };
     until("it is recorded", sent).unwrap();
+}
+
+fn webhook_secret() -> tempfile::NamedTempFile {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").unwrap();
+    secret
+}
+
+/// A webhook that is told of little.
+fn channel(server: &std::net::TcpListener, secret: &tempfile::NamedTempFile) -> String {
+    format!(
+        "[[channel]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"http://{}/hook\"\nsecret = {{ file = {:?} }}\non = [\"expired\"]\n",
+        server.local_addr().unwrap(),
+        secret.path().display().to_string()
+    )
+}
+
+/// Reasons are kept, shown, recorded and told as statements are: people cite what they have seen.
+#[test]
+fn secrets_and_personal_values_in_the_reasons_of_people_are_replaced_before_anything_is_kept() {
+    let mask = "\n[[mask]]\nname = \"mails\"\nbecause = \"x\"\nkinds = [\"agent\"]\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n";
+    let (server, secret) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), webhook_secret());
+    let (mut lab, _folder) = lab_with(&format!("{RULES}{mask}"), &channel(&server, &secret));
+    let heard = std::thread::spawn(move || hear(&server));
+    let grace = person(&lab.gateway, "grace", "grace@example.com");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let ids: Vec<String> = (1..=4).map(|n| asked(&mut raw, &delete(n)).1).collect();
+    let (reason, kept) = ("password=hunter2secret for mia.k@example.net", "password=*** for <email>");
+    let (code, told) = broken(&lab.gateway, &grace, &ids[0], reason);
+    assert_eq!(code, 0, "{told}");
+    let told = heard.join().unwrap();
+    assert_eq!(told["data"]["approved"][0]["reason"], json!(kept), "{told}");
+    let args = ["approvals", "approve", &ids[1], "--reason", reason];
+    let (code, told) = outcome(lab.gateway.remote(&grace, &args).unwrap());
+    assert_eq!(code, 0, "{told}");
+    let deny = |gateway: &Gateway, id: &str| {
+        let args = ["approvals", "deny", id, "--reason", reason];
+        let (code, told) = outcome(gateway.remote(&grace, &args).unwrap());
+        assert_eq!(code, 0, "{told}");
+    };
+    deny(&lab.gateway, &ids[2]);
+    drop(raw);
+    // Without a gateway the command line does the same.
+    lab.gateway.stop().unwrap();
+    let local = ["approvals", "break-glass", &ids[3], "--reason", reason];
+    lab.gateway.cli(&local).unwrap();
+    let record = lab.gateway.record().unwrap();
+    for kind in ["approval.glass_broken", "approval.given", "approval.refused"] {
+        let entries: Vec<_> = record.of_kind(kind).collect();
+        assert!(!entries.is_empty() && entries.iter().all(|e| e.payload("reason") == &json!(kept)), "{kind}");
+    }
+    assert_eq!(record.of_kind("approval.glass_broken").count(), 2);
+    let record = serde_json::to_string(&record.0.iter().map(|e| &e.0).collect::<Vec<_>>()).unwrap();
+    let file = |name: &str| std::fs::read(lab.gateway.data_dir().join(name)).unwrap_or_default();
+    let state = [file("state.db"), file("state.db-wal")].concat();
+    for hidden in ["hunter2secret", "mia.k@example.net"] {
+        assert!(!record.contains(hidden), "{hidden}");
+        assert!(!state.windows(hidden.len()).any(|w| w == hidden.as_bytes()), "{hidden}");
+    }
 }
 
 /// The body of the first request that comes.

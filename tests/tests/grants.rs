@@ -594,7 +594,7 @@ fn another_agent_of_the_same_person_has_nothing_of_a_grant() {
     assert_eq!(rig.api(&mia, "POST", &format!("/v1/grants/{second}/revoke"), &json!({})).0, 200);
 }
 
-/// What is said for a grant is kept, shown and recorded as a statement would be.
+/// What is said for a grant, and of it, is kept, shown and recorded as a statement would be.
 #[test]
 fn secrets_and_personal_values_in_a_request_are_replaced_before_anything_is_kept() {
     let mask = "\n[[mask]]\nname = \"mails\"\nbecause = \"x\"\nkinds = [\"agent\"]\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n";
@@ -613,8 +613,18 @@ fn secrets_and_personal_values_in_a_request_are_replaced_before_anything_is_kept
         let (_, shown) = rig.api(&rig.token(), "GET", &format!("/v1/grants/{id}"), &Value::Null);
         assert_eq!(shown["reason"], "password=*** for <email>", "{shown}");
     }
+    // So is what people answer, and why they take one back.
+    rig.gateway.cli(&["grants", "deny", &by_sql, "--reason", reason]).unwrap();
+    rig.gateway.cli(&["grants", "approve", &by_api, "--reason", reason]).unwrap();
+    rig.gateway.cli(&["grants", "revoke", &by_api, "--reason", reason]).unwrap();
+    let told = rows(&raw.query("select firsthand.access_status()").unwrap());
+    assert!(told.contains("The approver says: password=*** for <email>"), "{told}");
     let record = rig.gateway.record().unwrap();
     assert_eq!(record.of_kind("grant.asked").count(), 2);
+    for kind in ["grant.refused", "grant.given", "grant.revoked"] {
+        let entry = record.of_kind(kind).next().unwrap();
+        assert_eq!(entry.payload("reason"), &json!("password=*** for <email>"), "{kind}");
+    }
     let record = serde_json::to_string(&record.0.iter().map(|e| &e.0).collect::<Vec<_>>()).unwrap();
     let state = std::fs::read(rig.gateway.data_dir().join("state.db")).unwrap();
     let wal = std::fs::read(rig.gateway.data_dir().join("state.db-wal")).unwrap_or_default();

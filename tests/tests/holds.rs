@@ -1,13 +1,12 @@
 //! Held commands as those who wait live through them: what they hear meanwhile, what others notice of it, and an approval that is
 //! given at another gateway.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use firsthand_tests::gateway::{Gateway, Settings, Target};
 use firsthand_tests::lab::{AGENT, Lab, Plan};
 use firsthand_tests::postgres::{DATABASE, Postgres};
-use firsthand_tests::process::{run, until};
+use firsthand_tests::process::until;
 use firsthand_tests::raw::{Message, Raw};
 use serde_json::Value;
 
@@ -63,17 +62,6 @@ fn who_waits_hears_of_it_and_others_go_on() {
     assert_eq!(codes, ["RF001"], "one notice in 13 seconds, then the answer");
 }
 
-/// A gateway of its own with the keys of another.
-fn second(first: &Gateway, settings: &Settings) -> (Gateway, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    run(Command::new("cp").arg("-a").arg(first.data_dir().join("keys")).arg(&data)).unwrap();
-    let gateway = Gateway::start(Settings { data_dir: Some(data), ..settings.clone() }).unwrap();
-    (gateway, folder)
-}
-
 /// Two gateways that share their state: what waits at one is listed and approved at the other, runs at once, and once.
 #[test]
 fn an_approval_given_at_another_gateway_frees_what_waits_here() {
@@ -92,8 +80,8 @@ fn an_approval_given_at_another_gateway_frees_what_waits_here() {
     );
     let targets = vec![Target::of(&server.place("app", DATABASE))];
     let settings = Settings { targets, more, ..Settings::default() };
-    let here = Gateway::start(settings.clone()).unwrap();
-    let (there, _data) = second(&here, &settings);
+    let here = Gateway::start(settings).unwrap();
+    let (there, _data) = here.beside().unwrap();
     let secret = here.token(AGENT, &[DATABASE]).unwrap();
     let mut raw = Raw::login(&here.place(AGENT, &secret, DATABASE), &[]).unwrap();
     let delete = "delete from payments where id = 1";

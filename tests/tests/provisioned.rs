@@ -11,6 +11,11 @@ use firsthand_tests::raw::{Message, Raw};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "provisioned/held.rs"]
+mod held;
+#[path = "provisioned/shared.rs"]
+mod shared;
+
 /// Sessions lose a grant within this time (issue 4), measured on the client's side.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -40,20 +45,25 @@ struct Rig {
 
 /// `more`: of the credential.
 fn rig(more: &str) -> Rig {
+    rig_with(RULES, more, "")
+}
+
+/// `top`: of the configuration.
+fn rig_with(written: &str, more: &str, top: &str) -> Rig {
     let server = Postgres::start(None).unwrap();
     server.sql("shop", SEED).unwrap();
     if major_version().unwrap() >= 16 {
         server.sql("shop", SEED_16).unwrap();
     }
     let rules = tempfile::tempdir().unwrap();
-    std::fs::write(rules.path().join("rules.toml"), RULES).unwrap();
+    std::fs::write(rules.path().join("rules.toml"), written).unwrap();
     let provision = "provision = \"role\", group = \"orders_rw\", \
                      admin = { user = \"fh_admin\", password = { env = \"FIRSTHAND_TEST_PASSWORD_0\" } }";
     let target = Target::of(&server.place("visitor", "shop")).credential(&format!(", {provision}{more}")).more(
         "access = \"grant\"\n\
          grants = { approvers = \"dba\", longest = \"1h\", effects = [\"read\", \"write\", \"define\", \"unknown\"] }\n",
     );
-    let more = format!("[policy]\ndir = {:?}\n", rules.path().display().to_string());
+    let more = format!("[policy]\ndir = {:?}\n{top}", rules.path().display().to_string());
     let gateway = Gateway::start(Settings { targets: vec![target], more, ..Settings::default() }).unwrap();
     let secret = gateway.token("bot", &["shop"]).unwrap();
     Rig { server, gateway, secret, _rules: rules }
@@ -197,6 +207,15 @@ fn a_grant_runs_as_its_own_role_and_both_are_over_within_a_second() {
     assert!(opened.len() >= 2 && opened.iter().all(|e| e.leaf("who")["role"] == json!(role)), "{opened:?}");
     assert!(record.of_kind("target.asked").any(|e| e.leaf("facts")["role"] == json!(role)));
     assert!(record.unbalanced().is_empty() && record.of_kind("role.failed").count() == 0);
+    found_with(&rig, &id, &["grant.revoked", "role.made", "role.dropped"]);
+}
+
+/// What became of its role is found with the grant.
+fn found_with(rig: &Rig, id: &str, kinds: &[&str]) {
+    let found = rig.gateway.cli(&["log", "search", "--json", &format!("grant:{id}")]).unwrap();
+    for kind in kinds {
+        assert!(found.contains(&format!("\"{kind}\"")), "{kind} is not in:\n{found}");
+    }
 }
 
 #[test]
@@ -216,7 +235,7 @@ fn what_a_killed_gateway_leaves_is_swept_and_nothing_else() {
     rig.sql("create role fh_grant_of_somebody; create role fh_grant_of_another; grant orders_rw to fh_grant_of_another;
         comment on role fh_grant_of_another is 'Firsthand 00000000000000000000000000000000/shop: made for gr-x, dropped with it'");
     let foreign = "fh_grant_of_another fh_grant_of_somebody";
-    rig.granted("10m", "read,unknown");
+    let id = rig.granted("10m", "read,unknown");
     let mut raw = rig.login();
     let role = query(&mut raw, "select session_user");
     raw.send(b'Q', b"select pg_sleep(600)\0").unwrap();
@@ -227,8 +246,8 @@ fn what_a_killed_gateway_leaves_is_swept_and_nothing_else() {
     rig.gateway.serve().unwrap();
     until("it is swept", || Ok(rig.sql(OF_GRANTS) == foreign)).unwrap();
     assert_eq!(rig.sql(running), "0", "what ran in it is ended, too");
-    until("that is recorded", || Ok(rig.facts("role.swept").iter().any(|e| e["role"] == json!(role))))
-        .unwrap();
+    let swept = |e: &Value| e["role"] == json!(role) && e["grant"] == json!(id);
+    until("that is recorded", || Ok(rig.facts("role.swept").iter().any(swept))).unwrap();
     // The grant is in force still, and gets a role anew.
     let mut again = String::new();
     until("it has a role", || {

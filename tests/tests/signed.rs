@@ -8,6 +8,7 @@ use firsthand_adapters::approvals::signing::sshsig::{PublicKey, SshSignature};
 use firsthand_tests::gateway::Gateway;
 use firsthand_tests::lab::{Lab, Plan};
 use firsthand_tests::raw::{Message, Raw};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,6 +40,14 @@ because = "Somebody looks."
 verdict = "hold"
 effects = ["define"]
 approve = { group = "payers", wait = "1ms" }
+
+[[mask]]
+name = "mails"
+because = "Agents see none."
+kinds = ["agent"]
+labels = ["*"]
+style = "redact"
+detect = true
 "#;
 
 fn run(command: &mut Command) -> String {
@@ -203,6 +212,11 @@ fn no_other_signature_counts() {
         let (code, told) = rig.signs(token, &id, name);
         assert!(code == 1 && told.contains(why), "{told}");
     }
+    // What is signed cannot be changed, and must not be kept as it is.
+    let key = rig.key("grace").display().to_string();
+    let cites = ["approvals", "approve", &id, "--reason", "for mia.k@example.net", "--sign", &key];
+    let (code, told) = rig.says(&rig.grace, &cites);
+    assert!(code == 1 && told.contains("something that masks hide") && told.contains("sign again"), "{told}");
     // What is signed rightly for one thing, sent for another.
     let (code, _) = rig.signs(&rig.grace, &other, "grace");
     assert_eq!(code, 0);
@@ -245,6 +259,35 @@ fn no_other_signature_counts() {
     let (code, again) = asked(&mut raw, &delete(2));
     assert!(code == "RF001" && again != other, "{code} {again}");
     assert_eq!(rig.left(), "9");
+}
+
+/// A key that is put in counts after a reload, for what waits already, too; one that is taken out does not, nor what it has signed and
+/// was not spent. Sessions go on.
+#[test]
+fn sighup_takes_a_new_key_and_drops_one_that_is_gone() {
+    let mut rig = Rig::start();
+    let mut raw = Raw::login(&rig.lab.through(), &[]).unwrap();
+    let (_, one) = asked(&mut raw, &delete(1));
+    let (_, two) = asked(&mut raw, &delete(2));
+    let (code, told) = rig.signs(&rig.grace, &one, "stranger");
+    assert!(code == 1 && told.contains("is not configured for grace"), "{told}");
+    assert_eq!(rig.signs(&rig.grace, &two, "grace").0, 0);
+    // Grace has another key now.
+    let keys = ["stranger", "bob"].map(|name| public(&rig.key(name)));
+    let other = top(rig.folder.path(), &[("grace@example.com", &keys[0]), ("bob@example.com", &keys[1])]);
+    rig.lab.gateway.rewrite(|settings| settings.more = other).unwrap();
+    rig.lab.gateway.daemon().unwrap().signal(Signal::HUP);
+    rig.lab.gateway.daemon().unwrap().wait_line(|line| line.contains("reloaded")).unwrap();
+    let (code, told) = rig.signs(&rig.grace, &one, "grace");
+    assert!(code == 1 && told.contains("is not configured for grace"), "{told}");
+    let (code, told) = rig.signs(&rig.grace, &one, "stranger");
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(asked(&mut raw, &delete(1)).0, "");
+    let (code, again) = asked(&mut raw, &delete(2));
+    assert!(code == "RF001" && again != two, "the key that signed it counts no more: {code} {again}");
+    assert_eq!(rig.left(), "8");
+    assert_eq!(rig.signs(&rig.bob, &again, "bob").0, 0, "who was not changed signs as before");
+    assert_eq!(asked(&mut raw, &delete(2)).0, "");
 }
 
 /// Who can write the state, and even one who has a right signature for something else, approves nothing.

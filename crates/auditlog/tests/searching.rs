@@ -19,7 +19,9 @@ use firsthand_auditlog::search::query::Query;
 use firsthand_auditlog::search::tokens::about_tokens;
 use firsthand_auditlog::search::{Found, Search};
 use firsthand_auditlog::writer::{Log, Options};
-use firsthand_model::event::{CommandCompleted, CommandDecided, Event, SessionClosed, SessionOpened};
+use firsthand_model::event::{
+    CommandCompleted, CommandDecided, Event, LogEvent, SessionClosed, SessionOpened,
+};
 use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::identity::{IdentityKind, Link};
 use firsthand_model::session::SessionFacts;
@@ -293,6 +295,30 @@ fn claims_are_found() {
     {
         assert_eq!(found(query), [0; 0], "{query}");
     }
+}
+
+/// What became of a grant's login role is found with the grant, and nothing of another grant's.
+#[test]
+fn the_roles_of_a_grant_are_found_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Writer::open(dir.path());
+    let mut last = 0;
+    for (kind, event) in samples::all() {
+        if kind.starts_with("role.") || kind == "target.asked-role" {
+            last = writer.append(event);
+        }
+    }
+    let other = r#"{"grant":"gr-other","reassigned":[],"role":"fh_grant_other_0a1b2c","target":"orders"}"#;
+    let leaf = samples::json(other);
+    last = last.max(writer.append(Event::Log(Box::new(LogEvent { kind: "role.dropped", leaf }))));
+    writer.close(last);
+    let found = |query: &str| kinds(&search(dir.path(), query).0);
+    let all = ["role.made", "role.dropped", "role.swept", "role.failed"];
+    assert_eq!(found("grant:gr-7k3m9xq2vb"), all);
+    assert_eq!(found("grant:GR-7K3M9XQ2VB kind:role.made"), ["role.made"]);
+    assert_eq!(found("grant:gr-other"), ["role.dropped"]);
+    assert_eq!(found("grant:gr-7k3m9xq2v"), [""; 0]);
+    assert_eq!(found("-grant:gr-7k3m9xq2vb kind:role"), ["role.dropped"]);
 }
 
 /// As written or as meant; in segments whose indexes are older than that, too.

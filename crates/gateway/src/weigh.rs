@@ -209,6 +209,7 @@ pub(crate) fn not_answered(id: &str, e: &AnswerError) -> Failure {
         AnswerError::Signature(SignatureError::Missing) => {
             "firsthand approvals approve ID --sign signs with a key of your own; no channel can (docs/approvals.md)"
         }
+        AnswerError::Signature(SignatureError::Hidden) => "leave it out of the reason, and sign again",
         AnswerError::Signature(SignatureError::NotTheirs { .. }) => {
             "an administrator lists it in an [[approver_key]] of firsthand.toml, for the name that counts in the rule's group"
         }

@@ -80,7 +80,7 @@ pub enum RoleTask<'a> {
         /// The mark.
         mark: &'a str,
     },
-    /// The answer: the roles with the mark.
+    /// The answer: the roles with the mark, each with what its comment says behind that: name, text, name, text.
     List {
         /// The mark.
         mark: &'a str,

@@ -38,6 +38,8 @@ const SWEPT_MAX: usize = 200;
 const PASSWORD_BYTES: usize = 32;
 /// Letters of a grant's id in the name of its role, which has 63 in all at the most.
 const ID_CHARS: usize = 12;
+/// Longer than any grant's id: what is longer in a comment is none.
+const GRANT_CHARS: usize = 40;
 /// Of why something failed, so much is recorded.
 const WHY_CHARS: usize = 300;
 
@@ -239,11 +241,15 @@ impl Provisions {
         let found = at.ask(engine, &target.database, RoleTask::List { mark: &at.mark }).await?;
         let known: Vec<String> = self.table().values().map(|made| made.name.clone()).collect();
         let mut problem = Ok(());
-        for name in found.into_iter().filter(|name| !known.contains(name)).take(SWEPT_MAX) {
-            match ended(engine, &at, &name).await {
+        let (found, _) = found.as_chunks::<2>();
+        for [name, about] in found.iter().filter(|[name, _]| !known.contains(name)).take(SWEPT_MAX) {
+            match ended(engine, &at, name).await {
                 Ok(databases) => told(engine, "role.swept", |o| {
+                    if let Some(grant) = made_for(about) {
+                        o.string("grant", grant);
+                    }
                     o.strings("reassigned", &databases);
-                    o.string("role", &name);
+                    o.string("role", name);
                     o.string("target", &target.name);
                 }),
                 Err(why) => problem = Err(format!("{name}: {why}")),
@@ -299,7 +305,7 @@ async fn make(engine: &Engine, made: &Made) -> Result<(), String> {
     let until =
         engine.grants.end(grant).filter(|end| *end > engine.clock.now()).ok_or("its grant is over")?;
     let password = credential.password.as_ref().ok_or("it has no password")?;
-    let about = format!("made for {grant}, dropped with it");
+    let about = about(grant);
     let role = NewRole {
         name,
         group: &at.roles.group,
@@ -398,6 +404,18 @@ fn mark(log: [u8; 16], target: &str) -> String {
     format!("Firsthand {}/{target}: ", hex(&log))
 }
 
+/// What the comment of a role says behind the mark.
+fn about(grant: &str) -> String {
+    format!("made for {grant}, dropped with it")
+}
+
+/// The grant that [`about`] tells of. Those who may comment on the role may have written something else.
+fn made_for(about: &str) -> Option<&str> {
+    let (grant, _) = about.strip_prefix("made for ")?.split_once(", ")?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    (grant.starts_with("gr-") && grant.len() <= GRANT_CHARS && grant.bytes().all(plain)).then_some(grant)
+}
+
 /// The name of a grant's role. Gateways that share their state have one each: it says whose it is by its last letters.
 fn name_of(prefix: &str, grant: &str, log: [u8; 16]) -> String {
     let id = grant.strip_prefix("gr-").unwrap_or(grant);
@@ -436,6 +454,20 @@ mod tests {
         assert!(own.starts_with("Firsthand abababab") && own.ends_with("/shop: "), "{own}");
         for other in [mark([1; 16], "shop"), mark([0xab; 16], "shop2"), mark([0xab; 16], "sho")] {
             assert!(!own.starts_with(&other) && !other.starts_with(&own));
+        }
+    }
+
+    #[test]
+    fn a_comment_tells_the_grant_or_nothing() {
+        assert_eq!(made_for(&about("gr-7k3m9xq2vb")), Some("gr-7k3m9xq2vb"));
+        for other in [
+            "",
+            "made for gr-x",
+            "made for ap-x, dropped",
+            "made for gr-a b, c",
+            &about(&format!("gr-{}", "x".repeat(90))),
+        ] {
+            assert_eq!(made_for(other), None, "{other}");
         }
     }
 

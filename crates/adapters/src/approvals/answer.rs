@@ -207,6 +207,13 @@ pub fn plain(reason: &str) -> String {
     reason.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect::<String>().trim().to_owned()
 }
 
+/// A reason that may be kept.
+pub(super) struct Said {
+    pub(super) reason: String,
+    /// Something in it was replaced.
+    differs: bool,
+}
+
 /// How it is after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
@@ -239,10 +246,12 @@ impl Approvals {
         reason: &str,
         signature: Option<&str>,
     ) -> Result<Answered, AnswerError> {
-        if reason.len() > REASON_BYTES_MAX {
-            return Err(AnswerError::Long);
+        let person = Person::of(by)?;
+        let said = self.said(reason)?;
+        if signature.is_some() && said.differs {
+            return Err(SignatureError::Hidden.into());
         }
-        let (person, reason) = (Person::of(by)?, plain(reason));
+        let reason = said.reason;
         if say == Say::BreakGlass {
             self.may_break_any(by, &person, &reason)?;
         }
@@ -287,6 +296,17 @@ impl Approvals {
         locked.end(Stage::Refused, &reason, now).await?;
         let _ = self.desk.changed.send(id.to_owned());
         Ok(Answered { stage: Stage::Refused, given, quorum: quorum(&row) })
+    }
+
+    /// A reason as the record, the state and all who are told of it may have it: people cite what they have seen, as statements do.
+    pub(super) fn said(&self, reason: &str) -> Result<Said, AnswerError> {
+        if reason.len() > REASON_BYTES_MAX {
+            return Err(AnswerError::Long);
+        }
+        let plain = plain(reason);
+        let veil = self.desk.veil.get().filter(|_| !plain.is_empty());
+        let reason = veil.map_or_else(|| plain.clone(), |veil| veil(&plain));
+        Ok(Said { differs: reason != plain, reason })
     }
 
     /// Takes a yes: first the record has it, and then the state.

@@ -186,7 +186,7 @@ impl Approvals {
         self
     }
 
-    /// With what is replaced in requests before anything of them is kept. The first one stays.
+    /// With what is replaced in requests and answers before anything of them is kept. The first one stays.
     #[must_use]
     pub fn veiling(self, veil: Veil) -> Self {
         let _ = self.desk.veil.set(veil);

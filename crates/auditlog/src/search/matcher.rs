@@ -4,6 +4,7 @@
 //! rule, verdict and text count for the command's rows and outcome as well. So `table:payments sqlstate:42501` finds the
 //! outcomes with that error of commands on that table, and `table:payments` finds intents and outcomes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use firsthand_model::id::SessionId;
@@ -533,10 +534,21 @@ impl Test {
             Self::Verdict(verdict) => fields.verdict == *verdict,
             Self::Rule(rule) => fields.rule == *rule,
             Self::Approval(id) => fields.approval == *id,
-            Self::Grant(id) => fields.grant == *id,
+            Self::Grant(id) => fields.grant == *id || grant_of_role(fields).is_some_and(|grant| grant == *id),
             Self::Text(_) | Self::Claim(_) => false,
         }
     }
+}
+
+/// The grant that an entry about its login role names: those are entries of the log itself, which have it among their facts.
+fn grant_of_role<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
+    #[derive(serde::Deserialize)]
+    struct Facts<'a> {
+        #[serde(borrow)]
+        grant: Cow<'a, str>,
+    }
+    let facts = fields.facts.filter(|_| is_kind("role", &fields.k))?;
+    serde_json::from_str::<Facts<'a>>(facts.get()).ok().map(|facts| facts.grant)
 }
 
 /// Whether a kind is the one asked for, or one of the group asked for: `identity`, `identity.token`.

@@ -73,7 +73,11 @@ pub const KEYS: &[(&str, Key, &str)] = &[
     ("verdict", Key::Verdict, "allow, deny or hold"),
     ("rule", Key::Rule, "the rule that decided"),
     ("approval", Key::Approval, "an approval's id: what became of it, and the command that spent it"),
-    ("grant", Key::Grant, "a grant's id: what became of it, and the commands that ran under it"),
+    (
+        "grant",
+        Key::Grant,
+        "a grant's id: what became of it and of its login role, and the commands that ran under it",
+    ),
     ("text", Key::Text, "words in statements, parameters, rows, errors and names, in any case"),
     ("claim", Key::Claim, "name=value, or a name: what a client says of itself (application_name, comments)"),
     (

@@ -6,6 +6,7 @@
 //! way to issuers.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -44,6 +45,9 @@ const FLOWS_OF_ADDRESS_MAX: usize = 8;
 const ASKING_MAX: usize = 16;
 /// To one issuer: one that does not answer leaves room for the others.
 const ASKING_OF_ISSUER_MAX: usize = 8;
+/// Of one address, to all issuers: less than an issuer takes, so that whoever asks a slow one without end leaves room for others. Each
+/// takes some ms at one that answers, so people of one house who sign in at the same moment find room all the same.
+const ASKING_OF_ADDRESS_MAX: usize = 4;
 /// How long a browser may be away at its issuer.
 const BROWSER_TIME_MAX: Duration = Duration::from_secs(600);
 /// Where an issuer takes what is asked of it again after this.
@@ -69,29 +73,55 @@ impl Default for Signing {
 /// Messages under way.
 struct Asking {
     all: Arc<Semaphore>,
-    /// By the issuer's URL. Those that nothing is asked of are let go.
-    of_issuer: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// By the issuer's URL.
+    of_issuer: Shares<String>,
+    /// By where whoever waits for them comes from; those without an address are one.
+    of_address: Shares<Option<IpAddr>>,
+}
+
+/// So many for each of these.
+struct Shares<K> {
+    most: usize,
+    /// Those that have none under way are let go.
+    each: Mutex<HashMap<K, Arc<Semaphore>>>,
+}
+
+impl<K: Eq + Hash> Shares<K> {
+    fn new(most: usize) -> Self {
+        Self { most, each: Mutex::default() }
+    }
+
+    /// One more; `None`: it has all that it may have.
+    fn one(&self, of: K) -> Option<OwnedSemaphorePermit> {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        each.retain(|_, it| it.available_permits() < self.most);
+        let share = each.entry(of).or_insert_with(|| Arc::new(Semaphore::new(self.most)));
+        Arc::clone(share).try_acquire_owned().ok()
+    }
 }
 
 /// Leave to send one.
 struct Place {
     _all: OwnedSemaphorePermit,
     _of_issuer: OwnedSemaphorePermit,
+    _of_address: OwnedSemaphorePermit,
 }
 
 impl Asking {
     fn new() -> Self {
-        Self { all: Arc::new(Semaphore::new(ASKING_MAX)), of_issuer: Mutex::default() }
+        Self {
+            all: Arc::new(Semaphore::new(ASKING_MAX)),
+            of_issuer: Shares::new(ASKING_OF_ISSUER_MAX),
+            of_address: Shares::new(ASKING_OF_ADDRESS_MAX),
+        }
     }
 
-    /// `None`: as many as may be are under way, to this issuer or to all.
-    fn place(&self, url: &str) -> Option<Place> {
-        let mut of_issuer = self.of_issuer.lock().unwrap_or_else(PoisonError::into_inner);
-        of_issuer.retain(|_, it| it.available_permits() < ASKING_OF_ISSUER_MAX);
-        let fresh = || Arc::new(Semaphore::new(ASKING_OF_ISSUER_MAX));
-        let it = Arc::clone(of_issuer.entry(url.to_owned()).or_insert_with(fresh));
-        let of_issuer = it.try_acquire_owned().ok()?;
-        Some(Place { _all: Arc::clone(&self.all).try_acquire_owned().ok()?, _of_issuer: of_issuer })
+    /// `None`: as many as may be are under way, of this address, to this issuer or to all.
+    fn place(&self, url: &str, from: Option<IpAddr>) -> Option<Place> {
+        let of_address = self.of_address.one(from)?;
+        let of_issuer = self.of_issuer.one(url.to_owned())?;
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Place { _all: all, _of_issuer: of_issuer, _of_address: of_address })
     }
 }
 
@@ -157,7 +187,8 @@ impl<S: Clone> Flows<S> {
     fn add(&mut self, key: String, from: Option<IpAddr>, (now, life): (Instant, Duration), step: S) {
         let ends = now + life;
         self.all.retain(|_, flow| flow.ends > now);
-        let of_it = |flow: &Flow<S>| from.is_some() && flow.from == from;
+        // Those without an address are one, too.
+        let of_it = |flow: &Flow<S>| flow.from == from;
         if self.all.values().filter(|flow| of_it(flow)).count() >= FLOWS_OF_ADDRESS_MAX {
             self.drop_oldest(of_it);
         }
@@ -253,7 +284,7 @@ pub(super) async fn begin_device(api: &Api, name: &str, asker: &Asker) -> Result
         ));
     };
     let message = device_message(&at.sign_in, &at.endpoints, at.secret.as_ref());
-    let asking = api.signing.asking.place(&at.issuer.url).ok_or_else(busy)?;
+    let asking = api.signing.asking.place(&at.issuer.url, asker.place()).ok_or_else(busy)?;
     let answer = asked(asking, &at, url, &message).await;
     let (status, body) = answer.map_err(|why| silent(api, asker, name, &why))?;
     let begun =
@@ -295,7 +326,7 @@ pub(super) async fn poll_device(
         return Ok(Waited::Pending(pace.next - now));
     }
     let at = &device.at;
-    let Some(asking) = api.signing.asking.place(&at.issuer.url) else {
+    let Some(asking) = api.signing.asking.place(&at.issuer.url, asker.place()) else {
         return Ok(Waited::Pending(pace.interval));
     };
     let message = poll_message(&at.sign_in, &at.endpoints, at.secret.as_ref(), &device.code);
@@ -419,7 +450,7 @@ pub(super) async fn end_browser(
     }
     let at = &browser.at;
     // A browser that comes at a bad moment may come again.
-    let asking = api.signing.asking.place(&at.issuer.url).ok_or_else(busy)?;
+    let asking = api.signing.asking.place(&at.issuer.url, asker.place()).ok_or_else(busy)?;
     if !api.signing.end(&brought.state) {
         return Err(stranger("a browser came back a second time (state)"));
     }
@@ -498,7 +529,7 @@ async fn provider(api: &Api, name: &str, asker: &Asker) -> Result<Provider, Fail
         Some(known) => known,
         None => {
             let at = Endpoints::document(&issuer.url);
-            let _asking = api.signing.asking.place(&issuer.url).ok_or_else(busy)?;
+            let _asking = api.signing.asking.place(&issuer.url, asker.place()).ok_or_else(busy)?;
             let document = Fetcher.fetch(&at, issuer.ca.as_deref()).await;
             let document = document.map_err(|why| silent(api, asker, name, &format!("{at}: {why}")))?;
             let read = Endpoints::read(&issuer.url, &document);
@@ -639,19 +670,42 @@ async fn token_for(
 mod tests {
     use super::*;
 
+    /// As many addresses as there are messages.
+    fn address(n: usize) -> Option<IpAddr> {
+        Some(IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()))
+    }
+
     #[test]
     fn one_issuer_that_does_not_answer_leaves_room_for_another() {
         let asking = Asking::new();
-        let held: Vec<_> = (0..ASKING_OF_ISSUER_MAX).map(|_| asking.place("https://slow").unwrap()).collect();
-        assert!(asking.place("https://slow").is_none());
-        assert!(asking.place("https://other").is_some());
+        let place = |url: &str, n: usize| asking.place(url, address(n));
+        let held: Vec<_> = (0..ASKING_OF_ISSUER_MAX).map(|n| place("https://slow", n).unwrap()).collect();
+        assert!(place("https://slow", 99).is_none());
+        assert!(place("https://other", 99).is_some());
         drop(held);
-        assert!(asking.place("https://slow").is_some());
-        let kept = |issuer: usize| asking.place(&format!("https://{issuer}")).is_some();
+        assert!(place("https://slow", 99).is_some());
+        let kept = |issuer: usize| place(&format!("https://{issuer}"), issuer).is_some();
         assert!((0..1000).all(kept), "those that nothing is asked of take no room");
-        assert!(asking.of_issuer.lock().unwrap().len() <= 1);
-        let all: Vec<_> = (0..ASKING_MAX).map(|n| asking.place(&format!("https://{n}")).unwrap()).collect();
-        assert!(asking.place("https://one-more").is_none(), "{}", all.len());
+        assert!(asking.of_issuer.each.lock().unwrap().len() <= 1);
+        assert!(asking.of_address.each.lock().unwrap().len() <= 1);
+        let all: Vec<_> = (0..ASKING_MAX).map(|n| place(&format!("https://{n}"), n).unwrap()).collect();
+        assert!(place("https://one-more", 99).is_none(), "{}", all.len());
+    }
+
+    #[test]
+    fn one_address_that_asks_a_slow_issuer_without_end_leaves_room_for_another() {
+        for from in [address(1), None] {
+            let asking = Asking::new();
+            let mut held = Vec::new();
+            while let Some(place) = asking.place("https://slow", from) {
+                held.push(place);
+            }
+            assert_eq!(held.len(), ASKING_OF_ADDRESS_MAX);
+            assert!(asking.place("https://other", from).is_none(), "at all issuers together");
+            held.push(asking.place("https://slow", address(2)).unwrap());
+            held.remove(0);
+            assert!(asking.place("https://slow", from).is_some());
+        }
     }
 
     #[test]
@@ -689,8 +743,12 @@ mod tests {
                 && flows.find("a1", now).is_some()
                 && flows.find("b", now).is_some()
         );
+        for n in 0..=FLOWS_OF_ADDRESS_MAX {
+            flows.add(format!("local{n}"), None, (now, life), ());
+        }
+        assert_eq!(flows.all.len(), 2 * FLOWS_OF_ADDRESS_MAX + 1, "those without an address are one");
         for n in 0..FLOWS_MAX {
-            flows.add(format!("n{n}"), None, (now, life), ());
+            flows.add(format!("n{n}"), address(n), (now, life), ());
         }
         assert_eq!(flows.all.len(), FLOWS_MAX);
         assert!(flows.find("b", now).is_none(), "the oldest of all");

@@ -121,7 +121,9 @@ pub(super) fn ask(
 fn alone_with(alone: &Alone, place: &Place) -> Result<Approvals, Failure> {
     let config = place.config.as_ref();
     let rules = config.map(rules::load).transpose()?.flatten();
-    let approvals = assemble::approvals(&alone.record, config, &Governing::new(rules))?;
+    let governing = Governing::new(rules);
+    governing.tokens_with(alone.record.keys().token_key());
+    let approvals = assemble::approvals(&alone.record, config, &governing)?;
     // Nothing is spent here; what is answered now, the next start compares.
     approvals.compared();
     Ok(approvals)

@@ -181,10 +181,17 @@ impl At {
 
     async fn list(&mut self, mark: &str) -> Result<Vec<String>, String> {
         let text = format!(
-            "SELECT r.rolname FROM pg_roles r WHERE strpos(shobj_description(r.oid, 'pg_authid'), {}) = 1 ORDER BY 1",
+            "SELECT r.rolname, shobj_description(r.oid, 'pg_authid') FROM pg_roles r \
+             WHERE strpos(shobj_description(r.oid, 'pg_authid'), {}) = 1 ORDER BY 1",
             literal(mark)
         );
-        Ok(names(self.ask(&text).await?))
+        let found = self.ask(&text).await?.into_iter().filter_map(|row| match <[_; 2]>::try_from(row) {
+            Ok([Some(name), Some(comment)]) => {
+                comment.strip_prefix(mark).map(|about| [name, about.to_owned()])
+            }
+            _ => None,
+        });
+        Ok(found.flatten().collect())
     }
 
     async fn check(&mut self, group: &str) -> Result<Vec<String>, String> {

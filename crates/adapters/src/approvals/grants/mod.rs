@@ -23,7 +23,7 @@ use firsthand_session::{Refusal, RefusalKind};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::answer::{AnswerError, Person, plain, wanted};
+use super::answer::{AnswerError, Person, wanted};
 use super::names::{folded, known_as};
 use super::{Approvals, MOST, STATE_MAX, hex, new_id, seal, trust};
 use crate::clock::wall;
@@ -348,10 +348,7 @@ impl Approvals {
         any: bool,
         reason: &str,
     ) -> Result<Stage, AnswerError> {
-        if reason.len() > super::answer::REASON_BYTES_MAX {
-            return Err(AnswerError::Long);
-        }
-        let reason = plain(reason);
+        let reason = self.said(reason)?.reason;
         timeout(STATE_MAX, self.once_compared()).await.map_err(|_| AnswerError::NotCompared)?;
         let unknown = || AnswerError::Unknown(id.to_owned());
         let Some(locked) = self.desk.state.lock(id).await?.filter(|_| Sort::of(id) == Sort::Grant) else {

@@ -29,6 +29,11 @@ pub enum SignatureError {
     /// It is none, or not of this.
     #[error("the signature does not count: {0}")]
     Unfit(#[from] SshError),
+    /// What is signed is kept as it is, so it may hold nothing that must not be kept.
+    #[error(
+        "the signed reason holds a secret or something that masks hide, and what is signed cannot be changed"
+    )]
+    Hidden,
     /// The key is nobody's, or another person's.
     #[error("the signature does not count: its key {key} is not configured for {who}")]
     NotTheirs {

@@ -292,13 +292,14 @@ impl<'a> Parts<'a> {
         self.take(n)
     }
 
-    /// A number that is not negative, without the zeros in front.
+    /// A number above zero, without the zero in front that keeps it from being negative. In front of another it is none of the form:
+    /// a number is written in one way only, and so is a signature.
     fn natural(&mut self) -> Result<&'a [u8], SshError> {
-        let bytes = self.string()?;
-        if bytes.first().is_none_or(|first| *first >= 0x80) {
-            return Err(SshError::Form);
+        match self.string()? {
+            [0, rest @ ..] if rest.first().is_some_and(|first| *first >= 0x80) => Ok(rest),
+            bytes if bytes.first().is_some_and(|first| (1..0x80).contains(first)) => Ok(bytes),
+            _ => Err(SshError::Form),
         }
-        Ok(bytes.strip_prefix(&[0]).unwrap_or(bytes))
     }
 
     /// The two numbers of an ECDSA signature, each as long as the curve's.

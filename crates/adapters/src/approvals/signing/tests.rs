@@ -224,6 +224,87 @@ fn no_byte_of_a_signature_can_be_another() {
     assert!(signers.check("grace", "text", &armored(&longer)).is_err());
 }
 
+/// The armour, not what is in it: whatever is read of it is the one signature, as OpenSSH writes it, or nothing.
+#[test]
+fn no_armour_that_was_changed_is_another_signature() {
+    let grace = Hand::plain(1);
+    let signers = Signers::new(vec![("grace".to_owned(), grace.public())]);
+    let good = SshSignature::read(&grace.sign("text", NAMESPACE)).unwrap().armored();
+    let check = |armored: &str| signers.check("grace", "text", armored).map(|read| read.armored());
+    assert_eq!(check(&good).unwrap(), good);
+    let is_space = |c: char| c.is_ascii_whitespace();
+    for (at, old) in good.char_indices() {
+        let (before, behind) = (&good[..at], &good[at + 1..]);
+        for new in ['A', 'z', '9', '+', '/', '=', '-', '_', ' ', '\0', '\n', 'é'] {
+            // A space between the lines is no change, and one in front or behind neither.
+            for armored in [format!("{before}{new}{behind}"), format!("{before}{new}{old}{behind}")] {
+                match check(&armored) {
+                    Ok(read) => assert!(read == good && (is_space(new) || new == old), "{armored}"),
+                    Err(_) => assert!(armored != good),
+                }
+            }
+        }
+        if let Ok(read) = check(&format!("{before}{behind}")) {
+            assert!(is_space(old) && read == good, "without {at}");
+        }
+        assert!(check(before).is_err() || good[at..].trim().is_empty(), "cut at {at}");
+    }
+    let (begin, end) = ("-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----");
+    let inner = good.trim().strip_prefix(begin).unwrap().strip_suffix(end).unwrap();
+    let padded = format!("{}====", inner.trim_end());
+    for armored in [
+        format!("{good}{good}"),
+        format!("a {good}"),
+        format!("{good}a"),
+        good.replace("SSH", "PGP"),
+        good.to_lowercase(),
+        format!("{end}{inner}{begin}"),
+        format!("{begin}{begin}{inner}{end}{end}"),
+        format!("{begin}{padded}{end}"),
+        format!("{begin}{}{end}", inner.trim().trim_end_matches('=')),
+        format!("{good}{}", " ".repeat(sshsig::ARMORED_BYTES_MAX)),
+        format!("{begin}{end}"),
+        format!("{begin}-----"),
+        begin.to_owned(),
+        String::new(),
+    ] {
+        assert!(check(&armored).is_err(), "{armored}");
+    }
+}
+
+/// One more zero in front of a number is the same number, and would be a second form of the same signature.
+#[test]
+fn a_number_has_one_form() {
+    let document =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
+    let kind = b"ecdsa-sha2-nistp256";
+    let key = strings(&[kind, b"nistp256", pair.public_key().as_ref()]);
+    let line = format!("ecdsa-sha2-nistp256 {}", STANDARD.encode(&key));
+    let signers = Signers::new(vec![("grace".to_owned(), PublicKey::read(&line).unwrap())]);
+    let inner = strings(&[NAMESPACE.as_bytes(), b"", b"sha256", digest(&SHA256, b"text").as_ref()]);
+    let fixed = pair.sign(&SystemRandom::new(), &[b"SSHSIG".as_slice(), &inner].concat()).unwrap();
+    let (r, s) = fixed.as_ref().split_at(32);
+    let with = |numbers: &[&[u8]]| {
+        let signature = strings(&[kind, &strings(numbers)]);
+        let outer = strings(&[&key, NAMESPACE.as_bytes(), b"", b"sha256", &signature]);
+        armored(&[b"SSHSIG\0\0\0\x01".as_slice(), &outer].concat())
+    };
+    let (r, s) = (natural(r), natural(s));
+    let zero = |number: &[u8]| [b"\0".as_slice(), number].concat();
+    signers.check("grace", "text", &with(&[&r, &s])).unwrap();
+    for (one, two) in [
+        (zero(&r), s.clone()),
+        (r.clone(), zero(&s)),
+        (r.clone(), Vec::new()),
+        (vec![0], s.clone()),
+        (r.clone(), vec![0xff]),
+    ] {
+        assert!(signers.check("grace", "text", &with(&[&one, &two])).is_err(), "{one:?} {two:?}");
+    }
+    assert!(signers.check("grace", "text", &with(&[&r, &s, &[1]])).is_err());
+}
+
 #[test]
 fn a_security_key_counts_when_it_was_touched() {
     let seed = || Ed25519KeyPair::from_seed_unchecked(&[4; 32]).unwrap();

@@ -344,7 +344,12 @@ pub(super) const ROLE_MADE: &[Field] = &[
 
 pub(super) const ROLE_DROPPED: &[Field] = &[ROLE_GRANT, REASSIGNED, ROLE_NAME, ROLE_TARGET];
 
-pub(super) const ROLE_SWEPT: &[Field] = &[REASSIGNED, ROLE_NAME, ROLE_TARGET];
+pub(super) const ROLE_SWEPT: &[Field] = &[
+    field("grant", Text, "The grant's id, as the role's comment tells it; absent: it does not."),
+    REASSIGNED,
+    ROLE_NAME,
+    ROLE_TARGET,
+];
 
 pub(super) const ROLE_FAILED: &[Field] = &[
     ROLE_GRANT,
