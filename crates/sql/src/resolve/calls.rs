@@ -344,7 +344,7 @@ impl<'a> Resolver<'a> {
             return Value::made(result, arguments);
         }
         // What it is given is kept somewhere: in a setting, a large object, a notification, a lock's number.
-        if class != Class::Safe {
+        if !matches!(class, Class::Safe | Class::PartitionKeys) {
             arguments.iter().for_each(|value| self.found.copies(value));
         }
         if builtin::casts_to_text(&f.name) {
@@ -364,6 +364,7 @@ impl<'a> Resolver<'a> {
                 self.found.effect(Effect::Write);
                 self.sequence(nodes);
             }
+            Class::PartitionKeys => self.partition_keys(nodes),
             _ => return self.class_effect(class, &f.name, result, arguments),
         }
         Value::made(result, arguments)
@@ -378,7 +379,9 @@ impl<'a> Resolver<'a> {
         arguments: &[Value],
     ) -> Value {
         let effect = match class {
-            Class::Safe | Class::SetConfig | Class::Sequence => return Value::made(result, arguments),
+            Class::Safe | Class::SetConfig | Class::Sequence | Class::PartitionKeys => {
+                return Value::made(result, arguments);
+            }
             Class::Write => Effect::Write,
             Class::Define => Effect::Define,
             Class::Session => Effect::Session,
