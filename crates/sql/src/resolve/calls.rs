@@ -636,7 +636,7 @@ pub(super) fn split_name(text: &str) -> (Option<String>, String) {
             '"' => quoted = !quoted,
             '.' if !quoted => parts.push(std::mem::take(&mut part)),
             _ if quoted => part.push(c),
-            _ => part.extend(c.to_lowercase()),
+            _ => part.push(c.to_ascii_lowercase()),
         }
     }
     part.truncate(part.floor_char_boundary(63));

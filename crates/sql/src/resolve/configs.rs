@@ -67,7 +67,7 @@ impl Resolver<'_> {
             && let Some(value) = arguments(target).and_then(|list| list.get(1)).and_then(naming::string)
         {
             // It runs once or, where the server has no such setting, not at all.
-            self.found.setting_to(&row, &[value.to_owned()]);
+            self.found.setting_to(&row, &crate::settings::of_text(&row, value));
         }
         left
     }
@@ -133,8 +133,7 @@ fn arguments(target: &protobuf::Node) -> Option<&[protobuf::Node]> {
 fn config(target: &protobuf::Node) -> Option<Config> {
     let [name, value, local] = arguments(target)? else { return None };
     let (name, value) = (naming::string(name)?.to_ascii_lowercase(), naming::string(value)?);
-    let path = name == "search_path";
-    let values = if path { crate::state::identifiers(value) } else { vec![value.to_owned()] };
+    let values = crate::settings::of_text(&name, value);
     Some(Config { name, values, local: boolean(local)? })
 }
 
