@@ -52,6 +52,12 @@ pub fn of_text(name: &str, value: &str) -> Vec<String> {
     if is_list(name) { crate::state::identifiers(value) } else { vec![value.to_owned()] }
 }
 
+/// Whether a setting of the server's holds a password, or a command that tells one. Only superusers and members of
+/// `pg_read_all_settings` are shown it.
+pub(crate) fn is_secret(name: &str) -> bool {
+    ["primary_conninfo", "ssl_passphrase_command"].iter().any(|secret| secret.eq_ignore_ascii_case(name))
+}
+
 /// A name: what differs from its small letters, and what could be taken for several or for a quoted one, stands in quotes.
 fn name_written(name: &str) -> String {
     let plain = !name.contains([',', '"']) && name.to_lowercase() == name;

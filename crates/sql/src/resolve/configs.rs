@@ -27,6 +27,21 @@ impl Resolver<'_> {
         }
     }
 
+    /// A setting is shown by its name. One that holds a secret is read from where it is written down.
+    pub(super) fn shows_setting(&mut self, name: &str) {
+        if crate::settings::is_secret(name) {
+            self.system_relation("pg_file_settings");
+        }
+    }
+
+    /// A call of `current_setting`: what it shows, where that is a constant.
+    pub(super) fn current_setting(&mut self, nodes: &[protobuf::Node]) {
+        if let Some(name) = nodes.first().and_then(naming::string) {
+            self.literal = true;
+            self.shows_setting(name);
+        }
+    }
+
     /// A setting whose new value is known. No limit of time, where the session began with none, is what it began with.
     pub(super) fn sets(&mut self, name: &str, values: &[String]) {
         let limit = matches!(name, "statement_timeout" | "transaction_timeout");
