@@ -47,6 +47,23 @@ fn a_dump_is_whole_and_masked() {
 }
 
 #[test]
+fn a_dump_of_a_schema_does_not_ask_for_foreign_users() {
+    let lab = lab(
+        "create foreign data wrapper far; create server far foreign data wrapper far; grant usage on foreign server far to app; \
+         create user mapping for app server far options (user 'over', password 'canary');",
+    );
+    for (form, done) in [(&["--schema=public"][..], true), (&[], false)] {
+        let mut command = Command::new(program("pg_dump").unwrap());
+        let out = command.args(form).envs(lab.through().environment()).output().unwrap();
+        let (said, error) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert_eq!(out.status.success(), done, "{form:?}: {error}");
+        assert_eq!(said.contains("CREATE TABLE public.customers"), done, "{form:?}");
+        assert!(!said.contains("canary"), "{form:?}: {said}");
+        assert_eq!(error.contains("agents-secret-columns"), !done, "{form:?}: {error}");
+    }
+}
+
+#[test]
 fn only_who_has_no_limit_of_time_may_set_none() {
     const NONE: [&str; 3] = [
         "set statement_timeout = 0",

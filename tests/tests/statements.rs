@@ -135,3 +135,39 @@ fn no_evasion_is_allowed() {
         .collect();
     assert!(passed.is_empty(), "{} of {}:\n{}", passed.len(), cases.len(), passed.join("\n"));
 }
+
+/// Functions in the definitions of system views that give back what they are given.
+const TOLD_BY_ITS_ARGUMENTS: [&str; 2] = ["unnest", "pg_mcv_list_items"];
+
+#[test]
+fn what_makes_a_denied_view_is_denied_too() {
+    let lab = lab();
+    // Each view of the system, and each function that gives sets in its definition, with nothing for its arguments.
+    let sql = "select v.relname || ' ' || p.proname || '(' || array_to_string(array_fill('NULL'::text, array[p.pronargs::int]), ', ') || ')' \
+        from pg_class v join pg_rewrite r on r.ev_class = v.oid, \
+        lateral regexp_matches(r.ev_action::text, ':funcid (\\d+)', 'g') m join pg_proc p on p.oid = m[1]::oid \
+        where v.relnamespace = 'pg_catalog'::regnamespace and v.oid < 16384 and p.proretset group by 1 order by 1";
+    let pairs: Vec<(String, String)> = lab
+        .far
+        .sql("shop", sql)
+        .unwrap()
+        .lines()
+        .map(|line| line.split_once(' ').map(|(view, call)| (view.to_owned(), call.to_owned())).unwrap())
+        .filter(|(_, call)| !TOLD_BY_ITS_ARGUMENTS.contains(&call.split('(').next().unwrap()))
+        .collect();
+    let case = |what: &str| Case {
+        setup: Vec::new(),
+        expect: String::new(),
+        sql: format!("SELECT * FROM pg_catalog.{what}"),
+    };
+    let views = explained(&lab, &pairs.iter().map(|(view, _)| case(view)).collect::<Vec<_>>());
+    let calls = explained(&lab, &pairs.iter().map(|(_, call)| case(call)).collect::<Vec<_>>());
+    let mut denied = 0;
+    for ((pair, view), call) in pairs.iter().zip(&views).zip(&calls) {
+        if view["verdict"] == "deny" {
+            denied += 1;
+            assert_eq!(call["verdict"], "deny", "{pair:?}: {call}");
+        }
+    }
+    assert!(denied >= 6, "{denied} of {pairs:?}");
+}

@@ -369,6 +369,16 @@ fn facts_of(command: &Command) -> Arc<Facts> {
     }
 }
 
+/// What a command's coverage says of why nobody can tell what it does, and the word of that in a decision.
+const UNTOLD: [(&str, &str); 6] = [
+    ("unparsed", "unparsed"),
+    ("several", "several"),
+    ("text-unknown", "prepared"),
+    ("text-doubtful", "prepared"),
+    ("cursor-unknown", "cursor"),
+    ("bound-before", "search-path"),
+];
+
 /// What is known of a statement of which only the text was read.
 #[must_use]
 pub fn unresolved(shape: &Shape) -> Facts {
@@ -378,7 +388,8 @@ pub fn unresolved(shape: &Shape) -> Facts {
         ..Relation::default()
     };
     let tables: Vec<Relation> = shape.tables.iter().map(relation).collect();
-    let of_text = |covered: &String| ["unparsed", "several"].into_iter().find(|why| covered == why);
+    let of_text =
+        |covered: &String| UNTOLD.iter().find(|(coverage, _)| covered == coverage).map(|(_, why)| *why);
     // The protocol's own function call has no text, and nothing that is read later tells more of it.
     let call = shape.tag.is_empty() && shape.effects.has(Effect::Execute);
     let untold = if call { "function" } else { "no-catalog" };
@@ -408,6 +419,35 @@ mod tests {
     use crate::compiled::RuleFile;
 
     use super::*;
+
+    /// Coverage of a command whose doing is not known, and the word that a decision says.
+    const WORDS: &[(&[&str], &str)] = &[
+        (&[], "no-catalog"),
+        (&["tables-cut"], "no-catalog"),
+        (&["tables-cut", "unparsed"], "unparsed"),
+        (&["several"], "several"),
+        (&["text-unknown"], "prepared"),
+        (&["text-doubtful"], "prepared"),
+        (&["cursor-unknown"], "cursor"),
+        (&["bound-before"], "search-path"),
+    ];
+
+    #[test]
+    fn what_cannot_be_told_says_why() {
+        for (coverage, word) in WORDS {
+            let shape = Shape {
+                tag: "SELECT".to_owned(),
+                effects: Effects::only(Effect::Read),
+                tables: Vec::new(),
+                plain_read: true,
+                coverage: coverage.iter().map(|c| (*c).to_owned()).collect(),
+                facts: None,
+            };
+            let facts = unresolved(&shape);
+            assert_eq!(facts.opaque.as_ref().map(|it| it.why), Some(*word), "{coverage:?}");
+            assert!(facts.effects.has(Effect::Unknown));
+        }
+    }
 
     fn session(database: &str) -> SessionFacts {
         let name = || "a".to_owned();

@@ -22,7 +22,49 @@ const MEMORY: [(&str, u64); 4] = [
 /// missing to all others. A tenth of it is much for a query, and four of it are all that a small server has.
 const MEMORY_MAX: u64 = 1 << 30;
 
-/// A setting as the facts of a statement write it: `name=value`, in small letters. A time is written in the milliseconds
+/// Settings whose values are names of things, which the server finds as they are written: `"PUBLIC"` is another schema than
+/// `public`. With whether they are lists of names.
+const NAMES: [(&str, bool); 8] = [
+    ("search_path", true),
+    ("temp_tablespaces", true),
+    ("role", false),
+    ("session_authorization", false),
+    ("default_tablespace", false),
+    ("default_table_access_method", false),
+    ("local_preload_libraries", false),
+    ("session_preload_libraries", false),
+];
+
+/// Whether the case of letters counts in its values. What an application has made of a setting of its own is compared as texts
+/// are.
+fn is_name(name: &str) -> bool {
+    name.contains('.') || NAMES.iter().any(|(known, _)| *known == name)
+}
+
+/// Whether its value is a list of names, which the server reads from one text where it gets it as one.
+pub(crate) fn is_list(name: &str) -> bool {
+    NAMES.iter().any(|(known, list)| *list && *known == name)
+}
+
+/// The names of a list of names that is given as one text; otherwise the text.
+#[must_use]
+pub fn of_text(name: &str, value: &str) -> Vec<String> {
+    if is_list(name) { crate::state::identifiers(value) } else { vec![value.to_owned()] }
+}
+
+/// Whether a setting of the server's holds a password, or a command that tells one. Only superusers and members of
+/// `pg_read_all_settings` are shown it.
+pub(crate) fn is_secret(name: &str) -> bool {
+    ["primary_conninfo", "ssl_passphrase_command"].iter().any(|secret| secret.eq_ignore_ascii_case(name))
+}
+
+/// A name: what differs from its small letters, and what could be taken for several or for a quoted one, stands in quotes.
+fn name_written(name: &str) -> String {
+    let plain = !name.contains([',', '"']) && name.to_lowercase() == name;
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// A setting as the facts of a statement write it: `name=value`, in small letters, but for names, see `NAMES`. A time is written in the milliseconds
 /// that the server makes of it: `1us` is `0`, which is no limit. One that does not read as a time is the name alone, as if its
 /// value were not known; so is memory of more than 1 GiB.
 #[must_use]
@@ -36,7 +78,10 @@ pub fn written(name: &str, value: &str) -> String {
     }
     if value.eq_ignore_ascii_case("default") {
         // A text, such as a schema's name; not the word.
-        return format!("{name}=\"default\"");
+        return if is_name(name) { format!("{name}=\"{value}\"") } else { format!("{name}=\"default\"") };
+    }
+    if is_name(name) {
+        return format!("{name}={}", name_written(value));
     }
     format!("{name}={}", value.to_lowercase())
 }
@@ -46,17 +91,17 @@ pub(crate) fn reset(name: &str) -> String {
     format!("{name}=default")
 }
 
-/// The same of a list, with `, ` between. A name in it that could be taken for several stands in quotes.
+/// The same of a list, with `, ` between.
 #[must_use]
 pub fn written_list(name: &str, values: &[String]) -> String {
-    let one = |value: &String| {
-        if values.len() > 1 || name == "search_path" {
-            if value.contains([',', '"']) { format!("\"{value}\"") } else { value.clone() }
-        } else {
-            value.clone()
+    match values {
+        [only] => written(name, only),
+        several if is_name(name) => {
+            let names: Vec<String> = several.iter().map(|value| name_written(value)).collect();
+            format!("{name}={}", names.join(", "))
         }
-    };
-    written(name, &values.iter().map(one).collect::<Vec<_>>().join(", "))
+        several => written(name, &several.join(", ")),
+    }
 }
 
 /// As the server reads a size: a whole number with a unit, whose letters count.
@@ -180,15 +225,41 @@ mod tests {
             assert_eq!(written(name, value), expected, "{value}");
         }
         assert_eq!(written("work_mem", "DEFAULT"), "work_mem");
-        assert_eq!(written("search_path", "Default"), "search_path=\"default\"");
+        assert_eq!(written("search_path", "default"), "search_path=\"default\"");
+        assert_eq!(written("search_path", "Default"), "search_path=\"Default\"");
     }
 
+    /// Values, and how they are told.
+    const NAMED: &[(&str, &[&str], &str)] = &[
+        ("search_path", &[], "search_path="),
+        ("search_path", &["$user", "public"], "search_path=$user, public"),
+        ("search_path", &["$user, public"], "search_path=\"$user, public\""),
+        ("search_path", &["PUBLIC"], "search_path=\"PUBLIC\""),
+        ("search_path", &["$USER", "public"], "search_path=\"$USER\", public"),
+        ("search_path", &["A\", \"B"], "search_path=\"A\"\", \"\"B\""),
+        ("search_path", &["A", "B"], "search_path=\"A\", \"B\""),
+        ("search_path", &["\"public\""], "search_path=\"\"\"public\"\"\""),
+        ("role", &["app"], "role=app"),
+        ("role", &["APP"], "role=\"APP\""),
+        ("role", &["\"APP\""], "role=\"\"\"APP\"\"\""),
+        ("role", &["none"], "role=none"),
+        ("role", &["NONE"], "role=\"NONE\""),
+        ("role", &["DEFAULT"], "role=\"DEFAULT\""),
+        ("session_authorization", &["Ada"], "session_authorization=\"Ada\""),
+        ("default_tablespace", &[""], "default_tablespace="),
+        ("default_tablespace", &["Fast"], "default_tablespace=\"Fast\""),
+        ("temp_tablespaces", &["Fast", "slow"], "temp_tablespaces=\"Fast\", slow"),
+        ("app.tenant", &["Acme"], "app.tenant=\"Acme\""),
+        ("datestyle", &["ISO", "MDY"], "datestyle=iso, mdy"),
+        ("timezone", &["UTC"], "timezone=utc"),
+        ("enable_seqscan", &["OFF"], "enable_seqscan=off"),
+    ];
+
     #[test]
-    fn a_name_of_a_list_is_not_taken_for_several() {
-        let list = |values: &[&str]| {
-            written_list("search_path", &values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>())
-        };
-        assert_eq!(list(&["$user", "public"]), "search_path=$user, public");
-        assert_eq!(list(&["$user, public"]), "search_path=\"$user, public\"");
+    fn a_name_is_told_as_it_is_and_never_as_several() {
+        for (name, values, expected) in NAMED {
+            let values: Vec<String> = values.iter().map(|v| (*v).to_owned()).collect();
+            assert_eq!(written_list(name, &values), *expected);
+        }
     }
 }

@@ -633,7 +633,8 @@ pub fn identifiers(text: &str) -> Vec<String> {
             }
             c if quoted => name.push(c),
             c if c.is_whitespace() => {}
-            c => name.extend(c.to_lowercase()),
+            // As the server does where a character may have several bytes.
+            c => name.push(c.to_ascii_lowercase()),
         }
     }
     if some || !name.is_empty() {

@@ -37,8 +37,10 @@ const COPIED_MAX: usize = 16 << 10;
 /// How commands of the extended protocol came.
 const EXTENDED: &str = "extended";
 
-/// Coverage fact: which text a name stands for is not known to the gateway (it was made by SQL's PREPARE or DECLARE).
+/// Coverage fact: which text a name stands for is not known to the gateway (it was made by SQL's PREPARE).
 pub(super) const TEXT_UNKNOWN: &str = "text-unknown";
+/// Coverage fact: the portal is a cursor that SQL's DECLARE, or code, has made.
+const CURSOR_UNKNOWN: &str = "cursor-unknown";
 /// Coverage fact: the name may stand for another text by now.
 pub(super) const TEXT_DOUBTFUL: &str = "text-doubtful";
 /// Coverage fact: the text is the one that the client gave the name. What ran since may have run code that nobody saw, and
@@ -486,7 +488,10 @@ fn execution(
         None => {
             // Made by SQL's PREPARE: what it does may be known, how it reads is not.
             let does = does.map(|(shape, _)| text::unread(shape, TEXT_UNKNOWN));
-            (does.unwrap_or_else(|| text::unknown(TEXT_UNKNOWN)), Recorded::default())
+            // What no Bind has made is a cursor of SQL's DECLARE, or of a function.
+            let cursor = portal.is_none() && !name.is_empty();
+            let why = if cursor { CURSOR_UNKNOWN } else { TEXT_UNKNOWN };
+            (does.unwrap_or_else(|| text::unknown(why)), Recorded::default())
         }
     };
     let since = |changed: fn(Epoch, Epoch) -> bool| {

@@ -410,9 +410,14 @@ pub(super) fn executed(
     same(now.0.facts.as_deref(), bound.0.facts.as_deref()).then_some(now)
 }
 
+/// Coverage of a portal whose statement may be something else by now than when values were bound to it.
+const BOUND_BEFORE: &str = "bound-before";
+
 /// What may be something else by now: whoever decides takes it for anything.
 pub(super) fn in_doubt(bound: &(Arc<Shape>, After)) -> (Arc<Shape>, After) {
-    (without_facts(&bound.0), After::uncertain())
+    let mut shape = Shape { facts: None, plain_read: false, ..(*bound.0).clone() };
+    shape.coverage.push(BOUND_BEFORE.to_owned());
+    (Arc::new(shape), After::uncertain())
 }
 
 fn same(now: Option<&Facts>, then: Option<&Facts>) -> bool {

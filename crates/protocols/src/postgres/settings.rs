@@ -61,7 +61,7 @@ fn words(options: &str) -> Vec<String> {
     words
 }
 
-/// `name=value`, in small letters; where the value does not read as one way of writing it, the name alone.
+/// As SET of it is told.
 fn written(name: &str, value: &str) -> String {
     match name {
         // What is no letter or digit does not count in the name of an encoding; some drivers put it into quotes.
@@ -70,25 +70,11 @@ fn written(name: &str, value: &str) -> String {
             let value: String = value.chars().filter(counts).collect();
             format!("{name}={}", value.to_lowercase())
         }
-        "search_path" => schemas(value).map_or_else(|| name.to_owned(), |list| format!("{name}={list}")),
-        _ => firsthand_sql::settings::written(name, value),
-    }
-}
-
-/// A list of schemas, with `, ` between; `None`: quotes hold something that is not simply a name.
-fn schemas(value: &str) -> Option<String> {
-    let one = |schema: &str| {
-        let schema = schema.trim();
-        let inside = schema.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        match inside {
-            Some(name) => {
-                (!name.contains(['"', ',']) && name == name.to_lowercase()).then(|| name.to_owned())
-            }
-            None => (!schema.contains('"')).then(|| schema.to_lowercase()),
+        _ => {
+            let values = firsthand_sql::settings::of_text(name, value);
+            firsthand_sql::settings::written_list(name, &values)
         }
-    };
-    let list: Option<Vec<String>> = value.split(',').map(one).collect();
-    Some(list?.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -103,15 +89,17 @@ mod tests {
         ("DateStyle", "ISO, MDY", &["datestyle=iso, mdy"]),
         ("client_encoding", "'utf-8'", &["client_encoding=utf-8"]),
         ("client_encoding", "UTF8", &["client_encoding=utf8"]),
-        ("role", "Admin", &["role=admin"]),
+        ("role", "Admin", &["role=\"Admin\""]),
         ("statement_timeout", "1us", &["statement_timeout=0"]),
         ("search_path", "\"$user\",public", &["search_path=$user, public"]),
-        ("search_path", "\"a,b\"", &["search_path"]),
-        ("search_path", "\"Public\"", &["search_path"]),
+        ("search_path", "\"a,b\"", &["search_path=\"a,b\""]),
+        ("search_path", "\"PUBLIC\"", &["search_path=\"PUBLIC\""]),
+        ("search_path", "PUBLIC", &["search_path=public"]),
         ("options", "", &[]),
         ("options", "-c role=admin", &["role=admin"]),
         ("options", "  -crole=admin\t--search-path=evil", &["role=admin", "search_path=evil"]),
         ("options", "-c application_name=a\\ -c\\ role=x", &["application_name=a -c role=x"]),
+        ("options", "-c role=APP -c search_path=\"PUBLIC\"", &["role=\"APP\"", "search_path=\"PUBLIC\""]),
         ("options", "-c", &["options"]),
         ("options", "-c role", &["options"]),
         ("options", "-B 100 -c geqo=off", &["options", "options", "geqo=off"]),

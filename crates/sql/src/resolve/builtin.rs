@@ -27,6 +27,9 @@ pub(super) enum Class {
     Sequence,
     /// Runs SQL from a text, or reads a relation named in one.
     Dynamic,
+    /// Reads the partition keys above a relation: their constant parts are worked out for it, and bounds are compared with the
+    /// functions of their operator classes.
+    PartitionKeys,
     /// Nobody has looked at it.
     Unknown,
 }
@@ -235,6 +238,7 @@ pub(super) fn class(name: &str, volatility: u8, arguments: usize) -> Class {
     match name {
         "set_config" => return Class::SetConfig,
         "nextval" | "setval" => return Class::Sequence,
+        "pg_get_partition_constraintdef" => return Class::PartitionKeys,
         // With two arguments the second is a query's text.
         "ts_rewrite" => return if arguments == 2 { Class::Dynamic } else { Class::Safe },
         _ => {}

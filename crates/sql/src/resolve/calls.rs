@@ -344,7 +344,7 @@ impl<'a> Resolver<'a> {
             return Value::made(result, arguments);
         }
         // What it is given is kept somewhere: in a setting, a large object, a notification, a lock's number.
-        if class != Class::Safe {
+        if !matches!(class, Class::Safe | Class::PartitionKeys) {
             arguments.iter().for_each(|value| self.found.copies(value));
         }
         if builtin::casts_to_text(&f.name) {
@@ -352,6 +352,9 @@ impl<'a> Resolver<'a> {
         }
         if builtin::casts_to_json(&f.name) {
             self.json_casts(arguments);
+        }
+        if &*f.name == "current_setting" {
+            self.current_setting(nodes);
         }
         match class {
             Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
@@ -364,6 +367,7 @@ impl<'a> Resolver<'a> {
                 self.found.effect(Effect::Write);
                 self.sequence(nodes);
             }
+            Class::PartitionKeys => self.partition_keys(nodes),
             _ => return self.class_effect(class, &f.name, result, arguments),
         }
         Value::made(result, arguments)
@@ -378,7 +382,9 @@ impl<'a> Resolver<'a> {
         arguments: &[Value],
     ) -> Value {
         let effect = match class {
-            Class::Safe | Class::SetConfig | Class::Sequence => return Value::made(result, arguments),
+            Class::Safe | Class::SetConfig | Class::Sequence | Class::PartitionKeys => {
+                return Value::made(result, arguments);
+            }
             Class::Write => Effect::Write,
             Class::Define => Effect::Define,
             Class::Session => Effect::Session,
@@ -633,7 +639,7 @@ pub(super) fn split_name(text: &str) -> (Option<String>, String) {
             '"' => quoted = !quoted,
             '.' if !quoted => parts.push(std::mem::take(&mut part)),
             _ if quoted => part.push(c),
-            _ => part.extend(c.to_lowercase()),
+            _ => part.push(c.to_ascii_lowercase()),
         }
     }
     part.truncate(part.floor_char_boundary(63));

@@ -27,6 +27,21 @@ impl Resolver<'_> {
         }
     }
 
+    /// A setting is shown by its name. One that holds a secret is read from where it is written down.
+    pub(super) fn shows_setting(&mut self, name: &str) {
+        if crate::settings::is_secret(name) {
+            self.system_relation("pg_file_settings");
+        }
+    }
+
+    /// A call of `current_setting`: what it shows, where that is a constant.
+    pub(super) fn current_setting(&mut self, nodes: &[protobuf::Node]) {
+        if let Some(name) = nodes.first().and_then(naming::string) {
+            self.literal = true;
+            self.shows_setting(name);
+        }
+    }
+
     /// A setting whose new value is known. No limit of time, where the session began with none, is what it began with.
     pub(super) fn sets(&mut self, name: &str, values: &[String]) {
         let limit = matches!(name, "statement_timeout" | "transaction_timeout");
@@ -67,7 +82,7 @@ impl Resolver<'_> {
             && let Some(value) = arguments(target).and_then(|list| list.get(1)).and_then(naming::string)
         {
             // It runs once or, where the server has no such setting, not at all.
-            self.found.setting_to(&row, &[value.to_owned()]);
+            self.found.setting_to(&row, &crate::settings::of_text(&row, value));
         }
         left
     }
@@ -133,8 +148,7 @@ fn arguments(target: &protobuf::Node) -> Option<&[protobuf::Node]> {
 fn config(target: &protobuf::Node) -> Option<Config> {
     let [name, value, local] = arguments(target)? else { return None };
     let (name, value) = (naming::string(name)?.to_ascii_lowercase(), naming::string(value)?);
-    let path = name == "search_path";
-    let values = if path { crate::state::identifiers(value) } else { vec![value.to_owned()] };
+    let values = crate::settings::of_text(&name, value);
     Some(Config { name, values, local: boolean(local)? })
 }
 

@@ -16,9 +16,13 @@ use firsthand_model::statement::{Column, Derivation, Facts, Output};
 use pg_query::protobuf::{self, node::Node as NodeEnum};
 
 use super::builtin::{self, Class};
+use super::calls::split_name;
 use super::value::Value;
-use super::{Kind, Resolver, Sequel, Setting};
+use super::{Kind, Resolver, Sequel, Setting, naming};
 use crate::catalog::{Function, Oid, Relation};
+
+/// The number of the type `regclass`.
+const REGCLASS: Oid = 2205;
 
 impl Resolver<'_> {
     /// Something that runs even where the statement around it is only planned.
@@ -120,6 +124,46 @@ impl Resolver<'_> {
             let facts = Facts { tested: Vec::new(), copied: Vec::new(), ..Facts::clone(&facts) };
             me.found.take(&facts);
         });
+    }
+
+    /// What `pg_get_partition_constraintdef` runs: the keys of what the relation is a partition of are loaded as for planning,
+    /// and a DEFAULT partition's bounds are made by sorting those of the others. Which relation it is must be plain.
+    pub(super) fn partition_keys(&mut self, nodes: &[protobuf::Node]) {
+        let catalog = self.catalog;
+        let partitioned = || catalog.relations.values().filter(|r| r.kind == b'p');
+        let mut waiting = match self.named_for_certain(nodes) {
+            // What this session has attached to what is not followed.
+            Some(relation) if !relation.doubtful && partitioned().all(|r| !r.doubtful) => vec![relation],
+            _ => partitioned().cloned().collect(),
+        };
+        let mut seen: Vec<Oid> = Vec::new();
+        while let Some(relation) = waiting.pop() {
+            if seen.contains(&relation.oid) {
+                continue;
+            }
+            seen.push(relation.oid);
+            waiting.extend(relation.parents.iter().filter_map(|oid| catalog.relation_by_oid(*oid)).cloned());
+            if relation.kind == b'p' {
+                self.planning_runs(&relation);
+            }
+        }
+    }
+
+    /// The relation of a call whose only argument is `'name'::regclass`.
+    fn named_for_certain(&mut self, nodes: &[protobuf::Node]) -> Option<Arc<Relation>> {
+        let [only] = nodes else { return None };
+        let Some(NodeEnum::TypeCast(cast)) = &only.node else { return None };
+        let constant = cast.arg.as_deref().filter(|n| matches!(n.node, Some(NodeEnum::AConst(_))))?;
+        let text = naming::string(constant)?;
+        let (schema, name) = super::name_of(&cast.type_name.as_ref()?.names);
+        let to = self.type_named(schema, name)?.oid;
+        self.literal = true;
+        // Digits are a number, whatever is named so.
+        if to != REGCLASS || !self.path.is_certain() || text.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let (schema, name) = split_name(text);
+        self.find_relation(schema.as_deref(), &name)
     }
 
     /// A function of an operator class. An extension's that only computes is not worth naming.

@@ -2,14 +2,19 @@
 //!
 //! Told is what the condition plainly says: one of the things that must all hold is about a column of the changed table, and is
 //! no comparison of it with itself. So `true`, `1 = 1`, `id = id`, `id IS NOT NULL` where it never is, OR with one of them, and
-//! conditions about other tables alone leave the change unbounded. `id <> -1` is not seen through: how many rows that is only an
+//! conditions about other tables alone leave the change unbounded; so does a query inside that gives all of the table's own rows. `id <> -1` is not seen through: how many rows that is only an
 //! estimate tells.
+
+mod queries;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pg_query::NodeRef;
-use pg_query::protobuf::{self, AExprKind, BoolExprType, NullTestType, node::Node as NodeEnum};
+use pg_query::protobuf::{
+    self, AExprKind, BoolExprType, BoolTestType, NullTestType, SubLinkType, a_const::Val,
+    node::Node as NodeEnum,
+};
 
 use super::Resolver;
 use super::from::{Columns, Table};
@@ -29,6 +34,8 @@ struct Reach<'r> {
     inner: Vec<Vec<(String, Option<Arc<Relation>>)>>,
     /// A query inside has a WITH: a name may stand for a query of it.
     has_with: bool,
+    /// Its rows are not all of one table's.
+    has_children: bool,
 }
 
 /// A column named in an expression.
@@ -49,80 +56,109 @@ impl Named<'_> {
 type All<'n> = BTreeSet<Named<'n>>;
 
 impl Resolver<'_> {
-    /// Whether a condition leaves out rows of this table.
-    pub(super) fn restricts(&mut self, node: &protobuf::Node, target: &Table) -> bool {
-        let relation = match &target.columns {
+    /// Whether a condition leaves out rows of this table. `beside`: what else the change reads, the table itself among it or not.
+    pub(super) fn restricts(&mut self, node: &protobuf::Node, target: &Table, beside: &[Table]) -> bool {
+        let of = |table: &Table| match &table.columns {
             Columns::Of(relation, _) => Some(Arc::clone(relation)),
             Columns::Given(_) | Columns::Open => None,
         };
-        let mut reach =
-            Reach { name: &target.name, relation: relation.as_deref(), inner: Vec::new(), has_with: false };
-        self.leaves_out(node, &mut reach, 0)
+        let relation = of(target);
+        let mut others = beside.iter().filter(|table| table.name != target.name);
+        if let (Some(relation), Some(only), None) = (&relation, others.next(), others.next())
+            && of(only).is_some_and(|other| other.oid == relation.oid)
+            && joins_itself(node, &target.name, &only.name)
+        {
+            return false;
+        }
+        let mut reach = Reach::of(&target.name, relation.as_deref());
+        reach.has_children = relation.as_ref().is_none_or(|r| !self.catalog.descendants(r.oid).is_empty());
+        self.leaves_out(node, &mut reach, 0, false)
     }
 
-    fn leaves_out(&mut self, node: &protobuf::Node, reach: &mut Reach<'_>, depth: usize) -> bool {
+    /// `negated`: it stands under NOT.
+    fn leaves_out(
+        &mut self,
+        node: &protobuf::Node,
+        reach: &mut Reach<'_>,
+        depth: usize,
+        negated: bool,
+    ) -> bool {
         let Some(inner) = node.node.as_ref().filter(|_| depth < DEPTH_MAX) else { return false };
         match inner {
             NodeEnum::BoolExpr(it) => {
-                let mut arms = it.args.iter();
-                match it.boolop() {
-                    BoolExprType::AndExpr => arms.any(|n| self.leaves_out(n, reach, depth + 1)),
-                    BoolExprType::OrExpr => arms.all(|n| self.leaves_out(n, reach, depth + 1)),
+                let mut deeper = |n: &protobuf::Node, negated| self.leaves_out(n, reach, depth + 1, negated);
+                match (it.boolop(), negated) {
+                    (BoolExprType::NotExpr, _) => it.args.iter().any(|n| deeper(n, !negated)),
+                    (BoolExprType::AndExpr, false) | (BoolExprType::OrExpr, true) => {
+                        it.args.iter().any(|n| deeper(n, negated))
+                    }
+                    // What never holds lets no row in.
+                    _ => it.args.iter().all(|n| truth(n) == Some(negated) || deeper(n, negated)),
+                }
+            }
+            NodeEnum::BooleanTest(it) => {
+                let Some(arg) = it.arg.as_deref() else { return false };
+                match it.booltesttype() {
+                    BoolTestType::IsTrue | BoolTestType::IsNotFalse => {
+                        self.leaves_out(arg, reach, depth + 1, negated)
+                    }
+                    BoolTestType::IsFalse | BoolTestType::IsNotTrue => {
+                        self.leaves_out(arg, reach, depth + 1, !negated)
+                    }
                     _ => self.is_about_target(node, reach),
                 }
             }
-            NodeEnum::AExpr(it) => {
-                let like = matches!(
-                    it.kind(),
-                    AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar
-                );
-                if like && let Some(pattern) = it.rexpr.as_deref().and_then(naming::string) {
-                    self.literal = true;
-                    let all = !pattern.is_empty() && pattern.bytes().all(|b| b == b'%');
-                    let not = it.name.last().and_then(text_of).is_some_and(|n| n.starts_with('!'));
-                    return (not || !all) && self.is_about_target(node, reach);
-                }
-                self.is_about_target(node, reach)
-            }
+            NodeEnum::AExpr(it) => self.comparison_leaves_out(it, node, reach, negated),
             // Nothing is left in where the column is never null.
-            NodeEnum::NullTest(it) if it.nulltesttype() == NullTestType::IsNull => {
+            NodeEnum::NullTest(it) if (it.nulltesttype() == NullTestType::IsNull) != negated => {
                 it.arg.as_deref().is_some_and(|arg| self.is_about_target(arg, reach))
             }
-            NodeEnum::SubLink(it) => self.query_leaves_out(it, node, reach),
+            NodeEnum::SubLink(it) if !negated => self.query_leaves_out(it, node, reach, depth),
             NodeEnum::CurrentOfExpr(_) => true,
             _ => self.is_about_target(node, reach),
         }
     }
 
-    fn query_leaves_out(
+    fn comparison_leaves_out(
         &mut self,
-        it: &protobuf::SubLink,
+        it: &protobuf::AExpr,
         node: &protobuf::Node,
         reach: &mut Reach<'_>,
+        negated: bool,
     ) -> bool {
-        // EXISTS is about the row only if something in it is.
-        let Some(test) = &it.testexpr else { return self.is_about_target(node, reach) };
-        let select = match it.subselect.as_deref().and_then(|n| n.node.as_ref()) {
-            Some(NodeEnum::SelectStmt(select)) => Some(select),
-            _ => None,
-        };
-        let table = reach.relation.map_or(reach.name, |relation| &relation.name).to_owned();
-        let selects = select.is_none_or(|s| {
-            s.where_clause.as_deref().and_then(|n| n.node.as_ref()).is_some_and(has_column_in)
-                || s.limit_count.is_some()
-                || s.having_clause.is_some()
-                || s.larg.is_some()
-                || !s.from_clause.iter().any(|item| names_table(item, &table))
-        });
-        selects && self.is_about_target(test, reach)
+        let like =
+            matches!(it.kind(), AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar);
+        if like && let Some(pattern) = it.rexpr.as_deref().and_then(naming::string) {
+            self.literal = true;
+            let all = !pattern.is_empty() && pattern.bytes().all(|b| b == b'%');
+            let not = it.name.last().and_then(text_of).is_some_and(|n| n.starts_with('!'));
+            return (not != negated || !all) && self.is_about_target(node, reach);
+        }
+        if negated && (differs(it) || compares(it)) {
+            // That two things do not differ is that they are equal.
+            let mut all = All::new();
+            self.compared(it, reach, &mut all, 0, true);
+            return all.iter().any(Named::is_target);
+        }
+        self.is_about_target(node, reach)
     }
 
     fn is_about_target(&mut self, node: &protobuf::Node, reach: &mut Reach<'_>) -> bool {
         let mut all = All::new();
-        if let Some(node) = &node.node {
-            self.columns_in(node.to_ref(), reach, &mut all, 0);
-        }
+        self.columns_of(Some(node), reach, &mut all, 0);
         all.iter().any(Named::is_target)
+    }
+
+    fn columns_of<'n>(
+        &mut self,
+        node: Option<&'n protobuf::Node>,
+        reach: &mut Reach<'_>,
+        all: &mut All<'n>,
+        depth: usize,
+    ) {
+        if let Some(node) = node.and_then(|n| n.node.as_ref()) {
+            self.columns_in(node.to_ref(), reach, all, depth);
+        }
     }
 
     /// The columns that decide what comes of an expression: not those in a comparison of something with itself.
@@ -136,21 +172,25 @@ impl Resolver<'_> {
                 all.extend(names.and_then(|names| reach.named(names)));
                 return;
             }
-            NodeRef::AExpr(it) if compares(it) => {
-                let (mut left, mut right) = (All::new(), All::new());
-                for (side, found) in [(&it.lexpr, &mut left), (&it.rexpr, &mut right)] {
-                    if let Some(node) = side.as_deref().and_then(|n| n.node.as_ref()) {
-                        self.columns_in(node.to_ref(), reach, found, depth + 1);
-                    }
-                }
-                let is_in = it.kind() == AExprKind::AexprIn;
-                let with_itself = left == right || (is_in && left.is_subset(&right));
-                if left.is_empty() || !with_itself {
-                    all.extend(left.into_iter().chain(right));
-                }
-                return;
+            NodeRef::AExpr(it) if compares(it) || differs(it) => {
+                return self.compared(it, reach, all, depth, false);
             }
             NodeRef::NullTest(it) if it.arg.as_deref().is_some_and(|arg| reach.is_never_null(arg, depth)) => {
+                return;
+            }
+            NodeRef::BooleanTest(it)
+                if matches!(it.booltesttype(), BoolTestType::IsUnknown | BoolTestType::IsNotUnknown)
+                    && it.arg.as_deref().is_some_and(|arg| reach.is_never_null(arg, depth)) =>
+            {
+                return;
+            }
+            NodeRef::CaseExpr(it) if it.arg.is_none() => return self.case_columns(it, reach, all, depth),
+            NodeRef::SubLink(it) if it.sub_link_type() == SubLinkType::ExistsSublink => {
+                if let Some(NodeEnum::SelectStmt(select)) =
+                    it.subselect.as_deref().and_then(|n| n.node.as_ref())
+                {
+                    self.exists_columns(select, reach, all, depth + 1);
+                }
                 return;
             }
             NodeRef::SelectStmt(it) => {
@@ -167,6 +207,66 @@ impl Resolver<'_> {
         }
         if matches!(node, NodeRef::SelectStmt(_)) {
             reach.inner.pop();
+        }
+    }
+
+    /// Those of a comparison. `equal`: it says that they do not differ.
+    fn compared<'n>(
+        &mut self,
+        it: &'n protobuf::AExpr,
+        reach: &mut Reach<'_>,
+        all: &mut All<'n>,
+        depth: usize,
+        equal: bool,
+    ) {
+        let (mut left, mut right) = (All::new(), All::new());
+        self.columns_of(it.lexpr.as_deref(), reach, &mut left, depth + 1);
+        self.columns_of(it.rexpr.as_deref(), reach, &mut right, depth + 1);
+        let is_in = it.kind() == AExprKind::AexprIn;
+        let bare = |side: &Option<Box<protobuf::Node>>| {
+            matches!(side.as_deref().and_then(|n| n.node.as_ref()), Some(NodeEnum::ColumnRef(_)))
+        };
+        let with_itself = if compares(it) || equal {
+            left == right || (is_in && left.is_subset(&right))
+        } else {
+            // A column never differs from itself.
+            left == right && bare(&it.lexpr) && bare(&it.rexpr)
+        };
+        if left.is_empty() || !with_itself {
+            all.extend(left.into_iter().chain(right));
+        }
+    }
+
+    /// Those of CASE with conditions: what stands behind one that always holds does not count, nor does anything if all results
+    /// are the same word.
+    fn case_columns<'n>(
+        &mut self,
+        it: &'n protobuf::CaseExpr,
+        reach: &mut Reach<'_>,
+        all: &mut All<'n>,
+        depth: usize,
+    ) {
+        let (mut conditions, mut results, mut last) = (Vec::new(), Vec::new(), it.defresult.as_deref());
+        for when in it.args.iter().filter_map(|n| n.node.as_ref()) {
+            let NodeEnum::CaseWhen(when) = when else { continue };
+            match when.expr.as_deref().and_then(truth) {
+                Some(false) => {}
+                Some(true) => {
+                    last = when.result.as_deref();
+                    break;
+                }
+                None => {
+                    conditions.push(when.expr.as_deref());
+                    results.push(when.result.as_deref());
+                }
+            }
+        }
+        let word = last.and_then(truth);
+        if word.is_some() && results.iter().all(|result| result.and_then(truth) == word) {
+            return;
+        }
+        for part in conditions.into_iter().chain(results).chain([last]) {
+            self.columns_of(part, reach, all, depth + 1);
         }
     }
 
@@ -203,7 +303,11 @@ impl Resolver<'_> {
     }
 }
 
-impl Reach<'_> {
+impl<'r> Reach<'r> {
+    const fn of(name: &'r str, relation: Option<&'r Relation>) -> Self {
+        Self { name, relation, inner: Vec::new(), has_with: false, has_children: true }
+    }
+
     /// Whose column a name is; `None`: it is no column of a table's.
     fn named<'n>(&self, names: Vec<&'n str>) -> Option<Named<'n>> {
         let (column, table) = match names.as_slice() {
@@ -224,6 +328,10 @@ impl Reach<'_> {
                         || column == self.name
                 }
             };
+        // It is the same in every row.
+        if own && column == "tableoid" && !self.has_children {
+            return None;
+        }
         Some(if own { Named::Target(column) } else { Named::Other(names) })
     }
 
@@ -247,7 +355,14 @@ impl Reach<'_> {
             Some(NodeEnum::RowExpr(it)) => it.args.iter().all(deeper),
             Some(NodeEnum::CoalesceExpr(it)) => it.args.iter().any(deeper),
             Some(NodeEnum::AConst(it)) => !it.isnull,
-            _ => false,
+            Some(NodeEnum::AExpr(it)) if it.kind() == AExprKind::AexprOp && (compares(it) || differs(it)) => {
+                [&it.lexpr, &it.rexpr].into_iter().all(|side| side.as_deref().is_some_and(deeper))
+            }
+            Some(NodeEnum::BoolExpr(it)) => it.args.iter().all(deeper),
+            Some(NodeEnum::NullTest(_) | NodeEnum::BooleanTest(_)) => true,
+            // What no column decides is the same for every row.
+            Some(node) => !has_column_in(node),
+            None => false,
         }
     }
 }
@@ -272,8 +387,58 @@ fn compares(it: &protobuf::AExpr) -> bool {
     }
 }
 
-fn names_table(item: &protobuf::Node, name: &str) -> bool {
-    matches!(&item.node, Some(NodeEnum::RangeVar(table)) if table.relname == name)
+/// Whether it tells that two things differ.
+fn differs(it: &protobuf::AExpr) -> bool {
+    match it.kind() {
+        AExprKind::AexprOp => matches!(it.name.last().and_then(text_of), Some("<>" | "!=")),
+        AExprKind::AexprDistinct => true,
+        _ => false,
+    }
+}
+
+/// What a condition without anything in it comes to: `true`, `1 = 1`.
+fn truth(node: &protobuf::Node) -> Option<bool> {
+    match node.node.as_ref()? {
+        NodeEnum::AConst(it) => match it.val {
+            Some(Val::Boolval(it)) => Some(it.boolval),
+            _ => None,
+        },
+        NodeEnum::AExpr(it) if it.kind() == AExprKind::AexprOp && compares(it) => {
+            let value = |side: &Option<Box<protobuf::Node>>| match side.as_deref()?.node.as_ref()? {
+                NodeEnum::AConst(it) => it.val.clone(),
+                _ => None,
+            };
+            let (left, right) = (value(&it.lexpr)?, value(&it.rexpr)?);
+            (it.name.last().and_then(text_of) == Some("=") && left == right).then_some(true)
+        }
+        _ => None,
+    }
+}
+
+/// Whether it is nothing but that the table's row is the row of the same table beside it, under another name.
+fn joins_itself(node: &protobuf::Node, target: &str, beside: &str) -> bool {
+    match &node.node {
+        Some(NodeEnum::BoolExpr(it)) if it.boolop() == BoolExprType::AndExpr => {
+            it.args.iter().all(|n| truth(n) == Some(true) || joins_itself(n, target, beside))
+        }
+        Some(NodeEnum::AExpr(it)) if it.kind() == AExprKind::AexprOp && compares(it) => {
+            let name = |side: &'_ Option<Box<protobuf::Node>>| match side.as_deref()?.node.as_ref()? {
+                NodeEnum::ColumnRef(it) => {
+                    let names: Vec<&str> = it.fields.iter().map(text_of).collect::<Option<_>>()?;
+                    match names.as_slice() {
+                        [column] => Some((beside.to_owned(), (*column).to_owned())),
+                        [.., table, column] => Some(((*table).to_owned(), (*column).to_owned())),
+                        [] => None,
+                    }
+                }
+                _ => None,
+            };
+            let (Some(left), Some(right)) = (name(&it.lexpr), name(&it.rexpr)) else { return false };
+            let both = (left.0 == target && right.0 == beside) || (left.0 == beside && right.0 == target);
+            it.name.last().and_then(text_of) == Some("=") && both && left.1 == right.1
+        }
+        _ => false,
+    }
 }
 
 /// Whether a column is named in it.

@@ -141,6 +141,7 @@ impl Resolver<'_> {
             NodeEnum::VariableSetStmt(it) => return self.set(it),
             NodeEnum::VariableShowStmt(it) => {
                 self.found.effect(Effect::Read);
+                self.shows_setting(&it.name);
                 match it.name.as_str() {
                     "all" => self.answers(&["name", "setting", "description"]),
                     name => self.answers(&[canonical(name)]),

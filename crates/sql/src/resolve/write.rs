@@ -140,7 +140,7 @@ impl Resolver<'_> {
         let from = self.tables_of(others);
         self.scopes.pop();
         scope.extend(from);
-        let bound = condition.is_some_and(|node| self.restricts(node, &table));
+        let bound = condition.is_some_and(|node| self.restricts(node, &table, &scope.tables));
         self.found.unbounded |= !bound && !self.planning;
         scope
     }
@@ -165,7 +165,8 @@ impl Resolver<'_> {
         let source = it.source_relation.as_deref().map(|n| self.tables_of(std::slice::from_ref(n)));
         let mut scope = source.unwrap_or_default();
         scope.extend(Scope::of(table.clone()));
-        let bound = it.join_condition.as_deref().is_some_and(|node| self.restricts(node, &table));
+        let bound =
+            it.join_condition.as_deref().is_some_and(|node| self.restricts(node, &table, &scope.tables));
         let removes = changes.iter().any(|c| matches!(c, Change::Update | Change::Delete));
         // WHEN NOT MATCHED BY SOURCE is about all the other rows.
         let others = it.merge_when_clauses.iter().any(|c| match &c.node {

@@ -81,6 +81,7 @@ CREATE TABLE folded (a int, b text); CREATE INDEX ON folded ((a + evil_immutable
 CREATE TABLE folded_predicate (a int); CREATE INDEX ON folded_predicate (a) WHERE a > evil_immutable(4);
 CREATE TABLE folded_inlined (a int); CREATE FUNCTION through(int) RETURNS int IMMUTABLE LANGUAGE sql AS $$ SELECT $1 + public.evil_immutable(5) $$; CREATE INDEX ON folded_inlined (through(a));
 CREATE TABLE folded_key (a int) PARTITION BY RANGE ((a + evil_immutable(6))); CREATE TABLE folded_key_1 PARTITION OF folded_key DEFAULT;
+CREATE TABLE plain_key (a int) PARTITION BY RANGE (a); CREATE TABLE plain_key_1 PARTITION OF plain_key FOR VALUES FROM (0) TO (10); CREATE TABLE plain_key_2 PARTITION OF plain_key DEFAULT;
 CREATE TABLE folded_statistics (a int, b int); CREATE STATISTICS folded_st ON (a + evil_immutable(7)), b FROM folded_statistics;
 CREATE TABLE folded_check (a int); CREATE TABLE folded_check_1 (CHECK (evil_immutable(8) > 0)) INHERITS (folded_check);
 CREATE TABLE unfolded (a int CHECK (honest(a) > 0), b text); CREATE INDEX ON unfolded (honest(a)); CREATE INDEX ON unfolded (lower(b)) WHERE a > 0 AND b IN ('x', 'y') AND b IS NOT NULL; CREATE INDEX ON unfolded (twice(a)); INSERT INTO unfolded VALUES (1, 'x');
@@ -125,6 +126,7 @@ CREATE FUNCTION evil_i4cmp(int,int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
 CREATE OPERATOR CLASS evil_i4 FOR TYPE int4 USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 evil_i4cmp(int,int);
 CREATE TABLE opidx (a int, b text); INSERT INTO opidx SELECT g, 'x' from generate_series(1,1000) g; CREATE INDEX ON opidx (a evil_i4);
 CREATE TABLE oprange (a int, b text) PARTITION BY RANGE (a evil_i4); CREATE TABLE oprange1 PARTITION OF oprange FOR VALUES FROM (0) TO (10); CREATE TABLE oprange2 PARTITION OF oprange FOR VALUES FROM (10) TO (20);
+CREATE TABLE opd (a int) PARTITION BY RANGE (a evil_i4); CREATE TABLE opd1 PARTITION OF opd FOR VALUES FROM (0) TO (10); CREATE TABLE opd2 PARTITION OF opd FOR VALUES FROM (10) TO (20); CREATE TABLE opd3 PARTITION OF opd DEFAULT;
 CREATE FUNCTION evil_hash(int, bigint) RETURNS bigint IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM public.evil(); RETURN $1; END $$;
 CREATE FUNCTION evil_hash4(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM public.evil(); RETURN $1; END $$;
 CREATE OPERATOR CLASS evil_h4 FOR TYPE int4 USING hash AS OPERATOR 1 =, FUNCTION 1 evil_hash4(int), FUNCTION 2 evil_hash(int,bigint);

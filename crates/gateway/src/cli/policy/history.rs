@@ -177,7 +177,7 @@ impl History<'_> {
 }
 
 /// What the coverage says of a text that is not what ran.
-const NOT_THE_TEXT: &[&str] = &["text-withheld", "text-cut", "text-unknown", "encoding"];
+const NOT_THE_TEXT: &[&str] = &["text-withheld", "text-cut", "text-unknown", "cursor-unknown", "encoding"];
 
 /// Whether the whole text of the command stands in its entry, and can be read.
 fn is_whole(found: &Found, fields: &Fields<'_>, payload: &Value) -> bool {
