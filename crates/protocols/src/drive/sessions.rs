@@ -9,7 +9,7 @@ use firsthand_model::id::SessionId;
 use firsthand_model::outcome::AbandonReason;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::time::UnixMicros;
-use firsthand_session::Canceller;
+use firsthand_session::breaker::Canceller;
 use firsthand_session::port::BoxFuture;
 use firsthand_session::{Refusal, RefusalKind};
 use futures_util::task::AtomicWaker;
