@@ -11,6 +11,9 @@ use firsthand_tests::raw::{Message, Raw};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "provisioned/ended.rs"]
+mod ended;
+
 /// Sessions lose a grant within this time (issue 4), measured on the client's side.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
