@@ -11,6 +11,8 @@ use firsthand_tests::raw::{Message, Raw};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "provisioned/ended.rs"]
+mod ended;
 #[path = "provisioned/held.rs"]
 mod held;
 #[path = "provisioned/shared.rs"]

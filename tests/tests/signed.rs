@@ -4,10 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use firsthand_adapters::approvals::signing::sshsig::{PublicKey, SshSignature};
 use firsthand_tests::gateway::Gateway;
 use firsthand_tests::lab::{Lab, Plan};
 use firsthand_tests::raw::{Message, Raw};
+use rcgen::SigningKey as _;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -187,9 +190,13 @@ fn a_signed_approval_runs_once_and_openssh_checks_it_from_the_record() {
 
 /// What `ssh-keygen -Y verify` says, by the keys that somebody trusts.
 fn verified(rig: &Rig, who: &str, text: &str, armored: &str) -> bool {
-    let file = |name: &str| rig.folder.path().join(name);
     let signers = ["grace", "bob"].map(|name| format!("{name}@example.com {}\n", public(&rig.key(name))));
-    std::fs::write(file("signers"), signers.concat()).unwrap();
+    openssh_takes(rig.folder.path(), &signers.concat(), who, text, armored)
+}
+
+fn openssh_takes(folder: &Path, signers: &str, who: &str, text: &str, armored: &str) -> bool {
+    let file = |name: &str| folder.join(name);
+    std::fs::write(file("signers"), signers).unwrap();
     std::fs::write(file("sig"), armored).unwrap();
     std::fs::write(file("signed"), text).unwrap();
     let mut command = Command::new("ssh-keygen");
@@ -223,6 +230,7 @@ fn no_other_signature_counts() {
     let record = rig.lab.gateway.record().unwrap();
     let given = record.of_kind("approval.given").next().unwrap().payload("signature").clone();
     let text = given["text"].as_str().unwrap().to_owned();
+    assert!(verified(&rig, "grace@example.com", &text, given["signature"].as_str().unwrap()));
     let right = text.replace(&other, &id);
     let with = |reason: &str, signature: &str| json!({ "reason": reason, "signature": signature });
     let own = rig.key("grace");
@@ -377,5 +385,138 @@ fn every_kind_of_key_that_openssh_makes_is_checked_as_it_does() {
         }
         let shown = run(Command::new("ssh-keygen").arg("-lf").arg(&file));
         assert!(shown.contains(&PublicKey::read(&line).unwrap().fingerprint()), "{shown}");
+    }
+}
+
+/// A key that is taken out of the configuration of a gateway that runs: what it has signed is withdrawn, said so, and is no forgery.
+#[test]
+fn what_was_signed_by_a_key_that_counts_no_more_is_withdrawn_and_says_so() {
+    let mut rig = Rig::start();
+    let mut raw = Raw::login(&rig.lab.through(), &[]).unwrap();
+    let (_, id) = asked(&mut raw, &delete(1));
+    assert_eq!(rig.signs(&rig.grace, &id, "grace").0, 0);
+    let bob = public(&rig.key("bob"));
+    let without = top(rig.folder.path(), &[("bob@example.com", &bob)]);
+    rig.lab.gateway.rewrite(|settings| settings.more = without).unwrap();
+    rig.lab.gateway.daemon().unwrap().signal(Signal::HUP);
+    rig.lab.gateway.daemon().unwrap().wait_line(|line| line.contains("reloaded")).unwrap();
+    let told = raw.query(&delete(1)).unwrap();
+    let told = told.iter().find_map(|m| m.field(b'M')).unwrap();
+    for part in [&*id, "signed by a key that is not configured", "was withdrawn", "send it again"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let record = rig.lab.gateway.record().unwrap();
+    let of = |kind: &str| record.of_kind(kind).last().unwrap_or_else(|| panic!("no {kind}")).clone();
+    let differs = of("admin.approval_differs");
+    assert_eq!(differs.leaf("facts")["found"], json!("signer-not-configured"));
+    assert_eq!(differs.leaf("facts")["approval"], json!(id));
+    let withdrawn = of("approval.withdrawn");
+    assert_eq!(withdrawn.leaf("approval"), &json!(id));
+    assert!(withdrawn.payload("reason").as_str().unwrap().contains("not configured"), "{withdrawn:?}");
+    let (_, again) = asked(&mut raw, &delete(1));
+    assert!(again != id && rig.left() == "9", "{again}");
+    assert_eq!(rig.signs(&rig.bob, &again, "bob").0, 0);
+    assert_eq!(asked(&mut raw, &delete(1)).0, "");
+}
+
+/// Whoever tries to approve what is not theirs, or with what is no signature, is in the record; and cannot fill it.
+#[test]
+fn answers_that_do_not_count_are_entries_and_not_too_many() {
+    let rig = Rig::start();
+    let mut raw = Raw::login(&rig.lab.through(), &[]).unwrap();
+    let (_, id) = asked(&mut raw, &delete(1));
+    let args = ["--kind", "human", "--on-behalf-of", "eve@example.com", "--role", "approver"];
+    let eve = rig.lab.gateway.role_token("eve", &args).unwrap();
+    let unsigned = json!({ "reason": "ticket 7" });
+    let forged =
+        json!({ "reason": "ticket 7", "signature": sign(&rig.key("grace"), "firsthand-approval", "x") });
+    let cases = [
+        (&rig.grace, "approve", &unsigned, "signature-missing"),
+        (&rig.grace, "approve", &forged, "signature-unfit"),
+        (&rig.grace, "break-glass", &json!({ "reason": "..." }), "no-reason"),
+        (&eve, "approve", &unsigned, "not-in-group"),
+        (&eve, "deny", &unsigned, "not-in-group"),
+        (&eve, "break-glass", &unsigned, "not-for-glass"),
+    ];
+    for (token, word, body, why) in cases {
+        let (status, told) = rig.posts(token, (&id, word), body);
+        assert!(status >= 400, "{word} {why}: {told}");
+    }
+    let refused = || {
+        let record = rig.lab.gateway.record().unwrap();
+        record.of_kind("approval.answer_refused").cloned().collect::<Vec<_>>()
+    };
+    let told = refused();
+    assert_eq!(told.len(), cases.len(), "{told:?}");
+    for (entry, (_, word, _, why)) in told.iter().zip(cases) {
+        assert_eq!(entry.leaf("facts"), &json!({ "answer": word, "approval": id, "why": why }));
+        assert_eq!(entry.leaf("by")["kind"], json!("human"), "{entry:?}");
+    }
+    let found = rig.lab.gateway.cli(&["log", "search", &format!("approval:{id}")]).unwrap();
+    assert!(found.contains(&format!("answer break-glass to {id} did not count: not-for-glass")), "{found}");
+    // What is no id is not told; and of many in a minute, some.
+    for _ in 0..30 {
+        rig.posts(&eve, ("nothing;of-this", "approve"), &unsigned);
+    }
+    let told = refused();
+    assert!(told.len() <= cases.len() + 20, "{}", told.len());
+    assert!(!told.iter().any(|entry| format!("{entry:?}").contains("of-this")));
+    // One who was in the clear is told still.
+    rig.posts(&rig.bob, (&id, "approve"), &unsigned);
+    assert_eq!(refused().last().unwrap().leaf("facts")["why"], json!("signature-missing"));
+    assert_eq!(asked(&mut raw, &delete(1)), ("RF001".to_owned(), id));
+}
+
+fn strings(parts: &[&[u8]]) -> Vec<u8> {
+    let one = |part: &&[u8]| [&u32::try_from(part.len()).unwrap().to_be_bytes(), *part].concat();
+    parts.iter().flat_map(one).collect()
+}
+
+/// What stands in the record as proof is one to OpenSSH, too: a signature that its tool does not take does not count here either,
+/// however right the key has signed it.
+#[test]
+fn what_openssh_does_not_take_does_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let blob = strings(&[b"ssh-ed25519", pair.public_key_raw()]);
+    let signers = format!("grace ssh-ed25519 {}\n", STANDARD.encode(&blob));
+    for (what, reserved, version, counts) in [
+        ("as OpenSSH does", "", 1u32, true),
+        ("what is reserved, used", "x", 1, false),
+        ("what is reserved, used for long", &*"y".repeat(300), 1, false),
+        ("another version", "", 2, false),
+    ] {
+        let head: [&[u8]; 3] = [b"firsthand-approval", reserved.as_bytes(), b"sha512"];
+        let file = folder.path().join("hashed");
+        std::fs::write(&file, "text").unwrap();
+        let hashed = run(Command::new("sha512sum").arg(&file));
+        let hex = hashed.split(' ').next().unwrap().as_bytes();
+        let byte = |two: &[u8]| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap();
+        let hashed: Vec<u8> = hex.chunks(2).map(byte).collect();
+        let signed = [b"SSHSIG".as_slice(), &strings(&head), &strings(&[&hashed])].concat();
+        let signature = strings(&[b"ssh-ed25519", &pair.sign(&signed).unwrap()]);
+        let whole = [
+            b"SSHSIG",
+            &version.to_be_bytes()[..],
+            &strings(&[&blob]),
+            &strings(&head),
+            &strings(&[&signature]),
+        ]
+        .concat();
+        let lines: Vec<String> = STANDARD
+            .encode(whole)
+            .as_bytes()
+            .chunks(70)
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect();
+        let armored =
+            format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n", lines.join("\n"));
+        assert_eq!(
+            openssh_takes(folder.path(), &signers, "grace", "text", &armored),
+            counts,
+            "OpenSSH: {what}"
+        );
+        let here = SshSignature::read(&armored).and_then(|it| it.verify(b"text", "firsthand-approval"));
+        assert_eq!(here.is_ok(), counts, "{what}: {here:?}");
     }
 }

@@ -66,12 +66,16 @@ pub enum RoleTask<'a> {
         /// The mark.
         mark: &'a str,
     },
-    /// Gives what it owns in this database to the group, and takes back what it was given there.
+    /// Gives what it owns in this database to the group, and takes back what it was given there. Before that, its functions that run
+    /// with its rights are nobody's to run but its own. The answer: how many of those everybody could run, and the names of some; empty:
+    /// none.
     Disown {
         /// Its name.
         name: &'a str,
         /// The group.
         group: &'a str,
+        /// What each statement of it may take.
+        within: Duration,
     },
     /// Drops it. The answer is its name, or empty: it was not there.
     Drop {

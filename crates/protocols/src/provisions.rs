@@ -1,6 +1,8 @@
 //! The `Roles` port over all protocols: each grant gets a login role of its own at its target, which ends with it. What is known of
 //! them is in memory alone, their passwords above all; what an earlier run has left is found at the target by its mark.
 
+mod turns;
+
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -17,13 +19,12 @@ use firsthand_session::port::{BoxFuture, Credential, Need, Roles, Waiting};
 use firsthand_session::secret::Secret;
 use tokio::time::timeout;
 
+use self::turns::{Doors, Turns, disown_within};
 use crate::protocol::{LEFTOVER, Link, Links, NewRole, Probe, RoleTask, StreamProtocol};
 use crate::registry::STREAM_PROTOCOLS;
 
 /// A session waits this long for the role of its grant: less than `limits.startup`, after which nobody is told anything.
 const MADE_WITHIN: Duration = Duration::from_secs(10);
-/// One connection, with all that is asked over it: what the target itself stops earlier.
-const STEP_WITHIN: Duration = Duration::from_secs(15);
 /// What is about to be done is recorded within this time, or not done.
 const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// What could not be ended is tried again after this long, then after twice as long, and so on.
@@ -40,6 +41,8 @@ const PASSWORD_BYTES: usize = 32;
 const ID_CHARS: usize = 12;
 /// Longer than any grant's id: what is longer in a comment is none.
 const GRANT_CHARS: usize = 40;
+/// Functions that were shut and are named: the entry has one list for all databases.
+const SHUT_NAMED: usize = 20;
 /// Of why something failed, so much is recorded.
 const WHY_CHARS: usize = 300;
 
@@ -52,11 +55,11 @@ struct Inner {
     protocols: Vec<(&'static str, Arc<dyn StreamProtocol>)>,
     /// By target and grant. A role is in it before it is made, and until it is dropped.
     made: Mutex<HashMap<(String, String), Arc<Made>>>,
-    /// Whoever makes, ends or sweeps at a target has its turn. One for each target that was ever asked; those are as many as the
-    /// configuration names.
-    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    turns: Turns,
     /// What failed last of each sweep: the same is not recorded again.
     failed: Mutex<HashMap<String, String>>,
+    /// Leftovers that could not be ended yet, by target and role.
+    left: Mutex<HashMap<(String, String), Tried>>,
 }
 
 /// A role. It keeps what it takes to end it: a reload changes nothing of that.
@@ -69,15 +72,42 @@ pub struct Made {
     good: AtomicBool,
     /// Somebody is ending it.
     ending: AtomicBool,
-    /// How often it could not be ended, why the last time, and when it is tried again.
     failed: Mutex<Failed>,
 }
 
 #[derive(Default)]
 struct Failed {
-    times: u32,
+    /// Of ending it.
+    tried: Tried,
     why: String,
     again: Option<MonoMicros>,
+    /// Why the target let nobody in with it the last time.
+    login: String,
+}
+
+/// How far ending a role has come.
+#[derive(Clone, Default)]
+struct Tried {
+    /// How often it could not be ended.
+    times: u32,
+    /// The databases in which something was left of it.
+    databases: Vec<String>,
+    /// How many of its functions were shut.
+    shut: u64,
+    /// The names of some.
+    named: Vec<String>,
+}
+
+impl Tried {
+    fn write(&self, o: &mut Object<'_>, role: &str, target: &str) {
+        o.strings("reassigned", &self.databases);
+        o.string("role", role);
+        if self.shut > 0 {
+            o.number("shut", self.shut);
+            o.strings("shut_functions", &self.named);
+        }
+        o.string("target", target);
+    }
 }
 
 impl Made {
@@ -100,14 +130,15 @@ struct Place {
     admin: Credential,
     protocol: Arc<dyn StreamProtocol>,
     mark: String,
+    doors: Arc<Doors>,
 }
 
 impl Provisions {
     /// At targets that are reached like this.
     pub fn new(links: Arc<dyn Links>) -> Self {
         let protocols = STREAM_PROTOCOLS.iter().map(|listed| (listed.name, (listed.build)())).collect();
-        let (made, turns, failed) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { links, protocols, made, turns, failed }))
+        let (made, failed, left) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { links, protocols, made, turns: Turns::default(), failed, left }))
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<Made>>> {
@@ -118,9 +149,13 @@ impl Provisions {
         self.table().get(&(target.to_owned(), grant.to_owned())).cloned()
     }
 
-    fn turn(&self, target: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(target.to_owned()).or_default())
+    /// Whether it is one of this run's.
+    fn knows(&self, target: &str, name: &str) -> bool {
+        self.table().values().any(|made| made.name == name && made.at.target.name == target)
+    }
+
+    fn left(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Tried>> {
+        self.0.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn place(&self, engine: &Engine, target: &Arc<Target>) -> Result<Place, String> {
@@ -133,7 +168,8 @@ impl Provisions {
             .find(|(name, _)| *name == target.protocol)
             .ok_or("nobody speaks the target's protocol")?;
         let (protocol, mark) = (Arc::clone(protocol), mark(engine.recorder.id(), &target.name));
-        Ok(Place { target: Arc::clone(target), roles, link, admin, protocol, mark })
+        let doors = self.0.turns.doors(&target.name);
+        Ok(Place { target: Arc::clone(target), roles, link, admin, protocol, mark, doors })
     }
 
     /// Makes it, where it is not there.
@@ -147,16 +183,24 @@ impl Provisions {
         if let Some(made) = self.get(&target.name, grant).filter(good) {
             return Ok(made.credential.clone());
         }
-        let turn = self.turn(&target.name);
-        let _turn = turn.lock().await;
+        let at = self.place(engine, target)?;
+        // Its prefix may be another one since it was made.
+        let there = self.get(&target.name, grant).map(|made| made.name.clone());
+        let name = there.unwrap_or_else(|| name_of(&at.roles.prefix, grant, engine.recorder.id()));
+        let _turn = self.0.turns.of(&target.name, &name).await;
+        let mut tried = Tried::default();
         match self.get(&target.name, grant) {
             Some(made) if good(&made) => return Ok(made.credential.clone()),
+            Some(made) if made.name != name => return Err("its name was changed meanwhile".to_owned()),
             // It was broken off in the middle, or the target does not take its password any more.
-            Some(made) => ended(engine, &made.at, &made.name).await.map(drop)?,
+            Some(made) => {
+                tried = made.failure().tried.clone();
+                let result = ended(engine, &made.at, &name, &mut tried).await;
+                made.failure().tried = tried.clone();
+                result?;
+            }
             None => {}
         }
-        let at = self.place(engine, target)?;
-        let name = name_of(&at.roles.prefix, grant, engine.recorder.id());
         let credential = Credential { user: name.clone(), password: Some(password()?) };
         let made = Arc::new(Made {
             name,
@@ -165,7 +209,8 @@ impl Provisions {
             credential,
             good: AtomicBool::new(false),
             ending: AtomicBool::new(false),
-            failed: Mutex::default(),
+            // What was done to the one before it is told at the end.
+            failed: Mutex::new(Failed { tried: Tried { times: 0, ..tried }, ..Failed::default() }),
         });
         let key = (target.name.clone(), grant.to_string());
         self.table().insert(key, Arc::clone(&made));
@@ -188,30 +233,31 @@ impl Provisions {
     /// Ends a role: nobody logs in with it, its sessions end, what it owns goes to the group, and it is dropped. Where that fails, it
     /// stays due.
     pub async fn end(&self, engine: &Engine, made: &Arc<Made>) {
-        let turn = self.turn(&made.at.target.name);
-        let ending = async {
-            let _turn = turn.lock().await;
-            ended(engine, &made.at, &made.name).await
-        };
-        match ending.await {
-            Ok(databases) => {
-                self.table().remove(&(made.at.target.name.clone(), made.grant.to_string()));
-                told(engine, "role.dropped", |o| {
-                    o.string("grant", &made.grant);
-                    o.strings("reassigned", &databases);
-                    o.string("role", &made.name);
-                    o.string("target", &made.at.target.name);
-                });
+        let mut tried = made.failure().tried.clone();
+        let target = &made.at.target.name;
+        let result = {
+            let _turn = self.0.turns.of(target, &made.name).await;
+            let result = ended(engine, &made.at, &made.name, &mut tried).await;
+            if result.is_ok() {
+                self.table().remove(&(target.clone(), made.grant.to_string()));
             }
+            result
+        };
+        match result {
+            Ok(()) => told(engine, "role.dropped", |o| {
+                o.string("grant", &made.grant);
+                tried.write(o, &made.name, target);
+            }),
             Err(why) => {
                 made.good.store(false, SeqCst);
                 let mut before = made.failure();
-                let pause = RETRY.saturating_mul(1 << before.times.min(10)).min(RETRY_MAX);
+                let pause = RETRY.saturating_mul(1 << tried.times.min(10)).min(RETRY_MAX);
                 let pause = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
                 before.again = Some(MonoMicros(engine.clock.mono().0.saturating_add(pause)));
-                before.times = before.times.saturating_add(1);
+                tried.times = tried.times.saturating_add(1);
+                before.tried = tried;
                 if before.why != why {
-                    failed(engine, &made.at.target.name, Some(&made.grant), "drop", &why);
+                    failed(engine, target, Some(&made.grant), "drop", &why);
                     before.why = why;
                 }
             }
@@ -222,8 +268,6 @@ impl Provisions {
     /// Ends what an earlier run has left at a target: roles with the mark of this installation that this run knows nothing of. Whether
     /// it got to look.
     pub async fn sweep(&self, engine: &Engine, target: &Arc<Target>) -> bool {
-        let turn = self.turn(&target.name);
-        let _turn = turn.lock().await;
         let result = self.swept(engine, target).await;
         let why = result.err().unwrap_or_default();
         let mut failures = self.0.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,27 +279,62 @@ impl Provisions {
         why.is_empty()
     }
 
+    /// First nobody can log in any more with any of them; only then, and each in its own turn, what they own is given away: that may
+    /// take long.
     async fn swept(&self, engine: &Engine, target: &Arc<Target>) -> Result<(), String> {
         let at = self.place(engine, target)?;
         asked(engine, &at, None).await?;
-        let found = at.ask(engine, &target.database, RoleTask::List { mark: &at.mark }).await?;
-        let known: Vec<String> = self.table().values().map(|made| made.name.clone()).collect();
+        let listed = at.ask(engine, &target.database, RoleTask::List { mark: &at.mark }).await?;
+        let (listed, _) = listed.as_chunks::<2>();
+        let left = listed.iter().filter(|[name, _]| !self.knows(&target.name, name)).take(SWEPT_MAX);
+        let mut found: Vec<(String, String)> =
+            left.map(|[name, about]| (name.clone(), about.clone())).collect();
+        let is_left = |name: &String| found.iter().any(|(found, _)| found == name);
+        self.left().retain(|(of, name), _| *of != target.name || is_left(name));
         let mut problem = Ok(());
-        let (found, _) = found.as_chunks::<2>();
-        for [name, about] in found.iter().filter(|[name, _]| !known.contains(name)).take(SWEPT_MAX) {
-            match ended(engine, &at, name).await {
-                Ok(databases) => told(engine, "role.swept", |o| {
-                    if let Some(grant) = made_for(about) {
-                        o.string("grant", grant);
-                    }
-                    o.strings("reassigned", &databases);
-                    o.string("role", name);
-                    o.string("target", &target.name);
-                }),
-                Err(why) => problem = Err(format!("{name}: {why}")),
+        for (name, _) in &found {
+            let _turn = self.0.turns.of(&target.name, name).await;
+            // It may have been made anew since.
+            if !self.knows(&target.name, name)
+                && let Err(why) = closed(engine, &at, name).await
+            {
+                problem = Err(format!("{name}: {why}"));
+            }
+        }
+        let times = |(name, _): &(String, String)| {
+            self.left().get(&(target.name.clone(), name.clone())).map_or(0, |t| t.times)
+        };
+        found.sort_by_cached_key(times);
+        for (name, about) in found {
+            if let Err(why) = self.sweep_one(engine, &at, &name, made_for(&about)).await {
+                problem = Err(format!("{name}: {why}"));
             }
         }
         problem
+    }
+
+    async fn sweep_one(
+        &self,
+        engine: &Engine,
+        at: &Place,
+        name: &str,
+        grant: Option<&str>,
+    ) -> Result<(), String> {
+        let _turn = self.0.turns.of(&at.target.name, name).await;
+        if self.knows(&at.target.name, name) {
+            return Ok(());
+        }
+        let key = (at.target.name.clone(), name.to_owned());
+        let mut tried = self.left().remove(&key).unwrap_or_default();
+        let result = ended(engine, at, name, &mut tried).await;
+        match result {
+            Ok(()) => swept(engine, at, (name, grant), &tried),
+            Err(_) => {
+                tried.times = tried.times.saturating_add(1);
+                self.left().insert(key, tried);
+            }
+        }
+        result
     }
 }
 
@@ -285,18 +364,26 @@ impl Roles for Provisions {
             made.good.store(false, SeqCst);
         }
     }
+
+    fn not_let_in(&self, engine: &Engine, target: &str, grant: &str, why: &str) {
+        let Some(made) = self.get(target, grant) else { return };
+        let mut before = made.failure();
+        if before.login != why {
+            why.clone_into(&mut before.login);
+            failed(engine, target, Some(grant), "login", why);
+        }
+    }
 }
 
 impl Place {
     async fn ask(&self, engine: &Engine, database: &str, task: RoleTask<'_>) -> Result<Vec<String>, String> {
+        let (_place, within) = self.doors.enter(&task).await?;
         let asking = async {
             let stream = engine.dialer.dial(&self.target).await.map_err(|e| e.to_string())?;
             let (link, credential) = (self.link.clone(), &self.admin);
             self.protocol.roles(Probe { stream, link, credential, database }, task).await
         };
-        timeout(STEP_WITHIN, asking)
-            .await
-            .unwrap_or_else(|_| Err("the target did not answer in time".to_owned()))
+        timeout(within, asking).await.unwrap_or_else(|_| Err("the target did not answer in time".to_owned()))
     }
 }
 
@@ -319,7 +406,9 @@ async fn make(engine: &Engine, made: &Made) -> Result<(), String> {
     let database = &at.target.database;
     let mut answer = at.ask(engine, database, RoleTask::Make(&role)).await?;
     if answer.iter().any(|word| word == LEFTOVER) {
-        ended(engine, at, name).await?;
+        let mut tried = Tried::default();
+        ended(engine, at, name, &mut tried).await?;
+        swept(engine, at, (name, Some(&**grant)), &tried);
         answer = at.ask(engine, database, RoleTask::Make(&role)).await?;
     }
     if !answer.is_empty() {
@@ -336,20 +425,43 @@ async fn make(engine: &Engine, made: &Made) -> Result<(), String> {
     Ok(())
 }
 
-/// Ends a role, if it is there and has the mark. The databases in which something was left of it.
-async fn ended(engine: &Engine, at: &Place, name: &str) -> Result<Vec<String>, String> {
+/// Ends a role, if it is there and has the mark.
+async fn ended(engine: &Engine, at: &Place, name: &str, tried: &mut Tried) -> Result<(), String> {
+    let databases = closed(engine, at, name).await?;
+    let (group, within) = (&at.roles.group, disown_within(tried.times));
+    for database in databases {
+        let task = RoleTask::Disown { name, group, within };
+        let shut =
+            at.ask(engine, &database, task).await.map_err(|why| format!("database {database}: {why}"))?;
+        let mut shut = shut.into_iter();
+        let count = shut.next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        tried.shut = tried.shut.saturating_add(count);
+        tried.named.extend(shut.take(SHUT_NAMED.saturating_sub(tried.named.len())));
+        if !tried.databases.contains(&database) {
+            tried.databases.push(database);
+        }
+    }
+    at.ask(engine, &at.target.database, RoleTask::Drop { name, mark: &at.mark }).await.map(drop)
+}
+
+/// Nobody logs in with it any more, and nobody who has is there. The databases in which something hangs on it.
+async fn closed(engine: &Engine, at: &Place, name: &str) -> Result<Vec<String>, String> {
     asked(engine, at, Some(name)).await?;
-    let (mark, group, own) = (&at.mark, &at.roles.group, &at.target.database);
-    let databases = at.ask(engine, own, RoleTask::Close { name, mark }).await?;
+    let task = RoleTask::Close { name, mark: &at.mark };
+    let databases = at.ask(engine, &at.target.database, task).await?;
     if databases.len() > DATABASES_MAX {
         return Err(format!("it owns something in more than {DATABASES_MAX} databases"));
     }
-    for database in &databases {
-        let disown = at.ask(engine, database, RoleTask::Disown { name, group }).await;
-        disown.map_err(|why| format!("database {database}: {why}"))?;
-    }
-    at.ask(engine, own, RoleTask::Drop { name, mark }).await?;
     Ok(databases)
+}
+
+fn swept(engine: &Engine, at: &Place, (name, grant): (&str, Option<&str>), tried: &Tried) {
+    told(engine, "role.swept", |o| {
+        if let Some(grant) = grant {
+            o.string("grant", grant);
+        }
+        tried.write(o, name, &at.target.name);
+    });
 }
 
 /// Records what is about to be asked, and waits until that is durable (invariant 12). `role`: which one; all of them without it.

@@ -252,6 +252,7 @@ pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
         ApprovalError::Refused { .. }
         | ApprovalError::Over(_)
         | ApprovalError::Changed(_)
+        | ApprovalError::SignerGone(_)
         | ApprovalError::NobodyToAsk
         | ApprovalError::Unseen(_) => RefusalKind::Denied,
     };
@@ -289,6 +290,10 @@ fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
         ),
         ApprovalError::Changed(id) => format!(
             "approval {id} was given for something else than this would be now: the rules, or definitions in the database, have changed (rule \
+             {rule}); the command was not run; send it again to ask anew"
+        ),
+        ApprovalError::SignerGone(id) => format!(
+            "approval {id} of this command was signed by a key that is not configured for its approver any more, so it was withdrawn (rule \
              {rule}); the command was not run; send it again to ask anew"
         ),
         ApprovalError::Broken(Broken::Draining) => {

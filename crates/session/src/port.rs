@@ -361,6 +361,9 @@ pub enum ApprovalError {
     /// What is decided now is not what was approved.
     #[error("{0} was for other rules")]
     Changed(String),
+    /// It was signed by a key that does not count any more.
+    #[error("{0} was signed by a key that is not configured any more")]
+    SignerGone(String),
     /// What its names stand for could not be looked up anew.
     #[error("what the command of {0} means could not be looked up")]
     Unlooked(String),
@@ -501,8 +504,10 @@ pub trait Roles: Send + Sync {
     fn known(&self, _target: &str, _grant: &str) -> Option<Credential> {
         None
     }
-    /// The target does not take it any more: the next session gets a new one.
+    /// The target does not take its password any more: the next session gets a new one.
     fn spoilt(&self, _target: &str, _grant: &str) {}
+    /// The target lets nobody in with it, and not for its password: somebody there has decided that. It is recorded, and nothing else.
+    fn not_let_in(&self, _engine: &crate::Engine, _target: &str, _grant: &str, _why: &str) {}
 }
 
 /// Nobody makes roles.

@@ -169,6 +169,18 @@ pub enum Say {
     BreakGlass,
 }
 
+impl Say {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::BreakGlass => "break-glass",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// A person who answers.
 pub(super) struct Person {
     /// The name that counts in groups and that is told: the person's, or the token's where it has none.
@@ -246,6 +258,21 @@ impl Approvals {
         reason: &str,
         signature: Option<&str>,
     ) -> Result<Answered, AnswerError> {
+        let answered = self.answered(id, by, say, reason, signature).await;
+        if let Err(e) = &answered {
+            self.turned_away(id, by, say, e);
+        }
+        answered
+    }
+
+    async fn answered(
+        &self,
+        id: &str,
+        by: &By,
+        say: Say,
+        reason: &str,
+        signature: Option<&str>,
+    ) -> Result<Answered, AnswerError> {
         let person = Person::of(by)?;
         let said = self.said(reason)?;
         if signature.is_some() && said.differs {
@@ -275,6 +302,9 @@ impl Approvals {
             drop(locked);
             if !self.may_be_anothers(&row) {
                 self.distrust(id, found, Stage::Withdrawn).await?;
+            }
+            if found == trust::SIGNER_NOT_CONFIGURED {
+                return Err(AnswerError::Over { id: id.to_owned(), stage: Stage::Withdrawn.word() });
             }
             return Err(AnswerError::Changed(id.to_owned()));
         }

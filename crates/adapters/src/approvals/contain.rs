@@ -28,19 +28,24 @@ impl Approvals {
 
     /// Withdraws what somebody has approved who is contained.
     pub(super) async fn withdraw_contained(&self, row: &Row) -> Result<(), StateError> {
+        self.withdraw_for(row, "who approved it is contained").await.map(drop)
+    }
+
+    /// Withdraws it, and says why. False: it was over already.
+    pub(super) async fn withdraw_for(&self, row: &Row, why: &str) -> Result<bool, StateError> {
         if !self.desk.state.correct(&row.id, Stage::Withdrawn, wall().0).await? {
-            return Ok(());
+            return Ok(false);
         }
         self.known_over(std::iter::once(row.id.clone()));
         let event = ApprovalEvent {
-            reason: "who approved it is contained".to_owned(),
+            reason: why.to_owned(),
             ..self.desk.event(grants::kind(&row.id, Stage::Withdrawn, row.stage), row, None)
         };
         if let Err(e) = self.desk.tell(event) {
             tracing::error!("that approval {} is withdrawn is not recorded: {e}", row.id);
         }
         let _ = self.desk.changed.send(row.id.clone());
-        Ok(())
+        Ok(true)
     }
 
     /// Withdraws what is open and `hits`, whether its client was told of it or not: also the grants that are in force. Returns how many

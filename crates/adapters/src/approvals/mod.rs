@@ -11,6 +11,7 @@ mod original;
 mod seal;
 pub mod signing;
 pub mod trust;
+mod turned_away;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -110,6 +111,7 @@ struct Desk {
     signers: ArcSwap<signing::Signers>,
     /// What is replaced in what people say.
     veil: OnceLock<Veil>,
+    turned_away: turned_away::TurnedAway,
 }
 
 /// Approvals over a state and a record.
@@ -151,6 +153,7 @@ impl Approvals {
             broken,
             signers,
             veil,
+            turned_away: turned_away::TurnedAway::default(),
         };
         let originals = Arc::new(original::Key::new(key));
         Self { desk: Arc::new(desk), key: Arc::new(binding::key(key)), originals, groups }

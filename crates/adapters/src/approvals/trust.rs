@@ -9,6 +9,7 @@ use firsthand_session::port::ApprovalError;
 use tokio::sync::watch;
 
 use super::answer::suffices;
+use super::signing::Standing;
 use super::{Approvals, seal};
 use crate::clock::wall;
 use crate::state::StateError;
@@ -23,12 +24,17 @@ pub const OVER_IN_RECORD: &str = "over-in-record";
 pub const NOT_IN_RECORD: &str = "not-in-record";
 /// Nobody recorded that it was given, or not enough people have given it.
 pub const NOT_GIVEN: &str = "not-given-in-record";
+/// It was given, and signed by a key that is not configured for who gave it any more: nobody has forged anything.
+pub const SIGNER_NOT_CONFIGURED: &str = "signer-not-configured";
 /// It is bound to something else than what was asked, or to other terms.
 pub const BOUND_OTHERWISE: &str = "bound-otherwise";
 /// Its seal does not fit.
 pub const SEALED_OTHERWISE: &str = "sealed-otherwise";
 /// It was spent, and nobody recorded that.
 pub const SPENT_NOT_IN_RECORD: &str = "spent-not-in-record";
+
+/// Why such a one is withdrawn.
+const SIGNER_GONE: &str = "it was signed by a key that is not configured for who gave it any more";
 
 /// Tells of an approval that is not as it should be: its id, and what was found.
 pub type Tell = Box<dyn Fn(&str, &'static str) + Send + Sync>;
@@ -117,11 +123,13 @@ impl Approvals {
         if is_foreign(&row.log) {
             return Some(NOT_IN_RECORD);
         }
-        let counts = |vote: &Vote| {
-            !is_foreign(&vote.log) && seal::fits_vote(key, row, vote) && self.is_signed_right(row, vote)
-        };
+        let standings: Vec<Standing> = votes.iter().map(|vote| self.standing(row, vote)).collect();
+        let is_ours = |vote: &Vote| !is_foreign(&vote.log) && seal::fits_vote(key, row, vote);
         let carried = row.stage != Stage::Given || suffices(row, votes);
-        (!carried || !votes.iter().all(counts)).then_some(NOT_GIVEN)
+        if !carried || !votes.iter().all(is_ours) || standings.contains(&Standing::Wrong) {
+            return Some(NOT_GIVEN);
+        }
+        standings.contains(&Standing::NotConfigured).then_some(SIGNER_NOT_CONFIGURED)
     }
 
     /// Whether it may be of a gateway that has other keys: then it is not for this one to end.
@@ -135,7 +143,14 @@ impl Approvals {
     /// # Errors
     /// When the state cannot be reached.
     pub async fn distrust(&self, id: &str, found: &'static str, stage: Stage) -> Result<(), StateError> {
-        self.desk.state.correct(id, stage, wall().0).await?;
+        let row = match found {
+            SIGNER_NOT_CONFIGURED => self.desk.state.approval(id).await?.map(|(row, _)| row),
+            _ => None,
+        };
+        match row {
+            Some(row) => self.withdraw_for(&row, SIGNER_GONE).await?,
+            None => self.desk.state.correct(id, stage, wall().0).await?,
+        };
         self.tell_difference(id, found);
         let _ = self.desk.changed.send(id.to_owned());
         Ok(())
@@ -158,6 +173,9 @@ impl Approvals {
         }
         if let Some(found) = self.doubt(&row, &votes) {
             self.distrust(id, found, Stage::Withdrawn).await?;
+            if found == SIGNER_NOT_CONFIGURED {
+                return Err(ApprovalError::SignerGone(id.to_owned()));
+            }
             return Ok(false);
         }
         // Whoever contained them may have come between their answer and its being kept, or not have reached the state.

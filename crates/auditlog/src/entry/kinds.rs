@@ -212,6 +212,13 @@ pub const KINDS: &[Kind] = &[
         &[BY, facts(parts::ASKED_BY_HAND)],
         &[BY_NAME, CUT, long_facts(parts::ASKED_BY_HAND)],
     ),
+    apart(
+        "approval.answer_refused",
+        "Somebody answered an approval or a grant, and it did not count. Of one identity at most 20 a minute are told; the rest is counted in the \
+         next one.",
+        &[BY, CHAIN, facts(parts::ANSWER_REFUSED), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, long_facts(parts::ANSWER_REFUSED), NAMES_BY],
+    ),
     Kind {
         name: "approval.asked",
         means: "A held command waits for people. The same command that comes again, in whatever session of the same identity, asks \
@@ -277,7 +284,7 @@ pub const KINDS: &[Kind] = &[
         name: "approval.withdrawn",
         means: "Nobody waits for it any more, and no client was told of it: its session was cancelled or ended. Without `who`, the \
                 session that asked first was another one. Or an administrator has contained who asked, who approved it, its session or its \
-                target (`by`).",
+                target (`by`), or it was signed by a key that is not configured any more (`reason`).",
         of_session: true,
         leaf: &[APPROVAL, BY, CHAIN, CMD_ASKED, METHOD_BY, PROTO_BY, QUORUM, RULE_HELD, TLS_BY],
         payload: &[ADDRESS_BY, BY_NAME, NAMES_BY, REASON_BY],
@@ -563,7 +570,7 @@ pub const KINDS: &[Kind] = &[
     ),
     log(
         "role.failed",
-        "A login role of a grant could not be made, dropped, or looked for. What is to be dropped is tried again; the same reason is \
+        "A login role of a grant could not be made, logged in with, dropped, or looked for. What is to be dropped is tried again; the same reason is \
          told once in a row.",
         &[of_log(parts::ROLE_FAILED), FACTS_CUT],
     ),

@@ -533,7 +533,7 @@ impl Test {
             Self::Session(id) => !fields.sid.is_empty() && session_starts(&fields.sid, id),
             Self::Verdict(verdict) => fields.verdict == *verdict,
             Self::Rule(rule) => fields.rule == *rule,
-            Self::Approval(id) => fields.approval == *id,
+            Self::Approval(id) => fields.approval == *id || is_about(fields, id),
             Self::Grant(id) => fields.grant == *id || grant_of_role(fields).is_some_and(|grant| grant == *id),
             Self::Text(_) | Self::Claim(_) => false,
         }
@@ -549,6 +549,14 @@ fn grant_of_role<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
     }
     let facts = fields.facts.filter(|_| is_kind("role", &fields.k))?;
     serde_json::from_str::<Facts<'a>>(facts.get()).ok().map(|facts| facts.grant)
+}
+
+/// Whether an entry that tells of an approval among its facts is about this one.
+fn is_about(fields: &Fields<'_>, id: &str) -> bool {
+    let tells = matches!(&*fields.k, "approval.answer_refused" | "admin.approval_differs");
+    let facts = fields.facts.filter(|_| tells);
+    let facts = facts.and_then(|raw| serde_json::from_str::<serde_json::Value>(raw.get()).ok());
+    facts.is_some_and(|facts| facts.get("approval").and_then(serde_json::Value::as_str) == Some(id))
 }
 
 /// Whether a kind is the one asked for, or one of the group asked for: `identity`, `identity.token`.

@@ -46,4 +46,8 @@ pub(super) fn add(all: &mut Vec<(String, Event)>) {
     ] {
         all.push((name.to_owned(), Event::Approval(Box::new(event))));
     }
+    let (kind, by) = ("approval.answer_refused", over_the_api());
+    let leaf = json(r#"{"answer":"approve","approval":"ap-7k3m9xq2vb","untold":3,"why":"signature-unfit"}"#);
+    let refused = Administered { kind, by, leaf, payload: Json::default() };
+    all.push((kind.to_owned(), Event::Administered(Box::new(refused))));
 }

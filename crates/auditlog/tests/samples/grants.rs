@@ -119,11 +119,11 @@ const ROLES: [(&str, &str); 4] = [
     ),
     (
         "role.dropped",
-        r#"{"grant":"gr-7k3m9xq2vb","reassigned":["orders"],"role":"fh_grant_7k3m9xq2vb_0a1b2c","target":"orders"}"#,
+        r#"{"grant":"gr-7k3m9xq2vb","reassigned":["orders"],"role":"fh_grant_7k3m9xq2vb_0a1b2c","shut":1,"shut_functions":["public.how_many()"],"target":"orders"}"#,
     ),
     (
         "role.swept",
-        r#"{"grant":"gr-7k3m9xq2vb","reassigned":[],"role":"fh_grant_7k3m9xq2vb_0a1b2c","target":"orders"}"#,
+        r#"{"grant":"gr-7k3m9xq2vb","reassigned":[],"role":"fh_grant_7k3m9xq2vb_0a1b2c","shut":1,"shut_functions":["public.how_many()"],"target":"orders"}"#,
     ),
     (
         "role.failed",

@@ -172,6 +172,9 @@ fn sentence(found: &str) -> &'static str {
     match found {
         trust::OVER_IN_RECORD => "the record says that it ended, and the state did not",
         trust::NOT_GIVEN => "the state says that it was approved, and nobody recorded that, or too few",
+        trust::SIGNER_NOT_CONFIGURED => {
+            "it was signed by a key that is in no [[approver_key]] of its approver any more"
+        }
         trust::BOUND_OTHERWISE => "the state binds it to something else than what the record says was asked",
         trust::SEALED_OTHERWISE => "it was changed in the state by something else than a gateway",
         trust::SPENT_NOT_IN_RECORD => "it was spent, and the record does not say by which command",
@@ -219,6 +222,10 @@ fn hear(all: &mut AllSaid, fields: &Fields<'_>, leaf: &[u8]) {
         Some((_, word)) => (&fields.approval, word),
         None => return,
     };
+    // An answer that did not count changes nothing.
+    if words == "answer_refused" {
+        return;
+    }
     let said = all.entry(id.to_string()).or_default();
     let over = match words {
         "asked" => {

@@ -64,6 +64,7 @@ fn summary(found: &Found, fields: &Fields<'_>) -> String {
             counted(fields.rows.unwrap_or(0), "row", "rows"),
             bytes(fields.bytes.unwrap_or(0))
         ),
+        "approval.answer_refused" => answer_refused(fields),
         kind if kind.starts_with("approval.") || kind.starts_with("grant.") => approval(fields, &payload),
         "identity.refused" | "session.refused" => refused(fields, &payload),
         _ => other(fields, &payload),
@@ -117,6 +118,19 @@ pub(crate) fn approval(fields: &Fields<'_>, payload: &Value) -> String {
         out.push_str(&format!(": {}", super::preview::line(preview)));
     }
     out
+}
+
+/// An answer that did not count: `answer approve to ap-7k3m9xq2vb did not count: not-in-group`.
+fn answer_refused(fields: &Fields<'_>) -> String {
+    let facts: Value = fields.facts.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let said = |key: &str| text(&facts, key).to_owned();
+    let (answer, why, mut id) = (said("answer"), said("why"), said("approval"));
+    if id.is_empty() {
+        "what is none".clone_into(&mut id);
+    }
+    let untold = facts.get("untold").and_then(Value::as_u64);
+    let more = untold.map(|n| format!(" ({} more before it)", number(n))).unwrap_or_default();
+    format!("answer {answer} to {id} did not count: {why}{more}")
 }
 
 /// What belongs to no command.

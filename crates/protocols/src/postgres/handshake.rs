@@ -202,14 +202,17 @@ fn failed(
     e: &TargetError,
     on_success: &Bytes,
 ) -> Bytes {
-    if let RoleOf::Grant(grant) = &admitted.role_of
-        && e.why() == CREDENTIAL
-    {
-        with.engine.roles.spoilt(&admitted.target.name, grant);
-    }
     // Its words may quote what the client sent.
     let said = e.to_string();
     let said = super::parameters::without_credentials(said.as_bytes()).unwrap_or(said);
+    if let RoleOf::Grant(grant) = &admitted.role_of {
+        let (roles, target) = (&with.engine.roles, &admitted.target.name);
+        match e.why() {
+            _ if e.is_of_the_password() => roles.spoilt(target, grant),
+            CREDENTIAL => roles.not_let_in(with.engine, target, grant, &said),
+            _ => {}
+        }
+    }
     let refusal = with.engine.target_failed(&hello.wanted, facts, e.why(), &said);
     greeted(on_success, &e.relay().unwrap_or_else(|| refuse::fatal(&refusal)))
 }

@@ -65,6 +65,12 @@ impl TargetError {
         }
     }
 
+    /// Whether it is the password that it does not take (28P01). Whatever else of that class keeps a role out (28000: NOLOGIN,
+    /// `pg_hba.conf`) was set up by somebody there.
+    pub(super) fn is_of_the_password(&self) -> bool {
+        matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "28P01")
+    }
+
     /// The record's word for it: whether the operator must look at the credential or at the connection.
     pub(super) fn why(&self) -> &'static str {
         match self {

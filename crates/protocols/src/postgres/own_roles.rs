@@ -7,6 +7,7 @@
 //! sessions and take over what it owns.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use postgres_protocol::password::scram_sha_256;
 
@@ -20,8 +21,14 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 const PG_16: u32 = 160_000;
 /// What is looked at until the sessions of a role are gone, 50 ms apart: a backend ends at its next look for interrupts.
 const LOOKS: usize = 60;
-/// First half of the advisory lock under which a role is made and dropped ("fh_r"); the second is of its name.
-const LOCK: u32 = 0x6668_5f72;
+/// Functions that are shut in one statement: few enough for one answer, many enough for a role that has left thousands.
+const SHUT_AT_ONCE: usize = 500;
+/// Of functions that were shut, so many are named; all are counted.
+const SHUT_NAMED: usize = 20;
+/// Characters of such a name.
+const SHUT_CHARS: usize = 100;
+/// Schemas that are opened in one try.
+const OPENED_MAX: usize = 1_000;
 
 /// Run first: names mean PostgreSQL's own, nothing waits for long, and texts are read as they are written.
 const PREPARE: &str = "SET search_path TO pg_catalog; SET statement_timeout TO '8s'; SET lock_timeout TO '4s'; \
@@ -60,7 +67,7 @@ impl At {
         match task {
             RoleTask::Make(role) => self.make(role).await,
             RoleTask::Close { name, mark } => self.close(name, mark).await,
-            RoleTask::Disown { name, group } => self.disown(name, group).await,
+            RoleTask::Disown { name, group, within } => self.disown(name, group, within).await,
             RoleTask::Drop { name, mark } => self.drop(name, mark).await,
             RoleTask::List { mark } => self.list(mark).await,
             RoleTask::Check { group } => self.check(group).await,
@@ -69,13 +76,6 @@ impl At {
 
     async fn ask(&mut self, text: &str) -> Result<Vec<Row>, String> {
         ask(&mut self.line, text, &mut self.budget).await
-    }
-
-    /// Begins a transaction in which nobody else makes or drops this role.
-    async fn begin(&mut self, name: &str) -> Result<(), String> {
-        let lock = format!("SELECT pg_advisory_xact_lock({LOCK}, hashtext({}))", literal(name));
-        self.ask("BEGIN").await?;
-        self.ask(&lock).await.map(drop)
     }
 
     /// The number of the role, where it is one of ours; `None`: there is none of this name.
@@ -95,18 +95,27 @@ impl At {
         }
     }
 
+    /// Makes it, where there is none of its name. No lock of ours is taken for that: one that clients can name, they can hold, too.
+    /// The server itself lets one of two make a name.
     async fn make(&mut self, role: &NewRole<'_>) -> Result<Vec<String>, String> {
-        self.begin(role.name).await?;
+        let leftover = || Ok(vec![LEFTOVER.to_owned()]);
         if self.own(role.name, role.mark).await?.is_some() {
-            return Ok(vec![LEFTOVER.to_owned()]);
+            return leftover();
         }
+        let Err(why) = self.create(role).await else { return Ok(Vec::new()) };
+        self.ask("ROLLBACK").await?;
+        // Who came first is one of ours (of a gateway that was killed while it made it), or it failed for something else.
+        if self.own(role.name, role.mark).await?.is_some() { leftover() } else { Err(why) }
+    }
+
+    async fn create(&mut self, role: &NewRole<'_>) -> Result<(), String> {
+        self.ask("BEGIN").await?;
         self.may_be_group(role.group).await?;
         let until = self.moment(role.until.0).await?;
         for text in making(role, &until, self.version) {
             self.ask(&text).await?;
         }
-        self.ask("COMMIT").await?;
-        Ok(Vec::new())
+        self.ask("COMMIT").await.map(drop)
     }
 
     /// A member of a superuser is one: it need only say so (SET ROLE).
@@ -161,17 +170,73 @@ impl At {
         Err("its sessions do not end".to_owned())
     }
 
-    async fn disown(&mut self, name: &str, group: &str) -> Result<Vec<String>, String> {
-        let name = identifier(name);
+    /// All of it or nothing: what is given away is so in one transaction.
+    async fn disown(&mut self, name: &str, group: &str, within: Duration) -> Result<Vec<String>, String> {
+        self.ask(&format!("SET statement_timeout TO {}", within.as_millis())).await?;
         self.ask("BEGIN").await?;
+        let opened = self.open(name, group).await?;
+        let shut = self.shut(name).await?;
+        let name = identifier(name);
         self.ask(&format!("REASSIGN OWNED BY {name} TO {}", identifier(group))).await?;
         self.ask(&format!("DROP OWNED BY {name}")).await?;
+        for revoke in opened {
+            self.ask(&revoke).await?;
+        }
         self.ask("COMMIT").await?;
-        Ok(Vec::new())
+        Ok(shut)
+    }
+
+    /// Takes EXECUTE from PUBLIC on its functions that run with their owner's rights: their owner will be the group, for good, and
+    /// everybody could do by them what the grant was for. How many, and the names of some.
+    async fn shut(&mut self, name: &str) -> Result<Vec<String>, String> {
+        let (mut count, mut named) = (0usize, Vec::new());
+        for (kinds, word) in [("'f', 'w'", "FUNCTION"), ("'p'", "PROCEDURE")] {
+            let mut last = "0".to_owned();
+            loop {
+                // A role can have any number of them: each round has its own budget.
+                self.budget = ANSWER_BYTES_MAX;
+                let rows = self.ask(&open_functions(name, kinds, &last)).await?;
+                let Some(Some(end)) = rows.last().and_then(|row| row.first()).cloned() else { break };
+                last = end;
+                count += rows.len();
+                let cell = |n: usize| rows.iter().filter_map(move |row| row.get(n).cloned().flatten());
+                let shown = cell(2).take(SHUT_NAMED.saturating_sub(named.len()));
+                named.extend(shown.map(|name| name.chars().take(SHUT_CHARS).collect::<String>()));
+                let list = cell(1).collect::<Vec<_>>().join(", ");
+                self.ask(&format!("REVOKE EXECUTE ON {word} {list} FROM PUBLIC")).await?;
+            }
+        }
+        Ok(if count == 0 { Vec::new() } else { std::iter::once(count.to_string()).chain(named).collect() })
+    }
+
+    /// Gives the role and its group back what their schemas' owner has by default: a role that has locked up a schema of theirs
+    /// could not be ended else, because who gets something there needs CREATE. What takes it from the group again.
+    async fn open(&mut self, name: &str, group: &str) -> Result<Vec<String>, String> {
+        let (role, of_group) = (literal(name), literal(group));
+        let text = format!(
+            "SELECT quote_ident(n.nspname), quote_ident(o.rolname), o.rolname = {of_group}, \
+             has_schema_privilege(o.oid, n.oid, 'USAGE'), has_schema_privilege(o.oid, n.oid, 'CREATE') \
+             FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner WHERE o.rolname IN ({role}, {of_group}) \
+             AND NOT (has_schema_privilege(o.oid, n.oid, 'USAGE') AND has_schema_privilege(o.oid, n.oid, 'CREATE')) LIMIT {OPENED_MAX}"
+        );
+        let mut again = Vec::new();
+        for row in self.ask(&text).await? {
+            let [Some(schema), Some(owner), Some(is_groups), Some(usage), Some(create)] = row.as_slice()
+            else {
+                continue;
+            };
+            self.ask(&format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner}")).await?;
+            for (privilege, had) in [("USAGE", usage), ("CREATE", create)] {
+                if is_groups == "t" && had == "f" {
+                    again.push(format!("REVOKE {privilege} ON SCHEMA {schema} FROM {owner}"));
+                }
+            }
+        }
+        Ok(again)
     }
 
     async fn drop(&mut self, name: &str, mark: &str) -> Result<Vec<String>, String> {
-        self.begin(name).await?;
+        self.ask("BEGIN").await?;
         let Some(oid) = self.own(name, mark).await? else { return Ok(Vec::new()) };
         self.end_sessions(&oid).await?;
         self.ask(&format!("DROP ROLE {}", identifier(name))).await?;
@@ -225,6 +290,20 @@ impl At {
         }
         Ok(vec![format!("role {name} makes the roles of grants, as members of {group}")])
     }
+}
+
+/// Asks for functions of a role that run with its rights and that everybody may run: number, how a statement names them, and how
+/// they are told. Those of these kinds, behind a number.
+fn open_functions(name: &str, kinds: &str, after: &str) -> String {
+    format!(
+        "SELECT p.oid, format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), p.oid::regprocedure \
+         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+         WHERE p.prosecdef AND p.prokind IN ({kinds}) AND p.oid > {after} \
+         AND p.proowner = (SELECT r.oid FROM pg_roles r WHERE r.rolname = {}) \
+         AND EXISTS (SELECT FROM aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a \
+         WHERE a.grantee = 0 AND a.grantor = p.proowner) ORDER BY p.oid LIMIT {SHUT_AT_ONCE}",
+        literal(name)
+    )
 }
 
 /// The statements that make a role. The password is in none of them: the target gets what proves it.

@@ -59,16 +59,27 @@ impl Signers {
         self.0.iter().any(|(name, known)| name == person && known == key)
     }
 
-    /// Whether this is a signature of this person's over this text.
+    /// Whether this is a signature of this person's over this text. Whose key it is, is said only of one that fits.
     fn check(&self, person: &str, text: &str, armored: &str) -> Result<SshSignature, SignatureError> {
         let signature = SshSignature::read(armored)?;
         let key = signature.key();
+        signature.verify(text.as_bytes(), NAMESPACE)?;
         if !self.has(person, key) {
             return Err(SignatureError::NotTheirs { key: key.fingerprint(), who: person.to_owned() });
         }
-        signature.verify(text.as_bytes(), NAMESPACE)?;
         Ok(signature)
     }
+}
+
+/// What there is of the signature of a yes that the state has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is one, or there is none and none is needed.
+    Right,
+    /// It is one, by a key that is not configured for the person (any more).
+    NotConfigured,
+    /// It is none, or of something else.
+    Wrong,
 }
 
 /// Whether the question takes signed answers only.
@@ -114,14 +125,9 @@ pub fn text(approval: &Value, say: Say, reason: &str) -> String {
         None | Some(Value::Null) => "none".to_owned(),
         Some(parameters) => sha256(parameters.to_string().as_bytes()),
     };
-    let answer = match say {
-        Say::Approve => "approve",
-        Say::BreakGlass => "break-glass",
-        Say::Deny => "deny",
-    };
     let lines = [
         ("approval", said("id")),
-        ("answer", answer.to_owned()),
+        ("answer", say.word().to_owned()),
         ("reason", reason.to_owned()),
         ("digest", said("digest")),
         ("who", list("chain").iter().map(link).collect::<Vec<_>>().join(" > ")),
@@ -188,12 +194,18 @@ impl Approvals {
     }
 
     /// Whether a yes of the state is signed where it must be, and its signature is one: by the keys that count now, of this question.
-    pub(super) fn is_signed_right(&self, row: &Row, vote: &Vote) -> bool {
-        let Some(Signed { text: signed, signature }) = &vote.signed else { return !is_demanded(row) };
+    pub(super) fn standing(&self, row: &Row, vote: &Vote) -> Standing {
+        let Some(Signed { text: signed, signature }) = &vote.signed else {
+            return if is_demanded(row) { Standing::Wrong } else { Standing::Right };
+        };
         let say = if vote.glass { Say::BreakGlass } else { Say::Approve };
         // Where a row was read without what is shown of it, the seal alone says that the text is the one that was checked.
         let is_its = row.about.is_empty() || *signed == text(&as_shown(row), say, &vote.reason);
-        is_its && self.desk.signers.load().check(&vote.person, signed, signature).is_ok()
+        match self.desk.signers.load().check(&vote.person, signed, signature) {
+            Ok(_) if is_its => Standing::Right,
+            Err(SignatureError::NotTheirs { .. }) if is_its => Standing::NotConfigured,
+            _ => Standing::Wrong,
+        }
     }
 }
 

@@ -164,7 +164,6 @@ pub struct SshSignature {
     blob: Vec<u8>,
     key: PublicKey,
     namespace: Vec<u8>,
-    reserved: Vec<u8>,
     hash: Vec<u8>,
     signature: Vec<u8>,
 }
@@ -189,7 +188,11 @@ impl SshSignature {
         let [namespace, reserved, hash, signature] =
             [parts.string()?, parts.string()?, parts.string()?, parts.string()?].map(<[u8]>::to_vec);
         parts.end()?;
-        Ok(Self { blob: blob.clone(), key, namespace, reserved, hash, signature })
+        // OpenSSH signs with an empty one, and takes no other: what is kept as proof must be one to its tool, too.
+        if !reserved.is_empty() {
+            return Err(SshError::Form);
+        }
+        Ok(Self { blob: blob.clone(), key, namespace, hash, signature })
     }
 
     /// As OpenSSH writes it: what is read here may have other line ends and spaces, which its own tool does not take.
@@ -226,7 +229,7 @@ impl SshSignature {
             _ => return Err(SshError::Kind),
         };
         let mut signed = MAGIC.to_vec();
-        for part in [&self.namespace, &self.reserved, &self.hash, hashed.as_ref()] {
+        for part in [self.namespace.as_slice(), b"", &self.hash, hashed.as_ref()] {
             signed.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             signed.extend_from_slice(part);
         }

@@ -89,12 +89,16 @@ impl Hand {
     }
 
     fn sign(&self, text: &str, namespace: &str) -> String {
+        self.sign_with(text, namespace, b"")
+    }
+
+    fn sign_with(&self, text: &str, namespace: &str, reserved: &[u8]) -> String {
         let hashed = digest(&SHA256, text.as_bytes());
-        let inner = strings(&[namespace.as_bytes(), b"", b"sha256", hashed.as_ref()]);
+        let inner = strings(&[namespace.as_bytes(), reserved, b"sha256", hashed.as_ref()]);
         let signature = self.signature(&[b"SSHSIG".as_slice(), &inner].concat());
         let mut blob = b"SSHSIG".to_vec();
         blob.extend_from_slice(&1u32.to_be_bytes());
-        for part in [&*self.blob(), namespace.as_bytes(), b"", b"sha256", &signature] {
+        for part in [&*self.blob(), namespace.as_bytes(), reserved, b"sha256", &signature] {
             string(&mut blob, part);
         }
         armored(&blob)
@@ -183,6 +187,8 @@ fn only_the_persons_own_key_over_this_very_text_counts() {
         ("another reason", grace.sign(&text(&approval(), Say::Approve, ""), NAMESPACE)),
         ("a text without its last line end", grace.sign(yes.trim_end(), NAMESPACE)),
         ("another purpose", grace.sign(&yes, "file")),
+        ("what is reserved, used", grace.sign_with(&yes, NAMESPACE, b"x")),
+        ("what is reserved, with a zero", grace.sign_with(&yes, NAMESPACE, b"\0")),
         ("a longer purpose", grace.sign(&yes, "firsthand-approval2")),
         ("another person's key", bob.sign(&yes, NAMESPACE)),
         ("a key that is nobody's", stranger.sign(&yes, NAMESPACE)),

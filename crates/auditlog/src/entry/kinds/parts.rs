@@ -342,12 +342,24 @@ pub(super) const ROLE_MADE: &[Field] = &[
     field("until", Number, "The grant's end, in µs since 1970: its VALID UNTIL is the whole second before."),
 ];
 
-pub(super) const ROLE_DROPPED: &[Field] = &[ROLE_GRANT, REASSIGNED, ROLE_NAME, ROLE_TARGET];
+const SHUT: Field = field(
+    "shut",
+    Number,
+    "So many of its functions ran with its rights (SECURITY DEFINER) and could be run by everybody: EXECUTE was taken from PUBLIC, before its \
+     group got them. Absent: none.",
+);
+const SHUT_FUNCTIONS: Field =
+    field("shut_functions", Texts, "Which they were, as the target names them; at most 20.");
+
+pub(super) const ROLE_DROPPED: &[Field] =
+    &[ROLE_GRANT, REASSIGNED, ROLE_NAME, SHUT, SHUT_FUNCTIONS, ROLE_TARGET];
 
 pub(super) const ROLE_SWEPT: &[Field] = &[
     field("grant", Text, "The grant's id, as the role's comment tells it; absent: it does not."),
     REASSIGNED,
     ROLE_NAME,
+    SHUT,
+    SHUT_FUNCTIONS,
     ROLE_TARGET,
 ];
 
@@ -357,7 +369,8 @@ pub(super) const ROLE_FAILED: &[Field] = &[
     field(
         "what",
         Text,
-        "`make`: its session was refused; `drop`; `sweep`: to find and end what an earlier run has left.",
+        "`make`: its session was refused; `login`: the target lets nobody in with it, and not for its password (somebody has set NOLOGIN, say), so \
+         its session was refused and it is left as it is; `drop`; `sweep`: to find and end what an earlier run has left.",
     ),
     field("why", Text, "What the target says, or what was in the way; at most 300 characters."),
 ];
@@ -418,6 +431,30 @@ pub(super) const CHANNEL_REFUSED: &[Field] = &[
         Text,
         "`replayed`: it came before. `form`: it was not understood. `unknown-person`: whom it names is nobody here. `no-role`: they have no \
          token with the role `approver` that holds. `not-counted`: their answer does not count, as it would not over the API.",
+    ),
+];
+
+pub(super) const ANSWER_REFUSED: &[Field] = &[
+    field("answer", Text, "What they answered: `approve`, `deny`, `break-glass`."),
+    field(
+        "approval",
+        Text,
+        "The approval's or the grant's id, as they said it; absent: that had not the form of one.",
+    ),
+    field(
+        "untold",
+        Number,
+        "So many of their answers before this one did not count and have no entry; absent: none.",
+    ),
+    field(
+        "why",
+        Text,
+        "`unknown`: there is none of this id. `over`: it was answered, or had ended. `no-person`: who answers is no person. `own`: it is asked in \
+         their own name. `not-in-group`: they are in no group that may answer. `twice`: they have approved it already. `no-glass`, \
+         `not-for-glass`: the rule lets nobody break the glass, or not them. `no-reason`, `not-shown`: who breaks it gave none, or has not shown who \
+         they are. `signature-missing`, `signature-unfit`, `signature-not-theirs`: there is no signature and the rule demands one; it is none of \
+         this answer; it is one, by a key that is not configured for them. `no-right`: they do not see originals. `contained`: they are contained. \
+         `long`: the reason is too long. `changed`: the state of it differs from what was asked.",
     ),
 ];
 
@@ -637,7 +674,8 @@ pub(super) const APPROVAL_DIFFERS: &[Field] = &[
         "found",
         Text,
         "`over-in-record`: the record says that it ended. `not-given-in-record`: nobody recorded that it was given. `not-in-record`: nobody \
-         recorded that it was asked. `bound-otherwise`: it is bound to something else, or under other terms, than what was asked. \
+         recorded that it was asked. `signer-not-configured`: it was given, and signed by a key that is in no `[[approver_key]]` of its approver any more; it is withdrawn \
+         for that. `bound-otherwise`: it is bound to something else, or under other terms, than what was asked. \
          `sealed-otherwise`: it was changed in the state by something else than a gateway. `spent-not-in-record`: it was spent, and no entry \
          says by which command (a crash came between).",
     ),
