@@ -71,6 +71,7 @@ fn word(e: &AnswerError) -> Option<&'static str> {
         AnswerError::NoReason => "no-reason",
         AnswerError::NotShown(_) => "not-shown",
         AnswerError::Signature(SignatureError::Missing) => "signature-missing",
+        AnswerError::Signature(SignatureError::Hidden) => "signature-hidden",
         AnswerError::Signature(SignatureError::Unfit(_)) => "signature-unfit",
         AnswerError::Signature(SignatureError::NotTheirs { .. }) => "signature-not-theirs",
         AnswerError::Contained(_) => "contained",

@@ -453,7 +453,7 @@ pub(super) const ANSWER_REFUSED: &[Field] = &[
          their own name. `not-in-group`: they are in no group that may answer. `twice`: they have approved it already. `no-glass`, \
          `not-for-glass`: the rule lets nobody break the glass, or not them. `no-reason`, `not-shown`: who breaks it gave none, or has not shown who \
          they are. `signature-missing`, `signature-unfit`, `signature-not-theirs`: there is no signature and the rule demands one; it is none of \
-         this answer; it is one, by a key that is not configured for them. `no-right`: they do not see originals. `contained`: they are contained. \
+         this answer; it is one, by a key that is not configured for them. `signature-hidden`: its reason holds what may not be kept. `no-right`: they do not see originals. `contained`: they are contained. \
          `long`: the reason is too long. `changed`: the state of it differs from what was asked.",
     ),
 ];
