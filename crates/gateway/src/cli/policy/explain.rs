@@ -20,13 +20,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{asking, preview};
-use crate::analyst::Analyst;
+use crate::analyst::{Analyst, is_call};
 use crate::cli::lines::{each_line, not_understood};
 use crate::cli::output::Output;
 use crate::config::TargetConfig;
 use crate::failure::{Exit, Failure};
 use crate::place::Place;
 use crate::show::written;
+
+/// What lets calls to the gateway itself through; rules are not asked.
+const ACCESS: &str = "firsthand.access";
 
 /// Arguments of `policy explain`.
 #[derive(Debug, Args)]
@@ -86,6 +89,8 @@ struct Answerer {
     session: SessionFacts,
     /// Why the token lets nobody in any more.
     ended: Option<String>,
+    /// The target, if nothing that touches data runs there without a grant.
+    needs_grant: Option<String>,
 }
 
 /// What was decided of one statement.
@@ -109,7 +114,9 @@ pub(crate) fn run(args: &ExplainArgs, place: &Place, out: &Output) -> Result<Exi
     let (identity, ended) = asking::identity(place, &args.who, kind, &args.target, out)?;
     let analyst = Analyst::of("policy explain", place, target, &target.target.database)?;
     analyst.teach(&rules, &args.target);
-    let answerer = Answerer { rules, analyst, session: asking::session(identity, target), ended };
+    let needs_grant = target.target.needs_grant.then(|| args.target.clone());
+    let answerer =
+        Answerer { rules, analyst, session: asking::session(identity, target), ended, needs_grant };
     match &args.sql {
         None => answerer.stream(),
         Some(sql) => {
@@ -171,11 +178,14 @@ impl Answerer {
 
     fn answer(&self, setup: &[String], sql: &str) -> Vec<Answer> {
         let stated = self.analyst.explain(setup, sql);
-        stated.into_iter().map(|facts| Answer { judged: self.judge(&facts), facts }).collect()
+        stated.into_iter().map(|facts| Answer { judged: self.judge(&facts, is_call(sql)), facts }).collect()
     }
 
-    fn judge(&self, facts: &Facts) -> Judgement {
+    fn judge(&self, facts: &Facts, call: bool) -> Judgement {
         let mut judged = self.rules.judge(&self.session, facts, wall(), false);
+        if call {
+            (judged.verdict, judged.rule) = (Verdict::Allow, ACCESS.into());
+        }
         // The gateway looks at these first.
         if let Some(why) = &self.ended {
             judged.verdict = Verdict::Deny;
@@ -216,7 +226,14 @@ impl Answerer {
             "advice": decisive.map(|a| self.rules.advise(&self.session, &a.facts, wall(), &a.judged)),
             "masks": decisive.map(|a| masks(&a.facts, &a.judged.obligations.mask)).unwrap_or_default(),
             "limits": decisive.map(|a| limits(&a.judged)).unwrap_or_default(),
+            "needs_grant": self.grant_needed(answers).is_some(),
         })
+    }
+
+    /// The target, if one of these does not run there without a grant, whatever the rules say.
+    fn grant_needed(&self, answers: &[Answer]) -> Option<&str> {
+        let needed = answers.iter().any(|a| !effects(&a.facts).touches_nothing());
+        self.needs_grant.as_deref().filter(|_| needed)
     }
 
     /// The answer for people.
@@ -250,6 +267,9 @@ impl Answerer {
         if answers.is_empty() {
             out.push_str("allow: there is no statement in it\n");
         }
+        if let Some(target) = self.grant_needed(answers) {
+            out.push_str(&format!("note: target {target} needs a grant as well (access = \"grant\")\n"));
+        }
         out
     }
 }
@@ -264,6 +284,7 @@ fn why(judged: &Judgement) -> String {
         return judged.reason.to_string();
     }
     match judged.fired.first() {
+        _ if *judged.rule == *ACCESS => "the gateway answers it itself".to_owned(),
         Some(fired) if !fired.because.is_empty() => fired.because.to_string(),
         Some(_) => "the token names this target, and no rule forbids it".to_owned(),
         None => "it does nothing that a rule would look at".to_owned(),
