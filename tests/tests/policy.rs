@@ -756,7 +756,7 @@ fn what_does_not_parse_is_told_so() {
     assert!(said.contains("unparsed: syntax error at or near \"from\""), "{said}");
     assert!(said.contains("Correct the syntax") && !said.contains("again soon"), "{said}");
     let said = psql(&lab.through(), &["select * form customers"]);
-    let told = "syntax error at or near \"customers\" at character 15";
+    let told = "syntax error at or near \"form\" at character 10";
     assert!(said.contains(told), "{said}");
     let record = lab.gateway.record().unwrap();
     let decided = record.of_kind("command.decided").filter(|e| e.text().contains("form")).last().unwrap();
