@@ -12,6 +12,7 @@ use firsthand_model::masking::MaskDuty;
 use firsthand_model::preview::Preview;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Output as Rows};
+use firsthand_model::target::Mode;
 use firsthand_policy::explain::{Change, changes};
 use firsthand_policy::judge::{Judgement, shown};
 use firsthand_policy::limits::listed;
@@ -30,6 +31,9 @@ use crate::show::written;
 
 /// What lets calls to the gateway itself through; rules are not asked.
 const ACCESS: &str = "firsthand.access";
+
+/// What is said of a refusal where the target has `mode = "observe"`.
+const NOT_ENFORCED: &str = " (not enforced)";
 
 /// Arguments of `policy explain`.
 #[derive(Debug, Args)]
@@ -225,6 +229,8 @@ impl Answerer {
             "why": decisive.map_or_else(|| "there is no statement in it".to_owned(), |a| why(&a.judged)),
             "advice": decisive.map(|a| self.rules.advise(&self.session, &a.facts, wall(), &a.judged)),
             "masks": decisive.map(|a| masks(&a.facts, &a.judged.obligations.mask)).unwrap_or_default(),
+            "detects": decisive.map(|a| self.detecting(&a.judged)).unwrap_or_default(),
+            "enforced": self.session.mode == Mode::Enforce,
             "limits": decisive.map(|a| limits(&a.judged)).unwrap_or_default(),
             "needs_grant": self.grant_needed(answers).is_some(),
         })
@@ -236,6 +242,14 @@ impl Answerer {
         self.needs_grant.as_deref().filter(|_| needed)
     }
 
+    /// The masks by which what it gives is looked through.
+    fn detecting(&self, judged: &Judgement) -> Vec<String> {
+        if !judged.obligations.mask.scan {
+            return Vec::new();
+        }
+        self.rules.detecting(&self.session, wall()).iter().map(ToString::to_string).collect()
+    }
+
     /// The answer for people.
     fn tell(&self, answers: &[Answer]) -> String {
         let mut out = String::new();
@@ -244,7 +258,14 @@ impl Answerer {
             if answers.len() > 1 {
                 out.push_str(&format!("statement {}\n", i + 1));
             }
-            out.push_str(&format!("{} by {}: {}\n", judged.verdict.word(), judged.rule, why(judged)));
+            let loose = judged.verdict != Verdict::Allow && self.session.mode == Mode::Observe;
+            let enforced = if loose { NOT_ENFORCED } else { "" };
+            out.push_str(&format!(
+                "{} by {}: {}{enforced}\n",
+                judged.verdict.word(),
+                judged.rule,
+                why(judged)
+            ));
             for fired in judged.fired.iter().filter(|f| judged.verdict == f.verdict) {
                 out.push_str(&format!(
                     "  {} {} ({}): {}\n",
@@ -255,6 +276,9 @@ impl Answerer {
                 ));
             }
             told(facts, judged, &mut out);
+            for rule in self.detecting(judged) {
+                out.push_str(&format!("  detected: values without a label are looked through ({rule})\n"));
+            }
             let now = wall();
             let advice = self.rules.advise(&self.session, facts, now, judged);
             if !advice.is_empty() {
