@@ -64,7 +64,7 @@ fn a_refusal_says_what_to_do_next() {
         (
             "delete from customers where id = 1",
             "agents-write-held",
-            "Ask somebody of the group approvers to approve it.",
+            "Ask the operator who is to be in the group approvers: nobody is.",
         ),
         ("drop table customers", "agents-ddl", "You may read public.customers, not change it."),
         (

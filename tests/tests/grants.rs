@@ -647,3 +647,39 @@ fn what_is_contained_has_no_grants() {
     let revoked = record.of_kind("grant.revoked").next().unwrap();
     assert!(revoked.payload("reason").as_str().unwrap().starts_with("contained: cn-"), "{revoked:?}");
 }
+
+/// What the rules say is one thing, that nothing runs without a grant another: explain says both, and replay does not take the
+/// one for the other, nor the gateway's own calls for what rules decide.
+#[test]
+fn explain_and_replay_know_that_a_grant_is_needed() {
+    let reads = "[[group]]\nname = \"dba\"\nmembers = [\"grace@example.com\"]\n\
+        [[rule]]\nname = \"reads\"\nbecause = \"b\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\"]\n";
+    let rig = rig_with(reads, "access = \"grant\"\n");
+    let mut raw = rig.login();
+    assert!(message(&raw.query("select note from orders").unwrap()).contains("needs a grant"));
+    for call in [
+        "select * from firsthand.access_status()",
+        "SELECT firsthand.request_access('2m', 'read', 'ticket 7')",
+    ] {
+        assert_eq!(code(&raw.query(call).unwrap()), "", "{call}");
+    }
+    let explained = |json: &[&str], sql: &str| {
+        let args = [&["policy", "explain", "--target", "shop", "--as", "bot"], json, &[sql]].concat();
+        rig.gateway.cli(&args).unwrap()
+    };
+    let note = "note: target shop needs a grant as well (access = \"grant\")";
+    let told = explained(&[], "select note from orders");
+    assert!(told.starts_with("allow by reads") && told.contains(note), "{told}");
+    assert!(!explained(&[], "begin").contains(note));
+    for (sql, rule, needs) in [
+        ("select note from orders", "reads", true),
+        ("begin", "reads", false),
+        ("select * from firsthand.access_status()", "firsthand.access", false),
+    ] {
+        let line: Value = serde_json::from_str(&explained(&["--json"], sql)).unwrap();
+        assert_eq!((&line["rule"], &line["needs_grant"]), (&json!(rule), &json!(needs)), "{line}");
+    }
+    let told = rig.gateway.cli(&["policy", "replay", "--since", "1d"]).unwrap();
+    assert!(told.contains("3 commands, 0 decided otherwise"), "{told}");
+    assert!(told.contains("1 of them were refused because no grant covered them"), "{told}");
+}

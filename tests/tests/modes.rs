@@ -1,6 +1,6 @@
 //! What a target's settings change: observing, relaxed durability, further databases, unobserved connections.
 
-use firsthand_tests::lab::{Lab, Plan};
+use firsthand_tests::lab::{AGENT, Lab, Plan};
 use firsthand_tests::place::Place;
 use firsthand_tests::raw::{Message, Raw};
 
@@ -129,4 +129,67 @@ fn what_the_command_line_asks_of_a_target_stands_in_the_record() {
     // Without a connection there is nothing to tell.
     lab.gateway.cli(&["check", "--offline"]).unwrap();
     assert_eq!(asked(&lab).len(), 2);
+}
+
+/// What is refused and runs all the same gives no more than what is allowed: columns that have a label are masked as far as can be
+/// told where they come from, and the rest is looked through.
+#[test]
+fn what_is_not_enforced_is_masked_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[label]]\nlabel = \"email\"\ncolumns = [\"people.mail\"]\n\
+        [[rule]]\nname = \"reads\"\nbecause = \"b\"\nverdict = \"allow\"\neffects = [\"read\", \"transaction\"]\n\
+        [[rule]]\nname = \"closed\"\nbecause = \"b\"\nverdict = \"deny\"\ntables = [\"closed\"]\neffects = [\"read\"]\n\
+        [[mask]]\nname = \"mails\"\nbecause = \"b\"\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let seed = "create table people (id int, mail text, note text);
+        insert into people values (1, 'ada.canary@example.com', 'call ada.canary@example.com');
+        create view closed as select * from people;
+        create function code() returns int language plpgsql as $$ begin perform set_config('search_path', 'public', false); return 1; end $$;
+        grant all on all tables in schema public to app";
+    let lab = Lab::start(Plan {
+        top: format!("[policy]\ndir = {:?}\n", folder.path().display().to_string()),
+        more: "mode = \"observe\"".to_owned(),
+        seed: seed.to_owned(),
+        ..Plan::default()
+    })
+    .unwrap();
+    let explained = |more: &[&str]| {
+        let args = [&["policy", "explain", "--target", "shop", "--as", AGENT], more].concat();
+        String::from_utf8(lab.gateway.command(&args).unwrap().output().unwrap().stdout).unwrap()
+    };
+    let told = explained(&["select mail, note from closed"]);
+    assert!(told.starts_with("deny by closed: b (read public.closed) (not enforced)\n"), "{told}");
+    assert!(told.contains("  detected: values without a label are looked through (mails)\n"), "{told}");
+    let line: serde_json::Value =
+        serde_json::from_str(&explained(&["--json", "select mail from people"])).unwrap();
+    assert_eq!(
+        (&line["enforced"], &line["detects"]),
+        (&false.into(), &serde_json::json!(["mails"])),
+        "{line}"
+    );
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let mut clear = Vec::new();
+    for sql in [
+        "select mail, note from closed",
+        "select code()",
+        // From here on names may mean anything.
+        "select mail from people",
+        "select mail, note from closed",
+        "select p.* from people p",
+        "copy people (mail, note) to stdout",
+        "do $$ declare it text; begin select mail into it from people; raise notice '%', it; end $$",
+        "do $$ declare it text; begin select mail into it from people; raise exception '%', it; end $$",
+    ] {
+        let seen = raw.query(sql).unwrap();
+        let enforced = code(&seen);
+        assert!(["", "P0001"].contains(&&*enforced), "{sql}: {enforced}");
+        if seen.iter().any(|m| String::from_utf8_lossy(&m.body).contains("canary")) {
+            clear.push(sql);
+        }
+    }
+    assert!(clear.is_empty(), "in the clear: {clear:#?}");
+    let record = lab.gateway.record().unwrap();
+    let refused = record.of_kind("command.decided").filter(|e| e.leaf("verdict") == "deny").count();
+    assert!(refused >= 5, "{refused}: it shows nothing");
+    assert!(!record.0.iter().any(|e| e.kind() == "command.rows" && e.0.to_string().contains("canary")));
 }

@@ -755,6 +755,12 @@ fn what_does_not_parse_is_told_so() {
     let said = psql(&lab.through(), &["select id, from customers"]);
     assert!(said.contains("unparsed: syntax error at or near \"from\""), "{said}");
     assert!(said.contains("Correct the syntax") && !said.contains("again soon"), "{said}");
+    let said = psql(&lab.through(), &["select * form customers"]);
+    let told = "syntax error at or near \"form\" at character 10";
+    assert!(said.contains(told), "{said}");
+    let record = lab.gateway.record().unwrap();
+    let decided = record.of_kind("command.decided").filter(|e| e.text().contains("form")).last().unwrap();
+    assert!(decided.payload("reason").as_str().is_some_and(|why| why.contains(told)), "{}", decided.0);
     let said = psql(&lab.through(), &["create role x password hunter2"]);
     assert!(said.contains("unparsed: syntax error") && !said.contains("hunter2\""), "{said}");
 }

@@ -118,3 +118,17 @@ fn sighup_reads_the_tokens() {
     Raw::login(&place, &[]).unwrap();
     assert_eq!(lab.gateway.record().unwrap().of_kind("admin.reloaded").count(), 2);
 }
+
+/// What `check` warns of, the gateway warns of when it reads the rules.
+#[test]
+fn sighup_warns_where_nobody_can_approve() {
+    let mut lab = Lab::start(Plan::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "[[rule]]\nname = \"held\"\nbecause = \"b\"\nverdict = \"hold\"\neffects = [\"write\"]\napprove = { group = \"dba\" }\n";
+    fs::write(folder.path().join("rules.toml"), rule).unwrap();
+    let policy = format!("[policy]\ndir = {:?}\n", folder.path().display().to_string());
+    lab.gateway.rewrite(|settings| settings.more.push_str(&policy)).unwrap();
+    lab.gateway.daemon().unwrap().signal(Signal::HUP);
+    let warned = |line: &str| line.contains("rule held asks the group `dba`, and there is none of that name");
+    lab.gateway.daemon().unwrap().wait_line(warned).unwrap();
+}

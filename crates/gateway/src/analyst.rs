@@ -7,6 +7,7 @@ use firsthand_adapters::dialer::DirectDialer;
 use firsthand_model::statement::{self, Facts};
 use firsthand_policy::labels::KnownColumn;
 use firsthand_policy::rules::Rules;
+use firsthand_protocols::postgres::access;
 use firsthand_protocols::postgres::catalog::load_with_start;
 use firsthand_protocols::protocol::Probe;
 use firsthand_session::port::Dialer;
@@ -79,6 +80,10 @@ impl Analyst {
 
     /// What the statements of a text do, after others have passed through the session.
     pub(crate) fn explain(&self, setup: &[String], sql: &str) -> Vec<Arc<Facts>> {
+        if is_call(sql) {
+            // The target never sees it.
+            return vec![Arc::new(Facts::default())];
+        }
         let explained = explain(&self.catalog, &self.start, setup, sql);
         let untold = || {
             Arc::new(Facts {
@@ -95,6 +100,11 @@ impl Analyst {
         }
         explained.into_iter().map(|e| e.shape.facts.clone().unwrap_or_else(untold)).collect()
     }
+}
+
+/// Whether it is a call to the gateway itself.
+pub(crate) fn is_call(sql: &str) -> bool {
+    access::is_call(sql)
 }
 
 async fn catalog_of(target: &TargetConfig, database: &str) -> Result<(Arc<Catalog>, Start), String> {

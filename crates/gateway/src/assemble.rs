@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use firsthand_adapters::approvals::Approvals;
 use firsthand_adapters::clock::SystemClock;
 use firsthand_adapters::containment::Containment;
-use firsthand_adapters::credentials::{CredentialSpec, StaticCredentials};
+use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace, StaticCredentials};
 use firsthand_adapters::dialer::DirectDialer;
 use firsthand_adapters::identity::certificate::authorities::{Authorities, Ready};
 use firsthand_adapters::identity::issuer::ring::Issuers;
@@ -19,7 +19,7 @@ use firsthand_adapters::identity::store::TokenStore;
 use firsthand_adapters::identity::token::Pseudonym;
 use firsthand_adapters::ids::Uuid7;
 use firsthand_adapters::record::{Found, Record, kind_letter};
-use firsthand_adapters::state::State;
+use firsthand_adapters::state::{State, URL_WANTED};
 use firsthand_adapters::targets::TargetTable;
 use firsthand_auditlog::reader::Place;
 use firsthand_model::identity::IdentityKind;
@@ -50,6 +50,7 @@ use crate::listen::{self, LinkTable};
 use crate::place::{contained, lock_data, make_data_dir, open_record};
 use crate::rules::{self, Governing};
 use crate::shelf::Shelf;
+use crate::warnings;
 
 /// A gateway that is ready to listen.
 pub(crate) struct Gateway {
@@ -177,11 +178,7 @@ pub(crate) fn approvals(
 ) -> Result<Approvals, Failure> {
     let shared = config.and_then(|config| config.shared_state.as_ref());
     let state = match (shared, config) {
-        (Some(place), _) => {
-            let url =
-                place.read().map_err(|e| Failure::new(format!("[state]: {e}"), "see docs/config.md"))?;
-            State::shared(url.expose().to_owned())
-        }
+        (Some(place), _) => shared_state(place)?,
         (None, Some(config)) => State::in_folder(&config.data_dir),
         (None, None) => return Err(Failure::usage("approvals need a configuration", "give --config FILE")),
     };
@@ -190,6 +187,19 @@ pub(crate) fn approvals(
     let approvals = Approvals::new(state, record.recorder().clone(), key.as_slice(), groups);
     approvals.replace_signers(config.map(|config| config.signers.clone()).unwrap_or_default());
     Ok(approvals.veiling(Box::new(move |text| veils.veiled(text))))
+}
+
+/// The state in a PostgreSQL that gateways share; nothing is connected to.
+///
+/// # Errors
+/// When its connection string cannot be read, or is none.
+pub(crate) fn shared_state(place: &PasswordPlace) -> Result<State, Failure> {
+    let url = place.read().map_err(|e| Failure::new(format!("[state]: {e}"), "see docs/config.md"))?;
+    if State::is_url(url.expose()) {
+        return Ok(State::shared(url.expose().to_owned()));
+    }
+    let what = "[state] postgres: what stands there is no connection string that is understood";
+    Err(Failure::new(what, URL_WANTED))
 }
 
 /// The certificate for each listener of a protocol, where there is one.
@@ -340,6 +350,11 @@ impl Gateway {
         let needs_restart = needs_restart(&old, &new);
         self.config.store(Arc::new(new));
         Ok(needs_restart)
+    }
+
+    /// What the configuration in force hardly means to let through, or to keep from happening.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.governing.with_compiled(|rules| warnings::all(&self.config.load(), rules))
     }
 
     /// The data folder.

@@ -186,7 +186,6 @@ pub(crate) enum Command {
     /// Say which version this is
     Version,
     /// Print parts of the documentation that are made from the code
-    #[command(hide = true)]
     Docs {
         /// `config`.
         what: reference::Reference,

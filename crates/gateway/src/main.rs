@@ -34,6 +34,7 @@ mod rules;
 mod serve;
 mod shelf;
 mod show;
+mod warnings;
 mod web;
 mod weigh;
 mod who;

@@ -103,6 +103,14 @@ impl Governing {
         self.rules.load().as_ref().is_some_and(|ruled| ruled.rules.with_compiled(Compiled::sums_days))
     }
 
+    /// The rules in force, if there are some.
+    pub(crate) fn with_compiled<T>(&self, read: impl FnOnce(Option<&Compiled>) -> T) -> T {
+        match self.rules.load().as_ref() {
+            Some(ruled) => ruled.rules.with_compiled(|compiled| read(Some(compiled))),
+            None => read(None),
+        }
+    }
+
     /// The version of what decides.
     pub(crate) fn version(&self) -> Arc<str> {
         self.rules.load().as_ref().map_or_else(|| Arc::from(POLICY_VERSION), |ruled| ruled.rules.version())

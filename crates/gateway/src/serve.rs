@@ -73,6 +73,7 @@ pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit,
         );
     }
     warn_of_channels(&gateway);
+    warn_of_rules(&gateway);
     runtime.block_on(async {
         let running = Running::start(gateway).await?;
         tracing::info!("ready: {}", running.addresses().join(", "));
@@ -85,6 +86,12 @@ pub(crate) fn run(args: &ServeArgs, place: Place, _out: &Output) -> Result<Exit,
 fn warn_of_channels(gateway: &Gateway) {
     for missing in gateway.channels.missing() {
         tracing::warn!("{missing}: it is told nothing until a reload (SIGHUP) finds it");
+    }
+}
+
+fn warn_of_rules(gateway: &Gateway) {
+    for warning in gateway.warnings() {
+        tracing::warn!("{warning}");
     }
 }
 
@@ -289,6 +296,7 @@ impl Running {
                     tracing::warn!("{missing}");
                 }
                 warn_of_channels(&self.gateway);
+                warn_of_rules(&self.gateway);
             }
             Err(failure) => {
                 for message in &failure.messages {

@@ -54,7 +54,6 @@ fn help_names_the_commands_for_people() {
         .take_while(|l| !l.is_empty())
         .filter_map(|l| l.split_whitespace().next())
         .collect();
-    // `docs` is left out of it on purpose: `cargo xtask docs` asks it for the reference of the configuration.
     assert_eq!(
         commands,
         [
@@ -74,7 +73,8 @@ fn help_names_the_commands_for_people() {
             "log",
             "policy",
             "labels",
-            "version"
+            "version",
+            "docs"
         ]
     );
     assert_eq!(run(dir.path(), &["version"]).1, format!("firsthand {}\n", env!("CARGO_PKG_VERSION")));
@@ -264,6 +264,76 @@ fn a_line_that_is_not_understood_is_answered_and_the_next_one_too() {
     let errors: Vec<bool> = answers.iter().map(|a| a["error"].is_string()).collect();
     assert_eq!(errors, [false, true, true, false]);
     assert!(talk.contains("not understood: 2"), "{talk}");
+}
+
+#[test]
+fn samples_may_be_numbers_and_a_wrong_line_is_named_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let cards = "{\"table\":\"t\",\"column\":\"card\",\"values\":[4111111111111111,5500005555555559,null]}\n\
+                 {\"table\":\"t\",\"column\":\"open\",\"values\":[true,false]}\n";
+    let (code, proposed, talk) = fed(dir.path(), &["labels", "propose", "--json"], cards);
+    assert_eq!(code, 0, "{talk}");
+    assert_eq!(proposed[0][0]["label"], "card", "{proposed:?}");
+    assert_eq!((&proposed[0][0]["of"], proposed[0].as_array().unwrap().len()), (&Value::from(2), 1));
+    let (code, _, talk) =
+        fed(dir.path(), &["labels", "propose"], "{\"table\":\"t\",\"column\":\"c\"}\n{\"table\":7}\n");
+    assert_eq!(code, 2, "{talk}");
+    assert!(talk.starts_with("error: stdin, line 2, column 10: invalid type: integer `7`"), "{talk}");
+    assert!(talk.contains("hint: one JSON object a line: firsthand labels propose --help"), "{talk}");
+}
+
+/// What waits for a group in which nobody is waits for ever, or is refused: `check` says so of each place that names one.
+#[test]
+fn check_warns_where_nobody_can_approve() {
+    let dir = tempfile::tempdir().unwrap();
+    let grants = "credential = { user = \"rw\" }\ngrants = { approvers = \"leads\" }\n";
+    let more = "[policy]\ndir = \"rules\"\noriginals = \"seers\"\n\
+        [[channel]]\nname = \"hook\"\ngroups = [\"dba\", \"ops\"]\n\
+        webhook = { url = \"https://127.0.0.1:1/\", secret = { env = \"FIRSTHAND_CLI_TEST_NOT_SET\" } }\n";
+    let config = CONFIG.replacen("credential = { user = \"rw\" }\n", grants, 1) + more;
+    std::fs::write(dir.path().join("firsthand.toml"), config).unwrap();
+    std::fs::create_dir(dir.path().join("rules")).unwrap();
+    let rules = format!(
+        "{RULE}[[rule]]\nname = \"large\"\nbecause = \"b\"\nverdict = \"hold\"\neffects = [\"write\"]\n\
+         approve = {{ group = \"dba\", break_glass = [\"chiefs\"] }}\n\
+         [[group]]\nname = \"ops\"\nmembers = [\"grace\"]\n"
+    );
+    std::fs::write(dir.path().join("rules/one.toml"), rules).unwrap();
+    let (_, _, talk) = run(dir.path(), &["check", "--offline"]);
+    let missing = "and there is none of that name: list its members in a [[group]] of the rules";
+    for warning in [
+        format!("warning: policy: rule large asks the group `dba`, {missing}"),
+        format!("warning: policy: rule large asks the group `chiefs`, {missing}"),
+        format!("warning: target shop: grants are approved by the group `leads`, {missing}"),
+        format!("warning: [policy]: originals are for the group `seers`, {missing}"),
+        format!("warning: channel hook: it is told of what waits for the group `dba`, {missing}"),
+    ] {
+        assert!(talk.contains(&warning), "{warning} is not in:\n{talk}");
+    }
+    assert!(!talk.contains("`ops`"), "{talk}");
+}
+
+#[test]
+fn check_tries_the_shared_state_and_knows_the_other_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |state: &str| {
+        let config = format!("{CONFIG}[state]\npostgres = {state:?}\n");
+        std::fs::write(dir.path().join("firsthand.toml"), config).unwrap();
+        run(dir.path(), &["check"])
+    };
+    let (code, said, talk) = of("postgresql://app@127.0.0.1:1/shop");
+    assert_eq!(code, 1, "{talk}");
+    assert!(
+        said.contains("state postgres: failed: the state cannot be reached: Connection refused"),
+        "{said}"
+    );
+    let (code, said, _) = of("host=127.0.0.1 port=1 dbname=shop");
+    assert_eq!(code, 1);
+    assert!(said.contains("it takes a URL: postgresql://user@host:5432/db"), "{said}");
+    let served = run(dir.path(), &["serve"]);
+    hinted(&served, 1, "");
+    assert!(served.2.contains("it takes a URL: postgresql://user@host:5432/db"), "{}", served.2);
+    assert!(!served.2.contains("dbname=shop"), "{}", served.2);
 }
 
 const RULE: &str = "[[rule]]\nname = \"r\"\nbecause = \"b\"\nverdict = \"allow\"\nkinds = [\"agent\"]\n\

@@ -5,7 +5,8 @@ use firsthand_model::decision::Verdict;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Opaque};
 
-use crate::explain::{Suppose, milder};
+use crate::compiled::Compiled;
+use crate::explain::{LESS, Suppose, milder};
 use crate::judge::{Judgement, NO_RULE, POLICY_ERROR};
 use crate::rules::Given;
 
@@ -23,6 +24,7 @@ pub(crate) fn advice(
     facts: &Facts,
     circumstances: (u64, Given),
     judged: &Judgement,
+    compiled: &Compiled,
 ) -> String {
     if judged.verdict == Verdict::Allow {
         return String::new();
@@ -35,7 +37,7 @@ pub(crate) fn advice(
     }
     let mut all = Vec::new();
     if judged.verdict == Verdict::Hold {
-        all.push(approval(judged));
+        all.push(approval(judged, compiled));
     }
     if let Some(opaque) = facts.opaque.as_ref().filter(|_| judged.is_about_the_unknown()) {
         all.push(telling(opaque));
@@ -46,7 +48,8 @@ pub(crate) fn advice(
     changes.retain(|c| !c.advice.is_empty());
     // What keeps to what was wanted comes first.
     changes.sort_by_key(|c| (c.gives_up, c.verdict.strictness()));
-    changes.retain(|c| judged.verdict == Verdict::Deny || !c.gives_up);
+    // Who is to ask for approval of all of it is not told to leave a part out.
+    changes.retain(|c| judged.verdict == Verdict::Deny || !(c.gives_up || c.what.starts_with(LESS)));
     if let Some(best) = changes.first().filter(|_| all.len() < 2) {
         let then = if best.verdict == Verdict::Hold { " A person must approve it then." } else { "" };
         all.push(format!("{}{then}", best.advice));
@@ -60,9 +63,12 @@ pub(crate) fn advice(
 }
 
 /// Who must approve, from the words of the rule.
-fn approval(judged: &Judgement) -> String {
+fn approval(judged: &Judgement, compiled: &Compiled) -> String {
     let approvers = judged.terms.iter().flat_map(|terms| &terms.approvers);
     let groups: Vec<&str> = approvers.map(|a| &*a.group).collect();
+    if let Some(empty) = groups.iter().find(|group| !compiled.has_members(group)) {
+        return format!("Ask the operator who is to be in the group {empty}: nobody is.");
+    }
     match groups.as_slice() {
         [] => "A person must approve it.".to_owned(),
         groups => format!("Ask somebody of the group {} to approve it.", groups.join(", and of ")),

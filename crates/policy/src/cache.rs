@@ -8,6 +8,7 @@ use firsthand_model::decision::Decision;
 use firsthand_model::identity::Identity;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::Facts;
+use firsthand_model::target::Mode;
 use std::collections::HashMap;
 
 /// Parts, each with a lock of its own: so many sessions can ask at a time.
@@ -36,6 +37,7 @@ struct Kept {
     database: String,
     role: String,
     application: String,
+    mode: Mode,
     shape: Arc<Shape>,
     facts: Option<Arc<Facts>>,
     windows: u64,
@@ -113,6 +115,7 @@ impl Key<'_> {
             && s.role == kept.role
             && s.database == kept.database
             && s.application == kept.application
+            && s.mode == kept.mode
             && (Arc::ptr_eq(&s.identity, &kept.identity) || s.identity == kept.identity)
     }
 }
@@ -150,6 +153,7 @@ impl Cache {
             database: s.database.clone(),
             role: s.role.clone(),
             application: s.application.clone(),
+            mode: s.mode,
             shape: Arc::clone(key.shape),
             facts: key.shape.facts.clone(),
             windows: key.windows,

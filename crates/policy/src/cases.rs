@@ -87,7 +87,7 @@ fn one(rules: &Rules, case: Case, all: &[Facts]) -> Tried {
     if !case.rule.is_empty() && *judged.rule != *case.rule {
         wrong.push(format!("expected rule {}, decided by {}", case.rule, judged.rule));
     }
-    let advice = advice(&suppose, &session, asked, (windows, given), &judged);
+    let advice = rules.with_compiled(|c| advice(&suppose, &session, asked, (windows, given), &judged, c));
     if !advice.contains(&case.advice) {
         wrong.push(format!("expected advice with {:?}, got {advice:?}", case.advice));
     }

@@ -78,7 +78,7 @@ pub(crate) fn base(defaults: Defaults) -> String {
          @id(\"firsthand.columns\") permit(principal, action in Action::\"command\", resource is Column);\n\
          @id(\"firsthand.functions\") permit(principal, action == Action::\"call\", resource);\n\
          // What reads no relation reads nothing of anybody's.\n\
-         @id(\"firsthand.nothing\") permit(principal, action == Action::\"read\", resource is Target);\n\
+         @id(\"firsthand.no-relation\") permit(principal, action == Action::\"read\", resource is Target);\n\
          // What a person has approved needs no further leave.\n\
          @id(\"firsthand.approved\") permit(principal, action in Action::\"command\", resource)\n  \
          when { context has approval };\n\

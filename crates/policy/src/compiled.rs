@@ -197,6 +197,25 @@ impl Compiled {
         self.metas.values().any(|meta| meta.bounds.day != Each::default())
     }
 
+    /// Whether anybody at all is in a group.
+    #[must_use]
+    pub fn has_members(&self, group: &str) -> bool {
+        self.groups.iter().any(|g| g.name == group && !g.members.is_empty())
+    }
+
+    /// Who is named to approve, or to release: rule and group, in the order of the rules.
+    #[must_use]
+    pub fn asked(&self) -> Vec<(Arc<str>, String)> {
+        let mut all = Vec::new();
+        for meta in self.metas() {
+            if let Some(approve) = &meta.hold {
+                let groups = std::iter::once(&approve.group).chain(&approve.break_glass);
+                all.extend(groups.map(|group| (Arc::clone(&meta.name), group.clone())));
+            }
+        }
+        all
+    }
+
     /// What the annotations of a policy say.
     pub(crate) fn meta(&self, id: &PolicyId) -> Option<&Arc<Meta>> {
         self.metas.get(id)

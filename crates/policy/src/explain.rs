@@ -16,6 +16,9 @@ use crate::window::open_bits;
 /// Things that are left out one by one; a statement with more of them is explained less.
 const LEFT_OUT_MAX: usize = 24;
 
+/// How the changes begin that leave a part out.
+pub(crate) const LESS: &str = "without ";
+
 /// The change that does something else.
 const READING: &str = "if it only read what it changes";
 
@@ -138,7 +141,7 @@ fn left_out(facts: &Facts, most: usize) -> Vec<(String, String, Facts)> {
     let mut without = |doing: String, advice: String, change: &dyn Fn(&mut Facts)| {
         let mut less = facts.clone();
         change(&mut less);
-        all.push((format!("without {doing}"), advice, less));
+        all.push((format!("{LESS}{doing}"), advice, less));
     };
     for (effect, doing, advice) in AVOIDABLE {
         if facts.effects.has(effect) && facts.opaque.is_none() {

@@ -188,31 +188,27 @@ fn try_judge(
     let mut veil = Veil::new(&mut question, compiled, columns);
     ask_uses(&mut veil, on, &mut gathered)?;
     let origins = if compiled.has_masks { origins(&mut veil)? } else { Origins::default() };
-    let duty = veil.duty(on.facts, origins)?;
-    if duty.is_err() {
+    let unresolved = veil.unresolved(on.facts)?;
+    if unresolved.is_some() {
         gathered.remedy = Some(unmasked(&mut veil, on, columns)?);
     }
-    let texts = veil.detects()?;
+    let mask = match unresolved {
+        Some(_) if !on.observed => MaskDuty::of_texts(veil.detects()?),
+        _ => veil.duty(on.facts, origins)?,
+    };
     let mut limits = limits(&mut question)?;
     if limits.counts_cells() {
         limits.labelled = labelled(compiled, &on, columns);
     }
-    let mut obligations =
-        Obligations { limits: limits.any().then(|| Arc::new(limits)), ..Obligations::default() };
-    match duty {
-        Ok(duty) => obligations.mask = duty,
-        Err(masked) => {
-            obligations.mask = MaskDuty::of_texts(texts);
-            let why = match &on.facts.output {
-                Output::Untold(why) => *why,
-                Output::None | Output::Columns(_) => "its rows cannot be told",
-            };
-            gathered.push(
-                &masked.meta,
-                Verdict::Deny,
-                format!("{UNRESOLVED} while labelled data is in reach: {why}"),
-            );
-        }
+    let limits = limits.any().then(|| Arc::new(limits));
+    let obligations = Obligations { mask, limits, ..Obligations::default() };
+    if let Some(masked) = unresolved {
+        let why = match &on.facts.output {
+            Output::Untold(why) => *why,
+            Output::None | Output::Columns(_) => "its rows cannot be told",
+        };
+        let about = format!("{UNRESOLVED} while labelled data is in reach: {why}");
+        gathered.push(&masked.meta, Verdict::Deny, about);
     }
     Ok(conclude(on, gathered, obligations))
 }
@@ -429,6 +425,14 @@ fn whole(relation: &Relation) -> Column {
     Column { schema, relation: name, column: String::new(), labels: Vec::new() }
 }
 
+/// What is left of the duties of a command that is denied: where that is not enforced, what it gives is masked all the same.
+fn of_refused(on: Situation<'_>, obligations: Obligations) -> Arc<Obligations> {
+    match on.observed {
+        true => Arc::new(Obligations { mask: obligations.mask, ..Obligations::default() }),
+        false => only_texts(obligations.mask.texts),
+    }
+}
+
 fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> Judgement {
     let Gathered { mut fired, allowed, unpermitted, noted, remedy, mut approve } = gathered;
     approve.sort_by_key(|(order, _)| *order);
@@ -444,7 +448,7 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
             IdentityKind::Agent | IdentityKind::Token | IdentityKind::Certificate => "an agent",
         };
         let reason = format!("no rule allows {kind} to {about} on {}", on.target);
-        let obligations = only_texts(obligations.mask.texts);
+        let obligations = of_refused(on, obligations);
         return Judgement { fired, noted, remedy, obligations, ..refuse(NO_RULE, &reason) };
     }
     let Some(first) = fired.first() else {
@@ -465,7 +469,7 @@ fn conclude(on: Situation<'_>, gathered: Gathered, obligations: Obligations) -> 
     let reason = format!("{} ({})", because.trim_end_matches('.'), first.about);
     let obligations = match first.verdict {
         Verdict::Hold => Arc::new(obligations),
-        Verdict::Allow | Verdict::Deny => only_texts(obligations.mask.texts),
+        Verdict::Allow | Verdict::Deny => of_refused(on, obligations),
     };
     let (verdict, rule) = (first.verdict, Arc::clone(&first.rule));
     // Something else that holds it, and names nobody who could approve, cannot be approved by others.

@@ -233,21 +233,22 @@ impl<'q, 'c> Veil<'q, 'c> {
         Ok(Some(mask))
     }
 
-    /// The whole duty for a statement; `Err(Ok(..))` when it cannot be told what would have to be masked.
-    pub(crate) fn duty(
-        &mut self,
-        facts: &Facts,
-        origins: Origins,
-    ) -> Result<Result<MaskDuty, Masked>, Unfit> {
+    /// The mask for which a statement must not run: labelled data is in reach, and its rows cannot be told.
+    pub(crate) fn unresolved(&mut self, facts: &Facts) -> Result<Option<Masked>, Unfit> {
+        match facts.output {
+            Output::Untold(_) => self.in_reach(),
+            Output::None | Output::Columns(_) => Ok(None),
+        }
+    }
+
+    /// The whole duty for a statement. Where its rows cannot be told, the columns of tables that the target names as their
+    /// origins are masked, and the rest is looked through.
+    pub(crate) fn duty(&mut self, facts: &Facts, origins: Origins) -> Result<MaskDuty, Unfit> {
         if !self.compiled.has_masks {
-            return Ok(Ok(MaskDuty::default()));
+            return Ok(MaskDuty::default());
         }
         let columns = match &facts.output {
-            Output::None => None,
-            Output::Untold(_) => match self.in_reach()? {
-                Some(masked) => return Ok(Err(masked)),
-                None => None,
-            },
+            Output::None | Output::Untold(_) => None,
             Output::Columns(columns) => {
                 let mut masks = Vec::with_capacity(columns.len());
                 for column in columns {
@@ -269,7 +270,7 @@ impl<'q, 'c> Veil<'q, 'c> {
             Output::Columns(columns) if scan => crate::priors::of(columns, self.columns),
             _ => Vec::new(),
         };
-        Ok(Ok(MaskDuty { columns, origins, scan, names, hush, spills, texts, written }))
+        Ok(MaskDuty { columns, origins, scan, names, hush, spills, texts, written })
     }
 
     /// Which texts of the target may hold values.
@@ -331,13 +332,19 @@ impl<'q, 'c> Veil<'q, 'c> {
 
     /// Whether a mask that looks through unlabelled values is in force for who asks.
     pub(crate) fn detects(&mut self) -> Result<bool, Unfit> {
+        Ok(!self.detecting()?.is_empty())
+    }
+
+    /// The masks that look through unlabelled values of who asks.
+    pub(crate) fn detecting(&mut self) -> Result<Vec<Arc<str>>, Unfit> {
         if !self.compiled.detects {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let anything = self.compiled.detectable.clone();
         let value = Column { column: "a value".to_owned(), ..nowhere() };
         let said = self.question.column(READ_CLEAR, &value, &anything)?;
-        Ok(said.by.iter().any(|m| !m.permits && m.detect))
+        let detecting = said.by.iter().filter(|m| !m.permits && m.detect);
+        Ok(detecting.map(|meta| Arc::clone(&meta.name)).collect())
     }
 }
 

@@ -89,6 +89,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) approved: bool,
     /// A grant that covers the statement is in force.
     pub(crate) granted: bool,
+    /// What is refused runs all the same (`mode = "observe"`), so what it gives is masked as far as can be told.
+    pub(crate) observed: bool,
 }
 
 impl Situation<'_> {

@@ -13,6 +13,7 @@ use firsthand_model::identity::Identity;
 use firsthand_model::masking::MaskDuty;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Opaque, Output, Relation};
+use firsthand_model::target::Mode;
 use firsthand_model::time::UnixMicros;
 use firsthand_session::port::{Ask, Policy};
 
@@ -130,7 +131,21 @@ impl Rules {
         let suppose = |session: &SessionFacts, facts: &Facts, windows, given| {
             self.suppose(session, facts, windows, given)
         };
-        advice(&suppose, session, facts, (windows, Given::default()), judged)
+        self.with_compiled(|compiled| {
+            advice(&suppose, session, facts, (windows, Given::default()), judged, compiled)
+        })
+    }
+
+    /// The masks by which values of who asks are looked through where they have no label; for explanations.
+    #[must_use]
+    pub fn detecting(&self, session: &SessionFacts, now: UnixMicros) -> Vec<Arc<str>> {
+        let force = self.force.load();
+        let (facts, windows) = (Facts::default(), open_bits(&force.compiled.windows, now));
+        let on = situation(session, &facts, windows, Given::default());
+        let found = Question::new(&force.compiled, on)
+            .and_then(|mut question| Veil::new(&mut question, &force.compiled, None).detecting());
+        // Rules that cannot be asked refuse everything, and so nothing comes out.
+        found.unwrap_or_default()
     }
 
     /// Judges under other circumstances.
@@ -164,7 +179,7 @@ impl Rules {
     /// Whether anybody at all is in a group of the rules.
     #[must_use]
     pub fn has_members(&self, group: &str) -> bool {
-        self.with_compiled(|c| c.groups.iter().any(|g| g.name == group && !g.members.is_empty()))
+        self.with_compiled(|c| c.has_members(group))
     }
 
     /// The rules in force, for documents and explanations.
@@ -244,6 +259,7 @@ pub(crate) fn situation<'a>(
         estimated_rows: given.estimated_rows,
         approved: given.approved,
         granted: given.granted,
+        observed: session.mode == Mode::Observe,
     }
 }
 
@@ -349,7 +365,7 @@ fn decide(force: &Force, catalogs: &Catalogs, ask: &Ask<'_>, windows: u64) -> De
     let given = Given { estimated_rows: rows, granted: ask.granted, ..Given::default() };
     let judged = suppose(session, &facts, windows, given);
     let decision = Decision {
-        advice: Arc::from(advice(&suppose, session, &facts, (windows, given), &judged)),
+        advice: Arc::from(advice(&suppose, session, &facts, (windows, given), &judged, &force.compiled)),
         verdict: judged.verdict,
         rule: judged.rule,
         reason: judged.reason,
@@ -414,7 +430,8 @@ mod tests {
     use firsthand_model::identity::{IdentityKind, Link, Trust};
     use firsthand_model::json::Json;
     use firsthand_model::outcome::Transaction;
-    use firsthand_model::target::{Durability, Mode};
+    use firsthand_model::statement::Column;
+    use firsthand_model::target::Durability;
 
     use crate::compiled::RuleFile;
 
@@ -487,8 +504,8 @@ mod tests {
                 "[[rule]]\nname = \"r\"\nbecause = \"B.\"\nverdict = \"allow\"\neffects = [\"read\"]\n{more}\n"
             )
         };
-        let table = Relation { name: "t".to_owned(), oid: 1, ..Relation::default() };
-        let facts = Facts { effects: Effects::only(Effect::Read), reads: vec![table], ..Facts::default() };
+        let facts =
+            Facts { effects: Effects::only(Effect::Read), reads: vec![table("t")], ..Facts::default() };
         let command = Command {
             step: firsthand_model::command::Step::Run,
             via: "simple",
@@ -514,8 +531,7 @@ mod tests {
         };
         let session = session("a");
         for (grants, allows) in [("[\"a\"]", true), ("[\"*\"]", true), ("[\"b\"]", false)] {
-            let file = RuleFile { name: "r.toml".to_owned(), text: rule(&format!("grants = {grants}")) };
-            let rules = Rules::new(Compiled::load(&[file], HashMap::new()).unwrap());
+            let rules = rules(&rule(&format!("grants = {grants}")));
             let verdict = |granted| {
                 let now = UnixMicros(1);
                 let ask = Ask { session: &session, command: &command, now, estimated_rows: None, granted };
@@ -527,6 +543,78 @@ mod tests {
                 assert_eq!((verdict(false), verdict(true)), (Verdict::Deny, granted), "{grants}");
             }
         }
+    }
+
+    fn rules(text: &str) -> Rules {
+        let file = RuleFile { name: "r.toml".to_owned(), text: text.to_owned() };
+        Rules::new(Compiled::load(&[file], HashMap::new()).unwrap())
+    }
+
+    fn table(name: &str) -> Relation {
+        let name = name.to_owned();
+        Relation { name, schema: "public".to_owned(), oid: 1, ..Relation::default() }
+    }
+
+    /// One advice does not take the other back; and nobody is sent to a group in which nobody is.
+    #[test]
+    fn who_is_held_is_told_whom_to_ask_and_not_to_leave_a_part_out() {
+        let held = |group: &str| {
+            rules(&format!(
+                "[[rule]]\nname = \"w\"\nbecause = \"B.\"\nverdict = \"allow\"\neffects = [\"write\"]\n\
+                 [[rule]]\nname = \"h\"\nbecause = \"B.\"\nverdict = \"hold\"\neffects = [\"write\"]\ntables = [\"customers\"]\n\
+                 approve = {{ group = \"dba\" }}\n[[group]]\nname = \"{group}\"\nmembers = [\"grace\"]\n"
+            ))
+        };
+        let writes = vec![table("customers"), table("notes")];
+        let facts = Facts { effects: Effects::only(Effect::Write), writes, ..Facts::default() };
+        for (group, told) in [
+            ("dba", "Ask somebody of the group dba to approve it."),
+            ("ops", "Ask the operator who is to be in the group dba: nobody is."),
+        ] {
+            let (rules, session) = (held(group), session("a"));
+            let judged = rules.judge(&session, &facts, UnixMicros(1), false);
+            assert_eq!(judged.verdict, Verdict::Hold);
+            assert_eq!(rules.advise(&session, &facts, UnixMicros(1), &judged), told);
+        }
+    }
+
+    /// What is refused keeps its masks where that is not enforced, also if its rows cannot be told.
+    #[test]
+    fn what_is_observed_is_masked_although_it_is_refused() {
+        let rules = rules(
+            "[[label]]\nlabel = \"email\"\ncolumns = [\"customers.mail\"]\n\
+             [[mask]]\nname = \"m\"\nbecause = \"B.\"\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n",
+        );
+        let mail = Column {
+            schema: "public".to_owned(),
+            relation: "customers".to_owned(),
+            column: "mail".to_owned(),
+            labels: Vec::new(),
+        };
+        rules.know("a", "a", vec![KnownColumn { column: mail, oid: 7, attnum: 2, behind: Vec::new() }]);
+        let facts = Facts {
+            effects: Effects::only(Effect::Read),
+            reads: vec![table("customers")],
+            output: Output::Untold("it may be anything"),
+            ..Facts::default()
+        };
+        for mode in [Mode::Enforce, Mode::Observe] {
+            let session = SessionFacts { mode, ..session("a") };
+            let judged = rules.judge(&session, &facts, UnixMicros(1), false);
+            assert_eq!(judged.verdict, Verdict::Deny);
+            let mask = &judged.obligations.mask;
+            let observed = mode == Mode::Observe;
+            assert_eq!((mask.origins.contains_key(&(7, 2)), mask.scan), (observed, observed), "{mode:?}");
+            assert!(mask.texts, "{mode:?}");
+        }
+        assert_eq!(rules.detecting(&session("a"), UnixMicros(1)), [Arc::from("m")]);
+    }
+
+    #[test]
+    fn what_reads_no_relation_is_allowed_by_a_rule_with_a_name() {
+        let facts = Facts { effects: Effects::only(Effect::Read), ..Facts::default() };
+        let judged = rules("").judge(&session("a"), &facts, UnixMicros(1), false);
+        assert_eq!((judged.verdict, &*judged.rule), (Verdict::Allow, "no-relation"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::resolve::{Sequel, opaque_facts, resolve};
 use crate::returning::{Changes, changes_of};
 use crate::split;
 use crate::state::SessionState;
+use crate::syntax::syntax;
 use crate::walk::shape_of;
 
 /// The stack that [`analyze`] needs, in bytes: decoding the parser's tree, and dropping it, recurse with its depth. The parser
@@ -57,7 +58,7 @@ impl Default for Settings {
 /// of its own, some 800 bytes for nine of text, and all of them are written before the first runs.
 pub const STATEMENTS_MAX: usize = 4096;
 
-/// Why a text was not parsed. Never quotes the text.
+/// Why a text was not parsed. Quotes no more of the text than a word or signs at which the parser stopped, and no constant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unparsed {
     /// Longer than [`TEXT_BYTES_MAX`].
@@ -81,7 +82,7 @@ pub enum Unparsed {
     /// A run of operator characters longer than [`OPERATOR_RUN_MAX`].
     #[error("the text holds more than {OPERATOR_RUN_MAX} operator characters in a row")]
     OperatorRun,
-    /// PostgreSQL's parser refused it: the kind of error, without what it quotes.
+    /// PostgreSQL's parser refused it: the kind of error, what it stopped at, and where.
     #[error("{0}")]
     Syntax(String),
 }
@@ -272,7 +273,7 @@ pub(crate) fn parse_statements(text: &[u8], settings: Settings) -> Vec<Parsed> {
         pg_query::ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS
     };
     let parsed = readable.and_then(|text| {
-        let parsed = pg_query::parse(text, options.bits()).map_err(|e| syntax(&e))?;
+        let parsed = pg_query::parse(text, options.bits()).map_err(|e| syntax(&e, text))?;
         few_enough(&parsed).map(|()| parsed)
     });
     let parsed = match parsed {
@@ -302,7 +303,7 @@ fn opaque_shape() -> Arc<Shape> {
 }
 
 fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
-    let parsed = pg_query::parse(text, 0).map_err(|error| syntax(&error))?;
+    let parsed = pg_query::parse(text, 0).map_err(|error| syntax(&error, text))?;
     few_enough(&parsed)?;
     let mut statements = Vec::with_capacity(parsed.protobuf.stmts.len());
     let mut from = 0;
@@ -329,35 +330,6 @@ fn parse(text: &str) -> Result<Vec<Statement>, Unparsed> {
 fn few_enough(parsed: &pg_query::ParseResult) -> Result<(), Unparsed> {
     let count = parsed.protobuf.stmts.len();
     if count > STATEMENTS_MAX { Err(Unparsed::TooMany(count)) } else { Ok(()) }
-}
-
-/// The parser's message. It quotes the text, which may hold a secret: only words of the grammar and signs are kept.
-fn syntax(error: &pg_query::Error) -> Unparsed {
-    let message = match error {
-        pg_query::Error::Parse(message) => message.as_str(),
-        _ => "the parser's tree could not be read",
-    };
-    let (kind, quoted) = message.split_once('"').unwrap_or((message, ""));
-    let quoted = quoted.rsplit_once('"').map_or("", |(token, _)| token);
-    let kind = kind.trim_end();
-    Unparsed::Syntax(match kind.strip_suffix("at or near") {
-        Some(_) if tells_no_secret(quoted) => format!("{kind} \"{quoted}\""),
-        Some(kind) => kind.trim_end().to_owned(),
-        None => kind.to_owned(),
-    })
-}
-
-/// Longest token that is quoted: no word of the grammar has as many letters.
-const QUOTED_MAX: usize = 24;
-
-/// A word of SQL's grammar, or signs.
-fn tells_no_secret(token: &str) -> bool {
-    let signs = !token.is_empty() && token.bytes().all(|b| b.is_ascii_punctuation() && b != b'\'');
-    let word = || {
-        let one = pg_query::scan(token).map(|scanned| scanned.tokens).unwrap_or_default();
-        matches!(one.as_slice(), [only] if only.keyword_kind() != pg_query::protobuf::KeywordKind::NoKeyword)
-    };
-    token.len() <= QUOTED_MAX && (signs || word())
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod secrets;
 pub mod settings;
 mod split;
 pub mod state;
+mod syntax;
 mod tables;
 mod tree;
 mod walk;

@@ -85,7 +85,10 @@ fn unreadable_texts_are_one_unknown_statement() {
     let many = ";SELECT 1".repeat(STATEMENTS_MAX);
     assert_eq!(analyze(many.as_bytes(), usual).statements().len(), STATEMENTS_MAX);
     assert_eq!(with(format!("{many};SELECT 1").as_bytes(), usual), Unparsed::TooMany(STATEMENTS_MAX + 1));
-    assert_eq!(with(b"SELECT 1 FROM 'geheim'", usual), Unparsed::Syntax("syntax error".to_owned()));
+    assert_eq!(
+        with(b"SELECT 1 FROM 'geheim'", usual),
+        Unparsed::Syntax("syntax error at character 15".to_owned())
+    );
 }
 
 #[test]

@@ -10,9 +10,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnection, PgListener};
+use sqlx::{AnyPool, Connection as _};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
@@ -20,6 +20,11 @@ use zeroize::Zeroizing;
 const FILE: &str = "state.db";
 /// How long something waits for a connection: where it takes longer, the database does not answer, and what waits is refused.
 const ACQUIRE_MAX: Duration = Duration::from_secs(5);
+/// How long a shared PostgreSQL may take to let a connection in, before anything else is tried with it: who starts a gateway waits
+/// for the message.
+const REACH_MAX: Duration = Duration::from_secs(3);
+/// What a connection string must look like.
+pub const URL_WANTED: &str = "it takes a URL: postgresql://user@host:5432/db";
 /// Connections to a shared PostgreSQL.
 const CONNECTIONS_MAX: u32 = 8;
 /// Number of the lock under which one gateway at a time makes the tables in a shared PostgreSQL: the word `firsthnd`.
@@ -42,9 +47,12 @@ impl StateError {
 
 impl From<sqlx::Error> for StateError {
     fn from(e: sqlx::Error) -> Self {
-        // Errors of the configuration may repeat an address with its password.
         match e {
-            sqlx::Error::Configuration(_) => Self("its address is not understood".to_owned()),
+            // It may repeat an address with its password.
+            sqlx::Error::Configuration(_) => Self(format!("its address is not understood: {URL_WANTED}")),
+            // The whole of it names lines of the server's own source.
+            sqlx::Error::Database(e) => Self(e.message().to_owned()),
+            sqlx::Error::Io(e) => Self(e.to_string()),
             other => Self(other.to_string()),
         }
     }
@@ -81,6 +89,26 @@ impl State {
         Self { place: Place::Shared(Zeroizing::new(url)), pool: OnceCell::new() }
     }
 
+    /// Whether a connection string has the form that is understood; libpq's `host=… dbname=…` is none.
+    #[must_use]
+    pub fn is_url(text: &str) -> bool {
+        ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme))
+    }
+
+    /// Connects to a shared PostgreSQL, and leaves again: why a pool cannot have a connection, the pool does not say. Where
+    /// nobody shares it, there is nothing to reach.
+    ///
+    /// # Errors
+    /// Why it cannot be reached.
+    pub async fn reach(&self) -> Result<(), StateError> {
+        let Place::Shared(url) = &self.place else { return Ok(()) };
+        let reaching = async { PgConnection::connect(url).await?.close().await };
+        match tokio::time::timeout(REACH_MAX, reaching).await {
+            Ok(reached) => Ok(reached?),
+            Err(_) => Err(StateError(format!("it does not answer within {} seconds", REACH_MAX.as_secs()))),
+        }
+    }
+
     /// Whether other gateways may use it, too.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
@@ -105,6 +133,7 @@ impl State {
         let pool = match &self.place {
             Place::File(path) => open_file(path).await?,
             Place::Shared(url) => {
+                self.reach().await?;
                 let options = AnyPoolOptions::new().max_connections(CONNECTIONS_MAX);
                 options.acquire_timeout(ACQUIRE_MAX).connect(url).await?
             }
@@ -151,6 +180,7 @@ impl State {
     /// When it cannot be listened to.
     pub async fn listen(&self) -> Result<Option<Changes>, StateError> {
         let Place::Shared(url) = &self.place else { return Ok(None) };
+        self.reach().await?;
         let mut listener = PgListener::connect(url).await?;
         listener.listen(CHANNEL).await?;
         Ok(Some(Changes(listener)))

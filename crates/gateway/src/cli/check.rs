@@ -19,13 +19,14 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::output::{Output, columns};
+use crate::assemble::shared_state;
 use crate::channels::{Channel, deliver};
 use crate::config::{Config, TargetConfig};
 use crate::failure::{Exit, Failure};
 use crate::fetch::Fetcher;
 use crate::listen;
 use crate::place::{Asking, Place};
-use crate::rules;
+use crate::{rules, warnings};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -52,13 +53,6 @@ impl Policy {
     }
 }
 
-fn gap(kind: &str) -> String {
-    format!(
-        "writes of identities of the kind `{kind}` are refused or held, and `unknown` is allowed: a write in a DO block or another \
-         statement that cannot be judged runs unasked; hold or deny `unknown` for them, too"
-    )
-}
-
 /// What said things begin with that somebody should do something about.
 const WARNING: &str = "warning: ";
 
@@ -75,12 +69,19 @@ struct All {
     targets: Vec<Tried>,
     issuers: Vec<Tried>,
     channels: Vec<Tried>,
+    /// Where approvals are kept, if not in the data folder.
+    state: Vec<Tried>,
 }
 
 impl All {
     /// Each kind, in the order in which it is told.
-    fn kinds(&self) -> [(&'static str, &[Tried]); 3] {
-        [("target", &self.targets), ("issuer", &self.issuers), ("channel", &self.channels)]
+    fn kinds(&self) -> [(&'static str, &[Tried]); 4] {
+        [
+            ("target", &self.targets),
+            ("issuer", &self.issuers),
+            ("channel", &self.channels),
+            ("state", &self.state),
+        ]
     }
 }
 
@@ -115,17 +116,21 @@ pub(crate) fn run(args: &CheckArgs, place: &Place, out: &Output) -> Result<Exit,
             targets: try_targets(place, config)?,
             issuers: try_issuers(config)?,
             channels: try_channels(config, args.send_test)?,
+            state: try_state(config)?,
         },
     };
+    // Rules that cannot be read say nothing of groups.
+    let is_read = rules.is_some() || config.policy.is_none();
+    let groups = if is_read { warnings::of_groups(config, rules.as_ref()) } else { Vec::new() };
     let policy = rules.map(|rules| Policy {
         version: rules.version.to_string(),
         rules: rules.metas().len(),
-        gaps: rules.gaps().iter().map(|kind| gap(kind.word())).collect(),
+        gaps: warnings::of_rules(&rules),
     });
     if out.is_json() {
-        show_json(config, &all, &wrong, policy, out);
+        show_json(config, (&all, &groups), &wrong, policy, out);
     } else {
-        show(config, &all, &wrong, policy, out);
+        show(config, (&all, &groups), &wrong, policy, out);
     }
     verdict(&wrong, hint, &all)
 }
@@ -162,6 +167,21 @@ fn try_channels(config: &Config, send: bool) -> Result<Vec<Tried>, Failure> {
         Tried { name: spec.name.clone(), said, failed }
     });
     Ok(tried.collect())
+}
+
+/// Connects to the PostgreSQL that approvals are kept in, where they are.
+fn try_state(config: &Config) -> Result<Vec<Tried>, Failure> {
+    let Some(place) = &config.shared_state else { return Ok(Vec::new()) };
+    let tried = match shared_state(place) {
+        Err(failure) => Err(format!("{}; {}", failure.messages.join("; "), failure.hint)),
+        Ok(state) => runtime()?.block_on(state.reach()).map_err(|e| e.to_string()),
+    };
+    let said = vec!["approvals are kept there, and it lets the gateway in".to_owned()];
+    let (said, failed) = match tried {
+        Ok(()) => (said, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    Ok(vec![Tried { name: "postgres".to_owned(), said, failed }])
 }
 
 fn channel_told(spec: &ChannelSpec) -> String {
@@ -269,26 +289,39 @@ async fn try_target(target: &TargetConfig, log: [u8; 16]) -> Result<Vec<String>,
     Ok(said)
 }
 
-fn show_json(config: &Config, all: &All, wrong: &[String], policy: Option<Policy>, out: &Output) {
+fn show_json(
+    config: &Config,
+    (all, groups): (&All, &[String]),
+    wrong: &[String],
+    policy: Option<Policy>,
+    out: &Output,
+) {
     let resolved: Vec<_> = config
         .resolved
         .iter()
         .map(|r| json!({ "key": r.key, "value": r.value, "line": r.line, "why": r.why }))
         .collect();
-    let [targets, issuers, channels] = all.kinds().map(|(what, tried)| {
+    let [targets, issuers, channels, state] = all.kinds().map(|(what, tried)| {
         let one = |t: &Tried| json!({ what: t.name, "said": t.said, "error": t.failed });
         tried.iter().map(one).collect::<Vec<_>>()
     });
-    let warnings: Vec<_> =
-        config.warnings.iter().map(|w| json!({ "line": w.line, "what": w.what })).collect();
+    let of_keys = config.warnings.iter().map(|w| json!({ "line": w.line, "what": w.what }));
+    let of_groups = groups.iter().map(|what| json!({ "line": null, "what": what }));
+    let warnings: Vec<_> = of_keys.chain(of_groups).collect();
     let file = config.file.display().to_string();
     let value = json!({ "file": file, "sha256": config.hash, "resolved": resolved, "warnings": warnings,
                         "errors": wrong, "targets": targets, "issuers": issuers, "channels": channels,
-                        "policy": policy.map(Policy::json) });
+                        "state": state, "policy": policy.map(Policy::json) });
     out.text(&value.to_string());
 }
 
-fn show(config: &Config, all: &All, wrong: &[String], policy: Option<Policy>, out: &Output) {
+fn show(
+    config: &Config,
+    (all, groups): (&All, &[String]),
+    wrong: &[String],
+    policy: Option<Policy>,
+    out: &Output,
+) {
     let lines: Vec<Vec<String>> = config
         .resolved
         .iter()
@@ -325,6 +358,7 @@ fn show(config: &Config, all: &All, wrong: &[String], policy: Option<Policy>, ou
         let line = warning.line.map_or(String::new(), |l| format!(":{l}"));
         out.talk(&format!("warning: {}{line}: {}", config.file.display(), warning.what));
     }
+    groups.iter().for_each(|warning| out.talk(&format!("warning: {warning}")));
     for what in wrong.iter().skip(1) {
         out.talk(&format!("error: {what}"));
     }

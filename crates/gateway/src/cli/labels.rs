@@ -96,8 +96,8 @@ fn propose(out: &Output) -> Result<Exit, Failure> {
         // One proposal of all lines: without one of them it would be another.
         let sampled: Sampled = line.read().map_err(|e| {
             Failure::usage(
-                format!("stdin, line {}: {e}", line.number),
-                "one JSON object a line: firsthand labels --help shows its keys",
+                format!("stdin, {}", line.why(&e)),
+                "one JSON object a line: firsthand labels propose --help shows its keys",
             )
         })?;
         proposals.extend(propose::propose(&detector, &sampled));

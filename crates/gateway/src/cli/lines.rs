@@ -25,10 +25,20 @@ impl Line<'_> {
         serde_json::from_slice(self.bytes)
     }
 
+    /// Why it is not understood. JSON's own count of lines begins anew with each of these, so it is left out.
+    pub(crate) fn why(&self, e: &serde_json::Error) -> String {
+        let said = e.to_string();
+        let place = format!(" at line {} column {}", e.line(), e.column());
+        match said.strip_suffix(&place) {
+            Some(what) => format!("line {}, column {}: {what}", self.number, e.column()),
+            None => format!("line {}: {said}", self.number),
+        }
+    }
+
     /// The answer to a line that is not understood: with its id, where it has one.
     pub(crate) fn not_understood(&self, e: &serde_json::Error) -> Value {
         let id = self.read::<Value>().ok().and_then(|v| v.get("id").cloned());
-        json!({ "id": id, "error": format!("line {}: {e}", self.number) })
+        json!({ "id": id, "error": self.why(e) })
     }
 }
 
@@ -80,6 +90,13 @@ pub(crate) fn not_understood(lines: u64, command: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_has_one_line_number() {
+        let line = Line { number: 3, bytes: b"{\"a\": x}", pause: true };
+        let why = line.why(&line.read::<Value>().unwrap_err());
+        assert_eq!(why, "line 3, column 7: expected value");
+    }
 
     #[test]
     fn a_line_that_is_too_long_is_not_two() {

@@ -24,7 +24,7 @@ pub(super) const SHARED: Key = Key {
     name: "postgres",
     form: Form::TextOrTable("state.postgres"),
     default: "none",
-    about: "The connection string of a PostgreSQL, in whose tables `approvals` and `votes` it is then: several gateways can share it, \
+    about: "The connection string of a PostgreSQL, as a URL (`postgresql://user@host:5432/db`), in whose tables `approvals` and `votes` it is then: several gateways can share it, \
             and what is approved at one frees what is held at another. Written here as text it works, and is warned about.",
 };
 /// In the table.

@@ -18,9 +18,20 @@ pub struct Sampled {
     /// Its type's name.
     #[serde(default, rename = "type")]
     pub type_name: String,
-    /// Some of its values; NULLs left out.
-    #[serde(default)]
+    /// Some of its values: texts, numbers, booleans. NULLs say nothing.
+    #[serde(default, deserialize_with = "texts")]
     pub values: Vec<String>,
+}
+
+/// Values as PostgreSQL's `json_agg` writes them, each as the text that the column shows.
+fn texts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    use serde::Deserialize as _;
+    let text = |value: serde_json::Value| match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    };
+    Ok(Vec::<serde_json::Value>::deserialize(from)?.into_iter().filter_map(text).collect())
 }
 
 /// What a column seems to hold.

@@ -59,6 +59,12 @@ enum Value {
     Parameter(usize),
 }
 
+/// Whether a text is a call to the gateway itself, which policy is not asked about.
+#[must_use]
+pub fn is_call(text: &str) -> bool {
+    Asked::of(text.as_bytes()).is_some()
+}
+
 /// The value of a parameter: its format and bytes.
 pub(super) type Given<'a> = (Format, Option<&'a [u8]>);
 

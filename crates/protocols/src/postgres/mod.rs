@@ -1,7 +1,7 @@
 //! PostgreSQL: how a connection begins (`handshake`), what is said on it afterwards (`dialect`), how a no is said
 //! (`refuse`).
 
-mod access;
+pub mod access;
 mod as_it_came;
 mod batch;
 mod broken;

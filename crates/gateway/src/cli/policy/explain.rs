@@ -12,6 +12,7 @@ use firsthand_model::masking::MaskDuty;
 use firsthand_model::preview::Preview;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::{Facts, Output as Rows};
+use firsthand_model::target::Mode;
 use firsthand_policy::explain::{Change, changes};
 use firsthand_policy::judge::{Judgement, shown};
 use firsthand_policy::limits::listed;
@@ -20,13 +21,19 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{asking, preview};
-use crate::analyst::Analyst;
+use crate::analyst::{Analyst, is_call};
 use crate::cli::lines::{each_line, not_understood};
 use crate::cli::output::Output;
 use crate::config::TargetConfig;
 use crate::failure::{Exit, Failure};
 use crate::place::Place;
 use crate::show::written;
+
+/// What lets calls to the gateway itself through; rules are not asked.
+const ACCESS: &str = "firsthand.access";
+
+/// What is said of a refusal where the target has `mode = "observe"`.
+const NOT_ENFORCED: &str = " (not enforced)";
 
 /// Arguments of `policy explain`.
 #[derive(Debug, Args)]
@@ -86,6 +93,8 @@ struct Answerer {
     session: SessionFacts,
     /// Why the token lets nobody in any more.
     ended: Option<String>,
+    /// The target, if nothing that touches data runs there without a grant.
+    needs_grant: Option<String>,
 }
 
 /// What was decided of one statement.
@@ -109,7 +118,9 @@ pub(crate) fn run(args: &ExplainArgs, place: &Place, out: &Output) -> Result<Exi
     let (identity, ended) = asking::identity(place, &args.who, kind, &args.target, out)?;
     let analyst = Analyst::of("policy explain", place, target, &target.target.database)?;
     analyst.teach(&rules, &args.target);
-    let answerer = Answerer { rules, analyst, session: asking::session(identity, target), ended };
+    let needs_grant = target.target.needs_grant.then(|| args.target.clone());
+    let answerer =
+        Answerer { rules, analyst, session: asking::session(identity, target), ended, needs_grant };
     match &args.sql {
         None => answerer.stream(),
         Some(sql) => {
@@ -171,11 +182,14 @@ impl Answerer {
 
     fn answer(&self, setup: &[String], sql: &str) -> Vec<Answer> {
         let stated = self.analyst.explain(setup, sql);
-        stated.into_iter().map(|facts| Answer { judged: self.judge(&facts), facts }).collect()
+        stated.into_iter().map(|facts| Answer { judged: self.judge(&facts, is_call(sql)), facts }).collect()
     }
 
-    fn judge(&self, facts: &Facts) -> Judgement {
+    fn judge(&self, facts: &Facts, call: bool) -> Judgement {
         let mut judged = self.rules.judge(&self.session, facts, wall(), false);
+        if call {
+            (judged.verdict, judged.rule) = (Verdict::Allow, ACCESS.into());
+        }
         // The gateway looks at these first.
         if let Some(why) = &self.ended {
             judged.verdict = Verdict::Deny;
@@ -215,8 +229,25 @@ impl Answerer {
             "why": decisive.map_or_else(|| "there is no statement in it".to_owned(), |a| why(&a.judged)),
             "advice": decisive.map(|a| self.rules.advise(&self.session, &a.facts, wall(), &a.judged)),
             "masks": decisive.map(|a| masks(&a.facts, &a.judged.obligations.mask)).unwrap_or_default(),
+            "detects": decisive.map(|a| self.detecting(&a.judged)).unwrap_or_default(),
+            "enforced": self.session.mode == Mode::Enforce,
             "limits": decisive.map(|a| limits(&a.judged)).unwrap_or_default(),
+            "needs_grant": self.grant_needed(answers).is_some(),
         })
+    }
+
+    /// The target, if one of these does not run there without a grant, whatever the rules say.
+    fn grant_needed(&self, answers: &[Answer]) -> Option<&str> {
+        let needed = answers.iter().any(|a| !effects(&a.facts).touches_nothing());
+        self.needs_grant.as_deref().filter(|_| needed)
+    }
+
+    /// The masks by which what it gives is looked through.
+    fn detecting(&self, judged: &Judgement) -> Vec<String> {
+        if !judged.obligations.mask.scan {
+            return Vec::new();
+        }
+        self.rules.detecting(&self.session, wall()).iter().map(ToString::to_string).collect()
     }
 
     /// The answer for people.
@@ -227,7 +258,14 @@ impl Answerer {
             if answers.len() > 1 {
                 out.push_str(&format!("statement {}\n", i + 1));
             }
-            out.push_str(&format!("{} by {}: {}\n", judged.verdict.word(), judged.rule, why(judged)));
+            let loose = judged.verdict != Verdict::Allow && self.session.mode == Mode::Observe;
+            let enforced = if loose { NOT_ENFORCED } else { "" };
+            out.push_str(&format!(
+                "{} by {}: {}{enforced}\n",
+                judged.verdict.word(),
+                judged.rule,
+                why(judged)
+            ));
             for fired in judged.fired.iter().filter(|f| judged.verdict == f.verdict) {
                 out.push_str(&format!(
                     "  {} {} ({}): {}\n",
@@ -238,6 +276,9 @@ impl Answerer {
                 ));
             }
             told(facts, judged, &mut out);
+            for rule in self.detecting(judged) {
+                out.push_str(&format!("  detected: values without a label are looked through ({rule})\n"));
+            }
             let now = wall();
             let advice = self.rules.advise(&self.session, facts, now, judged);
             if !advice.is_empty() {
@@ -249,6 +290,9 @@ impl Answerer {
         }
         if answers.is_empty() {
             out.push_str("allow: there is no statement in it\n");
+        }
+        if let Some(target) = self.grant_needed(answers) {
+            out.push_str(&format!("note: target {target} needs a grant as well (access = \"grant\")\n"));
         }
         out
     }
@@ -264,6 +308,7 @@ fn why(judged: &Judgement) -> String {
         return judged.reason.to_string();
     }
     match judged.fired.first() {
+        _ if *judged.rule == *ACCESS => "the gateway answers it itself".to_owned(),
         Some(fired) if !fired.because.is_empty() => fired.because.to_string(),
         Some(_) => "the token names this target, and no rule forbids it".to_owned(),
         None => "it does nothing that a rule would look at".to_owned(),

@@ -19,6 +19,10 @@ use crate::place::Place;
 
 /// Examples shown of one change.
 const EXAMPLES: usize = 3;
+/// Reasons that are told apart; a reason may name what a statement touches.
+const REASONS_MAX: usize = 1000;
+/// Stands for the others.
+const OTHER_REASONS: &str = "for other reasons";
 /// Characters of an example.
 const EXAMPLE_CHARS: usize = 200;
 
@@ -30,50 +34,72 @@ pub(crate) struct ReplayArgs {
     since: String,
 }
 
+/// The rule of the pipeline itself, where a grant is missing or over. Rules cannot say what becomes of it.
+const GRANT: &str = "grant";
+
+/// What was read.
+#[derive(Default)]
+struct Counts {
+    all: u64,
+    /// Their text is not in the record.
+    unread: u64,
+    /// Refused by a limit.
+    limited: u64,
+    /// Refused for want of a grant.
+    ungranted: u64,
+}
+
 /// Commands whose decision would be another.
 #[derive(Default)]
 struct Changed {
     count: u64,
-    why: String,
     examples: Vec<serde_json::Value>,
 }
+
+/// By what was decided then, what would be now, by which rule, and why.
+type Differences = BTreeMap<(String, &'static str, String, String), Changed>;
 
 /// Runs the command.
 pub(crate) fn run(args: &ReplayArgs, place: &Place, out: &Output) -> Result<Exit, Failure> {
     let config = asking::config(place)?;
     let rules = asking::rules_of(config, out)?;
-    let (mut all, mut unread, mut limited) = (0u64, 0u64, 0u64);
+    let mut counts = Counts::default();
     let limits: BTreeSet<String> = rules.with_compiled(|c| {
         c.metas().iter().filter(|m| m.bounds != Bounds::default()).map(|m| m.name.to_string()).collect()
     });
-    let mut changed: BTreeMap<(String, &'static str, String), Changed> = BTreeMap::new();
+    let mut changed = Differences::new();
     history::read("policy replay", &args.since, place, config, &rules, out, &mut |past| {
-        all += 1;
+        counts.all += 1;
         let Some(facts) = &past.facts else {
-            unread += 1;
+            counts.unread += 1;
             return;
         };
         let judged = judge(&rules, &past, facts);
         let (verdict, rule) = judged.as_ref().map_or((Verdict::Allow, ""), |j| (j.verdict, &*j.rule));
         if past.verdict == "deny" && verdict != Verdict::Deny && limits.contains(&past.rule) {
             // What had been used by then is not known here.
-            limited += 1;
+            counts.limited += 1;
+            return;
+        }
+        if past.verdict == "deny" && verdict != Verdict::Deny && past.rule == GRANT {
+            // Nor which grants were in force.
+            counts.ungranted += 1;
             return;
         }
         if verdict.word() != past.verdict {
-            let key = (past.verdict.clone(), verdict.word(), rule.to_owned());
+            let why = judged.as_ref().map(|j| j.reason.to_string()).unwrap_or_default();
+            let mut key = (past.verdict.clone(), verdict.word(), rule.to_owned(), why);
+            if changed.len() >= REASONS_MAX && !changed.contains_key(&key) {
+                key.3 = OTHER_REASONS.to_owned();
+            }
             let entry = changed.entry(key).or_default();
             entry.count += 1;
-            if entry.why.is_empty() {
-                entry.why = judged.as_ref().map(|j| j.reason.to_string()).unwrap_or_default();
-            }
             if entry.examples.len() < EXAMPLES {
                 entry.examples.push(example(&past));
             }
         }
     })?;
-    let differ: u64 = changed.values().map(|c| c.count).sum();
-    show(&changed, (all, unread, limited, differ), &rules, out);
+    show(&changed, &counts, &rules, out);
     Ok(Exit::Done)
 }
 
@@ -89,33 +115,29 @@ fn example(past: &Past) -> serde_json::Value {
     json!({ "position": past.position, "identity": who, "target": past.session.target, "text": text })
 }
 
-fn show(
-    changed: &BTreeMap<(String, &'static str, String), Changed>,
-    (all, unread, limited, differ): (u64, u64, u64, u64),
-    rules: &Rules,
-    out: &Output,
-) {
+fn show(changed: &Differences, counts: &Counts, rules: &Rules, out: &Output) {
+    let differ: u64 = changed.values().map(|c| c.count).sum();
+    let Counts { all, unread, limited, ungranted } = counts;
     if !out.is_json() {
         out.text(&format!("{all} commands, {differ} decided otherwise by policy {}", rules.version()));
-        if unread > 0 {
-            out.text(&format!(
-                "{unread} of them could not be read: their text is not in the record, or not all of it"
-            ));
-        }
-        if limited > 0 {
-            out.text(&format!(
-                "{limited} of them were refused because a limit was used up, which is not counted here"
-            ));
+        for (count, why) in [
+            (unread, "could not be read: their text is not in the record, or not all of it"),
+            (limited, "were refused because a limit was used up, which is not counted here"),
+            (ungranted, "were refused because no grant covered them, which no rule changes"),
+        ] {
+            if *count > 0 {
+                out.text(&format!("{count} of them {why}"));
+            }
         }
     }
-    for ((from, to, rule), found) in changed {
+    for ((from, to, rule, why), found) in changed {
         if out.is_json() {
-            let value = json!({ "from": from, "to": to, "rule": rule, "count": found.count, "why": found.why,
+            let value = json!({ "from": from, "to": to, "rule": rule, "count": found.count, "why": why,
                                 "examples": found.examples });
             out.text(&value.to_string());
             continue;
         }
-        out.text(&format!("{from} → {to} by {rule}: {} ({})", found.count, found.why));
+        out.text(&format!("{from} → {to} by {rule}: {} ({why})", found.count));
         for example in &found.examples {
             let field = |key: &str| example.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
             out.text(&format!("    {} on {}: {}", field("identity"), field("target"), field("text")));
@@ -123,8 +145,9 @@ fn show(
     }
     if out.is_json() {
         out.text(
-            &json!({ "commands": all, "unread": unread, "limited": limited, "differ": differ, "policy": &*rules.version() })
-                .to_string(),
+            &json!({ "commands": all, "unread": unread, "limited": limited, "ungranted": ungranted, "differ": differ,
+                     "policy": &*rules.version() })
+            .to_string(),
         );
     }
 }

@@ -107,7 +107,10 @@ pub(crate) fn run(args: &SuggestArgs, place: &Place, out: &Output) -> Result<Exi
         }
     }
     for (what, count) in &untold {
-        out.text(&format!("# not proposed, because it cannot be told what it does: {what} ({count} times)"));
+        out.text(&format!(
+            "# not proposed, because it cannot be told what it does: {what} ({})",
+            times(*count)
+        ));
     }
     Ok(Exit::Done)
 }
@@ -194,6 +197,11 @@ fn pattern(relation: &Relation) -> String {
     format!("{}.{}", part(&relation.schema), part(&relation.name))
 }
 
+/// `once`, `3 times`.
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
 /// A text as it stands in a file of rules.
 pub(super) fn text(s: &str) -> String {
     toml::Value::String(s.to_owned()).to_string()
@@ -219,7 +227,7 @@ fn rule(group: &Group, seen: &Seen) -> String {
     let mut out = format!(
         "\n[[rule]]\nname = {}\nbecause = {}\nverdict = \"allow\"\nkinds = [\"{kind}\"]\nidentities = [{}]\ntargets = [{}]\n",
         text(&name),
-        text(&format!("Seen {} times.", seen.count)),
+        text(&format!("Seen {}.", times(seen.count))),
         text(identity),
         text(target),
     );
@@ -260,6 +268,7 @@ mod tests {
         note(by, &facts(Effect::Execute, &[]), &mut seen, &mut untold);
         note(by, &facts(Effect::Read, &[]), &mut seen, &mut untold);
         let rules: Vec<String> = seen.iter().map(|(group, seen)| rule(group, seen)).collect();
+        assert!(rules.iter().all(|rule| rule.contains("because = \"Seen once.\"")), "{rules:?}");
         assert_eq!(rules.len(), 2);
         for (rule, function) in rules.iter().zip(["public.report", "pg_catalog.pg_reload_conf"]) {
             let read: toml::Value = toml::from_str(rule).unwrap();

@@ -201,7 +201,7 @@ pub(super) fn seen((name, kind): &Who, most: &Most) -> Value {
 
 fn head((name, kind): &Who, of: &str) -> String {
     format!(
-        "\n[[limit]]\nname = {}\nbecause = \"{ROOM} times the most that was seen.\"\nkinds = [\"{kind}\"]\nidentities = [{}]\n",
+        "\n[[limit]]\nname = {}\nbecause = \"Well above the most that was seen.\"\nkinds = [\"{kind}\"]\nidentities = [{}]\n",
         text(&fitting(&format!("{name}-{of}-limit"))),
         text(name),
     )
