@@ -351,11 +351,15 @@ pub(super) fn tells_nothing(name: &str) -> bool {
         "count"
             | "regr_count"
             | "row_number"
-            | "num_nulls"
-            | "num_nonnulls"
             | "pg_typeof"
             | "pg_collation_for"
     )
+}
+
+/// Functions that count their arguments: their result tells nothing, unless the arguments come in an array (VARIADIC), whose
+/// length may be a value.
+pub(super) fn counts_arguments(name: &str) -> bool {
+    matches!(name, "num_nulls" | "num_nonnulls")
 }
 
 /// Functions of an array's shape. It tells nothing of what a column holds, but one that an expression has made may have a

@@ -222,10 +222,12 @@ impl Resolver<'_> {
         }
     }
 
+    /// `column[1]`, `column['key']`: where a value goes is stored as well, as the bounds of an array or as a key.
     fn subscripts(&mut self, steps: &[protobuf::Node]) {
         for step in steps {
             if matches!(step.node, Some(NodeEnum::AIndices(_))) {
-                self.step(Value::plain(0), step);
+                let placed = self.step(Value::plain(0), step);
+                self.found.copies(&placed);
             }
         }
     }
