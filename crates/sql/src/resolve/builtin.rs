@@ -346,14 +346,7 @@ pub(super) fn of_extension(extension: &str, name: &str, volatility: u8) -> Class
 
 /// Functions whose result tells nothing of their arguments' values.
 pub(super) fn tells_nothing(name: &str) -> bool {
-    matches!(
-        name,
-        "count"
-            | "regr_count"
-            | "row_number"
-            | "pg_typeof"
-            | "pg_collation_for"
-    )
+    matches!(name, "count" | "regr_count" | "row_number" | "pg_typeof" | "pg_collation_for")
 }
 
 /// Functions that count their arguments: their result tells nothing, unless the arguments come in an array (VARIADIC), whose
