@@ -46,7 +46,9 @@ pub(crate) fn advice(
     changes.retain(|c| !c.advice.is_empty());
     // What keeps to what was wanted comes first.
     changes.sort_by_key(|c| (c.gives_up, c.verdict.strictness()));
-    changes.retain(|c| judged.verdict == Verdict::Deny || !c.gives_up);
+    // What only some values are kept from may be changed with others.
+    let reading_helps = judged.verdict == Verdict::Deny && facts.copied.is_empty();
+    changes.retain(|c| reading_helps || !c.gives_up);
     if let Some(best) = changes.first().filter(|_| all.len() < 2) {
         let then = if best.verdict == Verdict::Hold { " A person must approve it then." } else { "" };
         all.push(format!("{}{then}", best.advice));
