@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use firsthand_model::masking::{ColumnMask, MaskDuty};
 use firsthand_sql::{CopyForm, CopyOptions};
-use firsthand_wire::postgres::mask::Mask;
+use firsthand_wire::postgres::Format;
+use firsthand_wire::postgres::mask::{Mask, Typed};
 
 use super::believed::Believed;
 use super::found::{Named, Seen};
+use super::plan::formed;
 use super::{Keyed, MASKED_ROW_MAX, Tools, anything, style};
 use crate::postgres::columns::Columns;
 use crate::postgres::copied::{Ends, Front};
@@ -66,7 +68,6 @@ impl CopyMask {
         columns: Vec<CopyColumn>,
         count: usize,
         tools: &Tools,
-        keys: bool,
     ) -> Self {
         let binary = options.form == CopyForm::Binary;
         let told: Vec<Option<ColumnMask>> = match &duty.columns {
@@ -75,17 +76,22 @@ impl CopyMask {
             None if duty.origins.is_empty() => vec![None; count],
             _ => vec![Some(anything()); count],
         };
-        let masks = told.into_iter().map(|mask| {
+        let masks = told.into_iter().enumerate().map(|(at, mask)| {
             let mask = mask?;
-            let mut it = Mask::untyped(style(mask.style), &mask.label);
-            if keys {
-                it = it.with_keys();
-            }
-            Some((it, mask))
+            let it = match columns.get(at).map_or(0, |column| column.type_oid) {
+                0 => Mask::untyped(style(mask.style), &mask.label),
+                // Whatever it looks like: a text that could be a document is none.
+                oid => {
+                    let typed = Typed { oid, modifier: -1, format: Format::Text };
+                    Mask::new(style(mask.style), &mask.label, typed)
+                }
+            };
+            Some((formed(&mask, it), mask))
         });
+        let masks = masks.collect();
         Self {
             options: Arc::clone(options),
-            masks: masks.collect(),
+            masks,
             believed: columns.iter().map(|c| believed(c, options.form, tools)).collect(),
             columns,
             scan: duty.scan,
