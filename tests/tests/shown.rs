@@ -360,3 +360,208 @@ fn parts_of_rows_and_documents_are_not_copied() {
     let told = said(&mut raw, "insert into plain (id, note) select 985, b from echo2('clear')");
     assert!(told.contains("INSERT 0 1"), "{told}");
 }
+
+/// Labelled values that differ in length, sign by sign and as numbers, a text that is a document, and a table to copy them to.
+const FORMS: &str = "create extension if not exists hstore;
+create table people (id int primary key, secret text unique, stored text, i4 int, raw jsonb, docs jsonb[], list text[], note text);
+insert into people values
+  (1, 'kanarie', '{\"kanarie\": 1}', 4711, '{\"kanarie\": 1}', array['{\"kanarie\": 1}'::jsonb], '[5:5]={kanarie}', 'clear1'),
+  (2, 'vogel', '{\"vogel\": 1, \"b\": 2}', 47, '{\"vogel\": 1, \"b\": 2}', null, '{vogel,b}', 'clear2');
+create table plain (id int primary key, v int, note text, js jsonb, arr int[]);
+insert into plain select i, i * 10, 'note' || i, '{}', '{}' from generate_series(1, 5) i;
+create materialized view kept as select id, array_fill(1, array[1], array[i4]) as f from people;
+create view seen as select id, array_fill(1, array[1], array[i4]) as f, list from people;
+create function bounds(int) returns int[] language sql immutable as 'select array_fill(1, array[1], array[$1])';
+analyze people;
+alter table people owner to app; alter table plain owner to app; grant all on all tables in schema public to app;";
+
+const FORMS_RULES: &str = "[[label]]\nlabel = \"secret\"\n\
+    columns = [\"people.secret\", \"people.stored\", \"people.i4\", \"people.raw\", \"people.docs\", \"people.list\"]\n\
+    [[rule]]\nname = \"all\"\nbecause = \"b\"\nverdict = \"allow\"\n\
+    effects = [\"read\", \"write\", \"define\", \"execute\", \"session\", \"transaction\", \"lock\"]\n\
+    [[mask]]\nname = \"hides\"\nbecause = \"b\"\nlabels = [\"*\"]\nstyle = \"redact\"\n";
+
+#[test]
+fn a_subscript_stores_what_it_is_made_of() {
+    let (lab, _folder) = lab_of(FORMS, FORMS_RULES, "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for sql in [
+        "update plain set js[(select secret from people where id = 1)] = '1'",
+        "update plain p set js[q.secret] = '1' from people q",
+        "update plain p set js['a'][q.secret] = '1' from people q",
+        "update plain set arr[(select i4 from people where id = 1)] = 1",
+        "update plain set arr[1:(select i4 from people where id = 1)] = array[1]",
+        "update plain set (arr[(select i4 from people where id = 1)], v) = (1, 2)",
+        "insert into plain (id, arr[(select i4 from people where id = 1)]) values (90, 1)",
+        "with q as (select i4 from people) insert into plain (id, arr[(select i4 from q limit 1)]) values (90, 1)",
+        "insert into plain (id, js[(select secret from people where id = 1)]) select 90, '1'",
+        "insert into plain values (1) on conflict (id) do update set arr[(select i4 from people where id = 1)] = 1",
+        "merge into plain p using people q on p.id = q.id when matched then update set arr[q.i4] = 1",
+        "merge into plain p using people q on p.id = q.id when matched then update set js[q.secret] = '1'",
+        "merge into plain p using people q on p.id = q.id + 90 when not matched then insert (id, js[(select secret from people where id = 1)]) values (q.id + 90, '1')",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(told.contains("Firsthand refused"), "{sql}: {told}");
+        assert!(!told.contains("not change it"), "{sql}: {told}");
+    }
+    for sql in [
+        "update plain set js['a'] = '1', arr[2] = 3 where id = 1",
+        "update plain p set arr[q.id] = 1 from people q where q.id = p.id",
+        "insert into plain (id, arr[1]) values (91, 1)",
+        "update people set list[1] = 'x' where id = 3",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(!told.contains("SERROR"), "{sql}: {told}");
+    }
+}
+
+/// What is made of a masked value, of which nothing may tell by its form: each gives the same for two people who have nothing
+/// in common.
+const FORMED: [&str; 41] = [
+    "array_fill(1, array[1], array[i4])",
+    "('[' || i4 || ':' || i4 || ']={1}')::int[]",
+    "array_fill(1, array[ascii(secret)])",
+    "array_fill(secret, array[length(secret)])",
+    "string_to_array(secret, null)",
+    "regexp_split_to_array(secret, '')",
+    "array_fill(1, array[ascii(secret)])::text[]",
+    "array_fill('{}'::jsonb, array[ascii(secret)])",
+    "array_fill(row(1), array[ascii(secret)])",
+    "row(1, array_fill(1, array[1], array[i4]))",
+    "row(1, jsonb_build_object(secret, 1))",
+    "array_fill(1, array[1], array[i4 + id])",
+    "bounds(i4)",
+    "coalesce(array_fill(1, array[1], array[i4]), '{}')",
+    "list || list",
+    "list[1:99]",
+    "jsonb_build_array(variadic array_fill(1, array[ascii(secret)]))",
+    "json_build_array(variadic array_fill(1, array[ascii(secret)]))",
+    "to_jsonb(array_fill(1, array[ascii(secret)]))",
+    "to_json(array_fill(1, array[ascii(secret) + id]))",
+    "jsonb_build_object(secret, 1)",
+    "json_build_object(secret, note)",
+    "jsonb_set('{}', array[secret], '1')",
+    "('{\"' || secret || '\": 1}')::jsonb",
+    "('{\"' || secret || '\": 1}')::json",
+    "'{\"' || secret || '\": 1}'",
+    "raw - 'b'",
+    "raw || '{\"c\": 1}'",
+    "raw::text",
+    "stored::text || ''",
+    "to_jsonb(stored)",
+    "repeat('1', ascii(secret))::varbit",
+    "repeat('1', ascii(secret))::bit(64)",
+    "case when i4 > 100 then '::1'::inet else '1.2.3.4'::inet end",
+    "num_nonnulls(variadic array_fill(1, array[ascii(secret)]))",
+    "num_nulls(variadic array_fill(1, array[ascii(secret)]))",
+    "sum(1) over (rows (select i4 from people q where q.id = 1) preceding)",
+    "count(*) over (order by id rows between unbounded preceding and (select i4 from people q where q.id = 2) following)",
+    "first_value(note) over w",
+    "count(*) over w",
+    "((xpath('/q/text()', xmlelement(name q, raw::text)))[1])::text",
+];
+
+#[test]
+fn the_form_of_a_masked_value_tells_nothing_of_it() {
+    let (lab, _folder) = lab_of(FORMS, FORMS_RULES, "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    let mut wrong = Vec::new();
+    let mut selects: Vec<String> = FORMED
+        .iter()
+        .map(|of| format!("select {of} as it from people window w as (order by id rows (select i4 from people q where q.id = 2) preceding) order by id"))
+        .collect();
+    selects
+        .extend(["select stored from people", "select f from seen", "select f from kept"].map(str::to_owned));
+    for sql in &selects {
+        let copy = |options: &str| format!("copy ({sql}) to stdout {options}");
+        let mut told = vec![(sql.clone(), raw.query(sql).unwrap())];
+        for binary in [false, true] {
+            raw.stream.write_all(&extended(sql, binary, true)).unwrap();
+            told.push((format!("{sql} (extended, binary: {binary})"), raw.until(b'Z').unwrap()));
+        }
+        for options in ["", "(format csv)", "(format binary)"] {
+            told.push((copy(options), raw.query(&copy(options)).unwrap()));
+        }
+        for (way, seen) in told {
+            let fails = seen.iter().any(|m| m.tag == b'E');
+            let binary = way.ends_with("binary)");
+            // In binary COPY what stands before and behind the rows comes in messages of its own, or with the first row.
+            let rows: Vec<_> =
+                seen.iter().filter(|m| matches!(m.tag, b'D' | b'd')).map(|m| &m.body[..]).collect();
+            let alike = if binary {
+                true
+            } else {
+                let all: Vec<u8> = rows.concat();
+                rows.len() == 2 && rows[0] == rows[1] && !all.is_empty()
+            };
+            let all = lines(&seen);
+            if fails || !alike || ["kanarie", "vogel", "4711", "47:"].iter().any(|c| all.contains(c)) {
+                wrong.push(format!("{way}: {all}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), selects.len());
+    // A stored array has the form that it was given.
+    for (sql, wanted) in [
+        ("select list from people where id = 1", "[5:5]={[secret]}"),
+        ("select list from seen where id = 2", "{[secret],[secret]}"),
+        ("select array_length(list, 1), cardinality(docs) from people where id = 2", "2"),
+        ("select num_nonnulls(secret, note), num_nulls(secret, note) from people where id = 2", "2"),
+        ("select sum(id) over (order by id rows 1 preceding) from people", "3"),
+        ("select count(*) over w from people window w as (order by id rows 1 preceding)", "2"),
+        ("select array_agg(note order by id) from people", "{clear1,clear2}"),
+        ("select array_agg(secret order by id) from people", "{[secret]}"),
+        ("select to_jsonb(secret) from people where id = 1", "\\\"[secret]\\\""),
+        ("copy (select note, to_jsonb(note) from people where id = 1) to stdout", "clear1"),
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(told.contains(wanted), "{sql}: {told}");
+    }
+    let kept = lab.gateway.record().unwrap();
+    let told = |e: &&firsthand_tests::record::Entry| {
+        let text = e.0.to_string();
+        ["kanarie", "vogel", "4711"].iter().any(|c| text.contains(c))
+    };
+    let shown: Vec<_> = kept.of_kind("command.rows").filter(told).map(|e| e.0.to_string()).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
+}
+
+#[test]
+fn comparisons_that_look_like_none_are_predicates() {
+    let rules = format!("{FORMS_RULES}masked_in_predicate = \"deny\"\n");
+    let (lab, _folder) = lab_of(FORMS, &rules, "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for sql in [
+        "select nullif(secret, 'kanarie') from people",
+        "select nullif('x', substr(secret, 1, 1)) from people",
+        "select secret from people union select 'kanarie'",
+        "select 'kanarie' union (select upper(secret) from people)",
+        "select 1 from (select substr(secret, 1, 1) from people union select 'k') x",
+        "select distinct secret from people",
+        "select count(distinct x) from (select secret x from people union all select 'kanarie') y",
+        "select id from plain tablesample bernoulli ((select i4 % 100 from people where id = 1))",
+        "select id from plain tablesample bernoulli (50) repeatable ((select i4 from people where id = 1))",
+        "select id from plain limit (select ascii(secret) from people where id = 1)",
+        "select id from plain offset (select ascii(secret) from people where id = 1)",
+        "select sum(v) over (order by id rows (select i4 from people where id = 1) preceding) from plain",
+        "insert into people (id, secret) values (7, 'kanarie') on conflict (secret) do nothing",
+        "insert into people (id, secret) values (7, 'kanarie') on conflict do nothing",
+        "insert into people (id, secret) values (7, 'kanarie') on conflict on constraint people_secret_key do nothing",
+        "insert into people (id, secret) values (7, 'kanarie') on conflict (secret) do update set note = 'x'",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(told.contains("Firsthand refused"), "{sql}: {told}");
+    }
+    for sql in [
+        "select nullif(note, 'x'), secret from people",
+        "select note from people union select 'x'",
+        "select secret from people union all select 'x'",
+        "select distinct note from people",
+        "select id from plain tablesample bernoulli (50) limit 2 offset 1",
+        "insert into people (id, secret) values (1, 'x') on conflict (id) do nothing",
+        "insert into plain (id) values (1) on conflict do nothing",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(!told.contains("SERROR"), "{sql}: {told}");
+    }
+}

@@ -48,6 +48,9 @@ pub struct ColumnMask {
     pub rule: Arc<str>,
     /// How.
     pub style: Style,
+    /// Nothing of a value's form is left either: how long an array is and where it begins, what keys a document has. For what
+    /// an expression has made, whose form may be a value.
+    pub formless: bool,
 }
 
 /// What has to be masked in one command's reply.

@@ -48,8 +48,11 @@ pub(crate) fn advice(
     changes.retain(|c| !c.advice.is_empty());
     // What keeps to what was wanted comes first.
     changes.sort_by_key(|c| (c.gives_up, c.verdict.strictness()));
-    // Who is to ask for approval of all of it is not told to leave a part out.
-    changes.retain(|c| judged.verdict == Verdict::Deny || !(c.gives_up || c.what.starts_with(LESS)));
+    // Who is to ask for approval of all of it is not told to leave a part out; and what only some values are kept from may be changed
+    // with others.
+    let denied = judged.verdict == Verdict::Deny;
+    let reading_helps = denied && facts.copied.is_empty();
+    changes.retain(|c| (reading_helps || !c.gives_up) && (denied || !c.what.starts_with(LESS)));
     if let Some(best) = changes.first().filter(|_| all.len() < 2) {
         let then = if best.verdict == Verdict::Hold { " A person must approve it then." } else { "" };
         all.push(format!("{}{then}", best.advice));

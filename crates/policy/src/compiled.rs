@@ -486,6 +486,7 @@ fn found_masks(masks: &[Mask]) -> HashMap<String, ColumnMask> {
                 label: Arc::from(label.as_str()),
                 rule: Arc::from(mask.name.as_str()),
                 style: mask.style,
+                formless: false,
             };
             let kept = all.entry(label.clone()).or_insert_with(|| new.clone());
             kept.style = strictest(kept.style, new.style);

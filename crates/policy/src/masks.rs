@@ -83,7 +83,8 @@ impl<'q, 'c> Veil<'q, 'c> {
         let Some(first) = forbids.first().copied() else { return Err(Unfit) };
         let style = forbids.iter().fold(first.style, |style, meta| strictest(style, meta.style));
         let label = if labels.is_empty() { "masked".to_owned() } else { labels.join("+") };
-        let mask = ColumnMask { label: Arc::from(label), rule: Arc::clone(&first.name), style };
+        let mask =
+            ColumnMask { label: Arc::from(label), rule: Arc::clone(&first.name), style, formless: false };
         Ok(Some(Masked { mask, meta: Arc::clone(first) }))
     }
 
@@ -220,6 +221,7 @@ impl<'q, 'c> Veil<'q, 'c> {
         let Some(all) = together(&found) else { return Ok(None) };
         let mut mask = all.mask;
         let single = found.iter().all(|m| m.mask == found.first().map_or(mask.clone(), |f| f.mask.clone()));
+        mask.formless = column.derivation != Derivation::Same;
         mask.style = match column.derivation {
             Derivation::Clean => return Ok(None),
             Derivation::Same if single => mask.style,
@@ -364,7 +366,8 @@ fn together(found: &[Masked]) -> Option<Masked> {
     let labels: BTreeSet<&str> = found.iter().flat_map(|m| m.mask.label.split('+')).collect();
     let style = found.iter().fold(first.mask.style, |style, m| strictest(style, m.mask.style));
     let label = labels.into_iter().collect::<Vec<_>>().join("+");
-    let mask = ColumnMask { label: Arc::from(label), rule: Arc::clone(&first.mask.rule), style };
+    let mask =
+        ColumnMask { label: Arc::from(label), rule: Arc::clone(&first.mask.rule), style, formless: false };
     Some(Masked { mask, meta: Arc::clone(&first.meta) })
 }
 

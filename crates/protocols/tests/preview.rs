@@ -187,7 +187,7 @@ async fn probe<'a>(server: &Server, credential: &'a Credential) -> Probe<'a> {
 }
 
 fn plan(columns: &[&str], masked: &[&str]) -> MaskPlan {
-    let mask = ColumnMask { label: "secret".into(), rule: "r".into(), style: Style::Redact };
+    let mask = ColumnMask { label: "secret".into(), rule: "r".into(), style: Style::Redact, formless: false };
     let of = |name: &&str| masked.contains(name).then(|| mask.clone());
     let mask = MaskDuty { columns: Some(columns.iter().map(of).collect()), ..MaskDuty::default() };
     MaskPlan { obligations: Arc::new(Obligations { mask, ..Obligations::default() }), values: None }

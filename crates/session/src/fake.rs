@@ -288,7 +288,12 @@ fn bracketed<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 fn mask(word: &str) -> Option<ColumnMask> {
     let (style, label) = word.split_once(':')?;
     let style = Style::ALL.into_iter().find(|s| s.word() == style)?;
-    Some(ColumnMask { label: Arc::from(label), rule: Arc::from(format!("mask-{label}")), style })
+    Some(ColumnMask {
+        label: Arc::from(label),
+        rule: Arc::from(format!("mask-{label}")),
+        style,
+        formless: false,
+    })
 }
 
 fn duty(text: &str) -> MaskDuty {
@@ -330,7 +335,7 @@ impl Values for FakeValues {
                 let style = Style::Redact;
                 let (label, rule) = (Arc::from(label), Arc::from("found"));
                 let range = at..at + word.len();
-                found.push(Found { range, mask: ColumnMask { label, rule, style } });
+                found.push(Found { range, mask: ColumnMask { label, rule, style, formless: false } });
             }
             let rest = value.get(at + word.len()..).unwrap_or_default();
             at += word.len() + rest.chars().next().map_or(0, char::len_utf8);

@@ -184,8 +184,12 @@ mod tests {
 
         fn scan(&self, value: &str, _: &str, found: &mut Vec<Found>) {
             if let Some(at) = value.find("secret") {
-                let mask =
-                    ColumnMask { label: Arc::from("word"), rule: Arc::from("r"), style: Style::Redact };
+                let mask = ColumnMask {
+                    label: Arc::from("word"),
+                    rule: Arc::from("r"),
+                    style: Style::Redact,
+                    formless: false,
+                };
                 found.push(Found { range: at..at + 6, mask });
             }
         }

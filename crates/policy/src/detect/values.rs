@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn what_was_clean_once_hides_no_other_text() {
-        let mask = ColumnMask { label: Arc::from(""), rule: Arc::from("r"), style: Style::Redact };
+        let mask =
+            ColumnMask { label: Arc::from(""), rule: Arc::from("r"), style: Style::Redact, formless: false };
         let masks = LabelMasks::new(HashMap::new(), Some(mask));
         let values = ScannedValues::new(Arc::new(Detector::new()), masks, b"key");
         let count = |text: &str| {

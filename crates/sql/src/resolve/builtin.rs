@@ -350,16 +350,13 @@ pub(super) fn of_extension(extension: &str, name: &str, volatility: u8) -> Class
 
 /// Functions whose result tells nothing of their arguments' values.
 pub(super) fn tells_nothing(name: &str) -> bool {
-    matches!(
-        name,
-        "count"
-            | "regr_count"
-            | "row_number"
-            | "num_nulls"
-            | "num_nonnulls"
-            | "pg_typeof"
-            | "pg_collation_for"
-    )
+    matches!(name, "count" | "regr_count" | "row_number" | "pg_typeof" | "pg_collation_for")
+}
+
+/// Functions that count their arguments: their result tells nothing, unless the arguments come in an array (VARIADIC), whose
+/// length may be a value.
+pub(super) fn counts_arguments(name: &str) -> bool {
+    matches!(name, "num_nulls" | "num_nonnulls")
 }
 
 /// Functions of an array's shape. It tells nothing of what a column holds, but one that an expression has made may have a

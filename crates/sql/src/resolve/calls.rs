@@ -34,17 +34,30 @@ impl<'a> Resolver<'a> {
         if let Some(filter) = &it.agg_filter {
             self.condition(filter);
         }
-        if let Some(window) = &it.over {
-            self.window(window);
+        if it.agg_distinct {
+            // How many are left tells which are the same.
+            arguments.iter().for_each(|value| self.found.tests(value));
         }
-        if let Some(value) = self.older_name(it, &arguments) {
+        let frame = it.over.as_deref().map(|window| self.window(window));
+        let value = self.call_of(it, &arguments);
+        match frame.filter(|bounds| !bounds.says_nothing()) {
+            Some(bounds) => Value::made(value.type_oid, [&value, &bounds]).keeping([&value]),
+            None => value,
+        }
+    }
+
+    fn call_of(&mut self, it: &protobuf::FuncCall, arguments: &[Value]) -> Value {
+        if let Some(value) = self.older_name(it, arguments) {
             return value;
         }
         let named = it.args.iter().any(|a| matches!(a.node, Some(NodeEnum::NamedArgExpr(_))));
-        let value = self.call_with(&it.funcname, &arguments, named || it.func_variadic, &it.args);
+        let value = self.call_with(&it.funcname, arguments, named || it.func_variadic, &it.args);
+        if it.func_variadic && self.called.iter().any(|f| counts(f)) && !is_bare_column(arguments) {
+            return Value::made(value.type_oid, arguments.iter().chain([&value]));
+        }
         let (schema, name) = name_of(&it.funcname);
         if builtin::makes_document(name) && schema.is_none_or(|s| s == "pg_catalog") {
-            return self.document_call(name, &it.args, &arguments, value);
+            return self.document_call(name, &it.args, arguments, value);
         }
         value
     }
@@ -357,7 +370,7 @@ impl<'a> Resolver<'a> {
             self.current_setting(nodes);
         }
         match class {
-            Class::Safe if builtin::tells_nothing(&f.name) => return Value::plain(result),
+            Class::Safe if builtin::tells_nothing(&f.name) || counts(f) => return Value::plain(result),
             Class::Safe if builtin::tells_shape(&f.name) && is_bare_column(arguments) => {
                 return Value::plain(result);
             }
@@ -587,6 +600,11 @@ impl<'a> Resolver<'a> {
         });
         columns.collect()
     }
+}
+
+/// Whether a function counts its arguments.
+fn counts(f: &Function) -> bool {
+    f.is_builtin() && builtin::counts_arguments(&f.name)
 }
 
 /// A column as it is, and nothing else that is made of one.

@@ -279,6 +279,8 @@ impl Resolver<'_> {
             }
             AExprKind::AexprNullif => {
                 plain(&["="], self);
+                // NULL tells that they are the same.
+                left.iter().chain(&right).for_each(|value| self.found.tests(value));
                 let type_oid = self.nullif_type(left.as_ref(), right.as_ref());
                 Value::made(type_oid, left.iter().chain(&right)).keeping(&left)
             }

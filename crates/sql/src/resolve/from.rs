@@ -17,6 +17,8 @@ pub(super) struct Scope {
     pub(super) tables: Vec<Table>,
     /// What `*` gives, and where unqualified names are looked up.
     pub(super) star: Vec<Part>,
+    /// What the bounds of its named windows are made of.
+    pub(super) frames: Value,
 }
 
 /// A piece of `*`.
@@ -76,7 +78,7 @@ const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tabl
 impl Scope {
     /// One table.
     pub(super) fn of(table: Table) -> Self {
-        Self { tables: vec![table], star: vec![Part::All(0, Vec::new())] }
+        Self { tables: vec![table], star: vec![Part::All(0, Vec::new())], ..Self::default() }
     }
 
     /// Adds another's tables and columns behind the own.
@@ -145,6 +147,8 @@ impl Resolver<'_> {
         let scope = it.relation.as_ref().map_or_else(Scope::default, |r| self.table_of(r));
         for argument in it.args.iter().chain(it.repeatable.as_deref()) {
             let value = self.expression(argument);
+            // How many rows come tells of it.
+            self.found.tests(&value);
             self.coerced(&value, 0);
         }
         self.call_by_name(&it.method, &[Value::plain(0)]);

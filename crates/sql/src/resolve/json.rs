@@ -104,7 +104,10 @@ impl Resolver<'_> {
                 }
                 out.extend(rows.fields.into_iter().map(|(_, value)| value));
             }
-            N::WindowDef(it) => self.window(it),
+            N::WindowDef(it) => {
+                let bounds = self.window(it);
+                out.push(bounds);
+            }
             N::SortBy(it) => {
                 if let Some(node) = &it.node {
                     self.condition(node);

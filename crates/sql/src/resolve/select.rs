@@ -70,6 +70,8 @@ impl<'a> Resolver<'a> {
         if let Some(condition) = &it.where_clause {
             self.condition(condition);
         }
+        // Before what is computed over them.
+        self.named_windows(&it.window_clause);
         let rows = self.targets(&it.target_list);
         for item in &it.group_clause {
             self.sort_item(item, &rows, true);
@@ -77,15 +79,11 @@ impl<'a> Resolver<'a> {
         if let Some(condition) = &it.having_clause {
             self.condition(condition);
         }
-        for window in &it.window_clause {
-            if let Some(NodeEnum::WindowDef(window)) = &window.node {
-                self.window(window);
-            }
-        }
         for item in &it.distinct_clause {
-            // A plain DISTINCT is a list with an empty node.
-            if item.node.is_some() {
-                self.sort_item(item, &rows, false);
+            // A plain DISTINCT is a list with an empty node: it compares whole rows.
+            match item.node {
+                Some(_) => self.sort_item(item, &rows, false),
+                None => rows.fields.iter().for_each(|(_, value)| self.found.tests(value)),
             }
         }
         let rows = self.tail(it, rows);
@@ -103,6 +101,7 @@ impl<'a> Resolver<'a> {
         }
         for limit in [&it.limit_count, &it.limit_offset].into_iter().flatten() {
             let value = self.expression(limit);
+            self.found.tests(&value);
             self.coerced(&value, oid::INT8);
         }
         if !it.locking_clause.is_empty() && !self.planning {
@@ -114,9 +113,9 @@ impl<'a> Resolver<'a> {
     fn set_operation(&mut self, it: &protobuf::SelectStmt) -> Rows {
         let left = it.larg.as_ref().map_or_else(Rows::open, |q| self.select(q));
         let right = it.rarg.as_ref().map_or_else(Rows::open, |q| self.select(q));
-        // Without ALL, rows are compared; EXCEPT and INTERSECT tell which of them are there.
+        // Without ALL rows are compared, and how many come tells which are the same; EXCEPT and INTERSECT tell which are there.
         let compares = !it.all || it.op() != SetOperation::SetopUnion;
-        if compares && it.op() != SetOperation::SetopUnion {
+        if compares {
             left.fields.iter().chain(&right.fields).for_each(|(_, value)| self.found.tests(value));
         }
         let mut rows = self.both(left, &right);
@@ -293,14 +292,32 @@ impl<'a> Resolver<'a> {
         self.expression(node)
     }
 
-    pub(super) fn window(&mut self, it: &protobuf::WindowDef) {
+    fn named_windows(&mut self, windows: &[protobuf::Node]) {
+        for window in windows {
+            if let Some(NodeEnum::WindowDef(window)) = &window.node {
+                let bounds = self.window(window);
+                if let Some(scope) = self.scopes.last_mut() {
+                    scope.frames = scope.frames.joined(&bounds);
+                }
+            }
+        }
+    }
+
+    /// What a window is; what the bounds of its frame are made of: how many rows stand in it tells of them.
+    pub(super) fn window(&mut self, it: &protobuf::WindowDef) -> Value {
         for item in it.partition_clause.iter().chain(&it.order_clause) {
             self.sort_item(item, &Rows::default(), true);
         }
+        let mut bounds = Vec::new();
         for offset in [&it.start_offset, &it.end_offset].into_iter().flatten() {
             let value = self.expression(offset);
+            self.found.tests(&value);
             self.coerced(&value, 0);
+            bounds.push(value);
         }
+        // Which of the named ones it goes by is not followed.
+        let named = self.scopes.last().map(|scope| scope.frames.clone());
+        Value::made(0, bounds.iter().chain(&named))
     }
 
     /// WITH: each CTE sees those before it, and with RECURSIVE itself and those behind it.

@@ -68,18 +68,7 @@ impl Resolver<'_> {
         scope.tables.push(Table { name: Rc::from("excluded"), ..table });
         self.scopes.push(scope);
         if let Some(conflict) = &it.on_conflict_clause {
-            if let Some(infer) = &conflict.infer {
-                for element in &infer.index_elems {
-                    if let Some(NodeEnum::IndexElem(element)) = &element.node
-                        && let Some(node) = &element.expr
-                    {
-                        self.expression(node);
-                    }
-                }
-                if let Some(node) = &infer.where_clause {
-                    self.expression(node);
-                }
-            }
+            self.conflict(conflict);
             self.assignments(&conflict.target_list);
             if let Some(node) = &conflict.where_clause {
                 self.condition(node);
@@ -89,6 +78,46 @@ impl Resolver<'_> {
         self.scopes.pop();
         self.ctes.truncate(before);
         rows
+    }
+
+    /// ON CONFLICT: whether a row was put in tells whether its key is there already.
+    fn conflict(&mut self, it: &protobuf::OnConflictClause) {
+        let Some(table) = self.scopes.last().and_then(|s| s.tables.first()).cloned() else { return };
+        let elements = it.infer.as_ref().map(|infer| infer.index_elems.as_slice()).unwrap_or_default();
+        for element in elements {
+            let Some(NodeEnum::IndexElem(element)) = &element.node else { continue };
+            let key = match &element.expr {
+                Some(node) => Some(self.expression(node)),
+                None => self.column_in(&table, &element.name),
+            };
+            if let Some(key) = key {
+                self.found.tests(&key);
+            }
+        }
+        if let Some(node) = it.infer.as_ref().and_then(|infer| infer.where_clause.as_deref()) {
+            self.expression(node);
+        }
+        if elements.is_empty() {
+            self.any_conflict(&table);
+        }
+    }
+
+    /// Any unique index may be meant, or one of a name that is not followed.
+    fn any_conflict(&mut self, table: &Table) {
+        let keys: Option<Vec<Rc<str>>> = match &table.columns {
+            // What an index makes of columns is not looked for: it may be of any.
+            Columns::Of(relation, _) if relation.index_expressions.is_empty() && !relation.doubtful => {
+                let unique = |number: &i16| relation.unique.iter().any(|key| key.contains(number));
+                let columns = relation.columns.iter().filter(|c| unique(&c.number));
+                Some(columns.map(|c| Rc::from(&*c.name)).collect())
+            }
+            _ => None,
+        };
+        let values = match keys {
+            Some(names) => names.iter().filter_map(|name| self.column_in(table, name)).collect(),
+            None => self.fields_of(table).0.into_iter().map(|(_, value)| value).collect::<Vec<_>>(),
+        };
+        values.iter().for_each(|value| self.found.tests(value));
     }
 
     /// UPDATE.
@@ -223,10 +252,12 @@ impl Resolver<'_> {
         }
     }
 
+    /// `column[1]`, `column['key']`: where a value goes is stored as well, as the bounds of an array or as a key.
     fn subscripts(&mut self, steps: &[protobuf::Node]) {
         for step in steps {
             if matches!(step.node, Some(NodeEnum::AIndices(_))) {
-                self.step(Value::plain(0), step);
+                let placed = self.step(Value::plain(0), step);
+                self.found.copies(&placed);
             }
         }
     }

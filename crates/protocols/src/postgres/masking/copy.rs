@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use firsthand_model::masking::{ColumnMask, MaskDuty};
 use firsthand_sql::{CopyForm, CopyOptions};
-use firsthand_wire::postgres::mask::Mask;
+use firsthand_wire::postgres::Format;
+use firsthand_wire::postgres::mask::{Mask, Typed};
 
 use super::believed::Believed;
 use super::found::{Named, Seen};
+use super::plan::formed;
 use super::{Keyed, MASKED_ROW_MAX, Tools, anything, style};
 use crate::postgres::columns::Columns;
 use crate::postgres::copied::{Ends, Front};
@@ -66,7 +68,6 @@ impl CopyMask {
         columns: Vec<CopyColumn>,
         count: usize,
         tools: &Tools,
-        keys: bool,
     ) -> Self {
         let binary = options.form == CopyForm::Binary;
         let told: Vec<Option<ColumnMask>> = match &duty.columns {
@@ -75,17 +76,22 @@ impl CopyMask {
             None if duty.origins.is_empty() => vec![None; count],
             _ => vec![Some(anything()); count],
         };
-        let masks = told.into_iter().map(|mask| {
+        let masks = told.into_iter().enumerate().map(|(at, mask)| {
             let mask = mask?;
-            let mut it = Mask::untyped(style(mask.style), &mask.label);
-            if keys {
-                it = it.with_keys();
-            }
-            Some((it, mask))
+            let it = match columns.get(at).map_or(0, |column| column.type_oid) {
+                0 => Mask::untyped(style(mask.style), &mask.label),
+                // Whatever it looks like: a text that could be a document is none.
+                oid => {
+                    let typed = Typed { oid, modifier: -1, format: Format::Text };
+                    Mask::new(style(mask.style), &mask.label, typed)
+                }
+            };
+            Some((formed(&mask, it), mask))
         });
+        let masks = masks.collect();
         Self {
             options: Arc::clone(options),
-            masks: masks.collect(),
+            masks,
             believed: columns.iter().map(|c| believed(c, options.form, tools)).collect(),
             columns,
             scan: duty.scan,
@@ -273,7 +279,8 @@ impl CopyMask {
             } else {
                 match self.mask(index, tools) {
                     Seen::Nothing => out.extend_from_slice(raw),
-                    Seen::Masked => csv_quote(&self.masked, quoted, &options, out),
+                    // Whether the value itself had to be quoted tells of it.
+                    Seen::Masked => csv_quote(&self.masked, &options, out),
                     Seen::Null => out.extend_from_slice(&options.null),
                 }
             }
@@ -433,9 +440,9 @@ fn csv_field(rest: &[u8], options: &CopyOptions, into: &mut Vec<u8>) -> Option<(
     (!inside).then_some((at, quoted))
 }
 
-fn csv_quote(value: &[u8], quoted: bool, options: &CopyOptions, out: &mut Vec<u8>) {
+fn csv_quote(value: &[u8], options: &CopyOptions, out: &mut Vec<u8>) {
     let special = |b: &u8| *b == options.delimiter || *b == options.quote || matches!(b, b'\n' | b'\r');
-    let needed = quoted || value == options.null || value == b"\\." || value.iter().any(special);
+    let needed = value == options.null || value == b"\\." || value.iter().any(special);
     if !needed {
         return out.extend_from_slice(value);
     }

@@ -42,7 +42,7 @@ impl Running {
             type_oid: 0,
         };
         let columns = names.into_iter().map(column).collect();
-        let copy = CopyMask::new(&options, &duty, columns, count, &masking.tools, true);
+        let copy = CopyMask::new(&options, &duty, columns, count, &masking.tools);
         let told = (!copy.passes_all()).then(|| Arc::new(copy.told()));
         masking.copy = told.is_some().then_some(copy);
         if let Some(told) = told {

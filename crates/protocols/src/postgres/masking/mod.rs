@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use firsthand_model::amount::Labelled;
 use firsthand_model::masking::{ColumnMask, MaskDuty, Style};
-use firsthand_model::statement::{Derivation, Facts, Output, OutputColumn};
+use firsthand_model::statement::Output;
 use firsthand_session::port::{Found, MaskPlan, Values};
 use firsthand_session::{Refusal, RefusalKind};
 use firsthand_sql::CopyOptions;
@@ -46,8 +46,6 @@ pub(super) struct Masking {
     tools: Tools,
     /// How its COPY data is written, if it is one.
     options: Option<Arc<CopyOptions>>,
-    /// Keys of documents may be values.
-    keys: bool,
     /// The client may get rows.
     gives_rows: bool,
     /// Its columns, where the gateway had to ask for them itself.
@@ -127,45 +125,7 @@ fn style(style: Style) -> mask::Style {
 
 /// What masks a column that nothing certain is known of.
 fn anything() -> ColumnMask {
-    ColumnMask { label: Arc::from("masked"), rule: Arc::from(MISMATCH), style: Style::Redact }
-}
-
-/// Functions that make keys of documents out of values.
-const MAKE_KEYS: [&str; 9] = [
-    "json_object_agg",
-    "jsonb_object_agg",
-    "json_build_object",
-    "jsonb_build_object",
-    "json_object",
-    "jsonb_object",
-    "jsonb_set",
-    "jsonb_insert",
-    "hstore",
-];
-
-/// Types of documents, and of what may be one.
-const DOCUMENTS: [u32; 3] = [0, 114, 3802];
-
-/// Whether keys of documents in the rows may be somebody's values: made of them, or stored with a document. Those of a row that
-/// became a document are names of columns.
-fn keys_may_be_values(facts: &Facts) -> bool {
-    let makes = facts.functions.iter().any(|f| {
-        let name = f.rsplit('.').next().unwrap_or(f);
-        MAKE_KEYS.iter().any(|make| name.starts_with(make))
-    });
-    let stored = |column: &OutputColumn| match column.derivation {
-        Derivation::Clean => false,
-        // A row has documents in it as it has them; become one, its own keys are names.
-        Derivation::Row => !DOCUMENTS.contains(&column.type_oid) || column.type_oid == 0,
-        Derivation::Same | Derivation::Derived | Derivation::Mixed | Derivation::Unknown => {
-            DOCUMENTS.contains(&column.type_oid)
-        }
-    };
-    makes
-        || match &facts.output {
-            Output::Columns(columns) => columns.iter().any(stored),
-            Output::None | Output::Untold(_) => true,
-        }
+    ColumnMask { label: Arc::from("masked"), rule: Arc::from(MISMATCH), style: Style::Redact, formless: true }
 }
 
 /// What is known of the client's encoding.
@@ -215,12 +175,10 @@ impl Masking {
         if shape.tag == "COPY" && options.is_none() && !writes {
             return Err(cannot("its COPY options are not known"));
         }
-        let keys = shape.facts.as_ref().is_none_or(|facts| keys_may_be_values(facts));
         Ok(Some(Box::new(Self {
             tools: Tools::new(values),
             plan: plan.clone(),
             options,
-            keys,
             gives_rows: shape.facts.as_ref().is_none_or(|facts| facts.output != Output::None),
             columns: None,
             rows: None,

@@ -34,7 +34,7 @@ pub(in crate::postgres) struct RowPlan {
 }
 
 impl RowPlan {
-    pub(super) fn of(duty: &MaskDuty, columns: &Arc<Columns>, keys: bool, values: &dyn Values) -> Self {
+    pub(super) fn of(duty: &MaskDuty, columns: &Arc<Columns>, values: &dyn Values) -> Self {
         let all = columns.all();
         let masks: Vec<Option<ColumnMask>> = match &duty.columns {
             Some(lineage) if lineage.len() != all.len() => all.iter().map(|_| Some(anything())).collect(),
@@ -49,7 +49,7 @@ impl RowPlan {
         };
         let names: Box<[Named]> = all.iter().enumerate().map(named).collect();
         let act = |((column, mask), names): ((&Column, &Option<ColumnMask>), &Named)| match mask {
-            Some(mask) => Act::Mask(Box::new(mask_of(mask, column, keys))),
+            Some(mask) => Act::Mask(Box::new(mask_of(mask, column))),
             None if duty.scan && names.tells(values) => {
                 Look::of_somebody(column).map_or(Act::Pass, Act::Look)
             }
@@ -100,8 +100,12 @@ impl RowPlan {
     }
 }
 
-fn mask_of(mask: &ColumnMask, column: &Column, keys: bool) -> Mask {
+fn mask_of(mask: &ColumnMask, column: &Column) -> Mask {
     let typed = Typed { oid: column.type_oid, modifier: column.modifier, format: column.format };
-    let it = Mask::new(style(mask.style), &mask.label, typed);
-    if keys { it.with_keys() } else { it }
+    formed(mask, Mask::new(style(mask.style), &mask.label, typed))
+}
+
+/// A mask that leaves of a value's form what may be left. Keys of a stored document may be values, too.
+pub(super) fn formed(mask: &ColumnMask, it: Mask) -> Mask {
+    if mask.formless { it.formless() } else { it.with_keys() }
 }

@@ -39,17 +39,14 @@ impl PostgresDialect {
         let obligations = &masking.plan.obligations;
         let plan = match &self.last_row_plan {
             Some((of, for_columns, plan))
-                if Arc::ptr_eq(of, obligations) && Arc::ptr_eq(for_columns, &columns) && !masking.keys =>
+                if Arc::ptr_eq(of, obligations) && Arc::ptr_eq(for_columns, &columns) =>
             {
                 Arc::clone(plan)
             }
             _ => {
-                let plan =
-                    Arc::new(RowPlan::of(masking.duty(), &columns, masking.keys, &*masking.tools.values));
-                if !masking.keys {
-                    let of = Arc::clone(obligations);
-                    self.last_row_plan = Some((of, Arc::clone(&columns), Arc::clone(&plan)));
-                }
+                let plan = Arc::new(RowPlan::of(masking.duty(), &columns, &*masking.tools.values));
+                let of = Arc::clone(obligations);
+                self.last_row_plan = Some((of, Arc::clone(&columns), Arc::clone(&plan)));
                 plan
             }
         };
@@ -205,7 +202,7 @@ impl PostgresDialect {
             type_oid: type_oid(c.type_oid),
         };
         let columns = told.iter().enumerate().map(column).collect();
-        let copy = CopyMask::new(&options, masking.duty(), columns, count, &masking.tools, masking.keys);
+        let copy = CopyMask::new(&options, masking.duty(), columns, count, &masking.tools);
         let told = (!copy.passes_all()).then(|| Arc::new(copy.told()));
         masking.copy = Some(copy);
         if let Some(told) = told {

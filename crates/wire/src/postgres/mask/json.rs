@@ -225,6 +225,11 @@ impl Mask {
         })
     }
 
+    /// A document as one text, of which nothing tells what was in it.
+    pub(super) fn scalar(&self, value: &[u8], tokens: &dyn Tokens, out: &mut Vec<u8>) {
+        self.quoted(value, tokens, out);
+    }
+
     fn quoted(&self, text: &[u8], tokens: &dyn Tokens, out: &mut Vec<u8>) {
         const TEXT: Typed = Typed { oid: 25, modifier: -1, format: Format::Text };
         let mut masked = Vec::with_capacity(32);

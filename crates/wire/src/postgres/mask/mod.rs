@@ -98,6 +98,7 @@ pub struct Mask {
     typed: Typed,
     kind: Kind,
     keep_keys: bool,
+    keep_form: bool,
     always: Option<Always>,
 }
 
@@ -121,29 +122,44 @@ impl Mask {
         self
     }
 
+    /// Nothing of a value's form is left: an array has one element, a document is a text.
+    #[must_use]
+    pub fn formless(mut self) -> Self {
+        self.keep_form = false;
+        self.settled()
+    }
+
     fn of(style: Style, label: &str, typed: Typed, kind: Kind) -> Self {
-        let mut it = Self {
+        let it = Self {
             style,
             label: label.into(),
             shown: shape::shown(label),
             typed,
             kind,
             keep_keys: true,
+            keep_form: true,
             always: None,
         };
-        if style == Style::Null {
-            it.always = Some(Always::Null);
-        } else if it.is_constant() {
-            let mut out = Vec::new();
-            let written = it.write(kind, typed, &[], Aid { tokens: &NoTokens, depth: 0 }, &mut out);
-            it.always = Some(written.map_or(Always::Null, |()| Always::This(out.into())));
+        it.settled()
+    }
+
+    /// With what is the same for every value written down.
+    fn settled(mut self) -> Self {
+        if self.style == Style::Null {
+            self.always = Some(Always::Null);
+        } else if self.is_constant() {
+            let (mut out, aid) = (Vec::new(), Aid { tokens: &NoTokens, depth: 0 });
+            let written = self.write(self.kind, self.typed, &[], aid, &mut out);
+            self.always = Some(written.map_or(Always::Null, |()| Always::This(out.into())));
         }
-        it
+        self
     }
 
     /// Whether the mask is the same for every value.
     fn is_constant(&self) -> bool {
         match (self.kind, self.style) {
+            (Kind::Array(_) | Kind::Bits | Kind::Net(_), _) if !self.keep_form => true,
+            (Kind::Json | Kind::Jsonb, _) if !self.keep_form => self.style != Style::Token,
             (Kind::Void | Kind::Untyped | Kind::Json | Kind::Jsonb | Kind::Array(_) | Kind::Record, _) => {
                 false
             }
@@ -190,6 +206,11 @@ impl Mask {
             return None;
         }
         let binary = typed.format == Format::Binary;
+        if !self.keep_form
+            && let Some(done) = self.without_form(kind, typed, value, aid, out)
+        {
+            return done;
+        }
         match kind {
             Kind::Text | Kind::Padded | Kind::Name | Kind::Byte => self.text(kind, typed, value, tokens, out),
             Kind::Untyped => self.untyped_value(value, aid, out),

@@ -254,6 +254,68 @@ impl Mask {
         whole
     }
 
+    /// The mask of a value of these kinds of which nothing of its form is left. `None`: other kinds' masks have none of it.
+    #[expect(clippy::option_option, reason = "what is not written here and what is NULL are two answers")]
+    pub(super) fn without_form(
+        &self,
+        kind: Kind,
+        typed: Typed,
+        value: &[u8],
+        aid: Aid<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<Option<()>> {
+        let binary = typed.format == Format::Binary;
+        match kind {
+            Kind::Array(element) => Some(self.one_element(element, typed, aid, out)),
+            Kind::Json | Kind::Jsonb => {
+                let version: &[u8] = if kind == Kind::Jsonb && binary { &[1] } else { &[] };
+                out.extend_from_slice(version);
+                self.scalar(value.strip_prefix(version).unwrap_or(value), aid.tokens, out);
+                Some(Some(()))
+            }
+            Kind::Bits => Some(None),
+            // Of one family, whichever the value's is.
+            Kind::Net(cidr) if binary => {
+                Some(self.network(kind, binary, &[2, 0, u8::from(cidr), 4, 0, 0, 0, 0], out))
+            }
+            Kind::Net(_) => Some(self.network(kind, binary, b"0.0.0.0/0", out)),
+            _ => None,
+        }
+    }
+
+    fn one_element(&self, element: u32, typed: Typed, aid: Aid<'_>, out: &mut Vec<u8>) -> Option<()> {
+        if element == 0 {
+            return self.no_elements(element, typed.format, out);
+        }
+        // A token would be one of nothing.
+        let style = if self.style == Style::Token { Style::Redact } else { self.style };
+        let it = Self { style, always: None, ..self.clone() };
+        let mut masked = Vec::new();
+        let typed = Typed { oid: element, ..typed };
+        let some = it.part(kind::kind(element), typed, &[], aid.deeper(), &mut masked);
+        match typed.format {
+            Format::Text => {
+                out.push(b'{');
+                if some {
+                    quote_element(&masked, if element == BOX { b';' } else { b',' }, out);
+                } else {
+                    out.extend_from_slice(b"NULL");
+                }
+                out.push(b'}');
+            }
+            Format::Binary => {
+                let length = if some { i32::try_from(masked.len()).ok()? } else { -1 };
+                // One dimension, of one element, from 1 on.
+                let head = [1, i32::from(!some)].map(i32::to_be_bytes);
+                out.extend_from_slice(head.as_flattened());
+                out.extend_from_slice(&element.to_be_bytes());
+                out.extend_from_slice([1, 1, length].map(i32::to_be_bytes).as_flattened());
+                out.extend_from_slice(&masked);
+            }
+        }
+        Some(())
+    }
+
     fn no_elements(&self, element: u32, format: Format, out: &mut Vec<u8>) -> Option<()> {
         match format {
             Format::Text => out.extend_from_slice(b"{}"),

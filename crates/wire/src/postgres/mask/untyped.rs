@@ -13,6 +13,15 @@ impl Mask {
             Kind::Untyped => {
                 // A document, or an array of what is not told either.
                 let start = out.len();
+                if !self.keep_form {
+                    // Both as a document and as an array it is one, and an empty one.
+                    let nested =
+                        value.first() == Some(&b'{') || memchr::memmem::find(value, b"]={").is_some();
+                    return match nested {
+                        true => self.array(0, typed, b"{}", aid, out),
+                        false => self.text(Kind::Text, typed, value, tokens, out),
+                    };
+                }
                 if value.first() == Some(&b'[') || value.contains(&b':') {
                     if self.parsed(value, tokens, out).is_some() {
                         return Some(());
