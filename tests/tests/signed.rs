@@ -291,8 +291,13 @@ fn sighup_takes_a_new_key_and_drops_one_that_is_gone() {
     let (code, told) = rig.signs(&rig.grace, &one, "stranger");
     assert_eq!(code, 0, "{told}");
     assert_eq!(asked(&mut raw, &delete(1)).0, "");
+    assert_eq!(
+        asked(&mut raw, &delete(2)),
+        ("42501".to_owned(), two.clone()),
+        "the key that signed it counts no more"
+    );
     let (code, again) = asked(&mut raw, &delete(2));
-    assert!(code == "RF001" && again != two, "the key that signed it counts no more: {code} {again}");
+    assert!(code == "RF001" && again != two, "it asks anew: {code} {again}");
     assert_eq!(rig.left(), "8");
     assert_eq!(rig.signs(&rig.bob, &again, "bob").0, 0, "who was not changed signs as before");
     assert_eq!(asked(&mut raw, &delete(2)).0, "");

@@ -51,7 +51,7 @@ pub(crate) fn advice(
     // Who is to ask for approval of all of it is not told to leave a part out; and what only some values are kept from may be changed
     // with others.
     let denied = judged.verdict == Verdict::Deny;
-    let reading_helps = denied && facts.copied.is_empty();
+    let reading_helps = denied && (facts.copied.is_empty() || !judged.is_about_columns());
     changes.retain(|c| (reading_helps || !c.gives_up) && (denied || !c.what.starts_with(LESS)));
     if let Some(best) = changes.first().filter(|_| all.len() < 2) {
         let then = if best.verdict == Verdict::Hold { " A person must approve it then." } else { "" };

@@ -55,7 +55,7 @@ fn a_held_write_is_previewed_and_estimated_as_the_grants_role() {
     assert_eq!(message(&raw.until(b'Z').unwrap()), "");
     assert_eq!(rig.sql("select count(*) from orders"), "198");
     let tried = ran_by(&rig, "delete from orders where id <= 2");
-    assert!(tried.len() >= 3, "estimated, previewed, run: {tried:?}");
+    assert!(tried.len() >= 2, "previewed, run: {tried:?}");
     assert!(tried.iter().all(|user| *user == role), "{tried:?}");
     let record = rig.gateway.record().unwrap();
     let estimated = |part: &str| {

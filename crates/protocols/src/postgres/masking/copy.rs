@@ -279,7 +279,6 @@ impl CopyMask {
             } else {
                 match self.mask(index, tools) {
                     Seen::Nothing => out.extend_from_slice(raw),
-                    // Whether the value itself had to be quoted tells of it.
                     Seen::Masked => csv_quote(&self.masked, &options, out),
                     Seen::Null => out.extend_from_slice(&options.null),
                 }
@@ -440,12 +439,8 @@ fn csv_field(rest: &[u8], options: &CopyOptions, into: &mut Vec<u8>) -> Option<(
     (!inside).then_some((at, quoted))
 }
 
+/// Always in quotes: whether the value itself had to be would tell of it.
 fn csv_quote(value: &[u8], options: &CopyOptions, out: &mut Vec<u8>) {
-    let special = |b: &u8| *b == options.delimiter || *b == options.quote || matches!(b, b'\n' | b'\r');
-    let needed = value == options.null || value == b"\\." || value.iter().any(special);
-    if !needed {
-        return out.extend_from_slice(value);
-    }
     out.push(options.quote);
     for byte in value {
         if *byte == options.quote || *byte == options.escape {
