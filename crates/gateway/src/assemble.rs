@@ -41,7 +41,7 @@ use firsthand_session::usage::Usage;
 use crate::agreement;
 use crate::certificates;
 use crate::channels::Channels;
-use crate::config::{Config, Listener};
+use crate::config::{self, Config, Listener};
 use crate::day;
 use crate::desk::{Desk, store_failure};
 use crate::failure::Failure;
@@ -198,8 +198,7 @@ pub(crate) fn shared_state(place: &PasswordPlace) -> Result<State, Failure> {
     if State::is_url(url.expose()) {
         return Ok(State::shared(url.expose().to_owned()));
     }
-    let what = "[state] postgres: what stands there is no connection string that is understood";
-    Err(Failure::new(what, URL_WANTED))
+    Err(Failure::new(config::state::NO_URL, URL_WANTED))
 }
 
 /// The certificate for each listener of a protocol, where there is one.

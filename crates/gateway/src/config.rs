@@ -12,7 +12,7 @@ mod roles;
 mod section;
 mod sign_in;
 mod source;
-mod state;
+pub(crate) mod state;
 pub(crate) mod value;
 
 use std::net::SocketAddr;

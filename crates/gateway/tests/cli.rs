@@ -288,8 +288,8 @@ fn check_warns_where_nobody_can_approve() {
     let dir = tempfile::tempdir().unwrap();
     let grants = "credential = { user = \"rw\" }\ngrants = { approvers = \"leads\" }\n";
     let more = "[policy]\ndir = \"rules\"\noriginals = \"seers\"\n\
-        [[channel]]\nname = \"hook\"\ngroups = [\"dba\", \"ops\"]\n\
-        webhook = { url = \"https://127.0.0.1:1/\", secret = { env = \"FIRSTHAND_CLI_TEST_NOT_SET\" } }\n";
+        [[channel]]\nname = \"hook\"\nkind = \"webhook\"\ngroups = [\"dba\", \"ops\"]\n\
+        url = \"https://127.0.0.1:1/\"\nsecret = { env = \"FIRSTHAND_CLI_TEST_NOT_SET\" }\n";
     let config = CONFIG.replacen("credential = { user = \"rw\" }\n", grants, 1) + more;
     std::fs::write(dir.path().join("firsthand.toml"), config).unwrap();
     std::fs::create_dir(dir.path().join("rules")).unwrap();
@@ -366,12 +366,12 @@ fn check_says_what_to_do_about_the_one_mistake_of_a_rule() {
 fn the_first_administrator_is_made_on_the_machine_and_once() {
     let dir = tempfile::tempdir().unwrap();
     let bootstrap = |name: &str| run(dir.path(), &["admin", "bootstrap", name, "--dir", "data"]);
-    let (code, said, talk) = bootstrap("ada@example.com");
+    let (code, said, talk) = bootstrap("ada");
     assert_eq!(code, 0, "{talk}");
-    assert!(said.contains("role    admin\nFIRSTHAND_TOKEN=ada@example.com:fh_"), "{said}");
-    hinted(&bootstrap("eve"), 1, "error: there is an administrator already: token ada@example.com");
+    assert!(said.contains("role    admin\nFIRSTHAND_TOKEN=ada:fh_"), "{said}");
+    hinted(&bootstrap("eve"), 1, "error: there is an administrator already: token ada");
     let entry = run(dir.path(), &["log", "cat", "--json", "--dir", "data"]).1;
     assert!(entry.contains(r#""by":"local:"#), "{entry}");
-    assert_eq!(run(dir.path(), &["token", "revoke", "ada@example.com", "--dir", "data"]).0, 0);
-    assert_eq!(bootstrap("grace@example.com").0, 0);
+    assert_eq!(run(dir.path(), &["token", "revoke", "ada", "--dir", "data"]).0, 0);
+    assert_eq!(bootstrap("grace").0, 0);
 }

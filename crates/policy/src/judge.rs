@@ -201,7 +201,7 @@ fn try_judge(
         limits.labelled = labelled(compiled, &on, columns);
     }
     let limits = limits.any().then(|| Arc::new(limits));
-    let obligations = Obligations { mask, limits, ..Obligations::default() };
+    let obligations = Obligations { mask, limits };
     if let Some(masked) = unresolved {
         let why = match &on.facts.output {
             Output::Untold(why) => *why,

@@ -26,7 +26,7 @@ pub(crate) enum AdminCommand {
 /// The first administrator.
 #[derive(Debug, Args)]
 pub(crate) struct BootstrapArgs {
-    /// The person's login name, such as ada@example.com
+    /// The person's login name, such as ada
     name: String,
     /// How long the token holds, such as 8h or 30d [default: until revoked]
     #[arg(long, value_name = "TIME", value_parser = config::value::duration)]

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::output::{Output, columns};
 use crate::assemble::shared_state;
 use crate::channels::{Channel, deliver};
-use crate::config::{Config, TargetConfig};
+use crate::config::{self, Config, TargetConfig};
 use crate::failure::{Exit, Failure};
 use crate::fetch::Fetcher;
 use crate::listen;
@@ -181,7 +181,7 @@ fn try_state(config: &Config) -> Result<Vec<Tried>, Failure> {
         Ok(()) => (said, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    Ok(vec![Tried { name: "postgres".to_owned(), said, failed }])
+    Ok(vec![Tried { name: config::state::NAME.to_owned(), said, failed }])
 }
 
 fn channel_told(spec: &ChannelSpec) -> String {

@@ -18,10 +18,16 @@ pub(super) const SECTIONS: [(&str, &str); 2] = [
     ),
 ];
 
+/// What is said where that string is none.
+pub(crate) const NO_URL: &str = "[state] postgres: what stands there is no connection string that is understood";
+
+/// How that database is named where it is tried.
+pub(crate) const NAME: &str = "postgres";
+
 /// In the section.
 pub(super) const SHARED: Key = Key {
     section: "state",
-    name: "postgres",
+    name: NAME,
     form: Form::TextOrTable("state.postgres"),
     default: "none",
     about: "The connection string of a PostgreSQL, as a URL (`postgresql://user@host:5432/db`), in whose tables `approvals` and `votes` it is then: several gateways can share it, \
