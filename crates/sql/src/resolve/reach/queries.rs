@@ -68,7 +68,7 @@ impl Resolver<'_> {
         let mut all = All::new();
         self.columns_of(Some(condition), &mut inside, &mut all, depth + 1);
         let others = all.iter().any(|named| !named.is_target());
-        !self.leaves_out(condition, &mut inside, depth + 1, false) && !(joined && others)
+        !(self.leaves_out(condition, &mut inside, depth + 1, false) || joined && others)
     }
 
     /// Under which name something in FROM has all rows of the table.
