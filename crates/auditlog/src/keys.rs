@@ -180,6 +180,25 @@ impl KeyStore {
         Ok(store)
     }
 
+    /// The key store in `data/keys`, for whoever only reads: nothing is made, removed or synced. `None`: there is none.
+    ///
+    /// # Errors
+    /// As with [`KeyStore::open`].
+    pub fn existing(data: &Path, io: Arc<dyn Io>) -> Result<Option<Self>, KeyError> {
+        let dir = data.join("keys");
+        let path = dir.join("master.key");
+        let bytes = match read_private(&*io, &path) {
+            Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => Zeroizing::new(other?),
+        };
+        let master = aead_key(&bytes).map_err(|_| KeyError::Damaged(path))?;
+        let mut store = Self { io, dir, master, id: hmac_key(&[0; KEY_LEN]), cache: Mutex::default() };
+        if let Some(id) = store.load("", "id")? {
+            store.id = hmac_key(&*id);
+        }
+        Ok(Some(store))
+    }
+
     /// The pseudonym under which a name stands in leaves: the kind's letter, `-`, and 16 hex digits of
     /// HMAC-SHA256(id key, kind ‖ 0 ‖ name). The same name always gets the same one in this data folder.
     #[must_use]

@@ -52,6 +52,10 @@
 //!   (intents refused, outcomes kept) and are tried again.
 //! - Memory is bounded: [`queue::QUEUE_BYTES`] queued, and one write of some MiB.
 
+// The samples of the golden files serve tests in here, too, and they name this crate as others do.
+#[cfg(test)]
+extern crate self as firsthand_auditlog;
+
 pub mod codec;
 mod direct;
 pub mod durations;
@@ -76,6 +80,7 @@ mod step;
 pub mod tree;
 #[cfg(test)]
 mod trials;
+pub mod verify;
 pub mod walk;
 pub mod writer;
 

@@ -1,7 +1,7 @@
 //! The command line: its grammar, and who answers which command.
 //!
 //! Rules for all of it: stdout is data, stderr is talk; `--json` on everything that lists or shows; exit codes 0 done,
-//! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
+//! 1 refused or not found, 2 not understood, 3 not verified; every error ends with one `hint:` line.
 
 pub(crate) mod approvals;
 pub(crate) mod ca;
@@ -19,6 +19,7 @@ pub(crate) mod reference;
 pub(crate) mod sessions;
 pub(crate) mod sign;
 pub(crate) mod token;
+pub(crate) mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -164,6 +165,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: log::LogCommand,
     },
+    /// Verify that a log is what was written: nothing altered, nothing missing
+    Verify(verify::VerifyArgs),
     /// Rules: try their cases, explain a decision, replay the record against them
     Policy {
         /// What to do.
@@ -224,6 +227,11 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Ca { elsewhere, command } => ca::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
+        Command::Verify(_) if config.is_some() || dir.is_some() => Err(Failure::usage(
+            "verify takes the folder as PATH, and neither --config nor --dir",
+            "firsthand verify DATA",
+        )),
+        Command::Verify(args) => verify::run(&args, out),
         Command::Policy { command } => {
             policy::run(command, Place::find_if_any(config.as_deref(), dir.as_deref())?, out)
         }
