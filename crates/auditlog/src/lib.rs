@@ -77,6 +77,7 @@ pub mod segment;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod step;
+pub mod tlog;
 pub mod tree;
 #[cfg(test)]
 mod trials;
