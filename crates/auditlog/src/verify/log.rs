@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 mod damage;
 mod entries;
 
+use super::checkpoints;
 use super::pieces::Pieces;
 use super::report::{Aspect, EpochEnd, Findings, Report, Spot};
 use super::story::Story;
@@ -71,13 +72,14 @@ struct Check<'a> {
     last_word: u64,
 }
 
-/// Verifies the segments in `log`.
+/// Verifies the segments in `data/log`, against the checkpoints in `data/tlog`.
 pub(super) fn verify(
     io: &Arc<dyn Io>,
-    log: &Path,
+    data: &Path,
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, VerifyError> {
+    let log = &*data.join("log");
     let names = io.list(log).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => VerifyError::NoLog(log.to_owned()),
         _ => VerifyError::Io { path: log.to_owned(), source },
@@ -98,6 +100,9 @@ pub(super) fn verify(
         last_word: 0,
     };
     check.closed(&names);
+    // Before the segments: what a signer signs meanwhile may stand behind what is read of them.
+    let signed = checkpoints::anchors(&**io, data, &options.trust, check.report.findings_mut());
+    check.anchors.extend(signed);
     for name in names.iter().filter_map(|n| SegmentName::parse(n)) {
         check.of += io.open(&name.path(log), false).and_then(|f| f.len()).unwrap_or(0);
     }

@@ -9,6 +9,7 @@
 //! - [`Anchor`] is a size and root known by another way: the note of the last close, a signed checkpoint.
 
 mod approvals;
+pub mod checkpoints;
 mod clocks;
 mod leaf;
 mod log;
@@ -28,6 +29,7 @@ use thiserror::Error;
 use crate::io::Io;
 use crate::keys::KeyStore;
 use crate::tree::Hash;
+use checkpoints::Trust;
 use report::{Aspect, Report, Spot};
 
 /// How a log is known to have been, by another way than its segments.
@@ -52,6 +54,8 @@ pub struct Options {
     pub keys: Option<Arc<KeyStore>>,
     /// Sizes and roots that the log must have had.
     pub anchors: Vec<Anchor>,
+    /// What signed checkpoints are judged by.
+    pub trust: Trust,
     /// The time, in µs since 1970.
     pub now_us: u64,
     /// An older newest entry is a failure.
@@ -97,7 +101,7 @@ pub fn folder(
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, VerifyError> {
-    let mut report = log::verify(io, &data.join("log"), options, progress)?;
+    let mut report = log::verify(io, data, options, progress)?;
     disclosure(&mut report, options.keys.is_some());
     freshness(&mut report, options);
     Ok(report)

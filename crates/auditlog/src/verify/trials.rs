@@ -23,6 +23,7 @@ use crate::writer::{self, Log};
 mod samples;
 
 mod made;
+mod signed;
 mod tampered;
 mod told;
 

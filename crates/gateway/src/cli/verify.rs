@@ -10,6 +10,8 @@ use clap::Args;
 use firsthand_auditlog::entry::moment;
 use firsthand_auditlog::io::{Io, RealIo};
 use firsthand_auditlog::keys::KeyStore;
+use firsthand_auditlog::tlog::policy::Policy;
+use firsthand_auditlog::verify::checkpoints::{Trust, parse_keys};
 use firsthand_auditlog::verify::report::{Aspect, Finding, Report, Verdict};
 use firsthand_auditlog::verify::{self, Options, Progress, VerifyError};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -28,6 +30,15 @@ pub(crate) struct VerifyArgs {
     /// A data folder (a gateway may be writing it), or the folder that holds its `log`
     #[arg(value_name = "PATH")]
     path: PathBuf,
+    /// Public keys of the log, one a line, got by another way than this folder
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Which witnesses must have cosigned: a C2SP tlog-policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// A checkpoint of earlier: the log must go on from it
+    #[arg(long, value_name = "CHECKPOINT")]
+    since: Option<PathBuf>,
     /// Take this for the time, instead of the clock: 2026-11-23T18:00:00Z
     #[arg(long, value_name = "TIME")]
     now: Option<String>,
@@ -47,6 +58,7 @@ pub(crate) fn run(args: &VerifyArgs, out: &Output) -> Result<Exit, Failure> {
     let options = Options {
         keys: keys.map(Arc::new),
         anchors: Vec::new(),
+        trust: trust(args)?,
         now_us: now(args.now.as_deref(), &*io)?,
         max_age_us: max_age(args.max_age.as_deref())?,
         patience: PATIENCE,
@@ -73,6 +85,30 @@ fn not_verified(report: &Report) -> Failure {
         exit: Exit::Unverified,
         ..Failure::new(format!("this log does not hold: {} failed", failed.join(", ")), hint)
     }
+}
+
+/// What stands in the files that are named.
+fn trust(args: &VerifyArgs) -> Result<Trust, Failure> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|e| Failure::new(format!("{}: {e}", path.display()), "name a file that can be read"))
+    };
+    let mut trust = Trust::default();
+    if let Some(path) = &args.key {
+        let text = String::from_utf8_lossy(&read(path)?).into_owned();
+        trust.keys = parse_keys(&text).ok().filter(|keys| !keys.is_empty()).ok_or_else(|| {
+            Failure::usage(format!("{} holds no public key of a log", path.display()), "one a line: NAME+ID+KEY")
+        })?;
+    }
+    if let Some(path) = &args.policy {
+        let policy = Policy::parse(&read(path)?);
+        trust.policy = Some(policy.map_err(|e| {
+            Failure::usage(format!("{}: {e}", path.display()), "write it as C2SP tlog-policy says")
+        })?);
+    }
+    if let Some(path) = &args.since {
+        trust.since = Some((path.clone(), read(path)?));
+    }
+    Ok(trust)
 }
 
 /// The data folder, also where its `log` was named.
