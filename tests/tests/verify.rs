@@ -11,8 +11,14 @@ use serde_json::Value;
 /// Exit code, what it says as JSON, and stderr.
 fn verify(lab: &Lab, data: &Path, more: &[&str]) -> (i32, Value, String) {
     let mut command = std::process::Command::new(firsthand_tests::gateway::binary().unwrap());
-    let Output { status, stdout, stderr } =
-        command.arg("verify").arg(data).arg("--json").args(more).current_dir(lab.gateway.data_dir()).output().unwrap();
+    let Output { status, stdout, stderr } = command
+        .arg("verify")
+        .arg(data)
+        .arg("--json")
+        .args(more)
+        .current_dir(lab.gateway.data_dir())
+        .output()
+        .unwrap();
     let told = serde_json::from_slice(&stdout).unwrap_or(Value::Null);
     (status.code().unwrap_or(-1), told, String::from_utf8_lossy(&stderr).into_owned())
 }
@@ -38,7 +44,9 @@ fn segment(data: &Path) -> PathBuf {
 
 fn failed<'a>(told: &'a Value, code: &str) -> &'a Value {
     let all = told["findings"].as_array().unwrap();
-    all.iter().find(|f| f["code"] == code && f["failed"] == true).unwrap_or_else(|| panic!("{code}: {told:#}"))
+    all.iter()
+        .find(|f| f["code"] == code && f["failed"] == true)
+        .unwrap_or_else(|| panic!("{code}: {told:#}"))
 }
 
 fn has(told: &Value, code: &str) -> bool {

@@ -92,7 +92,12 @@ impl Approvals {
     /// Entries were lost: what is not known may have stood there.
     fn unknown(&self, partial: bool, leaf: &Leaf<'_>, at: &Spot, out: &mut Findings) {
         if !partial && !self.full {
-            out.fail(ABOUT, "approval-unknown", at, format!("approval {} was never asked for", leaf.approval));
+            out.fail(
+                ABOUT,
+                "approval-unknown",
+                at,
+                format!("approval {} was never asked for", leaf.approval),
+            );
         }
     }
 
@@ -101,7 +106,9 @@ impl Approvals {
         match leaf.k {
             "approval.asked" => self.asked(leaf, at, out),
             "approval.given" | "approval.glass_broken" => self.given(leaf, at, partial, out),
-            "approval.refused" | "approval.expired" | "approval.withdrawn" => self.over(leaf, at, partial, out),
+            "approval.refused" | "approval.expired" | "approval.withdrawn" => {
+                self.over(leaf, at, partial, out)
+            }
             "approval.spent" => self.spent(leaf, at, partial, out),
             _ => {}
         }
@@ -110,7 +117,12 @@ impl Approvals {
     fn asked(&mut self, leaf: &Leaf<'_>, at: &Spot, out: &mut Findings) {
         if self.known.len() >= REMEMBERED {
             if !self.full {
-                out.note(ABOUT, "approvals-many", at, "more approvals than are remembered; the rest is not followed");
+                out.note(
+                    ABOUT,
+                    "approvals-many",
+                    at,
+                    "more approvals than are remembered; the rest is not followed",
+                );
             }
             self.full = true;
             return;
@@ -137,7 +149,10 @@ impl Approvals {
         let (id, _) = link_of(leaf.by);
         if leaf.k == "approval.glass_broken" {
             approval.glass = true;
-            let what = format!("glass was broken: approval {} was released by one person alone ({id})", leaf.approval);
+            let what = format!(
+                "glass was broken: approval {} was released by one person alone ({id})",
+                leaf.approval
+            );
             return out.note(ABOUT, "glass-broken", at, what);
         }
         if approval.actor.is(id) {
@@ -176,7 +191,12 @@ impl Approvals {
         let id = leaf.approval;
         let Some(approval) = self.known.get_mut(id) else { return self.unknown(partial, leaf, at, out) };
         if approval.stage != Stage::Open {
-            out.fail(ABOUT, "approval-spent", at, format!("approval {id} is spent after it was spent or over"));
+            out.fail(
+                ABOUT,
+                "approval-spent",
+                at,
+                format!("approval {id} is spent after it was spent or over"),
+            );
         }
         let given = approval.givers.len() as u64;
         if !approval.glass && given < approval.quorum && !partial {
@@ -184,10 +204,20 @@ impl Approvals {
             out.fail(ABOUT, "approval-quorum", at, what);
         }
         if Actor::of(leaf.who) != approval.actor {
-            out.fail(ABOUT, "approval-other", at, format!("approval {id} is spent by another identity than asked"));
+            out.fail(
+                ABOUT,
+                "approval-other",
+                at,
+                format!("approval {id} is spent by another identity than asked"),
+            );
         }
         if leaf.rule != approval.rule {
-            out.fail(ABOUT, "approval-other", at, format!("approval {id} is spent under another rule than asked"));
+            out.fail(
+                ABOUT,
+                "approval-other",
+                at,
+                format!("approval {id} is spent under another rule than asked"),
+            );
         }
         approval.stage = Stage::Spent;
         approval.spender = (leaf.sid.to_owned(), leaf.cmd.unwrap_or(0));

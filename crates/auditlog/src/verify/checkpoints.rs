@@ -31,10 +31,8 @@ pub struct Trust {
 pub(super) fn anchors(io: &dyn Io, data: &Path, trust: &Trust, out: &mut Findings) -> Vec<Anchor> {
     let mut all = Vec::new();
     let tlog = data.join("tlog");
-    let mut epochs: Vec<u64> = io
-        .list(&tlog)
-        .map(|names| names.iter().filter_map(|n| n.parse().ok()).collect())
-        .unwrap_or_default();
+    let mut epochs: Vec<u64> =
+        io.list(&tlog).map(|names| names.iter().filter_map(|n| n.parse().ok()).collect()).unwrap_or_default();
     epochs.sort_unstable();
     let here = keys_here(io, &tlog, &epochs);
     let outside = !trust.keys.is_empty();
@@ -97,7 +95,12 @@ fn signed(
     let said = Checkpoint::parse(note.text()).ok().map(|c| c.origin().to_owned()).unwrap_or_default();
     let own = said.rsplit_once("/e").and_then(|(_, e)| e.parse().ok());
     let Some(own) = own.filter(|own| epoch.is_none_or(|epoch| epoch == *own)) else {
-        out.fail(Aspect::Integrity, "checkpoint-origin", &spot, format!("its origin is {said:?}: another tree's"));
+        out.fail(
+            Aspect::Integrity,
+            "checkpoint-origin",
+            &spot,
+            format!("its origin is {said:?}: another tree's"),
+        );
         return None;
     };
     // The same key signs all epochs, each under the name of its tree.
@@ -111,7 +114,12 @@ fn signed(
     let checkpoint = match Checkpoint::open(bytes, &said, &named) {
         Ok((checkpoint, _)) => checkpoint,
         Err(e) => {
-            out.fail(Aspect::Integrity, "checkpoint-signature", &spot, format!("no key of the log has signed it: {e}"));
+            out.fail(
+                Aspect::Integrity,
+                "checkpoint-signature",
+                &spot,
+                format!("no key of the log has signed it: {e}"),
+            );
             return None;
         }
     };

@@ -50,7 +50,8 @@ impl Clocks {
         };
         if let Some((wall_before, mono_before)) = self.before {
             if mono < mono_before {
-                let what = format!("the monotonic clock goes back by {} µs within one run", mono_before - mono);
+                let what =
+                    format!("the monotonic clock goes back by {} µs within one run", mono_before - mono);
                 out.fail(Aspect::Semantics, "clock-back", at, what);
             } else if mono - mono_before > SILENCE_US {
                 let what = format!(
@@ -59,12 +60,18 @@ impl Clocks {
                 );
                 out.note(Aspect::Completeness, "silence", at, what);
             }
-            let step = (i128::from(wall) - i128::from(wall_before)) - (i128::from(mono) - i128::from(mono_before));
+            let step =
+                (i128::from(wall) - i128::from(wall_before)) - (i128::from(mono) - i128::from(mono_before));
             if step.unsigned_abs() > u128::from(STEP_US) && self.steps.len() < STEPS_KEPT {
                 self.steps.push((at.clone(), step));
             }
         } else if self.newest_us.is_some_and(|newest| wall.saturating_add(STEP_US) < newest) {
-            out.note(Aspect::Semantics, "clock-untold", at, "a writer's run begins before the one before it had ended");
+            out.note(
+                Aspect::Semantics,
+                "clock-untold",
+                at,
+                "a writer's run begins before the one before it had ended",
+            );
         }
         self.before = Some((wall, mono));
         self.newest_us = Some(wall);

@@ -329,6 +329,9 @@ mod tests {
         let mut seen = Vec::new();
         members(br#"{"a":"x","b":7}"#, |k, v| seen.push((k.to_vec(), v.to_vec()))).unwrap();
         assert_eq!(seen, [(b"a".to_vec(), b"\"x\"".to_vec()), (b"b".to_vec(), b"7".to_vec())]);
-        assert_eq!((number(b"\"18446744073709551615\""), number(b"x"), number(b"")), (Some(u64::MAX), None, None));
+        assert_eq!(
+            (number(b"\"18446744073709551615\""), number(b"x"), number(b"")),
+            (Some(u64::MAX), None, None)
+        );
     }
 }

@@ -179,7 +179,12 @@ impl Check<'_> {
                     self.out().fail(Aspect::Completeness, "segment-missing", &spot, what);
                 }
             } else if SegmentName::parse(&file).is_none() && file != CLOSED && !file.ends_with(".tmp") {
-                self.out().note(Aspect::Completeness, "file-unknown", &spot, "a file that the log does not write");
+                self.out().note(
+                    Aspect::Completeness,
+                    "file-unknown",
+                    &spot,
+                    "a file that the log does not write",
+                );
             }
         }
     }
@@ -272,7 +277,8 @@ impl Check<'_> {
         let decoded = decoded.ok().filter(|h| {
             let same = h.name() == name;
             if !same {
-                let what = format!("the header is that of segment {}: the file was renamed or replaced", h.name());
+                let what =
+                    format!("the header is that of segment {}: the file was renamed or replaced", h.name());
                 self.report.findings_mut().fail(Aspect::Integrity, "header-name", &spot, what);
             }
             same
@@ -408,7 +414,10 @@ impl Check<'_> {
             wrong.push(("header-seed", "it does not follow the checksum of the last frame before it"));
         }
         if header.frontier != tree.frontier {
-            wrong.push(("header-tree", "its hashes are not those of the entries before it: one of them was altered"));
+            wrong.push((
+                "header-tree",
+                "its hashes are not those of the entries before it: one of them was altered",
+            ));
         }
         let open = header.open != self.story.open.items();
         if open {

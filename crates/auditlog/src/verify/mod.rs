@@ -113,7 +113,8 @@ fn disclosure(report: &mut Report, keys: bool) {
     let out = report.findings_mut();
     let nowhere = Spot::default();
     if !keys && counts.withheld > 0 {
-        let what = format!("nothing could be opened: there are no keys here for {} payloads", counts.withheld);
+        let what =
+            format!("nothing could be opened: there are no keys here for {} payloads", counts.withheld);
         out.note(Aspect::Disclosure, "withheld", &nowhere, what);
     } else if counts.withheld > 0 {
         let what = format!("{} payloads are withheld", counts.withheld);
@@ -136,7 +137,8 @@ fn freshness(report: &mut Report, options: &Options) {
         return out.fail(Aspect::Freshness, "empty", &spot, "there is no entry whose age could be told");
     };
     if newest > options.now_us.saturating_add(AHEAD_US) {
-        let what = format!("the newest entry is {} s ahead of the clock", (newest - options.now_us) / 1_000_000);
+        let what =
+            format!("the newest entry is {} s ahead of the clock", (newest - options.now_us) / 1_000_000);
         out.note(Aspect::Freshness, "ahead", &spot, what);
     }
     let age = options.now_us.saturating_sub(newest);

@@ -67,8 +67,12 @@ pub(crate) fn run(args: &VerifyArgs, out: &Output) -> Result<Exit, Failure> {
     let report = verify::folder(&io, &data, &options, &mut |progress| bar.show(progress));
     bar.end();
     let report = report.map_err(|e| match e {
-        VerifyError::NoLog(_) => Failure::new(e.to_string(), "give the data folder of a gateway: the one that holds `log`"),
-        VerifyError::Io { .. } => Failure::new(e.to_string(), "read it as the gateway's user, or verify a copy"),
+        VerifyError::NoLog(_) => {
+            Failure::new(e.to_string(), "give the data folder of a gateway: the one that holds `log`")
+        }
+        VerifyError::Io { .. } => {
+            Failure::new(e.to_string(), "read it as the gateway's user, or verify a copy")
+        }
     })?;
     out.show(&as_json(&report, &options), || as_text(&report, &options));
     if report.worst() == Verdict::Failed {
@@ -90,13 +94,17 @@ fn not_verified(report: &Report) -> Failure {
 /// What stands in the files that are named.
 fn trust(args: &VerifyArgs) -> Result<Trust, Failure> {
     let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|e| Failure::new(format!("{}: {e}", path.display()), "name a file that can be read"))
+        std::fs::read(path)
+            .map_err(|e| Failure::new(format!("{}: {e}", path.display()), "name a file that can be read"))
     };
     let mut trust = Trust::default();
     if let Some(path) = &args.key {
         let text = String::from_utf8_lossy(&read(path)?).into_owned();
         trust.keys = parse_keys(&text).ok().filter(|keys| !keys.is_empty()).ok_or_else(|| {
-            Failure::usage(format!("{} holds no public key of a log", path.display()), "one a line: NAME+ID+KEY")
+            Failure::usage(
+                format!("{} holds no public key of a log", path.display()),
+                "one a line: NAME+ID+KEY",
+            )
         })?;
     }
     if let Some(path) = &args.policy {
@@ -162,7 +170,8 @@ fn as_json(report: &Report, options: &Options) -> Value {
             (a.word().to_owned(), json!({ "noted": noted, "failed": failed }))
         })
         .collect();
-    let epochs = report.epochs.iter().map(|e| json!({ "epoch": e.epoch, "size": e.size, "root": hex(&e.root) }));
+    let epochs =
+        report.epochs.iter().map(|e| json!({ "epoch": e.epoch, "size": e.size, "root": hex(&e.root) }));
     json!({
         "verdicts": verdicts,
         "findings": report.findings().iter().map(finding).collect::<Vec<_>>(),
@@ -205,7 +214,11 @@ fn as_text(report: &Report, options: &Options) -> String {
     let _ = writeln!(
         text,
         "\n{} entries in {} segments; {} payloads opened, {} withheld, {} erased",
-        report.entries, report.segments, report.disclosed.opened, report.disclosed.withheld, report.disclosed.erased
+        report.entries,
+        report.segments,
+        report.disclosed.opened,
+        report.disclosed.withheld,
+        report.disclosed.erased
     );
     for end in &report.epochs {
         let _ = writeln!(text, "epoch {}: {} entries, root {}", end.epoch, end.size, hex(&end.root));
@@ -228,8 +241,9 @@ impl Bar {
     fn new() -> Self {
         Self(std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
-            let style =
-                ProgressStyle::with_template("{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left, {msg}");
+            let style = ProgressStyle::with_template(
+                "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left, {msg}",
+            );
             if let Ok(style) = style {
                 bar.set_style(style);
             }

@@ -92,12 +92,19 @@ impl Check<'_> {
             self.out().fail(Aspect::Integrity, "unreadable", &spot, what);
         }
         if found.seq < next {
-            let what = format!("position {} stands here, where position {next} should: repeated, or moved", found.seq);
+            let what = format!(
+                "position {} stands here, where position {next} should: repeated, or moved",
+                found.seq
+            );
             self.out().fail(Aspect::Integrity, "entry-misplaced", &spot, what);
             return Some(found.at + found.size);
         }
         if found.seq > next {
-            let what = format!("positions {next} to {} are missing: position {} stands here", found.seq - 1, found.seq);
+            let what = format!(
+                "positions {next} to {} are missing: position {} stands here",
+                found.seq - 1,
+                found.seq
+            );
             self.out().fail(Aspect::Completeness, "entry-missing", &spot, what);
             self.lost(found.seq, &[]);
         } else if found.at == 0 {

@@ -46,7 +46,8 @@ impl Check<'_> {
     fn leaf(&mut self, leaf: &Leaf<'_>, position: u64, log_id: &[u8; 16], sealed: &[u8]) {
         let out = self.report.findings_mut();
         if leaf.n != Some(position) {
-            let what = format!("the leaf says position {}", leaf.n.map_or("none".to_owned(), |n| n.to_string()));
+            let what =
+                format!("the leaf says position {}", leaf.n.map_or("none".to_owned(), |n| n.to_string()));
             out.fail(Aspect::Integrity, "leaf-position", &self.at, what);
         }
         let said = self.story.entry(leaf, &self.at, out);
@@ -75,7 +76,12 @@ impl Check<'_> {
         let out = self.report.findings_mut();
         let Some(tail) = tail else {
             if declared.is_some() && !self.story.partial {
-                out.fail(Aspect::Completeness, "gap-differs", &self.at, "a gap is declared, and nothing is before it");
+                out.fail(
+                    Aspect::Completeness,
+                    "gap-differs",
+                    &self.at,
+                    "a gap is declared, and nothing is before it",
+                );
             }
             return;
         };
@@ -113,7 +119,10 @@ impl Check<'_> {
         match known {
             Some((first, root)) if (first, root) == (said.first, said.root) => {}
             Some(_) => {
-                let what = format!("the first {} entries have another root than was noted when their segment ended", said.size);
+                let what = format!(
+                    "the first {} entries have another root than was noted when their segment ended",
+                    said.size
+                );
                 out.fail(Aspect::Integrity, "sealed-root", &self.at, what);
             }
             None if tree.broken || self.story.partial => {}
@@ -176,10 +185,17 @@ impl Check<'_> {
             return;
         }
         let root = tree.frontier.root();
-        let wrong: Vec<_> =
-            self.anchors.iter().filter(|a| a.size == size && a.epoch == epoch && a.root != root).cloned().collect();
+        let wrong: Vec<_> = self
+            .anchors
+            .iter()
+            .filter(|a| a.size == size && a.epoch == epoch && a.root != root)
+            .cloned()
+            .collect();
         for anchor in wrong {
-            let what = format!("the first {size} entries do not have the root that stands in {}", anchor.source.display());
+            let what = format!(
+                "the first {size} entries do not have the root that stands in {}",
+                anchor.source.display()
+            );
             let code = if anchor.signed { "checkpoint" } else { "closed-root" };
             self.report.findings_mut().fail(Aspect::Integrity, code, &self.at, what);
         }

@@ -18,8 +18,11 @@ pub(super) type Writer = (Log<EventCodec>, writer::Stepper<EventCodec>);
 /// Opens the log as a gateway does, with what it says first.
 pub(super) fn open(io: &Arc<SimIo>, segment: u64) -> Writer {
     let store = Arc::new(KeyStore::open(&data(), io.clone() as Arc<dyn Io>).unwrap());
-    let options =
-        writer::Options { first_segment_bytes: segment, segment_bytes: segment, ..writer::Options::default() };
+    let options = writer::Options {
+        first_segment_bytes: segment,
+        segment_bytes: segment,
+        ..writer::Options::default()
+    };
     let wall = io.wall_us();
     let codec = |r: &crate::recover::Recovered| Ok(EventCodec::new(store, r.log_id, wall)?);
     let (log, stepper, recovered) =
@@ -39,8 +42,7 @@ pub(super) fn say(log: &Log<EventCodec>, kind: &'static str, facts: &str) {
 
 /// Queues it; its position.
 pub(super) fn put(log: &Log<EventCodec>, entry: LogEntry) -> u64 {
-    let item =
-        Item { entry, class: Class::Outcome, durability: Durability::Strict, opens: false, size: 600 };
+    let item = Item { entry, class: Class::Outcome, durability: Durability::Strict, opens: false, size: 600 };
     log.append(item).unwrap().0
 }
 
@@ -125,7 +127,8 @@ pub(super) fn forge(io: &Arc<SimIo>, change: impl Fn(u64, &mut Vec<u8>)) {
         if header.name().first == 0 {
             crc = header.seed;
         }
-        let all: Vec<_> = Frames::new(&bytes, header.size(), header.name().first, header.seed).map(|f| f.1).collect();
+        let all: Vec<_> =
+            Frames::new(&bytes, header.size(), header.name().first, header.seed).map(|f| f.1).collect();
         (header.seed, header.frontier) = (crc, tree.clone());
         let mut out = header.encode();
         for found in all {
@@ -162,11 +165,7 @@ impl Session {
     }
 
     /// An intent and its outcome.
-    pub(super) fn command(
-        &self,
-        log: &Log<EventCodec>,
-        stepper: &mut writer::Stepper<EventCodec>,
-    ) {
+    pub(super) fn command(&self, log: &Log<EventCodec>, stepper: &mut writer::Stepper<EventCodec>) {
         let intent = self.ask(log);
         stepper.settle();
         let mut e = samples::completed(Arc::clone(&self.facts));

@@ -56,7 +56,8 @@ fn what_is_written_anew_or_cut_behind_a_checkpoint_fails() {
     publish(&io, 1, &note(&io, 1));
     forge(&io, |n, leaf| {
         if n == 4 {
-            *leaf = String::from_utf8(leaf.clone()).unwrap().replace("\"pid\":4711", "\"pid\":4712").into_bytes();
+            *leaf =
+                String::from_utf8(leaf.clone()).unwrap().replace("\"pid\":4711", "\"pid\":4712").into_bytes();
         }
     });
     fails(&with(&io, outside(1)), "checkpoint");

@@ -41,7 +41,10 @@ fn a_flip_of_any_bit_is_found() {
     let path = segments(&io).pop().unwrap();
     assert_eq!(segments(&io).len(), 1);
     let bytes = io.bytes(&path).unwrap();
-    let used = { let (at, n) = *frames(&bytes).last().unwrap(); at + n };
+    let used = {
+        let (at, n) = *frames(&bytes).last().unwrap();
+        at + n
+    };
     let last = frames(&bytes).last().unwrap().0;
     let clean = codes(&check(&io));
     let options = options(&io);
@@ -52,8 +55,7 @@ fn a_flip_of_any_bit_is_found() {
         let byte = bit / 8;
         io.tamper(&path, |b| b[byte] ^= 1 << (bit % 8));
         let report = verified(&io, &options);
-        let new: Vec<&Finding> =
-            report.findings().iter().filter(|f| !clean.contains(&f.code)).collect();
+        let new: Vec<&Finding> = report.findings().iter().filter(|f| !clean.contains(&f.code)).collect();
         let named = new.iter().any(|f| {
             f.spot.file == Some(Path::new("log").join(path.file_name().unwrap()))
                 && f.spot.byte.is_some_and(|at| at <= byte as u64)
@@ -114,7 +116,10 @@ fn zeroed_sectors_are_named() {
     let io = sessions(60);
     let path = segments(&io)[1].clone();
     let whole = io.bytes(&path).unwrap();
-    let end = { let (at, n) = *frames(&whole).last().unwrap(); at + n };
+    let end = {
+        let (at, n) = *frames(&whole).last().unwrap();
+        at + n
+    };
     for sector in 4096 / 512..end.div_ceil(512) {
         io.tamper(&path, |b| {
             let to = b.len().min(sector * 512 + 512);
@@ -183,7 +188,10 @@ fn the_log_cut_behind_its_last_close_is_short() {
     assert_eq!(codes(&with(&io)), Vec::<&str>::new(), "signed, and as it was");
     let (at, n) = *frames(&io.bytes(&path).unwrap()).last().unwrap();
     io.tamper(&path, |b| b[at..at + n].fill(0));
-    assert!(!check(&io).findings().iter().any(|f| f.failed), "nothing but a checkpoint tells of what is cut away");
+    assert!(
+        !check(&io).findings().iter().any(|f| f.failed),
+        "nothing but a checkpoint tells of what is cut away"
+    );
     fails(&with(&io), "log-short");
 }
 
@@ -256,7 +264,8 @@ fn any_bytes_at_all_are_judged_and_nothing_panics() {
         let changed = io.bytes(path).unwrap() != *bytes;
         let report = verified(&io, &options);
         let zeros = report.worst() == Verdict::Failed || codes(&report).iter().any(|c| *c != "unsigned");
-        let harmless = io.bytes(path).unwrap().starts_with(trimmed(bytes)) && trimmed(&io.bytes(path).unwrap()) == trimmed(bytes);
+        let harmless = io.bytes(path).unwrap().starts_with(trimmed(bytes))
+            && trimmed(&io.bytes(path).unwrap()) == trimmed(bytes);
         assert!(!changed || zeros || harmless, "{}", path.display());
         io.tamper(path, |b| b.clone_from(bytes));
     }

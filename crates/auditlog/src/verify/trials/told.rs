@@ -28,7 +28,10 @@ fn ended(n: u64, intent: u64) -> String {
 }
 
 fn approval(k: &str, more: &str) -> String {
-    of_session(&format!("approval.{k}"), &format!(r#","approval":"ap-1","cmd":1,"quorum":1,"rule":"r"{more}"#))
+    of_session(
+        &format!("approval.{k}"),
+        &format!(r#","approval":"ap-1","cmd":1,"quorum":1,"rule":"r"{more}"#),
+    )
 }
 
 fn given(by: &str, count: u64) -> String {
@@ -43,8 +46,7 @@ fn held(n: u64) -> String {
 
 fn tell(entries: &[String]) -> Report {
     let opened = of_session("session.opened", "");
-    let all: Vec<&str> =
-        [STARTED, &opened].into_iter().chain(entries.iter().map(String::as_str)).collect();
+    let all: Vec<&str> = [STARTED, &opened].into_iter().chain(entries.iter().map(String::as_str)).collect();
     check(&leaves(&story(&all)))
 }
 
@@ -106,17 +108,30 @@ fn what_does_not_agree_is_named() {
         ("clock-back", vec![r#"{"k":"log.heartbeat","mono":3}"#.to_owned()]),
         ("time", vec![r#"{"k":"log.heartbeat","t":"soon"}"#.to_owned()]),
         ("gap", vec![r#"{"k":"log.gap"}"#.to_owned()]),
-        ("sealed-unknown", vec![format!(r#"{{"k":"log.sealed","facts":{{"first":0,"root":"{}","size":1}}}}"#, "0".repeat(64))]),
+        (
+            "sealed-unknown",
+            vec![format!(
+                r#"{{"k":"log.sealed","facts":{{"first":0,"root":"{}","size":1}}}}"#,
+                "0".repeat(64)
+            )],
+        ),
         ("leaf-position", vec![r#"{"k":"log.heartbeat","n":7}"#.to_owned()]),
         (
             "recovered-count",
-            vec![allowed(1), r#"{"k":"log.recovered","facts":{"clean":false,"orphans":0,"sessions":1,"size":3}}"#.to_owned()],
+            vec![
+                allowed(1),
+                r#"{"k":"log.recovered","facts":{"clean":false,"orphans":0,"sessions":1,"size":3}}"#
+                    .to_owned(),
+            ],
         ),
     ];
     for (code, entries) in wrong {
         let report = tell(&entries);
         let found = fails(&report, code);
-        assert!(found.spot.entry.is_some() && found.spot.file.is_some() && found.spot.byte.is_some(), "{found:?}");
+        assert!(
+            found.spot.entry.is_some() && found.spot.file.is_some() && found.spot.byte.is_some(),
+            "{found:?}"
+        );
     }
 }
 
