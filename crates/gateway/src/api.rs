@@ -522,7 +522,7 @@ impl IntoResponse for Failure {
         let status = match self.exit {
             Exit::Usage => StatusCode::BAD_REQUEST,
             Exit::No | Exit::Done if self.later => StatusCode::SERVICE_UNAVAILABLE,
-            Exit::No | Exit::Done => StatusCode::CONFLICT,
+            Exit::No | Exit::Done | Exit::Unverified => StatusCode::CONFLICT,
         };
         let told = self.for_elsewhere();
         answer(status, &told.messages.join("; "), &told.hint)
