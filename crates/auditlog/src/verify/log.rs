@@ -446,7 +446,7 @@ impl Check<'_> {
         }
         self.short();
         if !self.anchors.iter().any(|a| a.signed) {
-            let what = "unsigned: there is no signed checkpoint, so that who owns the disk can write all of it anew and nobody outside can tell";
+            let what = "there is no signed checkpoint, so that who owns the disk can write all of it anew and nobody outside can tell";
             self.out().note(Aspect::Integrity, "unsigned", &Spot::default(), what);
         }
         self.report.newest_us = self.story.clocks.newest_us;
