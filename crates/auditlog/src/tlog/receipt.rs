@@ -11,6 +11,7 @@ use std::str;
 use thiserror::Error;
 
 use super::MAX_SIZE;
+use super::checkpoint::{Checkpoint, CheckpointError};
 use super::encoding::{decimal, from_base64, hash_from_base64, to_base64};
 use super::note::{MAX_NOTE, Note, NoteError};
 use super::policy::{JudgeError, Judged, Policy};
@@ -53,6 +54,9 @@ pub enum ReceiptError {
     /// The checkpoint is no note.
     #[error("the checkpoint: {0}")]
     Note(#[from] NoteError),
+    /// The note is no checkpoint.
+    #[error("the checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
     /// The checkpoint is not accepted.
     #[error("the checkpoint: {0}")]
     Judge(#[from] JudgeError),
@@ -79,6 +83,7 @@ impl Receipt {
         if proof.len() > MAX_PROOF {
             return Err(ReceiptError::TooMany);
         }
+        Checkpoint::parse(checkpoint.text())?;
         Ok(Self { extra: None, index, proof, checkpoint })
     }
 
