@@ -4,12 +4,13 @@
 //!
 //! One log in one data folder, written by one process at a time ([`lock`]): queue and group commit ([`writer`]), the
 //! bytes on disk ([`frame`], [`segment`]), sealing and pseudonyms ([`keys`]), the Merkle tree's right edge ([`tree`]),
-//! opening after a crash ([`recover`]), what an entry looks like ([`entry`]), and reading and searching it again.
+//! opening after a crash ([`recover`]), what an entry looks like ([`entry`]), and reading and searching it again. And the
+//! formats and proofs of a transparency log as pure functions ([`tlog`]).
 //!
 //! # Out of scope
 //!
-//! Who may do what, and when something must be recorded: that is the engine's. Checkpoints, tiles and witnesses: they
-//! are built on the tree computed here. Telling anybody: callers poll [`writer::Log::health`].
+//! Who may do what, and when something must be recorded: that is the engine's. When a
+//! checkpoint is signed, where tiles are kept, and who witnesses. Telling anybody: callers poll [`writer::Log::health`].
 //!
 //! # The files
 //!
