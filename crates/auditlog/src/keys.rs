@@ -466,7 +466,7 @@ fn read(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
 }
 
 /// Reads a file that only its owner may touch. The modes of the wrapped keys do not matter: they open nothing alone.
-fn read_private(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
+pub(crate) fn read_private(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
     let fail = |source| KeyError::Io { path: path.to_owned(), source };
     let file = io.open(path, false).map_err(fail)?;
     match file.mode().map_err(fail)? {
@@ -476,7 +476,7 @@ fn read_private(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
 }
 
 /// Writes a file that is there whole or not at all, and durable when this returns.
-fn write_new(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
+pub(crate) fn write_new(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
     let path = dir.join(name);
     let temp = dir.join(format!("{name}.tmp"));
     let write = || -> io::Result<()> {

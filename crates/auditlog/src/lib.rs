@@ -4,13 +4,13 @@
 //!
 //! One log in one data folder, written by one process at a time ([`lock`]): queue and group commit ([`writer`]), the
 //! bytes on disk ([`frame`], [`segment`]), sealing and pseudonyms ([`keys`]), the Merkle tree's right edge ([`tree`]),
-//! opening after a crash ([`recover`]), what an entry looks like ([`entry`]), and reading and searching it again. And the
-//! formats and proofs of a transparency log as pure functions ([`tlog`]).
+//! opening after a crash ([`recover`]), what an entry looks like ([`entry`]), and reading and searching it again. The
+//! formats and proofs of a transparency log as pure functions ([`tlog`]), and the signer of this one ([`sign`]).
 //!
 //! # Out of scope
 //!
-//! Who may do what, and when something must be recorded: that is the engine's. When a
-//! checkpoint is signed, where tiles are kept, and who witnesses. Telling anybody: callers poll [`writer::Log::health`].
+//! Who may do what, and when something must be recorded: that is the engine's. When it is
+//! time to sign, and who witnesses. Telling anybody: callers poll [`writer::Log::health`].
 //!
 //! # The files
 //!
@@ -22,6 +22,7 @@
 //! data/log/<epoch>-<first position>.seg   entries (12 and 16 digits)
 //! data/log/<epoch>-<first position>.idx   what a search needs to skip a sealed segment
 //! data/log/closed                  how far the log had come when it was last closed properly
+//! data/signer, data/tlog           what signs it, and the signed tree ([`sign`])
 //! ```
 //!
 //! All numbers are little-endian. A **segment** begins with a header of whole 4096-byte pages: `FHLOGSEG`, version u32
@@ -71,6 +72,7 @@ pub mod reader;
 pub mod recover;
 pub mod search;
 pub mod segment;
+pub mod sign;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod step;

@@ -132,7 +132,7 @@ pub struct KnownSize {
 }
 
 impl KnownSize {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(52);
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(&self.size.to_le_bytes());
@@ -142,7 +142,7 @@ impl KnownSize {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, crc) = bytes.split_last_chunk::<4>()?;
         let (epoch, rest) = body.split_first_chunk()?;
         let (size, root) = rest.split_first_chunk()?;

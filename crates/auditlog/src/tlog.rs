@@ -23,7 +23,7 @@
 pub mod builder;
 pub mod checkpoint;
 pub mod cosignature;
-mod encoding;
+pub(crate) mod encoding;
 pub mod hashes;
 pub mod key;
 pub mod note;

@@ -209,6 +209,11 @@ impl SigningKey {
         Zeroizing::new(join(PRIVATE, &self.verifying, self.seed.as_slice()))
     }
 
+    /// The same 32 bytes under another name: another key to whoever verifies.
+    pub fn named(&self, name: &str) -> Result<Self, KeyError> {
+        Self::from_seed(name, self.verifying.kind, &self.seed)
+    }
+
     /// Its public half.
     #[must_use]
     pub fn verifying(&self) -> &VerifyingKey {
