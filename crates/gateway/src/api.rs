@@ -8,6 +8,7 @@
 //! - `contained.rs`: what is contained.
 //! - `channels.rs`: answers that come in over channels.
 //! - `ca.rs`: the gateway's own authority for client certificates.
+//! - `keys.rs`: the keys that sign the log.
 //! - `openapi.rs`: the document that says what each of them asks and answers.
 //! - `grants.rs`: access for a time.
 //! - `give.rs`: the record, as a stream of lines.
@@ -22,6 +23,7 @@ pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod give;
 mod grants;
+mod keys;
 mod login;
 pub(crate) mod openapi;
 mod signing;
@@ -287,6 +289,20 @@ pub(crate) const ROUTES: &[Route] = &[
         needs: Needs::Role(Role::Auditor),
         about: "Its certificate and its revocation list, PEM.",
         handler: || get(ca::crl),
+    },
+    Route {
+        method: "GET",
+        path: "/v1/keys",
+        needs: Needs::Role(Role::Auditor),
+        about: "The keys that sign the log, and the newest checkpoint.",
+        handler: || get(keys::show),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/keys/rotate",
+        needs: Needs::Role(Role::Admin),
+        about: "Makes a new key that signs the log; the one before signs on beside it for a time.",
+        handler: || post(keys::rotate),
     },
     Route {
         method: "POST",

@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod contain;
 pub(crate) mod exchange;
 pub(crate) mod grants;
+pub(crate) mod keys;
 pub(crate) mod labels;
 pub(crate) mod lines;
 pub(crate) mod log;
@@ -146,6 +147,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ca::CaCommand,
     },
+    /// The keys that sign the log: show them, make a new one
+    Keys {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+        /// What to do.
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     /// List, show, replay and end sessions
     Sessions {
         /// Where.
@@ -222,6 +232,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Grants { elsewhere, command } => grants::run(command, &at(&elsewhere)?, out),
         Command::Contain { elsewhere, command } => contain::run(command, &at(&elsewhere)?, out),
         Command::Ca { elsewhere, command } => ca::run(command, &at(&elsewhere)?, out),
+        Command::Keys { elsewhere, command } => keys::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
         Command::Policy { command } => {
