@@ -171,10 +171,10 @@ fn shared() -> Postgres {
 /// Both kinds of state, each with two gateways on it.
 async fn on_both<F: Future<Output = ()>>(test: impl Fn(Gateway, Gateway) -> F) {
     let folder = tempfile::tempdir().unwrap();
-    test(gateway(State::in_folder(folder.path())), gateway(State::in_folder(folder.path()))).await;
+    Box::pin(test(gateway(State::in_folder(folder.path())), gateway(State::in_folder(folder.path())))).await;
     let server = shared();
     let url = || server.place("app", "shop").url();
-    test(gateway(State::shared(url())), gateway(State::shared(url()))).await;
+    Box::pin(test(gateway(State::shared(url())), gateway(State::shared(url())))).await;
 }
 
 /// What masks hide is kept sealed while it is open, is shown to who has the right, and is gone with every end.

@@ -19,7 +19,8 @@ pub(super) const SECTIONS: [(&str, &str); 2] = [
 ];
 
 /// What is said where that string is none.
-pub(crate) const NO_URL: &str = "[state] postgres: what stands there is no connection string that is understood";
+pub(crate) const NO_URL: &str =
+    "[state] postgres: what stands there is no connection string that is understood";
 
 /// How that database is named where it is tried.
 pub(crate) const NAME: &str = "postgres";

@@ -30,11 +30,14 @@ pub(super) fn disown_within(times: u32) -> Duration {
     usize::try_from(times).ok().and_then(|times| DISOWN_WITHIN.get(times).copied()).unwrap_or(last)
 }
 
+/// Whoever holds it makes or ends a role.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// Roles that somebody makes or ends, and what goes on at each target.
 #[derive(Default)]
 pub(super) struct Turns {
     /// By target and role. Those that nobody has or waits for are forgotten.
-    roles: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+    roles: Mutex<HashMap<(String, String), Turn>>,
     /// One for each target that was ever asked; those are as many as the configuration names.
     targets: Mutex<HashMap<String, Arc<Doors>>>,
 }
