@@ -13,6 +13,17 @@ pub struct Most {
     pub because: Arc<str>,
 }
 
+impl Most {
+    /// What is told of it: the operator's sentence, if there is one, and then what to do.
+    #[must_use]
+    pub fn with_because(&self, advice: &str) -> String {
+        match self.because.trim_end_matches('.') {
+            "" => advice.to_owned(),
+            because => format!("{because}. {advice}"),
+        }
+    }
+}
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {

@@ -41,8 +41,8 @@ const PASSWORD_BYTES: usize = 32;
 const ID_CHARS: usize = 12;
 /// Longer than any grant's id: what is longer in a comment is none.
 const GRANT_CHARS: usize = 40;
-/// Functions that were shut and are named: the entry has one list for all databases.
-const SHUT_NAMED: usize = 20;
+/// Of functions that were shut, so many are named; all are counted. An entry has one list for all databases.
+pub(crate) const SHUT_NAMED: usize = 20;
 /// Of why something failed, so much is recorded.
 const WHY_CHARS: usize = 300;
 

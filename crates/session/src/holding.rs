@@ -88,7 +88,9 @@ impl People {
         let after = CommandNumber(first.number.0 + 1);
         let mut holds = vec![first];
         for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
-            holds.extend(foreseen(engine, facts, number, command, begun).await);
+            if let Foreseen::Held(hold) = foreseen(engine, facts, number, command, begun).await {
+                holds.push(*hold);
+            }
             self.too_many = holds.len() > TOGETHER_MAX;
             if self.too_many {
                 break;
@@ -120,8 +122,8 @@ impl People {
         }
     }
 
-    /// Whether those behind are still what people were asked about. Each is decided once more in its turn; but then what stands before
-    /// it is spent.
+    /// Whether all of those behind will run, as people were asked about them. Each is decided once more in its turn; but then what stands
+    /// before it is spent.
     async fn are_same(
         &self,
         engine: &Arc<Engine>,
@@ -131,10 +133,17 @@ impl People {
     ) -> bool {
         for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
             let asked = self.asked.iter().find(|(asked, _)| *asked == number);
-            let Some((_, Ok((hold, _)))) = asked else { continue };
+            let asked = asked.and_then(|(_, asked)| asked.as_ref().ok());
             let definitions = command.original.as_ref().and_then(|original| original.definitions.as_ref());
-            let again = foreseen(engine, facts, number, command, begun).await;
-            if !self.knows(definitions) || again.is_none_or(|again| again.binding != hold.binding) {
+            let same = match (asked, foreseen(engine, facts, number, command, begun).await) {
+                (_, Foreseen::Denied) => false,
+                (Some((hold, _)), Foreseen::Held(again)) => {
+                    self.knows(definitions) && again.binding == hold.binding
+                }
+                (Some(_), Foreseen::Free) => false,
+                (None, Foreseen::Held(_) | Foreseen::Free) => true,
+            };
+            if !same {
                 return false;
             }
         }
@@ -214,21 +223,31 @@ async fn ask(engine: &Engine, hold: Hold) -> Asked {
     Ok((hold, question))
 }
 
-/// The hold of a command whose turn has not come: decided as it would be now, and once more in its turn.
+/// What becomes of a command whose turn has not come: decided as it would be now, and once more in its turn.
+enum Foreseen {
+    /// It waits for people.
+    Held(Box<Hold>),
+    /// It is refused, and with it what was sent together with it.
+    Denied,
+    /// It runs.
+    Free,
+}
+
 async fn foreseen(
     engine: &Arc<Engine>,
     facts: &Arc<SessionFacts>,
     number: CommandNumber,
     command: &Command,
     begun: MonoMicros,
-) -> Option<Hold> {
+) -> Foreseen {
     let estimated_rows = estimate(engine, facts, command, begun).await;
     let now = engine.clock.now();
     let granted = engine.grants.covers(facts, command, now).is_some();
     let ask = Ask { session: facts, command, now, estimated_rows, granted };
     let mut decision = engine.policy.decide(&ask);
     if !waits_for_people(facts, command, &decision) {
-        return None;
+        let denied = decision.verdict == Verdict::Deny && command.access.is_none();
+        return if denied { Foreseen::Denied } else { Foreseen::Free };
     }
     let binding = engine.approver.binding(facts, command, &decision);
     let (came, mut command) = (command, command.clone());
@@ -237,7 +256,8 @@ async fn foreseen(
         veil_reason(&mut decision, &**values);
     }
     let (original, unveiled) = (command.original.take(), Unveiled::of(came, &command));
-    Some(Hold { session: Arc::clone(facts), number, decision, command, binding, original, unveiled })
+    let session = Arc::clone(facts);
+    Foreseen::Held(Box::new(Hold { session, number, decision, command, binding, original, unveiled }))
 }
 
 /// What the client reads of a hold that ended without leave to run.

@@ -8,7 +8,7 @@ use firsthand_model::json::{Json, Object};
 use firsthand_model::outcome::Outcome;
 
 use crate::refusal::{Refusal, RefusalKind};
-use crate::usage::{Purse, Span, what, with_because};
+use crate::usage::{Purse, Span, what};
 
 /// Counts one command.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ fn stopped(most: &Most, amount: Amount, span: Span) -> Refusal {
         Span::Session => (format!(" {}", span.words()), "go on in a new session, and ask for fewer rows"),
         Span::Day => (format!(" {}", span.words()), "it resets at 00:00 UTC; ask for fewer rows"),
     };
-    let because = if most.because.is_empty() { String::new() } else { with_because(most, "") };
+    let because = if most.because.is_empty() { String::new() } else { most.with_because("") };
     let text = format!(
         "Firsthand stopped this result: at most {n} {}{over} (rule {limit}), and there are more; {again}{}{}",
         what(amount),
@@ -174,7 +174,7 @@ const UNDONE_ADVICE: &str =
 
 fn undone(most: &Most, rows: u64, span: Span) -> Refusal {
     let Most { most: n, limit, .. } = most;
-    let advice = with_because(most, UNDONE_ADVICE);
+    let advice = most.with_because(UNDONE_ADVICE);
     let text = format!(
         "Firsthand rolled this back: it would have affected {rows} rows; at most {n} are allowed {} (rule {limit}), and so \
          many are not left. {advice}",
@@ -200,7 +200,7 @@ pub(crate) fn overtime(most: &Most, number: CommandNumber) -> Outlasted {
     let told = |what: &str, hint: &str| {
         let (limit, took) = (&most.limit, took(most.most));
         let advice = format!("{what} Ask for less at a time, or ask the operator for a longer time.");
-        let advice = with_because(most, &advice);
+        let advice = most.with_because(&advice);
         let text = format!(
             "Firsthand stopped this statement: at most {took} are allowed for one (rule {limit}). {advice}"
         );

@@ -525,7 +525,7 @@ struct Around<'a> {
 }
 
 /// Stage 2. What policy holds waits for a person: ask, wait, decide again, spend. Without an approval it is refused. Nothing is
-/// spent on a batch of which anything does not run.
+/// spent where anything of the batch is known not to run: what was refused in front, by people, or will be behind.
 async fn hold(
     holding: Holding<'_>,
     breaker: &HoldBreaker,

@@ -345,14 +345,6 @@ pub(crate) const fn what(amount: Amount) -> &'static str {
     }
 }
 
-/// The operator's sentence before what to do.
-pub(crate) fn with_because(most: &Most, advice: &str) -> String {
-    match most.because.trim_end_matches('.') {
-        "" => advice.to_owned(),
-        because => format!("{because}. {advice}"),
-    }
-}
-
 fn used_up(most: &Most, amount: Amount, used: u64, span: Span, now: UnixMicros) -> Passed {
     let again = match span {
         Span::Day => {
@@ -361,14 +353,14 @@ fn used_up(most: &Most, amount: Amount, used: u64, span: Span, now: UnixMicros) 
         }
         Span::Session | Span::Statement => "It begins anew with a new session.".to_owned(),
     };
-    let advice = with_because(most, &format!("{again} Ask the operator if that is too little."));
+    let advice = most.with_because(&format!("{again} Ask the operator if that is too little."));
     let (most, limit) = (most.most, Arc::clone(&most.limit));
     let reason = format!("at most {most} {} {}, and {used} were", what(amount), span.words());
     Passed { limit, reason, advice }
 }
 
 fn too_fast(most: &Most) -> Passed {
-    let advice = with_because(most, "Slow down: wait a second, then send this again.");
+    let advice = most.with_because("Slow down: wait a second, then send this again.");
     let (most, limit) = (most.most, Arc::clone(&most.limit));
     let reason =
         format!("at most {most} commands of one identity are taken in a second, and these were more");

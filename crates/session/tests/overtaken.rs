@@ -158,6 +158,18 @@ fn approvals_of_a_batch_are_spent_together_or_not_at_all() {
     assert_eq!(f.approver.words(), ["ask ap-1 #1", "ask ap-2 #2", "withdraw ap-1", "keep ap-2"]);
 }
 
+/// What policy refuses behind it keeps it from running just as well.
+#[test]
+fn nothing_is_spent_where_something_behind_is_denied() {
+    let (f, session, _) = rig(Mode::Enforce);
+    let mut asked = submit(&session, &["DELETE HOLD gr-a 1", "DELETE DENY gr-b 2"]);
+    assert!(poll(&mut asked).is_none());
+    f.approver.answer(Ok(()));
+    let kinds: Vec<_> = poll(&mut asked).unwrap().into_iter().map(|a| a.err().map(|r| r.kind)).collect();
+    assert_eq!(kinds, [Some(RefusalKind::Pending), Some(RefusalKind::Denied)]);
+    assert_eq!(f.approver.words(), ["ask ap-1 #1", "keep ap-1"]);
+}
+
 /// Definitions at a target that takes its time, or does not answer at all.
 struct Slow {
     answers: AtomicBool,

@@ -258,7 +258,7 @@ impl Approvals {
         reason: &str,
         signature: Option<&str>,
     ) -> Result<Answered, AnswerError> {
-        let answered = self.answered(id, by, say, reason, signature).await;
+        let answered = self.answered(id, by, (say, reason), signature).await;
         if let Err(e) = &answered {
             self.turned_away(id, by, say, e);
         }
@@ -269,8 +269,7 @@ impl Approvals {
         &self,
         id: &str,
         by: &By,
-        say: Say,
-        reason: &str,
+        (say, reason): (Say, &str),
         signature: Option<&str>,
     ) -> Result<Answered, AnswerError> {
         let person = Person::of(by)?;

@@ -14,6 +14,7 @@ use postgres_protocol::password::scram_sha_256;
 use super::catalog::{Row, ask, connect, say_goodbye};
 use crate::drive::line::Line;
 use crate::protocol::{LEFTOVER, NewRole, Probe, RoleTask};
+use crate::provisions::SHUT_NAMED;
 
 /// Bytes of all answers of one connection: names of databases or roles.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -23,8 +24,6 @@ const PG_16: u32 = 160_000;
 const LOOKS: usize = 60;
 /// Functions that are shut in one statement: few enough for one answer, many enough for a role that has left thousands.
 const SHUT_AT_ONCE: usize = 500;
-/// Of functions that were shut, so many are named; all are counted.
-const SHUT_NAMED: usize = 20;
 /// Characters of such a name.
 const SHUT_CHARS: usize = 100;
 /// Schemas that are opened in one try.

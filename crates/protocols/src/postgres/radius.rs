@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use firsthand_model::amount::Most;
 use firsthand_model::command::{Effect, Effects, Shape, Step as CommandStep};
 use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
 use firsthand_model::statement::{Facts, RelationKind};
@@ -41,10 +42,7 @@ use crate::dialect::Action;
 /// How many rows one command may affect.
 #[derive(Debug)]
 pub(super) struct Limit {
-    most: u64,
-    rule: Arc<str>,
-    /// The operator's sentence for who passes it; may be empty.
-    because: Arc<str>,
+    of: Most,
     /// It is of the transaction; otherwise of what is left of a session or a day.
     of_transaction: bool,
 }
@@ -71,11 +69,11 @@ pub(super) struct Radius {
 
 impl Limit {
     pub(super) fn most(&self) -> u64 {
-        self.most
+        self.of.most
     }
 
     pub(super) fn rule(&self) -> &Arc<str> {
-        &self.rule
+        &self.of.limit
     }
 }
 
@@ -224,9 +222,7 @@ pub(super) fn limit_of(plan: &Plan, permit: &Permit) -> Result<Option<Limit>, Re
     }
     match count(&plan.shape, plan.changes.as_deref()) {
         Count::NoWrite => Ok(None),
-        Count::Told => {
-            Ok(Some(Limit { most, rule: Arc::clone(rule), because: Arc::clone(&of.because), of_transaction }))
-        }
+        Count::Told => Ok(Some(Limit { of, of_transaction })),
         Count::Untold => Err(uncountable(most, rule)),
     }
 }
@@ -242,7 +238,7 @@ fn uncountable(most: u64, rule: &Arc<str>) -> Refusal {
 }
 
 fn in_parts(limit: &Limit) -> Refusal {
-    let Limit { most, rule, .. } = limit;
+    let Most { most, limit: rule, .. } = &limit.of;
     let text = format!(
         "Firsthand rolled this back: it may affect at most {most} rows (rule {rule}), and how many it affects is not told \
          to who fetches its rows in parts; fetch all of them at once"
@@ -258,7 +254,7 @@ const OVER_ADVICE: &str =
 
 /// What the client reads when a write went over its limit.
 fn over(rows: u64, along: u64, sum: u64, limit: &Limit) -> Refusal {
-    let (most, rule) = (limit.most, &limit.rule);
+    let (most, rule, advice) = (limit.of.most, &limit.of.limit, limit.of.with_because(OVER_ADVICE));
     let beside = if along > 0 {
         format!(" and {along} along with them (foreign keys, triggers)")
     } else {
@@ -270,15 +266,11 @@ fn over(rows: u64, along: u64, sum: u64, limit: &Limit) -> Refusal {
         String::new()
     };
     let row_s = if rows == 1 { "row" } else { "rows" };
-    let because = match limit.because.trim_end_matches('.') {
-        "" => String::new(),
-        because => format!("{because}. "),
-    };
     let text = format!(
         "Firsthand rolled this back: it would have affected {rows} {row_s}{beside}{so_far}; at most {most} are allowed (rule {rule}). \
-         {because}{OVER_ADVICE}"
+         {advice}"
     );
-    let mut refusal = Refusal::new(RefusalKind::Limit, text).hint(OVER_ADVICE);
+    let mut refusal = Refusal::new(RefusalKind::Limit, text).hint(advice);
     refusal.rule = Arc::clone(rule);
     refusal
 }
@@ -368,7 +360,7 @@ impl PostgresDialect {
         let counts = slots.iter().find_map(Slot::counts);
         match slots.iter().find_map(Slot::limit) {
             Some(limited) if slots.len() > 1 && !slots.iter().all(|slot| slot.stays_inside(stays_inside)) => {
-                return Err(uncountable(limited.most, &limited.rule));
+                return Err(uncountable(limited.most(), limited.rule()));
             }
             Some(_) => {}
             None if withholds(slots) || self.wraps_to_name(slots) => {}
@@ -505,13 +497,13 @@ impl PostgresDialect {
             let along = match along.map_or(Ok(0), |along| along.beside(rows)) {
                 Ok(along) => along,
                 Err(why) => {
-                    let refusal = undone(limit.most, &limit.rule, why);
+                    let refusal = undone(limit.of.most, &limit.of.limit, why);
                     return Some(self.undo(&refusal, Some(rows), len, walk, out));
                 }
             };
             // What is refused is undone, and no part of the sum: behind ROLLBACK TO a smaller write may still be made.
             let sum = self.radius.sum.saturating_add(rows).saturating_add(along);
-            if limit.of_transaction && sum > limit.most {
+            if limit.of_transaction && sum > limit.of.most {
                 let refusal = over(rows, along, sum, &limit);
                 return Some(self.undo(&refusal, Some(rows), len, walk, out));
             }
