@@ -11,8 +11,8 @@ use firsthand_auditlog::lock::DataLock;
 use firsthand_auditlog::queue::{
     AppendError, Class, Counters, Durability, Health, Item, Patience, STALL, State, Ticket, WaitError,
 };
-use firsthand_auditlog::recover::{OpenError, Recovered};
-use firsthand_auditlog::writer::{CloseError, Log, Options};
+use firsthand_auditlog::recover::{KnownSize, OpenError, Recovered};
+use firsthand_auditlog::writer::{CloseError, Failure, Log, Options};
 use firsthand_model::event::{CommandAbandoned, Event, LogEvent};
 use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::identity::IdentityKind;
@@ -37,6 +37,9 @@ pub enum OpenRecordError {
     /// What the opening itself has to record was not taken.
     #[error("the log does not take entries: {0}")]
     Append(#[from] AppendError),
+    /// What the start is to say could not be found out.
+    #[error("{0}")]
+    Started(#[source] Failure),
     /// It was taken and did not become durable.
     #[error("the log cannot be written: {0}")]
     Wait(#[from] WaitError),
@@ -125,7 +128,8 @@ impl std::fmt::Debug for Record {
 
 impl Record {
     /// Opens the log of a data folder. Recorded in this order, before anything else: `first` (for a declared gap), what a
-    /// crash left open, `log.started` with the facts `started` (a JSON object). Blocks on the disk.
+    /// crash left open, `log.started` with the facts `started` (a JSON object). A log that is shorter than `known` does not open.
+    /// Blocks on the disk.
     ///
     /// # Errors
     /// See [`OpenRecordError`].
@@ -133,15 +137,17 @@ impl Record {
         data: &Path,
         lock: DataLock,
         first: Vec<Event>,
-        started: Json,
+        known: Option<KnownSize>,
+        started: impl FnOnce(&Recovered) -> Result<Json, Failure>,
     ) -> Result<(Self, Found), OpenRecordError> {
         let io: Arc<dyn Io> = Arc::new(RealIo::new());
         let keys = Arc::new(KeyStore::open(data, Arc::clone(&io))?);
         let store = Arc::clone(&keys);
         let codec = move |found: &Recovered| Ok(EventCodec::new(store, found.log_id, wall().0)?);
         let index = Arc::new(Indexer::new(Arc::clone(&keys)));
-        let options = Options { lock: Some(lock), index: Some(index), ..Options::default() };
+        let options = Options { lock: Some(lock), index: Some(index), known, ..Options::default() };
         let (log, recovered) = Log::open(data, codec, options, io)?;
+        let started = started(&recovered).map_err(OpenRecordError::Started)?;
         let log = Arc::new(log);
         let clock = Box::new(SystemClock::start());
         let recorder = Arc::new(LogRecorder::new(Arc::clone(&log), Arc::clone(&keys), clock));
@@ -293,7 +299,7 @@ mod tests {
 
     fn open(data: &Path) -> (Record, Found) {
         let lock = DataLock::acquire(data).unwrap();
-        Record::open(data, lock, Vec::new(), Json::from_written(b"{}".to_vec())).unwrap()
+        Record::open(data, lock, Vec::new(), None, |_| Ok(Json::from_written(b"{}".to_vec()))).unwrap()
     }
 
     fn refusal() -> Event {

@@ -37,6 +37,8 @@ pub trait Io: Send + Sync + fmt::Debug {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder that is empty.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// The names in a folder, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// fsync of a folder: names made, changed and removed in it are durable afterwards.
@@ -176,6 +178,10 @@ impl Io for RealIo {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

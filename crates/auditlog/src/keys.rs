@@ -180,6 +180,25 @@ impl KeyStore {
         Ok(store)
     }
 
+    /// The key store in `data/keys`, for whoever only reads: nothing is made, removed or synced. `None`: there is none.
+    ///
+    /// # Errors
+    /// As with [`KeyStore::open`].
+    pub fn existing(data: &Path, io: Arc<dyn Io>) -> Result<Option<Self>, KeyError> {
+        let dir = data.join("keys");
+        let path = dir.join("master.key");
+        let bytes = match read_private(&*io, &path) {
+            Err(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => Zeroizing::new(other?),
+        };
+        let master = aead_key(&bytes).map_err(|_| KeyError::Damaged(path))?;
+        let mut store = Self { io, dir, master, id: hmac_key(&[0; KEY_LEN]), cache: Mutex::default() };
+        if let Some(id) = store.load("", "id")? {
+            store.id = hmac_key(&*id);
+        }
+        Ok(Some(store))
+    }
+
     /// The pseudonym under which a name stands in leaves: the kind's letter, `-`, and 16 hex digits of
     /// HMAC-SHA256(id key, kind ‖ 0 ‖ name). The same name always gets the same one in this data folder.
     #[must_use]
@@ -466,7 +485,7 @@ fn read(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
 }
 
 /// Reads a file that only its owner may touch. The modes of the wrapped keys do not matter: they open nothing alone.
-fn read_private(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
+pub(crate) fn read_private(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
     let fail = |source| KeyError::Io { path: path.to_owned(), source };
     let file = io.open(path, false).map_err(fail)?;
     match file.mode().map_err(fail)? {
@@ -476,7 +495,7 @@ fn read_private(io: &dyn Io, path: &Path) -> Result<Vec<u8>, KeyError> {
 }
 
 /// Writes a file that is there whole or not at all, and durable when this returns.
-fn write_new(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
+pub(crate) fn write_new(io: &dyn Io, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
     let path = dir.join(name);
     let temp = dir.join(format!("{name}.tmp"));
     let write = || -> io::Result<()> {

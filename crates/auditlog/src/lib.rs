@@ -4,12 +4,13 @@
 //!
 //! One log in one data folder, written by one process at a time ([`lock`]): queue and group commit ([`writer`]), the
 //! bytes on disk ([`frame`], [`segment`]), sealing and pseudonyms ([`keys`]), the Merkle tree's right edge ([`tree`]),
-//! opening after a crash ([`recover`]), what an entry looks like ([`entry`]), and reading and searching it again.
+//! opening after a crash ([`recover`]), what an entry looks like ([`entry`]), and reading and searching it again. The
+//! formats and proofs of a transparency log as pure functions ([`tlog`]), and the signer of this one ([`sign`]).
 //!
 //! # Out of scope
 //!
-//! Who may do what, and when something must be recorded: that is the engine's. Checkpoints, tiles and witnesses: they
-//! are built on the tree computed here. Telling anybody: callers poll [`writer::Log::health`].
+//! Who may do what, and when something must be recorded: that is the engine's. When it is
+//! time to sign, and who witnesses. Telling anybody: callers poll [`writer::Log::health`].
 //!
 //! # The files
 //!
@@ -21,6 +22,7 @@
 //! data/log/<epoch>-<first position>.seg   entries (12 and 16 digits)
 //! data/log/<epoch>-<first position>.idx   what a search needs to skip a sealed segment
 //! data/log/closed                  how far the log had come when it was last closed properly
+//! data/signer, data/tlog           what signs it, and the signed tree ([`sign`])
 //! ```
 //!
 //! All numbers are little-endian. A **segment** begins with a header of whole 4096-byte pages: `FHLOGSEG`, version u32
@@ -52,6 +54,10 @@
 //!   (intents refused, outcomes kept) and are tried again.
 //! - Memory is bounded: [`queue::QUEUE_BYTES`] queued, and one write of some MiB.
 
+// The samples of the golden files serve tests in here, too, and they name this crate as others do.
+#[cfg(test)]
+extern crate self as firsthand_auditlog;
+
 pub mod codec;
 mod direct;
 pub mod durations;
@@ -70,12 +76,15 @@ pub mod reader;
 pub mod recover;
 pub mod search;
 pub mod segment;
+pub mod sign;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod step;
+pub mod tlog;
 pub mod tree;
 #[cfg(test)]
 mod trials;
+pub mod verify;
 pub mod walk;
 pub mod writer;
 

@@ -139,6 +139,25 @@ impl OpenSet {
         }
     }
 
+    /// Whether this session has begun and not ended.
+    #[must_use]
+    pub fn has_session(&self, id: &SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|session| session.opened.is_some())
+    }
+
+    /// Epoch and position of the intent of a command that owes its outcome.
+    #[must_use]
+    pub fn command(&self, id: &SessionId, n: u64) -> Option<(u64, u64)> {
+        let session = self.sessions.get(id)?;
+        session.commands.iter().find(|c| c.0 == n).map(|&(_, epoch, position)| (epoch, position))
+    }
+
+    /// The commands of a session that owe their outcome: number, epoch, position.
+    #[must_use]
+    pub fn commands_of(&self, id: &SessionId) -> Vec<(u64, u64, u64)> {
+        self.sessions.get(id).map_or_else(Vec::new, |session| session.commands.iter().copied().collect())
+    }
+
     /// Everything in it, in a stable order: by session, the session itself first, then its commands by position.
     #[must_use]
     pub fn items(&self) -> Vec<OpenItem> {

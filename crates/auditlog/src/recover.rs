@@ -30,7 +30,7 @@ use crate::tree::{Frontier, Hash, leaf_hash};
 /// Name under which the first segment of an epoch is made.
 const FIRST: &str = "first.tmp";
 /// Where a clean close notes how far the log had come.
-const CLOSED: &str = "closed";
+pub(crate) const CLOSED: &str = "closed";
 
 /// Why a log does not open.
 #[derive(Debug, Error)]
@@ -132,7 +132,7 @@ pub struct KnownSize {
 }
 
 impl KnownSize {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(52);
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(&self.size.to_le_bytes());
@@ -142,7 +142,7 @@ impl KnownSize {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, crc) = bytes.split_last_chunk::<4>()?;
         let (epoch, rest) = body.split_first_chunk()?;
         let (size, root) = rest.split_first_chunk()?;

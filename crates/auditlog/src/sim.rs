@@ -421,6 +421,15 @@ impl Io for SimIo {
         Ok(())
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        // As they are made: durable at once.
+        let mut disk = self.well()?;
+        if disk.names.keys().any(|name| name.starts_with(path)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        if disk.folders.remove(path) { Ok(()) } else { Err(not_found()) }
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let disk = self.well()?;
         let mine = disk.names.keys().chain(&disk.folders).filter(|p| p.parent() == Some(dir));

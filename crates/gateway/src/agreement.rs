@@ -233,7 +233,7 @@ mod tests {
     /// What a process does with a data folder; closes it in order.
     fn with<T>(data: &Path, act: impl AsyncFnOnce(&Desk) -> T) -> T {
         let lock = DataLock::acquire(data).unwrap();
-        let (record, _) = open_record(data, lock, Vec::new(), started_by_command("test")).unwrap();
+        let (record, _) = open_record(data, lock, Vec::new(), |_| Ok(started_by_command("test"))).unwrap();
         let contained = crate::place::contained(data).unwrap();
         let desk = Desk::over(&record, Arc::new(TokenStore::open(data).unwrap()), contained);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

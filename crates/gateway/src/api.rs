@@ -8,6 +8,7 @@
 //! - `contained.rs`: what is contained.
 //! - `channels.rs`: answers that come in over channels.
 //! - `ca.rs`: the gateway's own authority for client certificates.
+//! - `keys.rs`: the keys that sign the log.
 //! - `openapi.rs`: the document that says what each of them asks and answers.
 //! - `grants.rs`: access for a time.
 //! - `give.rs`: the record, as a stream of lines.
@@ -22,6 +23,7 @@ pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod give;
 mod grants;
+mod keys;
 mod login;
 pub(crate) mod openapi;
 mod signing;
@@ -289,6 +291,20 @@ pub(crate) const ROUTES: &[Route] = &[
         handler: || get(ca::crl),
     },
     Route {
+        method: "GET",
+        path: "/v1/keys",
+        needs: Needs::Role(Role::Auditor),
+        about: "The keys that sign the log, and the newest checkpoint.",
+        handler: || get(keys::show),
+    },
+    Route {
+        method: "POST",
+        path: "/v1/keys/rotate",
+        needs: Needs::Role(Role::Admin),
+        about: "Makes a new key that signs the log; the one before signs on beside it for a time.",
+        handler: || post(keys::rotate),
+    },
+    Route {
         method: "POST",
         path: "/v1/record/entries",
         needs: Needs::Role(Role::Auditor),
@@ -522,7 +538,7 @@ impl IntoResponse for Failure {
         let status = match self.exit {
             Exit::Usage => StatusCode::BAD_REQUEST,
             Exit::No | Exit::Done if self.later => StatusCode::SERVICE_UNAVAILABLE,
-            Exit::No | Exit::Done => StatusCode::CONFLICT,
+            Exit::No | Exit::Done | Exit::Unverified => StatusCode::CONFLICT,
         };
         let told = self.for_elsewhere();
         answer(status, &told.messages.join("; "), &told.hint)

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use firsthand_adapters::approvals::Approvals;
-use firsthand_adapters::clock::SystemClock;
+use firsthand_adapters::clock::{SystemClock, wall};
 use firsthand_adapters::containment::Containment;
 use firsthand_adapters::credentials::{CredentialSpec, PasswordPlace, StaticCredentials};
 use firsthand_adapters::dialer::DirectDialer;
@@ -21,7 +21,12 @@ use firsthand_adapters::ids::Uuid7;
 use firsthand_adapters::record::{Found, Record, kind_letter};
 use firsthand_adapters::state::{State, URL_WANTED};
 use firsthand_adapters::targets::TargetTable;
+use firsthand_auditlog::io::RealIo;
+use firsthand_auditlog::lock::DataLock;
 use firsthand_auditlog::reader::Place;
+use firsthand_auditlog::recover::Recovered;
+use firsthand_auditlog::sign::default_origin;
+use firsthand_auditlog::sign::keys::{KeysError, LogKeys};
 use firsthand_model::identity::IdentityKind;
 use firsthand_model::json::{Json, Object};
 use firsthand_protocols::budget::Budget;
@@ -50,6 +55,7 @@ use crate::listen::{self, LinkTable};
 use crate::place::{contained, lock_data, make_data_dir, open_record};
 use crate::rules::{self, Governing};
 use crate::shelf::Shelf;
+use crate::signer::LogSigner;
 use crate::warnings;
 
 /// A gateway that is ready to listen.
@@ -60,6 +66,8 @@ pub(crate) struct Gateway {
     pub(crate) engine: Arc<Engine>,
     /// The log.
     pub(crate) record: Arc<Record>,
+    /// Who signs it.
+    pub(crate) signer: LogSigner,
     /// Administrative acts.
     pub(crate) desk: Desk,
     /// What waits for people, and what they have said.
@@ -105,8 +113,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let governing = Governing::new(rules::load(&config)?);
     make_data_dir(&config.data_dir)?;
     let lock = lock_data(&config.data_dir)?;
-    let (record, found) =
-        open_record(&config.data_dir, lock, Vec::new(), started_facts(&config, &governing.version()))?;
+    let (record, found, signer) = open_signed(&config, lock, &governing)?;
     let record = Arc::new(record);
     governing.tokens_with(record.keys().token_key());
     governing.keeps_on(Shelf::of(&config.data_dir));
@@ -147,6 +154,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         config: ArcSwap::from_pointee(config),
         engine,
         record,
+        signer,
         desk,
         approvals,
         channels,
@@ -275,13 +283,40 @@ fn specs(config: &Config) -> Vec<(String, CredentialSpec)> {
     config.targets.iter().map(|t| (t.target.name.clone(), t.credential.clone())).collect()
 }
 
-fn started_facts(config: &Config, policy: &str) -> Json {
+/// Opens the log, and begins to sign it.
+fn open_signed(
+    config: &Config,
+    lock: DataLock,
+    governing: &Governing,
+) -> Result<(Record, Found, LogSigner), Failure> {
+    let mut keys = None;
+    let (record, found) = open_record(&config.data_dir, lock, Vec::new(), |recovered| {
+        let (made, signs) = log_keys(config, recovered)?;
+        keys = Some(made);
+        Ok(started_facts(config, &governing.version(), &signs))
+    })?;
+    let no_keys = || Failure::new("the log was opened without its keys", "report this as a defect");
+    let signer = LogSigner::start(&record, &config.data_dir, keys.ok_or_else(no_keys)?)?;
+    Ok((record, found, signer))
+}
+
+/// The keys that sign the log that was opened, and how they are called.
+fn log_keys(config: &Config, log: &Recovered) -> Result<(LogKeys, Vec<String>), KeysError> {
+    let origin = config.origin.clone().unwrap_or_else(|| default_origin(&log.log_id));
+    let now = wall().0;
+    let keys = LogKeys::open(&config.data_dir, &origin, Arc::new(RealIo::new()), now)?;
+    let signing = keys.signing(log.epoch, now)?;
+    Ok((keys, signing.iter().map(|key| key.verifying().to_vkey()).collect()))
+}
+
+fn started_facts(config: &Config, policy: &str, signs: &[String]) -> Json {
     let mut text = Vec::with_capacity(240);
     let mut o = Object::open(&mut text);
     o.string("by", "serve");
     o.string("config", &config.hash);
     o.string("policy", policy);
     o.string("separation", "none");
+    o.strings("signs", signs);
     o.number("targets", u64::try_from(config.targets.len()).unwrap_or(u64::MAX));
     o.string("version", crate::VERSION);
     o.close();
@@ -366,6 +401,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let same_folder = |a: &Path, b: &Path| a == b;
     let checks = [
         ("data_dir", same_folder(&old.data_dir, &new.data_dir)),
+        ("log", old.origin == new.origin),
         ("state", format!("{:?}", old.shared_state) == format!("{:?}", new.shared_state)),
         ("listen", old.listeners == new.listeners && old.http == new.http),
         ("listen.tls (removed)", old.tls.is_none() || new.tls.is_some()),

@@ -1,7 +1,7 @@
 //! The command line: its grammar, and who answers which command.
 //!
 //! Rules for all of it: stdout is data, stderr is talk; `--json` on everything that lists or shows; exit codes 0 done,
-//! 1 refused or not found, 2 not understood; every error ends with one `hint:` line.
+//! 1 refused or not found, 2 not understood, 3 not verified; every error ends with one `hint:` line.
 
 pub(crate) mod admin;
 mod approvals;
@@ -10,6 +10,7 @@ pub(crate) mod check;
 pub(crate) mod contain;
 pub(crate) mod exchange;
 pub(crate) mod grants;
+pub(crate) mod keys;
 pub(crate) mod labels;
 pub(crate) mod lines;
 pub(crate) mod log;
@@ -20,6 +21,7 @@ pub(crate) mod reference;
 pub(crate) mod sessions;
 pub(crate) mod sign;
 pub(crate) mod token;
+pub(crate) mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -153,6 +155,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ca::CaCommand,
     },
+    /// The keys that sign the log: show them, make a new one
+    Keys {
+        /// Where.
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+        /// What to do.
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     /// List, show, replay and end sessions
     Sessions {
         /// Where.
@@ -171,6 +182,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: log::LogCommand,
     },
+    /// Verify that a log is what was written: nothing altered, nothing missing
+    Verify(verify::VerifyArgs),
     /// Rules: try their cases, explain a decision, replay the record against them
     Policy {
         /// What to do.
@@ -229,8 +242,14 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Grants { elsewhere, command } => grants::run(command, &at(&elsewhere)?, out),
         Command::Contain { elsewhere, command } => contain::run(command, &at(&elsewhere)?, out),
         Command::Ca { elsewhere, command } => ca::run(command, &at(&elsewhere)?, out),
+        Command::Keys { elsewhere, command } => keys::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
+        Command::Verify(_) if config.is_some() || dir.is_some() => Err(Failure::usage(
+            "verify takes the folder as PATH, and neither --config nor --dir",
+            "firsthand verify DATA",
+        )),
+        Command::Verify(args) => verify::run(&args, out),
         Command::Policy { command } => {
             policy::run(command, Place::find_if_any(config.as_deref(), dir.as_deref())?, out)
         }

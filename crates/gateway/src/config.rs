@@ -7,6 +7,7 @@ mod exchange;
 mod grants;
 mod issuer;
 pub(crate) mod keys;
+mod log;
 mod read;
 mod roles;
 mod section;
@@ -128,6 +129,8 @@ pub(crate) struct Config {
     pub(crate) policy: Option<PolicyFiles>,
     /// Where the connection string of a shared state is; `None`: the state is in the data folder.
     pub(crate) shared_state: Option<PasswordPlace>,
+    /// What the log is called; `None`: by its id.
+    pub(crate) origin: Option<String>,
     /// SHA-256 of the file, for the record.
     pub(crate) hash: String,
     /// What each key came to.

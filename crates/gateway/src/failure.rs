@@ -12,6 +12,8 @@ pub(crate) enum Exit {
     No = 1,
     /// Not understood: arguments or configuration.
     Usage = 2,
+    /// What was verified does not hold.
+    Unverified = 3,
 }
 
 /// A failure, told on stderr as `error: …` and one `hint: …` line.

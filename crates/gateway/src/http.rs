@@ -1,5 +1,5 @@
-//! The http listener: `/healthz` (the process answers), `/readyz` (it can serve, and if not, why), `/metrics`, and the API under
-//! `/v1/`. Where the gateway has a certificate, the same port takes TLS and clear text; the first byte tells which.
+//! The http listener: `/healthz` (the process answers), `/readyz` (it can serve, and if not, why), `/metrics`, the API under
+//! `/v1/`, and the log's checkpoints and tiles under `/tlog/`. Where the gateway has a certificate, the same port takes TLS and clear text; the first byte tells which.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::api::door::{self, Connection};
 use crate::api::{Api, not_found};
 use crate::assemble::Gateway;
 use crate::metrics;
+use crate::tlog;
 use crate::web::{self, ACCEPT_REST, HEAD_WAIT_MAX, Slot, Web};
 
 /// Connections at a time: probes, scrapers, administrators.
@@ -121,24 +122,31 @@ fn router(api: &Arc<Api>, phase: watch::Receiver<Phase>) -> Router {
         .route("/metrics", get(async move || metrics_page(&registry)))
         .merge(door::guarded(api))
         .merge(Api::open(api))
+        .merge(tlog::routes(&api.gateway))
         .fallback(not_found)
 }
 
 /// Whether a load balancer should send clients here.
 fn ready(gateway: &Gateway, phase: Phase) -> Response {
     let (log, health) = gateway.record.state();
-    let draining = phase == Phase::Draining;
-    let ready = log.word() == "ok" && !draining;
-    let reason = match (draining, ready) {
-        (true, _) => "the gateway is stopping".to_owned(),
-        (false, false) => format!("the log is {}: {}", log.word(), log.reason()),
-        (false, true) => String::new(),
+    let (signer, draining) = (gateway.signer.standing(), phase == Phase::Draining);
+    let (written, signed) = (log.word() == "ok", signer.is_ready());
+    let ready = written && signed && !draining;
+    let reason = match (draining, written, signed) {
+        (true, ..) => "the gateway is stopping".to_owned(),
+        (_, false, _) => format!("the log is {}: {}", log.word(), log.reason()),
+        (.., false) => format!("the log is not signed: {}", signer.reason),
+        _ => String::new(),
     };
+    let newest = signer.newest.as_ref().map(|(newest, age)| {
+        json!({ "epoch": newest.epoch, "size": newest.size, "age_ms": u64::try_from(age.as_millis()).unwrap_or(u64::MAX) })
+    });
     let body = json!({
         "ready": ready,
         "reason": reason,
         "log": { "state": log.word(), "reason": log.reason(), "entries": health.durable,
                  "waiting": health.next.saturating_sub(health.durable), "warning": health.warning },
+        "signer": { "state": signer.word, "reason": signer.reason, "checkpoint": newest },
         "draining": draining,
         "sessions": gateway.sessions.count(),
         "version": crate::VERSION,

@@ -40,7 +40,8 @@ impl Collector for Source {
         self.commands(&mut page)?;
         self.approvals(&mut page)?;
         self.channels(&mut page)?;
-        self.log(&mut page)
+        self.log(&mut page)?;
+        self.signer(&mut page)
     }
 }
 
@@ -216,6 +217,33 @@ impl Source {
         page.gauges("changes_kept", "Bytes of its log that the target keeps", Some(&Unit::Bytes), &lag)?;
         let pending = each(|now| Some(float(now.pending)));
         page.gauges("changes_pending", "Transactions whose rows are still to be read", None, &pending)
+    }
+
+    fn signer(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {
+        let signer = &self.0.signer;
+        let now = signer.standing();
+        let healthy = if now.is_ready() { 1.0 } else { 0.0 };
+        page.gauge("log_signer_healthy", "1 when what is durable gets signed", None, healthy)?;
+        page.counter("log_checkpoints", "Checkpoints published", None, signer.checkpoints())?;
+        page.counter("log_signer_failures", "Tries to sign that failed", None, signer.failures())?;
+        page.histogram(
+            "log_signing",
+            "From when entries were seen to be durable until they were signed",
+            signer.lags(),
+        )?;
+        let Some((newest, age)) = now.newest else { return Ok(()) };
+        page.gauge(
+            "log_checkpoint_age",
+            "Age of the newest checkpoint",
+            Some(&Unit::Seconds),
+            age.as_secs_f64(),
+        )?;
+        page.gauge(
+            "log_checkpoint_size",
+            "Entries that the newest checkpoint signs",
+            None,
+            float(newest.size),
+        )
     }
 
     fn log(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {

@@ -12,6 +12,10 @@ use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::keys::KeyError;
 use firsthand_auditlog::lock::{DataLock, LockError};
 use firsthand_auditlog::reader::Reader;
+use firsthand_auditlog::recover::Recovered;
+use firsthand_auditlog::sign::keys::KeysError;
+use firsthand_auditlog::sign::signer::known_size;
+use firsthand_auditlog::writer;
 use firsthand_model::event::Event;
 use firsthand_model::json::{Json, Object};
 use serde::{Deserialize, Serialize};
@@ -127,7 +131,7 @@ impl Place {
                 Err(e) => return Err(not_locked(&e)),
             }
         };
-        let (record, _) = open_record(&self.data_dir, lock, Vec::new(), started_by_command(doing))?;
+        let (record, _) = open_record(&self.data_dir, lock, Vec::new(), |_| Ok(started_by_command(doing)))?;
         let tokens = Arc::new(TokenStore::open(&self.data_dir).map_err(store_failure)?);
         let contained = contained(&self.data_dir)?;
         let desk = Desk::over(&record, tokens, contained);
@@ -266,15 +270,28 @@ fn not_locked(e: &LockError) -> Failure {
     Failure::new(e.to_string(), hint)
 }
 
-/// Opens the log.
+/// What to do where the log's keys cannot be had.
+fn not_started(why: &writer::Failure) -> String {
+    match why.downcast_ref::<KeysError>() {
+        Some(KeysError::File(KeyError::Exposed { path, .. })) => only_for_its_owner(path),
+        _ => "restore data/signer from a backup; a key that is gone is not replaced silently".to_owned(),
+    }
+}
+
+/// Opens the log, which must not be shorter than what was signed of it.
 pub(crate) fn open_record(
     data: &Path,
     lock: DataLock,
     first: Vec<Event>,
-    started: Json,
+    started: impl FnOnce(&Recovered) -> Result<Json, writer::Failure>,
 ) -> Result<(Record, Found), Failure> {
-    Record::open(data, lock, first, started).map_err(|e| {
+    let known = known_size(&RealIo::new(), data).map_err(|e| {
+        let path = data.join("signer").join("last");
+        Failure::new(format!("cannot read {}: {e}", path.display()), "restore data/signer from a backup")
+    })?;
+    Record::open(data, lock, first, known, started).map_err(|e| {
         let hint = match &e {
+            OpenRecordError::Started(why) => &not_started(why),
             OpenRecordError::Keys(KeyError::Exposed { path, .. }) => &only_for_its_owner(path),
             OpenRecordError::Keys(_) => "restore data/keys from a backup; without it payloads cannot be sealed or read",
             OpenRecordError::Log(_) => {

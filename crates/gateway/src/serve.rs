@@ -327,9 +327,15 @@ impl Running {
 }
 
 /// Records the end and closes the log.
-async fn close(gateway: &Gateway) -> Result<(), Failure> {
-    let record = Arc::clone(&gateway.record);
-    let closed = tokio::task::spawn_blocking(move || record.close(stopped_facts())).await;
+async fn close(gateway: &Arc<Gateway>) -> Result<(), Failure> {
+    let closing = Arc::clone(gateway);
+    let closed = tokio::task::spawn_blocking(move || {
+        let closed = closing.record.close(stopped_facts());
+        // What the closing wrote is signed, too.
+        closing.signer.finish();
+        closed
+    })
+    .await;
     let failed = |why: String| {
         Failure::new(
             format!("the log was not closed in order: {why}"),

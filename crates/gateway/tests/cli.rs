@@ -71,6 +71,7 @@ fn help_names_the_commands_for_people() {
             "ca",
             "sessions",
             "log",
+            "verify",
             "policy",
             "labels",
             "version",

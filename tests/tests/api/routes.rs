@@ -2,7 +2,7 @@
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-pub(crate) const ROUTES: [(&str, &str, &str, &str); 41] = [
+pub(crate) const ROUTES: [(&str, &str, &str, &str); 43] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -41,6 +41,8 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 41] = [
     ),
     ("POST", "/v1/ca/certificates/revoke", r#"{"certificate":"report"}"#, "admin"),
     ("GET", "/v1/ca/crl", "", "auditor"),
+    ("GET", "/v1/keys", "", "auditor"),
+    ("POST", "/v1/keys/rotate", "", "admin"),
     ("POST", "/v1/record/entries", r#"{"command":"log tail","lines":1}"#, "auditor"),
     ("POST", "/v1/record/sessions", r#"{"count":1}"#, "auditor"),
     ("POST", "/v1/record/session", r#"{"session":"019ab27c"}"#, "auditor"),

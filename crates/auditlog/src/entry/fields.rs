@@ -41,7 +41,7 @@ impl<'a> ChangeFields<'a> {
 
 /// A refusal in spite of `mode` is said by itself; everything else follows from what is there.
 /// Of what is held, only running it needs an approval: nothing runs when a statement is prepared.
-fn permitted((verdict, step): (&str, &str), mode: &str, approval: &str, refused: bool) -> bool {
+pub(crate) fn permitted((verdict, step): (&str, &str), mode: &str, approval: &str, refused: bool) -> bool {
     let held_leave = verdict == "hold" && (!approval.is_empty() || step == "prepare");
     !refused && (verdict == "allow" || mode == "observe" || held_leave)
 }

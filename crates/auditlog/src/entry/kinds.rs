@@ -541,6 +541,12 @@ pub const KINDS: &[Kind] = &[
         "Nothing happened for a while, and the log was alive.",
         &[of_log(parts::HEARTBEAT), FACTS_CUT],
     ),
+    apart(
+        "log.key",
+        "An administrator made a new key that signs the log (`firsthand keys rotate`).",
+        &[BY, CHAIN, facts(parts::LOG_KEY), METHOD_BY, PROTO_BY, TLS_BY],
+        &[ADDRESS_BY, BY_NAME, CUT, long_facts(parts::LOG_KEY), NAMES_BY],
+    ),
     Kind {
         name: "log.oversize",
         means: "In this place should stand an entry that was too large to be recorded; the limits of entries forbid it.",
@@ -760,7 +766,7 @@ const XID: Field = field(
 );
 
 /// Kinds whose names are taken for what later versions will write.
-pub const RESERVED: &[&str] = &["log.erased", "log.key", "log.pruned", "record.exported"];
+pub const RESERVED: &[&str] = &["log.erased", "log.pruned", "record.exported"];
 
 /// The kind of this name, if it is known.
 pub fn kind(name: &str) -> Option<&'static Kind> {

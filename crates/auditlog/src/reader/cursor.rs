@@ -71,7 +71,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    pub(super) fn new(
+    pub(crate) fn new(
         io: Arc<dyn Io>,
         log: PathBuf,
         floor: SegmentName,
@@ -90,6 +90,13 @@ impl Cursor {
             return Err(ReadError::Stopped);
         }
         if self.advance()? { Ok(self.current()) } else { Ok(None) }
+    }
+
+    /// Reads again from the file what was read ahead: what was not durable then may have been written anew since.
+    pub(crate) fn forget_what_lies_ahead(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.buffer.clear();
+        }
     }
 
     /// Bytes at the end of the live segment that are no whole frame: a write in progress, or damage. Only of interest

@@ -86,22 +86,40 @@ impl Opener {
         let Some(pay) = &fields.pay else {
             return Payload::Unreadable("there is a payload that the leaf does not name".to_owned());
         };
-        let Some(session) = session_of(fields) else {
+        let named = Named {
+            commitment: &pay.h,
+            key: fields.subject(),
+            month: &pay.month,
+            run: &pay.run,
+            sid: &fields.sid,
+            time: &fields.t,
+        };
+        self.open_named(entry.place.position, &entry.log_id, entry.sealed, &named)
+    }
+
+    /// The same, with what the leaf says of its payload picked out already.
+    pub(crate) fn open_named(
+        &mut self,
+        position: u64,
+        log_id: &[u8; 16],
+        sealed: &[u8],
+        named: &Named<'_>,
+    ) -> Payload {
+        let Some(session) = named.session() else {
             return Payload::Unreadable("the leaf does not say which session's key sealed it".to_owned());
         };
-        let keys = match self.key(entry, fields, session) {
+        let keys = match self.key(log_id, named, session) {
             Key::Here(keys) => keys,
             Key::Gone if self.store.is_none() => return Payload::Sealed,
             Key::Gone => return Payload::Erased,
             Key::Broken(why) => return Payload::Unreadable(why),
         };
-        let position = entry.place.position;
-        match keys.open(position, entry.sealed) {
+        match keys.open(position, sealed) {
             Err(why) => Payload::Unreadable(why.to_string()),
             Ok(clear) => {
                 let mut committed = Vec::with_capacity(44);
                 base64::write_digest(&keys.commit(position, &clear), &mut committed);
-                if committed == pay.h.as_bytes() {
+                if committed == named.commitment.as_bytes() {
                     Payload::Clear(clear)
                 } else {
                     Payload::Unreadable("the payload is not what the leaf commits to".to_owned())
@@ -133,19 +151,19 @@ impl Opener {
         Some(&self.peeked)
     }
 
-    fn key(&mut self, entry: &Stored<'_>, fields: &Fields<'_>, session: [u8; 16]) -> Key {
+    fn key(&mut self, log_id: &[u8; 16], named: &Named<'_>, session: [u8; 16]) -> Key {
         let Some(store) = &self.store else { return Key::Gone };
-        let named = fields.pay.as_ref().map_or("", |pay| &*pay.month);
         // `2026-11` is how times begin and how the folders of keys are named.
-        let month = if named.is_empty() { fields.t.get(..7).unwrap_or_default() } else { named };
-        let subject = fields.subject();
+        let of_time = named.time.get(..7).unwrap_or_default();
+        let month = if named.month.is_empty() { of_time } else { named.month };
+        let subject = named.key;
         if let Some((m, s, key)) = self.keys.get(&session)
             && m == month
             && s == subject
         {
             return key.clone();
         }
-        let key = match store.existing_session_keys(subject, month, &session, &entry.log_id) {
+        let key = match store.existing_session_keys(subject, month, &session, log_id) {
             Ok(keys) => Key::Here(Arc::new(keys)),
             Err(KeyError::Gone { .. }) => Key::Gone,
             Err(why) => Key::Broken(why.to_string()),
@@ -158,10 +176,28 @@ impl Opener {
     }
 }
 
-fn session_of(fields: &Fields<'_>) -> Option<[u8; 16]> {
-    let run = &fields.pay.as_ref()?.run;
-    if run.is_empty() {
-        return SessionId::parse(&fields.sid).map(|id| id.0.to_be_bytes());
+/// What a leaf says of its payload.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Named<'a> {
+    /// In base64.
+    pub(crate) commitment: &'a str,
+    /// The subject whose key seals it.
+    pub(crate) key: &'a str,
+    /// The month of that key; empty: that of the time.
+    pub(crate) month: &'a str,
+    /// The writer's run, where keys are derived from it.
+    pub(crate) run: &'a str,
+    /// The session, where they are derived from that.
+    pub(crate) sid: &'a str,
+    /// The entry's time.
+    pub(crate) time: &'a str,
+}
+
+impl Named<'_> {
+    fn session(&self) -> Option<[u8; 16]> {
+        if self.run.is_empty() {
+            return SessionId::parse(self.sid).map(|id| id.0.to_be_bytes());
+        }
+        Run::parse(self.run).map(Run::as_session)
     }
-    Run::parse(run).map(Run::as_session)
 }

@@ -361,7 +361,7 @@ const LOG: [(&str, &str); 7] = [
     ("log.sealed", r#"{"epoch":1,"first":0,"root":"abcd","size":812}"#),
     (
         "log.started",
-        r#"{"by":"serve","config":"3b0a","policy":"built-in-1","separation":"none","targets":1,"version":"0.1.0"}"#,
+        r#"{"by":"serve","config":"3b0a","policy":"built-in-1","separation":"none","signs":["firsthand.invalid/0101010101010101/e1+5eafcafe+AQ=="],"targets":1,"version":"0.1.0"}"#,
     ),
     ("log.stopped", r#"{"by":"serve"}"#),
     (
@@ -490,11 +490,24 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     }
     later(&mut all);
     answers::add(&mut all);
+    log_keys(&mut all);
     all
 }
 
+/// A new key that signs the log.
+fn log_keys(all: &mut Vec<(String, Event)>) {
+    for (name, done) in [("log.key", ""), ("log.key-undone", r#""done":false,"#)] {
+        let leaf = json(&format!(
+            r#"{{"added":"example.com/gw1/e1+5eafcafe+AQ==",{done}"replaced":"example.com/gw1/e1+0bad0bad+AQ==","until":"2026-12-23T18:00:00Z"}}"#
+        ));
+        let event = Administered { kind: "log.key", by: over_the_api(), leaf, payload: Json::default() };
+        all.push((name.to_owned(), Event::Administered(Box::new(event))));
+    }
+}
+
 /// Kinds whose samples came later, and one that has none.
-const OF_LATER: [&str; 16] = [
+const OF_LATER: [&str; 17] = [
+    "log.key",
     "log.oversize",
     "admin.ca_made",
     "admin.certificate_failed",

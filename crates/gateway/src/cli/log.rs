@@ -180,7 +180,7 @@ fn declare_gap(args: &GapArgs, place: &Place, out: &Output) -> Result<Exit, Fail
         payload: what(&json!({ "reason": args.reason })),
     }));
     let (record, _) =
-        open_record(&place.data_dir, lock, vec![declared], started_by_command("log declare-gap"))?;
+        open_record(&place.data_dir, lock, vec![declared], |_| Ok(started_by_command("log declare-gap")))?;
     record
         .close(what(&json!({ "by": "log declare-gap" })))
         .map_err(|e| Failure::new(e.to_string(), "look at the disk of the data folder"))?;

@@ -22,7 +22,7 @@ use super::section::{At, Section};
 use super::source::{Problem, Source};
 use super::{
     CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, approver_key, channel, client_ca,
-    exchange, state,
+    exchange, log, state,
 };
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
@@ -106,6 +106,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         issuers,
         policy,
         shared_state: state::read(top, folder),
+        origin: log::read(top),
         hash: sha256_hex(text.as_bytes()),
         resolved: Vec::new(),
         warnings: Vec::new(),

@@ -81,7 +81,7 @@ fn mistakes() -> [(String, &'static str); 12] {
         (
             with("[listen]", "[listn]"),
             "error: f.toml:3:2: listn: unknown key\n\
-             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`, `client_ca`, `channel`, `approver_key`",
+             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`, `log`, `client_ca`, `channel`, `approver_key`",
         ),
         (
             with("127.0.0.1:6432", "0.0.0.0:6432"),

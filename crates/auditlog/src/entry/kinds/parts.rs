@@ -271,8 +271,25 @@ pub(super) const STARTED: &[Field] = &[
     field("config", Text, "SHA-256 of the configuration's text, in hexadecimal."),
     field("policy", Text, "Version of the policy in force."),
     field("separation", Text, "`none`: gateway, recorder and signer are one process."),
+    field(
+        "signs",
+        Texts,
+        "The keys that sign the log from here on, as C2SP verifier keys, the newest first; absent: this writer signs nothing.",
+    ),
     field("targets", Number, "Targets configured."),
     field("version", Text, "Firsthand's version."),
+];
+
+/// Of a key that signs.
+pub(super) const LOG_KEY: &[Field] = &[
+    field("added", Text, "The new key, as a C2SP verifier key."),
+    field(
+        "done",
+        Bool,
+        "`false`: what the entry before this one says of the key was not done: its file could not be written.",
+    ),
+    field("replaced", Text, "The key before it, likewise, which signs on beside it."),
+    field("until", Time, "Until when."),
 ];
 
 pub(super) const STOPPED: &[Field] = &[field("by", Text, STARTED_BY)];

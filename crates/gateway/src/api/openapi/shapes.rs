@@ -114,6 +114,7 @@ pub(super) fn of(method: &str, path: &str) -> Shape {
         .or_else(|| approvals(method, path))
         .or_else(|| grants(method, path))
         .or_else(|| authority(method, path))
+        .or_else(|| log_keys(method, path))
         .or_else(|| record(method, path))
         .or_else(|| people(method, path))
         .unwrap_or_else(|| Shape::new(Asks::Nothing, Gives::Json(json!({ UNKNOWN: true }))))
@@ -295,6 +296,29 @@ fn authority(method: &str, path: &str) -> Option<Shape> {
         }
         ("GET", "/v1/ca/crl") => {
             Shape::new(Asks::Nothing, Gives::Json(object(&[("ca", text()), ("crl", text())])))
+        }
+        _ => return None,
+    };
+    Some(shape)
+}
+
+fn log_keys(method: &str, path: &str) -> Option<Shape> {
+    let shape = match (method, path) {
+        ("GET", "/v1/keys") => {
+            let key =
+                object(&[("vkey", text()), ("signs", flag()), ("made", time()), ("until?", maybe(&time()))]);
+            let newest = object(&[("size", number()), ("note", text())]);
+            let gives = object(&[
+                ("origin", text()),
+                ("epoch", number()),
+                ("keys", list(&key)),
+                ("checkpoint?", maybe(&newest)),
+            ]);
+            Shape::new(Asks::Nothing, Gives::Json(gives))
+        }
+        ("POST", "/v1/keys/rotate") => {
+            let gives = object(&[("added", text()), ("replaced", text()), ("until", time())]);
+            Shape::new(Asks::Nothing, Gives::Json(gives))
         }
         _ => return None,
     };
