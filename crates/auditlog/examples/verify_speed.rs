@@ -3,7 +3,12 @@
 //! Sessions of a thousand commands each, written by the gateway's codec with their payloads sealed; then verified with the
 //! keys and without. Says MB/s of the log's files, by the processor's time of one core.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement for people")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a measurement is printed, and one that cannot be made says where"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +26,6 @@ use firsthand_model::id::{CommandNumber, SessionId};
 use firsthand_model::json::Json;
 use firsthand_model::session::SessionFacts;
 
-#[expect(dead_code, reason = "each user takes its part")]
 #[path = "../tests/samples/mod.rs"]
 mod samples;
 
@@ -40,7 +44,7 @@ fn append(log: &Log<EventCodec>, event: impl Fn() -> Event) -> u64 {
         match log.append(item) {
             Ok(Ticket(position)) => return position,
             Err(AppendError::Queue(_)) => std::thread::sleep(Duration::from_millis(1)),
-            Err(other) => std::process::exit(println!("{other}") as i32 + 1),
+            Err(other) => panic!("the log takes nothing: {other}"),
         }
     }
 }
