@@ -69,6 +69,7 @@ fn help_names_the_commands_for_people() {
             "grants",
             "contain",
             "ca",
+            "keys",
             "sessions",
             "log",
             "verify",

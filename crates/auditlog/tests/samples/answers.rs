@@ -1,4 +1,4 @@
-//! Answers of people that are more than a yes or a no.
+//! Answers of people that are more than a yes or a no, and keys that change.
 
 use firsthand_model::event::SignedYes;
 
@@ -50,4 +50,16 @@ pub(super) fn add(all: &mut Vec<(String, Event)>) {
     let leaf = json(r#"{"answer":"approve","approval":"ap-7k3m9xq2vb","untold":3,"why":"signature-unfit"}"#);
     let refused = Administered { kind, by, leaf, payload: Json::default() };
     all.push((kind.to_owned(), Event::Administered(Box::new(refused))));
+    log_keys(all);
+}
+
+/// A new key that signs the log.
+fn log_keys(all: &mut Vec<(String, Event)>) {
+    for (name, done) in [("log.key", ""), ("log.key-undone", r#""done":false,"#)] {
+        let leaf = json(&format!(
+            r#"{{"added":"example.com/gw1/e1+5eafcafe+AQ==",{done}"replaced":"example.com/gw1/e1+0bad0bad+AQ==","until":"2026-12-23T18:00:00Z"}}"#
+        ));
+        let event = Administered { kind: "log.key", by: over_the_api(), leaf, payload: Json::default() };
+        all.push((name.to_owned(), Event::Administered(Box::new(event))));
+    }
 }

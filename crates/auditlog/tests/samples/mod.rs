@@ -490,19 +490,7 @@ pub(crate) fn all() -> Vec<(String, Event)> {
     }
     later(&mut all);
     answers::add(&mut all);
-    log_keys(&mut all);
     all
-}
-
-/// A new key that signs the log.
-fn log_keys(all: &mut Vec<(String, Event)>) {
-    for (name, done) in [("log.key", ""), ("log.key-undone", r#""done":false,"#)] {
-        let leaf = json(&format!(
-            r#"{{"added":"example.com/gw1/e1+5eafcafe+AQ==",{done}"replaced":"example.com/gw1/e1+0bad0bad+AQ==","until":"2026-12-23T18:00:00Z"}}"#
-        ));
-        let event = Administered { kind: "log.key", by: over_the_api(), leaf, payload: Json::default() };
-        all.push((name.to_owned(), Event::Administered(Box::new(event))));
-    }
 }
 
 /// Kinds whose samples came later, and one that has none.

@@ -99,7 +99,10 @@ pub(super) fn story(entries: &[&str]) -> Vec<String> {
         for (key, fact) in common {
             value.entry(key.to_owned()).or_insert(fact);
         }
-        all.push(serde_json::to_string(&value).unwrap());
+        // However the maps of this build keep their order.
+        let mut value = serde_json::Value::Object(value);
+        value.sort_all_objects();
+        all.push(value.to_string());
     }
     all
 }
