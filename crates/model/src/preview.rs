@@ -44,6 +44,17 @@ pub struct Original {
     pub hides: bool,
     /// Why it cannot be tried; then its text and parameters are not here.
     pub untried: Option<&'static str>,
+    /// Why it would be in vain to ask anybody about it.
+    pub vain: Option<Vain>,
+}
+
+/// Why a command cannot run, whatever people say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vain {
+    /// Its transaction has failed: the target turns it away.
+    Failed,
+    /// How many rows it affects is not told before it commits: where that is limited, it is turned away.
+    Uncounted,
 }
 
 impl std::fmt::Debug for Original {

@@ -190,13 +190,16 @@ pub(crate) async fn used(
     if engine.grants.count(&grant.id).await {
         return Used::Yes;
     }
+    Used::No(used_up(&grant.id))
+}
+
+pub(crate) fn used_up(id: &str) -> Refusal {
     let text = format!(
-        "Firsthand refused this command: grant {} has had all the commands that it is for, or that cannot be counted now. {ASK}",
-        grant.id
+        "Firsthand refused this command: grant {id} has had all the commands that it is for, or that cannot be counted now. {ASK}"
     );
     let mut refusal = Refusal::new(RefusalKind::Denied, text);
     refusal.rule = Arc::from(RULE);
-    Used::No(refusal)
+    refusal
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
 use crate::breaker::Broken;
-use crate::pipeline::{NO_ADVICE, estimate};
-use crate::port::{ApprovalError, Ask, Hold, Question, Unveiled};
+use crate::foreseen::{Behind, foresee};
+use crate::pipeline::{Holding, NO_ADVICE};
+use crate::port::{ApprovalError, Hold, Question};
 use crate::refusal::{Refusal, RefusalKind};
-use crate::veil::{veil, veil_reason};
 
 /// Whether a command waits for a person. Observing refuses nothing, so nobody is waited for; nothing runs when a statement is
 /// only prepared.
@@ -37,6 +37,8 @@ pub(crate) struct People {
     asked: Vec<(CommandNumber, Asked)>,
     /// More are held than anybody looks through: none of them is asked about.
     too_many: bool,
+    /// Something of it cannot run: none of it is asked about.
+    beside: Option<ApprovalError>,
     /// The client cancelled or left meanwhile: nobody is asked about anything any more.
     broken: Option<Broken>,
     /// Definitions that were looked up anew once the waiting was over, and whether they could be.
@@ -52,14 +54,21 @@ impl People {
         if self.too_many {
             return Some(Err(ApprovalError::TooMany));
         }
-        let at = self.asked.iter().position(|(asked, _)| *asked == number)?;
-        Some(self.asked.swap_remove(at).1)
+        match self.asked.iter().position(|(asked, _)| *asked == number) {
+            Some(at) => Some(self.asked.swap_remove(at).1),
+            None => self.beside.clone().map(Err),
+        }
     }
 
     /// Nobody waits any more: what was asked is withdrawn.
     pub(crate) fn leave(&mut self, broken: Broken) {
         self.broken = Some(broken);
         self.asked.clear();
+    }
+
+    /// Whether anybody was waited for.
+    pub(crate) const fn were_asked(&self) -> bool {
+        self.beside.is_none() && !self.too_many
     }
 
     /// Whether the client cancelled or left.
@@ -75,40 +84,64 @@ impl People {
     }
 
     /// Asks about a held command and those behind it that will be held, and waits for all the answers: whoever approves sees
-    /// what was sent together, and nothing of it runs before all of it is approved. Then looks up what the names of it stand for by
-    /// now, those of `names` among them.
+    /// what was sent together, and nothing of it runs before all of it is approved. Nobody is asked where something of it cannot run
+    /// anyway. Then looks up what the names of it stand for by now, those of `names` among them.
     pub(crate) async fn ask(
         &mut self,
-        (engine, facts): (&Arc<Engine>, &Arc<SessionFacts>),
+        holding: Holding<'_>,
         first: Hold,
-        behind: &[Command],
+        behind: Behind<'_>,
         names: Vec<Arc<dyn Definitions>>,
-        begun: MonoMicros,
     ) {
-        let after = CommandNumber(first.number.0 + 1);
+        let Holding { engine, begun, .. } = holding;
         let mut holds = vec![first];
-        for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
-            if let Foreseen::Held(hold) = foreseen(engine, facts, number, command, begun).await {
-                holds.push(*hold);
-            }
-            self.too_many = holds.len() > TOGETHER_MAX;
-            if self.too_many {
-                break;
+        match foresee(holding, &behind).await {
+            Ok(more) => holds.extend(more),
+            Err(beside) => {
+                self.beside = Some(beside);
+                return;
             }
         }
-        let mut asked = Vec::with_capacity(holds.len());
-        if !self.too_many {
-            for hold in holds {
-                asked.push((hold.number, ask(engine, hold).await));
-            }
-            wait_for_all(engine, &mut asked, begun).await;
+        self.too_many = holds.len() > TOGETHER_MAX;
+        if self.too_many {
+            return;
         }
+        let Some(mut asked) = self.ask_all(engine, holds, &behind).await else { return };
+        wait_for_all(engine, &mut asked, begun).await;
         self.asked.append(&mut asked);
-        let behind_too = behind.iter().filter_map(|command| command.original.as_ref()?.definitions.clone());
+        let behind_too = behind.commands.iter().filter_map(|c| c.original.as_ref()?.definitions.clone());
         self.look(names.into_iter().chain(behind_too)).await;
-        if !self.are_same(engine, facts, (after, behind), begun).await {
+        if !self.are_same(holding, &behind).await {
             self.keep_the_rest(engine).await;
         }
+    }
+
+    /// `None`: one of them cannot be asked about. The others are not either; questions that nobody was told of are withdrawn.
+    async fn ask_all(
+        &mut self,
+        engine: &Engine,
+        holds: Vec<Hold>,
+        behind: &Behind<'_>,
+    ) -> Option<Vec<(CommandNumber, Asked)>> {
+        let mut asked = Vec::with_capacity(holds.len());
+        for hold in holds {
+            let number = hold.number;
+            match ask(engine, &hold).await {
+                Ok(question) => asked.push((number, Ok((hold, question)))),
+                Err(e) => {
+                    let why = words(&hold.decision.rule, way_out(&hold.decision), &e);
+                    let from_first = (number.0 + 1).saturating_sub(behind.after.0);
+                    let place =
+                        behind.place.saturating_sub(1) + usize::try_from(from_first).unwrap_or(usize::MAX);
+                    self.beside = Some(ApprovalError::Beside(place, why));
+                    if asked.is_empty() {
+                        self.asked.push((number, Err(e)));
+                    }
+                    return None;
+                }
+            }
+        }
+        Some(asked)
     }
 
     /// Each is looked up once.
@@ -122,32 +155,17 @@ impl People {
         }
     }
 
-    /// Whether all of those behind will run, as people were asked about them. Each is decided once more in its turn; but then what stands
-    /// before it is spent.
-    async fn are_same(
-        &self,
-        engine: &Arc<Engine>,
-        facts: &Arc<SessionFacts>,
-        (after, behind): (CommandNumber, &[Command]),
-        begun: MonoMicros,
-    ) -> bool {
-        for (number, command) in (after.0..).map(CommandNumber).zip(behind) {
-            let asked = self.asked.iter().find(|(asked, _)| *asked == number);
-            let asked = asked.and_then(|(_, asked)| asked.as_ref().ok());
-            let definitions = command.original.as_ref().and_then(|original| original.definitions.as_ref());
-            let same = match (asked, foreseen(engine, facts, number, command, begun).await) {
-                (_, Foreseen::Denied) => false,
-                (Some((hold, _)), Foreseen::Held(again)) => {
-                    self.knows(definitions) && again.binding == hold.binding
-                }
-                (Some(_), Foreseen::Free) => false,
-                (None, Foreseen::Held(_) | Foreseen::Free) => true,
-            };
-            if !same {
-                return false;
-            }
-        }
-        true
+    /// Whether all of those behind will run, as people were asked about them.
+    async fn are_same(&self, holding: Holding<'_>, behind: &Behind<'_>) -> bool {
+        let Ok(again) = foresee(holding, behind).await else { return false };
+        let asked = self.asked.iter().filter(|(number, _)| *number >= behind.after);
+        let asked: Vec<&Hold> = asked.filter_map(|(_, asked)| Some(&asked.as_ref().ok()?.0)).collect();
+        let is_same = |hold: &Hold| {
+            let definitions = hold.original.as_ref().and_then(|original| original.definitions.as_ref());
+            let of = asked.iter().find(|of| of.number == hold.number);
+            self.knows(definitions) && of.is_some_and(|of| of.binding == hold.binding)
+        };
+        again.len() == asked.len() && again.iter().all(is_same)
     }
 
     /// Something of the batch does not run, so nothing of the rest is spent: it stays approved.
@@ -215,54 +233,22 @@ async fn wait(
     .await
 }
 
-async fn ask(engine: &Engine, hold: Hold) -> Asked {
+async fn ask(engine: &Engine, hold: &Hold) -> Result<Question, ApprovalError> {
     if hold.decision.terms.is_none() {
         return Err(ApprovalError::NobodyToAsk);
     }
-    let question = engine.approver.ask(&hold).await?;
-    Ok((hold, question))
+    engine.approver.ask(hold).await
 }
 
-/// What becomes of a command whose turn has not come: decided as it would be now, and once more in its turn.
-enum Foreseen {
-    /// It waits for people.
-    Held(Box<Hold>),
-    /// It is refused, and with it what was sent together with it.
-    Denied,
-    /// It runs.
-    Free,
-}
-
-async fn foreseen(
-    engine: &Arc<Engine>,
-    facts: &Arc<SessionFacts>,
-    number: CommandNumber,
-    command: &Command,
-    begun: MonoMicros,
-) -> Foreseen {
-    let estimated_rows = estimate(engine, facts, command, begun).await;
-    let now = engine.clock.now();
-    let granted = engine.grants.covers(facts, command, now).is_some();
-    let ask = Ask { session: facts, command, now, estimated_rows, granted };
-    let mut decision = engine.policy.decide(&ask);
-    if !waits_for_people(facts, command, &decision) {
-        let denied = decision.verdict == Verdict::Deny && command.access.is_none();
-        return if denied { Foreseen::Denied } else { Foreseen::Free };
-    }
-    let binding = engine.approver.binding(facts, command, &decision);
-    let (came, mut command) = (command, command.clone());
-    if let Some(values) = &engine.masker.plan(&decision.obligations).values {
-        veil(&mut command, &**values);
-        veil_reason(&mut decision, &**values);
-    }
-    let (original, unveiled) = (command.original.take(), Unveiled::of(came, &command));
-    let session = Arc::clone(facts);
-    Foreseen::Held(Box::new(Hold { session, number, decision, command, binding, original, unveiled }))
+/// What to do where nobody can say yes.
+fn way_out(decision: &Decision) -> &str {
+    if decision.advice.is_empty() { NO_ADVICE } else { &decision.advice }
 }
 
 /// What the client reads of a hold that ended without leave to run.
 pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
     let Decision { rule, advice, .. } = decision;
+    let way_out = way_out(decision);
     let kind = match e {
         ApprovalError::Pending(_) | ApprovalError::Together(_) => RefusalKind::Pending,
         ApprovalError::Broken(Broken::Draining) => RefusalKind::Draining,
@@ -274,9 +260,9 @@ pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
         | ApprovalError::Changed(_)
         | ApprovalError::SignerGone(_)
         | ApprovalError::NobodyToAsk
+        | ApprovalError::Beside(..)
         | ApprovalError::Unseen(_) => RefusalKind::Denied,
     };
-    let way_out = if advice.is_empty() { NO_ADVICE } else { &**advice };
     let mut refusal = Refusal::new(kind, words(rule, way_out, e));
     match e {
         ApprovalError::Pending(_) => refusal = refusal.hint(&**advice),
@@ -297,6 +283,9 @@ fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
         ApprovalError::Together(id) => format!(
             "approval {id} of this command is given, and something that was sent together with it is not approved or not allowed any \
              more, so none of it was run and the approval is not used up; send the same statements again once all may run"
+        ),
+        ApprovalError::Beside(place, why) => format!(
+            "Firsthand ran nothing of what was sent together, and asked nobody about it: command {place} of it cannot run. {why}"
         ),
         ApprovalError::Refused { id, reason } => {
             let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };

@@ -6,9 +6,11 @@
 
 pub mod admission;
 pub mod breaker;
+mod foreseen;
 mod granted;
 mod holding;
-pub mod limiter;
+pub mod limited;
+mod limiter;
 mod meter;
 mod overtaken;
 mod own_role;

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
-use firsthand_model::amount::Limits;
-use firsthand_model::command::{Command, Effect, Effects};
+use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::event::{
     CommandChanged, CommandCompleted, CommandDecided, CommandRows, Event, SessionClosed, SessionNoted,
@@ -20,16 +19,18 @@ use firsthand_model::event::{
 use firsthand_model::id::CommandNumber;
 use firsthand_model::json::Json;
 use firsthand_model::limits::RecordLimits;
-use firsthand_model::outcome::{AbandonReason, Outcome, Transaction};
+use firsthand_model::outcome::{AbandonReason, Outcome};
 use firsthand_model::preview::Original;
 use firsthand_model::session::SessionFacts;
 use firsthand_model::target::Mode;
-use firsthand_model::time::{MonoMicros, UnixMicros};
+use firsthand_model::time::MonoMicros;
 
 use crate::admission::Engine;
 use crate::breaker::{Broken, Canceller, HoldBreaker};
+use crate::foreseen::Behind;
 use crate::granted::{self, Under, Used};
 use crate::holding::{People, held_in_vain, waits_for_people};
+use crate::limited;
 use crate::meter::{Meter, Outlasted};
 use crate::overtaken::{self, AsDecided};
 use crate::own_role;
@@ -102,6 +103,14 @@ impl Authorized {
         let (decision, grant) = (self.decision.clone(), self.grant.clone());
         let (number, estimated_rows) = (self.number, self.estimated_rows);
         leave.then(|| Box::new(AsDecided { number, command, estimated_rows, decision, grant, binding: None }))
+    }
+
+    /// What people are asked about.
+    pub(crate) fn hold(&self, came: &AsItCame, session: &Arc<SessionFacts>) -> Hold {
+        let (number, decision, command) = (self.number, self.decision.clone(), self.command.clone());
+        let (binding, original) = (came.binding, came.original().cloned());
+        let (session, unveiled) = (Arc::clone(session), Unveiled::of(&came.command, &command));
+        Hold { session, number, decision, command, binding, original, unveiled }
     }
 }
 
@@ -411,6 +420,8 @@ pub(crate) enum Turn<'a> {
     First,
     /// Before its approval is spent.
     Again,
+    /// To see what would become of it, while something in front of it waits for a person.
+    Foreseen,
     /// Because what was sent behind it has waited for a person. Its grant has counted it already.
     Overtaken(Option<&'a Covering>),
 }
@@ -422,7 +433,7 @@ pub(crate) fn authorize(
     mut command: Command,
     estimated_rows: Option<u64>,
 ) -> Authorized {
-    let Holding { engine, facts, purse, under, .. } = holding;
+    let Holding { engine, facts, under, .. } = holding;
     let (now, asked) = (engine.clock.now(), engine.clock.mono());
     let grant = match turn {
         Turn::Overtaken(Some(grant)) if engine.grants.over(&grant.id, now).is_none() => Some(grant.clone()),
@@ -450,8 +461,7 @@ pub(crate) fn authorize(
         decision.reason = Arc::from(reason.as_str());
         decision.advice = Arc::from(*advice);
     }
-    let limited = decision.verdict != Verdict::Deny
-        && is_used_up(engine, purse, &command, (now, asked), turn, &mut decision);
+    let limited = limited::refuses(holding, &command, (now, asked), turn, &mut decision);
     let as_it_came = waits_for_people(facts, &command, &decision).then(|| {
         let binding = engine.approver.binding(facts, &command, &decision);
         Box::new(AsItCame { command: command.clone(), binding })
@@ -478,44 +488,16 @@ pub(crate) fn authorize(
     }
 }
 
-/// Still stage 1. What is allowed is denied once a limit is used up. Within a transaction its own commands pass, because who
-/// may do nothing more must still be able to end it.
-fn is_used_up(
-    engine: &Engine,
-    purse: &Purse,
-    command: &Command,
-    now: (UnixMicros, MonoMicros),
-    turn: Turn<'_>,
-    decision: &mut Decision,
-) -> bool {
-    let Some(limits) = &decision.obligations.limits else { return false };
-    // How fast commands come was looked at when this one came.
-    let without = (!matches!(turn, Turn::First) && limits.commands_per_second.is_some())
-        .then(|| Limits { commands_per_second: None, ..Limits::clone(limits) });
-    let limits = without.as_ref().unwrap_or(limits);
-    let effects = command.shape.facts.as_ref().map_or(command.shape.effects, |facts| facts.effects);
-    if effects == Effects::only(Effect::Transaction) && command.transaction != Transaction::Idle {
-        return false;
-    }
-    let writes = !command.shape.plain_read;
-    let Some(passed) = purse.refuses(limits, writes, engine.usage.is_counted(), now) else { return false };
-    decision.verdict = Verdict::Deny;
-    decision.rule = passed.limit;
-    decision.reason = Arc::from(passed.reason);
-    decision.advice = Arc::from(passed.advice);
-    true
-}
-
 /// What stage 2 works with.
 #[derive(Clone, Copy)]
 pub(crate) struct Holding<'a> {
     pub(crate) engine: &'a Arc<Engine>,
     pub(crate) facts: &'a Arc<SessionFacts>,
-    purse: &'a Arc<Purse>,
+    pub(crate) purse: &'a Arc<Purse>,
     under: &'a Arc<Under>,
     limits: RecordLimits,
     /// When the batch was asked: it waits for people once, not for each of its commands.
-    begun: MonoMicros,
+    pub(crate) begun: MonoMicros,
 }
 
 /// What was sent together with a command: decided before it, and what has not had its turn.
@@ -568,21 +550,18 @@ async fn wait(
     came: &AsItCame,
     Around { front, behind }: Around<'_>,
 ) {
-    let Holding { engine, facts, begun, .. } = holding;
     overtaken::bind(holding, front);
-    let (number, decision, command) =
-        (authorized.number, authorized.decision.clone(), authorized.command.clone());
-    let (binding, original) = (came.binding, came.original().cloned());
-    let (session, unveiled) = (Arc::clone(facts), Unveiled::of(&came.command, &command));
-    let first = Hold { session, number, decision, command, binding, original, unveiled };
     let names = overtaken::definitions(front).chain(came.original().and_then(|o| o.definitions.clone()));
     let names: Vec<_> = names.collect();
-    let asking = people.ask((engine, facts), first, behind, names, begun);
+    let (after, place) = (CommandNumber(authorized.number.0 + 1), front.len() + 2);
+    let behind = Behind { after, place, commands: behind, grant: authorized.grant.as_ref() };
+    let asking = people.ask(holding, authorized.hold(came, holding.facts), behind, names);
     if let Err(broken) = breaker.unless_broken(asking).await {
         people.leave(broken);
     }
-    if !overtaken::decide_again(holding, front, people).await {
-        people.keep_the_rest(engine).await;
+    // Where nobody was waited for, nothing in front is overtaken.
+    if people.were_asked() && !overtaken::decide_again(holding, front, people).await {
+        people.keep_the_rest(holding.engine).await;
     }
 }
 

@@ -355,6 +355,9 @@ pub enum ApprovalError {
     /// It is approved, and something that was sent together with it is not.
     #[error("{0} is approved, and what was sent with it is not")]
     Together(String),
+    /// Something that was sent together with it cannot run, so nobody was asked: which one of them, and what was said of it.
+    #[error("number {0} of what was sent together cannot run: {1}")]
+    Beside(usize, String),
     /// It lapsed, was withdrawn, or another session has spent it.
     #[error("{0} is over")]
     Over(String),
@@ -433,6 +436,10 @@ pub trait Grants: Send + Sync {
     /// Counts one command. False: it has had as many as it is for, or that cannot be counted.
     fn count<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(std::future::ready(false))
+    }
+    /// How many more commands a grant that counts them has; `None`: that cannot be told now.
+    fn left<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(std::future::ready(None))
     }
     /// Does what a session asks of the gateway itself.
     fn call<'a>(

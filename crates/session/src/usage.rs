@@ -57,6 +57,16 @@ struct Bucket {
 }
 
 impl Bucket {
+    /// Whether there are so many.
+    fn has(&self, per_second: u64, wanted: u64, now: MonoMicros) -> bool {
+        if per_second == 0 {
+            return wanted == 0;
+        }
+        let each = SECOND_US.div_ceil(per_second);
+        let even_at = self.even_at.max(now.0).saturating_add(each.saturating_mul(wanted));
+        even_at.saturating_sub(now.0) <= each.saturating_mul(per_second)
+    }
+
     /// Takes one, if there is one: so many a second, and so many at once after a second's rest.
     fn take(&mut self, per_second: u64, now: MonoMicros) -> bool {
         if per_second == 0 {
@@ -265,6 +275,12 @@ impl Purse {
                 let mut bucket = self.seat.account.bucket.lock().unwrap_or_else(PoisonError::into_inner);
                 (!bucket.take(most.most, now.1)).then(|| too_fast(most))
             })
+    }
+
+    /// Whether so many commands may come at once now, if each of them may; none is taken.
+    pub(crate) fn has_room(&self, per_second: &Most, commands: u64, now: MonoMicros) -> bool {
+        let bucket = self.seat.account.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.has(per_second.most, commands, now)
     }
 
     /// Counts that much more. What passes a limit is not counted. `so_far`: of the command itself.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use firsthand_model::command::Command;
 use firsthand_model::outcome::Transaction;
-use firsthand_model::preview::{Definitions, Original};
+use firsthand_model::preview::{Definitions, Original, Vain};
 use firsthand_model::session::SessionFacts;
 use firsthand_model::statement::Facts;
 use firsthand_model::target::{Durability, Mode};
@@ -39,6 +39,10 @@ impl Grants for Known {
 
     fn over(&self, id: &str, _: UnixMicros) -> Option<&'static str> {
         self.0.over.lock().unwrap().contains(id).then_some("was revoked")
+    }
+
+    fn left<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(std::future::ready(Some(u64::from(!self.used.load(SeqCst)))))
     }
 
     fn count<'a>(&'a self, _: &'a str) -> BoxFuture<'a, bool> {
@@ -158,16 +162,66 @@ fn approvals_of_a_batch_are_spent_together_or_not_at_all() {
     assert_eq!(f.approver.words(), ["ask ap-1 #1", "ask ap-2 #2", "withdraw ap-1", "keep ap-2"]);
 }
 
-/// What policy refuses behind it keeps it from running just as well.
+/// What may not run any more once the waiting is over keeps what stands before it from being spent.
 #[test]
-fn nothing_is_spent_where_something_behind_is_denied() {
+fn nothing_is_spent_where_something_behind_is_denied_meanwhile() {
     let (f, session, _) = rig(Mode::Enforce);
-    let mut asked = submit(&session, &["DELETE HOLD gr-a 1", "DELETE DENY gr-b 2"]);
+    let mut asked = submit(&session, &["DELETE HOLD gr-a 1", "SELECT gr-b 2"]);
     assert!(poll(&mut asked).is_none());
+    f.target_contained.store(true, SeqCst);
     f.approver.answer(Ok(()));
     let kinds: Vec<_> = poll(&mut asked).unwrap().into_iter().map(|a| a.err().map(|r| r.kind)).collect();
     assert_eq!(kinds, [Some(RefusalKind::Pending), Some(RefusalKind::Denied)]);
     assert_eq!(f.approver.words(), ["ask ap-1 #1", "keep ap-1"]);
+}
+
+/// Nobody is asked where something of what was sent together cannot run anyway, and its client reads which, and why.
+#[test]
+fn nobody_is_asked_about_what_could_not_run() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["DELETE HOLD gr-a 1", "DELETE DENY gr-b 2"], "command 2 of it cannot run. Firsthand refused it:"),
+        (&["SELECT 1", "DELETE HOLD gr-a 2", "SELECT 3", "DELETE DENY gr-b 4"], "command 4 of it"),
+        (&["DELETE HOLD gr-once 1", "UPDATE gr-once 2"], "had all the commands"),
+        (
+            &["DELETE HOLD gr-a RATE=2 1", "SELECT RATE=2 2", "SELECT RATE=2 3"],
+            "at most 2 commands of one identity",
+        ),
+        (&["DELETE HOLD gr-a 1", "UPDATE gr-once 2", "UPDATE gr-once 3"], "command 3 of it"),
+    ];
+    for (texts, why) in cases {
+        let (f, session, _) = rig(Mode::Enforce);
+        let answers = poll(&mut submit(&session, texts)).unwrap();
+        let held = texts.iter().position(|text| text.contains("HOLD")).unwrap();
+        let refusal = answers[held].as_ref().unwrap_err();
+        assert_eq!(refusal.kind, RefusalKind::Denied, "{texts:?}");
+        assert!(refusal.message.contains(why), "{texts:?}: {}", refusal.message);
+        assert_eq!(f.approver.words(), [""; 0], "{texts:?}");
+    }
+}
+
+fn submit_vain(session: &Session, text: &str, vain: Option<Vain>) -> BoxFuture<'static, Vec<Answer>> {
+    let original = Some(Arc::new(Original { vain, ..Original::default() }));
+    Box::pin(session.submit(vec![Command { original, ..command(text) }]))
+}
+
+/// What the target, or a limit, would turn away after the yes.
+#[test]
+fn nobody_is_asked_in_vain() {
+    let (f, session, _) = rig(Mode::Enforce);
+    let refused = |text: &str, vain| {
+        let answers = poll(&mut submit_vain(&session, text, vain)).unwrap();
+        let refusal = answers.into_iter().next().unwrap().unwrap_err();
+        (refusal.kind, refusal.message)
+    };
+    let (kind, message) = refused("DELETE HOLD gr-a 1", Some(Vain::Failed));
+    assert!(kind == RefusalKind::Denied && message.contains("Send ROLLBACK"), "{message}");
+    assert_eq!(f.approver.words(), [""; 0]);
+    // Without a limit on rows it can run.
+    assert!(poll(&mut submit_vain(&session, "DELETE HOLD gr-a 1", Some(Vain::Uncounted))).is_none());
+    let (kind, message) = refused("DELETE HOLD gr-a 2 AFFECTED=3", Some(Vain::Uncounted));
+    assert!(kind == RefusalKind::Limit && message.contains("at most 3 rows"), "{message}");
+    // What is not held comes to its refusal by itself.
+    assert!(poll(&mut submit_vain(&session, "DELETE gr-a 3", Some(Vain::Failed))).unwrap()[0].is_ok());
 }
 
 /// Definitions at a target that takes its time, or does not answer at all.

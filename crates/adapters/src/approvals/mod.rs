@@ -320,7 +320,7 @@ impl Approvals {
                 Some(row) if row.stage.is_open() && row.ends <= wall().0 => {
                     return Err(ApprovalError::Over(id.clone()));
                 }
-                Some(Row { stage: Stage::Given, .. }) => return Ok(()),
+                Some(Row { stage: Stage::Given, .. }) => return self.stands(id).await,
                 Some(Row { stage: Stage::Refused, reason, .. }) => {
                     return Err(ApprovalError::Refused { id: id.clone(), reason });
                 }

@@ -164,6 +164,20 @@ impl Approvals {
         }
     }
 
+    /// Whether it could be spent now, as far as its answers go: several are spent together, or none.
+    pub(super) async fn stands(&self, id: &str) -> Result<(), ApprovalError> {
+        let Some((row, votes)) = self.desk.state.approval(id).await? else {
+            return Err(ApprovalError::Over(id.to_owned()));
+        };
+        let Some(found) = self.doubt(&row, &votes) else { return Ok(()) };
+        self.distrust(id, found, Stage::Withdrawn).await?;
+        Err(if found == SIGNER_NOT_CONFIGURED {
+            ApprovalError::SignerGone(id.to_owned())
+        } else {
+            ApprovalError::Over(id.to_owned())
+        })
+    }
+
     /// Spends it, where all of it is as it should be. False: there is nothing to spend.
     pub(super) async fn spend_once(&self, id: &str, binding: &str) -> Result<bool, ApprovalError> {
         let state = &self.desk.state;

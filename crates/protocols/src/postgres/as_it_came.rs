@@ -2,18 +2,20 @@
 //! session has set, what was sent together with them), which an approval is bound to; and of a write alone its text and
 //! values before anything of them is replaced for the record, to find out what it would change (`preview`).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use firsthand_model::command::{Command, Step};
 use firsthand_model::outcome::Transaction;
-use firsthand_model::preview::{Definitions, Original, Parameter};
+use firsthand_model::preview::{Definitions, Original, Parameter, Vain};
 use firsthand_wire::postgres::Format;
 use firsthand_wire::postgres::frame::HEADER_LEN;
 use firsthand_wire::postgres::frontend::Bind;
 
 use super::batch::{Plan, What};
 use super::dialect::PostgresDialect;
+use super::role::Change;
 
 /// What is not tried; whoever is asked reads it.
 const NO_WRITE: &str = "it is no INSERT, UPDATE, DELETE or MERGE";
@@ -37,11 +39,10 @@ const MEANINGLESS: &[&str] = &[
 
 impl PostgresDialect {
     /// Gives the commands of the batch what they came with. Nothing where nobody is ever asked about them: nothing is known of
-    /// what statements mean here, or they only read.
+    /// what statements mean here, or nothing of it runs. What only reads may have to wait for a person as well.
     pub(super) fn as_they_came(&mut self) {
         let Some(knowing) = &self.knowing else { return };
-        let runs = |plan: &Plan| plan.step == Step::Run && !plan.shape.plain_read;
-        if !self.batch.plans.iter().any(runs) {
+        if !self.batch.plans.iter().any(|plan| plan.step == Step::Run) {
             return;
         }
         let marks = self.batch.plans.iter().filter(|plan| plan.pending.is_something()).count();
@@ -51,20 +52,45 @@ impl PostgresDialect {
             Ok((text, parameters)) => (None, text, parameters),
             Err(why) => (Some(why), Vec::new(), Vec::new()),
         };
-        self.executed = true;
+        self.executed |= self.batch.plans.iter().any(|plan| plan.step == Step::Run && !plan.shape.plain_read);
         let original =
             Arc::new(Original { text, parameters, settings, definitions, untried, ..Original::default() });
-        let (mut before, several) = (None, self.batch.plans.len() > 1);
-        for command in self.batch.plans.iter_mut().filter_map(|plan| plan.command.as_mut()) {
+        let (mut before, several, vain) = (None, self.batch.plans.len() > 1, self.in_vain());
+        let commands = self.batch.plans.iter_mut().map(|plan| plan.command.as_mut());
+        for (command, vain) in commands.zip(vain).filter_map(|(command, vain)| Some((command?, vain))) {
             let hides = command.original_digest.is_some();
-            command.original = Some(match before {
-                None if !hides => Arc::clone(&original),
-                _ => Arc::new(Original { before, hides, ..Original::clone(&original) }),
+            command.original = Some(match (before, vain) {
+                (None, None) if !hides => Arc::clone(&original),
+                _ => Arc::new(Original { before, hides, vain, ..Original::clone(&original) }),
             });
             if several {
                 before = Some(and(before, command));
             }
         }
+    }
+
+    /// Of each command, why it would be in vain to ask a person about it.
+    fn in_vain(&self) -> Vec<Option<Vain>> {
+        let mut failed = self.transaction == Transaction::Failed;
+        let several: Vec<&Range<usize>> = self
+            .batch
+            .items
+            .iter()
+            .filter_map(|item| match &item.what {
+                What::Query(range) if range.len() > 1 => Some(range),
+                _ => None,
+            })
+            .collect();
+        let of = |(index, plan): (usize, &Plan)| {
+            failed &= !matches!(plan.change, Change::End { .. } | Change::RollbackTo);
+            if failed {
+                return Some(Vain::Failed);
+            }
+            let with = several.iter().find(|range| range.contains(&index));
+            let with = with.and_then(|range| self.batch.plans.get((*range).clone())).unwrap_or_default();
+            self.is_uncounted(plan, with).then_some(Vain::Uncounted)
+        };
+        self.batch.plans.iter().enumerate().map(of).collect()
     }
 
     /// Of the only command of the batch, where it may be tried; why not, otherwise.

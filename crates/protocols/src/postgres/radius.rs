@@ -283,6 +283,22 @@ fn query(text: &str) -> Bytes {
 }
 
 impl PostgresDialect {
+    /// Whether a limit on the rows that this affects could not be kept. `with`: the statements of its Query, where it is one of
+    /// several.
+    pub(super) fn is_uncounted(&self, plan: &Plan, with: &[Plan]) -> bool {
+        if plan.step != CommandStep::Run {
+            return false;
+        }
+        match count(&plan.shape, plan.changes.as_deref()) {
+            Count::NoWrite => false,
+            Count::Untold => true,
+            Count::Told => {
+                !with.iter().all(|plan| stays_inside(&plan.shape))
+                    || self.goes_too_far_with(&plan.shape, plan.changes.as_deref(), !with.is_empty())
+            }
+        }
+    }
+
     /// Whether the client's next messages have to wait for what limited commands come to.
     pub(super) fn is_held_up(&self) -> bool {
         self.radius.is_busy(self.flight.is_skipping())

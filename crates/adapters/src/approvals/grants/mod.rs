@@ -522,6 +522,14 @@ impl Approvals {
         Ok(used.is_some())
     }
 
+    async fn commands_left(&self, id: &str) -> Result<Option<u64>, StateError> {
+        let book = self.desk.in_force.book.load_full();
+        let Some(most) = book.get(id).and_then(|grant| grant.scope.commands) else { return Ok(None) };
+        let uses = self.desk.state.uses().await?;
+        let used = uses.iter().find(|(of, _)| of == id).map_or(0, |(_, used)| *used);
+        Ok(Some(most.saturating_sub(used)))
+    }
+
     async fn called(
         &self,
         session: &SessionFacts,
@@ -687,6 +695,10 @@ impl Grants for Approvals {
 
     fn end(&self, id: &str) -> Option<UnixMicros> {
         self.desk.in_force.book.load().get(id).map(|grant| UnixMicros(grant.ends))
+    }
+
+    fn left<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Option<u64>> {
+        Box::pin(async move { timeout(STATE_MAX, self.commands_left(id)).await.ok()?.ok()? })
     }
 
     fn count<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool> {

@@ -167,6 +167,18 @@ impl PostgresDialect {
         self.refusal_of_first(limited, why)
     }
 
+    /// Whether that would be refused, as far as it can be told before it is decided. `several`: others are in its Query.
+    pub(in super::super) fn goes_too_far_with(
+        &self,
+        shape: &Shape,
+        changes: Option<&Changes>,
+        several: bool,
+    ) -> bool {
+        let Some(far) = self.far_of(changes, shape, !self.flight.is_unsettled()) else { return false };
+        let counted = if several { Err(SEVERAL) } else { Ok(()) };
+        !matches!(far, Far::Unknown(_)) && uncounted(&far, shape, counted).is_some()
+    }
+
     /// The same of a portal that is executed.
     pub(in super::super) fn portal_goes_too_far(
         &self,
