@@ -68,7 +68,7 @@ async fn main() {
     for _ in 0..ASKED {
         std::hint::black_box(approvals.covers(session.facts(), std::hint::black_box(&wanted), now)).unwrap();
     }
-    println!("the grant of a command, of {GRANTS}: {:?}", start.elapsed() / ASKED);
+    println!("the grant of a command, of {GRANTS}: {} ns", (start.elapsed() / ASKED).as_nanos());
 }
 
 fn offer() -> GrantOffer {

@@ -41,7 +41,7 @@ fn main() {
             command,
             now: UnixMicros(1),
             estimated_rows: None,
-            granted: false,
+            granted: true,
         })
     };
     ask(&command);
@@ -49,13 +49,13 @@ fn main() {
     for _ in 0..HITS {
         std::hint::black_box(ask(&command));
     }
-    println!("decided before: {:?}", start.elapsed() / HITS);
+    println!("decided before: {} ns", (start.elapsed() / HITS).as_nanos());
     let start = Instant::now();
     for shape in &shapes {
         command.shape = Arc::clone(shape);
         std::hint::black_box(ask(&command));
     }
-    println!("not decided before: {:?}", start.elapsed() / MISSES);
+    println!("not decided before: {} ns", (start.elapsed() / MISSES).as_nanos());
 }
 
 fn shape(number: u32) -> Arc<Shape> {

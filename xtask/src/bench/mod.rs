@@ -35,7 +35,7 @@ const PEER_ORDER: &[&str] = &[
     "masked",
 ];
 /// Cells that are not run in rounds.
-const SINGLE_CELLS: &[&str] = &["writes", "busy32", "idle1000", "holds1000", "append", "start"];
+const SINGLE_CELLS: &[&str] = &["writes", "busy32", "idle1000", "holds1000", "append", "decide", "start"];
 /// A log of this size is on disk when the start is measured.
 const LARGE_LOG_BYTES: u64 = 1 << 30;
 
@@ -310,12 +310,13 @@ impl Bench {
     /// Cells of their own shape. What cannot be measured here is said and left out.
     fn singles(&mut self) {
         type Single = fn(&mut Bench) -> Result<()>;
-        let all: [(&str, Single); 6] = [
+        let all: [(&str, Single); 7] = [
             ("writes", Bench::writes),
             ("busy32", Bench::busy),
             ("idle1000", Bench::idle),
             ("holds1000", Bench::holds),
             ("append", Bench::append),
+            ("decide", Bench::decide),
             ("start", Bench::start),
         ];
         for (name, measure) in all {
@@ -395,23 +396,13 @@ impl Bench {
 
     /// Runs the log's own benchmark, whose line on entries of 350 B without a payload counts.
     fn append(&mut self) -> Result<()> {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(&self.root).args([
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            "firsthand-auditlog",
-        ]);
-        command.args(["--example", "append", "--"]).arg(self.folder.join("append"));
-        let output = command.output().context("run the log's example `append`")?;
-        let text = String::from_utf8_lossy(&output.stdout);
+        let folder = self.folder.join("append").display().to_string();
+        let text = self.example("firsthand-auditlog", "append", &[&folder])?;
         let figure = text.lines().find_map(|line| {
             let (_, after) = line.split_once(" of 350 B: ")?;
             after.split_once("/s,")?.0.parse::<f64>().ok()
         });
-        let figure = figure
-            .with_context(|| format!("no entries/s in: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
+        let figure = figure.with_context(|| format!("no entries/s in: {text}"))?;
         let what = "log append, one core, group commit, hashed, entries of 350 B";
         self.verdicts.push(Verdict::at_least(
             what,
@@ -421,6 +412,32 @@ impl Bench {
             "entries/s",
         ));
         Ok(())
+    }
+
+    /// What a decision costs that was made before, with its identity, and with the grant that covers it.
+    fn decide(&mut self) -> Result<()> {
+        let rules = self.example("firsthand-policy", "decide", &[])?;
+        let grant = self.example("firsthand-adapters", "granted", &[])?;
+        let ns = |text: &str, what: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(what)).context(what.to_owned())?;
+            Ok::<f64, anyhow::Error>(line.trim().trim_end_matches(" ns").parse::<f64>()?)
+        };
+        let us = (ns(&rules, "decided before:")? + ns(&grant, "the grant of a command, of 8:")?) / 1000.0;
+        let what = "decision with identity and grants resolved, made before";
+        self.verdicts.push(Verdict::at_most(what, "≤ 5 µs", 5.0, Some(us), "µs"));
+        Ok(())
+    }
+
+    /// What an example of a crate prints.
+    fn example(&self, package: &str, name: &str, more: &[&str]) -> Result<String> {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.root).args(["run", "--release", "--quiet", "--package", package]);
+        command.args(["--example", name, "--"]).args(more);
+        let output = command.output().with_context(|| format!("run the example `{name}`"))?;
+        if !output.status.success() {
+            bail!("the example `{name}`: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The start with a large log: after a proper end, and after a crash.
