@@ -269,6 +269,38 @@ fn each_route_takes_the_role_that_it_says() {
     assert_eq!(ask(&gateway, &ops, "GET", "/v1/tokens", "").0, 200, "it was not revoked");
 }
 
+/// A sum by address would not tell who: so each identity has entries of its own, however many come from one address.
+#[test]
+fn each_refusal_for_a_missing_role_tells_who_was_refused() {
+    let gateway = alone();
+    let names: Vec<String> = (0..12).map(|n| format!("reader-{n}")).collect();
+    for name in &names {
+        let token = gateway.role_token(name, &["--kind", "human", "--role", "auditor"]).unwrap();
+        for _ in 0..3 {
+            let body = r#"{"of":"identity","name":"x"}"#;
+            assert_eq!(ask(&gateway, &token, "POST", "/v1/contained", body).0, 403, "{name}");
+        }
+    }
+    let record = gateway.record().unwrap();
+    for name in &names {
+        let of = |e: &&firsthand_tests::record::Entry| e.payload("by") == name.as_str();
+        let own: Vec<_> = record.of_kind("session.refused").filter(of).collect();
+        assert_eq!(own.len(), 3, "{name}");
+        assert!(
+            own.iter()
+                .all(|e| e.leaf("why") == "role" && e.leaf("chain").as_array().is_some_and(|c| c.len() == 2))
+        );
+    }
+    // One that goes on and on is told of in a sum, too, and takes no more entries than that.
+    let token = gateway.role_token("endless", &["--kind", "human", "--role", "auditor"]).unwrap();
+    for _ in 0..60 {
+        assert_eq!(ask(&gateway, &token, "POST", "/v1/contained", "{}").0, 403);
+    }
+    let record = gateway.record().unwrap();
+    let own = record.of_kind("session.refused").filter(|e| e.payload("by") == "endless").count();
+    assert!((20..=40).contains(&own), "{own}");
+}
+
 #[test]
 fn every_wrong_token_gets_the_same_answer() {
     let gateway = alone();

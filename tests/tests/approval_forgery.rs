@@ -76,6 +76,32 @@ fn found(gateway: &Gateway, ids: &[&str]) -> Vec<Value> {
     ids.iter().map(of).collect()
 }
 
+/// A person who is written otherwise is the same one, and approves nothing of their own.
+#[test]
+fn nobody_approves_their_own_by_another_spelling() {
+    let (lab, _folder) = lab(1, "");
+    let people = [
+        ("andr\u{e9}@example.com", "andre\u{301}@example.com"),
+        ("stra\u{df}e@example.com", "STRASSE@example.com"),
+        ("kim@example.com", "\u{212a}im@example.com"),
+    ];
+    for (n, (agents, own)) in people.into_iter().enumerate() {
+        let bot = format!("bot-{n}");
+        let agent = ["--kind", "agent", "--target", "shop", "--on-behalf-of", agents];
+        let agent = lab.gateway.role_token(&bot, &agent).unwrap();
+        let place = lab.gateway.place(&bot, agent.split_once(':').unwrap().1, "shop");
+        let mut raw = Raw::login(&place, &[]).unwrap();
+        let (code, id) = asked(&mut raw, &delete(n + 1));
+        assert!(code == "RF001" && !id.is_empty(), "{code} {id}");
+        let person = ["--kind", "human", "--role", "approver", "--on-behalf-of", own];
+        let token = lab.gateway.role_token(&format!("p-{n}"), &person).unwrap();
+        let output = lab.gateway.remote(&token, &["approvals", "approve", &id]).unwrap().output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains("nobody approves their own"), "{own}: {told}");
+    }
+    assert_eq!(left(&lab), "9");
+}
+
 /// While the gateway is stopped, somebody writes its state in every way that was thought of.
 #[test]
 fn nothing_forged_while_the_gateway_was_stopped_runs() {

@@ -307,6 +307,38 @@ fn a_file_that_cannot_be_written_keeps_nobody_from_being_contained() {
     assert_eq!(rig.contained().len(), 0);
 }
 
+/// People cite what they have seen, when they contain something, too: with a gateway and without one, and where the rules are broken.
+#[test]
+fn secrets_in_reasons_are_replaced_before_anything_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "[[mask]]\nname = \"mails\"\nbecause = \"Nobody needs them.\"\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n
+[[rule]]\nname = \"reads\"\nbecause = \"Anybody may.\"\nverdict = \"allow\"\neffects = [\"read\"]\n";
+    std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
+    let mut rig = rig(&format!("[policy]\ndir = {:?}\n", folder.path().display().to_string()));
+    let reason = "password=containSECRETE of mia@example.net, ticket 7";
+    let told = |rig: &Rig| {
+        let said = rig.gateway.cli(&["log", "cat", "--json"]).unwrap() + &json!(rig.contained()).to_string();
+        let file = std::fs::read_to_string(rig.gateway.data_dir().join("contained.json")).unwrap_or_default();
+        let all = format!("{said}{file}");
+        assert!(!all.contains("containSECRETE") && !all.contains("mia@"), "{all}");
+        all
+    };
+    for running in [true, false] {
+        if !running {
+            rig.gateway.stop().unwrap();
+        }
+        rig.contain(&["identity", "mallory", "--reason", reason]);
+        let all = told(&rig);
+        assert!(all.contains("ticket 7"), "{all}");
+        rig.contain(&["lift", "mallory", "--reason", reason]);
+        told(&rig);
+    }
+    std::fs::write(folder.path().join("rules.toml"), "[[rule]]\nnothing = 1\n").unwrap();
+    rig.contain(&["identity", "mallory", "--reason", reason]);
+    told(&rig);
+    assert_eq!(rig.contained()[0]["reason"], "<masked>", "what cannot be looked through is not kept");
+}
+
 #[test]
 fn what_the_contained_have_asked_and_approved_is_withdrawn() {
     let folder = tempfile::tempdir().unwrap();

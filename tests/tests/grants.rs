@@ -595,6 +595,57 @@ fn another_agent_of_the_same_person_has_nothing_of_a_grant() {
 }
 
 /// What is said for a grant, and of it, is kept, shown and recorded as a statement would be.
+/// Whoever tries what is not theirs is told no more than before, and the record tells who they are.
+#[test]
+fn who_asks_takes_back_or_approves_what_is_not_theirs_is_in_the_record() {
+    let rig = rig("");
+    let id = rig.granted("10m", &["read"], &Value::Null);
+    let eve = ["--kind", "human", "--target", "shop", "--on-behalf-of", "eve@example.com"];
+    let eve = rig.gateway.role_token("eve", &eve).unwrap();
+    let grace = ["--kind", "human", "--role", "approver", "--on-behalf-of", "grace@example.com"];
+    let grace = rig.gateway.role_token("grace", &grace).unwrap();
+    let none = "gr-aaaaaaaaaa";
+    for grant in [&*id, none] {
+        let (status, told) =
+            rig.api(&eve, "POST", &format!("/v1/grants/{grant}/revoke"), &json!({ "reason": "x" }));
+        assert_eq!(
+            (status, told["error"].as_str()),
+            (409, Some(&*format!("there is no grant `{grant}`"))),
+            "{told}"
+        );
+    }
+    for path in [format!("/v1/approvals/{id}/approve"), format!("/v1/approvals/{id}/original")] {
+        assert_eq!(rig.api(&grace, "POST", &path, &json!({})).0, 409, "{path}");
+    }
+    let record = rig.gateway.record().unwrap();
+    let told = |e: &firsthand_tests::record::Entry| {
+        let fact = |key: &str| e.leaf("facts")[key].as_str().unwrap_or_default().to_owned();
+        [
+            e.payload("by").as_str().unwrap_or_default().to_owned(),
+            fact("answer"),
+            fact("approval"),
+            fact("why"),
+        ]
+    };
+    let all: Vec<_> = record.of_kind("approval.answer_refused").map(told).collect();
+    let want = [
+        ["eve", "revoke", &id, "not-theirs"],
+        ["eve", "revoke", none, "unknown"],
+        ["grace", "approve", &id, "unknown"],
+        ["grace", "original", &id, "unknown"],
+    ];
+    assert_eq!(all, want.map(|one| one.map(str::to_owned)));
+    assert!(record.of_kind("grant.revoked").next().is_none());
+    let body = json!({ "target": "billing", "for": "5m", "effects": ["read"], "reason": "ticket 7" });
+    let (status, told) = rig.api(&eve, "POST", "/v1/grants", &body);
+    assert_eq!(status, 409, "{told}");
+    let record = rig.gateway.record().unwrap();
+    let refused: Vec<_> = record.of_kind("session.refused").filter(|e| e.leaf("why") == "target").collect();
+    let [one] = &*refused else { panic!("{refused:?}") };
+    assert_eq!((one.payload("by"), one.payload("target")), (&json!("eve"), &json!("billing")));
+    assert!(one.leaf("chain").as_array().is_some_and(|chain| chain.len() == 3), "{}", one.0);
+}
+
 #[test]
 fn secrets_and_personal_values_in_a_request_are_replaced_before_anything_is_kept() {
     let mask = "\n[[mask]]\nname = \"mails\"\nbecause = \"x\"\nkinds = [\"agent\"]\nlabels = [\"*\"]\nstyle = \"redact\"\ndetect = true\n";

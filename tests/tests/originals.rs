@@ -144,6 +144,19 @@ fn who_may_approve_and_sees_originals_is_shown_what_will_run_and_nobody_else() {
     assert_eq!(here.status.code(), Some(1), "the machine's user is in no group either");
     assert!(!String::from_utf8_lossy(&here.stdout).contains(HIDDEN));
     assert!(showings(&lab).is_empty());
+    let record = lab.gateway.record().unwrap();
+    let turned_away = record.of_kind("approval.answer_refused").map(|e| e.leaf("facts"));
+    let turned_away: Vec<_> = turned_away.map(|f| (f["answer"].as_str(), f["why"].as_str())).collect();
+    let asked = Some("original");
+    assert_eq!(
+        turned_away,
+        [
+            (asked, Some("own")),
+            (asked, Some("not-in-group")),
+            (asked, Some("no-right")),
+            (asked, Some("not-in-group"))
+        ]
+    );
     let (status, answer) = original(&lab, grace, &id);
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["statement"], json!(format!("update payments set note = 'ask {HIDDEN}' where id = 1")));

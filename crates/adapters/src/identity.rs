@@ -12,4 +12,4 @@ pub mod providers;
 pub mod scram;
 pub mod store;
 pub mod token;
-pub(crate) mod visible;
+pub mod visible;

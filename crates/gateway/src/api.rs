@@ -26,6 +26,7 @@ mod grants;
 mod keys;
 mod login;
 pub(crate) mod openapi;
+mod refused;
 mod signing;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
+use firsthand_adapters::approvals::turned_away::TurnedAway;
 use firsthand_model::event::By;
 use firsthand_model::identity::{ClientFacts, Identity, Link, Role};
 use firsthand_protocols::drive::stream::Phase;
@@ -44,6 +46,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use self::refused::Refused;
 use crate::assemble::Gateway;
 use crate::failure::{Exit, Failure};
 use crate::web::{BODY_BYTES_MAX, HEAD_WAIT_MAX};
@@ -58,6 +61,8 @@ pub(crate) struct Api {
     door: door::Door,
     places: give::Places,
     signing: signing::Signing,
+    /// How many refusals of each identity have had an entry of their own.
+    turned_away: TurnedAway,
 }
 
 /// What it takes to be let in at a route.
@@ -408,7 +413,8 @@ impl Api {
     pub(crate) fn new(gateway: Arc<Gateway>, phase: watch::Receiver<Phase>) -> Self {
         let (door, places, signing) =
             (door::Door::default(), give::Places::default(), signing::Signing::default());
-        Self { gateway, phase, door, places, signing }
+        let turned_away = TurnedAway::default();
+        Self { gateway, phase, door, places, signing, turned_away }
     }
 
     /// Whether the token by which somebody was let in has ended since.
@@ -494,7 +500,7 @@ async fn let_in(
     if let Some(Caller { by, identity: Some(identity) }) = caller {
         if identity.roles.is_empty() {
             let why = "the token has no role at the gateway";
-            api.gateway.engine.record_refused_request("role", &identity.login, by, why);
+            api.tell_refused(&identity.login, by, &Refused { why: "role", target: "", detail: why });
             return answer(
                 StatusCode::FORBIDDEN,
                 "this token has no role at the gateway: it opens targets, and nothing of the API",
@@ -502,8 +508,7 @@ async fn let_in(
             );
         }
         let what = format!("its role does not let it {} {}", request.method(), request.uri().path());
-        let what: String = what.chars().take(256).collect();
-        api.gateway.engine.record_refused_request("role", &identity.login, by, &what);
+        api.tell_refused(&identity.login, by, &Refused { why: "role", target: "", detail: &what });
     }
     let hint = match needs {
         Needs::Local | Needs::Shown | Needs::Signed | Needs::Nothing | Needs::Any => {

@@ -97,7 +97,7 @@ pub(crate) struct Gateway {
     targets: TargetTable,
     credentials: StaticCredentials,
     links: LinkTable,
-    governing: Governing,
+    pub(crate) governing: Governing,
 }
 
 /// Opens the data folder and wires everything. Blocks on the disk.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use firsthand_adapters::approvals::answer::plain;
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::containment::{Contained, ContainmentError, NAME_BYTES_MAX, Of, STANDING_MAX};
 use firsthand_adapters::identity::token::{State, Token};
@@ -31,6 +32,7 @@ use crate::config::Config;
 use crate::desk::{Desk, apart, no_token, token_leaf, token_payload};
 use crate::failure::Failure;
 use crate::reading::{unreadable, what};
+use crate::rules::{Governing, WITHHELD};
 use crate::who;
 
 /// The longest reason.
@@ -127,11 +129,12 @@ fn hit<'a>(keys: &'a KeyStore, one: &'a Contained) -> Hit<'a> {
 pub(crate) async fn contain(
     desk: &Desk,
     data: &Path,
-    gateway: Option<&Gateway>,
+    (gateway, rules): (Option<&Gateway>, Option<&Governing>),
     ask: Contain,
     by: &By,
 ) -> Result<Value, Failure> {
     check(&ask.name, &ask.reason)?;
+    let ask = Contain { reason: said(rules, &ask.reason), ..ask };
     let _turn = desk.turn().await?;
     let one = begun(desk, data, gateway, ask, by).await?;
     let hit = hit(&desk.keys, &one);
@@ -250,6 +253,17 @@ fn check(name: &str, reason: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A reason as the record, the file and lists may have it: people cite what they have seen, as they do where they approve. Rules that
+/// cannot be read keep nobody from containing something: then nothing of the reason is kept, because it cannot be looked through.
+fn said(rules: Option<&Governing>, reason: &str) -> String {
+    let plain = plain(reason);
+    match rules {
+        _ if plain.is_empty() => plain,
+        Some(rules) => rules.veiled(&plain),
+        None => WITHHELD.to_owned(),
+    }
+}
+
 /// Those that hold and are hit.
 fn tokens(desk: &Desk, hit: &Hit<'_>) -> Vec<Arc<Token>> {
     let now = wall();
@@ -353,8 +367,15 @@ async fn withdrawn(gateway: &Gateway, one: &Contained, by: &By) -> Result<(u64, 
 }
 
 /// Lifts what stands under this id, or as the only one under this name.
-pub(crate) async fn lift(desk: &Desk, asked: &str, how: &Lift, by: &By) -> Result<Value, Failure> {
+pub(crate) async fn lift(
+    desk: &Desk,
+    rules: Option<&Governing>,
+    asked: &str,
+    how: &Lift,
+    by: &By,
+) -> Result<Value, Failure> {
     check(asked, &how.reason)?;
+    let reason = said(rules, &how.reason);
     let _turn = desk.turn().await?;
     let one = standing(&desk.contained.list(), asked)?;
     let hold = how.keep_evidence;
@@ -364,7 +385,7 @@ pub(crate) async fn lift(desk: &Desk, asked: &str, how: &Lift, by: &By) -> Resul
     }
     let held = if hold { json!(true) } else { Value::Null };
     let facts = if hold { leaf(&one, [("held", held)]) } else { leaf(&one, []) };
-    desk.record("admin.contain_lifted", by, facts, payload(&one, &how.reason)).await?;
+    desk.record("admin.contain_lifted", by, facts, payload(&one, &reason)).await?;
     let (contained, id) = (Arc::clone(&desk.contained), one.id.clone());
     let lifted = tokio::task::spawn_blocking(move || contained.lift(&id, hold)).await;
     let why = match lifted {

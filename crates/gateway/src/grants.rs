@@ -1,11 +1,14 @@
 //! Grants as they are listed, shown, asked for and taken back: the same for the API and for a command line that has the data folder
 //! to itself. How they are approved is in `weigh.rs`.
 
+use std::sync::Arc;
+
 use firsthand_adapters::approvals::Approvals;
-use firsthand_adapters::approvals::grants::{AskError, Asking};
+use firsthand_adapters::approvals::grants::{AskError, Asking, MayRevoke};
 use firsthand_model::event::By;
 use firsthand_model::grant::AccessRequest;
 use firsthand_model::identity::Identity;
+use firsthand_model::target::Target;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -37,6 +40,11 @@ pub(crate) struct Wanted {
     pub(crate) reason: String,
 }
 
+/// A target that an identity opens.
+pub(crate) fn opened(gateway: &Gateway, identity: &Identity, name: &str) -> Option<Arc<Target>> {
+    gateway.engine.targets.find(name).filter(|target| identity.targets.contains(&target.name))
+}
+
 /// Asks for it, as who asks.
 pub(crate) async fn request(
     gateway: &Gateway,
@@ -57,10 +65,7 @@ pub(crate) async fn request(
             "firsthand whoami tells which it opens; who made it can make another",
         )
     };
-    let target = gateway.engine.targets.find(&wanted.target).ok_or_else(unknown)?;
-    if !identity.targets.contains(&target.name) {
-        return Err(unknown());
-    }
+    let target = opened(gateway, identity, &wanted.target).ok_or_else(unknown)?;
     if gateway.engine.targets.is_contained(&target.name) {
         return Err(Failure::new("an administrator has contained this target", "ask the operator"));
     }
@@ -107,14 +112,14 @@ fn not_asked(e: &AskError) -> Failure {
     }
 }
 
-/// Takes one back. `any`: whoever asks administers.
+/// Takes one back.
 pub(crate) async fn revoke(
     approvals: &Approvals,
     id: &str,
     by: &By,
-    any: bool,
+    may: MayRevoke,
     reason: &str,
 ) -> Result<Value, Failure> {
-    let was = approvals.revoke_grant(id, by, any, reason).await.map_err(|e| not_answered(id, &e))?;
+    let was = approvals.revoke_grant(id, by, may, reason).await.map_err(|e| not_answered(id, &e))?;
     Ok(json!({ "id": id, "state": "revoked", "was": was.word() }))
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwapOption;
 use firsthand_adapters::approvals::Groups;
 use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
+use firsthand_auditlog::keys::KeyStore;
 use firsthand_model::amount::Most;
 use firsthand_model::command::Command;
 use firsthand_model::decision::{Decision, Obligations};
@@ -36,7 +37,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Rule files in a folder.
 const FILES_MAX: usize = 1000;
 /// Stands for a text that could not be looked through.
-const WITHHELD: &str = "<masked>";
+pub(crate) const WITHHELD: &str = "<masked>";
 /// What problems call the shipped rules.
 pub(crate) const SHIPPED: &str = "policy/agents.toml (shipped)";
 
@@ -221,6 +222,13 @@ impl Learner for Governing {
             shelf.keep(key, bytes);
         }
     }
+}
+
+/// The rules of a configuration, for a command line that has the data folder to itself.
+pub(crate) fn alone(config: Option<&Config>, keys: &KeyStore) -> Result<Governing, Failure> {
+    let governing = Governing::new(config.map(load).transpose()?.flatten());
+    governing.tokens_with(keys.token_key());
+    Ok(governing)
 }
 
 /// The rules that a configuration names.

@@ -10,6 +10,7 @@ use firsthand_adapters::approvals::Approvals;
 use firsthand_adapters::approvals::answer::{AnswerError, Answered, Say, wanted};
 use firsthand_adapters::approvals::glass;
 use firsthand_adapters::approvals::grants::state_word;
+use firsthand_adapters::approvals::original;
 use firsthand_adapters::approvals::signing::{self, SignatureError};
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::state::StateError;
@@ -135,6 +136,7 @@ pub(crate) async fn original(
     by: &By,
 ) -> Result<Value, Failure> {
     if Sort::of(id) != Sort::Command {
+        approvals.turned_away_unknown(id, by, original::ORIGINAL);
         return Err(unknown(Sort::Command, id));
     }
     let right = config.and_then(|config| config.policy.as_ref()?.originals.as_deref());
@@ -165,6 +167,7 @@ pub(crate) async fn answer(
     saying: Saying<'_>,
 ) -> Result<Value, Failure> {
     if Sort::of(id) != sort {
+        approvals.turned_away_unknown(id, by, saying.say.word());
         return Err(unknown(sort, id));
     }
     let Saying { say, reason, signature } = saying;
@@ -176,7 +179,7 @@ pub(crate) async fn answer(
 pub(crate) fn not_answered(id: &str, e: &AnswerError) -> Failure {
     let is_grant = Sort::of(id) == Sort::Grant;
     let hint = match e {
-        AnswerError::Unknown(_) => return unknown(Sort::of(id), id),
+        AnswerError::Unknown(_) | AnswerError::NotTheirs(_) => return unknown(Sort::of(id), id),
         AnswerError::State(e) => return state_failure(e),
         AnswerError::NotRecorded(_) => {
             let hint = "look at the disk of the data folder; /readyz says how the log is";

@@ -136,6 +136,21 @@ fn tokens_are_made_listed_and_revoked_without_a_gateway() {
         "error: there is no target `shp`\nhint: did you mean `shop`?",
     );
     hinted(&run(dir.path(), &["token", "create", "b t", "--target", "shop"]), 2, "error: `b t` is not fit");
+    for (option, name, told) in [
+        ("--on-behalf-of", "local:root", "error: `local:root` begins with local: or channel:"),
+        ("--on-behalf-of", "Channel:ops", "error: `Channel:ops` begins with local: or channel:"),
+        ("--owner", " local:root", "error: ` local:root` begins with local: or channel:"),
+        ("--on-behalf-of", "ada@example.com ", "error: the name of who it acts for must have"),
+        ("--on-behalf-of", "a\u{200b}da", "error: the name of who it acts for must have"),
+        ("--owner", "plat\u{2060}form", "error: the name of an owner must have"),
+    ] {
+        hinted(&run(dir.path(), &["token", "create", "bot", "--target", "shop", option, name]), 2, told);
+    }
+    hinted(
+        &run(dir.path(), &["token", "create", "local:root", "--target", "shop"]),
+        2,
+        "error: `local:root` begins",
+    );
     let create =
         ["token", "create", "bot", "--target", "shop", "--on-behalf-of", "ada@example.com", "--ttl", "8h"];
     let (code, said, talk) = run(dir.path(), &create);
@@ -376,4 +391,25 @@ fn the_first_administrator_is_made_on_the_machine_and_once() {
     assert!(entry.contains(r#""by":"local:"#), "{entry}");
     assert_eq!(run(dir.path(), &["token", "revoke", "ada", "--dir", "data"]).0, 0);
     assert_eq!(bootstrap("grace").0, 0);
+}
+
+#[test]
+fn of_many_that_make_the_first_administrator_at_once_one_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let begin = |n: usize| {
+        let name = format!("ada-{n}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firsthand"));
+        command.args(["admin", "bootstrap", &name, "--dir", "data"]).current_dir(dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let all: Vec<_> = (0..6).map(begin).collect();
+    let done: Vec<_> = all.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    let made = done.iter().filter(|output| output.status.success()).count();
+    assert_eq!(made, 1, "{done:?}");
+    for output in done.iter().filter(|output| !output.status.success()) {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.starts_with("error: there is an administrator already: token ada-"), "{told}");
+    }
+    let listed = run(dir.path(), &["token", "list", "--json", "--dir", "data"]).1;
+    assert_eq!(listed.lines().count(), 1, "{listed}");
 }

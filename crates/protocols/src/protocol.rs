@@ -59,16 +59,24 @@ pub trait StreamProtocol: Send + Sync {
 pub enum RoleTask<'a> {
     /// Makes it. The answer is empty, or [`LEFTOVER`]: it is there already, with the mark.
     Make(&'a NewRole<'a>),
-    /// Ends what it does there and lets it in no more. The answer: the databases in which something hangs on it.
+    /// Ends what it does there and lets it in no more, and takes from it what it is a member of. The answer: the databases in which
+    /// something hangs on it.
     Close {
         /// Its name.
         name: &'a str,
         /// The mark.
         mark: &'a str,
     },
-    /// Gives what it owns in this database to the group, and takes back what it was given there. Before that, its functions that run
-    /// with its rights are nobody's to run but its own. The answer: how many of those everybody could run, and the names of some; empty:
-    /// none.
+    /// Its functions in this database that run with its rights are nobody's to run any more but its own. The answer: how many of those
+    /// everybody could run, and the names of some; empty: none.
+    Shut {
+        /// Its name.
+        name: &'a str,
+        /// The group.
+        group: &'a str,
+    },
+    /// Gives what it owns in this database to the group, and takes back what it was given there. The answer is that of
+    /// [`RoleTask::Shut`], of what was open again.
     Disown {
         /// Its name.
         name: &'a str,

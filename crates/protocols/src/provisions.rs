@@ -99,6 +99,14 @@ struct Tried {
 }
 
 impl Tried {
+    /// What was shut: how many, and the names of some.
+    fn add(&mut self, shut: Vec<String>) {
+        let mut shut = shut.into_iter();
+        let count = shut.next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        self.shut = self.shut.saturating_add(count);
+        self.named.extend(shut.take(SHUT_NAMED.saturating_sub(self.named.len())));
+    }
+
     fn write(&self, o: &mut Object<'_>, role: &str, target: &str) {
         o.strings("reassigned", &self.databases);
         o.string("role", role);
@@ -279,8 +287,8 @@ impl Provisions {
         why.is_empty()
     }
 
-    /// First nobody can log in any more with any of them; only then, and each in its own turn, what they own is given away: that may
-    /// take long.
+    /// First nobody can log in any more with any of them, nor run what runs with their rights; only then, and each in its own turn,
+    /// what they own is given away: that may take long.
     async fn swept(&self, engine: &Engine, target: &Arc<Target>) -> Result<(), String> {
         let at = self.place(engine, target)?;
         asked(engine, &at, None).await?;
@@ -295,11 +303,15 @@ impl Provisions {
         for (name, _) in &found {
             let _turn = self.0.turns.of(&target.name, name).await;
             // It may have been made anew since.
-            if !self.knows(&target.name, name)
-                && let Err(why) = closed(engine, &at, name).await
-            {
+            if self.knows(&target.name, name) {
+                continue;
+            }
+            let key = (target.name.clone(), name.clone());
+            let mut tried = self.left().get(&key).cloned().unwrap_or_default();
+            if let Err(why) = closed(engine, &at, name, &mut tried).await {
                 problem = Err(format!("{name}: {why}"));
             }
+            self.left().insert(key, tried);
         }
         let times = |(name, _): &(String, String)| {
             self.left().get(&(target.name.clone(), name.clone())).map_or(0, |t| t.times)
@@ -427,16 +439,12 @@ async fn make(engine: &Engine, made: &Made) -> Result<(), String> {
 
 /// Ends a role, if it is there and has the mark.
 async fn ended(engine: &Engine, at: &Place, name: &str, tried: &mut Tried) -> Result<(), String> {
-    let databases = closed(engine, at, name).await?;
+    let databases = closed(engine, at, name, tried).await?;
     let (group, within) = (&at.roles.group, disown_within(tried.times));
     for database in databases {
         let task = RoleTask::Disown { name, group, within };
-        let shut =
-            at.ask(engine, &database, task).await.map_err(|why| format!("database {database}: {why}"))?;
-        let mut shut = shut.into_iter();
-        let count = shut.next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
-        tried.shut = tried.shut.saturating_add(count);
-        tried.named.extend(shut.take(SHUT_NAMED.saturating_sub(tried.named.len())));
+        tried
+            .add(at.ask(engine, &database, task).await.map_err(|why| format!("database {database}: {why}"))?);
         if !tried.databases.contains(&database) {
             tried.databases.push(database);
         }
@@ -444,15 +452,25 @@ async fn ended(engine: &Engine, at: &Place, name: &str, tried: &mut Tried) -> Re
     at.ask(engine, &at.target.database, RoleTask::Drop { name, mark: &at.mark }).await.map(drop)
 }
 
-/// Nobody logs in with it any more, and nobody who has is there. The databases in which something hangs on it.
-async fn closed(engine: &Engine, at: &Place, name: &str) -> Result<Vec<String>, String> {
+/// Nobody logs in with it any more, nobody who has is there, and nobody runs what runs with its rights. That is so however long giving
+/// away what it owns takes, or fails: it is committed before. The databases in which something hangs on it.
+async fn closed(engine: &Engine, at: &Place, name: &str, tried: &mut Tried) -> Result<Vec<String>, String> {
     asked(engine, at, Some(name)).await?;
     let task = RoleTask::Close { name, mark: &at.mark };
     let databases = at.ask(engine, &at.target.database, task).await?;
     if databases.len() > DATABASES_MAX {
         return Err(format!("it owns something in more than {DATABASES_MAX} databases"));
     }
-    Ok(databases)
+    // In all of them, whatever fails in one.
+    let mut problem = Ok(());
+    for database in &databases {
+        let task = RoleTask::Shut { name, group: &at.roles.group };
+        match at.ask(engine, database, task).await {
+            Ok(shut) => tried.add(shut),
+            Err(why) => problem = Err(format!("database {database}: {why}")),
+        }
+    }
+    problem.map(|()| databases)
 }
 
 fn swept(engine: &Engine, at: &Place, (name, grant): (&str, Option<&str>), tried: &Tried) {

@@ -106,6 +106,155 @@ fn functions_of_a_role_that_run_with_its_rights_are_nobodys_after_it() {
     assert!(rig.facts("role.failed").is_empty(), "{:?}", rig.facts("role.failed"));
 }
 
+/// What a client of the server reads that has no grant.
+fn visits(rig: &Rig, text: &str) -> String {
+    let mut visitor = Raw::login(&rig.server.place("visitor", "shop"), &[]).unwrap();
+    message(&visitor.query(text).unwrap())
+}
+
+/// Schemas that everybody may use, with a function in each that runs with its owner's rights.
+const LEAKS: [&str; 5] = [
+    "create schema m3",
+    "grant usage on schema m3 to public",
+    "create table m3.t (id int)",
+    "grant select on m3.t to public",
+    "create function m3.leak() returns bigint language sql security definer as 'select count(*) from public.orders'",
+];
+
+/// The role leaves them. Somebody else grants: effect `grant` is not what its grant is for.
+fn leaves_leaks(rig: &Rig, raw: &mut Raw) {
+    for text in LEAKS {
+        if text.starts_with("grant ") {
+            rig.sql(text);
+        } else {
+            query(raw, text);
+        }
+    }
+}
+
+/// Whoever holds a lock on what a role owns keeps it from being given away, and from nothing else.
+#[test]
+fn a_lock_on_what_a_role_owns_keeps_none_of_its_functions_open() {
+    let rig = rig_of_definers();
+    let id = rig.granted("10m", "read,write,define,unknown");
+    let mut raw = rig.login();
+    leaves_leaks(&rig, &mut raw);
+    let mut holds = Raw::login(&rig.server.place("visitor", "shop"), &[]).unwrap();
+    query(&mut holds, "begin");
+    query(&mut holds, "select 1 from m3.t");
+    assert_eq!(visits(&rig, "select m3.leak()"), "");
+    rig.gateway.cli(&["grants", "revoke", &id]).unwrap();
+    until("it cannot be ended", || Ok(!rig.facts("role.failed").is_empty())).unwrap();
+    let failed = rig.facts("role.failed");
+    assert!(failed[0]["why"].as_str().unwrap().contains("lock timeout"), "{failed:?}");
+    assert!(visits(&rig, "select m3.leak()").contains("permission denied for function leak"));
+    query(&mut holds, "rollback");
+    until("it is dropped", || Ok(rig.sql(OF_GRANTS).is_empty())).unwrap();
+    until("that is recorded", || Ok(rig.facts("role.dropped").len() == 1)).unwrap();
+    assert_eq!(rig.facts("role.dropped")[0]["shut"], json!(1));
+    assert!(visits(&rig, "select m3.leak()").contains("permission denied for function leak"));
+}
+
+fn rig_of_definers() -> Rig {
+    let rig = rig("");
+    rig.sql("grant create on database shop to orders_rw; grant usage on schema public to visitor");
+    rig
+}
+
+/// A role is a member of all that its group is a member of, and can lock up the schemas of any of them.
+#[test]
+fn schemas_of_whatever_role_the_group_is_in_keep_no_role_from_ending() {
+    let rig = rig_of_definers();
+    rig.sql(
+        "create role above; create role beside noinherit; grant create on database shop to above, beside; \
+             grant above to orders_rw; grant beside to above; alter role above noinherit",
+    );
+    let id = rig.granted("10m", "read,write,define,unknown");
+    let mut raw = rig.login();
+    let role = query(&mut raw, "select session_user");
+    for (schema, of) in [("z2", "above"), ("z3", "beside"), ("z4", "orders_rw")] {
+        rig.sql(&format!(
+            "create schema {schema} authorization {of}; grant create, usage on schema {schema} to {role}"
+        ));
+        query(&mut raw, &format!("create table {schema}.t (id int)"));
+        query(
+            &mut raw,
+            &format!(
+                "create function {schema}.leak() returns bigint language sql security definer as 'select count(*) from public.orders'"
+            ),
+        );
+        rig.sql(&format!(
+            "revoke all on schema {schema} from {role}, {of}; grant usage on schema {schema} to visitor"
+        ));
+    }
+    // A function that was there before the schema that it is in now.
+    query(&mut raw, "create function moved() returns int language sql security definer as 'select 1'");
+    query(&mut raw, "create schema late");
+    query(&mut raw, "alter function moved() set schema late");
+    rig.sql(&format!("revoke all on schema late from {role}"));
+    assert_eq!(visits(&rig, "select z2.leak(), z3.leak(), z4.leak()"), "");
+    rig.gateway.cli(&["grants", "revoke", &id]).unwrap();
+    until("it is dropped, or cannot be", || {
+        Ok(rig.facts("role.dropped").len() + rig.facts("role.failed").len() == 1)
+    })
+    .unwrap();
+    assert!(rig.facts("role.failed").is_empty(), "{:?}", rig.facts("role.failed"));
+    assert_eq!(rig.facts("role.dropped")[0]["shut"], json!(4));
+    for schema in ["z2", "z3", "z4"] {
+        let told = visits(&rig, &format!("select {schema}.leak()"));
+        assert!(told.contains("permission denied for function leak"), "{told}");
+        let acl = format!("select nspacl from pg_namespace where nspname = '{schema}'");
+        assert!(!rig.sql(&acl).contains("orders_rw="), "it is as it was: {}", rig.sql(&acl));
+    }
+}
+
+/// What a role has left reaches nothing of its group's, also where its functions cannot be shut.
+#[test]
+fn a_role_that_cannot_be_ended_has_lost_its_group() {
+    let rig = rig_of_definers();
+    rig.sql("create schema dba; grant usage, create on schema dba to orders_rw; grant usage on schema dba to visitor");
+    let id = rig.granted("10m", "read,write,define,unknown");
+    let mut raw = rig.login();
+    query(
+        &mut raw,
+        "create function dba.leak() returns bigint language sql security definer as 'select count(*) from public.orders'",
+    );
+    // Before 16, who is a role can give it away.
+    let role = query(&mut raw, "select session_user");
+    if major_version().unwrap() < 16 {
+        rig.sql(&format!("grant {role} to visitor"));
+    }
+    rig.sql("revoke all on schema dba from orders_rw");
+    assert_eq!(visits(&rig, "select dba.leak()"), "");
+    rig.gateway.cli(&["grants", "revoke", &id]).unwrap();
+    until("it cannot be ended", || Ok(!rig.facts("role.failed").is_empty())).unwrap();
+    let told = visits(&rig, "select dba.leak()");
+    assert!(told.contains("permission denied for table orders"), "{told}");
+    assert_eq!(rig.sql("select count(*) from pg_auth_members where member = 'visitor'::regrole"), "0");
+    rig.sql("grant usage, create on schema dba to orders_rw");
+    until("it is dropped", || Ok(rig.sql(OF_GRANTS).is_empty())).unwrap();
+    assert!(visits(&rig, "select dba.leak()").contains("permission denied for function leak"));
+}
+
+/// What docs/grants.md says to do by hand leaves nothing open either.
+#[test]
+fn a_role_that_is_ended_by_hand_leaves_none_of_its_functions_open() {
+    let rig = rig_of_definers();
+    rig.granted("10m", "read,write,define,unknown");
+    let mut raw = rig.login();
+    leaves_leaks(&rig, &mut raw);
+    query(&mut raw, "create procedure m3.\"Do it\"() language sql security definer as 'select 1'");
+    let role = query(&mut raw, "select session_user");
+    let told = include_str!("../../../docs/grants.md");
+    let (_, behind) = told.split_once("```sql\n  SET statement_timeout TO 0;").expect("the recipe");
+    let recipe = behind.split("```").next().unwrap().replace("fh_grant_…", &role);
+    std::fs::write(rig.gateway.data_dir().join("recipe.sql"), recipe).unwrap();
+    rig.sql(&format!("\\i {}", rig.gateway.data_dir().join("recipe.sql").display()));
+    assert!(visits(&rig, "select m3.leak()").contains("permission denied for function leak"));
+    assert!(visits(&rig, "call m3.\"Do it\"()").contains("permission denied for procedure"));
+    assert_eq!(rig.sql("select pg_get_userbyid(proowner) from pg_proc where proname = 'leak'"), "orders_rw");
+}
+
 /// From now on giving away what this role has takes so long, as if it had a great many things.
 fn makes_heavy(rig: &Rig, role: &str) {
     rig.sql(&format!(

@@ -38,6 +38,9 @@ pub enum AnswerError {
     /// No approval has this id.
     #[error("there is no {noun} `{0}`", noun = noun(.0))]
     Unknown(String),
+    /// It is none of theirs, which they are told of as if it were not there.
+    #[error("there is no {noun} `{0}`", noun = noun(.0))]
+    NotTheirs(String),
     /// It is over.
     #[error("{noun} {id} is {stage} already", noun = noun(id))]
     Over {
@@ -260,7 +263,7 @@ impl Approvals {
     ) -> Result<Answered, AnswerError> {
         let answered = self.answered(id, by, (say, reason), signature).await;
         if let Err(e) = &answered {
-            self.turned_away(id, by, say, e);
+            self.turned_away(id, by, say.word(), e);
         }
         answered
     }

@@ -7,11 +7,11 @@ mod contain;
 pub mod glass;
 pub mod grants;
 pub mod names;
-mod original;
+pub mod original;
 mod seal;
 pub mod signing;
 pub mod trust;
-mod turned_away;
+pub mod turned_away;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

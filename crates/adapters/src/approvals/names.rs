@@ -2,11 +2,7 @@
 
 use firsthand_model::identity::Link;
 
-/// A name as it is compared: `Ada@…` and `ada@…` are one person.
-#[must_use]
-pub fn folded(name: &str) -> String {
-    name.to_lowercase()
-}
+pub use crate::identity::visible::folded;
 
 /// The names of all who are in a chain, whatever they are: a person who is an agent's name elsewhere is the same one. Only
 /// tokens and certificates have no names of their own.

@@ -19,6 +19,9 @@ use crate::state::approvals::{Row, Stage};
 /// What the derived key is for, so that no other use of the folder's key gives the same bytes.
 const USE: &[u8] = b"firsthand approvals original 1";
 
+/// What the record calls asking for one.
+pub const ORIGINAL: &str = "original";
+
 /// The key of originals.
 pub(super) struct Key(Option<LessSafeKey>);
 
@@ -68,6 +71,14 @@ impl Approvals {
     /// # Errors
     /// Why it is not shown to them.
     pub async fn original(&self, id: &str, by: &By, right: Option<&str>) -> Result<Value, AnswerError> {
+        let original = self.unsealed(id, by, right).await;
+        if let Err(e) = &original {
+            self.turned_away(id, by, ORIGINAL, e);
+        }
+        original
+    }
+
+    async fn unsealed(&self, id: &str, by: &By, right: Option<&str>) -> Result<Value, AnswerError> {
         let person = Person::of(by)?;
         timeout(COMPARED_MAX, self.once_compared()).await.map_err(|_| AnswerError::NotCompared)?;
         let Some((row, votes)) = self.desk.state.approval(id).await? else {

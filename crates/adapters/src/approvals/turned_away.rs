@@ -1,4 +1,5 @@
-//! Answers that did not count are entries, too: who tries to approve what is not theirs to approve is worth knowing. Of one identity so
+//! Answers that did not count are entries, too: who tries to approve what is not theirs to approve, to take it back or to see what masks
+//! hide of it is worth knowing. Of one identity so
 //! many a minute; the rest is counted in the next one, so that nobody fills the record with them.
 
 use std::collections::HashMap;
@@ -9,7 +10,7 @@ use firsthand_model::json::{Json, Object};
 use firsthand_session::port::Need;
 
 use super::Approvals;
-use super::answer::{AnswerError, Say};
+use super::answer::AnswerError;
 use super::signing::SignatureError;
 use crate::clock::wall;
 
@@ -26,7 +27,7 @@ const ID_BYTES_MAX: usize = 40;
 
 /// How many entries each identity has had.
 #[derive(Default)]
-pub(super) struct TurnedAway(Mutex<HashMap<String, Count>>);
+pub struct TurnedAway(Mutex<HashMap<String, Count>>);
 
 #[derive(Default)]
 struct Count {
@@ -37,7 +38,8 @@ struct Count {
 
 impl TurnedAway {
     /// Whether one more of this identity is told; then with how many before it that were not.
-    fn tells(&self, identity: &str, now: u64) -> Option<u64> {
+    #[must_use]
+    pub fn tells(&self, identity: &str, now: u64) -> Option<u64> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= IDENTITIES_MAX && !counts.contains_key(identity) {
             counts.retain(|_, count| count.untold > 0 || now.saturating_sub(count.since) < WINDOW_US);
@@ -63,6 +65,7 @@ fn word(e: &AnswerError) -> Option<&'static str> {
         AnswerError::Over { .. } => "over",
         AnswerError::NoPerson(_) => "no-person",
         AnswerError::Own(_) => "own",
+        AnswerError::NotTheirs(_) => "not-theirs",
         AnswerError::NotInGroup { .. } => "not-in-group",
         AnswerError::NoRight(_) => "no-right",
         AnswerError::Twice(_) => "twice",
@@ -82,13 +85,18 @@ fn word(e: &AnswerError) -> Option<&'static str> {
 }
 
 impl Approvals {
-    /// Tells of an answer that did not count.
-    pub(super) fn turned_away(&self, id: &str, by: &By, say: Say, e: &AnswerError) {
+    /// Tells that there is none of this id, of the sort that was meant: what was said of it, as a word.
+    pub fn turned_away_unknown(&self, id: &str, by: &By, what: &'static str) {
+        self.turned_away(id, by, what, &AnswerError::Unknown(id.to_owned()));
+    }
+
+    /// Tells of an answer that did not count, or of what else was asked of one.
+    pub(super) fn turned_away(&self, id: &str, by: &By, what: &'static str, e: &AnswerError) {
         let Some(why) = word(e) else { return };
         let Some(untold) = self.desk.turned_away.tells(&by.link.id, wall().0) else { return };
         let mut leaf = Vec::with_capacity(120);
         let mut o = Object::open(&mut leaf);
-        o.string("answer", say.word());
+        o.string("answer", what);
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         if !id.is_empty() && id.len() <= ID_BYTES_MAX && id.bytes().all(fits) {
             o.string("approval", id);

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::scram::Verifier;
+use super::visible::{is_reserved, is_visible};
 
 /// Longest login name: PostgreSQL's clients cut names at 63 bytes.
 pub const NAME_BYTES_MAX: usize = 63;
@@ -330,11 +331,20 @@ pub enum BadToken {
     )]
     Name(String),
     /// The person's name is not fit.
-    #[error("the name of who it acts for must have 1 to 256 bytes and no control characters")]
+    #[error(
+        "the name of who it acts for must have 1 to 256 bytes, no characters that are not seen, and no space at an end"
+    )]
     OnBehalfOf,
     /// The owner's name is not fit.
-    #[error("the name of an owner must have 1 to {OWNER_BYTES_MAX} bytes and no control characters")]
+    #[error(
+        "the name of an owner must have 1 to {OWNER_BYTES_MAX} bytes, no characters that are not seen, and no space at an end"
+    )]
     Owner,
+    /// A name that only the gateway gives.
+    #[error(
+        "`{0}` begins with local: or channel:, as the names of this machine's users and channels do: nobody else has one"
+    )]
+    Reserved(String),
     /// No target.
     #[error("a token without a role must name at least one target")]
     NoTarget,
@@ -375,12 +385,16 @@ impl NewToken {
     /// # Errors
     /// See [`BadToken`].
     pub fn check(&self) -> Result<(), BadToken> {
+        let told = [Some(&self.name), self.on_behalf_of.as_ref(), self.owner.as_ref()];
+        if let Some(name) = told.into_iter().flatten().find(|name| is_reserved(name)) {
+            return Err(BadToken::Reserved(name.chars().take(NAME_BYTES_MAX).collect()));
+        }
         if !is_name(&self.name) {
             return Err(BadToken::Name(self.name.chars().take(NAME_BYTES_MAX).collect()));
         }
         let unfit = |name: &Option<String>, most: usize| {
             let name = name.as_ref();
-            name.is_some_and(|n| n.is_empty() || n.len() > most || n.chars().any(char::is_control))
+            name.is_some_and(|n| n.len() > most || !is_visible(n))
         };
         if unfit(&self.on_behalf_of, WHO_BYTES_MAX) {
             return Err(BadToken::OnBehalfOf);
@@ -404,5 +418,32 @@ impl NewToken {
         let length = i64::try_from(seconds).ok().filter(|s| *s > 0).map(jiff::SignedDuration::from_secs);
         let end = length.and_then(|length| now.checked_add(length).ok());
         end.map(Some).ok_or(BadToken::Ttl(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_nobody_who_is_not_seen_or_whom_only_the_gateway_names() {
+        let plain = NewToken { targets: vec!["shop".to_owned()], ..NewToken::new("bot", TokenKind::Agent) };
+        let for_whom = |name: &str| NewToken { on_behalf_of: Some(name.to_owned()), ..plain.clone() }.check();
+        let of = |name: &str| NewToken { owner: Some(name.to_owned()), ..plain.clone() }.check();
+        for name in ["ada@example.com", "Zo\u{eb} \u{c5}ngstr\u{f6}m", "corp/ada"] {
+            assert_eq!((for_whom(name), of(name)), (Ok(()), Ok(())), "{name:?}");
+        }
+        for name in ["", " ada", "ada ", "a\u{200b}da", "a\nda", "ada\u{a0}"] {
+            assert_eq!(
+                (for_whom(name), of(name)),
+                (Err(BadToken::OnBehalfOf), Err(BadToken::Owner)),
+                "{name:?}"
+            );
+        }
+        for name in ["local:root", "LOCAL:root", " local:root", "channel:ops", "l\u{200b}ocal:root"] {
+            let reserved = || Err(BadToken::Reserved(name.to_owned()));
+            assert_eq!((for_whom(name), of(name)), (reserved(), reserved()), "{name:?}");
+            assert_eq!(NewToken { name: name.to_owned(), ..plain.clone() }.check(), reserved());
+        }
     }
 }

@@ -30,7 +30,8 @@ pub(super) async fn contain(
     }
     to_its_end(async move {
         let gateway = &api.gateway;
-        let done = contain::contain(&gateway.desk, &gateway.data_dir(), Some(gateway), ask, &caller.by).await;
+        let over = (Some(&**gateway), Some(&gateway.governing));
+        let done = contain::contain(&gateway.desk, &gateway.data_dir(), over, ask, &caller.by).await;
         done.map(Json)
     })
     .await
@@ -42,5 +43,9 @@ pub(super) async fn lift(
     UrlPath(id): UrlPath<String>,
     Asked(how): Asked<Lift>,
 ) -> Answered {
-    to_its_end(async move { contain::lift(&api.gateway.desk, &id, &how, &caller.by).await.map(Json) }).await
+    to_its_end(async move {
+        let gateway = &api.gateway;
+        contain::lift(&gateway.desk, Some(&gateway.governing), &id, &how, &caller.by).await.map(Json)
+    })
+    .await
 }

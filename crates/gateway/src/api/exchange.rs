@@ -25,6 +25,7 @@ use firsthand_session::secret::Secret;
 use serde_json::{Value, json};
 
 use super::door::{Connection, SECRET_BYTES_MAX, identified};
+use super::refused::Refused as Told;
 use super::{Api, acts};
 use crate::assemble::Gateway;
 use crate::cli::token::handed;
@@ -163,10 +164,9 @@ async fn exchanged(
     known: Option<Extension<Known>>,
     request: Request,
 ) -> Result<Value, Refused> {
-    let engine = &api.gateway.engine;
     if !from.may_carry_secrets() {
         let why = "an exchange came in clear text from another machine: whoever listens has its tokens now";
-        engine.record_refused(true, "clear-text", &Wanted::default(), &from.client, why);
+        api.gateway.engine.record_refused(true, "clear-text", &Wanted::default(), &from.client, why);
         let what = "tokens are not taken in clear text from other machines";
         let hint =
             "use https; the gateway needs [listen] tls for it. What was sent in clear text should be revoked";
@@ -182,7 +182,7 @@ async fn exchanged(
         return Err(Refused::request("a token without a name"));
     };
     let refuse = |refused: Refused, why: &'static str| {
-        engine.record_refused_request(why, &actor.login, &by, &refused.what);
+        api.tell_refused(&actor.login, &by, &Told { why, target: "", detail: &refused.what });
         refused
     };
     let (new, exchanged) = decided(api, &form, &subject, &actor).map_err(|no| refuse(no, "exchange"))?;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::{Extension, Json};
 use firsthand_adapters::approvals::answer::Say;
-use firsthand_adapters::approvals::grants::is_theirs;
+use firsthand_adapters::approvals::grants::{MayRevoke, is_theirs};
 use firsthand_adapters::state::approvals::Sort;
 use firsthand_model::identity::Role;
 use serde_json::json;
 
 use super::acts::{Answered, note_listing, to_its_end};
 use super::approvals::{Said, Which, answer, seen};
+use super::refused::Refused;
 use super::{Api, Asked, Caller};
 use crate::grants::{self, Wanted};
 use crate::place::reading_leaf;
@@ -54,6 +55,13 @@ pub(super) async fn request(
     Extension(caller): Extension<Caller>,
     Asked(wanted): Asked<Wanted>,
 ) -> Answered {
+    if let Some(identity) = caller.identity.as_deref()
+        && grants::opened(&api.gateway, identity, &wanted.target).is_none()
+    {
+        let detail = "a grant was asked for at a target that the token does not open";
+        let refused = Refused { why: "target", target: &wanted.target, detail };
+        api.tell_refused(&identity.login, &caller.by, &refused);
+    }
     to_its_end(async move {
         grants::request(&api.gateway, caller.identity.as_deref(), &caller.by, &wanted).await.map(Json)
     })
@@ -85,16 +93,14 @@ pub(super) async fn revoke(
     Asked(said): Asked<Said>,
 ) -> Answered {
     let admin = |roles: &[Role]| roles.iter().any(|own| own.includes(Role::Admin));
-    let any = caller.identity.as_ref().is_none_or(|identity| admin(&identity.roles));
-    if let Some(identity) = caller.identity.as_deref().filter(|_| !any) {
-        // Whose it is none of, is told what is told of one that is not there.
-        let grant = weigh::show(&api.gateway.approvals, Sort::Grant, &id).await?;
-        if !is_theirs(&grant, &caller.by) && !identity.roles.contains(&Role::Approver) {
-            return Err(weigh::unknown(Sort::Grant, &id));
-        }
-    }
+    let may = match &caller.identity {
+        None => MayRevoke::Any,
+        Some(identity) if admin(&identity.roles) => MayRevoke::Any,
+        Some(identity) if identity.roles.contains(&Role::Approver) => MayRevoke::Approved,
+        Some(_) => MayRevoke::Own,
+    };
     to_its_end(async move {
-        grants::revoke(&api.gateway.approvals, &id, &caller.by, any, &said.reason).await.map(Json)
+        grants::revoke(&api.gateway.approvals, &id, &caller.by, may, &said.reason).await.map(Json)
     })
     .await
 }

@@ -17,7 +17,7 @@ use crate::failure::{Exit, Failure};
 use crate::place::{Alone, At, Place, Way, reading_leaf};
 use crate::reading::{note, what};
 use crate::remote::{Asked, strange};
-use crate::rules::{self, Governing};
+use crate::rules;
 use crate::show::{clean, preview, statement};
 use crate::{weigh, who};
 
@@ -120,9 +120,7 @@ pub(super) fn ask(
 /// Approvals of a folder that no gateway runs on: with the groups that its configuration names.
 fn alone_with(alone: &Alone, place: &Place) -> Result<Approvals, Failure> {
     let config = place.config.as_ref();
-    let rules = config.map(rules::load).transpose()?.flatten();
-    let governing = Governing::new(rules);
-    governing.tokens_with(alone.record.keys().token_key());
+    let governing = rules::alone(config, alone.record.keys())?;
     let approvals = assemble::approvals(&alone.record, config, &governing)?;
     // Nothing is spent here; what is answered now, the next start compares.
     approvals.compared();

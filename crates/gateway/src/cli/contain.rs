@@ -12,6 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::place::{At, Place, Way};
 use crate::reading::find;
 use crate::remote::{Asked, strange};
+use crate::rules;
 use crate::show::clean;
 use crate::who;
 
@@ -103,7 +104,9 @@ fn contained((of, name): (Of, String), reason: String, at: &At, out: &Output) ->
         if let (Of::Target, Some(config)) = (of, &place.config) {
             contain::known_target(config, &name)?;
         }
-        contain::contain(desk, &place.data_dir, None, ask_for(&name), &who::own(&desk.keys)).await
+        let rules = rules::alone(place.config.as_ref(), &desk.keys).ok();
+        contain::contain(desk, &place.data_dir, (None, rules.as_ref()), ask_for(&name), &who::own(&desk.keys))
+            .await
     };
     let answer = ask(at, &format!("contain {}", of.word()), there, here)?;
     for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten() {
@@ -188,7 +191,10 @@ fn lift(asked: &str, how: &Lift, at: &At, out: &Output) -> Result<Exit, Failure>
         let id = contain::only(&ids, asked)?;
         client.asked("POST", &format!("/v1/contained/{id}/lift"), &json!(how))
     };
-    let here = async |desk: &Desk, _: &Place| contain::lift(desk, asked, how, &who::own(&desk.keys)).await;
+    let here = async |desk: &Desk, place: &Place| {
+        let rules = rules::alone(place.config.as_ref(), &desk.keys).ok();
+        contain::lift(desk, rules.as_ref(), asked, how, &who::own(&desk.keys)).await
+    };
     let answer = ask(at, "contain lift", there, here)?;
     out.show(&answer, || {
         let text =

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use firsthand_adapters::approvals::answer::Say;
+use firsthand_adapters::approvals::grants::MayRevoke;
 use firsthand_adapters::state::approvals::Sort;
 use serde_json::{Value, json};
 
@@ -244,7 +245,7 @@ fn revoke(id: &str, reason: &str, at: &At, out: &Output) -> Result<Exit, Failure
     let path = format!("/v1/grants/{}/revoke", checked(Sort::Grant, id)?);
     let body = json!({ "reason": reason });
     let revoked = ask(at, ("POST", &path, &body), "grants revoke", async |approvals, desk, _| {
-        grants::revoke(approvals, id, &who::own(&desk.keys), true, reason).await
+        grants::revoke(approvals, id, &who::own(&desk.keys), MayRevoke::Any, reason).await
     })?;
     out.show(&revoked, || format!("revoked {id}: nothing runs under it any more"));
     Ok(Exit::Done)

@@ -9,6 +9,7 @@ use firsthand_adapters::identity::certificate::spec::{
 };
 use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_adapters::identity::token;
+use firsthand_adapters::identity::visible::is_reserved;
 use firsthand_model::identity::{IdentityKind, Role};
 
 use super::issuer::read_prefix;
@@ -259,7 +260,11 @@ fn read_rule(section: &Section<'_>, targets: &[&str]) -> Option<Allow> {
     if section.span_of("kind").is_none() {
         section.missing("kind");
     }
-    let owner = section.text("owner").map(|owner| owner.value).filter(|owner| !owner.is_empty());
+    let owner = section.text("owner").filter(|owner| !owner.value.is_empty());
+    if let Some(owner) = &owner {
+        is_not_reserved(section, "owner", owner);
+    }
+    let owner = owner.map(|owner| owner.value);
     let groups = section.texts("groups");
     let known = section.texts("targets");
     if let Some(at) = section.span_of("targets") {
@@ -300,6 +305,14 @@ fn read_when(section: &Section<'_>) -> Vec<Condition> {
     when
 }
 
+/// Says so where a name is one that only the gateway gives.
+fn is_not_reserved(section: &Section<'_>, key: &str, name: &At<String>) {
+    if is_reserved(&name.value) {
+        let what = "begins with local: or channel:, as the names of this machine's users and channels do";
+        section.bad(&name.span, key, what, "write the name of the identity");
+    }
+}
+
 /// Where the name comes from. A name that stands in the rule is one identity: it must not be everybody's.
 fn read_named(section: &Section<'_>, when: &[Condition]) -> Option<Named> {
     let everybody = !when.is_empty() && when.iter().all(Condition::is_all);
@@ -308,6 +321,7 @@ fn read_named(section: &Section<'_>, when: &[Condition]) -> Option<Named> {
             if name.value.is_empty() || name.value.chars().any(char::is_control) {
                 section.bad(&name.span, "name", "is no name", "write the name of the identity");
             }
+            is_not_reserved(section, "name", &name);
             if everybody && let Some(at) = section.span_of("when") {
                 let what = "every certificate of the authority fits, and all of them would be one identity";
                 section.bad(

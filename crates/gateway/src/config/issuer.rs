@@ -6,6 +6,7 @@ use std::time::Duration;
 use firsthand_adapters::identity::issuer::keys::{Algorithm, KeySet, SET_BYTES_MAX};
 use firsthand_adapters::identity::issuer::spec::{Allow, ClaimPath, Condition, IssuerSpec, KeysAt};
 use firsthand_adapters::identity::token;
+use firsthand_adapters::identity::visible::is_reserved;
 use firsthand_model::identity::{IdentityKind, Role};
 
 use super::section::{At, Section, nearest};
@@ -247,6 +248,12 @@ pub(super) fn read_prefix(section: &Section<'_>, name: Option<&At<String>>, stan
     let at = written.as_ref().map(|p| p.span.clone());
     let own = || name.map(|name| format!("{}/", name.value));
     let prefix = written.map(|p| p.value).or_else(own).unwrap_or_default();
+    if is_reserved(&prefix)
+        && let Some(at) = &at
+    {
+        let what = "begins with local: or channel:, as the names of this machine's users and channels do";
+        section.bad(at, "prefix", what, "choose another, such as the name of who gives the names and /");
+    }
     section.came_to("prefix", at.as_ref(), format!("`{prefix}`"));
     prefix
 }

@@ -5,6 +5,9 @@
 //! the grant's own, and CONNECT, `pg_hba.conf` and row security see a member of the group. From PostgreSQL 16 on the role itself is
 //! NOINHERIT, and its membership alone says INHERIT. Whoever makes it becomes a member of it, too: only members may end its
 //! sessions and take over what it owns.
+//!
+//! At its end it loses the group first. What it has left that runs with its rights (SECURITY DEFINER) reaches nothing from then on,
+//! whoever may run it, and however long the rest takes or fails. It is given the group again only where that is shut.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -26,8 +29,8 @@ const LOOKS: usize = 60;
 const SHUT_AT_ONCE: usize = 500;
 /// Characters of such a name.
 const SHUT_CHARS: usize = 100;
-/// Schemas that are opened in one try.
-const OPENED_MAX: usize = 1_000;
+/// Schemas that are looked at in one statement.
+const OPENED_AT_ONCE: usize = 1_000;
 
 /// Run first: names mean PostgreSQL's own, nothing waits for long, and texts are read as they are written.
 const PREPARE: &str = "SET search_path TO pg_catalog; SET statement_timeout TO '8s'; SET lock_timeout TO '4s'; \
@@ -66,6 +69,7 @@ impl At {
         match task {
             RoleTask::Make(role) => self.make(role).await,
             RoleTask::Close { name, mark } => self.close(name, mark).await,
+            RoleTask::Shut { name, group } => self.shut_all(name, group).await,
             RoleTask::Disown { name, group, within } => self.disown(name, group, within).await,
             RoleTask::Drop { name, mark } => self.drop(name, mark).await,
             RoleTask::List { mark } => self.list(mark).await,
@@ -147,6 +151,9 @@ impl At {
         let Some(oid) = self.own(name, mark).await? else { return Ok(Vec::new()) };
         self.ask(&format!("ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0 PASSWORD NULL", identifier(name)))
             .await?;
+        for revoke in names(self.ask(&memberships(&oid, self.version)).await?) {
+            self.ask(&revoke).await?;
+        }
         self.end_sessions(&oid).await?;
         let text = format!(
             "SELECT DISTINCT d.datname FROM pg_shdepend s JOIN pg_database d \
@@ -169,11 +176,34 @@ impl At {
         Err("its sessions do not end".to_owned())
     }
 
+    /// In a transaction of its own, which nothing that somebody does to what the role owns can keep from being committed. It has the
+    /// group for that alone, because only that names what is in the group's schemas; nobody else ever sees that it has.
+    async fn shut_all(&mut self, name: &str, group: &str) -> Result<Vec<String>, String> {
+        self.ask("BEGIN").await?;
+        self.join(name, group).await?;
+        let opened = self.open(name, group, Opening::All).await?;
+        let shut = self.shut(name).await?;
+        for revoke in opened {
+            self.ask(&revoke).await?;
+        }
+        self.ask(&format!("REVOKE {} FROM {}", identifier(group), identifier(name))).await?;
+        self.ask("COMMIT").await?;
+        Ok(shut)
+    }
+
+    /// Makes it a member of the group: whoever gives away what it owns to the group is a member of that by it.
+    async fn join(&mut self, name: &str, group: &str) -> Result<(), String> {
+        let with = membership(self.version);
+        self.ask(&format!("GRANT {} TO {}{with}", identifier(group), identifier(name))).await.map(drop)
+    }
+
     /// All of it or nothing: what is given away is so in one transaction.
     async fn disown(&mut self, name: &str, group: &str, within: Duration) -> Result<Vec<String>, String> {
+        // Not in the transaction: from PostgreSQL 16 on it locks the group, and others are made its members meanwhile.
+        self.join(name, group).await?;
         self.ask(&format!("SET statement_timeout TO {}", within.as_millis())).await?;
         self.ask("BEGIN").await?;
-        let opened = self.open(name, group).await?;
+        let opened = self.open(name, group, Opening::Needed).await?;
         let shut = self.shut(name).await?;
         let name = identifier(name);
         self.ask(&format!("REASSIGN OWNED BY {name} TO {}", identifier(group))).await?;
@@ -208,30 +238,32 @@ impl At {
         Ok(if count == 0 { Vec::new() } else { std::iter::once(count.to_string()).chain(named).collect() })
     }
 
-    /// Gives the role and its group back what their schemas' owner has by default: a role that has locked up a schema of theirs
-    /// could not be ended else, because who gets something there needs CREATE. What takes it from the group again.
-    async fn open(&mut self, name: &str, group: &str) -> Result<Vec<String>, String> {
-        let (role, of_group) = (literal(name), literal(group));
-        let text = format!(
-            "SELECT quote_ident(n.nspname), quote_ident(o.rolname), o.rolname = {of_group}, \
-             has_schema_privilege(o.oid, n.oid, 'USAGE'), has_schema_privilege(o.oid, n.oid, 'CREATE') \
-             FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner WHERE o.rolname IN ({role}, {of_group}) \
-             AND NOT (has_schema_privilege(o.oid, n.oid, 'USAGE') AND has_schema_privilege(o.oid, n.oid, 'CREATE')) LIMIT {OPENED_MAX}"
-        );
-        let mut again = Vec::new();
-        for row in self.ask(&text).await? {
-            let [Some(schema), Some(owner), Some(is_groups), Some(usage), Some(create)] = row.as_slice()
-            else {
-                continue;
-            };
-            self.ask(&format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {owner}")).await?;
-            for (privilege, had) in [("USAGE", usage), ("CREATE", create)] {
-                if is_groups == "t" && had == "f" {
-                    again.push(format!("REVOKE {privilege} ON SCHEMA {schema} FROM {owner}"));
+    /// Gives the group what it lacks in schemas of the role, and of all that the role is a member of (also by others): whoever may say
+    /// what a schema's owner may do there could keep the role from being ended else, because who gets something there needs CREATE, and
+    /// who names it USAGE. What takes it back.
+    async fn open(&mut self, name: &str, group: &str, which: Opening) -> Result<Vec<String>, String> {
+        let (mut again, mut last) = (Vec::new(), "0".to_owned());
+        loop {
+            self.budget = ANSWER_BYTES_MAX;
+            let rows = self.ask(&closed_schemas(name, group, which, &last)).await?;
+            let Some(Some(end)) = rows.last().and_then(|row| row.first()).cloned() else { return Ok(again) };
+            last = end;
+            for row in rows {
+                let [_, Some(what), Some(owner), Some(stays), Some(inherits)] = row.as_slice() else {
+                    continue;
+                };
+                // Who has a role only by SET ROLE has to say so.
+                let (before, after) = match inherits.as_str() {
+                    "t" => (String::new(), ""),
+                    _ => (format!("SET LOCAL ROLE {owner}; "), "; RESET ROLE"),
+                };
+                let group = identifier(group);
+                self.ask(&format!("{before}GRANT {what} TO {group}{after}")).await?;
+                if stays == "f" {
+                    again.push(format!("{before}REVOKE {what} FROM {group}{after}"));
                 }
             }
         }
-        Ok(again)
     }
 
     async fn drop(&mut self, name: &str, mark: &str) -> Result<Vec<String>, String> {
@@ -291,6 +323,57 @@ impl At {
     }
 }
 
+/// Which schemas are opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// All, to name what is in them.
+    All,
+    /// The role's own, and those in which it owns something.
+    Needed,
+}
+
+/// Asks for schemas in which the group lacks something: number, what is to be granted there, who owns it, whether it stays granted
+/// (the schema will be the group's) and whether we have the owner's rights without SET ROLE. Those behind a number.
+fn closed_schemas(name: &str, group: &str, which: Opening, after: &str) -> String {
+    let (role, group) = (literal(name), literal(group));
+    let (all, owns_in) = (
+        which == Opening::All,
+        "EXISTS (SELECT FROM pg_shdepend s \
+        JOIN pg_depend d ON d.classid = s.classid AND d.objid = s.objid AND d.refclassid = 'pg_namespace'::regclass \
+        WHERE d.refobjid = n.oid AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid AND s.deptype = 'o' \
+        AND s.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database()))",
+    );
+    format!(
+        "SELECT n.oid, concat_ws(', ', CASE WHEN NOT u.has THEN 'USAGE' END, CASE WHEN NOT c.has THEN 'CREATE' END) \
+         || ' ON SCHEMA ' || quote_ident(n.nspname), quote_ident(o.rolname), o.oid = r.oid AND NOT {all}, \
+         pg_has_role(o.oid, 'USAGE') \
+         FROM pg_roles r CROSS JOIN pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner \
+         CROSS JOIN LATERAL (SELECT has_schema_privilege({group}, n.oid, 'USAGE')) u (has) \
+         CROSS JOIN LATERAL (SELECT has_schema_privilege({group}, n.oid, 'CREATE') OR {all}) c (has) \
+         WHERE r.rolname = {role} AND n.oid > {after} AND pg_has_role(r.oid, o.oid, 'MEMBER') AND NOT (u.has AND c.has) \
+         AND ({all} OR o.oid = r.oid OR {owns_in}) ORDER BY n.oid LIMIT {OPENED_AT_ONCE}"
+    )
+}
+
+/// Asks for what takes a role's memberships from it, and from others that in it. From 16 on each is taken back by who gave it, and
+/// none but we give any; before, any role could be given away by itself.
+fn memberships(oid: &str, version: u32) -> String {
+    let ours = match version >= PG_16 {
+        true => "a.grantor = (SELECT c.oid FROM pg_roles c WHERE c.rolname = current_user)",
+        false => "NOT g.rolsuper",
+    };
+    format!(
+        "SELECT format('REVOKE %I FROM %I', g.rolname, m.rolname) FROM pg_auth_members a \
+         JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member \
+         WHERE (a.member = {oid} OR a.roleid = {oid} AND m.rolname <> current_user) AND {ours}"
+    )
+}
+
+/// What is said of a role's membership: from 16 on it inherits by that alone.
+fn membership(version: u32) -> &'static str {
+    if version >= PG_16 { " WITH INHERIT TRUE, SET TRUE" } else { "" }
+}
+
 /// Asks for functions of a role that run with its rights and that everybody may run: number, how a statement names them, and how
 /// they are told. Those of these kinds, behind a number.
 fn open_functions(name: &str, kinds: &str, after: &str) -> String {
@@ -308,10 +391,8 @@ fn open_functions(name: &str, kinds: &str, after: &str) -> String {
 /// The statements that make a role. The password is in none of them: the target gets what proves it.
 fn making(role: &NewRole<'_>, until: &str, version: u32) -> [String; 4] {
     let name = identifier(role.name);
-    let (own, membership) = match version >= PG_16 {
-        true => ("NOINHERIT", " WITH INHERIT TRUE, SET TRUE"),
-        false => ("INHERIT", ""),
-    };
+    let own = if version >= PG_16 { "NOINHERIT" } else { "INHERIT" };
+    let membership = membership(version);
     let verifier = scram_sha_256(role.password.expose().as_bytes());
     let mut create = format!("CREATE ROLE {name} LOGIN {own} CONNECTION LIMIT {}", role.connections);
     let _ = write!(create, " VALID UNTIL {} PASSWORD {}", literal(until), literal(&verifier));

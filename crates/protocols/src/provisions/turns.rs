@@ -17,7 +17,7 @@ const STEP_WITHIN: Duration = Duration::from_secs(15);
 /// objects take some minutes) is never ended by tries that are all as short as the first.
 const DISOWN_WITHIN: [Duration; 3] =
     [Duration::from_secs(8), Duration::from_secs(60), Duration::from_secs(600)];
-/// What it may take beside that: to connect, and to shut its functions.
+/// What it may take beside that: to connect, and to open schemas for it.
 const BESIDE: Duration = Duration::from_secs(7);
 /// Steps at a target at a time: many grants may end at once, and its connections are not all for that.
 const QUICK_MAX: usize = 4;

@@ -197,6 +197,17 @@ pub fn is_theirs(listed: &Value, by: &By) -> bool {
     person || (!ids.is_empty() && book::is_of(&ids, &by.chain))
 }
 
+/// Which grants somebody may take back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayRevoke {
+    /// Their own.
+    Own,
+    /// Those, too, that they may approve.
+    Approved,
+    /// All: they administer.
+    Any,
+}
+
 impl Approvals {
     /// Asks for a grant, or joins the question that is open for the same. Does not wait for an answer.
     ///
@@ -337,7 +348,7 @@ impl Approvals {
         Ok(row)
     }
 
-    /// Takes a grant back, or a request for one: who has it may, its approvers may, and `any`: whoever administers.
+    /// Takes a grant back, or a request for one: who has it may, its approvers may, and whoever administers.
     ///
     /// # Errors
     /// Why it is not done; then nothing has changed.
@@ -345,9 +356,17 @@ impl Approvals {
         &self,
         id: &str,
         by: &By,
-        any: bool,
+        may: MayRevoke,
         reason: &str,
     ) -> Result<Stage, AnswerError> {
+        let revoked = self.revoked(id, by, may, reason).await;
+        if let Err(e) = &revoked {
+            self.turned_away(id, by, "revoke", e);
+        }
+        revoked
+    }
+
+    async fn revoked(&self, id: &str, by: &By, may: MayRevoke, reason: &str) -> Result<Stage, AnswerError> {
         let reason = self.said(reason)?.reason;
         timeout(STATE_MAX, self.once_compared()).await.map_err(|_| AnswerError::NotCompared)?;
         let unknown = || AnswerError::Unknown(id.to_owned());
@@ -357,8 +376,12 @@ impl Approvals {
         let (row, now) = (locked.row.clone(), wall().0);
         let is_own = is_theirs(&parsed(&row), by);
         let approves = || Person::of(by).and_then(|person| self.teams(&wanted(&row), &person.name)).map(drop);
-        if !any && !is_own {
-            approves()?;
+        match may {
+            MayRevoke::Any => {}
+            _ if is_own => {}
+            MayRevoke::Approved => approves()?,
+            // Whose it is none of, is told what is told of one that is not there.
+            MayRevoke::Own => return Err(AnswerError::NotTheirs(id.to_owned())),
         }
         if !row.stage.is_open() || trust::until(&row, &locked.votes) <= now {
             let stage = if row.stage.is_open() { Stage::Expired } else { row.stage };

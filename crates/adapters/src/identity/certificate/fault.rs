@@ -32,6 +32,8 @@ pub enum Fault {
     Chain,
     /// A name in it names nobody.
     Name,
+    /// It comes to a name that only the gateway gives.
+    Reserved,
     /// Its SPIFFE id is none.
     Spiffe,
     /// No rule fits.
@@ -65,6 +67,9 @@ impl Fault {
             Self::Chain => "the client certificate's chain does not hold",
             Self::Name => {
                 "a name in the client certificate names nobody (a wildcard, a character that is not shown, several where one counts)"
+            }
+            Self::Reserved => {
+                "the client certificate's name begins with local: or channel:, as those of this machine's users and channels do"
             }
             Self::Spiffe => "the client certificate's SPIFFE id is none, or not its only URI",
             Self::NoRule => "no [[client_ca.allow]] fits the client certificate",

@@ -10,6 +10,7 @@ use super::fields::{Fields, NAME_BYTES_MAX};
 use super::spec::{Allow, ClientCa, Condition, Named};
 use crate::identity::issuer::spec::matches;
 use crate::identity::token::Pseudonym;
+use crate::identity::visible::{is_reserved, is_visible};
 
 /// A fingerprint names a certificate in the record.
 const FINGERPRINT_CHARS: usize = 16;
@@ -59,7 +60,11 @@ fn name(ca: &ClientCa, rule: &Allow, fields: &Fields) -> Result<String, Fault> {
             _ => return Err(Fault::Name),
         },
     };
-    if name.is_empty() || name.len() > NAME_BYTES_MAX { Err(Fault::Name) } else { Ok(name) }
+    match is_reserved(&name) {
+        true => Err(Fault::Reserved),
+        false if !is_visible(&name) || name.len() > NAME_BYTES_MAX => Err(Fault::Name),
+        false => Ok(name),
+    }
 }
 
 /// The identity, with the certificate as the link that proves it.

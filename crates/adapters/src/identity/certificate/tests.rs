@@ -249,6 +249,13 @@ fn names_that_are_patterns_or_not_what_they_look_like_name_nobody() {
     ] {
         assert_eq!(look(specs(), &[&issued(&ca, bad, |_| {})]), Err(Fault::Name), "{bad:?}");
     }
+    let bare = || vec![ClientCa { prefix: String::new(), ..spec(&[&ca], by_cn()) }];
+    for reserved in ["local:root", "Local:root", "channel:ops"] {
+        assert_eq!(look(bare(), &[&issued(&ca, reserved, |_| {})]), Err(Fault::Reserved), "{reserved}");
+        let named = vec![allow(&["cn = report"], Named::As(reserved.to_owned()))];
+        assert_eq!(look(vec![spec(&[&ca], named)], &[&issued(&ca, "report", |_| {})]), Err(Fault::Reserved));
+    }
+    assert_eq!(look(bare(), &[&issued(&ca, "report ", |_| {})]), Err(Fault::Name), "a space at its end");
     let long = "n".repeat(250);
     assert!(look(specs(), &[&issued(&ca, &long, |_| {})]).is_ok());
     assert_eq!(look(specs(), &[&issued(&ca, &"n".repeat(252), |_| {})]), Err(Fault::Name), "with its prefix");

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::fault::Fault;
 use super::spec::{ClaimPath, IssuerSpec};
 use crate::identity::token::Pseudonym;
-use crate::identity::visible::is_visible;
+use crate::identity::visible::{is_reserved, is_visible};
 
 /// Longest name that comes out of a claim, with its prefix.
 const NAME_BYTES_MAX: usize = 256;
@@ -161,6 +161,9 @@ pub(super) fn text<'a>(claim: &ClaimPath, claims: &'a Claims) -> Result<&'a str,
 /// A name as it stands here.
 pub(super) fn named(spec: &IssuerSpec, name: &str) -> Result<String, Fault> {
     let whole = format!("{}{name}", spec.prefix);
+    if is_reserved(&whole) {
+        return Err(Fault::Reserved);
+    }
     let fits = is_visible(name) && whole.len() <= NAME_BYTES_MAX;
     if fits { Ok(whole) } else { Err(Fault::Claim) }
 }

@@ -36,6 +36,8 @@ pub enum Fault {
     Age,
     /// A claim that must be there is not, or is not what it must be.
     Claim,
+    /// A name that only the gateway gives.
+    Reserved,
     /// `email` that nobody has verified.
     Email,
     /// `cnf`: only the holder of a key may show it, and that cannot be checked here.
@@ -78,6 +80,9 @@ impl Fault {
             Self::Early => "the token is not valid yet (nbf or iat)",
             Self::Age => "the token is older than max_age, or does not say when it was made and lasts longer",
             Self::Claim => "a claim of the token that is needed is missing, or not of its form",
+            Self::Reserved => {
+                "the token's name begins with local: or channel:, as those of this machine's users and channels do"
+            }
             Self::Email => "the token's email is not verified by its issuer (email_verified)",
             Self::Bound => "the token is bound to a key (cnf), which cannot be checked here",
             Self::NoRule => "no [[issuer.allow]] fits the token",

@@ -465,6 +465,22 @@ fn an_identity_ends_when_its_token_does_or_its_issuer_is_gone() {
 }
 
 #[test]
+fn no_issuer_names_a_user_of_this_machine_or_a_channel() {
+    let signer = Signer::new("k1", Algorithm::Es256);
+    let spec = IssuerSpec { prefix: String::new(), ..corp(&[&signer]) };
+    let name = |name: &str| but(json!({ "sub": name }));
+    for one in ["local:root", "Local:root", "channel:ops", "local\u{ff1a}root", " local:root"] {
+        assert_eq!(look(&spec, &signer.token(&name(one))), Err(Fault::Reserved), "{one}");
+        let acts = but(json!({ "act": { "sub": one } }));
+        assert_eq!(look(&spec, &signer.token(&acts)), Err(Fault::Reserved), "{one} acts");
+    }
+    let split = IssuerSpec { prefix: "loc".to_owned(), ..spec.clone() };
+    assert_eq!(look(&split, &signer.token(&name("al:root"))), Err(Fault::Reserved));
+    let own = IssuerSpec { prefix: "corp/".to_owned(), ..spec };
+    assert!(look(&own, &signer.token(&name("local:root"))).is_ok(), "behind a prefix it is another name");
+}
+
+#[test]
 fn a_login_name_must_be_the_tokens_own_where_that_is_asked_for() {
     let signer = Signer::new("k", Algorithm::Es256);
     let strict = issuers(vec![IssuerSpec { login_is_name: true, ..corp(&[&signer]) }]);

@@ -183,7 +183,7 @@ pub(super) const COUNT: Field = field(
     "count",
     Number,
     "How many connections or requests this entry stands for; absent: one. Those that gave way while too many were half open are told together, \
-     and so are those of an address beyond the first few within a minute.",
+     and so are those of an address beyond the first few within a minute; requests of an identity whose token was proved only beyond 20 a minute.",
 );
 pub(super) const CMD: Field = field("cmd", Number, "The command's number in its session, from 1.");
 pub(super) const INTENT: Field = field("intent", Number, "Position of the command's `command.decided`.");
@@ -452,7 +452,11 @@ pub(super) const CHANNEL_REFUSED: &[Field] = &[
 ];
 
 pub(super) const ANSWER_REFUSED: &[Field] = &[
-    field("answer", Text, "What they answered: `approve`, `deny`, `break-glass`."),
+    field(
+        "answer",
+        Text,
+        "What they answered: `approve`, `deny`, `break-glass`; or what else they asked: `revoke` (to take a grant back), `original` (to see what masks hide of it).",
+    ),
     field(
         "approval",
         Text,
@@ -466,7 +470,7 @@ pub(super) const ANSWER_REFUSED: &[Field] = &[
     field(
         "why",
         Text,
-        "`unknown`: there is none of this id. `over`: it was answered, or had ended. `no-person`: who answers is no person. `own`: it is asked in \
+        "`unknown`: there is none of this id, or it is of another sort. `not-theirs`: it is none of theirs, which they were not told. `over`: it was answered, or had ended. `no-person`: who answers is no person. `own`: it is asked in \
          their own name. `not-in-group`: they are in no group that may answer. `twice`: they have approved it already. `no-glass`, \
          `not-for-glass`: the rule lets nobody break the glass, or not them. `no-reason`, `not-shown`: who breaks it gave none, or has not shown who \
          they are. `signature-missing`, `signature-unfit`, `signature-not-theirs`: there is no signature and the rule demands one; it is none of \
