@@ -58,6 +58,7 @@
 #[cfg(test)]
 extern crate self as firsthand_auditlog;
 
+pub mod bundle;
 pub mod codec;
 mod direct;
 pub mod durations;
