@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use firsthand_auditlog::bundle::members::Members;
+use firsthand_auditlog::tlog::key::{KeyKind, SigningKey};
 use firsthand_auditlog::verify::Options;
 use firsthand_auditlog::verify::bundle::judge;
 use firsthand_auditlog::verify::checkpoints::{Trust, parse_keys};
@@ -17,7 +18,7 @@ use firsthand_auditlog::verify::report::Aspect;
 use firsthand_tests::lab::{Lab, Plan};
 use firsthand_tests::process;
 use firsthand_tests::raw::Raw;
-use forge::{Bundle, Chance};
+use forge::{Bundle, Chance, hostile};
 use serde_json::Value;
 
 /// How many changed bundles both verifiers judge: each takes some 15 ms. A million take hours: FIRSTHAND_EVIDENCE_MUTATIONS=1000000.
@@ -150,6 +151,8 @@ fn evidence_holds_with_and_without_a_gateway_and_says_what_was_done() {
     assert!(!has(&told, "policy-missing"), "the rules are at hand: {told:#}");
     assert!(has(&both(&running, &[]).1, "key-beside"));
 
+    other_keys_and_policies(&running, folder.path());
+
     // Unpacked by tar, it is the same.
     let unpacked = folder.path().join("unpacked");
     std::fs::create_dir(&unpacked).unwrap();
@@ -193,6 +196,59 @@ fn evidence_holds_with_and_without_a_gateway_and_says_what_was_done() {
     assert!(code == 3 && has(&told, "stale"), "{told:#}");
     let again = lab.gateway.command(&["evidence", "export", "--from", "1h", "-o", stopped.to_str().unwrap()]);
     assert_eq!(again.unwrap().output().unwrap().status.code(), Some(1), "nothing is overwritten");
+}
+
+/// Another key of the same name did not sign it; a policy's witnesses must have cosigned.
+fn other_keys_and_policies(bundle: &Path, folder: &Path) {
+    let vkey = std::fs::read_to_string(folder.join("log.vkey")).unwrap();
+    let made = |kind, name| SigningKey::from_seed(name, kind, &[7; 32]).unwrap().verifying().to_vkey();
+    let told = |name: &str, text: &str, more: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        both(bundle, &[more, path.to_str().unwrap()])
+    };
+    let (code, said) = told("other.vkey", &made(KeyKind::Note, "example.com/gw1/e1"), "--key");
+    assert!(code == 3 && has(&said, "checkpoint-signature"), "{said:#}");
+    let log = format!("log {}\n", vkey.trim());
+    assert_eq!(told("alone.policy", &format!("{log}quorum none\n"), "--policy").0, 0);
+    let witness = made(KeyKind::Cosignature, "example.org/w1");
+    let (code, said) = told("strict.policy", &format!("{log}witness w {witness}\nquorum w\n"), "--policy");
+    assert!(code == 3 && has(&said, "quorum"), "{said:#}");
+}
+
+#[test]
+fn a_gap_that_was_declared_is_told_and_what_is_before_and_behind_it_is_proved() {
+    let mut lab = Lab::start(Plan::default()).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for n in 0..20 {
+        raw.query(&format!("select {n}")).unwrap();
+    }
+    process::until("the log is signed", || {
+        let (_, body) = lab.gateway.http("/readyz")?;
+        let now: Value = serde_json::from_str(&body)?;
+        Ok(now["signer"]["checkpoint"]["size"] == now["log"]["entries"])
+    })
+    .unwrap();
+    lab.gateway.kill().unwrap();
+    let lost = lab.gateway.record().unwrap().intents("select 10").next().unwrap().position();
+    let damaged = std::fs::read_dir(lab.gateway.data_dir().join("log")).unwrap().map(|e| e.unwrap().path());
+    let mark = format!("\"n\":{lost},");
+    for segment in damaged.filter(|p| p.extension().is_some_and(|e| e == "seg")) {
+        let mut bytes = std::fs::read(&segment).unwrap();
+        let Some(at) = bytes.windows(mark.len()).position(|w| w == mark.as_bytes()) else { continue };
+        bytes[at + 1] = b'N';
+        std::fs::write(&segment, bytes).unwrap();
+    }
+    lab.gateway.cli(&["log", "declare-gap", "--reason", "a disk broke", "--i-have-a-copy"]).unwrap();
+    lab.gateway.serve().unwrap();
+    Raw::login(&lab.through(), &[]).unwrap().query("select 'after'").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("both.tar");
+    exported(&lab, &file, &["--target", "shop"]);
+    let (code, told) = both(&file, &[]);
+    assert_eq!(code, 0, "{told:#}");
+    assert!(has(&told, "gap"), "{told:#}");
+    assert_eq!(told["epochs"].as_array().unwrap().len(), 2, "{told:#}");
 }
 
 /// One process of the second verifier, for many bundles.

@@ -210,3 +210,40 @@ impl Bundle {
         (changed, bound)
     }
 }
+
+/// Tars that were never bundles.
+pub(crate) fn hostile(whole: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let ended = |header: [u8; ustar::BLOCK]| [&header[..], &[0; ustar::END]].concat();
+    let named = |change: fn(&mut [u8; ustar::BLOCK])| {
+        let mut header = ustar::header("keys", 0, 0).unwrap();
+        change(&mut header);
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        ended(header)
+    };
+    vec![
+        ("nothing", Vec::new()),
+        ("zeros", vec![0; 4096]),
+        ("text", b"no tar at all".repeat(100)),
+        (
+            "a length beyond its end",
+            ended(ustar::header("e1/leaves.jsonl", ustar::MEMBER_BYTES_MAX, 0).unwrap()),
+        ),
+        ("a summary of 8 GiB", ended(ustar::header("summary.html", ustar::MEMBER_BYTES_MAX, 0).unwrap())),
+        ("a link", named(|h| h[156] = b'2')),
+        ("a folder", named(|h| h[156] = b'5')),
+        ("a pax header", named(|h| h[156] = b'x')),
+        (
+            "a length in base 256",
+            named(|h| h[124..136].copy_from_slice(&[0x80, 0, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0])),
+        ),
+        ("an owner", named(|h| h[108] = b'1')),
+        ("a prefix", named(|h| h[345..350].copy_from_slice(b"../.."))),
+        ("no name", named(|h| h[..4].fill(0))),
+        ("cut", whole[..whole.len() / 2].to_vec()),
+        ("cut at the end", whole[..whole.len() - 512].to_vec()),
+        ("more at the end", [whole, &[0; 512]].concat()),
+        ("a second tar behind it", [whole, whole].concat()),
+    ]
+}

@@ -1269,7 +1269,7 @@ class Judge:
         before = None
         for part in epochs:
             self.epoch(part, before)
-            before = part["end"]
+            before = part
         self.story.end(Spot(epochs[-1]["epoch"], epochs[-1]["end"]), self.out)
         self.borders()
         self.versions()
@@ -1318,7 +1318,7 @@ class Judge:
             spot = Spot(b["epoch"], b["first"], "manifest.json")
             if a["epoch"] + 1 != b["epoch"]:
                 out.fail("completeness", "epoch-missing", spot, "epochs do not follow each other")
-            if a["end"] != a["size"] or b["first"] != 0:
+            if b["first"] != 0:
                 out.fail("completeness", "range-epoch", spot, "entries are left out between two epochs")
         for epoch in sorted({part["epoch"] for part in epochs}):
             for file in OF_EPOCH:
@@ -1444,8 +1444,10 @@ class Judge:
     def gap(self, part, position, before, gap, spot):
         fresh = position == 0 and part["epoch"] > 1
         if gap is not None and fresh:
-            if before != gap:
+            if before is None or before["end"] != gap:
                 self.story.partial = True
+            if before and before["end"] not in (before["size"], gap):
+                self.out.fail("completeness", "range-epoch", spot, "entries are left out before this epoch that the gap does not give up")
             self.out.note("completeness", "gap", spot, "an operator gave up what stood from position %d of the epoch before on" % gap)
         elif gap is not None:
             self.out.fail("semantics", "gap", spot, "a gap is declared in the middle of an epoch")

@@ -121,7 +121,7 @@ impl Check<'_> {
         let mut before = None;
         for part in &parts {
             self.epoch(part, before);
-            before = Some(part.end);
+            before = Some(part);
         }
         let last = parts.last().map_or_else(Spot::default, |p| Spot::default().entry(p.epoch, p.end));
         self.story.end(&last, self.report.findings_mut());
@@ -176,7 +176,7 @@ impl Check<'_> {
                 let what = format!("epoch {} stands behind epoch {}", b.epoch, a.epoch);
                 out.fail(Aspect::Completeness, "epoch-missing", &spot, what);
             }
-            if a.end != a.size || b.first != 0 {
+            if b.first != 0 {
                 let what = format!("entries are left out between epoch {} and epoch {}", a.epoch, b.epoch);
                 out.fail(Aspect::Completeness, "range-epoch", &spot, what);
             }

@@ -235,9 +235,10 @@ fn as_text(report: &Report, options: &Options) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{} entries in {} segments; {} payloads opened, {} withheld, {} erased",
+        "\n{} entries{}; {} payloads opened, {} withheld, {} erased",
         report.entries,
-        report.segments,
+        // A bundle has none.
+        if report.segments > 0 { format!(" in {} segments", report.segments) } else { String::new() },
         report.disclosed.opened,
         report.disclosed.withheld,
         report.disclosed.erased

@@ -93,8 +93,12 @@ pub fn plan(reader: &Reader, catalog: &Catalog, data: &Path, asked: &Asked) -> R
         if part.size == 0 {
             return Err(MakeError::Unsigned(*epoch));
         }
-        part.first = from.min(part.size - 1);
-        part.end = if *epoch == last.epoch { to.min(part.size) } else { part.size };
+        part.first = from;
+        // Fewer than are signed can be read where damage was given up by a gap.
+        part.end = if *epoch == last.epoch { to.min(part.size) } else { part.size.min(*entries) };
+        if part.first >= part.end {
+            part.first = part.end.saturating_sub(1);
+        }
         // The one behind the range is not of it.
         let of_range = match span.last {
             Some(last) if last.epoch == *epoch => last.position + 1,

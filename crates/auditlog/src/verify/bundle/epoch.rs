@@ -30,8 +30,8 @@ struct Counts {
 }
 
 impl Check<'_> {
-    /// All of one epoch. `before`: where the epoch before it ends.
-    pub(super) fn epoch(&mut self, part: &EpochPart, before: Option<u64>) {
+    /// All of one epoch. `before`: the one in front of it.
+    pub(super) fn epoch(&mut self, part: &EpochPart, before: Option<&EpochPart>) {
         let folder = format!("e{}", part.epoch);
         if !self.members.has(&format!("{folder}/leaves.jsonl")) {
             self.story.partial = true;
@@ -110,7 +110,7 @@ impl Check<'_> {
     fn leaves(
         &mut self,
         part: &EpochPart,
-        before: Option<u64>,
+        before: Option<&EpochPart>,
         tree: &mut Option<Frontier>,
         payloads: &mut Payloads,
     ) -> bool {
@@ -155,7 +155,7 @@ impl Check<'_> {
     fn leaf(
         &mut self,
         part: &EpochPart,
-        before: Option<u64>,
+        before: Option<&EpochPart>,
         (position, line, spot): (u64, &[u8], &Spot),
         payloads: &mut Payloads,
         counts: &mut Counts,
@@ -195,12 +195,16 @@ impl Check<'_> {
     }
 
     /// An epoch after the first begins by declaring the gap before it.
-    fn gap(&mut self, part: &EpochPart, position: u64, before: Option<u64>, said: &Said, spot: &Spot) {
+    fn gap(&mut self, part: &EpochPart, position: u64, before: Option<&EpochPart>, said: &Said, spot: &Spot) {
         let out = self.report.findings_mut();
         match said {
             Said::Gap(declared) if position == 0 && part.epoch > 1 => {
                 // What was open where the epoch before broke off is not known.
-                self.story.partial |= before != Some(declared.position);
+                self.story.partial |= before.map(|part| part.end) != Some(declared.position);
+                if before.is_some_and(|part| part.end != part.size && part.end != declared.position) {
+                    let what = "entries are left out before this epoch that the gap does not give up";
+                    out.fail(Aspect::Completeness, "range-epoch", spot, what);
+                }
                 let what = format!(
                     "an operator gave up what stood from position {} of the epoch before on",
                     declared.position
