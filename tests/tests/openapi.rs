@@ -176,6 +176,12 @@ fn answers_are_as_the_document_says() {
     all.same(
         Some("local"),
         "POST",
+        "/v1/record/exported",
+        &json!({ "command": "evidence export", "payloads": true, "file": "evidence.tar" }),
+    );
+    all.same(
+        Some("local"),
+        "POST",
         "/v1/targets/asked",
         &json!({ "command": "check", "target": "shop", "database": "shop" }),
     );

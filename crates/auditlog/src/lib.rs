@@ -5,7 +5,8 @@
 //! One log in one data folder, written by one process at a time ([`lock`]): queue and group commit ([`writer`]), the
 //! bytes on disk ([`frame`], [`segment`]), sealing and pseudonyms ([`keys`]), the Merkle tree's right edge ([`tree`]),
 //! opening after a crash ([`recover`]), what an entry looks like ([`entry`]), and reading and searching it again. The
-//! formats and proofs of a transparency log as pure functions ([`tlog`]), and the signer of this one ([`sign`]).
+//! formats and proofs of a transparency log as pure functions ([`tlog`]), and the signer of this one ([`sign`]). Verification
+//! ([`verify`]), and bundles of evidence for those outside ([`bundle`]).
 //!
 //! # Out of scope
 //!
@@ -58,6 +59,7 @@
 #[cfg(test)]
 extern crate self as firsthand_auditlog;
 
+pub mod bundle;
 pub mod codec;
 mod direct;
 pub mod durations;

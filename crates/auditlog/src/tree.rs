@@ -90,6 +90,25 @@ impl Frontier {
         self.size += 1;
     }
 
+    /// Adds a complete subtree of `1 << level` leaves at once. Its place must be one where such a subtree can begin: the size a
+    /// multiple of its leaves.
+    pub fn push_subtree(&mut self, level: u8, hash: Hash) {
+        let level = u32::from(level);
+        let aligned = level < u64::BITS && self.size.trailing_zeros().min(u64::BITS - 1) >= level;
+        let Some(size) = self.size.checked_add(1u64.checked_shl(level).unwrap_or(0)).filter(|_| aligned)
+        else {
+            return;
+        };
+        let mut hash = hash;
+        for _ in 0..(self.size >> level).trailing_ones() {
+            if let Some(left) = self.edge.pop() {
+                hash = node_hash(&left, &hash);
+            }
+        }
+        self.edge.push(hash);
+        self.size = size;
+    }
+
     /// The root; of the empty tree, SHA-256 of nothing.
     #[must_use]
     pub fn root(&self) -> Hash {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::admin::SOCKET;
 use crate::api::{Answer, READING_BYTES_MAX};
+use crate::evidence::Exporting;
 use crate::failure::{Exit, Failure};
 use crate::place::Asking;
 use crate::remote::Asked;
@@ -90,6 +91,11 @@ impl AdminClient {
         let what: Value = serde_json::from_slice(what.as_bytes()).unwrap_or(Value::Null);
         debug_assert!(what.to_string().len() <= READING_BYTES_MAX);
         self.ask("POST", "/v1/record/read", &json!({ "command": command, "what": what })).map(|_: Value| ())
+    }
+
+    /// Has an export of evidence recorded.
+    pub(crate) fn note_export(&self, exporting: &Exporting) -> Result<(), Failure> {
+        self.ask("POST", "/v1/record/exported", &json!(exporting)).map(|_: Value| ())
     }
 
     /// Has it recorded that a command asks a target.

@@ -402,6 +402,13 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         method: "POST",
+        path: "/v1/record/exported",
+        needs: Needs::Local,
+        about: "Records that a command is about to export evidence, or what it came to.",
+        handler: || post(acts::note_export),
+    },
+    Route {
+        method: "POST",
         path: "/v1/targets/asked",
         needs: Needs::Local,
         about: "Records that a command is about to ask a target.",

@@ -8,6 +8,7 @@ mod approvals;
 pub(crate) mod ca;
 pub(crate) mod check;
 pub(crate) mod contain;
+pub(crate) mod evidence;
 pub(crate) mod exchange;
 pub(crate) mod grants;
 pub(crate) mod keys;
@@ -182,7 +183,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: log::LogCommand,
     },
-    /// Verify that a log is what was written: nothing altered, nothing missing
+    /// Evidence for somebody outside: export it
+    Evidence {
+        /// What to do.
+        #[command(subcommand)]
+        command: evidence::EvidenceCommand,
+    },
+    /// Verify that a log, or a bundle of evidence, is what was written: nothing altered, nothing missing
     Verify(verify::VerifyArgs),
     /// Rules: try their cases, explain a decision, replay the record against them
     Policy {
@@ -245,6 +252,7 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Keys { elsewhere, command } => keys::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
+        Command::Evidence { command } => evidence::run(command, &place()?, out),
         Command::Verify(_) if config.is_some() || dir.is_some() => Err(Failure::usage(
             "verify takes the folder as PATH, and neither --config nor --dir",
             "firsthand verify DATA",

@@ -17,6 +17,7 @@ mod contain;
 mod day;
 mod demo;
 mod desk;
+mod evidence;
 mod failure;
 mod fetch;
 

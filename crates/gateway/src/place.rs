@@ -23,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use crate::admin_client::{AdminClient, Unreachable};
 use crate::config::Config;
 use crate::desk::{Desk, store_failure};
+use crate::evidence::Exporting;
 use crate::failure::{Exit, Failure, only_for_its_owner};
-use crate::reading::{Ask, Room, Sink, unreadable};
+use crate::reading::{Ask, Room, Sink, unreadable, what};
 use crate::remote::Remote;
 use crate::who;
 
@@ -34,6 +35,10 @@ const USUAL_FILE: &str = "firsthand.toml";
 /// How long a command waits for whoever has the data folder: a gateway that reads a long log at its start takes seconds,
 /// another command less.
 const STARTING_MAX: Duration = Duration::from_secs(10);
+/// The kind of the entries about an export.
+pub(crate) const EXPORTED: &str = "record.exported";
+/// What the writer is called that adds them where no gateway runs.
+const EXPORT: &str = "evidence export";
 /// How often it looks.
 const STARTING_LOOK: Duration = Duration::from_millis(50);
 
@@ -136,6 +141,18 @@ impl Place {
         let contained = contained(&self.data_dir)?;
         let desk = Desk::over(&record, tokens, contained);
         Ok(Way::Alone(Box::new(Alone { desk, record })))
+    }
+
+    /// Records an export of evidence: before anything of it is written, and once it is. Whether a gateway runs, which then signs it.
+    pub(crate) fn note_export(&self, exporting: &Exporting) -> Result<bool, Failure> {
+        match self.way(EXPORT)? {
+            Way::Gateway(client) => client.note_export(exporting).map(|()| true),
+            Way::Alone(alone) => alone.act(async |desk: &Desk| {
+                let by = who::own(&desk.keys);
+                let (leaf, detail) = (what(&exporting.leaf()), what(&exporting.detail()));
+                desk.record(EXPORTED, &by, leaf, detail).await.map(|()| false)
+            }),
+        }
     }
 
     /// Records that a command is about to ask a target, with the gateway's credential. Where there is no data folder yet,

@@ -2,7 +2,7 @@
 
 /// All routes: method, path, a body that is understood, and what it takes (`local`: not over the network; `tokens`: it looks at
 /// those in it, as exchange.rs tests).
-pub(crate) const ROUTES: [(&str, &str, &str, &str); 43] = [
+pub(crate) const ROUTES: [(&str, &str, &str, &str); 44] = [
     ("GET", "/v1/tokens", "", "auditor"),
     (
         "POST",
@@ -56,5 +56,11 @@ pub(crate) const ROUTES: [(&str, &str, &str, &str); 43] = [
     ("GET", "/v1/whoami", "", "any token"),
     ("GET", "/v1/openapi.json", "", "nothing"),
     ("POST", "/v1/record/read", r#"{"command":"log cat","what":{"entries":1}}"#, "local"),
+    (
+        "POST",
+        "/v1/record/exported",
+        r#"{"command":"evidence export","payloads":true,"file":"evidence.tar"}"#,
+        "local",
+    ),
     ("POST", "/v1/targets/asked", r#"{"command":"check","target":"shop","database":"shop"}"#, "local"),
 ];

@@ -563,6 +563,13 @@ pub const KINDS: &[Kind] = &[
     log("log.started", "A writer opened the log.", &[of_log(parts::STARTED), FACTS_CUT]),
     log("log.stopped", "A writer closed the log in order.", &[of_log(parts::STOPPED), FACTS_CUT]),
     apart(
+        "record.exported",
+        "Evidence was exported (`firsthand evidence export`): one before anything is written, with what was asked for, and one with `done` once \
+         the file has its name.",
+        &[BY, facts(parts::EXPORTED)],
+        &[BY_NAME, CUT, detail(parts::EXPORTED_DETAIL), long_facts(parts::EXPORTED)],
+    ),
+    apart(
         "record.read",
         "Somebody read the record.",
         &[BY, CHAIN, facts(parts::READ), METHOD_BY, PROTO_BY, TLS_BY],
@@ -766,7 +773,7 @@ const XID: Field = field(
 );
 
 /// Kinds whose names are taken for what later versions will write.
-pub const RESERVED: &[&str] = &["log.erased", "log.pruned", "record.exported"];
+pub const RESERVED: &[&str] = &["log.erased", "log.pruned"];
 
 /// The kind of this name, if it is known.
 pub fn kind(name: &str) -> Option<&'static Kind> {

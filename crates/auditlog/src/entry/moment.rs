@@ -103,6 +103,12 @@ pub fn parse(text: &str) -> Option<u64> {
     }
 }
 
+/// Reads a time that stands as [`rfc3339`] writes it, and in no other form.
+pub fn written(text: &str) -> Option<u64> {
+    let shape = text.bytes().map(|b| if b.is_ascii_digit() { b'0' } else { b });
+    if shape.eq(*b"0000-00-00T00:00:00.000000Z") { parse(text) } else { None }
+}
+
 /// Microseconds of the day, and the offset from UTC in microseconds.
 fn time_of_day(text: &str) -> Option<(u64, i64)> {
     let (clock, offset) = split_offset(text)?;

@@ -10,6 +10,7 @@ use super::cursor::Stored;
 use crate::entry::fields::Fields;
 use crate::entry::{Run, base64};
 use crate::keys::{KeyError, KeyStore, SessionKeys};
+use crate::tree::Hash;
 
 /// Prepared keys kept; past it the cache starts afresh. A thousand sessions are read side by side at most, and each
 /// costs a kilobyte.
@@ -95,6 +96,26 @@ impl Opener {
             time: &fields.t,
         };
         self.open_named(entry.place.position, &entry.log_id, entry.sealed, &named)
+    }
+
+    /// The payload of an entry with the salt of its commitment: what somebody needs who is to check it without our keys.
+    pub fn open_salted(&mut self, entry: &Stored<'_>, fields: &Fields<'_>) -> (Payload, Option<Hash>) {
+        let payload = self.open(entry, fields);
+        let (Payload::Clear(_), Some(pay)) = (&payload, &fields.pay) else { return (payload, None) };
+        let named = Named {
+            key: fields.subject(),
+            month: &pay.month,
+            run: &pay.run,
+            sid: &fields.sid,
+            time: &fields.t,
+            ..Named::default()
+        };
+        let key = named.session().map(|session| self.key(&entry.log_id, &named, session));
+        let salt = match key {
+            Some(Key::Here(keys)) => Some(keys.salt(entry.place.position)),
+            _ => None,
+        };
+        (payload, salt)
     }
 
     /// The same, with what the leaf says of its payload picked out already.

@@ -371,19 +371,26 @@ impl Ready {
     }
 }
 
+/// The pseudonyms (or beginnings of them) under which an identity may stand in leaves.
+#[must_use]
+pub fn identity_ids(name: &str, keys: Option<&KeyStore>, names: &Names) -> Vec<String> {
+    let mut ids = names.ids_of(name);
+    if is_id(name) {
+        ids.push(name.to_owned());
+    }
+    if let Some(keys) = keys {
+        ids.extend(['h', 'a', 's', 't'].map(|kind| keys.identity_id(kind, name)));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 fn ready(term: &Term, keys: Option<&KeyStore>, names: &Names) -> Test {
     let value = term.value.clone();
     match term.key {
         Key::Identity => {
-            let mut ids = names.ids_of(&value);
-            if is_id(&value) {
-                ids.push(value.clone());
-            }
-            if let Some(keys) = keys {
-                ids.extend(['h', 'a', 's', 't'].map(|kind| keys.identity_id(kind, &value)));
-            }
-            ids.sort_unstable();
-            ids.dedup();
+            let ids = identity_ids(&value, keys, names);
             Test::Identity { ids, name: value }
         }
         Key::Target => Test::Target(value),

@@ -77,7 +77,8 @@ fn base(name: &str) -> &str {
     name.rsplit_once("/e").filter(epoch).map_or(name, |(base, _)| base)
 }
 
-fn signed(
+/// What a note signs, if a key of the log has signed it under the name of its tree.
+pub(super) fn signed(
     bytes: &[u8],
     source: PathBuf,
     epoch: Option<u64>,

@@ -45,7 +45,7 @@ impl Clocks {
 
     /// The times of an entry.
     pub(super) fn entry(&mut self, leaf: &Leaf<'_>, at: &Spot, out: &mut Findings) {
-        let (Some(wall), Some(mono)) = (moment::parse(leaf.t), leaf.mono) else {
+        let (Some(wall), Some(mono)) = (moment::written(leaf.t), leaf.mono) else {
             return out.fail(Aspect::Semantics, "time", at, "the entry has no time that can be read");
         };
         if let Some((wall_before, mono_before)) = self.before {

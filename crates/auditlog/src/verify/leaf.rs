@@ -38,9 +38,12 @@ pub(crate) struct Leaf<'a> {
     pub(crate) quorum: Option<u64>,
     pub(crate) commands: Option<u64>,
     pub(crate) why: &'a str,
+    /// Version of the rules that decided.
+    pub(crate) policy: &'a str,
     pub(crate) refused: bool,
     /// Objects and lists, as they stand.
     pub(crate) by: &'a [u8],
+    pub(crate) chain: &'a [u8],
     pub(crate) who: &'a [u8],
     pub(crate) pay: &'a [u8],
     pub(crate) facts: &'a [u8],
@@ -77,6 +80,8 @@ impl<'a> Leaf<'a> {
             b"why" => self.why = text(value),
             b"refused" => self.refused = value == b"true",
             b"by" => self.by = value,
+            b"chain" => self.chain = value,
+            b"policy" => self.policy = text(value),
             b"who" => self.who = value,
             b"pay" => self.pay = value,
             b"facts" => self.facts = value,

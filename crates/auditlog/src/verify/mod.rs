@@ -4,14 +4,15 @@
 //! commits to, and what the entries say of each other. Reads in one pass with bounded memory, beside a gateway that writes.
 //! Five verdicts are kept apart ([`report::Aspect`]); each finding says where.
 //!
-//! - [`folder`] verifies a data folder.
+//! - [`folder`] verifies a data folder, [`bundle`] what was exported from one.
 //! - `log` walks the segments, `story` (with `approvals` and `clocks`) reads the leaves, `leaf` is the strict reader.
 //! - [`Anchor`] is a size and root known by another way: the note of the last close, a signed checkpoint.
 
 mod approvals;
+pub mod bundle;
 pub mod checkpoints;
 mod clocks;
-mod leaf;
+pub(crate) mod leaf;
 mod log;
 mod pieces;
 pub mod report;

@@ -119,7 +119,7 @@ impl Story {
     /// A writer's run begins with what it found (`log.gap`, `log.recovered`), or with `log.started`.
     fn begin_run(&mut self, leaf: &Leaf<'_>, at: &Spot, out: &mut Findings) {
         let found = matches!(leaf.k, "log.gap" | "log.recovered");
-        let begins = found && self.run != Run::Opening || leaf.k == "log.started" && self.run != Run::Opening;
+        let begins = (found || leaf.k == "log.started") && self.run != Run::Opening;
         if begins {
             self.clocks.restart(out);
         }

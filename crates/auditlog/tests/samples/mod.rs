@@ -281,7 +281,7 @@ fn failed_together() -> AdmissionRefused {
 }
 
 /// Facts, and the rest, of the administrative kinds.
-const ADMINISTERED: [(&str, &str, &str); 16] = [
+const ADMINISTERED: [(&str, &str, &str); 17] = [
     (
         "admin.reloaded",
         r#"{"config":"3b0a","done":false,"policy":"built-in-1"}"#,
@@ -336,6 +336,11 @@ const ADMINISTERED: [(&str, &str, &str); 16] = [
         "log.gap",
         r#"{"byte":4096,"epoch":2,"position":812,"segment":"000000000001-0000000000000000"}"#,
         r#"{"reason":"a bad sector"}"#,
+    ),
+    (
+        "record.exported",
+        r#"{"bytes":409600,"command":"evidence export","disclosed":7,"done":true,"entries":200,"erased":1,"from":"2026-11-01T00:00:00.000000Z","ids":["a-77aa0c1d2e3f4051"],"payloads":true,"scoped":9,"sha256":"abcd","target":"orders","to":"2026-12-01T00:00:00.000000Z","withheld":1}"#,
+        r#"{"file":"/root/evidence.tar","name":"night-agent"}"#,
     ),
     (
         "record.read",

@@ -18,8 +18,9 @@ use tokio::time::timeout;
 use super::{Api, Asked, Caller, READING_BYTES_MAX};
 use crate::assemble::Gateway;
 use crate::cli::token::{described, handed, targets};
+use crate::evidence::Exporting;
 use crate::failure::Failure;
-use crate::place::{Asking, reading_leaf};
+use crate::place::{Asking, EXPORTED, reading_leaf};
 use crate::reading::what;
 
 pub(super) type Answered = Result<Json<Value>, Failure>;
@@ -161,6 +162,16 @@ pub(super) async fn note_reading(
     let what = if reading.what.is_null() { text::Json::default() } else { text::Json::from_written(what) };
     let leaf = reading_leaf(&reading.command);
     api.gateway.desk.record("record.read", &caller.by, leaf, what).await?;
+    Ok(Json(json!({})))
+}
+
+pub(super) async fn note_export(
+    State(api): Of,
+    Extension(caller): Extension<Caller>,
+    Asked(exporting): Asked<Exporting>,
+) -> Answered {
+    let (leaf, detail) = (what(&exporting.leaf()), what(&exporting.detail()));
+    api.gateway.desk.record(EXPORTED, &caller.by, leaf, detail).await?;
     Ok(Json(json!({})))
 }
 

@@ -13,7 +13,7 @@ use firsthand_auditlog::keys::KeyStore;
 use firsthand_auditlog::tlog::policy::Policy;
 use firsthand_auditlog::verify::checkpoints::{Trust, parse_keys};
 use firsthand_auditlog::verify::report::{Aspect, Finding, Report, Verdict};
-use firsthand_auditlog::verify::{self, Options, Progress, VerifyError};
+use firsthand_auditlog::verify::{self, Options, Progress, VerifyError, bundle};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// A data folder (a gateway may be writing it), or the folder that holds its `log`
+    /// A data folder (a gateway may be writing it), or the folder that holds its `log`; or a bundle of evidence, as a tar or unpacked
     #[arg(value_name = "PATH")]
     path: PathBuf,
     /// Public keys of the log, one a line, got by another way than this folder
@@ -49,8 +49,11 @@ pub(crate) struct VerifyArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &VerifyArgs, out: &Output) -> Result<Exit, Failure> {
-    let data = data_folder(&args.path)?;
     let io: Arc<dyn Io> = Arc::new(RealIo::new());
+    if bundle::is_bundle(&args.path) {
+        return run_bundle(args, &*io, out);
+    }
+    let data = data_folder(&args.path)?;
     let keys = KeyStore::existing(&data, Arc::clone(&io)).unwrap_or_else(|e| {
         out.talk(&format!("nothing is opened: {e}"));
         None
@@ -74,9 +77,28 @@ pub(crate) fn run(args: &VerifyArgs, out: &Output) -> Result<Exit, Failure> {
             Failure::new(e.to_string(), "read it as the gateway's user, or verify a copy")
         }
     })?;
-    out.show(&as_json(&report, &options), || as_text(&report, &options));
+    told(&report, &options, out)
+}
+
+/// A bundle of evidence.
+fn run_bundle(args: &VerifyArgs, io: &dyn Io, out: &Output) -> Result<Exit, Failure> {
+    let options = Options {
+        trust: trust(args)?,
+        now_us: now(args.now.as_deref(), io)?,
+        max_age_us: max_age(args.max_age.as_deref())?,
+        ..Options::default()
+    };
+    let bar = Bar::new();
+    let report = bundle::judge_path(&args.path, &options, &mut |progress| bar.show(progress));
+    bar.end();
+    let report = report.map_err(|e| Failure::new(e.to_string(), "name a bundle that can be read"))?;
+    told(&report, &options, out)
+}
+
+fn told(report: &Report, options: &Options, out: &Output) -> Result<Exit, Failure> {
+    out.show(&as_json(report, options), || as_text(report, options));
     if report.worst() == Verdict::Failed {
-        return Err(not_verified(&report));
+        return Err(not_verified(report));
     }
     Ok(Exit::Done)
 }
@@ -87,7 +109,7 @@ fn not_verified(report: &Report) -> Failure {
     let hint = "keep a copy of the folder as it is; docs/verify.md says what each finding means";
     Failure {
         exit: Exit::Unverified,
-        ..Failure::new(format!("this log does not hold: {} failed", failed.join(", ")), hint)
+        ..Failure::new(format!("it does not hold: {} failed", failed.join(", ")), hint)
     }
 }
 
@@ -213,9 +235,10 @@ fn as_text(report: &Report, options: &Options) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{} entries in {} segments; {} payloads opened, {} withheld, {} erased",
+        "\n{} entries{}; {} payloads opened, {} withheld, {} erased",
         report.entries,
-        report.segments,
+        // A bundle has none.
+        if report.segments > 0 { format!(" in {} segments", report.segments) } else { String::new() },
         report.disclosed.opened,
         report.disclosed.withheld,
         report.disclosed.erased

@@ -349,6 +349,29 @@ fn record(method: &str, path: &str) -> Option<Shape> {
             let asks = object(&[("session", text()), ("replay?", flag())]);
             Shape::new(Asks::Json(asks), Gives::Lines(of_kind("Line")))
         }
+        ("POST", "/v1/record/exported") => {
+            let done = object(&[
+                ("bytes", number()),
+                ("disclosed", number()),
+                ("entries", number()),
+                ("erased", number()),
+                ("scoped", number()),
+                ("sha256", text()),
+                ("withheld", number()),
+            ]);
+            let asks = object(&[
+                ("command", text()),
+                ("from?", maybe(&text())),
+                ("to?", maybe(&text())),
+                ("ids?", maybe(&list(&text()))),
+                ("target?", maybe(&text())),
+                ("payloads", flag()),
+                ("name?", maybe(&text())),
+                ("file", text()),
+                ("done?", maybe(&done)),
+            ]);
+            Shape::new(Asks::Json(asks), Gives::Json(object(&[])))
+        }
         ("POST", "/v1/record/read") => {
             let asks = object(&[("command", text()), ("what", anything())]);
             Shape::new(Asks::Json(asks), Gives::Json(object(&[])))
