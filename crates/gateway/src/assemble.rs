@@ -57,6 +57,7 @@ use crate::rules::{self, Governing};
 use crate::shelf::Shelf;
 use crate::signer::LogSigner;
 use crate::warnings;
+use crate::witnesses::Witnesses;
 
 /// A gateway that is ready to listen.
 pub(crate) struct Gateway {
@@ -68,6 +69,8 @@ pub(crate) struct Gateway {
     pub(crate) record: Arc<Record>,
     /// Who signs it.
     pub(crate) signer: LogSigner,
+    /// Who cosigns what is signed.
+    pub(crate) witnesses: Witnesses,
     /// Administrative acts.
     pub(crate) desk: Desk,
     /// What waits for people, and what they have said.
@@ -149,12 +152,14 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     }
     let desk = Desk::over(&record, tokens, contained);
     agreement::compare(&config.data_dir, &desk.tokens, &desk)?;
+    let witnesses = Witnesses::new(config.witnesses.clone());
     let gateway = Gateway {
         began: Place { epoch: record.recorder().log().epoch(), position: found.entries },
         config: ArcSwap::from_pointee(config),
         engine,
         record,
         signer,
+        witnesses,
         desk,
         approvals,
         channels,
@@ -296,7 +301,8 @@ fn open_signed(
         Ok(started_facts(config, &governing.version(), &signs))
     })?;
     let no_keys = || Failure::new("the log was opened without its keys", "report this as a defect");
-    let signer = LogSigner::start(&record, &config.data_dir, keys.ok_or_else(no_keys)?)?;
+    let signer =
+        LogSigner::start(&record, &config.data_dir, keys.ok_or_else(no_keys)?, config.witnesses.policy())?;
     Ok((record, found, signer))
 }
 
@@ -402,6 +408,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let checks = [
         ("data_dir", same_folder(&old.data_dir, &new.data_dir)),
         ("log", old.origin == new.origin),
+        ("witness", old.witnesses == new.witnesses),
         ("state", format!("{:?}", old.shared_state) == format!("{:?}", new.shared_state)),
         ("listen", old.listeners == new.listeners && old.http == new.http),
         ("listen.tls (removed)", old.tls.is_none() || new.tls.is_some()),

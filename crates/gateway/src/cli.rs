@@ -184,6 +184,8 @@ pub(crate) enum Command {
     },
     /// Verify that a log is what was written: nothing altered, nothing missing
     Verify(verify::VerifyArgs),
+    /// Cosign the checkpoints of logs, independently: a process of its own, with a configuration of its own
+    Witness(crate::witness::WitnessArgs),
     /// Rules: try their cases, explain a decision, replay the record against them
     Policy {
         /// What to do.
@@ -245,6 +247,11 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Keys { elsewhere, command } => keys::run(command, &at(&elsewhere)?, out),
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
+        Command::Witness(_) if dir.is_some() => Err(Failure::usage(
+            "a witness takes its data folder from its configuration",
+            "give --config FILE alone",
+        )),
+        Command::Witness(args) => crate::witness::run(&args, config.as_deref(), out),
         Command::Verify(_) if config.is_some() || dir.is_some() => Err(Failure::usage(
             "verify takes the folder as PATH, and neither --config nor --dir",
             "firsthand verify DATA",
