@@ -110,9 +110,8 @@ pub(crate) struct Gateway {
 pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let links = LinkTable::default();
     links.replace(listen::links(&config)?);
-    let tls = listener_tls(&config)?;
+    let (tls, clients) = (listener_tls(&config)?, certificates::ready(&config)?);
     let web_tls = ArcSwapOption::new(web_tls(&config)?.map(Arc::new));
-    let clients = certificates::ready(&config)?;
     let governing = Governing::new(rules::load(&config)?);
     make_data_dir(&config.data_dir)?;
     let lock = lock_data(&config.data_dir)?;
@@ -131,8 +130,8 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         (Channels::new(&config.channels, &approvals), Provisions::new(Arc::new(links.clone())));
     let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, roles: Box::new(provisions.clone()), ..engine });
-    let sessions = Arc::new(Sessions::default());
-    let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
+    let (sessions, thinkers) = (Arc::new(Sessions::default()), Arc::default());
+    let budget = Budget::new(config.limits.large_messages);
     let mut servers = Vec::new();
     for (listener, tls) in config.listeners.iter().zip(tls) {
         let Some(protocol) = stream_protocol(listener.protocol) else { continue };
@@ -152,14 +151,13 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     }
     let desk = Desk::over(&record, tokens, contained);
     agreement::compare(&config.data_dir, &desk.tokens, &desk)?;
-    let witnesses = Witnesses::new(config.witnesses.clone());
     let gateway = Gateway {
+        witnesses: Witnesses::new(config.witnesses.clone()),
         began: Place { epoch: record.recorder().log().epoch(), position: found.entries },
         config: ArcSwap::from_pointee(config),
         engine,
         record,
         signer,
-        witnesses,
         desk,
         approvals,
         channels,
