@@ -22,3 +22,4 @@ pub mod provider;
 pub mod raw;
 pub mod record;
 pub mod script;
+pub mod witness;

@@ -5,13 +5,13 @@
 //! One log in one data folder, written by one process at a time ([`lock`]): queue and group commit ([`writer`]), the
 //! bytes on disk ([`frame`], [`segment`]), sealing and pseudonyms ([`keys`]), the Merkle tree's right edge ([`tree`]),
 //! opening after a crash ([`recover`]), what an entry looks like ([`entry`]), and reading and searching it again. The
-//! formats and proofs of a transparency log as pure functions ([`tlog`]), and the signer of this one ([`sign`]). Verification
-//! ([`verify`]), and bundles of evidence for those outside ([`bundle`]).
+//! formats and proofs of a transparency log as pure functions ([`tlog`]), the signer of this one ([`sign`]), and the witness of any
+//! ([`witness`]). Verification ([`verify`]), and bundles of evidence for those outside ([`bundle`]).
 //!
 //! # Out of scope
 //!
 //! Who may do what, and when something must be recorded: that is the engine's. When it is
-//! time to sign, and who witnesses. Telling anybody: callers poll [`writer::Log::health`].
+//! time to sign, and whom to ask as a witness. Telling anybody: callers poll [`writer::Log::health`].
 //!
 //! # The files
 //!
@@ -88,6 +88,7 @@ pub mod tree;
 mod trials;
 pub mod verify;
 pub mod walk;
+pub mod witness;
 pub mod writer;
 
 pub use step::Step;

@@ -8,7 +8,7 @@
 //!
 //! # Out of scope
 //!
-//! When it is time to sign, threads, HTTP: the gateway's. Cosignatures: the witness's. Proving anything to anybody: the verifier's.
+//! When it is time to sign, threads, HTTP, asking witnesses: the gateway's. Cosignatures: the witness's ([`crate::witness`]). Proving anything to anybody: the verifier's.
 //!
 //! # The files
 //!
@@ -23,6 +23,7 @@
 //! data/tlog/<epoch>/vkey              those that sign now
 //! data/tlog/<epoch>/checkpoint        the newest published checkpoint
 //! data/tlog/<epoch>/checkpoints/<n>   one a minute at most
+//! data/tlog/<epoch>/cosigned          the newest that enough witnesses cosigned ([`cosigned`])
 //! data/tlog/<epoch>/tile/…            tiles of hashes, bundles of entries (C2SP tlog-tiles)
 //! ```
 //!
@@ -35,6 +36,7 @@
 //! - Tiles are derived, and are not waited for until they are on disk: after a crash those since the last known good size are
 //!   made again from the segments, and where the root does not come out as it was signed, see above.
 
+pub mod cosigned;
 mod folder;
 pub mod keys;
 pub mod serve;

@@ -57,6 +57,7 @@ use crate::rules::{self, Governing};
 use crate::shelf::Shelf;
 use crate::signer::LogSigner;
 use crate::warnings;
+use crate::witnesses::Witnesses;
 
 /// A gateway that is ready to listen.
 pub(crate) struct Gateway {
@@ -68,6 +69,8 @@ pub(crate) struct Gateway {
     pub(crate) record: Arc<Record>,
     /// Who signs it.
     pub(crate) signer: LogSigner,
+    /// Who cosigns what is signed.
+    pub(crate) witnesses: Witnesses,
     /// Administrative acts.
     pub(crate) desk: Desk,
     /// What waits for people, and what they have said.
@@ -107,9 +110,8 @@ pub(crate) struct Gateway {
 pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let links = LinkTable::default();
     links.replace(listen::links(&config)?);
-    let tls = listener_tls(&config)?;
+    let (tls, clients) = (listener_tls(&config)?, certificates::ready(&config)?);
     let web_tls = ArcSwapOption::new(web_tls(&config)?.map(Arc::new));
-    let clients = certificates::ready(&config)?;
     let governing = Governing::new(rules::load(&config)?);
     make_data_dir(&config.data_dir)?;
     let lock = lock_data(&config.data_dir)?;
@@ -128,8 +130,8 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
         (Channels::new(&config.channels, &approvals), Provisions::new(Arc::new(links.clone())));
     let engine = engine(&record, identity, &targets, &credentials, (&governing, approvals.clone()), &links);
     let engine = Arc::new(Engine { usage, roles: Box::new(provisions.clone()), ..engine });
-    let sessions = Arc::new(Sessions::default());
-    let (thinkers, budget) = (Arc::default(), Budget::new(config.limits.large_messages));
+    let (sessions, thinkers) = (Arc::new(Sessions::default()), Arc::default());
+    let budget = Budget::new(config.limits.large_messages);
     let mut servers = Vec::new();
     for (listener, tls) in config.listeners.iter().zip(tls) {
         let Some(protocol) = stream_protocol(listener.protocol) else { continue };
@@ -150,6 +152,7 @@ pub(crate) fn assemble(config: Config) -> Result<(Gateway, Found), Failure> {
     let desk = Desk::over(&record, tokens, contained);
     agreement::compare(&config.data_dir, &desk.tokens, &desk)?;
     let gateway = Gateway {
+        witnesses: Witnesses::new(config.witnesses.clone()),
         began: Place { epoch: record.recorder().log().epoch(), position: found.entries },
         config: ArcSwap::from_pointee(config),
         engine,
@@ -296,7 +299,8 @@ fn open_signed(
         Ok(started_facts(config, &governing.version(), &signs))
     })?;
     let no_keys = || Failure::new("the log was opened without its keys", "report this as a defect");
-    let signer = LogSigner::start(&record, &config.data_dir, keys.ok_or_else(no_keys)?)?;
+    let signer =
+        LogSigner::start(&record, &config.data_dir, keys.ok_or_else(no_keys)?, config.witnesses.policy())?;
     Ok((record, found, signer))
 }
 
@@ -402,6 +406,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let checks = [
         ("data_dir", same_folder(&old.data_dir, &new.data_dir)),
         ("log", old.origin == new.origin),
+        ("witness", old.witnesses == new.witnesses),
         ("state", format!("{:?}", old.shared_state) == format!("{:?}", new.shared_state)),
         ("listen", old.listeners == new.listeners && old.http == new.http),
         ("listen.tls (removed)", old.tls.is_none() || new.tls.is_some()),

@@ -191,6 +191,8 @@ pub(crate) enum Command {
     },
     /// Verify that a log, or a bundle of evidence, is what was written: nothing altered, nothing missing
     Verify(verify::VerifyArgs),
+    /// Cosign the checkpoints of logs, independently: a process of its own, with a configuration of its own
+    Witness(crate::witness::WitnessArgs),
     /// Rules: try their cases, explain a decision, replay the record against them
     Policy {
         /// What to do.
@@ -253,6 +255,11 @@ fn run(cli: Cli, out: &Output) -> Result<Exit, Failure> {
         Command::Sessions { elsewhere, command } => sessions::run(command, &at(&elsewhere)?, out),
         Command::Log { elsewhere, command } => log::run(command, &at(&elsewhere)?, out),
         Command::Evidence { command } => evidence::run(command, &place()?, out),
+        Command::Witness(_) if dir.is_some() => Err(Failure::usage(
+            "a witness takes its data folder from its configuration",
+            "give --config FILE alone",
+        )),
+        Command::Witness(args) => crate::witness::run(&args, config.as_deref(), out),
         Command::Verify(_) if config.is_some() || dir.is_some() => Err(Failure::usage(
             "verify takes the folder as PATH, and neither --config nor --dir",
             "firsthand verify DATA",

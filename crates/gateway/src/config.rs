@@ -15,6 +15,7 @@ mod sign_in;
 mod source;
 pub(crate) mod state;
 pub(crate) mod value;
+mod witness;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use firsthand_protocols::protocol::ListenLimits;
 use crate::failure::Failure;
 pub(crate) use section::nearest;
 pub(crate) use source::{Problem, Resolved, Warning};
+pub(crate) use witness::{WitnessSpec, WitnessSpecs};
 
 /// A configuration longer than this is a mistake.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -131,6 +133,8 @@ pub(crate) struct Config {
     pub(crate) shared_state: Option<PasswordPlace>,
     /// What the log is called; `None`: by its id.
     pub(crate) origin: Option<String>,
+    /// Who cosigns its checkpoints.
+    pub(crate) witnesses: WitnessSpecs,
     /// SHA-256 of the file, for the record.
     pub(crate) hash: String,
     /// What each key came to.

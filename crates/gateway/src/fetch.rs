@@ -1,5 +1,5 @@
-//! Gets documents of issuers (their keys, and where these are) over HTTPS, and sends them what signing in takes, and channels what
-//! they are told: with limits on time and size, and without following anybody elsewhere. A document is asked for without sending anything but the question.
+//! Gets documents of issuers (their keys, and where these are) over HTTPS, and sends them what signing in takes, channels what
+//! they are told, and witnesses what they shall cosign: with limits on time and size, and without following anybody elsewhere. A document is asked for without sending anything but the question.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -123,10 +123,27 @@ pub(crate) async fn post(
     timeout(MESSAGE_TIME_MAX, exchange(url, ca, Sent::Post(post))).await.unwrap_or_else(late)
 }
 
+/// Sends a witness what it shall cosign, and gives the status, whatever it is, and the answer's body, of which at most so many bytes are
+/// read.
+///
+/// # Errors
+/// Why there is none, for the operator.
+pub(crate) async fn submit(
+    url: &str,
+    ca: Option<&Path>,
+    body: Bytes,
+    most: usize,
+) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
+    let late = |_| Err("it does not answer in time".to_owned());
+    timeout(TIME_MAX, exchange(url, ca, Sent::Text(&body, most))).await.unwrap_or_else(late)
+}
+
 /// What is sent along.
 #[derive(Clone, Copy)]
 enum Sent<'m> {
     Nothing,
+    /// And so much may come back.
+    Text(&'m Bytes, usize),
     Form(&'m Message),
     Post(&'m Post),
 }
@@ -177,6 +194,10 @@ fn request(address: &Address, sent: Sent<'_>) -> Result<Request<Full<Bytes>>, St
     };
     let body = match sent {
         Sent::Nothing => Bytes::new(),
+        Sent::Text(body, _) => {
+            request = request.method("POST").header(CONTENT_TYPE, "text/plain; charset=utf-8");
+            body.clone()
+        }
         Sent::Form(Message { form, authorization }) => {
             request = request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
             if let Some(who) = authorization {
@@ -226,7 +247,11 @@ where
     http.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let is_document = matches!(sent, Sent::Nothing);
-    let most = if is_document { SET_BYTES_MAX } else { MESSAGE_BYTES_MAX };
+    let most = match sent {
+        Sent::Nothing => SET_BYTES_MAX,
+        Sent::Text(_, most) => most,
+        Sent::Form(_) | Sent::Post(_) => MESSAGE_BYTES_MAX,
+    };
     let request = request(address, sent)?;
     let answered = async {
         let answer = sender.send_request(request).await.map_err(broken)?;

@@ -130,12 +130,14 @@ fn router(api: &Arc<Api>, phase: watch::Receiver<Phase>) -> Router {
 fn ready(gateway: &Gateway, phase: Phase) -> Response {
     let (log, health) = gateway.record.state();
     let (signer, draining) = (gateway.signer.standing(), phase == Phase::Draining);
-    let (written, signed) = (log.word() == "ok", signer.is_ready());
-    let ready = written && signed && !draining;
-    let reason = match (draining, written, signed) {
+    let witnesses = gateway.witnesses.standing();
+    let (written, signed, cosigned) = (log.word() == "ok", signer.is_ready(), witnesses.is_ready());
+    let ready = written && signed && cosigned && !draining;
+    let reason = match (draining, written, signed && cosigned) {
         (true, ..) => "the gateway is stopping".to_owned(),
         (_, false, _) => format!("the log is {}: {}", log.word(), log.reason()),
-        (.., false) => format!("the log is not signed: {}", signer.reason),
+        (.., false) if !signed => format!("the log is not signed: {}", signer.reason),
+        (.., false) => format!("the log is not cosigned: {}", witnesses.reason),
         _ => String::new(),
     };
     let newest = signer.newest.as_ref().map(|(newest, age)| {
@@ -147,6 +149,7 @@ fn ready(gateway: &Gateway, phase: Phase) -> Response {
         "log": { "state": log.word(), "reason": log.reason(), "entries": health.durable,
                  "waiting": health.next.saturating_sub(health.durable), "warning": health.warning },
         "signer": { "state": signer.word, "reason": signer.reason, "checkpoint": newest },
+        "witnesses": witnesses.json(),
         "draining": draining,
         "sessions": gateway.sessions.count(),
         "version": crate::VERSION,

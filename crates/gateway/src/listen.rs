@@ -166,6 +166,20 @@ pub(crate) fn web_certificate(config: &Config, files: &CertificateFiles) -> Resu
     certificate_for(config, files, &[HTTP_1_1])
 }
 
+/// The certificate of a witness.
+///
+/// # Errors
+/// As [`certificate`].
+pub(crate) fn witness_certificate(files: &CertificateFiles) -> Result<ServerTls, Failure> {
+    let (cert, key) = read_pair(files)?;
+    server_tls(&cert, &key, &[HTTP_1_1], &RootCertStore::empty()).map_err(|e| {
+        Failure::new(
+            format!("tls ({}, {}): {e}", files.cert.display(), files.key.display()),
+            "give a PEM certificate chain and the private key that belongs to it",
+        )
+    })
+}
+
 fn certificate_for(config: &Config, files: &CertificateFiles, alpn: &[&[u8]]) -> Result<ServerTls, Failure> {
     let (cert, key) = read_pair(files)?;
     let mut clients = RootCertStore::empty();

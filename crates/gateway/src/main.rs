@@ -42,6 +42,8 @@ mod warnings;
 mod web;
 mod weigh;
 mod who;
+mod witness;
+mod witnesses;
 
 use std::process::ExitCode;
 

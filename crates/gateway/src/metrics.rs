@@ -16,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::assemble::Gateway;
+use crate::witnesses::Each;
 
 /// The registry of one gateway.
 pub(crate) fn registry(gateway: Arc<Gateway>) -> Registry {
@@ -41,7 +42,8 @@ impl Collector for Source {
         self.approvals(&mut page)?;
         self.channels(&mut page)?;
         self.log(&mut page)?;
-        self.signer(&mut page)
+        self.signer(&mut page)?;
+        self.witnesses(&mut page)
     }
 }
 
@@ -244,6 +246,42 @@ impl Source {
             None,
             float(newest.size),
         )
+    }
+
+    /// Who cosigns the log; nothing where nobody is asked.
+    fn witnesses(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {
+        let witnesses = &self.0.witnesses;
+        let now = witnesses.standing();
+        if now.each.is_empty() {
+            return Ok(());
+        }
+        let in_time = if now.is_in_time() { 1.0 } else { 0.0 };
+        page.gauge("log_witness_quorum", "1 when enough witnesses cosign in time", None, in_time)?;
+        page.histogram(
+            "log_cosigning",
+            "From when a checkpoint was published until enough witnesses had cosigned it",
+            witnesses.lags(),
+        )?;
+        if let Some((size, _)) = now.cosigned {
+            let help = "Entries that enough witnesses have cosigned";
+            page.gauge("log_witness_cosigned_size", help, None, float(size))?;
+        }
+        let each = |value: fn(&Each) -> Option<f64>| {
+            let of = |one: &Each| Some((vec![("witness", one.name.clone())], value(one)?));
+            now.each.iter().filter_map(of).collect::<Vec<_>>()
+        };
+        let sizes = each(|one| one.cosigned.map(|(size, _)| float(size)));
+        page.gauges("log_witness_size", "Entries that the witness has cosigned", None, &sizes)?;
+        let ages = each(|one| one.cosigned.map(|(_, age)| age.as_secs_f64()));
+        let help = "Since the witness cosigned last";
+        page.gauges("log_witness_age", help, Some(&Unit::Seconds), &ages)?;
+        let refuses = each(|one| Some(if one.refuses { 1.0 } else { 0.0 }));
+        let help = "1 when the witness has seen another history of this log, or more of it";
+        page.gauges("log_witness_refuses", help, None, &refuses)?;
+        let asked = now.each.iter().map(|one| one.asked).sum();
+        page.counter("log_witness_asked", "Checkpoints that witnesses were asked to cosign", None, asked)?;
+        let failed = now.each.iter().map(|one| one.failed).sum();
+        page.counter("log_witness_failures", "Times that a witness did not cosign", None, failed)
     }
 
     fn log(&self, page: &mut Page<'_>) -> Result<(), fmt::Error> {

@@ -26,7 +26,7 @@ use crate::day;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, LogFormat};
 use crate::place::Place;
-use crate::{channels, contain, follow, http, own_roles, who};
+use crate::{channels, contain, follow, http, own_roles, who, witnesses};
 
 /// Silence of the log is broken this often, so that it can be proven that nothing happened.
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -249,6 +249,7 @@ impl Running {
         aside.spawn(heartbeat(Arc::clone(&gateway)));
         aside.spawn(watch_log(Arc::clone(&gateway)));
         aside.spawn(Arc::clone(&gateway.issuers).keep_fresh());
+        aside.spawn(witnesses::keep_asking(Arc::clone(&gateway)));
         for (server, socket) in bound {
             servers.spawn(server.serve(socket, watching.clone()));
         }

@@ -16,6 +16,7 @@ use firsthand_auditlog::lock::DataLock;
 use firsthand_auditlog::sign::keys::LogKeys;
 use firsthand_auditlog::sign::{Did, Options, Published, SignError, Signer};
 use firsthand_auditlog::writer::Log;
+use tokio::sync::watch;
 
 use crate::failure::Failure;
 
@@ -50,6 +51,8 @@ struct Shared {
     failures: AtomicU64,
     /// From when entries were seen to be durable until they were signed.
     lags: Durations,
+    /// The newest checkpoint, for whoever waits for the next one.
+    published: watch::Sender<Option<Arc<Published>>>,
 }
 
 #[derive(Default)]
@@ -84,7 +87,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl LogSigner {
     /// Starts it over an open record.
-    pub(crate) fn start(record: &Record, data: &std::path::Path, keys: LogKeys) -> Result<Self, Failure> {
+    /// `witnesses`: what its policy says of them.
+    pub(crate) fn start(
+        record: &Record,
+        data: &std::path::Path,
+        keys: LogKeys,
+        witnesses: String,
+    ) -> Result<Self, Failure> {
         let (keys, shared) = (Arc::new(Mutex::new(keys)), Arc::new(Shared::default()));
         let log = Arc::clone(record.recorder().log());
         let work = Work {
@@ -93,6 +102,7 @@ impl LogSigner {
             keys: Arc::clone(&keys),
             shared: Arc::clone(&shared),
             io: Arc::new(RealIo::new()),
+            witnesses,
         };
         let thread = thread::Builder::new().name("log-signer".into()).spawn(move || work.run());
         let thread = thread.map_err(|e| {
@@ -129,6 +139,11 @@ impl LogSigner {
         Standing { word, reason, newest }
     }
 
+    /// The newest checkpoint, and each that follows.
+    pub(crate) fn published(&self) -> watch::Receiver<Option<Arc<Published>>> {
+        self.shared.published.subscribe()
+    }
+
     /// Checkpoints published by this process.
     pub(crate) fn checkpoints(&self) -> u64 {
         self.shared.checkpoints.load(Relaxed)
@@ -158,6 +173,7 @@ struct Work {
     keys: Arc<Mutex<LogKeys>>,
     shared: Arc<Shared>,
     io: Arc<dyn Io>,
+    witnesses: String,
 }
 
 impl Work {
@@ -228,7 +244,7 @@ impl Work {
     fn open(&self) -> Result<Signer, SignError> {
         let (data, epoch) = self.options.clone();
         let lock = DataLock::acquire(&data.join("signer"))?;
-        let options = Options { data, epoch, lock: Some(lock) };
+        let options = Options { data, epoch, lock: Some(lock), witnesses: self.witnesses.clone() };
         Signer::open(Arc::clone(&self.io), Arc::clone(&self.keys), options)
     }
 
@@ -240,7 +256,9 @@ impl Work {
         {
             self.shared.lags.observe(u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX));
         }
-        now.newest = Some((new, Instant::now()));
+        now.newest = Some((Arc::clone(&new), Instant::now()));
+        drop(now);
+        self.shared.published.send_replace(Some(new));
     }
 
     /// Says so once, and how long to rest.

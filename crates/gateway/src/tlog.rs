@@ -12,7 +12,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use firsthand_auditlog::io::RealIo;
-use firsthand_auditlog::sign::serve;
+use firsthand_auditlog::sign::{cosigned, serve};
+use firsthand_auditlog::tlog::checkpoint::Checkpoint;
 use firsthand_auditlog::tlog::tile::Tile;
 
 use crate::assemble::Gateway;
@@ -45,6 +46,23 @@ fn newest(gateway: &Gateway, epoch: u64) -> io::Result<Option<(String, u64)>> {
     }
 }
 
+/// The checkpoint that an epoch shows: the newest that enough witnesses have cosigned, once there is one, and else the newest. Who holds a policy
+/// against it would not believe the other.
+fn shown(gateway: &Gateway, epoch: u64) -> io::Result<Option<(String, u64)>> {
+    let newest = newest(gateway, epoch)?;
+    if epoch == gateway.record.recorder().log().epoch() {
+        let cosigned = gateway.witnesses.cosigned(epoch);
+        return Ok(cosigned.map(|cosigned| (cosigned.note.clone(), cosigned.size)).or(newest));
+    }
+    let note = cosigned::newest(&RealIo::new(), &gateway.data_dir(), epoch)?;
+    // Of an epoch that is over, only where it is the end of it.
+    let whole = note.filter(|note| {
+        let said = Checkpoint::parse(note.text()).map(|said| said.size());
+        said.is_ok_and(|size| newest.as_ref().is_none_or(|(_, newest)| size >= *newest))
+    });
+    Ok(whole.map(|note| (note.to_text(), 0)).or(newest))
+}
+
 /// Reads on a thread that may wait for the disk.
 async fn answer<T: Send + 'static>(
     read: impl FnOnce() -> io::Result<Option<T>> + Send + 'static,
@@ -71,7 +89,7 @@ fn failed(why: &str) -> Response {
 async fn checkpoint(State(gateway): State<Arc<Gateway>>, Path(asked): Path<String>) -> Response {
     let Some(epoch) = epoch(&asked) else { return nothing() };
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, NOT_KEPT)];
-    answer(move || newest(&gateway, epoch), |(note, _)| (headers, note).into_response()).await
+    answer(move || shown(&gateway, epoch), |(note, _)| (headers, note).into_response()).await
 }
 
 async fn tile(State(gateway): State<Arc<Gateway>>, Path((asked, rest)): Path<(String, String)>) -> Response {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::cosigned;
 use super::folder::{self, Folder};
 use super::keys::{FOLDER, LAST, LogKeys};
 use super::serve::cut;
@@ -48,6 +49,9 @@ pub struct Options {
     pub epoch: u64,
     /// The lock on `data/signer`. `None` only where nobody else can be, as in tests.
     pub lock: Option<DataLock>,
+    /// What stands behind the keys in `data/signer/policy`: which witnesses there are, and how many must have cosigned (C2SP
+    /// tlog-policy).
+    pub witnesses: String,
 }
 
 /// A checkpoint that anybody may see.
@@ -448,7 +452,7 @@ impl Signer {
         self.folder.settle("vkey", lines(&signing, "").as_bytes())?;
         let all = self.options.data.join("tlog").join("keys");
         folder::settle(&*self.io, &all, lines(&known, "").as_bytes())?;
-        let policy = format!("{}quorum none\n", lines(&signing, "log "));
+        let policy = format!("{}{}", lines(&signing, "log "), self.options.witnesses);
         folder::settle(&*self.io, &self.memory.join("policy"), policy.as_bytes())?;
         self.told = Some((signing, known));
         Ok(())
@@ -476,7 +480,11 @@ impl Signer {
 
     /// Keeps a checkpoint, and waits until all that leads to it is on disk.
     fn keep(&mut self, new: &Published) -> Result<(), SignError> {
-        self.folder.put(&format!("checkpoints/{}", new.size), new.note.as_bytes())?;
+        let name = format!("{}/{}", cosigned::KEPT, new.size);
+        // Witnesses may have been quicker; then it stands there with their lines.
+        if self.folder.get(&name)?.is_none() {
+            self.folder.put(&name, new.note.as_bytes())?;
+        }
         self.folder.sync()?;
         let mark = KnownSize { epoch: new.epoch, size: new.size, root: new.root };
         let path = self.memory.join(STORED);

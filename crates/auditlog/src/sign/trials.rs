@@ -19,6 +19,8 @@ use crate::tree::{Frontier, leaf_hash};
 use crate::trials::{Note, Notes, Opened, data, open, read};
 
 const ORIGIN: &str = "example.com/gw1";
+/// Nobody witnesses.
+const NOBODY: &str = "quorum none\n";
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
@@ -28,7 +30,7 @@ fn keys(io: &Arc<SimIo>) -> Result<Arc<Mutex<LogKeys>>, KeysError> {
 }
 
 fn signer_of(io: &Arc<SimIo>, epoch: u64) -> Result<Signer, SignError> {
-    let options = Options { data: data(), epoch, lock: None };
+    let options = Options { data: data(), epoch, lock: None, witnesses: NOBODY.to_owned() };
     Signer::open(io.clone() as Arc<dyn Io>, keys(io)?, options)
 }
 
@@ -409,7 +411,7 @@ fn the_memory_of_another_log_or_key_is_refused() {
 fn a_rotation_is_told_before_the_new_key_signs() {
     let (io, mut opened, _) = small();
     let keys = keys(&io).unwrap();
-    let options = Options { data: data(), epoch: 1, lock: None };
+    let options = Options { data: data(), epoch: 1, lock: None, witnesses: NOBODY.to_owned() };
     let mut signer = Signer::open(io.clone(), Arc::clone(&keys), options).unwrap();
     let draft = keys.lock().unwrap().draft().unwrap();
     keys.lock().unwrap().adopt(&draft, io.wall_us()).unwrap();

@@ -42,7 +42,14 @@ pub(super) fn anchors(io: &dyn Io, data: &Path, trust: &Trust, out: &mut Finding
         let Ok(bytes) = io.open(&data.join(&path), false).and_then(|f| read_all(&*f, NOTE_BYTES)) else {
             continue;
         };
-        all.extend(signed(&bytes, path, Some(epoch), (keys, trust.policy.as_ref()), out));
+        // Where witnesses are asked, the newest is signed a moment before they have cosigned it.
+        let other = path.with_file_name("cosigned");
+        let cosigned = io.open(&data.join(&other), false).and_then(|f| read_all(&*f, NOTE_BYTES)).ok();
+        let policy = trust.policy.as_ref();
+        all.extend(signed(&bytes, path, Some(epoch), (keys, policy.filter(|_| cosigned.is_none())), out));
+        if let Some(bytes) = cosigned {
+            all.extend(signed(&bytes, other, Some(epoch), (keys, policy), out));
+        }
     }
     if let Some((path, bytes)) = &trust.since {
         all.extend(signed(bytes, path.clone(), None, (keys, None), out));

@@ -1,8 +1,9 @@
 //! `firsthand check`: says what every line of a configuration came to, and tries what it names: certificates, credentials,
-//! targets, issuers, channels.
+//! targets, issuers, channels, witnesses.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use clap::Args;
 use firsthand_adapters::channels::ChannelSpec;
 use firsthand_adapters::dialer::DirectDialer;
@@ -11,6 +12,7 @@ use firsthand_adapters::identity::issuer::sign_in::Endpoints;
 use firsthand_adapters::identity::issuer::spec::IssuerSpec;
 use firsthand_auditlog::io::RealIo;
 use firsthand_auditlog::reader::Reader;
+use firsthand_auditlog::witness::answer::MAX_ANSWER;
 use firsthand_model::target::ChangedRows;
 use firsthand_protocols::protocol::{Probe, RoleTask};
 use firsthand_protocols::registry::stream_protocol;
@@ -23,7 +25,7 @@ use crate::assemble::shared_state;
 use crate::channels::{Channel, deliver};
 use crate::config::{self, Config, TargetConfig};
 use crate::failure::{Exit, Failure};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, submit};
 use crate::listen;
 use crate::place::{Asking, Place};
 use crate::{rules, warnings};
@@ -69,17 +71,19 @@ struct All {
     targets: Vec<Tried>,
     issuers: Vec<Tried>,
     channels: Vec<Tried>,
+    witnesses: Vec<Tried>,
     /// Where approvals are kept, if not in the data folder.
     state: Vec<Tried>,
 }
 
 impl All {
     /// Each kind, in the order in which it is told.
-    fn kinds(&self) -> [(&'static str, &[Tried]); 4] {
+    fn kinds(&self) -> [(&'static str, &[Tried]); 5] {
         [
             ("target", &self.targets),
             ("issuer", &self.issuers),
             ("channel", &self.channels),
+            ("witness", &self.witnesses),
             ("state", &self.state),
         ]
     }
@@ -116,6 +120,7 @@ pub(crate) fn run(args: &CheckArgs, place: &Place, out: &Output) -> Result<Exit,
             targets: try_targets(place, config)?,
             issuers: try_issuers(config)?,
             channels: try_channels(config, args.send_test)?,
+            witnesses: try_witnesses(config)?,
             state: try_state(config)?,
         },
     };
@@ -165,6 +170,24 @@ fn try_channels(config: &Config, send: bool) -> Result<Vec<Tried>, Failure> {
             said.push("the test message was taken".to_owned());
         }
         Tried { name: spec.name.clone(), said, failed }
+    });
+    Ok(tried.collect())
+}
+
+/// Asks each witness for nothing, which is refused as malformed by whoever understands the question.
+fn try_witnesses(config: &Config) -> Result<Vec<Tried>, Failure> {
+    let (runtime, specs) = (runtime()?, &config.witnesses);
+    let tried = specs.all.iter().map(|spec| {
+        let asked = submit(&spec.url, spec.ca.as_deref(), Bytes::new(), MAX_ANSWER);
+        let failed = match runtime.block_on(asked) {
+            Ok((400, _)) => None,
+            Ok((status, _)) => {
+                Some(format!("{}: it answers {status} to an empty request: is it a witness?", spec.url))
+            }
+            Err(why) => Some(format!("{}: {why}", spec.url)),
+        };
+        let said = format!("it answers; {} of {} must have cosigned", specs.quorum, specs.all.len());
+        Tried { name: spec.name.clone(), said: vec![said], failed }
     });
     Ok(tried.collect())
 }
@@ -301,7 +324,7 @@ fn show_json(
         .iter()
         .map(|r| json!({ "key": r.key, "value": r.value, "line": r.line, "why": r.why }))
         .collect();
-    let [targets, issuers, channels, state] = all.kinds().map(|(what, tried)| {
+    let [targets, issuers, channels, witnesses, state] = all.kinds().map(|(what, tried)| {
         let one = |t: &Tried| json!({ what: t.name, "said": t.said, "error": t.failed });
         tried.iter().map(one).collect::<Vec<_>>()
     });
@@ -310,7 +333,7 @@ fn show_json(
     let warnings: Vec<_> = of_keys.chain(of_groups).collect();
     let file = config.file.display().to_string();
     let value = json!({ "file": file, "sha256": config.hash, "resolved": resolved, "warnings": warnings,
-                        "errors": wrong, "targets": targets, "issuers": issuers, "channels": channels,
+                        "errors": wrong, "targets": targets, "issuers": issuers, "channels": channels, "witnesses": witnesses,
                         "state": state, "policy": policy.map(Policy::json) });
     out.text(&value.to_string());
 }

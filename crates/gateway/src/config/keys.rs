@@ -119,6 +119,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     super::client_ca::SECTIONS[0],
     super::client_ca::SECTIONS[1],
     super::log::SECTION,
+    super::witness::SECTION,
     super::state::SECTIONS[0],
     super::state::SECTIONS[1],
     super::channel::SECTIONS[0],
@@ -133,7 +134,11 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
 
 /// All keys.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(super::client_ca::KEYS).chain(super::channel::KEYS).chain(super::approver_key::KEYS)
+    KEYS.iter()
+        .chain(super::client_ca::KEYS)
+        .chain(super::channel::KEYS)
+        .chain(super::approver_key::KEYS)
+        .chain(super::witness::KEYS)
 }
 
 /// Those that have no file of their own.
@@ -155,7 +160,13 @@ const KEYS: &[Key] = &[
     super::exchange::GROUPS,
     key("", "policy", Form::Table("policy"), "no rules", "The rules that decide commands."),
     key("", "state", Form::Table("state"), "in the data folder", "Where approvals are kept."),
-    key("", "log", Form::Table("log"), "see there", "What the record is called."),
+    key(
+        "",
+        "log",
+        Form::Table("log"),
+        "see there",
+        "What the record is called, and how many witnesses it needs.",
+    ),
     super::log::ORIGIN,
     super::state::SHARED,
     super::state::ENV,

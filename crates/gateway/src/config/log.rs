@@ -6,8 +6,10 @@ use super::keys::{Form, Key};
 use super::section::Section;
 
 /// The section.
-pub(super) const SECTION: (&str, &str) =
-    ("log", "`[log]`: what the record is called where it is proved to others ([proofs.md](proofs.md)).");
+pub(super) const SECTION: (&str, &str) = (
+    "log",
+    "`[log]`: what the record is called where it is proved to others ([proofs.md](proofs.md)), and who must have cosigned it.",
+);
 
 /// In the section.
 pub(super) const ORIGIN: Key = Key {
@@ -20,14 +22,14 @@ pub(super) const ORIGIN: Key = Key {
 };
 
 /// The name; `None`: the usual one.
-pub(super) fn read(top: &Section<'_>) -> Option<String> {
-    let origin = top.table("log", "log")?.text("origin")?;
+pub(super) fn read(log: &Section<'_>) -> Option<String> {
+    let origin = log.text("origin")?;
     if is_origin(&origin.value) {
         return Some(origin.value);
     }
-    top.bad(
+    log.bad(
         &origin.span,
-        "log.origin",
+        "origin",
         format!("{:?} cannot be the name of a log", origin.value),
         format!(
             "write it as `example.com/gw1`: no scheme, no spaces, no plus, no slash at the end, at most {MAX_ORIGIN} characters"

@@ -22,7 +22,7 @@ use super::section::{At, Section};
 use super::source::{Problem, Source};
 use super::{
     CertificateFiles, Config, Listener, PolicyFiles, TargetConfig, TlsMode, approver_key, channel, client_ca,
-    exchange, log, state,
+    exchange, log, state, witness,
 };
 
 /// Sessions: each holds two sockets, and the kernel's limit on descriptors is rarely above a million.
@@ -90,6 +90,7 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
     let client_cas = client_ca::read(top, folder, &names, &issuers, tls.is_some());
     let client_demand =
         listen.as_ref().map(|listen| client_ca::read_demand(listen, &client_cas)).unwrap_or_default();
+    let log = top.table_or_defaults("log", "log");
     Config {
         file: file.to_path_buf(),
         data_dir,
@@ -106,7 +107,8 @@ fn build(file: &Path, folder: &Path, text: &str, top: &Section<'_>) -> Config {
         issuers,
         policy,
         shared_state: state::read(top, folder),
-        origin: log::read(top),
+        origin: log::read(&log),
+        witnesses: witness::read(top, folder, &log),
         hash: sha256_hex(text.as_bytes()),
         resolved: Vec::new(),
         warnings: Vec::new(),

@@ -81,7 +81,7 @@ fn mistakes() -> [(String, &'static str); 12] {
         (
             with("[listen]", "[listn]"),
             "error: f.toml:3:2: listn: unknown key\n\
-             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`, `log`, `client_ca`, `channel`, `approver_key`",
+             hint: did you mean `listen`? There are `data_dir`, `listen`, `limits`, `target`, `issuer`, `exchange`, `policy`, `state`, `log`, `client_ca`, `channel`, `approver_key`, `witness`",
         ),
         (
             with("127.0.0.1:6432", "0.0.0.0:6432"),
@@ -417,4 +417,44 @@ fn roles_of_grants_need_who_makes_them_and_what_they_may_do() {
     }
     let none = with(whole, "").replace("grants = { approvers = \"dba\" }", "");
     assert!(errors(&none).contains("none can be asked for"), "{}", errors(&none));
+}
+
+const COSIGNER: &str = "w.example/1+f94d9c0e+BAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
+
+#[test]
+fn witnesses_and_how_many_of_them() {
+    use firsthand_auditlog::tlog::key::{KeyKind, VerifyingKey};
+    let key = |n: u8, kind| VerifyingKey::new("w.example/1", kind, [n; 32]).unwrap().to_vkey();
+    let one = |name: &str, url: &str, vkey: &str| {
+        format!("[[witness]]\nname = {name:?}\nurl = {url:?}\nvkey = {vkey:?}\n")
+    };
+    let good = |n: u8| one(&format!("w{n}"), "https://w.example/a/", &key(n, KeyKind::Cosignature));
+    let parse = |more: &str| Config::parse(Path::new("/etc/fh/f.toml"), &format!("{GOOD}{more}"));
+    let config =
+        parse(&format!("{}{}{}[log]\nwitness_within = \"9s\"\n", good(1), good(2), good(3))).unwrap();
+    let specs = &config.witnesses;
+    assert_eq!((specs.all.len(), specs.quorum, specs.within.as_secs()), (3, 2, 9));
+    assert_eq!(specs.all[0].url, "https://w.example/a/add-checkpoint");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let policy = format!("log {}\n{}", key(7, KeyKind::Note), specs.policy());
+    let policy = firsthand_auditlog::tlog::policy::Policy::parse(policy.as_bytes()).unwrap();
+    assert!(policy.is_quorum(&[0, 2]) && !policy.is_quorum(&[1]));
+    assert_eq!(parse("").unwrap().witnesses.policy(), "quorum none\n");
+    let half = parse(&format!("[log]\nquorum = 1\n{}{}", good(1), good(2))).unwrap();
+    assert!(half.warnings[0].what.contains("may cosign one history"), "{:?}", half.warnings);
+    for (more, wanted) in [
+        ("[log]\nquorum = 1\n".to_owned(), "there is no [[witness]]"),
+        (format!("[log]\nquorum = 2\n{}", good(1)), "a whole number from 1 to 1"),
+        (one("w1", "http://w.example", &key(1, KeyKind::Cosignature)), "clear text from another machine"),
+        (one("w1", "https://w.example", &key(1, KeyKind::Note)), "the key of a log"),
+        (one("w1", "https://w.example", COSIGNER), "does not belong to this name and key"),
+        (one("none", "https://w.example", &key(1, KeyKind::Cosignature)), "not fit for a name"),
+        (format!("{}{}", good(1), good(1)), "of that name already"),
+        (format!("{}{}", good(1), good(1).replace("w1", "w2")), "another witness has the same key"),
+        ("[[witness]]\nname = \"w\"\n".to_owned(), "witness.w.url"),
+        ((1..=17).map(good).collect(), "at most 16 are asked"),
+    ] {
+        let told = errors(&format!("{GOOD}{more}"));
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
 }
