@@ -195,20 +195,7 @@ impl Resolver<'_> {
                 _ => {}
             }
         }
-        let table = self.target(it.relation.as_ref(), &changes, |relation| {
-            let clauses = it.merge_when_clauses.iter().filter_map(|clause| match &clause.node {
-                Some(NodeEnum::MergeWhenClause(clause)) => Some(clause),
-                _ => None,
-            });
-            let own = |clause: &Box<protobuf::MergeWhenClause>| match clause.command_type() {
-                protobuf::CmdType::CmdInsert => {
-                    let values = Some(clause.values.as_slice()).filter(|values| !values.is_empty());
-                    left_out(relation, &clause.target_list, values.map(<[_]>::len), values.into_iter())
-                }
-                _ => assigned(relation, &clause.target_list),
-            };
-            clauses.flat_map(own).collect()
-        });
+        let table = self.target(it.relation.as_ref(), &changes, |relation| merged(relation, it));
         let source = it.source_relation.as_deref().map(|n| self.tables_of(std::slice::from_ref(n)));
         let mut scope = source.unwrap_or_default();
         scope.extend(Scope::of(table.clone()));
@@ -238,11 +225,11 @@ impl Resolver<'_> {
                 self.condition(node);
             }
             self.assignments(&clause.target_list);
-            let merged = self.scopes.last().and_then(|s| s.tables.last()).cloned();
+            let into = self.scopes.last().and_then(|s| s.tables.last()).cloned();
             for value in &clause.values {
                 let value = self.expression(value);
                 self.found.copies(&value);
-                if let Some(table) = &merged {
+                if let Some(table) = &into {
                     self.assigned(&value, table, "");
                 }
             }
@@ -340,6 +327,22 @@ fn inserted(relation: &Relation, it: &protobuf::InsertStmt, rows: &Rows) -> Vec<
         names.extend(assigned(relation, &conflict.target_list));
     }
     names
+}
+
+/// The columns that a MERGE gives their default.
+fn merged(relation: &Relation, it: &protobuf::MergeStmt) -> Vec<String> {
+    let clauses = it.merge_when_clauses.iter().filter_map(|clause| match &clause.node {
+        Some(NodeEnum::MergeWhenClause(clause)) => Some(clause.as_ref()),
+        _ => None,
+    });
+    let own = |clause: &protobuf::MergeWhenClause| match clause.command_type() {
+        protobuf::CmdType::CmdInsert => {
+            let values = Some(clause.values.as_slice()).filter(|values| !values.is_empty());
+            left_out(relation, &clause.target_list, values.map(<[_]>::len), values.into_iter())
+        }
+        _ => assigned(relation, &clause.target_list),
+    };
+    clauses.flat_map(own).collect()
 }
 
 /// The columns that get no value of their own, or DEFAULT for one: `columns` are those that are named, else the first `count`
