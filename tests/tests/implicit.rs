@@ -126,6 +126,40 @@ fn what_runs_without_being_called_is_judged() {
     }
 }
 
+/// The next number of a column belongs to the write of its row, and is held with it.
+#[test]
+fn a_row_with_a_number_of_its_own_is_held_as_any_other() {
+    let seed = "create table numbered (id serial primary key, big bigserial, v int); create sequence free;
+        grant all on all tables in schema public to app; grant all on all sequences in schema public to app;";
+    let lab =
+        Lab::start(Plan { top: "[policy]\n".to_owned(), seed: seed.to_owned(), ..Plan::default() }).unwrap();
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for sql in [
+        "insert into numbered (v) values (1)",
+        "insert into numbered (id, big, v) values (1, 1, 1)",
+        "insert into numbered values (1, default, 1)",
+        "insert into numbered (v) values (1) on conflict (id) do update set v = 2",
+        "merge into numbered n using (values (1)) q(i) on n.id = q.i when not matched then insert (v) values (1)",
+        "copy numbered (v) from stdin",
+        "update numbered set id = default where id = 1",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(told.contains("agents-write-held") && !told.contains("agents-functions"), "{sql}: {told}");
+    }
+    let told = said(&mut raw, "select * from pg_stat_activity");
+    assert!(told.contains("Of pg_catalog.pg_stat_activity read only the columns"), "{told}");
+    let told = said(&mut raw, "select current_setting('primary_conninfo' collate \"C\")");
+    assert!(told.contains("Firsthand refused"), "{told}");
+    for sql in [
+        "select nextval('numbered_id_seq')",
+        "insert into numbered (id, v) values (nextval('free'), 1)",
+        "insert into numbered (v) select nextval('free')",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(told.contains("agents-functions"), "{sql}: {told}");
+    }
+}
+
 #[test]
 fn what_is_read_without_being_named_is_masked() {
     let folder = tempfile::tempdir().unwrap();

@@ -371,6 +371,7 @@ create table plain (id int primary key, v int, note text, js jsonb, arr int[]);
 insert into plain select i, i * 10, 'note' || i, '{}', '{}' from generate_series(1, 5) i;
 create materialized view kept as select id, array_fill(1, array[1], array[i4]) as f from people;
 create view seen as select id, array_fill(1, array[1], array[i4]) as f, list from people;
+create function alone(text) returns setof int language sql immutable as $$ select 1 where $1 = 'kanarie' $$;
 create function bounds(int) returns int[] language sql immutable as 'select array_fill(1, array[1], array[$1])';
 analyze people;
 alter table people owner to app; alter table plain owner to app; grant all on all tables in schema public to app;";
@@ -417,7 +418,7 @@ fn a_subscript_stores_what_it_is_made_of() {
 
 /// What is made of a masked value, of which nothing may tell by its form: each gives the same for two people who have nothing
 /// in common.
-const FORMED: [&str; 41] = [
+const FORMED: [&str; 63] = [
     "array_fill(1, array[1], array[i4])",
     "('[' || i4 || ':' || i4 || ']={1}')::int[]",
     "array_fill(1, array[ascii(secret)])",
@@ -459,6 +460,28 @@ const FORMED: [&str; 41] = [
     "first_value(note) over w",
     "count(*) over w",
     "((xpath('/q/text()', xmlelement(name q, raw::text)))[1])::text",
+    "row(chr(48 + 49 * get_bit(convert_to(secret, 'UTF8'), 0)))",
+    "row(chr(48 + 49 * get_bit(convert_to(secret, 'UTF8'), 0)), 1)",
+    "interval '1 day' * get_bit(convert_to(secret, 'UTF8'), 0)",
+    "row(case when i4 > 100 then '0.0.0.1' else 'x' end)",
+    "row(case when i4 > 100 then '\\x00ff' else 'x' end)",
+    "row(case when i4 > 100 then '{' else '7' end)",
+    "row(case when i4 > 100 then '2020-01-01' else 't' end)",
+    "row(i4, case when i4 > 100 then 'NaN' else '1' end)",
+    "case when i4 > 100 then row(1) else row(1, 2) end",
+    "case when i4 > 100 then row(1) else row('x'::text) end",
+    "array[row(secret), row(i4)]",
+    "(select q from (select secret, i4) q)",
+    "unnest(array[case when i4 > 100 then '10.0.0.1' else '7' end])",
+    "jsonb_build_object('a', case when i4 > 100 then '{\"a\": 1}' else '7' end) ->> 'a'",
+    "case when i4 > 100 then 'NaN'::numeric else 0 end",
+    "(case when i4 > 100 then 'infinity' else '2020-01-01' end)::date",
+    "case when i4 > 100 then 'infinity'::timestamptz else '2020-01-01' end",
+    "json_out(to_json(i4))",
+    "jsonb_out(case when i4 > 100 then '[]' else '7' end::jsonb)",
+    "macaddr_out(case when i4 > 100 then '08:00:2b:01:02:03'::macaddr else '00:00:00:00:00:00' end)",
+    "varbit_out(repeat('1', ascii(secret))::varbit)",
+    "case when i4 > 100 then '08:00:2b:01:02:03'::macaddr else '00:00:00:00:00:00' end",
 ];
 
 #[test]
@@ -512,6 +535,10 @@ fn the_form_of_a_masked_value_tells_nothing_of_it() {
         ("select array_agg(note order by id) from people", "{clear1,clear2}"),
         ("select array_agg(secret order by id) from people", "{[secret]}"),
         ("select to_jsonb(secret) from people where id = 1", "\"[secret]\""),
+        ("select row(secret, id) from people where id = 1", "([secret])"),
+        ("select row(note, id) from people where id = 1", "(clear1,1)"),
+        ("copy (select array[row(secret)] from people) to stdout", "{([secret])}"),
+        ("copy (select interval '1 day' * i4 from people) to stdout", "[secret]"),
         ("copy (select note, to_jsonb(note) from people where id = 1) to stdout", "clear1"),
     ] {
         let told = said(&mut raw, sql);
@@ -524,6 +551,76 @@ fn the_form_of_a_masked_value_tells_nothing_of_it() {
     };
     let shown: Vec<_> = kept.of_kind("command.rows").filter(told).map(|e| e.0.to_string()).collect();
     assert!(shown.is_empty(), "{shown:#?}");
+}
+
+/// A token is one of a whole stored value: of what is made of it, or of what a known text was put beside, it would tell which.
+#[test]
+fn a_token_is_one_of_a_stored_value_alone() {
+    let (lab, _folder) = lab_of(FORMS, &FORMS_RULES.replace("redact", "token"), "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for of in [
+        "select case when false then secret else chr(g) end as it from people, generate_series(107, 107) g",
+        "select substr(secret, g, 1) as it from people, generate_series(1, 3) g",
+        "select lower(secret) as it from people",
+        "select secret || '' as it from people",
+        "select coalesce(secret, 'kanarie') as it from people",
+        "select secret as it from people union all select 'kanarie'",
+        "select 'kanarie' as it union all select secret from people",
+        "select v.it from people, lateral (values (secret), ('kanarie')) v(it)",
+        "select max(secret) as it from people",
+        "select raw ->> 'b' as it from people",
+        "select i4 + 0 as it from people",
+        "select x as it from people full join (values ('kanarie')) v(x) on secret = x full join people q using (id)",
+    ] {
+        for sql in [of.to_owned(), format!("copy ({of}) to stdout")] {
+            let told = said(&mut raw, &sql);
+            assert!(!told.contains("tok_") && !told.contains("SERROR"), "{sql}: {told}");
+        }
+    }
+    let token = |raw: &mut Raw, sql: &str| {
+        let told = said(raw, sql);
+        let at = told.find("tok_secret_").unwrap_or_else(|| panic!("{sql}: {told}"));
+        told[at..at + 27].to_owned()
+    };
+    let stored = token(&mut raw, "select secret from people where id = 1");
+    for sql in [
+        "copy (select secret from people where id = 1) to stdout",
+        "select q.secret from people q join people p using (id) where p.id = 1",
+        "select secret from people where id = 1 union all select secret from people where id = 1",
+        "select * from (select secret from people group by secret) x where secret = 'kanarie'",
+    ] {
+        assert_eq!(token(&mut raw, sql), stored, "{sql}");
+    }
+}
+
+/// Nor is a masked value kept where something gives it back, or made another column.
+#[test]
+fn what_keeps_a_value_copies_it() {
+    let seed = format!("create extension if not exists pg_trgm; {FORMS}");
+    let (lab, _folder) = lab_of(&seed, FORMS_RULES, "");
+    let mut raw = Raw::login(&lab.through(), &[]).unwrap();
+    for sql in [
+        "select set_limit((select i4 from people where id = 2) / 100.0::real)",
+        "select setseed((select i4 from people where id = 2) / 100.0)",
+        "alter table people alter column note type text using secret",
+        "alter table people alter column note type text using note || upper(secret)",
+        "alter table people alter note set data type text using case when i4 > 100 then 'a' else 'b' end",
+        "alter table people add column more text, alter column note type int using i4",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(told.contains("Firsthand refused"), "{sql}: {told}");
+    }
+    for sql in [
+        "select set_limit(0.3)",
+        "alter table people alter column note type varchar using upper(note)",
+        "alter table people alter column note type text using note || id",
+        "alter table people alter column secret type varchar using lower(secret)",
+    ] {
+        let told = said(&mut raw, sql);
+        assert!(!told.contains("SERROR"), "{sql}: {told}");
+    }
+    let kept = lab.far.sql("shop", "select string_agg(note, ',' order by id) from people").unwrap();
+    assert_eq!(kept, "CLEAR11,CLEAR22");
 }
 
 #[test]
@@ -548,6 +645,19 @@ fn comparisons_that_look_like_none_are_predicates() {
         "insert into people (id, secret) values (7, 'kanarie') on conflict do nothing",
         "insert into people (id, secret) values (7, 'kanarie') on conflict on constraint people_secret_key do nothing",
         "insert into people (id, secret) values (7, 'kanarie') on conflict (secret) do update set note = 'x'",
+        "with recursive w(x, n) as (select substr(secret, 1, 1), 1 from people union all select 'k', n + 1 from w where n < 3) cycle x set seen using path select n from w",
+        "select id from people, generate_series(1, i4)",
+        "select id, generate_series(1, i4 - 46) from people",
+        "select id from people, unnest(case when secret = 'kanarie' then array[1] else '{}' end)",
+        "select id, unnest(string_to_array(secret, 'k')) from people",
+        "select id from people, regexp_matches(secret, '^k')",
+        "select id from people, regexp_split_to_table(secret, 'k')",
+        "select id from people, jsonb_path_query(raw, '$.kanarie')",
+        "select id from people, jsonb_array_elements(raw -> 'kanarie')",
+        "select id from people, xmltable('/q[. = \"kanarie\"]' passing xmlelement(name q, secret) columns a int path '.')",
+        "select id from people, alone(secret)",
+        "select id from people, rows from (generate_series(1, i4), generate_series(1, 2))",
+        "select id from people, unnest(array[1], array_fill(1, array[i4]))",
     ] {
         let told = said(&mut raw, sql);
         assert!(told.contains("Firsthand refused"), "{sql}: {told}");
@@ -557,6 +667,12 @@ fn comparisons_that_look_like_none_are_predicates() {
         "select note from people union select 'x'",
         "select secret from people union all select 'x'",
         "select distinct note from people",
+        "with recursive w(x, n) as (select note, 1 from people union all select x, n + 1 from w where n < 3) cycle n set seen using path select n, seen from w",
+        "select id, l from people, unnest(list) l",
+        "select id, k from people, jsonb_each(raw) k",
+        "select id, jsonb_object_keys(raw) from people",
+        "select id from people, generate_series(1, id)",
+        "select id from people, unnest(array[note, 'x'])",
         "select id from plain tablesample bernoulli (50) limit 2 offset 1",
         "insert into people (id, secret) values (1, 'x') on conflict (id) do nothing",
         "insert into plain (id) values (1) on conflict do nothing",

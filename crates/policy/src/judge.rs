@@ -319,13 +319,21 @@ fn readable(
     known: Option<&Columns>,
     refused: &Column,
 ) -> Result<Option<String>, Unfit> {
-    let Some(listed) = known.and_then(|k| k.of(&refused.schema, &refused.relation)) else { return Ok(None) };
+    let all: Vec<Column> = match known.and_then(|k| k.of(&refused.schema, &refused.relation)) {
+        Some(listed) => listed.iter().map(|known| known.column.clone()).collect(),
+        // The server's own relations are not listed: those that the statement reads.
+        None => {
+            let it = |r: &&Relation| r.schema == refused.schema && r.name == refused.relation;
+            let read = question.on.facts.reads.iter().filter(it);
+            read.flat_map(|relation| named_columns(relation, Effect::Read, known)).collect()
+        }
+    };
     let mut names = Vec::new();
-    for known in listed.iter().filter(|k| k.column.column != refused.column) {
-        let labels = labels_of(compiled, question.on.target, &known.column);
-        let said = question.column(Effect::Read as u8, &known.column, &labels)?;
+    for column in all.iter().filter(|column| column.column != refused.column) {
+        let labels = labels_of(compiled, question.on.target, column);
+        let said = question.column(Effect::Read as u8, column, &labels)?;
         if said.allowed {
-            names.push(known.column.column.as_str());
+            names.push(column.column.as_str());
         }
     }
     let of = format!("{}.{}", refused.schema, refused.relation);

@@ -225,7 +225,6 @@ impl<'q, 'c> Veil<'q, 'c> {
         mask.style = match column.derivation {
             Derivation::Clean => return Ok(None),
             Derivation::Same if single => mask.style,
-            Derivation::Derived if single => of_derived(mask.style),
             Derivation::Same
             | Derivation::Derived
             | Derivation::Mixed
@@ -371,15 +370,8 @@ fn together(found: &[Masked]) -> Option<Masked> {
     Some(Masked { mask, meta: Arc::clone(&first.meta) })
 }
 
-/// A part of a value, or something made of it: what a partial or coarse mask would leave could be what it should hide.
-fn of_derived(style: Style) -> Style {
-    match style {
-        Style::Partial | Style::Generalise => Style::Redact,
-        Style::Redact | Style::Token | Style::Null | Style::Zero => style,
-    }
-}
-
-/// Something made of several values: no token of one of them.
+/// A part of a value, or something made of it or of several: what a partial or coarse mask would leave could be what it
+/// should hide, and so could a token of a part: who makes a known text in one row and the part in another reads it.
 fn of_mixed(style: Style) -> Style {
     match style {
         Style::Partial | Style::Generalise | Style::Token => Style::Redact,

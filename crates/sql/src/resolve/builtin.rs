@@ -420,6 +420,13 @@ pub(super) fn takes_apart(name: &str) -> bool {
     )
 }
 
+/// Functions that give each part of a list or document a row, and nothing else.
+pub(super) fn enumerates(name: &str) -> bool {
+    let takes_a_path = name.contains("_path");
+    matches!(name, "unnest" | "generate_subscripts" | "json_object_keys" | "jsonb_object_keys" | "skeys")
+        || (takes_apart(name) && !takes_a_path)
+}
+
 /// Types of days: `date`, `timestamp`, `timestamptz`.
 pub(super) fn is_day(type_oid: u32) -> bool {
     matches!(type_oid, 1082 | 1114 | 1184)

@@ -214,6 +214,11 @@ impl<'a> Resolver<'a> {
                 }
             });
         }
+        // How many rows a set has tells of what it is made of. A stored list or document that is only taken apart tells its length.
+        let whole = || builtin::enumerates(name) && is_bare_column(arguments);
+        if candidates.iter().any(|f| f.set) && !whole() {
+            arguments.iter().for_each(|value| self.found.tests(value));
+        }
         self.called_with = arguments.iter().chain([&self.unwritten]).cloned().collect();
         value.unwrap_or_default()
     }
@@ -252,7 +257,8 @@ impl<'a> Resolver<'a> {
     pub(super) fn run(&mut self, f: &Arc<Function>, arguments: &[Value], nodes: &[protobuf::Node]) -> Value {
         // EXPLAIN does not run PostgreSQL's own volatile functions: planning folds what is immutable, estimates with what is
         // stable, and leaves these alone, in a body that takes the place of a call, too.
-        if !(self.planning && f.is_builtin() && f.volatility == b'v') {
+        let own_number = self.of_default && f.is_builtin() && &*f.name == "nextval";
+        if !(own_number || self.planning && f.is_builtin() && f.volatility == b'v') {
             self.found.function(&f.schema, &f.name);
         }
         let result = self.result_type(f, arguments);
@@ -268,6 +274,9 @@ impl<'a> Resolver<'a> {
         if self.planning && f.volatility == b'v' {
             self.inlined(f);
             return Value::made(result, arguments);
+        }
+        if keeps(f) {
+            arguments.iter().for_each(|value| self.found.copies(value));
         }
         let planning = std::mem::take(&mut self.planning);
         let facts = self.function_facts(f);
@@ -353,7 +362,9 @@ impl<'a> Resolver<'a> {
         result: Oid,
     ) -> Value {
         let class = builtin::class(&f.name, f.volatility, arguments.len());
-        if self.planning && f.volatility == b'v' {
+        // The next number of a default belongs to the write of the row.
+        let own_number = self.of_default && &*f.name == "nextval";
+        if own_number || self.planning && f.volatility == b'v' {
             return Value::made(result, arguments);
         }
         // What it is given is kept somewhere: in a setting, a large object, a notification, a lock's number.
@@ -605,6 +616,13 @@ impl<'a> Resolver<'a> {
 /// Whether a function counts its arguments.
 fn counts(f: &Function) -> bool {
     f.is_builtin() && builtin::counts_arguments(&f.name)
+}
+
+/// Whether an extension's function in C keeps what it is given, or hands it on.
+fn keeps(f: &Function) -> bool {
+    let class = |extension| builtin::of_extension(extension, &f.name, f.volatility);
+    matches!(&*f.language, "c" | "internal")
+        && f.extension.as_deref().map(class).is_some_and(|class| class != Class::Safe)
 }
 
 /// A column as it is, and nothing else that is made of one.

@@ -10,8 +10,10 @@ use crate::catalog::{Cast, FIRST_USER_OID, Oid};
 
 /// Pseudo-types that stand for one type in all places of a call; those of arrays for arrays of it.
 const ANY_ELEMENT: [Oid; 5] = [2283, 2776, 3500, 5077, 5079];
-const ANY_ARRAY: [Oid; 2] = [2277, 5078];
-const ANY_RANGE: [Oid; 4] = [3831, 5080, 4537, 4538];
+pub(super) const ANY_ARRAY: [Oid; 2] = [2277, 5078];
+/// `anynonarray`, `anycompatiblenonarray`.
+pub(super) const ANY_NON_ARRAY: [Oid; 2] = [2776, 5079];
+pub(super) const ANY_RANGE: [Oid; 4] = [3831, 5080, 4537, 4538];
 
 /// The pseudo-types that are a common type, rather than the same.
 pub(super) const ANY_COMPATIBLE: Oid = 5077;

@@ -167,6 +167,8 @@ impl Resolver<'_> {
         for node in [&it.docexpr, &it.rowexpr].into_iter().flatten() {
             inputs.push(self.expression(node));
         }
+        // How many rows come tells of the document and of what looks into it.
+        inputs.iter().for_each(|value| self.found.tests(value));
         for namespace in &it.namespaces {
             if let Some(NodeEnum::ResTarget(target)) = &namespace.node
                 && let Some(node) = &target.val
@@ -203,6 +205,7 @@ impl Resolver<'_> {
         for argument in it.passing.iter().filter_map(|n| n.node.as_ref()) {
             self.part(argument.to_ref(), &mut inputs);
         }
+        inputs.iter().for_each(|value| self.found.tests(value));
         inputs.iter().for_each(|value| self.coerced(value, 0));
         let input = Value::made(0, &inputs);
         let mut fields = Vec::new();

@@ -65,6 +65,8 @@ pub(crate) enum Kind {
     Policies,
     Planned,
     Written,
+    Default,
+    PartitionKey,
     Generated,
     Type,
     Function,
@@ -130,6 +132,8 @@ pub(super) struct Resolver<'a> {
     planning: bool,
     /// The text is the catalog's: it was parsed when it was stored, and its names mean what they met then.
     stored: bool,
+    /// It is a column's default, for a row that is written.
+    of_default: bool,
     /// What has run while it was only planned.
     ran: Vec<Arc<Facts>>,
     depth: usize,
@@ -172,6 +176,7 @@ impl<'a> Resolver<'a> {
             parameter_types: Vec::new(),
             planning: false,
             stored: false,
+            of_default: false,
             ran: Vec::new(),
             depth: 0,
             steps: 0,

@@ -139,6 +139,7 @@ pub(super) fn string(node: &protobuf::Node) -> Option<&str> {
             _ => None,
         },
         Some(NodeEnum::TypeCast(it)) => string(it.arg.as_deref()?),
+        Some(NodeEnum::CollateClause(it)) => string(it.arg.as_deref()?),
         _ => None,
     }
 }

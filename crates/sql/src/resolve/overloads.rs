@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::Resolver;
+use super::coercion::{ANY_ARRAY, ANY_NON_ARRAY, ANY_RANGE};
 use super::value::{Value, oid};
 use crate::catalog::{FIRST_LOCAL_OID, FIRST_USER_OID, Function, Oid, Relation};
 
@@ -149,10 +150,31 @@ impl Resolver<'_> {
         if from == to || from == oid::RECORD {
             return true;
         }
+        let is_range = |oid: Oid| {
+            let it = self.catalog.type_by_oid(oid).filter(|it| it.oid < FIRST_LOCAL_OID && it.kind != b'p');
+            it.is_none_or(|it| matches!(it.kind, b'r' | b'm'))
+        };
+        match self.is_array(from) {
+            _ if ANY_RANGE.contains(&to) && !is_range(from) => return false,
+            Some(false) if ANY_ARRAY.contains(&to) => return false,
+            Some(true) if ANY_NON_ARRAY.contains(&to) => return false,
+            _ => {}
+        }
         let pseudo = self.catalog.type_by_oid(to).is_none_or(|t| t.kind == b'p');
         let casts = |from: Oid| self.catalog.cast(from, to).is_some_and(|c| c.context == b'i');
         let array = |o: Oid| self.catalog.type_by_oid(o).is_some_and(|t| t.element != 0);
         pseudo || casts(actual) || casts(from) || (array(to) && array(from)) || self.is_a_row_of(from, to)
+    }
+
+    /// Whether a type is an array of another; `None`: that is not certain, as of what this session has made.
+    fn is_array(&self, type_oid: Oid) -> Option<bool> {
+        let it =
+            self.catalog.type_by_oid(type_oid).filter(|it| it.oid < FIRST_LOCAL_OID && it.kind != b'p')?;
+        if it.element == 0 {
+            return Some(false);
+        }
+        // An `oidvector` has elements, too.
+        (self.catalog.type_by_oid(it.element)?.array == type_oid).then_some(true)
     }
 
     /// Whether a row of one type is one of another: of a table that it inherits from, or of the type that its table is made of.

@@ -36,6 +36,31 @@ struct Reach<'r> {
     has_with: bool,
     /// Its rows are not all of one table's.
     has_children: bool,
+    /// Queries that names stand for.
+    with: Option<&'r With<'r>>,
+}
+
+/// A WITH clause, in those around it.
+#[derive(Clone, Copy)]
+struct With<'w> {
+    clause: &'w protobuf::WithClause,
+    outer: Option<&'w With<'w>>,
+}
+
+impl<'w> With<'w> {
+    /// The query of that name, where it gives its columns as they are.
+    fn query(&self, name: &str) -> Option<&'w protobuf::SelectStmt> {
+        let ctes = self.clause.ctes.iter().filter_map(|cte| match &cte.node {
+            Some(NodeEnum::CommonTableExpr(cte)) => Some(cte),
+            _ => None,
+        });
+        let Some(cte) = ctes.rev().find(|cte| cte.ctename == name) else { return self.outer?.query(name) };
+        let plain = !self.clause.recursive && cte.aliascolnames.is_empty();
+        match cte.ctequery.as_deref()?.node.as_ref()? {
+            NodeEnum::SelectStmt(query) if plain => Some(query),
+            _ => None,
+        }
+    }
 }
 
 /// A column named in an expression.
@@ -56,8 +81,16 @@ impl Named<'_> {
 type All<'n> = BTreeSet<Named<'n>>;
 
 impl Resolver<'_> {
-    /// Whether a condition leaves out rows of this table. `beside`: what else the change reads, the table itself among it or not.
-    pub(super) fn restricts(&mut self, node: &protobuf::Node, target: &Table, beside: &[Table]) -> bool {
+    /// Whether a condition leaves out rows of this table. `beside`: what else the change reads, the table itself among it or not;
+    /// `from`: the same as it is written; `with`: queries of the change's own.
+    pub(super) fn restricts(
+        &mut self,
+        node: &protobuf::Node,
+        target: &Table,
+        beside: &[Table],
+        from: &[protobuf::Node],
+        with: Option<&protobuf::WithClause>,
+    ) -> bool {
         let of = |table: &Table| match &table.columns {
             Columns::Of(relation, _) => Some(Arc::clone(relation)),
             Columns::Given(_) | Columns::Open => None,
@@ -72,6 +105,13 @@ impl Resolver<'_> {
         }
         let mut reach = Reach::of(&target.name, relation.as_deref());
         reach.has_children = relation.as_ref().is_none_or(|r| !self.catalog.descendants(r.oid).is_empty());
+        let own = with.map(|clause| With { clause, outer: None });
+        reach.with = own.as_ref();
+        if let [item] = from
+            && self.joins_all(node, item, &reach)
+        {
+            return false;
+        }
         self.leaves_out(node, &mut reach, 0, false)
     }
 
@@ -86,6 +126,9 @@ impl Resolver<'_> {
         let Some(inner) = node.node.as_ref().filter(|_| depth < DEPTH_MAX) else { return false };
         match inner {
             NodeEnum::BoolExpr(it) => {
+                if it.boolop() == BoolExprType::OrExpr && !negated && holds_either_way(&it.args) {
+                    return false;
+                }
                 let mut deeper = |n: &protobuf::Node, negated| self.leaves_out(n, reach, depth + 1, negated);
                 match (it.boolop(), negated) {
                     (BoolExprType::NotExpr, _) => it.args.iter().any(|n| deeper(n, !negated)),
@@ -108,7 +151,7 @@ impl Resolver<'_> {
                     _ => self.is_about_target(node, reach),
                 }
             }
-            NodeEnum::AExpr(it) => self.comparison_leaves_out(it, node, reach, negated),
+            NodeEnum::AExpr(it) => self.comparison_leaves_out(it, node, reach, depth, negated),
             // Nothing is left in where the column is never null.
             NodeEnum::NullTest(it) if (it.nulltesttype() == NullTestType::IsNull) != negated => {
                 it.arg.as_deref().is_some_and(|arg| self.is_about_target(arg, reach))
@@ -124,15 +167,34 @@ impl Resolver<'_> {
         it: &protobuf::AExpr,
         node: &protobuf::Node,
         reach: &mut Reach<'_>,
+        depth: usize,
         negated: bool,
     ) -> bool {
         let like =
             matches!(it.kind(), AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar);
-        if like && let Some(pattern) = it.rexpr.as_deref().and_then(naming::string) {
+        if like && let Some(pattern) = it.rexpr.as_deref().and_then(pattern_of) {
             self.literal = true;
             let all = !pattern.is_empty() && pattern.bytes().all(|b| b == b'%');
             let not = it.name.last().and_then(text_of).is_some_and(|n| n.starts_with('!'));
             return (not != negated || !all) && self.is_about_target(node, reach);
+        }
+        let empty = match it.kind() {
+            AExprKind::AexprOpAll => !negated,
+            AExprKind::AexprOpAny => negated,
+            _ => false,
+        };
+        if empty && it.rexpr.as_deref().is_some_and(is_empty_array) {
+            self.literal = true;
+            return false;
+        }
+        if !negated
+            && it.kind() == AExprKind::AexprOpAny
+            && it.name.last().and_then(text_of) == Some("=")
+            && let (Some(test), Some(NodeEnum::SubLink(list))) =
+                (it.lexpr.as_deref(), it.rexpr.as_deref().and_then(|n| n.node.as_ref()))
+            && list.sub_link_type() == SubLinkType::ArraySublink
+        {
+            return self.list_leaves_out(list, test, reach, depth);
         }
         if negated && (differs(it) || compares(it)) {
             // That two things do not differ is that they are equal.
@@ -184,7 +246,8 @@ impl Resolver<'_> {
             {
                 return;
             }
-            NodeRef::CaseExpr(it) if it.arg.is_none() => return self.case_columns(it, reach, all, depth),
+            NodeRef::CaseExpr(it) => return self.case_columns(it, reach, all, depth),
+            NodeRef::CoalesceExpr(it) if it.args.first().and_then(truth).is_some() => return,
             NodeRef::SubLink(it) if it.sub_link_type() == SubLinkType::ExistsSublink => {
                 if let Some(NodeEnum::SelectStmt(select)) =
                     it.subselect.as_deref().and_then(|n| n.node.as_ref())
@@ -237,7 +300,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Those of CASE with conditions: what stands behind one that always holds does not count, nor does anything if all results
+    /// Those of CASE: what stands behind one that always holds does not count, nor does anything if all results
     /// are the same word.
     fn case_columns<'n>(
         &mut self,
@@ -249,7 +312,11 @@ impl Resolver<'_> {
         let (mut conditions, mut results, mut last) = (Vec::new(), Vec::new(), it.defresult.as_deref());
         for when in it.args.iter().filter_map(|n| n.node.as_ref()) {
             let NodeEnum::CaseWhen(when) = when else { continue };
-            match when.expr.as_deref().and_then(truth) {
+            let holds = match &it.arg {
+                Some(arg) => when.expr.as_deref().filter(|own| is_same_constant(arg, own)).map(|_| true),
+                None => when.expr.as_deref().and_then(truth),
+            };
+            match holds {
                 Some(false) => {}
                 Some(true) => {
                     last = when.result.as_deref();
@@ -265,7 +332,8 @@ impl Resolver<'_> {
         if word.is_some() && results.iter().all(|result| result.and_then(truth) == word) {
             return;
         }
-        for part in conditions.into_iter().chain(results).chain([last]) {
+        let arg = it.arg.as_deref().filter(|_| !conditions.is_empty());
+        for part in conditions.into_iter().chain(results).chain([arg, last]) {
             self.columns_of(part, reach, all, depth + 1);
         }
     }
@@ -305,7 +373,7 @@ impl Resolver<'_> {
 
 impl<'r> Reach<'r> {
     const fn of(name: &'r str, relation: Option<&'r Relation>) -> Self {
-        Self { name, relation, inner: Vec::new(), has_with: false, has_children: true }
+        Self { name, relation, inner: Vec::new(), has_with: false, has_children: true, with: None }
     }
 
     /// Whose column a name is; `None`: it is no column of a table's.
@@ -396,6 +464,53 @@ fn differs(it: &protobuf::AExpr) -> bool {
     }
 }
 
+/// Whether both are the same constant, and not NULL.
+fn is_same_constant(one: &protobuf::Node, other: &protobuf::Node) -> bool {
+    match (&one.node, &other.node) {
+        (Some(NodeEnum::AConst(one)), Some(NodeEnum::AConst(other))) => {
+            !one.isnull && one.val.is_some() && one.val == other.val
+        }
+        _ => false,
+    }
+}
+
+/// `'{}'`, `ARRAY[]::int[]`.
+fn is_empty_array(node: &protobuf::Node) -> bool {
+    match &node.node {
+        Some(NodeEnum::TypeCast(it)) => it.arg.as_deref().is_some_and(is_empty_array),
+        Some(NodeEnum::AArrayExpr(it)) => it.elements.is_empty(),
+        _ => naming::string(node).is_some_and(|text| text.trim() == "{}"),
+    }
+}
+
+/// The pattern of LIKE and SIMILAR TO, also with ESCAPE.
+fn pattern_of(node: &protobuf::Node) -> Option<&str> {
+    match &node.node {
+        Some(NodeEnum::FuncCall(it)) => {
+            let escapes = matches!(super::name_of(&it.funcname).1, "similar_to_escape" | "like_escape");
+            let plain = it.args.iter().skip(1).all(|sign| naming::string(sign).is_some_and(|s| s != "%"));
+            naming::string(it.args.first().filter(|_| escapes && plain)?)
+        }
+        _ => naming::string(node),
+    }
+}
+
+/// `a IS NULL OR a IS NOT NULL`.
+fn holds_either_way(args: &[protobuf::Node]) -> bool {
+    let tests = args.iter().filter_map(|n| match &n.node {
+        Some(NodeEnum::NullTest(it)) => match &it.arg.as_deref()?.node {
+            Some(NodeEnum::ColumnRef(column)) => {
+                let names: Option<Vec<&str>> = column.fields.iter().map(text_of).collect();
+                Some((it.nulltesttype(), names?))
+            }
+            _ => None,
+        },
+        _ => None,
+    });
+    let tests: Vec<(NullTestType, Vec<&str>)> = tests.collect();
+    tests.iter().any(|(kind, names)| tests.iter().any(|(other, of)| kind != other && names == of))
+}
+
 /// What a condition without anything in it comes to: `true`, `1 = 1`.
 fn truth(node: &protobuf::Node) -> Option<bool> {
     match node.node.as_ref()? {
@@ -404,13 +519,10 @@ fn truth(node: &protobuf::Node) -> Option<bool> {
             _ => None,
         },
         NodeEnum::AExpr(it) if it.kind() == AExprKind::AexprOp && compares(it) => {
-            let value = |side: &Option<Box<protobuf::Node>>| match side.as_deref()?.node.as_ref()? {
-                NodeEnum::AConst(it) => it.val.clone(),
-                _ => None,
-            };
-            let (left, right) = (value(&it.lexpr)?, value(&it.rexpr)?);
-            (it.name.last().and_then(text_of) == Some("=") && left == right).then_some(true)
+            let same = is_same_constant(it.lexpr.as_deref()?, it.rexpr.as_deref()?);
+            (it.name.last().and_then(text_of) == Some("=") && same).then_some(true)
         }
+        NodeEnum::CoalesceExpr(it) => it.args.first().and_then(truth),
         _ => None,
     }
 }
@@ -422,23 +534,37 @@ fn joins_itself(node: &protobuf::Node, target: &str, beside: &str) -> bool {
             it.args.iter().all(|n| truth(n) == Some(true) || joins_itself(n, target, beside))
         }
         Some(NodeEnum::AExpr(it)) if it.kind() == AExprKind::AexprOp && compares(it) => {
-            let name = |side: &'_ Option<Box<protobuf::Node>>| match side.as_deref()?.node.as_ref()? {
-                NodeEnum::ColumnRef(it) => {
-                    let names: Vec<&str> = it.fields.iter().map(text_of).collect::<Option<_>>()?;
-                    match names.as_slice() {
-                        [column] => Some((beside.to_owned(), (*column).to_owned())),
-                        [.., table, column] => Some(((*table).to_owned(), (*column).to_owned())),
-                        [] => None,
-                    }
-                }
-                _ => None,
-            };
-            let (Some(left), Some(right)) = (name(&it.lexpr), name(&it.rexpr)) else { return false };
-            let both = (left.0 == target && right.0 == beside) || (left.0 == beside && right.0 == target);
-            it.name.last().and_then(text_of) == Some("=") && both && left.1 == right.1
+            let (Some(left), Some(right)) = (it.lexpr.as_deref(), it.rexpr.as_deref()) else { return false };
+            it.name.last().and_then(text_of) == Some("=") && are_the_same(left, right, target, beside)
         }
         _ => false,
     }
+}
+
+/// Whether these are the same columns of the table's row and of the row beside it.
+fn are_the_same(left: &protobuf::Node, right: &protobuf::Node, target: &str, beside: &str) -> bool {
+    if let (Some(NodeEnum::RowExpr(left)), Some(NodeEnum::RowExpr(right))) = (&left.node, &right.node) {
+        let pairs = || left.args.iter().zip(&right.args);
+        return left.args.len() == right.args.len()
+            && !left.args.is_empty()
+            && pairs().all(|(left, right)| are_the_same(left, right, target, beside));
+    }
+    // A table's name alone is its row.
+    let name = |node: &protobuf::Node| match node.node.as_ref()? {
+        NodeEnum::ColumnRef(it) => {
+            let names: Vec<&str> = it.fields.iter().map(text_of).collect::<Option<_>>()?;
+            match names.as_slice() {
+                [whole] if *whole == target || *whole == beside => Some(((*whole).to_owned(), String::new())),
+                [column] => Some((beside.to_owned(), (*column).to_owned())),
+                [.., table, column] => Some(((*table).to_owned(), (*column).to_owned())),
+                [] => None,
+            }
+        }
+        _ => None,
+    };
+    let (Some(left), Some(right)) = (name(left), name(right)) else { return false };
+    let both = (left.0 == target && right.0 == beside) || (left.0 == beside && right.0 == target);
+    both && left.1 == right.1
 }
 
 /// Whether a column is named in it.

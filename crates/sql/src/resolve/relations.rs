@@ -201,8 +201,8 @@ impl Resolver<'_> {
 
     /// Expressions of a relation's indexes run when they are built or filled anew.
     pub(super) fn index_expressions(&mut self, relation: &Arc<Relation>) {
-        if !relation.index_expressions.is_empty() {
-            self.written_expressions(relation, true);
+        if !relation.index_expressions.is_empty() || key_texts(relation).next().is_some() {
+            self.written_expressions(relation);
         }
     }
 
@@ -254,8 +254,8 @@ impl Resolver<'_> {
 
     /// What a change of a relation's rows brings along: triggers, rules, defaults, checks, expressions of indexes, and what
     /// foreign keys do to other tables.
-    /// `defaults`: an UPDATE that gives a column its default; otherwise it runs none.
-    pub(super) fn writing(&mut self, relation: &Arc<Relation>, change: Change, defaults: bool) {
+    /// `defaults`: the columns that get their default.
+    pub(super) fn writing(&mut self, relation: &Arc<Relation>, change: Change, defaults: &[String]) {
         if self.planning {
             return;
         }
@@ -279,8 +279,20 @@ impl Resolver<'_> {
             self.found.effect(Effect::Session);
             self.found.opaque("function", "pg_catalog.set_config");
         }
-        if matches!(change, Change::Insert | Change::Update) {
-            self.written_expressions(relation, defaults || change == Change::Insert);
+        let stores = matches!(change, Change::Insert | Change::Update);
+        if stores {
+            self.given_defaults(relation, defaults);
+            self.written_expressions(relation);
+            self.keys_above(relation);
+            for child in self.catalog.descendants(relation.oid) {
+                // Most have what the table above them has.
+                let more = |it: &Arc<Relation>| {
+                    written_texts(it).any(|text| written_texts(relation).all(|own| own != text))
+                };
+                if let Some(child) = self.catalog.relation_by_oid(child).filter(|it| more(it)).cloned() {
+                    self.written_expressions(&child);
+                }
+            }
         }
         let before = self.found.along();
         self.referencing(relation, change);
@@ -297,38 +309,84 @@ impl Resolver<'_> {
         self.found.along_found(before);
     }
 
-    fn written_expressions(&mut self, relation: &Arc<Relation>, defaults: bool) {
+    /// The defaults of these columns run. What a sequence gives for them belongs to the write, as that of an identity column does.
+    fn given_defaults(&mut self, relation: &Arc<Relation>, names: &[String]) {
+        let named = |c: &&crate::catalog::Column| !c.generated && names.iter().any(|name| **name == *c.name);
+        for column in relation.columns.iter().filter(named) {
+            let default = column.default.clone().or_else(|| self.default_of_domain(column.type_oid));
+            let Some(text) = default else { continue };
+            let path = self.state.plain_path(self.catalog);
+            let run = self
+                .runs_in
+                .fingerprint()
+                .wrapping_mul(31)
+                .wrapping_add(u64::from(column.number.cast_unsigned()));
+            let facts = self.body((Kind::Default, relation.oid, run), path, move |inner| {
+                inner.of_default = true;
+                let values = inner.expression_text(&text);
+                values.iter().for_each(|value| inner.found.copies(value));
+            });
+            self.take_written(relation, &facts);
+        }
+    }
+
+    /// What runs with every row that is stored: generated columns, checks, expressions of indexes and of a partition's key.
+    fn written_expressions(&mut self, relation: &Arc<Relation>) {
         relation.columns.iter().for_each(|c| self.type_checks(c.type_oid));
-        // What is generated is so with every change.
-        let texts: Vec<Arc<str>> = relation
-            .columns
-            .iter()
-            .filter(|c| defaults || c.generated)
-            .filter_map(|c| c.default.clone().or_else(|| self.default_of_domain(c.type_oid)))
-            .collect();
-        if texts.is_empty() && relation.checks.is_empty() && relation.index_expressions.is_empty() {
+        if written_texts(relation).next().is_none() {
             return;
         }
         let it = Arc::clone(relation);
         let path = self.state.plain_path(self.catalog);
-        let run = self.runs_in.fingerprint().rotate_left(1) ^ u64::from(defaults);
+        let run = self.runs_in.fingerprint();
         let facts = self.body((Kind::Written, relation.oid, run), path, move |inner| {
             let scope = inner.scope_of(&it);
             inner.scopes.push(scope);
-            for text in &texts {
+            for text in it.columns.iter().filter(|c| c.generated).filter_map(|c| c.default.as_ref()) {
                 let values = inner.expression_text(text);
                 values.iter().for_each(|value| inner.found.copies(value));
             }
-            for text in it.checks.iter().chain(&it.index_expressions) {
+            for text in it.checks.iter().chain(&it.index_expressions).chain(key_texts(&it)) {
                 inner.expression_text(text);
             }
         });
-        // Its own columns are not read to anybody, nor copied to another place.
+        self.take_written(relation, &facts);
+    }
+
+    /// A row of a partition must fit all that it is a partition of, and one that no longer does goes elsewhere: the keys are
+    /// worked out for it.
+    fn keys_above(&mut self, relation: &Arc<Relation>) {
+        let mut waiting = relation.parents.clone();
+        let mut seen: Vec<Oid> = vec![relation.oid];
+        while let Some(oid) = waiting.pop() {
+            if seen.contains(&oid) {
+                continue;
+            }
+            seen.push(oid);
+            let Some(above) = self.catalog.relation_by_oid(oid).cloned() else { continue };
+            waiting.extend(&above.parents);
+            if key_texts(&above).next().is_none() {
+                continue;
+            }
+            let it = Arc::clone(&above);
+            let path = self.state.plain_path(self.catalog);
+            let run = self.runs_in.fingerprint();
+            let facts = self.body((Kind::PartitionKey, above.oid, run), path, move |inner| {
+                let scope = inner.scope_of(&it);
+                inner.scopes.push(scope);
+                key_texts(&it).for_each(|text| drop(inner.expression_text(text)));
+            });
+            self.take_written(&above, &facts);
+        }
+    }
+
+    /// What a relation's own expressions do: its own columns are not read to anybody, nor copied to another place.
+    fn take_written(&mut self, relation: &Relation, facts: &Facts) {
         let own = |c: &&Column| c.schema == *relation.schema && c.relation == *relation.name;
         let facts = Facts {
             reads: facts.reads.iter().filter(|r| r.oid != relation.oid).cloned().collect(),
             copied: facts.copied.iter().filter(|c| !own(c)).cloned().collect(),
-            ..without_tests(&facts)
+            ..without_tests(facts)
         };
         self.found.take(&facts);
     }
@@ -399,7 +457,7 @@ impl Resolver<'_> {
                 seen.push(from);
                 self.found.takes_along = true;
                 self.found.relation("", &to, true);
-                self.writing(&to, Change::Truncate, false);
+                self.writing(&to, Change::Truncate, &[]);
                 waiting.push(from);
             }
         }
@@ -539,7 +597,7 @@ impl Resolver<'_> {
         let mut rows = Rows::default();
         for node in &call.args {
             let value = self.expression(node);
-            let value = self.call_by_name(&parts, &[value]);
+            let value = self.call_by_name(&parts, std::slice::from_ref(&value));
             match self.row_columns(&value) {
                 Some(fields) => rows.fields.extend(fields),
                 None => {
@@ -591,6 +649,17 @@ impl Resolver<'_> {
         let type_oid = value.type_oid;
         (Rows { fields: vec![(Rc::from(own), value)], open: false }, Some(type_oid))
     }
+}
+
+/// The expressions of a partitioned table's key. (Those of its statistics, which are kept with them, run in ANALYZE only.)
+fn key_texts(relation: &Relation) -> impl Iterator<Item = &Arc<str>> {
+    relation.planned_expressions.iter().filter(|_| relation.kind == b'p')
+}
+
+/// All that runs with every row that is stored.
+fn written_texts(relation: &Relation) -> impl Iterator<Item = &Arc<str>> {
+    let generated = relation.columns.iter().filter(|c| c.generated).filter_map(|c| c.default.as_ref());
+    generated.chain(&relation.checks).chain(&relation.index_expressions).chain(key_texts(relation))
 }
 
 fn function_of(item: &protobuf::Node) -> Option<&protobuf::Node> {

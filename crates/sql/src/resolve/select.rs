@@ -409,7 +409,10 @@ impl<'a> Resolver<'a> {
             let marks: Vec<Value> = marks.map(|value| self.expression(value)).collect();
             self.brought_together(&marks);
             let value = value_of(&rows, &cycle.cycle_col_list);
-            rows.fields.push((Rc::from(cycle.cycle_mark_column.as_str()), Value::plain(oid::BOOL)));
+            // A row is compared with those before it, which the mark tells, and where the rows end.
+            self.found.tests(&value);
+            let mark = Value::made(oid::BOOL, marks.iter().chain([&value])).keeping(&marks);
+            rows.fields.push((Rc::from(cycle.cycle_mark_column.as_str()), mark));
             rows.fields.push((Rc::from(cycle.cycle_path_column.as_str()), value));
         }
         rows

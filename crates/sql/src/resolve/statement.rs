@@ -6,7 +6,7 @@ use firsthand_model::command::{Effect, Effects};
 use firsthand_model::statement::{Derivation, Output, OutputColumn};
 use pg_query::protobuf::{self, TransactionStmtKind, VariableSetKind, node::Node as NodeEnum};
 
-use super::from::{Rows, Scope};
+use super::from::{Columns, Rows, Scope, Table};
 use super::relations::{Change, written_name};
 use super::sequel::{Made, Sequel, Setting};
 use super::value::Value;
@@ -196,7 +196,7 @@ impl Resolver<'_> {
         if it.is_from {
             self.found.effect(Effect::Write);
             if let Some(known) = &known {
-                self.writing(known, Change::Insert, false);
+                self.writing(known, Change::Insert, &copied_in(known, it));
             }
             self.scopes.push(Scope::of(table));
             if let Some(condition) = &it.where_clause {
@@ -506,7 +506,7 @@ impl Resolver<'_> {
         self.relation_table(it, true);
         let schema = Some(it.schemaname.as_str()).filter(|s| !s.is_empty());
         if let Some(relation) = self.find_relation(schema, &it.relname) {
-            self.writing(&relation, change, false);
+            self.writing(&relation, change, &[]);
         }
     }
 
@@ -523,6 +523,9 @@ impl Resolver<'_> {
     /// A definition: the relations it names count as written; expressions in it may run; event triggers do.
     fn definition(&mut self, node: &NodeEnum) {
         self.definition_runs();
+        if let NodeEnum::AlterTableStmt(it) = node {
+            self.converted(it);
+        }
         let runs = matches!(
             node,
             NodeEnum::IndexStmt(_)
@@ -564,6 +567,41 @@ impl Resolver<'_> {
                 _ => self.defines(part),
             }
             crate::tree::push_children(part, &mut waiting);
+        }
+    }
+
+    /// `ALTER COLUMN … TYPE … USING`: what it makes of other columns is stored in this one.
+    fn converted(&mut self, it: &protobuf::AlterTableStmt) {
+        let Some(to) = &it.relation else { return };
+        let schema = Some(to.schemaname.as_str()).filter(|s| !s.is_empty());
+        let Some(relation) = self.find_relation(schema, &to.relname) else { return };
+        for part in &it.cmds {
+            let Some(NodeEnum::AlterTableCmd(part)) = &part.node else { continue };
+            let Some(NodeEnum::ColumnDef(column)) = part.def.as_deref().and_then(|def| def.node.as_ref())
+            else {
+                continue;
+            };
+            let Some(node) = column
+                .raw_default
+                .as_deref()
+                .filter(|_| part.subtype() == protobuf::AlterTableType::AtAlterColumnType)
+            else {
+                continue;
+            };
+            let slot = self.found.relation("", &relation, true);
+            let table = Table {
+                name: std::rc::Rc::from(&*relation.name),
+                columns: Columns::Of(Arc::clone(&relation), Vec::new()),
+                slot: Some(slot),
+                row_type: relation.row_type,
+            };
+            self.scopes.push(Scope::of(table.clone()));
+            let value = self.expression(node);
+            let own = self.column_in(&table, &part.name).unwrap_or_default();
+            self.scopes.pop();
+            if value.sources != own.sources {
+                self.found.copies(&value);
+            }
         }
     }
 
@@ -619,6 +657,16 @@ pub(super) fn into_clause(it: &protobuf::SelectStmt) -> Option<&protobuf::IntoCl
         }
         arm = arm.larg.as_deref()?;
     }
+}
+
+/// The columns that COPY FROM gives their default: those that are not in its data, or may be told to be there (DEFAULT '…').
+fn copied_in(relation: &crate::catalog::Relation, it: &protobuf::CopyStmt) -> Vec<String> {
+    let told = it.options.iter().any(
+        |option| matches!(&option.node, Some(NodeEnum::DefElem(it)) if it.defname.eq_ignore_ascii_case("default")),
+    );
+    let given: Vec<&str> = it.attlist.iter().filter_map(text_of).collect();
+    let left = |name: &str| told || (!given.is_empty() && !given.contains(&name));
+    relation.columns.iter().map(|c| c.name.to_string()).filter(|name| left(name)).collect()
 }
 
 /// A table made from a query, as the statement that would make it empty.

@@ -146,11 +146,16 @@ impl Value {
         } else {
             0
         };
+        // A known value beside a column's: what a mask leaves of either may be that of the other.
+        let beside = |it: &Self| match it.how {
+            Derivation::Same => Derivation::Derived,
+            how => how,
+        };
         if other.sources.is_empty() && other.how == Derivation::Clean {
-            return Self { fields: None, type_oid, ..self };
+            return Self { fields: None, type_oid, how: beside(&self), ..self };
         }
         if self.sources.is_empty() && self.how == Derivation::Clean {
-            return Self { fields: None, type_oid, ..other.clone() };
+            return Self { fields: None, type_oid, how: beside(other), ..other.clone() };
         }
         if self.sources == other.sources && self.how == other.how {
             return Self { type_oid, fields: None, ..self };

@@ -9,15 +9,16 @@ use super::Resolver;
 use super::from::{Columns, Rows, Scope, Table};
 use super::relations::Change;
 use super::value::Value;
+use crate::catalog::Relation;
 
 impl Resolver<'_> {
     /// The target of a change, with what changing it brings along.
-    /// `sets`: what an UPDATE assigns.
+    /// `defaults`: the columns that get their default.
     fn target(
         &mut self,
         it: Option<&protobuf::RangeVar>,
         changes: &[Change],
-        sets: &[protobuf::Node],
+        defaults: impl FnOnce(&Relation) -> Vec<String>,
     ) -> Table {
         self.changes();
         let Some(it) = it else {
@@ -28,8 +29,8 @@ impl Resolver<'_> {
         let mut table = self.relation_table(it, true);
         let schema = Some(it.schemaname.as_str()).filter(|s| !s.is_empty());
         if let Some(relation) = self.find_relation(schema, &it.relname) {
-            let defaults = sets.iter().any(sets_default);
-            changes.iter().for_each(|change| self.writing(&relation, *change, defaults));
+            let defaults = defaults(&relation);
+            changes.iter().for_each(|change| self.writing(&relation, *change, &defaults));
             if self.answers_otherwise(&relation) {
                 table.columns = Columns::Open;
             }
@@ -53,7 +54,7 @@ impl Resolver<'_> {
         let changes: &[Change] = if updates { &[Change::Insert, Change::Update] } else { &[Change::Insert] };
         // The target's name is no name in the query.
         let rows = it.select_stmt.as_deref().map(|q| self.query(q)).unwrap_or_default();
-        let table = self.target(it.relation.as_ref(), changes, &[]);
+        let table = self.target(it.relation.as_ref(), changes, |relation| inserted(relation, it, &rows));
         for (_, value) in &rows.fields {
             self.found.copies(value);
             self.assigned(value, &table, "");
@@ -126,8 +127,10 @@ impl Resolver<'_> {
         if let Some(with) = &it.with_clause {
             self.with(with);
         }
-        let table = self.target(it.relation.as_ref(), &[Change::Update], &it.target_list);
-        let scope = self.change_scope(table, &it.from_clause, it.where_clause.as_deref());
+        let table = self
+            .target(it.relation.as_ref(), &[Change::Update], |relation| assigned(relation, &it.target_list));
+        let scope =
+            self.change_scope(table, &it.from_clause, it.where_clause.as_deref(), it.with_clause.as_ref());
         self.scopes.push(scope);
         self.assignments(&it.target_list);
         if let Some(node) = &it.where_clause {
@@ -145,8 +148,9 @@ impl Resolver<'_> {
         if let Some(with) = &it.with_clause {
             self.with(with);
         }
-        let table = self.target(it.relation.as_ref(), &[Change::Delete], &[]);
-        let scope = self.change_scope(table, &it.using_clause, it.where_clause.as_deref());
+        let table = self.target(it.relation.as_ref(), &[Change::Delete], |_| Vec::new());
+        let scope =
+            self.change_scope(table, &it.using_clause, it.where_clause.as_deref(), it.with_clause.as_ref());
         self.scopes.push(scope);
         if let Some(node) = &it.where_clause {
             self.condition(node);
@@ -163,13 +167,14 @@ impl Resolver<'_> {
         table: Table,
         others: &[protobuf::Node],
         condition: Option<&protobuf::Node>,
+        with: Option<&protobuf::WithClause>,
     ) -> Scope {
         let mut scope = Scope::of(table.clone());
         self.scopes.push(scope.clone());
         let from = self.tables_of(others);
         self.scopes.pop();
         scope.extend(from);
-        let bound = condition.is_some_and(|node| self.restricts(node, &table, &scope.tables));
+        let bound = condition.is_some_and(|node| self.restricts(node, &table, &scope.tables, others, with));
         self.found.unbounded |= !bound && !self.planning;
         scope
     }
@@ -190,12 +195,16 @@ impl Resolver<'_> {
                 _ => {}
             }
         }
-        let table = self.target(it.relation.as_ref(), &changes, &it.merge_when_clauses);
+        let table = self.target(it.relation.as_ref(), &changes, |relation| merged(relation, it));
         let source = it.source_relation.as_deref().map(|n| self.tables_of(std::slice::from_ref(n)));
         let mut scope = source.unwrap_or_default();
         scope.extend(Scope::of(table.clone()));
-        let bound =
-            it.join_condition.as_deref().is_some_and(|node| self.restricts(node, &table, &scope.tables));
+        let beside = it.source_relation.as_deref().map(std::slice::from_ref).unwrap_or_default();
+        let with = it.with_clause.as_ref();
+        let bound = it
+            .join_condition
+            .as_deref()
+            .is_some_and(|node| self.restricts(node, &table, &scope.tables, beside, with));
         let removes = changes.iter().any(|c| matches!(c, Change::Update | Change::Delete));
         // WHEN NOT MATCHED BY SOURCE is about all the other rows.
         let others = it.merge_when_clauses.iter().any(|c| match &c.node {
@@ -216,11 +225,11 @@ impl Resolver<'_> {
                 self.condition(node);
             }
             self.assignments(&clause.target_list);
-            let merged = self.scopes.last().and_then(|s| s.tables.last()).cloned();
+            let into = self.scopes.last().and_then(|s| s.tables.last()).cloned();
             for value in &clause.values {
                 let value = self.expression(value);
                 self.found.copies(&value);
-                if let Some(table) = &merged {
+                if let Some(table) = &into {
                     self.assigned(&value, table, "");
                 }
             }
@@ -297,6 +306,91 @@ impl Resolver<'_> {
         }
         self.targets(&it.exprs)
     }
+}
+
+/// The columns that an INSERT gives their default.
+fn inserted(relation: &Relation, it: &protobuf::InsertStmt, rows: &Rows) -> Vec<String> {
+    let query = it.select_stmt.as_deref().and_then(|node| node.node.as_ref());
+    let lists: &[protobuf::Node] = match query {
+        Some(NodeEnum::SelectStmt(select)) => &select.values_lists,
+        _ => &[],
+    };
+    let lists = lists.iter().filter_map(|list| match &list.node {
+        Some(NodeEnum::List(list)) => Some(list.items.as_slice()),
+        _ => None,
+    });
+    // One column for each value, or it cannot be told which value is whose.
+    let count = Some(rows.fields.len())
+        .filter(|count| query.is_some() && !rows.open && lists.clone().all(|list| list.len() == *count));
+    let mut names = left_out(relation, &it.cols, count, lists);
+    if let Some(conflict) = &it.on_conflict_clause {
+        names.extend(assigned(relation, &conflict.target_list));
+    }
+    names
+}
+
+/// The columns that a MERGE gives their default.
+fn merged(relation: &Relation, it: &protobuf::MergeStmt) -> Vec<String> {
+    let clauses = it.merge_when_clauses.iter().filter_map(|clause| match &clause.node {
+        Some(NodeEnum::MergeWhenClause(clause)) => Some(clause.as_ref()),
+        _ => None,
+    });
+    let own = |clause: &protobuf::MergeWhenClause| match clause.command_type() {
+        protobuf::CmdType::CmdInsert => {
+            let values = Some(clause.values.as_slice()).filter(|values| !values.is_empty());
+            left_out(relation, &clause.target_list, values.map(<[_]>::len), values.into_iter())
+        }
+        _ => assigned(relation, &clause.target_list),
+    };
+    clauses.flat_map(own).collect()
+}
+
+/// The columns that get no value of their own, or DEFAULT for one: `columns` are those that are named, else the first `count`
+/// of the table's; `None`: none of them.
+fn left_out<'n>(
+    relation: &Relation,
+    columns: &[protobuf::Node],
+    count: Option<usize>,
+    lists: impl Iterator<Item = &'n [protobuf::Node]>,
+) -> Vec<String> {
+    let all = || relation.columns.iter().map(|c| c.name.to_string());
+    let Some(count) = count else { return all().collect() };
+    let named = columns.iter().filter_map(|column| match &column.node {
+        Some(NodeEnum::ResTarget(column)) => Some(column.name.clone()),
+        _ => None,
+    });
+    let mut given: Vec<Option<String>> =
+        if columns.is_empty() { all().take(count).map(Some).collect() } else { named.map(Some).collect() };
+    for list in lists {
+        for (item, column) in list.iter().zip(&mut given) {
+            if is_default(item) {
+                *column = None;
+            }
+        }
+    }
+    all().filter(|name| !given.iter().flatten().any(|own| own == name)).collect()
+}
+
+/// The columns that `SET column = DEFAULT` is about.
+fn assigned(relation: &Relation, targets: &[protobuf::Node]) -> Vec<String> {
+    let mut names = Vec::new();
+    for target in targets {
+        match &target.node {
+            Some(NodeEnum::ResTarget(it)) if it.val.as_deref().is_some_and(is_default) => {
+                names.push(it.name.clone());
+            }
+            // `(a, b) = (1, DEFAULT)`
+            _ if sets_default(target) => {
+                return relation.columns.iter().map(|c| c.name.to_string()).collect();
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn is_default(node: &protobuf::Node) -> bool {
+    matches!(node.node, Some(NodeEnum::SetToDefault(_)))
 }
 
 /// Whether DEFAULT is somewhere in it.

@@ -16,3 +16,4 @@ mod server;
 mod speed;
 mod types;
 mod unseen;
+mod written;

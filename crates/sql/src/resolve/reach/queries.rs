@@ -3,7 +3,7 @@
 
 use pg_query::protobuf::{self, JoinType, SetOperation, SubLinkType, node::Node as NodeEnum};
 
-use super::{All, DEPTH_MAX, Named, Reach, has_column_in, joins_itself, truth};
+use super::{All, DEPTH_MAX, Named, Reach, With, has_column_in, joins_itself, truth};
 use crate::catalog::Relation;
 use crate::resolve::{Resolver, name_of, text_of};
 
@@ -18,13 +18,61 @@ impl Resolver<'_> {
     ) -> bool {
         // EXISTS is about the row only if something in it is.
         let Some(test) = &it.testexpr else { return self.is_about_target(node, reach) };
-        if let Some(NodeEnum::SelectStmt(select)) = it.subselect.as_deref().and_then(|n| n.node.as_ref())
-            && it.sub_link_type() == SubLinkType::AnySublink
-            && self.gives_all(select, test, reach, depth + 1)
-        {
-            return false;
+        if it.sub_link_type() == SubLinkType::AnySublink {
+            return self.list_leaves_out(it, test, reach, depth);
         }
         self.is_about_target(test, reach)
+    }
+
+    /// Whether it leaves rows out that something in them is in what a query gives.
+    pub(super) fn list_leaves_out(
+        &mut self,
+        it: &protobuf::SubLink,
+        test: &protobuf::Node,
+        reach: &mut Reach<'_>,
+        depth: usize,
+    ) -> bool {
+        if let Some(NodeEnum::SelectStmt(select)) = it.subselect.as_deref().and_then(|n| n.node.as_ref()) {
+            if gives_itself(select, test, reach) {
+                let condition = select.where_clause.as_deref().filter(|_| depth < DEPTH_MAX);
+                return condition.is_some_and(|node| self.leaves_out(node, reach, depth + 1, false));
+            }
+            if self.gives_all(select, test, reach, reach.with, depth + 1) {
+                return false;
+            }
+        }
+        self.is_about_target(test, reach)
+    }
+
+    /// Whether a change joins its table with nothing but what gives all of the table's rows.
+    pub(super) fn joins_all(
+        &mut self,
+        condition: &protobuf::Node,
+        item: &protobuf::Node,
+        reach: &Reach<'_>,
+    ) -> bool {
+        let (query, name) = match &item.node {
+            Some(NodeEnum::RangeSubselect(it)) => {
+                let Some(NodeEnum::SelectStmt(query)) = it.subquery.as_deref().and_then(|n| n.node.as_ref())
+                else {
+                    return false;
+                };
+                let Some(alias) = it.alias.as_ref().filter(|alias| alias.colnames.is_empty()) else {
+                    return false;
+                };
+                (query.as_ref(), &alias.aliasname)
+            }
+            Some(NodeEnum::RangeVar(it)) if it.schemaname.is_empty() => {
+                let Some(query) = reach.with.and_then(|with| with.query(&it.relname)) else { return false };
+                if it.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty()) {
+                    return false;
+                }
+                (query, it.alias.as_ref().map_or(&it.relname, |alias| &alias.aliasname))
+            }
+            _ => return false,
+        };
+        let Some(test) = a_column_in(condition) else { return false };
+        joins_itself(condition, reach.name, name) && self.gives_all(query, &test, reach, reach.with, 0)
     }
 
     /// Whether a query gives what each row of the changed table has where `test` looks.
@@ -33,13 +81,16 @@ impl Resolver<'_> {
         it: &protobuf::SelectStmt,
         test: &protobuf::Node,
         reach: &Reach<'_>,
+        outer: Option<&With<'_>>,
         depth: usize,
     ) -> bool {
         if depth >= DEPTH_MAX || is_limit(it.limit_count.as_deref()) {
             return false;
         }
+        let own = it.with_clause.as_ref().map(|clause| With { clause, outer });
+        let with = own.as_ref().or(outer);
         if let (Some(left), Some(right)) = (&it.larg, &it.rarg) {
-            let mut side = |arm: &protobuf::SelectStmt| self.gives_all(arm, test, reach, depth + 1);
+            let mut side = |arm: &protobuf::SelectStmt| self.gives_all(arm, test, reach, with, depth + 1);
             return match it.op() {
                 SetOperation::SetopUnion => side(left) || side(right),
                 SetOperation::SetopIntersect => side(left) && side(right),
@@ -54,7 +105,8 @@ impl Resolver<'_> {
             || (self.aggregates(it) && !groups_by_key(it, reach.relation));
         let table = reach.relation.map_or(reach.name, |relation| &relation.name).to_owned();
         let mut items = it.from_clause.iter();
-        let Some(name) = items.find_map(|item| self.kept_by(item, &table, test, reach, depth + 1)) else {
+        let Some(name) = items.find_map(|item| self.kept_by(item, &table, test, (reach, with), depth + 1))
+        else {
             return false;
         };
         if selects {
@@ -77,23 +129,31 @@ impl Resolver<'_> {
         item: &protobuf::Node,
         table: &str,
         test: &protobuf::Node,
-        reach: &Reach<'_>,
+        around: (&Reach<'_>, Option<&With<'_>>),
         depth: usize,
     ) -> Option<String> {
+        let (reach, with) = around;
         if depth >= DEPTH_MAX {
             return None;
         }
         match item.node.as_ref()? {
-            NodeEnum::RangeVar(it) => (it.relname == table)
-                .then(|| it.alias.as_ref().map_or(&it.relname, |alias| &alias.aliasname).clone()),
+            NodeEnum::RangeVar(it) => {
+                let query =
+                    with.filter(|_| it.schemaname.is_empty()).and_then(|with| with.query(&it.relname));
+                let all = match query {
+                    Some(query) => self.gives_all(query, test, reach, with, depth + 1),
+                    None => it.relname == table,
+                };
+                all.then(|| it.alias.as_ref().map_or(&it.relname, |alias| &alias.aliasname).clone())
+            }
             NodeEnum::RangeSubselect(it) => {
                 let Some(NodeEnum::SelectStmt(select)) = &it.subquery.as_deref()?.node else { return None };
-                let all = self.gives_all(select, test, reach, depth + 1);
+                let all = self.gives_all(select, test, reach, with, depth + 1);
                 all.then(|| it.alias.as_ref().map(|alias| alias.aliasname.clone()).unwrap_or_default())
             }
             NodeEnum::JoinExpr(it) => {
                 let mut side = |n: &Option<Box<protobuf::Node>>| {
-                    self.kept_by(n.as_deref()?, table, test, reach, depth + 1)
+                    self.kept_by(n.as_deref()?, table, test, around, depth + 1)
                 };
                 match it.jointype() {
                     JoinType::JoinLeft => side(&it.larg),
@@ -197,6 +257,45 @@ fn is_limit(node: Option<&protobuf::Node>) -> bool {
         Some(_) => true,
         None => false,
     }
+}
+
+/// Whether a query without a table gives what stands in the changed row where `test` looks: `id IN (SELECT id)`, `(VALUES (id))`.
+fn gives_itself(it: &protobuf::SelectStmt, test: &protobuf::Node, reach: &Reach<'_>) -> bool {
+    let column = |node: &protobuf::Node| match &node.node {
+        Some(NodeEnum::ColumnRef(it)) => {
+            let names: Option<Vec<&str>> = it.fields.iter().map(text_of).collect();
+            match reach.named(names?)? {
+                Named::Target(name) => Some(name.to_owned()),
+                Named::Other(_) => None,
+            }
+        }
+        _ => None,
+    };
+    let Some(tested) = column(test) else { return false };
+    let listed = it.values_lists.iter().any(|list| match &list.node {
+        Some(NodeEnum::List(list)) => {
+            matches!(list.items.as_slice(), [only] if column(only).as_ref() == Some(&tested))
+        }
+        _ => false,
+    });
+    let selected = it.from_clause.is_empty()
+        && matches!(it.target_list.as_slice(), [only] if match &only.node {
+            Some(NodeEnum::ResTarget(only)) => only.val.as_deref().and_then(column).as_ref() == Some(&tested),
+            _ => false,
+        });
+    !is_limit(it.limit_count.as_deref()) && it.having_clause.is_none() && (listed || selected)
+}
+
+/// Some column that stands in it.
+fn a_column_in(node: &protobuf::Node) -> Option<protobuf::Node> {
+    let mut waiting: Vec<pg_query::NodeRef<'_>> = node.node.iter().map(NodeEnum::to_ref).collect();
+    while let Some(node) = waiting.pop() {
+        if matches!(node, pg_query::NodeRef::ColumnRef(_)) {
+            return Some(protobuf::Node { node: Some(node.to_enum()) });
+        }
+        crate::tree::push_children(node, &mut waiting);
+    }
+    None
 }
 
 /// Whether a query gives another column of the table than the one that is looked at.

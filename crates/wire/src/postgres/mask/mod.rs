@@ -16,6 +16,7 @@
 //! | inet, macaddr | zeros | the network, the maker | NULL | as partial | zeros |
 //! | json | leaf by leaf | | | | |
 //! | arrays, records | element by element | | | | |
+//! | text of no type | by its look | | | | |
 //! | ranges | NULL | NULL | NULL | NULL | empty |
 //! | others | NULL | NULL | NULL | NULL | NULL |
 
@@ -122,10 +123,14 @@ impl Mask {
         self
     }
 
-    /// Nothing of a value's form is left: an array has one element, a document is a text.
+    /// Nothing of a value's form is left: an array has one element, a document is a text. What is made of a value can be
+    /// made to look like anything, bit by bit: so it is one mask for all values, and what a style keeps of one is dropped.
     #[must_use]
     pub fn formless(mut self) -> Self {
         self.keep_form = false;
+        if matches!(self.style, Style::Partial | Style::Token | Style::Generalise) {
+            self.style = Style::Redact;
+        }
         self.settled()
     }
 
@@ -158,8 +163,7 @@ impl Mask {
     /// Whether the mask is the same for every value.
     fn is_constant(&self) -> bool {
         match (self.kind, self.style) {
-            (Kind::Array(_) | Kind::Bits | Kind::Net(_), _) if !self.keep_form => true,
-            (Kind::Json | Kind::Jsonb, _) if !self.keep_form => self.style != Style::Token,
+            _ if !self.keep_form => true,
             (Kind::Void | Kind::Untyped | Kind::Json | Kind::Jsonb | Kind::Array(_) | Kind::Record, _) => {
                 false
             }
@@ -207,7 +211,7 @@ impl Mask {
         }
         let binary = typed.format == Format::Binary;
         if !self.keep_form
-            && let Some(done) = self.without_form(kind, typed, value, aid, out)
+            && let Some(done) = self.without_form(kind, typed, aid, out)
         {
             return done;
         }

@@ -9,6 +9,9 @@ use crate::postgres::Format;
 /// The most dimensions an array can have (`MAXDIM`).
 const MAX_DIMENSIONS: i32 = 6;
 
+/// What stands where a type is not told, or must not be.
+const TEXT: Typed = Typed { oid: 25, modifier: -1, format: Format::Text };
+
 /// What becomes of a part: it writes the part's new value, or says false for NULL.
 pub type Rewrite<'f> = dyn FnMut(&[u8], &mut Vec<u8>) -> bool + 'f;
 
@@ -260,7 +263,6 @@ impl Mask {
         &self,
         kind: Kind,
         typed: Typed,
-        value: &[u8],
         aid: Aid<'_>,
         out: &mut Vec<u8>,
     ) -> Option<Option<()>> {
@@ -270,9 +272,13 @@ impl Mask {
             Kind::Json | Kind::Jsonb => {
                 let version: &[u8] = if kind == Kind::Jsonb && binary { &[1] } else { &[] };
                 out.extend_from_slice(version);
-                self.scalar(value.strip_prefix(version).unwrap_or(value), aid.tokens, out);
+                self.scalar(&[], aid.tokens, out);
                 Some(Some(()))
             }
+            // Neither how many fields there are nor of which types.
+            Kind::Record => Some(self.one_field(typed.format, aid, out)),
+            Kind::Void => Some(Some(())),
+            Kind::Untyped => Some(self.text(Kind::Text, TEXT, &[], aid.tokens, out)),
             Kind::Bits => Some(None),
             // Of one family, whichever the value's is.
             Kind::Net(cidr) if binary => {
@@ -284,15 +290,9 @@ impl Mask {
     }
 
     fn one_element(&self, element: u32, typed: Typed, aid: Aid<'_>, out: &mut Vec<u8>) -> Option<()> {
-        if element == 0 {
-            return self.no_elements(element, typed.format, out);
-        }
-        // A token would be one of nothing.
-        let style = if self.style == Style::Token { Style::Redact } else { self.style };
-        let it = Self { style, always: None, ..self.clone() };
         let mut masked = Vec::new();
         let typed = Typed { oid: element, ..typed };
-        let some = it.part(kind::kind(element), typed, &[], aid.deeper(), &mut masked);
+        let some = self.part(kind::kind(element), typed, &[], aid.deeper(), &mut masked);
         match typed.format {
             Format::Text => {
                 out.push(b'{');
@@ -310,6 +310,28 @@ impl Mask {
                 out.extend_from_slice(head.as_flattened());
                 out.extend_from_slice(&element.to_be_bytes());
                 out.extend_from_slice([1, 1, length].map(i32::to_be_bytes).as_flattened());
+                out.extend_from_slice(&masked);
+            }
+        }
+        Some(())
+    }
+
+    fn one_field(&self, format: Format, aid: Aid<'_>, out: &mut Vec<u8>) -> Option<()> {
+        let mut masked = Vec::new();
+        let some = self.text(Kind::Text, TEXT, &[], aid.tokens, &mut masked).is_some();
+        match format {
+            Format::Text => {
+                out.push(b'(');
+                if some {
+                    quote_field(&masked, out);
+                }
+                out.push(b')');
+            }
+            Format::Binary => {
+                let length = if some { i32::try_from(masked.len()).ok()? } else { -1 };
+                out.extend_from_slice(&1_u32.to_be_bytes());
+                out.extend_from_slice(&TEXT.oid.to_be_bytes());
+                out.extend_from_slice(&length.to_be_bytes());
                 out.extend_from_slice(&masked);
             }
         }

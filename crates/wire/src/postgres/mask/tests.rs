@@ -113,6 +113,101 @@ fn text_without_a_type_gets_the_mask_of_what_it_looks_like() {
     assert_eq!(of(Style::Redact, "10.1.2.3"), some("0.0.0.0/0"));
 }
 
+/// Values that look like something.
+const HOSTILE: [&str; 40] = [
+    "",
+    "0",
+    "a",
+    "1",
+    "-1",
+    "+",
+    "t",
+    "f",
+    "true",
+    "null",
+    "NULL",
+    "{",
+    "}",
+    "{}",
+    "{a,b}",
+    "{\"a\":1}",
+    "[",
+    "[]",
+    "[1]",
+    "[0:1]={a,b}",
+    "[1:1]={",
+    "]={",
+    "\\x",
+    "\\x00ff",
+    "()",
+    "(a)",
+    "(a,b)",
+    "(\"a\"\"\",)",
+    "10.0.0.1",
+    "::1",
+    "00:00:00",
+    "2020-01-01",
+    "infinity",
+    "NaN",
+    "2020-01-01 00:00:00+00",
+    "00000000-0000-0000-0000-000000000007",
+    "08:00:2b:01:02:03",
+    "B'101'",
+    "\u{0}\u{1}",
+    "é",
+];
+
+#[test]
+fn what_is_made_of_a_value_has_one_mask_whatever_the_value_is() {
+    let binary: [&[u8]; 8] = [
+        b"",
+        &[0],
+        &[1, b'{', b'}'],
+        &[0, 0, 0, 0],
+        &[0, 0, 0, 1, 0, 0, 0, 23, 0, 0, 0, 4, 0, 0, 0, 7],
+        &[0, 0, 0, 2, 0, 0, 0, 25, 0, 0, 0, 1, b'a', 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff],
+        &[2, 32, 0, 4, 10, 0, 0, 1],
+        &[0; 16],
+    ];
+    let oids = [
+        16, 17, 18, 19, 20, 25, 114, 774, 829, 869, 650, 1042, 1043, 1082, 1114, 1186, 1560, 1562, 1700,
+        2249, 2275,
+    ];
+    let more = [2278, 2287, 2950, 3614, 3802, 3904, 4451, 1009, 1007, 603, 1020, 99_999];
+    for style in Style::ALL {
+        let mut masks = vec![(Mask::untyped(style, "pii").formless(), Format::Text, 0)];
+        for format in [Format::Text, Format::Binary] {
+            for &oid in oids.iter().chain(&more) {
+                masks.push((
+                    Mask::new(style, "pii", Typed { oid, modifier: -1, format }).formless(),
+                    format,
+                    oid,
+                ));
+            }
+        }
+        for (mask, format, oid) in masks {
+            let of = |value: &[u8]| {
+                let mut out = Vec::new();
+                mask.mask(value, &Keyed, &mut out).then_some(out)
+            };
+            let first = of(b"");
+            for value in HOSTILE.iter().map(|v| v.as_bytes()).chain(binary) {
+                assert_eq!(of(value), first, "{style:?} {format:?} type {oid}: {value:?}");
+            }
+        }
+    }
+    let of = |oid, value| {
+        masked(
+            &Mask::new(Style::Redact, "pii", Typed { oid, modifier: -1, format: Format::Text }).formless(),
+            value,
+        )
+    };
+    assert_eq!(of(2249, "(1,2)"), some("([pii])"));
+    assert_eq!(of(1009, "{a,b}"), some("{[pii]}"));
+    assert_eq!(of(2287, "{\"(1,2)\"}"), some("{([pii])}"));
+    assert_eq!(masked(&Mask::untyped(Style::Redact, "pii").formless(), "0"), some("[pii]"));
+}
+
 #[test]
 fn tokens_are_the_same_in_both_formats_and_fit_the_type() {
     let both = |oid: u32, modifier: i32, text: &str, binary: &[u8]| {

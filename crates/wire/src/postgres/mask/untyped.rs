@@ -1,5 +1,6 @@
 //! Text whose type is not told: fields of COPY data, fields of a record in text. What it looks like decides, so that the
-//! mask is a value of whatever type looks like that.
+//! mask is a value of whatever type looks like that. Only of stored values: what an expression makes can look like
+//! anything, bit by bit, and has one mask (`without_form`).
 
 use super::kind::Kind;
 use super::{Aid, Mask, Style, Typed, network, time};
@@ -13,15 +14,6 @@ impl Mask {
             Kind::Untyped => {
                 // A document, or an array of what is not told either.
                 let start = out.len();
-                if !self.keep_form {
-                    // Both as a document and as an array it is one, and an empty one.
-                    let nested =
-                        value.first() == Some(&b'{') || memchr::memmem::find(value, b"]={").is_some();
-                    return match nested {
-                        true => self.array(0, typed, b"{}", aid, out),
-                        false => self.text(Kind::Text, typed, value, tokens, out),
-                    };
-                }
                 if value.first() == Some(&b'[') || value.contains(&b':') {
                     if self.parsed(value, tokens, out).is_some() {
                         return Some(());
