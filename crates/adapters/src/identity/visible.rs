@@ -28,12 +28,13 @@ pub fn is_visible(name: &str) -> bool {
 }
 
 /// A name as it is compared: however it is composed, in whichever case and width, and without what is not seen. By letters one by one,
-/// up and down again, which is full case folding (`ß` is `ss`), and takes some for the same that Unicode does not (`ı` is `i`): this is
+/// down, up and down again, which is full case folding (`ß` is `ss`), and takes some for the same that Unicode does not (`ı` is `i`): this is
 /// for what only refuses.
 #[must_use]
 pub fn folded(name: &str) -> String {
     let seen = name.chars().filter(|c| !is_hidden(*c) || c.is_whitespace());
-    let folded = seen.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    let folded =
+        seen.nfkc().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     let again: String = folded.nfkc().collect();
     again.trim().to_owned()
 }

@@ -151,16 +151,24 @@ impl At {
         let Some(oid) = self.own(name, mark).await? else { return Ok(Vec::new()) };
         self.ask(&format!("ALTER ROLE {} NOLOGIN CONNECTION LIMIT 0 PASSWORD NULL", identifier(name)))
             .await?;
-        for revoke in names(self.ask(&memberships(&oid, self.version)).await?) {
-            self.ask(&revoke).await?;
-        }
+        self.leave(&oid).await?;
         self.end_sessions(&oid).await?;
+        // What the last of its sessions may have given away in between.
+        self.leave(&oid).await?;
         let text = format!(
             "SELECT DISTINCT d.datname FROM pg_shdepend s JOIN pg_database d \
              ON d.oid = s.dbid OR (s.dbid = 0 AND d.datname = current_database()) \
              WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = {oid} AND d.datallowconn"
         );
         Ok(names(self.ask(&text).await?))
+    }
+
+    /// It is no member of anything any more, and nobody but us is one of it.
+    async fn leave(&mut self, oid: &str) -> Result<(), String> {
+        for revoke in names(self.ask(&memberships(oid, self.version)).await?) {
+            self.ask(&revoke).await?;
+        }
+        Ok(())
     }
 
     /// Ends them all, and waits until they are gone.
