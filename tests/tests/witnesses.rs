@@ -286,3 +286,26 @@ fn a_policy_with_a_quorum_holds_for_the_data_folder() {
     assert!(report["findings"].as_array().unwrap().iter().any(|f| f["code"] == "quorum"), "{report:#}");
     gateway.stop().unwrap();
 }
+
+#[test]
+fn a_cosignature_of_another_key_than_the_one_configured_does_not_count() {
+    let mut witness = Witness::new("ada").unwrap();
+    let other = Witness::new("bob").unwrap();
+    let more = format!(
+        "[log]\norigin = {ORIGIN:?}\n[[witness]]\nname = \"ada\"\nurl = {:?}\nvkey = {:?}\n",
+        witness.url(),
+        other.vkey().unwrap()
+    );
+    let settings = Settings { targets: vec![Target::nowhere("shop")], more, ..Settings::default() };
+    let gateway = Gateway::start(settings).unwrap();
+    begin(std::slice::from_mut(&mut witness), &gateway);
+    until("it is told of", || {
+        let one = ready(&gateway).1["witnesses"]["each"][0].clone();
+        Ok(one["error"].as_str().unwrap_or_default().contains("no good cosignature"))
+    })
+    .unwrap();
+    assert!(ready(&gateway).1["witnesses"]["cosigned"].is_null());
+    let (_, note) = gateway.http("/tlog/1/checkpoint").unwrap();
+    assert!(!cosigned_by_its_word(&note, &witness.vkey().unwrap()), "{note}");
+    assert!(!gateway.data_dir().join("tlog/1/cosigned").exists());
+}

@@ -123,19 +123,48 @@ pub(crate) async fn post(
     timeout(MESSAGE_TIME_MAX, exchange(url, ca, Sent::Post(post))).await.unwrap_or_else(late)
 }
 
-/// Sends a witness what it shall cosign, and gives the status, whatever it is, and the answer's body, of which at most so many bytes are
-/// read.
-///
-/// # Errors
-/// Why there is none, for the operator.
-pub(crate) async fn submit(
-    url: &str,
-    ca: Option<&Path>,
-    body: Bytes,
-    most: usize,
-) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
-    let late = |_| Err("it does not answer in time".to_owned());
-    timeout(TIME_MAX, exchange(url, ca, Sent::Text(&body, most))).await.unwrap_or_else(late)
+/// A server that may be asked again: the authorities behind its certificate are read once.
+pub(crate) struct Server {
+    address: Address,
+    tls: Option<ClientTls>,
+}
+
+impl Server {
+    /// Reads the authorities; nothing is connected to.
+    ///
+    /// # Errors
+    /// What is wrong with the URL or with the authorities.
+    pub(crate) async fn find(url: &str, ca: Option<&Path>) -> Result<Self, String> {
+        let address = Address::parse(url)?;
+        let tls = if address.secure { Some(authorities(&address.host, ca).await?) } else { None };
+        Ok(Self { address, tls })
+    }
+
+    /// Sends a witness what it shall cosign, and gives the status, whatever it is, and the answer's body, of which at most so many
+    /// bytes are read.
+    ///
+    /// # Errors
+    /// Why there is none, for the operator.
+    pub(crate) async fn submit(
+        &self,
+        body: &Bytes,
+        most: usize,
+    ) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
+        let late = |_| Err("it does not answer in time".to_owned());
+        timeout(TIME_MAX, self.exchange(Sent::Text(body, most))).await.unwrap_or_else(late)
+    }
+
+    async fn exchange(&self, sent: Sent<'_>) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
+        let (address, stream) = (&self.address, connect(&self.address).await?);
+        match &self.tls {
+            None => ask(stream, address, sent).await,
+            Some(tls) => {
+                let name = ServerName::try_from(tls.server_name.clone()).map_err(|e| e.to_string())?;
+                let connected = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await;
+                ask(connected.map_err(|e| e.to_string())?, address, sent).await
+            }
+        }
+    }
 }
 
 /// What is sent along.
@@ -167,17 +196,7 @@ async fn get(url: &str, ca: Option<&Path>) -> Result<Vec<u8>, String> {
 }
 
 async fn exchange(url: &str, ca: Option<&Path>, sent: Sent<'_>) -> Result<(u16, Zeroizing<Vec<u8>>), String> {
-    let address = Address::parse(url)?;
-    let tls = if address.secure { Some(authorities(&address.host, ca).await?) } else { None };
-    let stream = connect(&address).await?;
-    match tls {
-        None => ask(stream, &address, sent).await,
-        Some(tls) => {
-            let name = ServerName::try_from(tls.server_name.clone()).map_err(|e| e.to_string())?;
-            let connected = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await;
-            ask(connected.map_err(|e| e.to_string())?, &address, sent).await
-        }
-    }
+    Server::find(url, ca).await?.exchange(sent).await
 }
 
 fn request(address: &Address, sent: Sent<'_>) -> Result<Request<Full<Bytes>>, String> {

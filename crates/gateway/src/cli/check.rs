@@ -25,7 +25,7 @@ use crate::assemble::shared_state;
 use crate::channels::{Channel, deliver};
 use crate::config::{self, Config, TargetConfig};
 use crate::failure::{Exit, Failure};
-use crate::fetch::{Fetcher, submit};
+use crate::fetch::{Fetcher, Server};
 use crate::listen;
 use crate::place::{Asking, Place};
 use crate::{rules, warnings};
@@ -178,7 +178,10 @@ fn try_channels(config: &Config, send: bool) -> Result<Vec<Tried>, Failure> {
 fn try_witnesses(config: &Config) -> Result<Vec<Tried>, Failure> {
     let (runtime, specs) = (runtime()?, &config.witnesses);
     let tried = specs.all.iter().map(|spec| {
-        let asked = submit(&spec.url, spec.ca.as_deref(), Bytes::new(), MAX_ANSWER);
+        let asked = async {
+            let server = Server::find(&spec.url, spec.ca.as_deref()).await?;
+            server.submit(&Bytes::new(), MAX_ANSWER).await
+        };
         let failed = match runtime.block_on(asked) {
             Ok((400, _)) => None,
             Ok((status, _)) => {

@@ -14,7 +14,7 @@ use firsthand_auditlog::witness::answer;
 use firsthand_auditlog::witness::request::Request;
 
 use crate::config::WitnessSpec;
-use crate::fetch::submit;
+use crate::fetch::Server;
 
 /// Tries from another size, where the witness says which: it may have been told more meanwhile.
 const TRIES: usize = 3;
@@ -50,24 +50,34 @@ pub(super) struct Question {
     pub(super) known: u64,
 }
 
-/// Asks, from what it knows on; its line and the time in it.
-pub(super) async fn ask(spec: &WitnessSpec, mut question: Question) -> Result<(Signature, u64), Failed> {
+/// Where a witness is, found again once asking it has failed: its authorities may have been replaced.
+pub(super) type Found = Option<Arc<Server>>;
+
+/// Asks, from what it knows on; its line, and where it was found.
+pub(super) async fn ask(
+    spec: &WitnessSpec,
+    found: Found,
+    mut question: Question,
+) -> Result<(Signature, Found), Failed> {
     let size = question.published.size;
+    let server = match found {
+        Some(server) => server,
+        None => Arc::new(Server::find(&spec.url, spec.ca.as_deref()).await.map_err(failed)?),
+    };
     for _ in 0..TRIES {
         let known = question.known.min(size);
         question.known = known;
         let asked = question.clone();
         let body = tokio::task::spawn_blocking(move || asked.body()).await;
         let body = body.map_err(|e| failed(e.to_string()))?.map_err(failed)?;
-        let (status, said) =
-            submit(&spec.url, spec.ca.as_deref(), body, answer::MAX_ANSWER).await.map_err(failed)?;
+        let (status, said) = server.submit(&body, answer::MAX_ANSWER).await.map_err(failed)?;
         match status {
             200 => {
                 let text = text_of(&question.published)?;
-                let line = answer::cosignature(&said, &text, &spec.vkey);
-                return line.ok_or_else(|| {
-                    failed("its answer has no good cosignature of the key that is configured")
-                });
+                let Some((line, _)) = answer::cosignature(&said, &text, &spec.vkey) else {
+                    return Err(failed("its answer has no good cosignature of the key that is configured"));
+                };
+                return Ok((line, Some(server)));
             }
             409 => question.known = conflict(&said, known, size)?,
             422 => {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::Cosigned;
-use super::ask::{Failed, Question, ask};
+use super::ask::{Failed, Found, Question, ask};
 use crate::assemble::Gateway;
 
 /// Rest after a try that failed, doubled each time.
@@ -32,6 +32,7 @@ struct Seat {
     answered: bool,
     due: Instant,
     rest: Duration,
+    found: Found,
 }
 
 /// A checkpoint that is being cosigned.
@@ -46,7 +47,7 @@ struct Round {
 struct Tried {
     at: usize,
     published: Arc<Published>,
-    said: Result<(Signature, u64), Failed>,
+    said: Result<(Signature, Found), Failed>,
 }
 
 /// The task.
@@ -63,7 +64,14 @@ impl Work {
     /// Goes on from what was cosigned before.
     pub(super) async fn new(gateway: Arc<Gateway>) -> Self {
         let published = gateway.signer.published();
-        let seat = || Seat { known: 0, busy: false, answered: false, due: Instant::now(), rest: REST_MIN };
+        let seat = || Seat {
+            known: 0,
+            busy: false,
+            answered: false,
+            due: Instant::now(),
+            rest: REST_MIN,
+            found: None,
+        };
         let seats = gateway.witnesses.specs.all.iter().map(|_| seat()).collect();
         let mut work = Self { gateway, published, seats, tries: JoinSet::new(), round: None, kept: None };
         work.remember().await;
@@ -139,10 +147,11 @@ impl Work {
                 newest: newest.max(published.size),
                 known: seat.known,
             };
+            let found = seat.found.take();
             self.tries.spawn(async move {
                 gateway.witnesses.update(at, |one| one.asked += 1);
                 let said = match gateway.witnesses.spec(at) {
-                    Some(spec) => ask(spec, question).await,
+                    Some(spec) => ask(spec, found, question).await,
                     None => Err(Failed { why: String::new(), refuses: false, known: None }),
                 };
                 Tried { at, published, said }
@@ -160,7 +169,8 @@ impl Work {
         let Some(seat) = self.seats.get_mut(at) else { return };
         seat.busy = false;
         match said {
-            Ok((line, _)) => {
+            Ok((line, found)) => {
+                seat.found = found;
                 (seat.known, seat.rest, seat.due) = (published.size, REST_MIN, Instant::now());
                 self.cosigned(at, &published, line).await;
             }
