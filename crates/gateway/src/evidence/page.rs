@@ -212,15 +212,13 @@ mod tests {
     #[test]
     fn nothing_recorded_becomes_markup_or_hides() {
         let hostile = "</pre><script>alert(1)</script>\u{202e}gpj\u{200b}\u{1b}[2J\u{7}\"'&";
-        let summary = Summary {
-            commands: vec![Told {
-                statement: Some(hostile.to_owned()),
-                rule: hostile.to_owned(),
-                ..Told::default()
-            }],
-            refusals: vec![(hostile.to_owned(), hostile.to_owned(), hostile.to_owned())],
-            ..Summary::default()
-        };
+        let mut summary = Summary::default();
+        summary.commands.push(Told {
+            statement: Some(hostile.to_owned()),
+            rule: hostile.to_owned(),
+            ..Told::default()
+        });
+        summary.refusals.push((hostile.to_owned(), hostile.to_owned(), hostile.to_owned()));
         let manifest = Manifest {
             by: hostile.replace('"', "\\\""),
             missing: vec![hostile.to_owned()],
