@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use firsthand_adapters::approvals::answer::{AnswerError, Say};
-use firsthand_adapters::approvals::grants::Asking;
+use firsthand_adapters::approvals::grants::{Asking, MayRevoke};
 use firsthand_adapters::approvals::{Approvals, Groups};
 use firsthand_adapters::clock::wall;
 use firsthand_adapters::containment::{Contained, Containment, Of};

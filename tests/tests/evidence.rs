@@ -332,6 +332,9 @@ fn every_change_is_found_and_two_verifiers_say_the_same() {
         let (_, codes) = look(&changed.pack(), what, true);
         assert!(codes.iter().any(|c| c.ends_with(&format!("! {code}"))), "{what}: no {code} in {codes:?}");
     }
+    for (what, tar) in hostile(&whole) {
+        assert_eq!(look(&tar, what, true).1, ["integrity ! bundle"], "{what}");
+    }
     let (seed, count) =
         (number("FIRSTHAND_EVIDENCE_SEED", SEED), number("FIRSTHAND_EVIDENCE_MUTATIONS", MUTATIONS));
     for n in 0..count {

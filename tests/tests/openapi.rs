@@ -112,6 +112,30 @@ fn held(lab: &Lab, ops: &str, asking: &mut Asking<'_>) -> (Raw, String) {
     (raw, id)
 }
 
+/// What the command line says over the admin socket.
+fn on_this_machine(all: &mut Asking<'_>) {
+    all.same(Some("local"), "GET", "/v1/keys", &Value::Null);
+    all.same(Some("local"), "POST", "/v1/keys/rotate", &json!({}));
+    all.same(
+        Some("local"),
+        "POST",
+        "/v1/record/read",
+        &json!({ "command": "log cat", "what": { "entries": 1 } }),
+    );
+    all.same(
+        Some("local"),
+        "POST",
+        "/v1/record/exported",
+        &json!({ "command": "evidence export", "payloads": true, "file": "evidence.tar" }),
+    );
+    all.same(
+        Some("local"),
+        "POST",
+        "/v1/targets/asked",
+        &json!({ "command": "check", "target": "shop", "database": "shop" }),
+    );
+}
+
 #[test]
 fn answers_are_as_the_document_says() {
     let folder = tempfile::tempdir().unwrap();
@@ -167,24 +191,7 @@ fn answers_are_as_the_document_says() {
     all.same(grace, "POST", "/v1/logout", &none);
     all.same(grace, "GET", "/v1/tokens", &none);
     all.same(None, "GET", "/v1/whoami", &none);
-    all.same(
-        Some("local"),
-        "POST",
-        "/v1/record/read",
-        &json!({ "command": "log cat", "what": { "entries": 1 } }),
-    );
-    all.same(
-        Some("local"),
-        "POST",
-        "/v1/record/exported",
-        &json!({ "command": "evidence export", "payloads": true, "file": "evidence.tar" }),
-    );
-    all.same(
-        Some("local"),
-        "POST",
-        "/v1/targets/asked",
-        &json!({ "command": "check", "target": "shop", "database": "shop" }),
-    );
+    on_this_machine(&mut all);
     all.same(Some("local"), "GET", "/v1/whoami", &none);
     looked_through(&all.answers, folder.path());
 }

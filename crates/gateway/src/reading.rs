@@ -5,6 +5,7 @@
 
 pub(crate) mod wire;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use firsthand_adapters::clock::wall;
@@ -186,9 +187,21 @@ pub(crate) fn not_understood(e: QueryError) -> Failure {
     Failure::usage(e.message, e.hint)
 }
 
-/// A JSON object for the entry about a reading. serde_json sorts keys, as the record wants them.
+/// A JSON object for an entry: keys in order, as the record wants them. An object of serde_json keeps the order of insertion in this
+/// build, whatever this file asks for: another crate switches that on for all.
 pub(crate) fn what(value: &Value) -> Json {
-    Json::from_written(value.to_string().into_bytes())
+    Json::from_written(sorted(value).to_string().into_bytes())
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<&String, Value> = fields.iter().map(|(key, v)| (key, sorted(v))).collect();
+            fields.into_iter().map(|(key, v)| (key.clone(), v)).collect()
+        }
+        Value::Array(list) => list.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
 }
 
 /// Adds a field to the JSON object of a reading.

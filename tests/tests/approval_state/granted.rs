@@ -86,10 +86,10 @@ async fn a_grant_is_in_force_at_both_gateways_counts_over_both_and_is_over_at_bo
         a.approvals.answer(&more.id, &by("grace"), Say::Approve, "ok").await.unwrap();
         wait_for("more is in force at both", || a.covering().is_some() && b.covering().is_some());
         assert!(matches!(
-            b.approvals.revoke_grant(&more.id, &by("eve"), false, "").await,
+            b.approvals.revoke_grant(&more.id, &by("eve"), MayRevoke::Approved, "").await,
             Err(AnswerError::NotInGroup { .. })
         ));
-        b.approvals.revoke_grant(&more.id, &by("grace"), false, "enough").await.unwrap();
+        b.approvals.revoke_grant(&more.id, &by("grace"), MayRevoke::Approved, "enough").await.unwrap();
         wait_for("it is over at both", || over(&a, &more.id).is_some() && over(&b, &more.id).is_some());
         assert_eq!((a.covering(), over(&a, &more.id)), (None, Some("was revoked")));
         assert_eq!(b.told_of(&more.id, "grant.revoked"), 1);
@@ -106,7 +106,7 @@ async fn no_grant_comes_of_what_is_written_past_the_gateway() {
         let (waits, over) = (gateway.ask_grant("1h", None).await, gateway.ask_grant("2m", None).await);
         gateway.approvals.answer(&over.id, &by("grace"), Say::Approve, "").await.unwrap();
         wait_for("it is in force", || gateway.covering().is_some());
-        gateway.approvals.revoke_grant(&over.id, &by("grace"), false, "").await.unwrap();
+        gateway.approvals.revoke_grant(&over.id, &by("grace"), MayRevoke::Approved, "").await.unwrap();
         wait_for("it is over", || gateway.covering().is_none());
         back.run("update approvals set stage = 'given', ended = 0, ends = ends + 3600000000");
         wait_for("what nobody gave is ended", || {

@@ -4,6 +4,7 @@
 use firsthand_model::event::AdmissionRefused;
 
 mod answered;
+mod exported;
 mod field;
 mod parts;
 
@@ -562,13 +563,7 @@ pub const KINDS: &[Kind] = &[
     log("log.sealed", "A segment is complete: its root and size.", &[of_log(parts::SEALED), FACTS_CUT]),
     log("log.started", "A writer opened the log.", &[of_log(parts::STARTED), FACTS_CUT]),
     log("log.stopped", "A writer closed the log in order.", &[of_log(parts::STOPPED), FACTS_CUT]),
-    apart(
-        "record.exported",
-        "Evidence was exported (`firsthand evidence export`): one before anything is written, with what was asked for, and one with `done` once \
-         the file has its name.",
-        &[BY, facts(parts::EXPORTED)],
-        &[BY_NAME, CUT, detail(parts::EXPORTED_DETAIL), long_facts(parts::EXPORTED)],
-    ),
+    exported::KIND,
     apart(
         "record.read",
         "Somebody read the record.",

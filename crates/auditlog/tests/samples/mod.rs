@@ -4,6 +4,8 @@ mod answers;
 mod grants;
 mod who;
 
+use who::{TOKEN, TOKEN_DETAIL};
+
 use std::sync::{Arc, OnceLock};
 
 use firsthand_model::command::{Command, Effect, Effects, Shape, Step};
@@ -337,24 +339,13 @@ const ADMINISTERED: [(&str, &str, &str); 17] = [
         r#"{"byte":4096,"epoch":2,"position":812,"segment":"000000000001-0000000000000000"}"#,
         r#"{"reason":"a bad sector"}"#,
     ),
-    (
-        "record.exported",
-        r#"{"bytes":409600,"command":"evidence export","disclosed":7,"done":true,"entries":200,"erased":1,"from":"2026-11-01T00:00:00.000000Z","ids":["a-77aa0c1d2e3f4051"],"payloads":true,"scoped":9,"sha256":"abcd","target":"orders","to":"2026-12-01T00:00:00.000000Z","withheld":1}"#,
-        r#"{"file":"/root/evidence.tar","name":"night-agent"}"#,
-    ),
+    who::EXPORTED,
     (
         "record.read",
         r#"{"command":"log search"}"#,
         r#"{"commands":3,"entries":12,"expression":"table:payments","follow":true,"more":true,"session":"019ab27c","sessions":1,"since":"30d"}"#,
     ),
 ];
-const TOKEN: &str = concat!(
-    r#"{"expires":"2026-12-23T18:00:00Z","for":"a-77aa0c1d2e3f4051","kind":"agent","person":"h-1f0a6c2b9d3e4f50","#,
-    r#""targets":["orders"],"tok":"t-0123456789abcdef"}"#
-);
-const TOKEN_DETAIL: &str =
-    r#"{"id":"tok-acc4be3429fb4ef4","login":"triage-bot","on_behalf_of":"ada@example.com"}"#;
-
 /// What the log says of itself, by kind.
 const LOG: [(&str, &str); 7] = [
     ("log.clock", r#"{"step_us":3600000000}"#),
@@ -428,8 +419,7 @@ const REPORT: &str = concat!(
 
 /// Every kind once (`golden file name`, event), then the variants that show the rest of the fields.
 pub(crate) fn all() -> Vec<(String, Event)> {
-    let f = || Arc::new(facts());
-    let odd = || Arc::new(odd_facts());
+    let (f, odd) = (|| Arc::new(facts()), || Arc::new(odd_facts()));
     let abandoned = |facts| {
         Event::CommandAbandoned(Box::new(CommandAbandoned {
             facts,

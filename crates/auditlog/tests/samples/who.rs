@@ -218,3 +218,17 @@ pub(super) fn of_sign_in(all: &mut Vec<(String, Event)>) {
         all.push((name, signed_in(kind)));
     }
 }
+
+/// An export of evidence.
+pub(super) const EXPORTED: (&str, &str, &str) = (
+    "record.exported",
+    r#"{"bytes":409600,"command":"evidence export","disclosed":7,"done":true,"entries":200,"erased":1,"from":"2026-11-01T00:00:00.000000Z","ids":["a-77aa0c1d2e3f4051"],"payloads":true,"scoped":9,"sha256":"abcd","target":"orders","to":"2026-12-01T00:00:00.000000Z","withheld":1}"#,
+    r#"{"file":"evidence.tar","name":"night-agent"}"#,
+);
+
+pub(super) const TOKEN: &str = concat!(
+    r#"{"expires":"2026-12-23T18:00:00Z","for":"a-77aa0c1d2e3f4051","kind":"agent","person":"h-1f0a6c2b9d3e4f50","#,
+    r#""targets":["orders"],"tok":"t-0123456789abcdef"}"#
+);
+pub(super) const TOKEN_DETAIL: &str =
+    r#"{"id":"tok-acc4be3429fb4ef4","login":"triage-bot","on_behalf_of":"ada@example.com"}"#;

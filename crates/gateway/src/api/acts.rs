@@ -154,12 +154,11 @@ pub(super) async fn note_reading(
     Extension(caller): Extension<Caller>,
     Asked(reading): Asked<Reading>,
 ) -> Answered {
-    let what = reading.what.to_string().into_bytes();
-    if what.len() > READING_BYTES_MAX || reading.command.len() > 64 {
+    let length = reading.what.to_string().len();
+    if length > READING_BYTES_MAX || reading.command.len() > 64 {
         return Err(Failure::usage("what is to be read takes too many words", "search for less at a time"));
     }
-    // serde_json's maps are sorted and it escapes no more than it must, so this is the record's form of JSON.
-    let what = if reading.what.is_null() { text::Json::default() } else { text::Json::from_written(what) };
+    let what = if reading.what.is_null() { text::Json::default() } else { what(&reading.what) };
     let leaf = reading_leaf(&reading.command);
     api.gateway.desk.record("record.read", &caller.by, leaf, what).await?;
     Ok(Json(json!({})))

@@ -756,26 +756,6 @@ pub(super) const ANY_TOKEN_DETAIL: &[Field] = &[
 pub(super) const READ: &[Field] =
     &[field("command", Text, "The command that read it, such as `log search`.")];
 
-pub(super) const EXPORTED: &[Field] = &[
-    field("bytes", Number, "Length of the file."),
-    field("command", Text, "The command: `evidence export`."),
-    field("disclosed", Number, "Payloads that are shown in it."),
-    field("done", True, "It is written; absent: it is about to be."),
-    field("entries", Number, "Leaves in it, whoever's."),
-    field("erased", Number, "Payloads of the scope whose keys are gone."),
-    field("from", Text, "The beginning of its range; absent: that of the log."),
-    field("ids", Texts, "Pseudonyms of whose payloads are shown; absent: everybody's."),
-    field("payloads", True, "Payloads are shown; absent: all are withheld."),
-    field("scoped", Number, "Entries in scope."),
-    field("sha256", Text, "SHA-256 of the file, in hexadecimal."),
-    field("target", Text, "The target; absent: all."),
-    field("to", Text, "The end of its range, itself not in it."),
-    field("withheld", Number, "Payloads of the scope that are not shown."),
-];
-
-pub(super) const EXPORTED_DETAIL: &[Field] =
-    &[field("file", Text, "The file."), field("name", Text, "Who was asked for, by name.")];
-
 pub(super) const READ_DETAIL: &[Field] = &[
     field("approval", Text, "The approval that was shown, with what its session did before."),
     field("approvals", Number, "Approvals that were listed, over the API."),
