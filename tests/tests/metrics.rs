@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use firsthand_tests::lab::{Lab, Plan};
-use firsthand_tests::process::workspace;
+use firsthand_tests::process::{until, workspace};
 use firsthand_tests::raw::Raw;
 
 /// Those of the first table always, those of the second where changed rows are read from the target's log.
@@ -34,8 +34,15 @@ fn told(text: &str) -> BTreeSet<String> {
 fn shown(plan: Plan) -> BTreeSet<String> {
     let lab = Lab::start(plan).unwrap();
     Raw::login(&lab.through(), &[]).unwrap().query("select 1").unwrap();
-    let (status, page) = lab.gateway.http("/metrics").unwrap();
-    assert_eq!(status, 200);
+    let mut page = String::new();
+    // Two of them come with the first checkpoint, within a second.
+    until("the first checkpoint", || {
+        let (status, text) = lab.gateway.http("/metrics").unwrap();
+        assert_eq!(status, 200);
+        page = text;
+        Ok(page.contains("firsthand_log_checkpoint_size"))
+    })
+    .unwrap();
     let family = |line: &str| {
         line.strip_prefix("# TYPE ").map(|l| l.split(' ').map(str::to_owned).collect::<Vec<_>>())
     };

@@ -152,7 +152,7 @@ mod tests {
             ("\"first\":1", "\"first\":\"1\""),
             ("\"first\":1", "\"first\":2"),
             ("}\n", "}"),
-            ("\"size\":3", "\"size\":4"),
+            ("\"size\":3", "\"size\":6"),
         ] {
             assert_eq!(Range::parse(json.replace(a, b).as_bytes()), None, "{a} → {b}");
         }
