@@ -266,6 +266,7 @@ impl Resolver<'_> {
         for rule in relation.rules.iter().filter(|r| r.event == change.rule_event()) {
             self.rule(&rule.text);
         }
+        self.writing_below(relation, change);
         // Its triggers, rules and defaults are not those of the snapshot.
         if relation.doubtful {
             self.found.opaque("relation", &relation.name);
@@ -307,6 +308,23 @@ impl Resolver<'_> {
             }
         }
         self.found.along_found(before);
+    }
+
+    /// A change through a view is one of the tables below it, unless a trigger of its own takes its place. Which of their columns get
+    /// their default is not followed through the view: any may.
+    fn writing_below(&mut self, relation: &Arc<Relation>, change: Change) {
+        let instead =
+            relation.triggers.iter().any(|t| t.bits & change.bit() != 0 && t.bits & Trigger::INSTEAD != 0);
+        if relation.kind != b'v' || relation.is_system() || instead {
+            return;
+        }
+        let Some(facts) = self.view_facts(relation) else { return };
+        for below in &facts.reads {
+            let table = self.catalog.relation_by_oid(below.oid).cloned();
+            let Some(table) = table.filter(|it| matches!(it.kind, b'r' | b'p' | b'f')) else { continue };
+            let any: Vec<String> = table.columns.iter().map(|column| column.name.to_string()).collect();
+            self.writing(&table, change, &any);
+        }
     }
 
     /// The defaults of these columns run. What a sequence gives for them belongs to the write, as that of an identity column does.

@@ -18,7 +18,11 @@ CREATE TABLE ok.deep (v int) PARTITION BY RANGE (v); CREATE TABLE ok.deep_1 PART
 CREATE TABLE ok.deep_11 PARTITION OF ok.deep_1 FOR VALUES FROM (0) TO (9);
 CREATE TABLE ok.kept (v int) PARTITION BY RANGE (abs(v)); CREATE TABLE ok.kept_1 PARTITION OF ok.kept FOR VALUES FROM (0) TO (9);
 CREATE TABLE ok.hosts (v int) PARTITION BY RANGE (v); CREATE TABLE ok.hosts_1 PARTITION OF ok.hosts FOR VALUES FROM (0) TO (9);
-CREATE INDEX ON ok.hosts_1 (evil.w(v)); INSERT INTO ok.parts VALUES (1);";
+CREATE INDEX ON ok.hosts_1 (evil.w(v)); INSERT INTO ok.parts VALUES (1);
+CREATE VIEW ok.ve AS SELECT a FROM ok.e; CREATE VIEW ok.vve AS SELECT a FROM ok.ve; CREATE VIEW ok.vs AS SELECT v FROM ok.s; CREATE VIEW ok.vp AS SELECT v FROM ok.parts;
+CREATE FUNCTION evil.t() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('evil.ran'); RETURN coalesce(new, old); END $$;
+CREATE TABLE ok.tr (v int); INSERT INTO ok.tr SELECT generate_series(1, 9); CREATE TRIGGER t BEFORE INSERT OR UPDATE OR DELETE ON ok.tr FOR EACH ROW EXECUTE FUNCTION evil.t();
+CREATE VIEW ok.vt AS SELECT v FROM ok.tr;";
 
 #[test]
 fn what_runs_along_with_a_row_is_told_and_what_does_not_is_not() {
