@@ -87,8 +87,9 @@ const TOLD: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        // Through a view, what is below it and what comes along are not told apart.
         "UPDATE shown SET code = 'v' WHERE id = 3",
-        "exact 1 [public.cust update 1, public.ord update 3 along]",
+        "exact 1 [public.cust update 1, public.ord update 3]",
         "",
     ),
     ("UPDATE parts SET b = 3", "exact 2 [public.part1 update 1, public.part2 update 1]", " -> [[1,3],[2,3]]"),
