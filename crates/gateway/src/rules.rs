@@ -9,7 +9,7 @@ use firsthand_adapters::approvals::Groups;
 use firsthand_adapters::policy::{AllowTokenTargets, POLICY_VERSION};
 use firsthand_auditlog::keys::KeyStore;
 use firsthand_model::amount::Most;
-use firsthand_model::command::Command;
+use firsthand_model::command::{Command, Effects};
 use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::identity::Identity;
 use firsthand_model::masking::MaskDuty;
@@ -152,6 +152,12 @@ impl Policy for Governing {
     fn may_change(&self, identity: &Identity, target: &str, database: &str) -> bool {
         let rules = self.rules.load();
         rules.as_ref().is_none_or(|ruled| ruled.rules.may_change(identity, target, database))
+    }
+
+    fn may_hold(&self, identity: &Identity, target: &str, database: &str, effects: Effects) -> bool {
+        // Without rules nobody is asked about anything.
+        let rules = self.rules.load();
+        rules.as_ref().is_some_and(|ruled| ruled.rules.may_hold(identity, target, database, effects))
     }
 
     fn masks_of_rows(

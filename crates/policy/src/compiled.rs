@@ -235,6 +235,12 @@ impl Compiled {
         self.reach.gaps()
     }
 
+    /// Whether this identity may have to wait for a person before it does something with these effects.
+    #[must_use]
+    pub fn may_hold(&self, identity: &Identity, target: &str, database: &str, effects: Effects) -> bool {
+        self.reach.may_hold(&self.groups, &self.who(identity, target, database), effects)
+    }
+
     /// Whether an estimate of rows can decide over something with these effects.
     #[must_use]
     pub fn counts_rows(&self, identity: &Identity, target: &str, database: &str, effects: Effects) -> bool {
@@ -471,6 +477,10 @@ impl Builder {
                 CedarEffect::Forbid => Verdict::Deny,
             };
             reach.add(actions & COMMAND, verdict, &policy.to_string());
+        }
+        let holds = |meta: &Meta| [meta.in_predicate, meta.copied, meta.written_back].contains(&Use::Hold);
+        if self.metas.values().any(|meta| holds(meta)) {
+            reach.masks_hold();
         }
         reach
     }

@@ -37,6 +37,8 @@ pub(crate) struct Reach {
     defaults: Defaults,
     /// What looks at estimated rows.
     counting: Vec<Sketch>,
+    /// A mask holds what uses what it masks: whatever somebody does.
+    masks_hold: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,19 @@ impl Reach {
             let never = mine().any(|r| r.verdict == Verdict::Deny && !r.narrow);
             !never && (self.by_default(who) || mine().any(|r| r.verdict != Verdict::Deny))
         })
+    }
+
+    /// Some mask holds what compares, copies or writes back what it masks.
+    pub(crate) fn masks_hold(&mut self) {
+        self.masks_hold = true;
+    }
+
+    /// Whether a statement with these effects may have to wait for a person.
+    pub(crate) fn may_hold(&self, groups: &[Group], who: &Who<'_>, effects: Effects) -> bool {
+        // What does nothing that is known is asked about as a command alone.
+        let about = |r: &Sketch| effects == Effects::NONE || r.effects & effects.bits() != 0;
+        let holds = |r: &Sketch| r.verdict == Verdict::Hold && about(r) && concerns(&r.when, groups, who);
+        self.masks_hold || self.rules.iter().any(holds)
     }
 
     /// Whether any rule looks at estimated rows.
@@ -314,6 +329,36 @@ mod tests {
                 may,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn who_may_be_held_is_told_by_effects_and_by_who_it_is() {
+        let bot = identity(IdentityKind::Agent, "bot");
+        let (write, read) = (Effects::only(Effect::Write), Effects::only(Effect::Read));
+        for (verdict, more, of_write, of_read) in [
+            ("hold", "effects = [\"write\"]", true, false),
+            ("hold", "tables = [\"public.salaries\"]", true, true),
+            ("hold", "rows_over = 5", true, true),
+            ("hold", "kinds = [\"human\"]", false, false),
+            ("deny", "effects = [\"write\"]", false, false),
+        ] {
+            let dba = if verdict == "hold" { DBA } else { "" };
+            let compiled = compiled("r.toml", &format!("{}{dba}", rule(verdict, more)));
+            assert_eq!(compiled.may_hold(&bot, "shop", "shop", write), of_write, "{verdict} {more}");
+            assert_eq!(compiled.may_hold(&bot, "shop", "shop", read), of_read, "{verdict} {more}");
+            assert_eq!(compiled.may_hold(&bot, "shop", "shop", Effects::NONE), of_write, "{verdict} {more}");
+        }
+        let held = "@id(\"w\") @hold(\"group=dba\") forbid(principal, action == Action::\"read\", resource);";
+        assert!(compiled("r.cedar", held).may_hold(&bot, "shop", "shop", read));
+        for part in ["masked_in_predicate", "masked_copied", "masked_written_back"] {
+            for (word, expected) in [("hold", true), ("deny", false)] {
+                let mask = format!(
+                    "[[mask]]\nname = \"m\"\nbecause = \"b\"\nstyle = \"redact\"\ncolumns = [\"public.c.*\"]\n{part} = \"{word}\"\n"
+                );
+                let compiled = compiled("r.toml", &format!("{mask}{DBA}"));
+                assert_eq!(compiled.may_hold(&bot, "shop", "shop", read), expected, "{part} {word}");
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use firsthand_model::amount::Most;
-use firsthand_model::command::{Command, Effect, Shape};
+use firsthand_model::command::{Command, Effect, Effects, Shape};
 use firsthand_model::decision::{Decision, Verdict};
 use firsthand_model::identity::Identity;
 use firsthand_model::masking::MaskDuty;
@@ -273,6 +273,10 @@ impl Policy for Rules {
 
     fn may_change(&self, identity: &Identity, target: &str, database: &str) -> bool {
         self.force.load().compiled.may_change(identity, target, database)
+    }
+
+    fn may_hold(&self, identity: &Identity, target: &str, database: &str, effects: Effects) -> bool {
+        self.force.load().compiled.may_hold(identity, target, database, effects)
     }
 
     fn masks_of_rows(

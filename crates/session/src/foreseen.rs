@@ -11,19 +11,33 @@ use firsthand_model::decision::Verdict;
 use firsthand_model::id::CommandNumber;
 
 use crate::granted;
-use crate::pipeline::{Authorized, Holding, IN_A_ROW, Turn, authorize, denied, estimate, give_way};
+use crate::pipeline::{Authorized, Holding, IN_A_ROW, Turn, authorize, estimate, give_way};
 use crate::port::{ApprovalError, Covering, Hold};
+use crate::refusal::{Refusal, RefusalKind};
 
 /// What was sent together with a command that waits, and has not had its turn.
 #[derive(Clone, Copy)]
 pub(crate) struct Behind<'a> {
-    /// The number of the first of them.
-    pub(crate) after: CommandNumber,
+    /// The number of the one that waits.
+    pub(crate) first: CommandNumber,
     /// Which one that is of all that was sent together, counted from 1.
     pub(crate) place: usize,
     pub(crate) commands: &'a [Command],
     /// The grant of the command that waits, which counts as well.
     pub(crate) grant: Option<&'a Covering>,
+}
+
+impl Behind<'_> {
+    /// This one, of those or the one that waits, would be refused like this.
+    pub(crate) fn beside(&self, number: CommandNumber, refusal: &Refusal) -> ApprovalError {
+        let further = usize::try_from(number.0.saturating_sub(self.first.0)).unwrap_or(usize::MAX);
+        let place = self.place.saturating_add(further);
+        ApprovalError::Beside { place, kind: refusal.kind, why: refusal.message.clone() }
+    }
+
+    fn last(&self) -> CommandNumber {
+        CommandNumber(self.first.0 + self.commands.len() as u64)
+    }
 }
 
 /// What they will use up together.
@@ -62,16 +76,15 @@ pub(crate) async fn foresee(holding: Holding<'_>, behind: &Behind<'_>) -> Result
     let Holding { engine, facts, begun, .. } = holding;
     let (mut holds, mut used) = (Vec::new(), Used::default());
     used.count(behind.grant);
-    for (index, command) in behind.commands.iter().enumerate() {
-        if (index + 1).is_multiple_of(IN_A_ROW) {
+    for (count, command) in (1usize..).zip(behind.commands) {
+        if count.is_multiple_of(IN_A_ROW) {
             give_way().await;
         }
-        let number = CommandNumber(behind.after.0 + index as u64);
+        let number = CommandNumber(behind.first.0 + count as u64);
         let rows = estimate(engine, facts, command, begun).await;
         let decided = authorize(holding, (number, Turn::Foreseen), command.clone(), rows);
         if decided.decision.verdict == Verdict::Deny {
-            let refusal = denied(&decided.decision, "it");
-            return Err(ApprovalError::Beside(behind.place + index, refusal.message));
+            return Err(behind.beside(number, &decided.refusal("it")));
         }
         used.add(command, &decided);
         if let Some(came) = &decided.as_it_came {
@@ -84,19 +97,18 @@ pub(crate) async fn foresee(holding: Holding<'_>, behind: &Behind<'_>) -> Result
 
 async fn has_room(holding: Holding<'_>, behind: &Behind<'_>, used: &Used) -> Result<(), ApprovalError> {
     let Holding { engine, purse, .. } = holding;
-    let last = behind.place + behind.commands.len().saturating_sub(1);
     for (id, commands) in &used.of_grants {
         if engine.grants.left(id).await.is_some_and(|left| left < *commands) {
-            return Err(ApprovalError::Beside(last, granted::used_up(id).message));
+            return Err(behind.beside(behind.last(), &granted::used_up(id)));
         }
     }
     match &used.pace {
         Some(pace) if !purse.has_room(pace, used.paced, engine.clock.mono()) => {
             let why = format!(
-                "at most {} commands of one identity are taken in a second (rule {})",
+                "At most {} commands of one identity are taken in a second (rule {}). Send them one by one.",
                 pace.most, pace.limit
             );
-            Err(ApprovalError::Beside(last, why))
+            Err(behind.beside(behind.last(), &Refusal::new(RefusalKind::Limit, why)))
         }
         _ => Ok(()),
     }

@@ -129,11 +129,7 @@ impl People {
             match ask(engine, &hold).await {
                 Ok(question) => asked.push((number, Ok((hold, question)))),
                 Err(e) => {
-                    let why = words(&hold.decision.rule, way_out(&hold.decision), &e);
-                    let from_first = (number.0 + 1).saturating_sub(behind.after.0);
-                    let place =
-                        behind.place.saturating_sub(1) + usize::try_from(from_first).unwrap_or(usize::MAX);
-                    self.beside = Some(ApprovalError::Beside(place, why));
+                    self.beside = Some(behind.beside(number, &held_in_vain(&hold.decision, &e)));
                     if asked.is_empty() {
                         self.asked.push((number, Err(e)));
                     }
@@ -158,7 +154,7 @@ impl People {
     /// Whether all of those behind will run, as people were asked about them.
     async fn are_same(&self, holding: Holding<'_>, behind: &Behind<'_>) -> bool {
         let Ok(again) = foresee(holding, behind).await else { return false };
-        let asked = self.asked.iter().filter(|(number, _)| *number >= behind.after);
+        let asked = self.asked.iter().filter(|(number, _)| *number > behind.first);
         let asked: Vec<&Hold> = asked.filter_map(|(_, asked)| Some(&asked.as_ref().ok()?.0)).collect();
         let is_same = |hold: &Hold| {
             let definitions = hold.original.as_ref().and_then(|original| original.definitions.as_ref());
@@ -250,6 +246,7 @@ pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
     let Decision { rule, advice, .. } = decision;
     let way_out = way_out(decision);
     let kind = match e {
+        ApprovalError::Beside { kind, .. } => *kind,
         ApprovalError::Pending(_) | ApprovalError::Together(_) => RefusalKind::Pending,
         ApprovalError::Broken(Broken::Draining) => RefusalKind::Draining,
         ApprovalError::Broken(Broken::Cancelled | Broken::ClientLeft) => RefusalKind::Cancelled,
@@ -260,7 +257,6 @@ pub(crate) fn held_in_vain(decision: &Decision, e: &ApprovalError) -> Refusal {
         | ApprovalError::Changed(_)
         | ApprovalError::SignerGone(_)
         | ApprovalError::NobodyToAsk
-        | ApprovalError::Beside(..)
         | ApprovalError::Unseen(_) => RefusalKind::Denied,
     };
     let mut refusal = Refusal::new(kind, words(rule, way_out, e));
@@ -284,7 +280,7 @@ fn words(rule: &str, advice: &str, e: &ApprovalError) -> String {
             "approval {id} of this command is given, and something that was sent together with it is not approved or not allowed any \
              more, so none of it was run and the approval is not used up; send the same statements again once all may run"
         ),
-        ApprovalError::Beside(place, why) => format!(
+        ApprovalError::Beside { place, why, .. } => format!(
             "Firsthand ran nothing of what was sent together, and asked nobody about it: command {place} of it cannot run. {why}"
         ),
         ApprovalError::Refused { id, reason } => {

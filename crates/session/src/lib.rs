@@ -9,7 +9,7 @@ pub mod breaker;
 mod foreseen;
 mod granted;
 mod holding;
-pub mod limited;
+mod limited;
 mod limiter;
 mod meter;
 mod overtaken;

@@ -11,7 +11,7 @@ use firsthand_model::preview::Definitions;
 use firsthand_model::target::Mode;
 
 use crate::holding::{People, held_in_vain};
-use crate::pipeline::{Authorized, Holding, IN_A_ROW, Recorded, Turn, authorize, denied, give_way};
+use crate::pipeline::{Authorized, Holding, IN_A_ROW, Recorded, Turn, authorize, give_way};
 use crate::port::{ApprovalError, Binding, Covering};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::tally::Tally;
@@ -77,8 +77,7 @@ fn refusal(holding: Holding<'_>, was: &AsDecided, again: &Authorized, is_known: 
         return None;
     }
     if again.decision.verdict == Verdict::Deny {
-        let kind = if again.limited { RefusalKind::Limit } else { RefusalKind::Denied };
-        return Some(Refusal { kind, ..denied(&again.decision, "this command") });
+        return Some(again.refusal("this command"));
     }
     let id = |grant: &Option<Covering>| grant.as_ref().map(|grant| Arc::clone(&grant.id));
     let binding = engine.approver.binding(facts, &was.command, &again.decision);

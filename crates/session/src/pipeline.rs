@@ -105,6 +105,12 @@ impl Authorized {
         leave.then(|| Box::new(AsDecided { number, command, estimated_rows, decision, grant, binding: None }))
     }
 
+    /// What is told where it is denied: `what` was refused.
+    pub(crate) fn refusal(&self, what: &str) -> Refusal {
+        let kind = if self.limited { RefusalKind::Limit } else { RefusalKind::Denied };
+        Refusal { kind, ..denied(&self.decision, what) }
+    }
+
     /// What people are asked about.
     pub(crate) fn hold(&self, came: &AsItCame, session: &Arc<SessionFacts>) -> Hold {
         let (number, decision, command) = (self.number, self.decision.clone(), self.command.clone());
@@ -553,8 +559,8 @@ async fn wait(
     overtaken::bind(holding, front);
     let names = overtaken::definitions(front).chain(came.original().and_then(|o| o.definitions.clone()));
     let names: Vec<_> = names.collect();
-    let (after, place) = (CommandNumber(authorized.number.0 + 1), front.len() + 2);
-    let behind = Behind { after, place, commands: behind, grant: authorized.grant.as_ref() };
+    let (first, place) = (authorized.number, front.len() + 1);
+    let behind = Behind { first, place, commands: behind, grant: authorized.grant.as_ref() };
     let asking = people.ask(holding, authorized.hold(came, holding.facts), behind, names);
     if let Err(broken) = breaker.unless_broken(asking).await {
         people.leave(broken);

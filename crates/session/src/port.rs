@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use firsthand_model::amount::Most;
-use firsthand_model::command::Command;
+use firsthand_model::command::{Command, Effects};
 use firsthand_model::decision::{Decision, Obligations};
 use firsthand_model::event::Event;
 use firsthand_model::grant::AccessCall;
@@ -231,6 +231,12 @@ pub trait Policy: Send + Sync {
         None
     }
 
+    /// Whether this identity may ever have to wait for a person before it does something with these effects in this database of a
+    /// target. False: nothing is gathered of it that only people and approvals need. Asked for every command, so it is cheap.
+    fn may_hold(&self, _identity: &Identity, _target: &str, _database: &str, _effects: Effects) -> bool {
+        true
+    }
+
     /// Whether an estimate of rows may decide over this command: then one is asked for. Cheap.
     fn wants_estimate(&self, _session: &SessionFacts, _command: &Command) -> bool {
         false
@@ -355,9 +361,16 @@ pub enum ApprovalError {
     /// It is approved, and something that was sent together with it is not.
     #[error("{0} is approved, and what was sent with it is not")]
     Together(String),
-    /// Something that was sent together with it cannot run, so nobody was asked: which one of them, and what was said of it.
-    #[error("number {0} of what was sent together cannot run: {1}")]
-    Beside(usize, String),
+    /// Something that was sent together with it cannot run, so nobody was asked.
+    #[error("number {place} of what was sent together cannot run: {why}")]
+    Beside {
+        /// Which one of them, counted from 1.
+        place: usize,
+        /// How that one would be refused.
+        kind: RefusalKind,
+        /// What was said of it.
+        why: String,
+    },
     /// It lapsed, was withdrawn, or another session has spent it.
     #[error("{0} is over")]
     Over(String),

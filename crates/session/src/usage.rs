@@ -63,21 +63,20 @@ impl Bucket {
             return wanted == 0;
         }
         let each = SECOND_US.div_ceil(per_second);
-        let even_at = self.even_at.max(now.0).saturating_add(each.saturating_mul(wanted));
-        even_at.saturating_sub(now.0) <= each.saturating_mul(per_second)
+        // Rounding up must not cost the last of a full second.
+        self.after(each, wanted, now).saturating_sub(now.0) <= each.saturating_mul(per_second)
+    }
+
+    /// Up to when so many more would have to be made up for.
+    fn after(&self, each: u64, wanted: u64, now: MonoMicros) -> u64 {
+        self.even_at.max(now.0).saturating_add(each.saturating_mul(wanted))
     }
 
     /// Takes one, if there is one: so many a second, and so many at once after a second's rest.
     fn take(&mut self, per_second: u64, now: MonoMicros) -> bool {
-        if per_second == 0 {
-            return false;
-        }
-        let each = SECOND_US.div_ceil(per_second);
-        let even_at = self.even_at.max(now.0).saturating_add(each);
-        // Rounding up must not cost the last of a full second.
-        let fits = even_at.saturating_sub(now.0) <= each.saturating_mul(per_second);
+        let fits = self.has(per_second, 1, now);
         if fits {
-            self.even_at = even_at;
+            self.even_at = self.after(SECOND_US.div_ceil(per_second), 1, now);
         }
         fits
     }

@@ -184,7 +184,7 @@ fn nobody_is_asked_about_what_could_not_run() {
         (&["DELETE HOLD gr-once 1", "UPDATE gr-once 2"], "had all the commands"),
         (
             &["DELETE HOLD gr-a RATE=2 1", "SELECT RATE=2 2", "SELECT RATE=2 3"],
-            "at most 2 commands of one identity",
+            "At most 2 commands of one identity",
         ),
         (&["DELETE HOLD gr-a 1", "UPDATE gr-once 2", "UPDATE gr-once 3"], "command 3 of it"),
     ];
@@ -193,9 +193,20 @@ fn nobody_is_asked_about_what_could_not_run() {
         let answers = poll(&mut submit(&session, texts)).unwrap();
         let held = texts.iter().position(|text| text.contains("HOLD")).unwrap();
         let refusal = answers[held].as_ref().unwrap_err();
-        assert_eq!(refusal.kind, RefusalKind::Denied, "{texts:?}");
+        let kind = if why.starts_with("At most") { RefusalKind::Limit } else { RefusalKind::Denied };
+        assert_eq!(refusal.kind, kind, "{texts:?}");
         assert!(refusal.message.contains(why), "{texts:?}: {}", refusal.message);
         assert_eq!(f.approver.words(), [""; 0], "{texts:?}");
+    }
+    // As many as there is room for are asked about.
+    for texts in [
+        ["DELETE HOLD gr-a RATE=3 1", "SELECT RATE=3 2", "SELECT RATE=3 3"],
+        ["DELETE HOLD gr-once 1", "SELECT 2", "SELECT 3"],
+    ] {
+        let (f, session, _) = rig(Mode::Enforce);
+        let mut asked = submit(&session, &texts);
+        assert!(poll(&mut asked).is_none(), "{texts:?}");
+        assert_eq!(f.approver.words(), ["ask ap-1 #1"], "{texts:?}");
     }
 }
 

@@ -169,12 +169,17 @@ impl Approvals {
         let Some((row, votes)) = self.desk.state.approval(id).await? else {
             return Err(ApprovalError::Over(id.to_owned()));
         };
-        let Some(found) = self.doubt(&row, &votes) else { return Ok(()) };
-        self.distrust(id, found, Stage::Withdrawn).await?;
+        self.undoubted(&row, &votes).await
+    }
+
+    /// Withdraws what is not believed.
+    async fn undoubted(&self, row: &Row, votes: &[Vote]) -> Result<(), ApprovalError> {
+        let Some(found) = self.doubt(row, votes) else { return Ok(()) };
+        self.distrust(&row.id, found, Stage::Withdrawn).await?;
         Err(if found == SIGNER_NOT_CONFIGURED {
-            ApprovalError::SignerGone(id.to_owned())
+            ApprovalError::SignerGone(row.id.clone())
         } else {
-            ApprovalError::Over(id.to_owned())
+            ApprovalError::Over(row.id.clone())
         })
     }
 
@@ -185,13 +190,7 @@ impl Approvals {
         if row.stage != Stage::Given {
             return Ok(false);
         }
-        if let Some(found) = self.doubt(&row, &votes) {
-            self.distrust(id, found, Stage::Withdrawn).await?;
-            if found == SIGNER_NOT_CONFIGURED {
-                return Err(ApprovalError::SignerGone(id.to_owned()));
-            }
-            return Ok(false);
-        }
+        self.undoubted(&row, &votes).await?;
         // Whoever contained them may have come between their answer and its being kept, or not have reached the state.
         if self.has_contained_voter(&votes) {
             self.withdraw_contained(&row).await?;

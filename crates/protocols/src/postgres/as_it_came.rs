@@ -38,13 +38,19 @@ const MEANINGLESS: &[&str] = &[
 ];
 
 impl PostgresDialect {
-    /// Gives the commands of the batch what they came with. Nothing where nobody is ever asked about them: nothing is known of
-    /// what statements mean here, or nothing of it runs. What only reads may have to wait for a person as well.
+    /// Gives the commands of the batch what they came with. Nothing where nobody is asked about any of them: nothing is known of
+    /// what statements mean here, or the rules hold nothing that does what they do.
     pub(super) fn as_they_came(&mut self) {
-        let Some(knowing) = &self.knowing else { return };
-        if !self.batch.plans.iter().any(|plan| plan.step == Step::Run) {
-            return;
+        let runs = |plan: &&Plan| plan.step == Step::Run;
+        let mut held = self.batch.plans.iter().filter(runs);
+        if self.knowing.as_ref().is_some_and(|knowing| held.any(|plan| knowing.may_hold(&plan.shape))) {
+            self.attach_originals();
         }
+        self.executed |= self.batch.plans.iter().filter(runs).any(|plan| !plan.shape.plain_read);
+    }
+
+    fn attach_originals(&mut self) {
+        let Some(knowing) = &self.knowing else { return };
         let marks = self.batch.plans.iter().filter(|plan| plan.pending.is_something()).count();
         let settings = knowing.settings_before(marks).map(meaningful);
         let definitions = Some(knowing.definitions() as Arc<dyn Definitions>);
@@ -52,7 +58,6 @@ impl PostgresDialect {
             Ok((text, parameters)) => (None, text, parameters),
             Err(why) => (Some(why), Vec::new(), Vec::new()),
         };
-        self.executed |= self.batch.plans.iter().any(|plan| plan.step == Step::Run && !plan.shape.plain_read);
         let original =
             Arc::new(Original { text, parameters, settings, definitions, untried, ..Original::default() });
         let (mut before, several, vain) = (None, self.batch.plans.len() > 1, self.in_vain());

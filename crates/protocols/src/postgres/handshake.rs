@@ -290,7 +290,10 @@ async fn know(
     let late = "the definitions of its database could not be read in time";
     let failed = |_| with.engine.target_failed(&hello.wanted, facts, "unreachable", late);
     let snapshot = tokio::time::timeout(KNOW_WITHIN, opening).await.map_err(failed)?;
-    Ok(Some(Knowing::new(Arc::clone(&it.judge), snapshot, start, &accepted.parameters)))
+    let (engine, identity) = (Arc::clone(with.engine), Arc::clone(&admitted.identity));
+    let (target, database) = (admitted.target.name.clone(), admitted.database.clone());
+    let may_hold = Box::new(move |effects| engine.policy.may_hold(&identity, &target, &database, effects));
+    Ok(Some(Knowing::new(Arc::clone(&it.judge), snapshot, may_hold, start, &accepted.parameters)))
 }
 
 /// What the gateway asked for itself, and what it was told.

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use firsthand_model::command::{Effect, Shape};
+use firsthand_model::command::{Effect, Effects, Shape};
 use firsthand_model::statement::Facts;
 use firsthand_model::time::MonoMicros;
 use firsthand_session::port::BoxFuture;
@@ -33,11 +33,14 @@ const LOOK_PAUSE_MICROS_MAX: u64 = 30_000_000;
 /// Names whose change is under way. Beyond, every name is uncertain.
 const CLOSING_MAX: usize = 256;
 
+/// Whether a command with these effects may have to wait for a person.
+pub type MayHold = Box<dyn Fn(Effects) -> bool + Send + Sync>;
+
 /// A session's knowledge.
-#[derive(Debug)]
 pub struct Knowing {
     judge: Arc<Judge>,
     snapshot: Arc<Snapshot>,
+    may_hold: MayHold,
     /// Of the snapshot that the state has.
     generation: u64,
     /// As the target has confirmed it.
@@ -148,11 +151,18 @@ impl View {
     }
 }
 
+impl std::fmt::Debug for Knowing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Knowing").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
 impl Knowing {
     /// A session that begins like this, at a target with these definitions, which has reported these settings.
     pub fn new(
         judge: Arc<Judge>,
         snapshot: Arc<Snapshot>,
+        may_hold: MayHold,
         start: Start,
         reported: &[(String, String)],
     ) -> Self {
@@ -164,6 +174,7 @@ impl Knowing {
         Self {
             judge,
             snapshot,
+            may_hold,
             generation,
             state: Arc::new(state),
             ahead: VecDeque::new(),
@@ -231,6 +242,11 @@ impl Knowing {
             state.completed(&mark.after);
         }
         state.settings_in_force()
+    }
+
+    /// Whether a command that does this may have to wait for a person.
+    pub(super) fn may_hold(&self, shape: &Shape) -> bool {
+        (self.may_hold)(shape.facts.as_ref().map_or(shape.effects, |facts| facts.effects))
     }
 
     /// What stands behind names.
